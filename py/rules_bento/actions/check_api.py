@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _update(arguments: Arguments, schema: Path) -> None:
-    from rules_bento.archives.whole import replace_file
+    from rules_bento.archives.atomic import replace_file
 
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:

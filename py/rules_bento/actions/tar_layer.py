@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives import streams, tarread
-from rules_bento.archives.whole import whole_file
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, layer
 
@@ -66,7 +66,7 @@ def _copy(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
             to.write(piece)
             yield piece
 
-    with path.open("rb") as file, whole_file(out) as to:
+    with path.open("rb") as file, atomic_file(out) as to:
         for piece in streams.decode(copied(), form, tarread.MOST_MEMORY, where):
             tar.add(piece)
     return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)

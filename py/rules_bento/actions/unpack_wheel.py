@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archives.whole import whole_folder
+from rules_bento.archives.atomic import atomic_dir
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.importable import imported_files
 from rules_bento.images.wheels.wheel import Wheel
@@ -22,7 +22,7 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write what an interpreter imports, and the metadata; scripts, headers and data are left out."""
     wheel = Wheel.read(Path(arguments.one("--wheel")))
-    with whole_folder(Path(arguments.one("--output"))) as folder:
+    with atomic_dir(Path(arguments.one("--output"))) as folder:
         _write(wheel, folder)
 
 

@@ -17,8 +17,8 @@ from functools import cache
 from itertools import chain
 
 from rules_bento.archives import forms, tarstream, xz
+from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.archives.links import check_links
-from rules_bento.archives.whole import whole_file, whole_folder
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.records import NamedTuple
@@ -49,7 +49,7 @@ def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int |
     The bytes depend on the members, not on `threads` (by default one for each core). Memory stays below 100 MB
     whatever the size. Raises BentoError as `tarstream.stream` does.
     """
-    with whole_file(out) as file:
+    with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
 
@@ -59,7 +59,7 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
     digest = hashlib.sha256()
     size = 0
-    with whole_file(out) as file:
+    with atomic_file(out) as file:
         for piece in xz.stream(tarstream.stream(members)):
             file.write(piece)
             digest.update(piece)
@@ -69,7 +69,7 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
     """Write the members, in the order given, as an archive at `out`; else as `write_part`."""
-    with whole_file(out) as file:
+    with atomic_file(out) as file:
         forms.write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
@@ -80,7 +80,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
     same path is the caller's care. Raises BentoError for a file that is no part.
     """
     records = []
-    with whole_file(out) as file:
+    with atomic_file(out) as file:
         file.write(xz.HEAD)
         for part in parts:
             records += _copy_blocks(part, file)
@@ -95,10 +95,10 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     does, and for a damaged part.
     """
     if form == "folder":
-        with whole_folder(out) as folder:
+        with atomic_dir(out) as folder:
             forms.write_folder(folder, items(parts))
         return
-    with whole_file(out) as file:
+    with atomic_file(out) as file:
         if form == "zip":
             forms.write_zip(file, items(parts))
         else:

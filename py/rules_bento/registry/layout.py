@@ -262,9 +262,9 @@ def _read(path: Path) -> bytes:
 
 def _replace(path: Path, content: bytes) -> None:
     """Have a file with the content, whole at every moment."""
-    from rules_bento.archives.whole import whole_file
+    from rules_bento.archives.atomic import atomic_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         os.fchmod(file.fileno(), 0o644)
         file.write(content)

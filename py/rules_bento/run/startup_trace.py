@@ -14,8 +14,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.ustar import is_utf8
-from rules_bento.archives.whole import whole_file
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images import oci_image, startup_trace, unpacked
@@ -72,7 +72,7 @@ def run(arguments: Arguments) -> None:
             if status.st_atime > _LATER > status.st_mtime  # what the container has written is not of the image
             and is_utf8(path)  # else it has no name in a trace, nor in the table of a layer
         }
-    with whole_file(output) as file:
+    with atomic_file(output) as file:
         file.write(startup_trace.dumps(read).encode())
     megabytes = sum(read.values()) / 1e6
     sys.stderr.write(f"{arguments.one('--trace')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")

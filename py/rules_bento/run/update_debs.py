@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.actions.check_debs import REQUEST_FLAGS, read_request
-from rules_bento.archives.whole import replace_file
+from rules_bento.archives.atomic import replace_file
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decoded

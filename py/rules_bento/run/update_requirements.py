@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
-from rules_bento.archives.whole import replace_file
+from rules_bento.archives.atomic import replace_file
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages import requirements, resolution, stated

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.archives.whole import whole_file
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -137,7 +137,7 @@ class _Environment:
         )
 
     def _write_stamp(self, made: dict[str, Any]) -> None:
-        with whole_file(self.folder / _STAMP) as file:
+        with atomic_file(self.folder / _STAMP) as file:
             file.write(json.dumps(made, indent=1).encode())
 
     def _clear(self) -> None:

@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 
 from rules_bento.archives import forms, tarstream
+from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
 from rules_bento.archives.tarstream import Member
-from rules_bento.archives.whole import is_unfinished, whole_file, whole_folder
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
 from rules_bento.records import dataclass
@@ -164,7 +164,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
     try:
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             yield file
     except OSError as error:
         raise _failure(path, error) from error
@@ -250,7 +250,7 @@ def write_folder(path: Path, members: Iterable[Member]) -> None:
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Choose another directory, or empty this one.")
     try:
-        with whole_folder(path) as folder:
+        with atomic_dir(path) as folder:
             forms.write_folder(folder, _items(members))
     except OSError as error:
         raise _failure(path, error) from error

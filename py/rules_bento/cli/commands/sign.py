@@ -79,10 +79,10 @@ def _sign_layout(path: Path, key: PrivateKey) -> str:
 
 
 def _sign_file(path: Path, key: PrivateKey) -> str:
-    from rules_bento.archives.whole import whole_file
+    from rules_bento.archives.atomic import atomic_file
     from rules_bento.signing import files
 
     text = files.sign(path, key)
-    with whole_file(files.beside(path)) as file:
+    with atomic_file(files.beside(path)) as file:
         file.write(text)
     return str(files.beside(path))

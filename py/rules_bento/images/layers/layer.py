@@ -22,8 +22,8 @@ from itertools import chain
 from pathlib import Path
 
 from rules_bento.archives import xz
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import END, contents_of
-from rules_bento.archives.whole import whole_file
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
@@ -301,7 +301,7 @@ def opened(out: Path) -> AbstractContextManager[BinaryIO]:
     # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
     # page faults, and 4 per cent of the time of a layer.
     bytes(_LARGE)
-    return whole_file(out)
+    return atomic_file(out)
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:

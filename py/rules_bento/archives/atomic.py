@@ -23,7 +23,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` if the block ends well; else there is nothing new. Raises OSError."""
     nameless = _nameless(path.parent)
     name = _sibling(path)
@@ -48,14 +48,14 @@ def replace_file(path: Path, data: bytes) -> None:
     if path.is_symlink():
         raise BentoError(f"{path}: is a link, and what it leads to is not written to. Put a file in its place.")
     try:
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             file.write(data)
     except OSError as error:
         raise BentoError(f"{path}: cannot be written, and is as it was: {error.strerror or error}.") from error
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_dir(path: Path) -> Iterator[Path]:
     """Yield a folder that becomes `path`, which is missing or empty, if the block ends well. Raises OSError."""
     name = _sibling(path)
     name.mkdir(parents=True)

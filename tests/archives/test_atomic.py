@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.archives import whole
-from rules_bento.archives.whole import is_unfinished, replace_file, whole_file, whole_folder
+from rules_bento.archives import atomic
+from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file
 from rules_bento.errors import BentoError
 from rules_bento.net.partial import in_part
 
@@ -20,7 +20,7 @@ from rules_bento.net.partial import in_part
 def making(request, monkeypatch):
     """Both ways to make a file."""
     if request.param == "named":
-        monkeypatch.setattr(whole, "_nameless", lambda folder: None)
+        monkeypatch.setattr(atomic, "_nameless", lambda folder: None)
     elif sys.platform != "linux":
         pytest.skip("only Linux has files without a name")
     return request.param
@@ -34,7 +34,7 @@ def names_in(folder):
 def test_a_file_has_its_name_when_it_is_whole(tmp_path):
     path = tmp_path / "a"
     for text in (b"one", b"two"):
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             file.write(text)
             assert not path.exists() or path.read_bytes() == b"one"
         assert path.read_bytes() == text
@@ -48,11 +48,11 @@ def test_a_file_has_its_name_when_it_is_whole(tmp_path):
 def test_a_failure_leaves_what_was_there(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"before")
-    with pytest.raises(ValueError, match="stop"), whole_file(path) as file:
+    with pytest.raises(ValueError, match="stop"), atomic_file(path) as file:
         file.write(b"after")
         file.flush()
         raise ValueError("stop")
-    with pytest.raises(OSError, match="No such file") as caught, whole_file(tmp_path / "no/a"):
+    with pytest.raises(OSError, match="No such file") as caught, atomic_file(tmp_path / "no/a"):
         pass
     assert is_unfinished(caught.value.filename, tmp_path / "no/a")
     assert not is_unfinished(caught.value.filename, path)
@@ -68,12 +68,12 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
     shared.mkdir()
     monkeypatch.setattr(os, "urandom", bytes)
     (shared / f".{bytes(12).hex()}.part").symlink_to(victim)
-    with pytest.raises(FileExistsError), whole_file(shared / "out") as file:
+    with pytest.raises(FileExistsError), atomic_file(shared / "out") as file:
         file.write(b"other bytes")
     assert victim.read_bytes() == b"important"
     (shared / "out").symlink_to(victim)
     monkeypatch.undo()
-    with whole_file(shared / "out") as file:
+    with atomic_file(shared / "out") as file:
         file.write(b"other bytes")
     assert victim.read_bytes() == b"important"
     assert not (shared / "out").is_symlink()
@@ -115,14 +115,14 @@ def test_a_download_is_not_written_through_a_link(tmp_path):
 def test_names_in_the_making_are_not_told_from_the_process(tmp_path):
     names = set()
     for _ in range(2):
-        with whole_folder(tmp_path / "a") as folder:
+        with atomic_dir(tmp_path / "a") as folder:
             names.add(folder.name)
             (folder / "b").write_bytes(b"")
             assert re.fullmatch(r"\.[0-9a-f]{24}\.part", folder.name)
             assert is_unfinished(str(folder / "b"), tmp_path / "a")
         (tmp_path / "a/b").unlink()
     assert len(names) == 2
-    with pytest.raises(ValueError, match="stop"), whole_folder(tmp_path / "c"):
+    with pytest.raises(ValueError, match="stop"), atomic_dir(tmp_path / "c"):
         raise ValueError("stop")
     assert names_in(tmp_path) == ["a"]
 
@@ -133,8 +133,8 @@ def test_a_killed_process_leaves_nothing(tmp_path, number):
     program = """
 import sys, time
 from pathlib import Path
-from rules_bento.archives.whole import whole_file
-with whole_file(Path(sys.argv[1])) as file:
+from rules_bento.archives.atomic import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()
     print("writes", flush=True)
