@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rules_bento.cli import main
-from rules_bento.net import retry
+from rules_bento.net import transfers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(text, "utf-8")
         (home / path).chmod(0o600)
-    monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("BENTOML_HOME", str(home / "bentoml"))
     monkeypatch.setenv("HF_TOKEN", CANARY)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form, Limits, Progress
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.sharing.builders.building import Containerized
     from rules_bento.sharing.builders.command import Options as BackendOptions
     from rules_bento.sharing.registry.pulling import Pulled

@@ -13,7 +13,7 @@ import pytest
 from rules_bento.archives import atomic
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file
 from rules_bento.errors import BentoError
-from rules_bento.net.partial import in_part
+from rules_bento.net.resumable_file import open_partial
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -99,15 +99,15 @@ def test_a_download_is_not_written_through_a_link(tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"important")
     (tmp_path / ".a.part").symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic links"), in_part(tmp_path / "a") as file:
+    with pytest.raises(OSError, match="symbolic links"), open_partial(tmp_path / "a") as file:
         file.write(b"other bytes")
     assert victim.read_bytes() == b"important"
     assert not (tmp_path / "a").exists()
     (tmp_path / ".a.part").unlink()
-    with pytest.raises(ValueError, match="stop"), in_part(tmp_path / "a") as file:
+    with pytest.raises(ValueError, match="stop"), open_partial(tmp_path / "a") as file:
         file.write(b"one, ")
         raise ValueError("stop")
-    with in_part(tmp_path / "a") as file:
+    with open_partial(tmp_path / "a") as file:
         file.write(b"two")
     assert (tmp_path / "a").read_bytes() == b"one, two"
 

@@ -665,7 +665,7 @@ MODULES = {
     },
     "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
     "marshal": {"actions/pack_packages.py": "writes"},
-    "netrc": {"net/netrc.py": "the reader"},
+    "netrc": {"net/host_settings.py": "the reader"},
     "urllib.request": {"net/loopback.py": "asks a server that we have started whether it is up"},
     "zipfile": {
         "actions/pack_packages.py": "writes",

@@ -837,7 +837,7 @@ def _headers(path: Path, _out: Path) -> None:
         list(headers.challenges(line))
         headers.next_link(line)
         headers.content_range(line)
-        headers.natural(line)
+        headers.parse_nonnegative_int(line)
 
 
 HEADERS = b"""\
@@ -896,11 +896,11 @@ def _setting(name: str, read: Callable[[], object]) -> Callable[[Path, Path], No
 
 
 def _netrc() -> None:
-    from rules_bento.net import netrc
+    from rules_bento.net import host_settings
 
     for host in ("files.example", "other.example"):
-        netrc.login(host)
-        netrc.login(host, "me")
+        host_settings.netrc_login(host)
+        host_settings.netrc_login(host, "me")
 
 
 def _credentials() -> None:

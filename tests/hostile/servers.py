@@ -107,7 +107,7 @@ class Wire(socket.socket):
 @contextmanager
 def playing(data: bytes, out: Path) -> Iterator[None]:
     """Let all connections of HTTP play a script, with nobody waiting and nobody's credentials."""
-    from rules_bento.net import retry, tls
+    from rules_bento.net import host_settings, transfers
 
     script = Script(data)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -115,15 +115,15 @@ def playing(data: bytes, out: Path) -> Iterator[None]:
     def connect(connection: Any) -> None:
         connection.sock = Wire(script)
 
-    kept = (http.client.HTTPConnection.connect, http.client.HTTPSConnection.connect, tls.context_for)
+    kept = (http.client.HTTPConnection.connect, http.client.HTTPSConnection.connect, host_settings.tls_context)
     http.client.HTTPConnection.connect = http.client.HTTPSConnection.connect = connect  # type: ignore[method-assign]
-    tls.context_for = lambda _host: context
-    retry.Retry.__init__.__defaults__ = (_no_wait,)
+    host_settings.tls_context = lambda _host: context
+    transfers.Retry.__init__.__defaults__ = (_no_wait,)
     os.environ.update(HOME=str(out), NETRC=str(out / "netrc"), DOCKER_CONFIG=str(out), XDG_CONFIG_HOME=str(out))
     try:
         yield
     finally:
-        http.client.HTTPConnection.connect, http.client.HTTPSConnection.connect, tls.context_for = kept  # type: ignore[method-assign]
+        http.client.HTTPConnection.connect, http.client.HTTPSConnection.connect, host_settings.tls_context = kept  # type: ignore[method-assign]
 
 
 def _no_wait(_seconds: float) -> None:
@@ -152,11 +152,11 @@ def _of_server(read: Callable[[Path], None]) -> Callable[[Path, Path], None]:
 def given_up() -> Iterator[None]:
     """Raise BentoError for a connection that fails, as callers do after some attempts."""
     from rules_bento.errors import BentoError
-    from rules_bento.net.errors import CutError
+    from rules_bento.net import ConnectionLostError
 
     try:
         yield
-    except CutError as error:
+    except ConnectionLostError as error:
         raise BentoError(str(error)) from None
 
 

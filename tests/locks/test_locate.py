@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from locks.metadata_index import Index, package, serve, uv_that_distrusts
-from rules_bento.net import bounds
+from rules_bento.net import limits
 
 UV = os.environ["RULES_BENTO_UV"]
 FILE = "mine-1.0-py3-none-any.whl"
@@ -200,7 +200,7 @@ def test_a_trusted_host_that_sends_us_to_no_server(tmp_path, monkeypatch, locati
 
 
 def test_the_bounds_are_those_of_the_package():
-    assert (locate_module().PATIENCE, locate_module().BODY) == (bounds.PATIENCE, bounds.BODY)
+    assert (locate_module().PATIENCE, locate_module().BODY) == (limits.PATIENCE, limits.BODY)
 
 
 def locate_module():

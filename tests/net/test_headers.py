@@ -6,18 +6,18 @@ import time
 from email.message import Message
 
 import pytest
-from rules_bento.net.headers import ContentRange, challenges, content_range, natural, next_link
-from rules_bento.net.retry import asked_wait
+from rules_bento.net.headers import ContentRange, challenges, content_range, next_link, parse_nonnegative_int
+from rules_bento.net.transfers import asked_wait
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), (" 12 ", 12), ("9" * 18, 10**18 - 1)])
 def test_numbers(text, number):
-    assert natural(text) == number
+    assert parse_nonnegative_int(text) == number
 
 
 @pytest.mark.parametrize("text", [None, "", "²", "٣", "-1", "+1", "1_0", "1.5", "0x1", "9" * 19, "9" * 5000])
 def test_what_is_no_number(text):
-    assert natural(text) is None
+    assert parse_nonnegative_int(text) is None
 
 
 def test_ranges():

@@ -8,8 +8,8 @@ import threading
 import pytest
 from liar import liar, reply
 from rules_bento.errors import BentoError
-from rules_bento.net import bounds
-from rules_bento.net.progress import Progress
+from rules_bento.net import limits
+from rules_bento.net.transfers import Progress
 from rules_bento.sharing.cloud import pulling, uploading
 from rules_bento.sharing.cloud.client import Cloud
 from rules_bento.sharing.cloud.contexts import make
@@ -40,7 +40,7 @@ def ranged(total, first=b"x" * 10):
     return answer
 
 
-@pytest.mark.parametrize("total", [11, 20, bounds.BODY])
+@pytest.mark.parametrize("total", [11, 20, limits.BODY])
 def test_a_download_without_progress_ends(tmp_path, total):
     with liar(ranged(total)) as server, pytest.raises(BentoError, match="several attempts"):
         fetch(server, tmp_path / "m")
@@ -59,13 +59,13 @@ def test_a_range_that_cannot_be_read_ends_the_download(tmp_path, given):
 
 
 def test_more_than_is_taken_is_refused(tmp_path):
-    with liar(ranged(bounds.BODY + 1)) as server, pytest.raises(BentoError, match=f"{bounds.BODY} are taken"):
+    with liar(ranged(limits.BODY + 1)) as server, pytest.raises(BentoError, match=f"{limits.BODY} are taken"):
         fetch(server, tmp_path / "m")
 
 
 @pytest.mark.parametrize("length", [{"Content-Length": "10"}, {"Transfer-Encoding": "chunked"}])
 def test_a_body_longer_than_it_says_is_not_kept(tmp_path, length, monkeypatch):
-    monkeypatch.setattr(bounds, "BODY", 10)
+    monkeypatch.setattr(limits, "BODY", 10)
 
     def answer(_):
         if "Content-Length" in length:

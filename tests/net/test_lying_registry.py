@@ -10,9 +10,8 @@ import time
 import pytest
 from liar import liar, reply
 from rules_bento.errors import BentoError
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
-from rules_bento.net.progress import Progress
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.transfers import Progress
 from rules_bento.net.transport import Origin, Transport
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer, Challenge
@@ -98,7 +97,7 @@ def test_pages_that_lead_back_are_refused(registries):
 
 
 def test_pages_without_end_are_refused(registries, monkeypatch):
-    monkeypatch.setattr(bounds, "NAMES", 25)
+    monkeypatch.setattr(limits, "NAMES", 25)
 
     def page(request):
         following = f'<{request.path}1>; rel="next"'
@@ -110,7 +109,7 @@ def test_pages_without_end_are_refused(registries, monkeypatch):
 
 @pytest.mark.parametrize(("bound", "page"), [("PAGES", b'{"tags": []}'), ("LISTING", b'{"tags": [""]}')])
 def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, page):
-    monkeypatch.setattr(bounds, bound, 20)
+    monkeypatch.setattr(limits, bound, 20)
 
     def empty(request):
         return reply(headers={"Link": f'<{request.path}1>; rel="next"'}, body=page)
@@ -186,7 +185,7 @@ def test_where_credentials_go(origin, realm, allowed):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"token": "' + b"a" * bounds.TOKEN + b'"}', f"more than {bounds.TOKEN} bytes"),
+        (b'{"token": "' + b"a" * limits.TOKEN + b'"}', f"more than {limits.TOKEN} bytes"),
         (b'{"token": "a\\nb"}', "cannot be sent"),
         (b'{"token": "\\u2026"}', "cannot be sent"),
         (b"[1]", "without a token"),
@@ -263,14 +262,14 @@ def test_redirects_without_end_are_given_up(registries):
         pytest.raises(BentoError, match="answers 307"),
     ):
         of(server, registries).tags()
-    assert len(server.requests) < 2 * bounds.REDIRECTS + 5
+    assert len(server.requests) < 2 * limits.REDIRECTS + 5
 
 
 def test_a_manifest_is_bounded(registries):
-    large = reply(headers={"Content-Type": oci.INDEX}, body=listed([], annotations={"a": "b" * bounds.MANIFEST}))
+    large = reply(headers={"Content-Type": oci.INDEX}, body=listed([], annotations={"a": "b" * limits.MANIFEST}))
     with (
         liar(registry({"manifests/v1": large})) as server,
-        pytest.raises(BentoError, match=f"more than {bounds.MANIFEST}"),
+        pytest.raises(BentoError, match=f"more than {limits.MANIFEST}"),
     ):
         of(server, registries).get_manifest("v1")
 
@@ -300,7 +299,7 @@ def test_platforms_and_annotations_of_another_shape(registries, platform, tmp_pa
 def test_indexes_that_list_each_other_are_read_once_each():
     low = [index([], annotations={"n": name}) for name in "ab"]
     there = {manifest.descriptor.digest: manifest for manifest in low}
-    for level in range(bounds.NESTING - 1):
+    for level in range(limits.NESTING - 1):
         low = [index(low, annotations={"n": f"{level}{name}"}) for name in "ab"]
         there |= {manifest.descriptor.digest: manifest for manifest in low}
     reads: list[str] = []
@@ -319,12 +318,12 @@ def test_indexes_that_list_each_other_are_read_once_each():
     )
     deeper = index([index(low)])
     there |= {child.digest: index(low) for child in deeper.children()}
-    with pytest.raises(BentoError, match=f"in more than {bounds.NESTING} indexes"):
+    with pytest.raises(BentoError, match=f"in more than {limits.NESTING} indexes"):
         oci.descend(deeper.children(), read)
 
 
 def test_manifests_below_an_index_are_counted(monkeypatch):
-    monkeypatch.setattr(bounds, "MANIFESTS", 10)
+    monkeypatch.setattr(limits, "MANIFESTS", 10)
     there = [index([], annotations={"n": str(number)}) for number in range(11)]
     by_digest = {manifest.descriptor.digest: manifest for manifest in there}
     assert len(oci.descend(index(there[:10]).children(), lambda entry: by_digest[entry.digest])) == 10
@@ -362,8 +361,8 @@ def test_what_does_not_refer_to_it_is_no_referrer(registries):
 
 
 def test_a_config_is_bounded(registries):
-    with liar(registry({})) as server, pytest.raises(BentoError, match=f"{bounds.DOCUMENT} are read"):
-        of(server, registries).read_blob(Descriptor(oci.CONFIG, DIGEST, bounds.DOCUMENT + 1))
+    with liar(registry({})) as server, pytest.raises(BentoError, match=f"{limits.DOCUMENT} are read"):
+        of(server, registries).read_blob(Descriptor(oci.CONFIG, DIGEST, limits.DOCUMENT + 1))
     assert not server.requests
 
 
@@ -440,5 +439,9 @@ def test_bearer_comes_before_basic():
 
 
 def test_a_server_that_closes_is_a_cut():
-    with liar(lambda _: b"") as server, pytest.raises(CutError), Transport(5).exchange("GET", server.url, {}):
+    with (
+        liar(lambda _: b"") as server,
+        pytest.raises(ConnectionLostError),
+        Transport(5).exchange("GET", server.url, {}),
+    ):
         pass

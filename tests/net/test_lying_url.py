@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 import pytest
 from liar import liar, reply
 from rules_bento.errors import BentoError
-from rules_bento.net import bounds, retry
-from rules_bento.net.progress import Progress
+from rules_bento.net import limits, transfers
+from rules_bento.net.transfers import Progress
 from rules_bento.transports.address import parse
 from rules_bento.transports.download import downloaded
 
@@ -22,7 +22,7 @@ CONTENT = b"content" * 100  # 700 bytes
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
-    monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     monkeypatch.setenv("NETRC", "/nowhere")
 
 
@@ -78,15 +78,15 @@ def test_a_size_that_is_none(tmp_path, size):
         fetch(f"{server.url}/x.bento", tmp_path)
 
 
-@pytest.mark.parametrize("size", [bounds.BODY + 1, 1 << 50, 10**17])
+@pytest.mark.parametrize("size", [limits.BODY + 1, 1 << 50, 10**17])
 def test_a_size_that_is_not_taken(tmp_path, size):
-    with liar(ranges({}, size)) as server, pytest.raises(BentoError, match=f"{bounds.BODY} are taken. Refused"):
+    with liar(ranges({}, size)) as server, pytest.raises(BentoError, match=f"{limits.BODY} are taken. Refused"):
         fetch(f"{server.url}/x.bento", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_body_without_a_size_has_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(bounds, "BODY", 1000)
+    monkeypatch.setattr(limits, "BODY", 1000)
     chunked = reply(200, {"Transfer-Encoding": "chunked"}, b"3e8\r\n" + b"a" * 1000 + b"\r\n" + b"1\r\na\r\n0\r\n\r\n")
     with liar(lambda _: chunked) as server, pytest.raises(BentoError, match="1000 are taken"):
         fetch(f"{server.url}/x.bento", tmp_path)
@@ -162,7 +162,7 @@ def test_replies_of_ftp_that_are_none(tmp_path, replies):
         fetch(f"{url}/x.bento", tmp_path)
 
 
-@pytest.mark.parametrize("size", [b"-5", b"%d" % (bounds.BODY + 1), b"9" * 30])
+@pytest.mark.parametrize("size", [b"-5", b"%d" % (limits.BODY + 1), b"9" * 30])
 def test_sizes_of_ftp_that_are_not_taken(tmp_path, size):
     with ftp([*HELLO, b"213 " + size + b"\r\n"]) as url, pytest.raises(BentoError, match=r"are taken. Refused"):
         fetch(f"{url}/x.bento", tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import servers
-from rules_bento.net.progress import Progress
+from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.reference import Reference
 

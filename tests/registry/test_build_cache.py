@@ -20,8 +20,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 from rules_bento.errors import BentoError
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError, SourceCutError
+from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.transport import Transport
 from rules_bento.registry.client import Registry
 from rules_bento.registry.reference import Reference
@@ -204,7 +203,7 @@ def test_a_cache_that_is_away_is_not_taken_for_the_registry():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and nobody listens
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(SourceCutError) as cut:
+        with pytest.raises(SourceLostError) as cut:
             pushed(settings(url))
         assert url in str(cut.value)
     reference = Reference.parse("registry.example.com/iris")
@@ -232,25 +231,25 @@ def test_headers_open_it_and_are_not_shown(cache):
 
 @pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT[:500_000]), lambda: grpc_cache(most=500_000)])
 def test_a_blob_that_is_cut_short_is_worth_another_try(cache):
-    with cache() as url, pytest.raises(CutError):
+    with cache() as url, pytest.raises(ConnectionLostError):
         pushed(settings(url, "--remote_instance_name=main"))
 
 
 @pytest.mark.parametrize("status", [14, 13, 4])
 def test_a_cache_that_is_away_is_worth_another_try(status):
-    with grpc_cache(status=status) as url, pytest.raises(CutError):
+    with grpc_cache(status=status) as url, pytest.raises(ConnectionLostError):
         pushed(settings(url, "--remote_instance_name=main"))
 
 
 def test_a_cache_that_speaks_the_other_protocol():
-    with grpc_cache() as url, pytest.raises(CutError):
+    with grpc_cache() as url, pytest.raises(ConnectionLostError):
         pushed(settings(url.replace("grpc:", "http:")))
-    with http_cache(CONTENT) as url, pytest.raises(CutError):
+    with http_cache(CONTENT) as url, pytest.raises(ConnectionLostError):
         pushed(settings(url.replace("http:", "grpc:")))
 
 
 @pytest.mark.parametrize(
-    "head", [b"\1\0\0\0\5", b"\0\xff\xff\xff\xff", b"\0" + (bounds.MESSAGE + 1).to_bytes(4, "big")]
+    "head", [b"\1\0\0\0\5", b"\0\xff\xff\xff\xff", b"\0" + (limits.MESSAGE + 1).to_bytes(4, "big")]
 )
 def test_messages_that_are_compressed_or_too_long_are_refused_by_their_head(head, monkeypatch):
     monkeypatch.setitem(globals(), "message", lambda data: head + data)
@@ -261,27 +260,27 @@ def test_messages_that_are_compressed_or_too_long_are_refused_by_their_head(head
 def test_numbers_in_messages_have_an_end(monkeypatch):
     monkeypatch.setitem(globals(), "message", lambda data: b"\0" + (1 << 20).to_bytes(4, "big") + b"\xff" * (1 << 20))
     begin = time.process_time()
-    with grpc_cache() as url, pytest.raises(CutError, match="cannot be read"):
+    with grpc_cache() as url, pytest.raises(ConnectionLostError, match="cannot be read"):
         pushed(settings(url, "--remote_instance_name=main"))
     assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize("status", ["\u00b2", "ok", "-1", "9" * 5000])
 def test_a_status_that_is_no_number_is_worth_another_try(status):
-    with grpc_cache(status=status) as url, pytest.raises(CutError):
+    with grpc_cache(status=status) as url, pytest.raises(ConnectionLostError):
         pushed(settings(url, "--remote_instance_name=main"))
 
 
 def test_a_cache_that_sends_nothing_is_a_cut(monkeypatch):
-    monkeypatch.setattr(bounds, "PATIENCE", 0.5)
+    monkeypatch.setattr(limits, "PATIENCE", 0.5)
     monkeypatch.setitem(globals(), "message", lambda data: b"\0" * 5)
     monkeypatch.setitem(globals(), "pieces", lambda start, most: [b""] * 3_000_000)
-    with grpc_cache() as url, pytest.raises(CutError):
+    with grpc_cache() as url, pytest.raises(ConnectionLostError):
         pushed(settings(url, "--remote_instance_name=main"))
 
 
 def test_a_registry_may_be_slower_than_the_cache(monkeypatch):
-    monkeypatch.setattr(bounds, "PATIENCE", 2)
+    monkeypatch.setattr(limits, "PATIENCE", 2)
     pauses = [3.0]
     monkeypatch.setattr(Nowhere, "advance", lambda self, count: time.sleep(pauses.pop() if pauses else 0))
     with grpc_cache() as url:
@@ -305,7 +304,7 @@ def test_the_head_of_a_cache_s_answer_is_bounded(size):
 def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(CutError):
+    with pytest.raises(ConnectionLostError):
         pushed(settings(f"grpc://127.0.0.1:{port}"))
 
 

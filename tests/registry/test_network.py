@@ -15,7 +15,7 @@ import servers
 from images import make_image
 from relay import DOWN, UP, Cut, Relay
 from rules_bento.errors import BentoError
-from rules_bento.net.proxy import is_loopback, proxy_for
+from rules_bento.net.host_settings import is_loopback, proxy_for
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
@@ -169,7 +169,7 @@ def test_a_proxy_is_used_for_plain_connections(server, progress, tmp_path, monke
 
 def test_a_proxy_is_used_for_encrypted_connections(encrypted, tls, progress, tmp_path, monkeypatch):
     monkeypatch.setattr(Proxy, "seen", [])
-    monkeypatch.setattr("rules_bento.net.proxy.is_loopback", lambda host: False)
+    monkeypatch.setattr("rules_bento.net.host_settings.is_loopback", lambda host: False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
     image = make_image(tmp_path / "image")
     reference = Reference.parse(f"{encrypted.host}/proxied/app:v1")

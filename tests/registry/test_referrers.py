@@ -111,7 +111,7 @@ def test_a_chain_of_referrers_ends_in_a_message(monkeypatch):
     [root, *others] = chain.manifests.values()
     with pytest.raises(BentoError, match=r"more than 1000 manifests that refer to .* Copy it without them: --no-ref"):
         list(copying._referrers(chain, root))
-    monkeypatch.setattr("rules_bento.net.bounds.MANIFESTS", 5000)
+    monkeypatch.setattr("rules_bento.net.limits.MANIFESTS", 5000)
     assert list(copying._referrers(chain, root)) == others, "and not by recursion"
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
 from rules_bento.library import Store
-from rules_bento.net import retry
+from rules_bento.net import transfers
 from rules_bento.transports import download, objects
 from store_support import PACKAGE, bento_files, model_files, write_archive
 from support import KINDS, TAG, empty, noise, same
@@ -194,7 +194,7 @@ def same_or_empty(store: Store, wanted: Store) -> bool:
 
 def run(kind: str, points: dict[str, int], seed: int = 0) -> dict[str, Counter]:
     """Outcomes by what was done: `cut_import`, `cut_export`, `kill_import`, `kill_export`, each so many times."""
-    retry._FIRST_WAIT = 0.001
+    transfers._FIRST_WAIT = 0.001
     download.PIECE = objects.PART = _SMALL
     objects.BACKOFF.update(init_backoff=timedelta(milliseconds=1), max_backoff=timedelta(milliseconds=10))
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from dropbox_stand_in import Dropbox
 from rules_bento.library import Store
-from rules_bento.net import retry, transport
+from rules_bento.net import transfers, transport
 from rules_bento.transports import download, objects
 from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 from store_support import bento_files, model_files, write_archive
@@ -66,7 +66,7 @@ def serve(running, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Short waits, little patience, and small pieces, so that small archives have several."""
-    monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     monkeypatch.setattr(download, "PIECE", 1 << 16)
     monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (1.0,))
     monkeypatch.setitem(objects.CLIENT, "read_timeout", "2s")

@@ -9,8 +9,8 @@ import tarfile
 import pytest
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
-from rules_bento.net.errors import CutError
-from rules_bento.net.progress import Progress
+from rules_bento.net import ConnectionLostError
+from rules_bento.net.transfers import Progress
 from rules_bento.transports import dropbox, gcs, objects
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
@@ -284,7 +284,7 @@ def test_a_session_of_dropbox_whose_end_was_not_heard(serve, store, packed, monk
     def deaf(self, session, size):
         heard(self, session, size)
         monkeypatch.setattr(dropbox.Dropbox, "_finish", heard)
-        raise CutError("gone")
+        raise ConnectionLostError("gone")
 
     monkeypatch.setattr(dropbox.Dropbox, "_finish", deaf)
     store.bentos.export(TAG, server.url("x.bento"))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.net import retry
+from rules_bento.net import transfers
 from rules_bento.transports import address, openssh
 from rules_bento.transports.source import Source
 
@@ -95,7 +95,7 @@ def remote(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S {tmp_path}/server.py\n")
     program.chmod(0o755)
     monkeypatch.setenv("ROOT", str(tmp_path / "root"))
-    monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     found = openssh.OpenSsh(address.parse("sftp://host/x"), str(program))
     yield found
     found.close()

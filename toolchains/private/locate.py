@@ -26,10 +26,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PATIENCE = 60.0
-"""Seconds without a byte, after which a download is given up (as `rules_bento.net.bounds` has it)."""
+"""Seconds without a byte, after which a download is given up (as `rules_bento.net.limits` has it)."""
 
 BODY = 1 << 40
-"""Bytes of a file (as `rules_bento.net.bounds` has it)."""
+"""Bytes of a file (as `rules_bento.net.limits` has it)."""
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.archives.unpack import Progress
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
 
 _DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
 
@@ -40,7 +40,7 @@ def transfer(verb: str, url: str) -> Iterator[Counter | None]:
         yield None
         return
     from rules_bento.cli import show
-    from rules_bento.net.progress import Progress
+    from rules_bento.net.transfers import Progress
 
     if address.password:
         show.note("The password in the URL is seen by other users of this machine. ~/.netrc is a place for it.")

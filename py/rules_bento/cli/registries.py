@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.library import Store
-    from rules_bento.net.progress import Progress
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.sharing.cloud.client import Cloud
 
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
     """Open registries and a progress line for the length of the block."""
-    from rules_bento.net.progress import Progress
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
     with Registries(options.insecure) as registries, Progress(what) as progress:
@@ -50,7 +50,7 @@ def jobs(text: str) -> int:
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
     """Open the cloud of `--context`, or the current one, and a progress line for the length of the block."""
-    from rules_bento.net.progress import Progress
+    from rules_bento.net.transfers import Progress
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.sharing.cloud.contexts import Contexts, of_environment
 

@@ -29,7 +29,7 @@ class ContentRange(NamedTuple):
     size: int | None
 
 
-def natural(text: str | None) -> int | None:
+def parse_nonnegative_int(text: str | None) -> int | None:
     """Return the number that a header's value is; None for anything but up to 18 digits."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None

@@ -18,9 +18,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any, Protocol
-from rules_bento.net import bounds, parallel, proxy, tls
-from rules_bento.net.errors import CutError
-from rules_bento.net.headers import natural
+from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
+from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -125,9 +124,9 @@ class _Reader(io.BufferedReader):
     _lines = 0
 
     def readline(self, limit: int | None = -1, /) -> bytes:
-        self.last = super().readline(bounds.HEADER + 1)
+        self.last = super().readline(limits.HEADER + 1)
         self._lines += len(self.last)
-        if len(self.last) > bounds.HEADER or self._lines > bounds.HEAD:
+        if len(self.last) > limits.HEADER or self._lines > limits.HEAD:
             raise LongHeadError
         return self.last
 
@@ -140,14 +139,14 @@ class BoundedResponse(http.client.HTTPResponse):
     """Reads a response with a bounded head, and notices if that is cut off, which the standard library does not."""
 
     def begin(self) -> None:
-        """Read the headers. Raises CutError if they have no end, LongHeadError or SlowAnswerError beyond the bounds."""
+        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError."""
         wire = _Wire(self.fp.detach())
         self.fp = reader = _Reader(wire)
-        wire.end = time.monotonic() + bounds.ANSWER
+        wire.end = time.monotonic() + limits.ANSWER
         super().begin()
         wire.end = None
         if reader.last not in (b"\r\n", b"\n"):
-            raise CutError("the answer was cut off")
+            raise ConnectionLostError("the answer was cut off")
 
 
 class Response:
@@ -162,16 +161,16 @@ class Response:
     @property
     def length(self) -> int | None:
         """The number in `Content-Length`; None if it is absent."""
-        return natural(self.headers.get("Content-Length"))
+        return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body of a response that is held in memory: `most` bytes of it are a bound of `bounds`.
+        """Return the body of a response that is held in memory: `most` bytes of it are one of `limits`.
 
-        Of an answer of another status than 2xx, what is beyond `bounds.REFUSAL` is left out. Raises CutError if it is
-        not whole; BentoError if there is more of it, or it takes longer than `bounds.ANSWER`.
+        Of an answer of another status than 2xx, what is beyond `limits.REFUSAL` is left out. Raises ConnectionLostError
+        if it is not whole; BentoError if there is more of it, or it takes longer than `limits.ANSWER`.
         """
         says_no = not 200 <= self.status < 300
-        content = self._beginning(bounds.REFUSAL if says_no else most + 1)
+        content = self._beginning(limits.REFUSAL if says_no else most + 1)
         if len(content) > most and not says_no:
             raise BentoError(f"{shown(self.url)}: an answer of more than {most} bytes was refused. Ask its owner.")
         return content
@@ -179,17 +178,17 @@ class Response:
     def _beginning(self, most: int) -> bytes:
         """Return the first bytes of the body, all of them if there are fewer than `most`."""
         content = bytearray()
-        end = time.monotonic() + bounds.ANSWER
+        end = time.monotonic() + limits.ANSWER
         while len(content) < most:
             rest = self._response.length  # None: its end shows by itself
             if rest == 0:
                 break
             with cuts():
-                wanted = min(most - len(content), bounds.PIECE, bounds.PIECE if rest is None else rest)
+                wanted = min(most - len(content), limits.PIECE, limits.PIECE if rest is None else rest)
                 piece = self._response.read1(wanted) if rest is None else self._response.fp.read1(wanted)
             if not piece:
                 if rest:
-                    raise CutError("the answer was cut off")
+                    raise ConnectionLostError("the answer was cut off")
                 break
             content += piece
             if rest is not None:
@@ -202,9 +201,9 @@ class Response:
     def pieces(self) -> Iterator[memoryview]:
         """Yield the body, as it comes; each piece is good until the next is asked for.
 
-        Raises CutError if it is not whole.
+        Raises ConnectionLostError if it is not whole.
         """
-        buffer = memoryview(bytearray(bounds.PIECE))
+        buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with cuts():
                 count = self._read_some(buffer)
@@ -212,7 +211,7 @@ class Response:
                 break
             yield buffer[:count]
         if self._response.length:
-            raise CutError("the answer was cut off")
+            raise ConnectionLostError("the answer was cut off")
 
     def _read_some(self, buffer: memoryview) -> int:
         """Return the bytes that have come already.
@@ -239,7 +238,7 @@ class Response:
 class Transport:
     """Keeps connections to any number of servers. To be used by several threads at once."""
 
-    def __init__(self, patience: float = bounds.PATIENCE) -> None:
+    def __init__(self, patience: float = limits.PATIENCE) -> None:
         self._patience = patience
         self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -259,14 +258,14 @@ class Transport:
     ) -> Iterator[Response]:
         """Send a request and give the response for the block.
 
-        Raises CutError where the connection fails, and BentoError where it always would: a certificate that is not
-        believed.
+        Raises ConnectionLostError where the connection fails, and BentoError where it always would: a certificate that
+        is not trusted.
         """
         origin = Origin.of(url)
         connection = self._take(origin)
         reusable = False
         try:
-            with parallel.interruptible(lambda: _shut(connection)):
+            with transfers.interruptible(lambda: _shut(connection)):
                 response = self._send(connection, origin, method, url, headers, body)
                 yield response
                 reusable = response.finished and connection.sock is not None
@@ -288,7 +287,7 @@ class Transport:
         reused = connection.sock is not None
         try:
             return Response(_request(connection, method, _target(origin, url), headers, body), url)
-        except CutError:
+        except ConnectionLostError:
             if not reused or not isinstance(body, Bytes | None):
                 raise
         # The server may have closed a connection that it had kept for a while: that is no failure.
@@ -309,17 +308,17 @@ class Transport:
 
     def _context(self, host: str) -> ssl.SSLContext:
         if host not in self._contexts:
-            self._contexts[host] = tls.context_for(host)
+            self._contexts[host] = host_settings.tls_context(host)
         return self._contexts[host]
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
     """Send a GET over a connection that is open, and is not kept, and return the response.
 
-    Raises CutError and BentoError as `Transport.exchange` does.
+    Raises ConnectionLostError and BentoError as `Transport.exchange` does.
     """
     origin = Origin.of(url)
-    connection = http.client.HTTPConnection(origin.host, origin.port, timeout=bounds.PATIENCE)
+    connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
     connection.sock = channel
     parts = urlsplit(url)
@@ -327,7 +326,7 @@ def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Re
 
 
 def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float) -> http.client.HTTPConnection:
-    through = proxy.proxy_for(origin.scheme, origin.host, origin.port)
+    through = host_settings.proxy_for(origin.scheme, origin.host, origin.port)
     host, port = (through.host, through.port) if through else (origin.host, origin.port)
     if context is None:
         connection = http.client.HTTPConnection(host, port, timeout=patience)
@@ -344,7 +343,7 @@ def _target(origin: Origin, url: str) -> tuple[str, str, str]:
     """Return the request's target, its `Host`, and the header that a proxy needs to be told (or nothing)."""
     parts = urlsplit(url)
     path = sendable((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-    through = proxy.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
+    through = host_settings.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
     if through:
         return f"{origin}{path}", origin.netloc, through.authorization
     return path, origin.netloc, ""
@@ -358,7 +357,7 @@ def _request(
     body: Body | None,
 ) -> http.client.HTTPResponse:
     path, host, proxy_authorization = target
-    patience = connection.timeout or bounds.PATIENCE
+    patience = connection.timeout or limits.PATIENCE
     with cuts(host):
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host)
@@ -370,14 +369,14 @@ def _request(
             connection.putheader("Content-Length", str(body.size if body else 0))
         connection.endheaders()
         if connection.sock is None:
-            raise CutError("the connection was closed")
+            raise ConnectionLostError("the connection was closed")
         unwanted = False
         if body is not None:
             try:
                 body.write_to(connection.sock)
             except (BrokenPipeError, ConnectionResetError):
                 unwanted = True  # perhaps the server has said why, before it closed
-        connection.sock.settimeout(patience * bounds.ANSWER / bounds.PATIENCE)
+        connection.sock.settimeout(patience * limits.ANSWER / limits.PATIENCE)
         response = connection.getresponse()
         response.will_close |= unwanted
         if connection.sock is not None:
@@ -406,17 +405,17 @@ def _put(connection: http.client.HTTPConnection, name: str, value: str) -> None:
 
 @contextmanager
 def cuts(host: str = "") -> Iterator[None]:
-    """Turn errors of a connection into CutError, or into BentoError where a second try will not help."""
+    """Turn errors of a connection into ConnectionLostError, or into BentoError where a second try will not help."""
     try:
         yield
     except LongHeadError:
         raise BentoError(
-            f"{host or 'The server'}: answers with headers of more than {bounds.HEADER} bytes each, or {bounds.HEAD} "
+            f"{host or 'The server'}: answers with headers of more than {limits.HEADER} bytes each, or {limits.HEAD} "
             f"in all. Refused."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(
-            f"{host or 'The server'}: its answer was not complete after {bounds.ANSWER:.0f} s. Try again later."
+            f"{host or 'The server'}: its answer was not complete after {limits.ANSWER:.0f} s. Try again later."
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
@@ -424,7 +423,7 @@ def cuts(host: str = "") -> Iterator[None]:
             f"SSL_CERT_FILE names, or into /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise CutError(str(error).strip() or type(error).__name__) from error
+        raise ConnectionLostError(str(error).strip() or type(error).__name__) from error
 
 
 def resolve(base: str, reference: str) -> str:

@@ -16,10 +16,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import challenges
-from rules_bento.net.retry import TRANSIENT
+from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import Bytes, Origin, resolve
 from rules_bento.records import NamedTuple
 from rules_bento.registry import credentials
@@ -73,7 +72,7 @@ class Authorizer:
     def header(self, scopes: frozenset[str]) -> str:
         """Return the `Authorization` for a request that needs the scopes; empty until the registry asks for one.
 
-        Raises BentoError and RegistryError if it cannot be had, CutError if the connection fails.
+        Raises BentoError and RegistryError if it cannot be had, ConnectionLostError if the connection fails.
         """
         with self._lock:
             challenge = self._challenge
@@ -150,9 +149,9 @@ class Authorizer:
         if login and login.username:
             headers["Authorization"] = _basic(login)
         with self._transport.exchange(method, url, headers, body) as response:
-            content = response.read(bounds.TOKEN)
+            content = response.read(limits.TOKEN)
             if response.status in TRANSIENT:
-                raise CutError(f"its token server answers {response.status}")
+                raise ConnectionLostError(f"its token server answers {response.status}")
             if response.status != 200:
                 what = f"{self._reference.name}: a token (credentials from: {credentials.places()})"
                 raise refusal(response.status, content, what, self._host)

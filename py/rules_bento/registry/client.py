@@ -14,12 +14,10 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError, SourceCutError
-from rules_bento.net.headers import natural, next_link
-from rules_bento.net.parallel import pause
-from rules_bento.net.proxy import is_loopback
-from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
+from rules_bento.net import ConnectionLostError, SourceLostError, limits
+from rules_bento.net.headers import next_link, parse_nonnegative_int
+from rules_bento.net.host_settings import is_loopback
+from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
 from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolve
 from rules_bento.records import NamedTuple, dataclass
 from rules_bento.registry import descriptor as oci
@@ -54,14 +52,14 @@ class Registries:
     """Keeps the registries of a run, each with connections and tokens, made when it is first needed.
 
     `insecure` are hosts (`host:port`) that may be reached without encryption; this machine always may. `patience` is
-    in seconds, see `bounds.PATIENCE`.
+    in seconds, see `limits.PATIENCE`.
     """
 
     def __init__(
         self,
         insecure: Collection[str] = (),
         sleep: Callable[[float], object] = pause,
-        patience: float = bounds.PATIENCE,
+        patience: float = limits.PATIENCE,
     ) -> None:
         self._insecure = frozenset(insecure)
         self._sleep = sleep
@@ -115,7 +113,7 @@ class Registry:
         what: str,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        most: int = bounds.REFUSAL,
+        most: int = limits.REFUSAL,
     ) -> Reply:
         """Send a small request; return its whole response, of `most` bytes, whose status is one of `expect`.
 
@@ -128,7 +126,7 @@ class Registry:
                 body = None if content is None else Bytes(content)
                 with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
                     reply = Reply(response.status, response.headers, response.read(most), response.url)
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(what, cut) from None
                 continue
@@ -143,7 +141,7 @@ class Registry:
     ) -> Iterator[Response]:
         """Send one request and yield the response of any status; repeat it only to log in or to follow a redirect.
 
-        `path` is one of this registry, or a URL that it gave (`locate`). Raises CutError as `Transport.exchange`.
+        `path` is one of this registry, or a URL that it gave (`locate`). Raises as `Transport.exchange` does.
         """
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
@@ -155,14 +153,14 @@ class Registry:
             sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
             with self._transport.exchange(method, url, sent, body) as response:
                 if response.status == 401 and ours:
-                    content = response.read(bounds.REFUSAL)
+                    content = response.read(limits.REFUSAL)
                     logins += 1
                     challenges = response.headers.get_all("WWW-Authenticate", [])
                     if logins > _MOST_LOGINS or not authorizer.learn(challenges, scopes, authorization):
                         reply = Reply(response.status, response.headers, content, url)
                         raise self.refusal(reply, f"{self._reference.name}: {method}")
-                elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < bounds.REDIRECTS:
-                    response.read(bounds.REFUSAL)
+                elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < limits.REDIRECTS:
+                    response.read(limits.REFUSAL)
                     redirects += 1
                     url = self.locate(response, origin)
                 else:
@@ -203,9 +201,9 @@ class Registry:
         """Return the error for a refusal."""
         return refusal(reply.status, reply.body, what, self.host)
 
-    def unreachable(self, what: str, cut: CutError) -> BentoError:
+    def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a registry that does not answer, or for bytes to be sent that were cut."""
-        if isinstance(cut, SourceCutError):
+        if isinstance(cut, SourceLostError):
             return BentoError(f"{what}: {cut}, in several attempts. Is it up?")
         return BentoError(
             f"{what}: no connection to {self.host} held ({cut}), in several attempts. Is the registry up, and "
@@ -227,7 +225,7 @@ class Registry:
         plain = Origin.of(f"http://{self._reference.api_host}")
         try:
             self._greet(secure)
-        except CutError as cut:
+        except ConnectionLostError as cut:
             # 400 is what a server that waits for encryption answers.
             if self._greet(plain) == 400:
                 raise cut from None
@@ -237,7 +235,7 @@ class Registry:
     def _greet(self, origin: Origin) -> int:
         """Return the status of the API's root."""
         with self._transport.exchange("GET", f"{origin}/v2/", {"User-Agent": _AGENT}) as response:
-            response.read(bounds.DOCUMENT)
+            response.read(limits.DOCUMENT)
             return response.status
 
 
@@ -278,7 +276,7 @@ class Repository:
     def has_blob(self, digest: str, size: int) -> bool:
         """Return whether the blob is there, with that size; asked with the token that pushes, to need only one."""
         reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push)
-        return reply.status == 200 and natural(reply.headers.get("Content-Length")) in (None, size)
+        return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
         """Mount a blob of another repository; return the upload that has begun instead, where that did not work."""
@@ -316,7 +314,7 @@ class Repository:
 
     @contextmanager
     def send_blob(self, upload: Upload, digest: str, body: Body) -> Iterator[Response]:
-        """Send all of a blob, or the rest, and end the upload. Raises CutError; the status is the caller's to judge."""
+        """Send all of a blob, or the rest, and end the upload, whatever the status. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
         with self.registry.exchange("PUT", url, self.push, headers=headers, body=body) as response:
@@ -324,7 +322,7 @@ class Repository:
 
     @contextmanager
     def send_chunk(self, upload: Upload, body: Body) -> Iterator[Response]:
-        """Send the next bytes of a blob. Raises CutError; the status is the caller's to judge."""
+        """Send the next bytes of a blob. Raises ConnectionLostError; the status is the caller's to judge."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
@@ -334,17 +332,17 @@ class Repository:
 
     @contextmanager
     def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
-        """Yield a blob, from a byte on if the registry does that (206). Raises CutError; the status is the caller's."""
+        """Yield a blob, from a byte on if the registry does that (206). Raises ConnectionLostError."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull, headers=headers) as response:
             yield response
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return a small blob, verified. Raises BentoError for one of more than `bounds.DOCUMENT` bytes, too."""
+        """Return a small blob, verified. Raises BentoError for one of more than `limits.DOCUMENT` bytes, too."""
         what = f"blob {descriptor.digest}"
-        if descriptor.size > bounds.DOCUMENT:
-            raise BentoError(f"{self}: {what}: has {descriptor.size} bytes; {bounds.DOCUMENT} are read of such a one.")
-        reply = self._ask("GET", f"blobs/{descriptor.digest}", what, {200}, self.pull, most=bounds.DOCUMENT)
+        if descriptor.size > limits.DOCUMENT:
+            raise BentoError(f"{self}: {what}: has {descriptor.size} bytes; {limits.DOCUMENT} are read of such a one.")
+        reply = self._ask("GET", f"blobs/{descriptor.digest}", what, {200}, self.pull, most=limits.DOCUMENT)
         return oci.verify(reply.body, descriptor.digest, str(self))
 
     # Manifests
@@ -425,7 +423,7 @@ class Repository:
 
     def _get_manifest(self, target: str, types: Collection[str], what: str, expect: Collection[int]) -> Reply:
         headers = {"Accept": ", ".join(types)}
-        return self._ask("GET", f"manifests/{target}", what, expect, self.pull, headers=headers, most=bounds.MANIFEST)
+        return self._ask("GET", f"manifests/{target}", what, expect, self.pull, headers=headers, most=limits.MANIFEST)
 
     def _ask(
         self,
@@ -437,7 +435,7 @@ class Repository:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        most: int = bounds.REFUSAL,
+        most: int = limits.REFUSAL,
     ) -> Reply:
         whole = path if "://" in path or path.startswith("/") else self._path(path)
         return self.registry.request(
@@ -448,7 +446,9 @@ class Repository:
         return f"/v2/{self.name}/{quote(path, safe='/:?=&%+')}"
 
     def _upload(self, reply: Reply) -> Upload:
-        return Upload(self.registry.locate(reply), 0, natural(reply.headers.get("OCI-Chunk-Min-Length")) or 0)
+        return Upload(
+            self.registry.locate(reply), 0, parse_nonnegative_int(reply.headers.get("OCI-Chunk-Min-Length")) or 0
+        )
 
     def _json(self, reply: Reply, what: str) -> dict[str, Any]:
         try:
@@ -459,8 +459,8 @@ class Repository:
     def _listed(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
         """Return what one page lists. Raises BentoError for what is no list, and if all pages together are too long."""
         listed = self._json(reply, what).get(key) or []
-        if not isinstance(listed, list) or before + len(listed) > bounds.NAMES:
-            raise BentoError(f"{self}: its {what} are no list, or one of more than {bounds.NAMES}. Refused.")
+        if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
+            raise BentoError(f"{self}: its {what} are no list, or one of more than {limits.NAMES}. Refused.")
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
@@ -475,10 +475,10 @@ class Repository:
             if following in seen:
                 raise BentoError(f"{self}: its {what} have a next page that was there before. Ask its owner.")
             seen.add(following)
-            reply = self._ask("GET", following, what, expect, self.pull, most=bounds.DOCUMENT)
+            reply = self._ask("GET", following, what, expect, self.pull, most=limits.DOCUMENT)
             size += len(reply.body)
-            if len(seen) > bounds.PAGES or size > bounds.LISTING:
-                raise BentoError(f"{self}: its {what} have more than {bounds.PAGES} pages, or {bounds.LISTING} bytes.")
+            if len(seen) > limits.PAGES or size > limits.LISTING:
+                raise BentoError(f"{self}: its {what} have more than {limits.PAGES} pages, or {limits.LISTING} bytes.")
             yield reply
             link = next_link(reply.headers.get("Link"))
             following = None if link is None else self.registry.next_page(reply, link)

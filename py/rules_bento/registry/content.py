@@ -6,8 +6,7 @@ from io import FileIO
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Protocol
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import refusal
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
 
-    from rules_bento.net.progress import Tally
+    from rules_bento.net.transfers import Tally
     from rules_bento.registry.client import Repository
 
 _SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progress
@@ -65,7 +64,7 @@ class FileSource:
         with self._open() as file:
             file.seek(self.start)
             while size:
-                piece = file.read(min(size, bounds.PIECE))
+                piece = file.read(min(size, limits.PIECE))
                 self._check_end(len(piece))
                 digester.update(piece)
                 size -= len(piece)
@@ -79,10 +78,10 @@ class FileSource:
             raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
 
     def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
-        buffer = memoryview(bytearray(bounds.PIECE))
+        buffer = memoryview(bytearray(limits.PIECE))
         file.seek(at)
         while at < end:
-            count = file.readinto(buffer[: min(bounds.PIECE, end - at)])
+            count = file.readinto(buffer[: min(limits.PIECE, end - at)])
             self._check_end(count)
             connection.sendall(buffer[:count])
             at += count
@@ -105,7 +104,7 @@ class RemoteSource:
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
                 what = f"{self.repository}: blob {self.digest}"
-                raise refusal(response.status, response.read(bounds.REFUSAL), what, self.repository.registry.host)
+                raise refusal(response.status, response.read(limits.REFUSAL), what, self.repository.registry.host)
             at = start if response.status == 206 else 0
             for piece in response.pieces():
                 wanted = piece[max(0, start - at) : max(0, end - at)]
@@ -113,7 +112,7 @@ class RemoteSource:
                 connection.sendall(wanted)
                 tally.advance(len(wanted))
             if at < end:
-                raise CutError(f"{self.repository} gave {at} bytes of a blob of {end}")
+                raise ConnectionLostError(f"{self.repository} gave {at} bytes of a blob of {end}")
 
     def check(self, digest: str, size: int) -> None:
         """Check nothing: the registry that takes the blob verifies it."""

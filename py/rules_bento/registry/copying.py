@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import bounds
+from rules_bento.net import limits
 from rules_bento.registry.pull import as_package
 from rules_bento.registry.push import push
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.push import Pushed
@@ -52,9 +52,9 @@ def _referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
         subject = pending.pop()
         for digest in dict.fromkeys(entry.digest for entry in repository.referrers(subject)):
             count += 1
-            if count > bounds.MANIFESTS:
+            if count > limits.MANIFESTS:
                 raise BentoError(
-                    f"{repository}: has more than {bounds.MANIFESTS} manifests that refer to {root.descriptor.digest}. "
+                    f"{repository}: has more than {limits.MANIFESTS} manifests that refer to {root.descriptor.digest}. "
                     "Copy it without them: --no-referrers."
                 )
             manifest = repository.get_manifest(digest)

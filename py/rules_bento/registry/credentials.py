@@ -168,7 +168,7 @@ def _ask(helper: str, key: str, file: Path) -> Credentials | None:
 
 
 def _in_netrc(reference: Reference) -> Credentials | None:
-    from rules_bento.net import netrc
+    from rules_bento.net import host_settings
 
-    entry = netrc.login(urlsplit(f"//{reference.api_host}").hostname or "")
+    entry = host_settings.netrc_login(urlsplit(f"//{reference.api_host}").hostname or "")
     return Credentials(*entry) if entry else None

@@ -15,7 +15,7 @@ from rules_bento.formats.oci import TAR_LAYER as TAR_LAYER
 from rules_bento.formats.oci import digest_of as digest_of
 from rules_bento.formats.oci import to_bytes as to_bytes
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
+from rules_bento.net import limits
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Descriptor:
             or not isinstance(item.get("digest"), str)
             or not is_digest(item["digest"])
             or type(item.get("size")) is not int
-            or not 0 <= item["size"] <= bounds.BODY
+            or not 0 <= item["size"] <= limits.BODY
         ):
             raise BentoError(f"{origin}: {json.dumps(item)[:200]} is no descriptor with media type, digest and size.")
         return Descriptor(
@@ -179,16 +179,16 @@ class Manifest:
 def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
     """Return the manifests that entries of an index stand for, and all below: each once, before those that list it.
 
-    Raises BentoError for more than `bounds.MANIFESTS`, or indexes in more than `bounds.NESTING` others.
+    Raises BentoError for more than `limits.MANIFESTS`, or indexes in more than `limits.NESTING` others.
     """
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:
         if entry.digest in manifests:
             return
-        if len(manifests) >= bounds.MANIFESTS or depth > bounds.NESTING:
+        if len(manifests) >= limits.MANIFESTS or depth > limits.NESTING:
             raise BentoError(
-                f"{entry.digest}: is one of more than {bounds.MANIFESTS} manifests, or in more than {bounds.NESTING} "
+                f"{entry.digest}: is one of more than {limits.MANIFESTS} manifests, or in more than {limits.NESTING} "
                 f"indexes. Refused; name one of the images by its digest."
             )
         child = read(entry)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
-from rules_bento.net.partial import in_part
-from rules_bento.net.progress import Tally
-from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.net.resumable_file import open_partial
+from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
     from rules_bento.registry.client import Repository
     from rules_bento.registry.descriptor import Descriptor
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
     """Download the blob to `path`. Raises as `Registry.request` does, and BentoError for another digest or size."""
-    with in_part(path) as file:
+    with open_partial(path) as file:
         if file:
             counter.expect(blob.size)
             _Receiving(repository, blob, file, Tally(counter)).run()
@@ -54,7 +52,7 @@ class _Receiving:
             try:
                 with self._repository.open_blob(self._blob.digest, self._at) as response:
                     self._receive(response)
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not self._retry.again():
                     raise self._repository.registry.unreachable(self._what, cut) from None
 
@@ -96,7 +94,7 @@ class _Receiving:
             self._begin_again()
         if response.status == 206 and not self._continues(response):
             self._begin_again()
-            raise CutError("the answer begins at another byte than was asked for")
+            raise ConnectionLostError("the answer begins at another byte than was asked for")
         for piece in response.pieces():
             if self._at + len(piece) > self._blob.size:
                 self._at += len(piece)  # too long: `_complete` judges
@@ -109,7 +107,7 @@ class _Receiving:
                 self._retry.progressed(self._at - self._furthest)
                 self._furthest = self._at
         if self._at < self._blob.size:
-            raise CutError(f"the answer ended after {self._at} of {self._blob.size} bytes")
+            raise ConnectionLostError(f"the answer ended after {self._at} of {self._blob.size} bytes")
 
     def _continues(self, response: Response) -> bool:
         """Return whether a partial answer begins where the file ends."""
@@ -117,7 +115,7 @@ class _Receiving:
         return came is not None and came.first == self._at
 
     def _refuse(self, response: Response) -> None:
-        reply = Reply(response.status, response.headers, response.read(bounds.REFUSAL), response.url)
+        reply = Reply(response.status, response.headers, response.read(limits.REFUSAL), response.url)
         if reply.status == 416:
             self._begin_again()
         if (reply.status != 416 and reply.status not in TRANSIENT) or not self._retry.again(asked_wait(reply.headers)):

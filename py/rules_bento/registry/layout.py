@@ -14,7 +14,7 @@ from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import LAYOUT, REFERENCE
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
+from rules_bento.net import limits
 from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
@@ -102,8 +102,8 @@ class Layout:
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified. Raises BentoError if it is not there, for another, and for a large one."""
         path = self.blob(blob.digest)
-        if blob.size > bounds.DOCUMENT:
-            raise BentoError(f"{path}: has {blob.size} bytes; {bounds.DOCUMENT} are read of such a one.")
+        if blob.size > limits.DOCUMENT:
+            raise BentoError(f"{path}: has {blob.size} bytes; {limits.DOCUMENT} are read of such a one.")
         try:
             content = _read(path)
         except OSError:

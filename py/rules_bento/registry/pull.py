@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import parallel
+from rules_bento.net import transfers
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import RemoteSource
 from rules_bento.registry.download import download
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Any
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.layout import Layout
@@ -73,7 +73,7 @@ def fetch(
     layout: Layout,
     counter: Counter,
     *,
-    jobs: int = parallel.JOBS,
+    jobs: int = transfers.JOBS,
 ) -> None:
     """Have blobs in a layout, each from the first of the repositories that gives it. Raises as `pull` does."""
 
@@ -87,7 +87,7 @@ def fetch(
         download(repositories[-1], blob, layout.blob(blob.digest), counter)
 
     missing = {blob.digest: blob for blob in blobs if not layout.has(blob)}
-    parallel.for_each(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)
+    transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)
 
 
 def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False) -> list[Descriptor]:

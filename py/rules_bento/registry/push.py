@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import parallel
+from rules_bento.net import transfers
 from rules_bento.records import NamedTuple
 from rules_bento.registry import referrers
 from rules_bento.registry.errors import RegistryError
@@ -12,7 +12,7 @@ from rules_bento.registry.upload import upload
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.package import Package
@@ -43,7 +43,7 @@ def push(
     registries: Registries,
     counter: Counter,
     *,
-    jobs: int = parallel.JOBS,
+    jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[Pushed]:
     """Push to repositories, each under its tags (or under the digest alone); one entry for each repository.
@@ -94,7 +94,7 @@ class _Delivery(NamedTuple):
         while True:
             try:
                 if self.check_blobs or not self.is_there():
-                    tried = parallel.for_each(self.blob, blobs, counter, jobs)
+                    tried = transfers.parallel_map(self.blob, blobs, counter, jobs)
                     outcomes = [old if new == "there" else new for old, new in zip(outcomes, tried, strict=True)]
                     self.manifests(tagged=bool(names))
                 for name in names:

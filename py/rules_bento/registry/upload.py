@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Literal
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
-from rules_bento.net.progress import Tally
-from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.registry.client import Reply, Upload
 from rules_bento.registry.content import Part
 from rules_bento.registry.errors import RegistryError
@@ -21,7 +19,7 @@ from rules_bento.registry.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Repository
     from rules_bento.registry.content import Source
 
@@ -89,7 +87,7 @@ class _Sending:
             reply = None
             try:
                 reply = self._send_next(current)
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not self._retry.again():
                     raise self._repository.registry.unreachable(self._what, cut) from None
             if reply and reply.status == 201:
@@ -118,7 +116,7 @@ class _Sending:
             rest = Part(self._source, current.offset, self._size, self._tally)
             sending = self._repository.send_blob(current, self._digest, rest)
         with sending as response:
-            return Reply(response.status, response.headers, response.read(bounds.REFUSAL), response.url)
+            return Reply(response.status, response.headers, response.read(limits.REFUSAL), response.url)
 
     def _after_chunk(self, current: Upload, reply: Reply) -> Upload:
         upload = self._repository.continued(current, reply)

@@ -16,8 +16,7 @@ from pathlib import Path
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
-from rules_bento.net.parallel import for_each
-from rules_bento.net.progress import Progress
+from rules_bento.net.transfers import Progress, parallel_map
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.download import download
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
 
 # Machines as the kernel names them, which is what docker tells, to their names in OCI images.
 _MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
@@ -103,7 +102,7 @@ def blobs_of(described: list[dict[str, Any]], folder: Path, scratch: Path) -> di
         def fetch(item: tuple[Reference, Descriptor], counter: Counter) -> None:
             download(registries.repository(item[0]), item[1], blobs[item[1].digest], counter)
 
-        for_each(fetch, elsewhere, progress)
+        parallel_map(fetch, elsewhere, progress)
     return blobs
 
 

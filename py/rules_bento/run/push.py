@@ -12,9 +12,8 @@ from pathlib import Path
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import decoded
-from rules_bento.net.headers import natural
-from rules_bento.net.parallel import JOBS
-from rules_bento.net.progress import Progress
+from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.net.transfers import JOBS, Progress
 from rules_bento.records import replace
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
@@ -158,7 +157,7 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
 
 def _jobs(arguments: Arguments, caller: Arguments) -> int:
     text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
-    jobs = natural(text)
+    jobs = parse_nonnegative_int(text)
     if not jobs:
         raise BentoError(f"--jobs takes a number from 1 on, not {text!r}.")
     return jobs

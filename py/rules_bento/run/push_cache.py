@@ -24,9 +24,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Protocol
-from rules_bento.net import bounds, tls
-from rules_bento.net.errors import CutError, SourceCutError
-from rules_bento.net.headers import natural
+from rules_bento.net import ConnectionLostError, SourceLostError, host_settings, limits
+from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
 from rules_bento.records import dataclass, field
 from rules_bento.registry import descriptor as oci
@@ -35,7 +34,7 @@ from rules_bento.registry.content import FileSource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.net.progress import Tally
+    from rules_bento.net.transfers import Tally
     from rules_bento.registry.content import Source
 
 FLAGS = {
@@ -176,7 +175,7 @@ class BuiltSource:
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes, as they come.
 
-        Raises BentoError where the blob is nowhere, SourceCutError where it ends early.
+        Raises BentoError where the blob is nowhere, SourceLostError where it ends early.
         """
         if start == end:  # what ends an upload in chunks
             return
@@ -197,7 +196,7 @@ class BuiltSource:
             if at == end:
                 return
         if at < end:
-            raise SourceCutError(f"the remote cache {self.cache} gave {at} bytes of {self.size}")
+            raise SourceLostError(f"the remote cache {self.cache} gave {at} bytes of {self.size}")
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes are not the digest's. A cache that is cut off meanwhile is not judged."""
@@ -208,7 +207,7 @@ class BuiltSource:
             try:
                 for piece in self._cached(self.cache, 0):
                     digester.update(piece)
-            except CutError:
+            except ConnectionLostError:
                 return
             if digester.hexdigest() != digest.partition(":")[2]:
                 raise BentoError(
@@ -219,8 +218,8 @@ class BuiltSource:
     def _cached(self, cache: Settings, start: int) -> Iterator[bytes]:
         try:
             yield from open_cache(cache).read(self.digest.partition(":")[2], self.size, start)
-        except CutError as cut:
-            raise SourceCutError(f"the remote cache {cache} does not give it to its end ({cut})") from cut
+        except ConnectionLostError as cut:
+            raise SourceLostError(f"the remote cache {cache} does not give it to its end ({cut})") from cut
 
     def _here(self) -> Source | None:
         with_size = self.file.is_file() and self.file.stat().st_size == self.size
@@ -274,32 +273,32 @@ class _GrpcCache:
             received = bytearray()
             status = b"0"
             ended = False
-            end = time.monotonic() + bounds.PATIENCE
+            end = time.monotonic() + limits.PATIENCE
             while not ended:
                 if time.monotonic() > end:
-                    raise CutError("the remote cache sends nothing of the blob")
-                data = channel.recv(bounds.PIECE)
+                    raise ConnectionLostError("the remote cache sends nothing of the blob")
+                data = channel.recv(limits.PIECE)
                 if not data:
-                    raise CutError("the remote cache closed the connection")
+                    raise ConnectionLostError("the remote cache closed the connection")
                 try:
                     events = http2.receive_data(data)
                 except ProtocolError as error:
-                    raise CutError(f"the remote cache sent what is not HTTP/2: {error}") from None
+                    raise ConnectionLostError(f"the remote cache sent what is not HTTP/2: {error}") from None
                 for event in events:
                     if isinstance(event, (ResponseReceived, TrailersReceived)):
                         status = dict(event.headers).get(b"grpc-status", status)
                     elif isinstance(event, DataReceived):
                         received += event.data
-                        end = time.monotonic() + bounds.PATIENCE if event.data else end
+                        end = time.monotonic() + limits.PATIENCE if event.data else end
                         http2.acknowledge_received_data(event.flow_controlled_length, stream)
                     elif isinstance(event, StreamReset):
-                        raise CutError("the remote cache gave up")
+                        raise ConnectionLostError("the remote cache gave up")
                     ended = ended or isinstance(event, StreamEnded)
                 channel.sendall(http2.data_to_send())
                 since = time.monotonic()
                 yield from _contents(received)
                 end += time.monotonic() - since  # the registry may be slow to take it
-            self._check(digest, natural(status.decode("latin-1")))
+            self._check(digest, parse_nonnegative_int(status.decode("latin-1")))
 
     def _request_headers(self) -> list[tuple[str, str]]:
         where = self._where
@@ -315,9 +314,9 @@ class _GrpcCache:
 
     def _check(self, digest: str, status: int | None) -> None:
         if status is None:
-            raise CutError("the remote cache answers with a status of gRPC that is no number")
+            raise ConnectionLostError("the remote cache answers with a status of gRPC that is no number")
         if status in _PASSING:
-            raise CutError(f"the remote cache answers with gRPC's status {status}")
+            raise ConnectionLostError(f"the remote cache answers with gRPC's status {status}")
         if status != _OK:
             reason = _DENIED.get(status, f"gRPC status {status}")
             raise _refused(self._where, digest, reason, missing=status == _NOT_FOUND)
@@ -336,11 +335,11 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
 
 
 def _connect(where: Settings, protocols: list[str] | None = None) -> socket.socket:
-    channel = socket.create_connection((where.host, where.port), timeout=bounds.PATIENCE)
+    channel = socket.create_connection((where.host, where.port), timeout=limits.PATIENCE)
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if where.scheme not in ("https", "grpcs"):
         return channel
-    context = tls.context_for(f"{where.host}:{where.port}")
+    context = host_settings.tls_context(f"{where.host}:{where.port}")
     try:
         if where.authority:
             context.load_verify_locations(where.authority)
@@ -356,7 +355,7 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 @contextmanager
 def _cuts(where: Settings) -> Iterator[None]:
-    """Turn errors of a connection into CutError, so that it is tried again; refuse an untrusted certificate."""
+    """Raise ConnectionLostError for errors of a connection that are tried again; reject an untrusted certificate."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -364,7 +363,7 @@ def _cuts(where: Settings) -> Iterator[None]:
             f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
         ) from None
     except OSError as error:
-        raise CutError(repr(error)) from error
+        raise ConnectionLostError(repr(error)) from error
 
 
 def _framed(message: bytes) -> bytes:
@@ -382,14 +381,14 @@ def _read_request(resource: str, start: int) -> bytes:
 def _contents(received: bytearray) -> Iterator[bytes]:
     """Take whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`.
 
-    Raises BentoError for a message that is compressed, or of more than `bounds.MESSAGE` bytes.
+    Raises BentoError for a message that is compressed, or of more than `limits.MESSAGE` bytes.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
-        if received[0] or length > bounds.MESSAGE:
+        if received[0] or length > limits.MESSAGE:
             raise BentoError(
                 f"--remote_cache: sends a message of {length} bytes{', compressed' if received[0] else ''}. Taken are "
-                f"such of {bounds.MESSAGE} bytes, as they are. Run without --@rules_bento//rules:push_from=cache."
+                f"such of {limits.MESSAGE} bytes, as they are. Run without --@rules_bento//rules:push_from=cache."
             )
         if len(received) < 5 + length:
             return
@@ -400,7 +399,7 @@ def _contents(received: bytearray) -> Iterator[bytes]:
             key, at = _number(message, at)
             size, at = _number(message, at)
             if key & 7 != 2 or at + size > len(message):
-                raise CutError("the remote cache sent a message that cannot be read")
+                raise ConnectionLostError("the remote cache sent a message that cannot be read")
             if key >> 3 == 10 and size:
                 yield message[at : at + size]
             at += size
@@ -422,4 +421,4 @@ def _number(message: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if message[end] < 0x80:
             return value, end + 1
-    raise CutError("the remote cache sent a message that cannot be read")
+    raise ConnectionLostError("the remote cache sent a message that cannot be read")

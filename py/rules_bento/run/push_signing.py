@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rules_bento.arguments import Arguments
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.package import Package

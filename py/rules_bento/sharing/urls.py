@@ -20,7 +20,7 @@ from rules_bento.transports.upload import upload
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.store.entries import Entry
     from rules_bento.store.export import Exported
     from rules_bento.store.home import Home, Kind

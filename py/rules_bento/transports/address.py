@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from rules_bento.errors import BentoError
-from rules_bento.net import netrc
+from rules_bento.net import host_settings
 from rules_bento.records import dataclass, field, replace
 
 _WEB = ("http", "https")
@@ -59,7 +59,7 @@ class Address:
         """
         if self.password:
             return self.user, self.password
-        return netrc.login(self.host, self.user) or (self.user, "")
+        return host_settings.netrc_login(self.host, self.user) or (self.user, "")
 
     def redact(self, text: object) -> str:
         """Return the text of somebody else, without what is secret here."""

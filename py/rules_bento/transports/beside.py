@@ -9,14 +9,14 @@ from abc import abstractmethod
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net.errors import CutError
-from rules_bento.net.retry import Retry
+from rules_bento.net import ConnectionLostError
+from rules_bento.net.transfers import Retry
 from rules_bento.transports.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.transports.remote import Buffer
     from rules_bento.transports.source import Source
 
@@ -67,9 +67,9 @@ class Files(Remote):
                     counter.advance(count)
                     at += count
                 if self.size(path) != source.size:
-                    raise CutError("the server has fewer bytes than were sent")
+                    raise ConnectionLostError("the server has fewer bytes than were sent")
                 return left > 0
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
 

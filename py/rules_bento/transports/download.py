@@ -16,10 +16,8 @@ from threading import Lock
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
-from rules_bento.net.parallel import for_each
-from rules_bento.net.retry import Retry
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.transfers import Retry, parallel_map
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, opened
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Remote, Stat
 
@@ -70,7 +68,7 @@ def _head(remote: Remote) -> bytes:
         if not stat.ranges or (stat.size or 0) < PIECE:
             return b""
         return b"".join(bytes(piece) for piece in remote.read(stat, 0, min(HEAD, stat.size or 0)))
-    except (ChangedError, CutError):
+    except (ChangedError, ConnectionLostError):
         return b""
 
 
@@ -80,7 +78,7 @@ def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _P
     for _ in range(_TRIES):
         count.restart()
         stat = remote.attempt(remote.stat)
-        if not 0 <= (stat.size or 0) <= bounds.BODY:
+        if not 0 <= (stat.size or 0) <= limits.BODY:
             raise _too_large(remote, stat.size)
         part = _Part(folder, remote.address, stat)
         try:
@@ -111,7 +109,9 @@ def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
         for span in spans:
             _fetch_span(remote, stat, part, span, count)
     else:
-        for_each(lambda span, counter: _fetch_span(remote, stat, part, span, counter), spans, count, remote.parallel)
+        parallel_map(
+            lambda span, counter: _fetch_span(remote, stat, part, span, counter), spans, count, remote.parallel
+        )
 
 
 def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], counter: Counter) -> None:
@@ -122,15 +122,15 @@ def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], 
         try:
             for data in remote.read(stat, at, end):
                 if at + len(data) > end:
-                    raise CutError("more bytes came than were asked for")
+                    raise ConnectionLostError("more bytes came than were asked for")
                 part.write(data, at)
                 part.note(at, at + len(data), end)
                 at += len(data)
                 counter.advance(len(data))
                 retry.progressed(len(data))
             if at < end:
-                raise CutError(f"the answer ended {end - at} bytes early")
-        except CutError as cut:
+                raise ConnectionLostError(f"the answer ended {end - at} bytes early")
+        except ConnectionLostError as cut:
             if not retry.again():
                 raise remote.unreachable(cut) from None
 
@@ -144,19 +144,19 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
         count.expect(stat.size or 0)
         at = 0
         for data in remote.read(stat, 0, None):
-            if at + len(data) > bounds.BODY:
+            if at + len(data) > limits.BODY:
                 raise _too_large(remote, at + len(data))
             part.write(data, at)
             at += len(data)
             count.advance(len(data))
         if stat.size is not None and at != stat.size:
-            raise CutError(f"{at} bytes came, of {stat.size}")
+            raise ConnectionLostError(f"{at} bytes came, of {stat.size}")
 
     remote.attempt(once)
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    return BentoError(f"{remote.address}: has {size} bytes, by what its server says; {bounds.BODY} are taken. Refused.")
+    return BentoError(f"{remote.address}: has {size} bytes, by what its server says; {limits.BODY} are taken. Refused.")
 
 
 class _Count:

@@ -16,9 +16,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
-from rules_bento.net.retry import LEAST, TRANSIENT, Retry
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, understood
@@ -26,7 +25,7 @@ from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, u
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.source import Source
@@ -75,13 +74,13 @@ class Dropbox(Remote):
             chunk = source.read(at, _CHUNK)
             try:
                 reached = self._append(session, chunk, at)
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
                 continue  # a chunk that had come is answered with where to go on
             retry.progressed(reached - at)
-            if reached - at < min(len(chunk), LEAST) and not retry.again():
-                raise self.unreachable(CutError("the server takes nothing more"))
+            if reached - at < min(len(chunk), MIN_PROGRESS) and not retry.again():
+                raise self.unreachable(ConnectionLostError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached
         digest = source.digest(hashes.DROPBOX)
@@ -107,14 +106,14 @@ class Dropbox(Remote):
         with self._ask("files/upload_session/append_v2", about, body=chunk) as response:
             if response.status != 409:
                 self._check(response, (200,))
-                response.read(bounds.REFUSAL)
+                response.read(limits.REFUSAL)
                 return at + len(chunk)
-            error = _error(response.read(bounds.REFUSAL))
+            error = _error(response.read(limits.REFUSAL))
         if "correct_offset" in error:
             with understood():
                 return int(error["correct_offset"])
         if error.get(".tag") == "content_hash_mismatch":
-            raise CutError("a piece arrived with other bytes")
+            raise ConnectionLostError("a piece arrived with other bytes")
         raise self.refused(str(error.get(".tag", "409")), "Export it again.")
 
     def _finish(self, session: str, size: int) -> dict[str, Any]:
@@ -174,8 +173,8 @@ class Dropbox(Remote):
         if status in wanted:
             return
         if status in TRANSIENT:
-            raise CutError(f"the server answers {status}")
-        body = response.read(bounds.REFUSAL)
+            raise ConnectionLostError(f"the server answers {status}")
+        body = response.read(limits.REFUSAL)
         if status == 409:
             error = _error(body)
             with understood():

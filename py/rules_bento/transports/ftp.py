@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds, tls
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, host_settings, limits
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
 
@@ -135,7 +134,7 @@ class Ftp(Files):
             user, password = self.address.login()
             ftp = _client(self.address)
             try:
-                ftp.connect(self.address.host, self.address.port or 0, bounds.PATIENCE)
+                ftp.connect(self.address.host, self.address.port or 0, limits.PATIENCE)
                 ftp.login(user, password)
                 if isinstance(ftp, ftplib.FTP_TLS):
                     ftp.prot_p()
@@ -186,7 +185,7 @@ class Ftp(Files):
             ValueError,
         ) as error:  # numbers that are none, other letters than UTF-8
             self._hang_up()
-            raise CutError(str(error) or type(error).__name__) from None
+            raise ConnectionLostError(str(error) or type(error).__name__) from None
         except GeneratorExit:
             self._hang_up()
             raise
@@ -204,8 +203,8 @@ class _Bounded(ftplib.FTP):
     def getline(self) -> str:
         line = super().getline()
         self._size += len(line) + 1
-        if self._size > bounds.HEAD:
-            raise ftplib.error_proto(f"a reply of more than {bounds.HEAD} letters")
+        if self._size > limits.HEAD:
+            raise ftplib.error_proto(f"a reply of more than {limits.HEAD} letters")
         return line
 
 
@@ -243,4 +242,4 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 def _client(address: Address) -> ftplib.FTP:
     if address.scheme == "ftp":
         return _Bounded()
-    return _Tls(tls.context_for(address.host), implicit=address.port == _IMPLICIT)
+    return _Tls(host_settings.tls_context(address.host), implicit=address.port == _IMPLICIT)

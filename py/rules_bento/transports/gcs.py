@@ -19,10 +19,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
-from rules_bento.net.retry import LEAST, TRANSIENT, Retry
+from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, needs, understood
 from rules_bento.transports.source import Slice
@@ -30,7 +29,7 @@ from rules_bento.transports.source import Slice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Body, Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.source import Source
@@ -78,7 +77,7 @@ class Gcs(Remote):
             header = response.headers.get("Content-Range")
             committed = content_range(header)
             if header and (committed is None or (committed.first, committed.last) != (start, last)):
-                raise CutError(f"the server answers with {header!r} when asked for bytes {start} to {last}")
+                raise ConnectionLostError(f"the server answers with {header!r} when asked for bytes {start} to {last}")
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
@@ -97,13 +96,13 @@ class Gcs(Remote):
             chunk = Slice(source, at, min(at + _CHUNK, source.size))
             try:
                 reached, made = self._send(session, chunk, source.size)
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
                 reached, made = self.attempt(lambda: self._send(session, None, source.size))
             retry.progressed(reached - at)
-            if made is None and reached - at < min(chunk.size, LEAST) and not retry.again():
-                raise self.unreachable(CutError("the server takes nothing more"))
+            if made is None and reached - at < min(chunk.size, MIN_PROGRESS) and not retry.again():
+                raise self.unreachable(ConnectionLostError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached
         if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
@@ -117,10 +116,10 @@ class Gcs(Remote):
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
         with self._ask("POST", self._uploads, headers, Bytes(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
-            response.read(bounds.DOCUMENT)
+            response.read(limits.DOCUMENT)
             location: str = response.headers.get("Location", "")
             if not location:
-                raise CutError("the server began no session")
+                raise ConnectionLostError("the server began no session")
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
@@ -128,7 +127,7 @@ class Gcs(Remote):
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or Bytes(b"")) as response:
             if response.status == 308:
-                response.read(bounds.REFUSAL)
+                response.read(limits.REFUSAL)
                 match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
                 return (int(match[1]) + 1 if match else 0), None
             if response.status in (404, 410):
@@ -139,7 +138,7 @@ class Gcs(Remote):
     def _json(self, method: str, url: str) -> dict[str, Any]:
         with self._ask(method, url) as response:
             if response.status == 404:
-                response.read(bounds.REFUSAL)
+                response.read(limits.REFUSAL)
                 raise self.missing()
             self._check(response, (200,))
             return json_of(response)
@@ -159,8 +158,8 @@ class Gcs(Remote):
         if status in wanted:
             return
         if status in TRANSIENT:
-            raise CutError(f"the server answers {status}")
-        reason = _said(response.read(bounds.REFUSAL)) or responses.get(status, "")
+            raise ConnectionLostError(f"the server answers {status}")
+        reason = _said(response.read(limits.REFUSAL)) or responses.get(status, "")
         raise self.refused(
             f"{status}: {reason}", _REMEDY if status in (401, 403) else "Look at the bucket and the name."
         )

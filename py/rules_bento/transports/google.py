@@ -5,8 +5,7 @@ from __future__ import annotations
 from google.auth import exceptions, transport
 
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transport import Bytes
 
 if TYPE_CHECKING:
@@ -53,6 +52,6 @@ class Asker(transport.Request):  # type: ignore[misc]
         data = None if body is None else Bytes(body.encode() if isinstance(body, str) else body)
         try:
             with self._connections.exchange(method, url, dict(headers or {}), data) as response:
-                return _Answer(response.status, dict(response.headers.items()), response.read(bounds.DOCUMENT))
-        except CutError as cut:
+                return _Answer(response.status, dict(response.headers.items()), response.read(limits.DOCUMENT))
+        except ConnectionLostError as cut:
             raise exceptions.TransportError(str(cut)) from cut

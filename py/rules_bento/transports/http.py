@@ -10,10 +10,9 @@ from contextlib import contextmanager
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
-from rules_bento.net.retry import TRANSIENT
+from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.source import Source
@@ -50,9 +49,9 @@ class Http(Remote):
             headers = response.headers
             if response.status == 206:
                 came = content_range(headers.get("Content-Range"))
-                response.read(bounds.REFUSAL)
+                response.read(limits.REFUSAL)
                 if came is None or came.size is None:
-                    raise CutError("the server does not say how long it is")
+                    raise ConnectionLostError("the server does not say how long it is")
                 return Stat(came.size, _version(headers), _digests(headers))
             if response.status == 416:  # it is empty
                 return Stat(0, _version(headers))
@@ -82,16 +81,16 @@ class Http(Remote):
     def _check_range(self, response: Response, stat: Stat, start: int, end: int) -> None:
         header = response.headers.get("Content-Range", "").strip()
         if header not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
-            raise CutError(f"the server answers with {header!r} when asked for bytes {start} to {end - 1}")
+            raise ConnectionLostError(f"the server answers with {header!r} when asked for bytes {start} to {end - 1}")
         if response.length not in (None, end - start):
-            raise CutError(f"the server answers with {response.length} bytes when asked for {end - start}")
+            raise ConnectionLostError(f"the server answers with {response.length} bytes when asked for {end - start}")
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
         """Yield the answer, after redirects; its body must not be compressed on its way."""
         url = self.address.url
         first = Origin.of(url)
-        for _ in range(bounds.REDIRECTS):
+        for _ in range(limits.REDIRECTS):
             origin = Origin.of(url)
             login = self._login if origin == first else {}
             with self._transport.exchange(
@@ -117,7 +116,7 @@ class Http(Remote):
         if status in (404, 410):
             raise self.missing()
         if status in TRANSIENT:
-            raise CutError(f"the server answers {status}")
+            raise ConnectionLostError(f"the server answers {status}")
         raise self.refused(f"the server answers {status}", _REMEDIES.get(status, "Ask the server's owner."))
 
 

@@ -10,13 +10,13 @@ from datetime import timedelta
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Buffer
     from rules_bento.transports.source import Source
@@ -59,7 +59,7 @@ class Objects(Remote):
             sha256 = obstore.get(self._store, self._key, options=options).attributes.get("sha256")
         except Exception as error:
             failure = self._failure(error)
-            raise (CutError("it changes") if isinstance(failure, ChangedError) else failure) from None
+            raise (ConnectionLostError("it changes") if isinstance(failure, ChangedError) else failure) from None
         return Stat(head["size"], version, {"sha256": sha256} if sha256 else {})
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
@@ -96,7 +96,7 @@ class Objects(Remote):
             )
         except Exception as error:
             failure = self._failure(error)
-            raise (self.unreachable(failure) if isinstance(failure, CutError) else failure) from None
+            raise (self.unreachable(failure) if isinstance(failure, ConnectionLostError) else failure) from None
         stat = self.attempt(self.stat)
         if stat.size != source.size:
             raise BentoError(f"{self.address}: has {stat.size} bytes, but {source.size} were sent. Try again.")
@@ -115,7 +115,7 @@ class Objects(Remote):
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
             return self.refused(reason, self._remedy)
         if isinstance(error, exceptions.BaseError) and not _final(str(error)):
-            return CutError(reason)
+            return ConnectionLostError(reason)
         if isinstance(error, exceptions.BaseError):
             return self.refused(reason, self._remedy)
         return error

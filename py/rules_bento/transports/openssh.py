@@ -16,8 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.records import NamedTuple
 from rules_bento.transports.beside import Files
 from rules_bento.transports.remote import Stat
@@ -173,7 +172,7 @@ class OpenSsh(Files):
             if error.code in (_NO_SUCH_FILE, _DENIED):
                 raise self.refused(error, "Look at the path, and at what the user may do.") from None
             self.close()
-            raise CutError(str(error)) from None
+            raise ConnectionLostError(str(error)) from None
         except (OSError, struct.error) as error:
             reason = self._session.end() if self._session else ""
             self.close()
@@ -188,7 +187,7 @@ class OpenSsh(Files):
             if "subsystem request failed" in reason:
                 raise self.refused(last, "Ask the server's owner whether it has SFTP.") from None
             reason = last if isinstance(error, ConnectionError) else ""
-            raise CutError(reason or str(error) or type(error).__name__) from None
+            raise ConnectionLostError(reason or str(error) or type(error).__name__) from None
         except GeneratorExit:
             self.close()  # answers are still on their way
             raise
@@ -298,7 +297,7 @@ class _Session:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - bounds.REFUSAL))
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - limits.REFUSAL))
         return self._said.read().decode(errors="replace")
 
     def close(self) -> None:

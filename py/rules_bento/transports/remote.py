@@ -8,14 +8,14 @@ from importlib import import_module
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any, TypeVar
-from rules_bento.net.errors import CutError
-from rules_bento.net.retry import Retry
+from rules_bento.net import ConnectionLostError
+from rules_bento.net.transfers import Retry
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
     from rules_bento.transports.address import Address
     from rules_bento.transports.source import Source
@@ -61,7 +61,7 @@ class Stat:
 class Remote(ABC):
     """Declares what a protocol can do with one address.
 
-    What fails for now raises CutError, and is tried again by the caller.
+    What fails for now raises ConnectionLostError, and is tried again by the caller.
     """
 
     parallel = 1
@@ -97,11 +97,11 @@ class Remote(ABC):
         while True:
             try:
                 return step()
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
 
-    def unreachable(self, cut: CutError) -> BentoError:
+    def unreachable(self, cut: ConnectionLostError) -> BentoError:
         """Return the error for a connection that has failed too often."""
         reason = self.address.redact(cut).rstrip(".")
         return BentoError(f"{self.address}: the transfer failed several times, at last by this: {reason}. Try again.")
@@ -128,11 +128,11 @@ def opened(address: Address) -> Iterator[Remote]:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Raise CutError for an answer that is not of the shape that the block expects."""
+    """Raise ConnectionLostError for an answer that is not of the shape that the block expects."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise CutError("the server answers with something else than its interface has") from None
+        raise ConnectionLostError("the server answers with something else than its interface has") from None
 
 
 def needs(package: str, extra: str) -> BentoError:
@@ -144,12 +144,12 @@ def needs(package: str, extra: str) -> BentoError:
 
 
 def json_of(response: Response) -> dict[str, Any]:
-    """Return the JSON object that an answer is. Raises CutError for what is none, as of a connection that was cut."""
+    """Return the JSON object that an answer is. Raises ConnectionLostError for an invalid one."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
-    from rules_bento.net import bounds
+    from rules_bento.net import limits
 
     try:
-        return read_object(response.read(bounds.DOCUMENT), "the answer")
+        return read_object(response.read(limits.DOCUMENT), "the answer")
     except FormatError:
-        raise CutError("the answer is no JSON") from None
+        raise ConnectionLostError("the answer is no JSON") from None

@@ -17,7 +17,7 @@ from rules_bento.transports.s3_parts import Parts
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Remote
     from rules_bento.transports.source import Source

@@ -14,15 +14,14 @@ from contextlib import contextmanager, suppress
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import parallel
-from rules_bento.net.errors import CutError
-from rules_bento.net.retry import TRANSIENT
+from rules_bento.net import ConnectionLostError, transfers
+from rules_bento.net.transfers import TRANSIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.transports.remote import Remote
     from rules_bento.transports.source import Source
 
@@ -100,7 +99,7 @@ class Parts:
             self._done += len(data)
             return {"PartNumber": number, "ETag": tag, "ChecksumSHA256": checksum}
 
-        parts = parallel.for_each(send, numbers, counter, jobs)
+        parts = transfers.parallel_map(send, numbers, counter, jobs)
         try:
             self._ask("complete_multipart_upload", "ETag", UploadId=self._upload, MultipartUpload={"Parts": parts})
         except _GoneError:
@@ -138,7 +137,7 @@ class Parts:
             with self._errors():
                 answer: dict[str, Any] = getattr(self._client, verb)(**self._object, **words)
             if wanted and wanted not in answer:
-                raise CutError("the answer was cut off")
+                raise ConnectionLostError("the answer was cut off")
             return answer
 
         return self._remote.attempt(once)
@@ -155,7 +154,7 @@ class Parts:
             if error_of_server.get("Code") in _FINAL:
                 raise _GoneError from None
             if status in TRANSIENT or status < 300:
-                raise CutError(f"the server answers {status} ({error_of_server.get('Code')})") from None
+                raise ConnectionLostError(f"the server answers {status} ({error_of_server.get('Code')})") from None
             if error_of_server.get("Code") == "NoSuchBucket":
                 raise self._remote.refused(
                     f"there is no {self._remote.address.host!r}", "Look at the spelling, or make it."
@@ -166,4 +165,4 @@ class Parts:
         except exceptions.NoCredentialsError:
             raise self._remote.refused("there are no credentials", self._remedy) from None
         except exceptions.HTTPClientError as error:
-            raise CutError(type(error).__name__) from None
+            raise ConnectionLostError(type(error).__name__) from None

@@ -51,7 +51,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _push(options: Namespace, store: Store, entry: Entry) -> None:
-    from rules_bento.net.parallel import JOBS
+    from rules_bento.net.transfers import JOBS
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry.pushing import push
 

@@ -10,10 +10,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds
-from rules_bento.net.errors import CutError
-from rules_bento.net.parallel import pause
-from rules_bento.net.retry import TRANSIENT, Retry, asked_wait
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
 from rules_bento.net.transport import Bytes, Origin, Transport, shown
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ class Cloud:
     """
 
     def __init__(
-        self, context: Context, sleep: Callable[[float], object] = pause, patience: float = bounds.PATIENCE
+        self, context: Context, sleep: Callable[[float], object] = pause, patience: float = limits.PATIENCE
     ) -> None:
         self._context = context
         self._sleep = sleep
@@ -100,7 +98,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request, whatever it is answered, with our token if it is for the cloud itself. Raises CutError."""
+        """Send one request, with our token if it is for the cloud itself. Raises ConnectionLostError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -115,7 +113,7 @@ class Cloud:
         reason = f" ({words})" if words else ""
         return CloudError(f"{what}: {self} answers {status}{reason}. {remedy}".rstrip(), status)
 
-    def unreachable(self, what: str, cut: CutError) -> BentoError:
+    def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for no answer."""
         return BentoError(
             f"{what}: no connection to {self} held ({cut}), in several attempts. Is it up, and does the way to it need "
@@ -129,8 +127,8 @@ class Cloud:
         while True:
             try:
                 with self.open(method, path, {"Accept": "application/json", **headers}, body) as response:
-                    status, answered, content = response.status, response.headers, response.read(bounds.DOCUMENT)
-            except CutError as cut:
+                    status, answered, content = response.status, response.headers, response.read(limits.DOCUMENT)
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(what, cut) from None
                 continue

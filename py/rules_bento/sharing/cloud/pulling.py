@@ -12,12 +12,10 @@ from rules_bento.archives import streams
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.hints import TYPE_CHECKING, Any, BinaryIO, cast
-from rules_bento.net import bounds, parallel
-from rules_bento.net.errors import CutError
+from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.headers import content_range
-from rules_bento.net.partial import in_part
-from rules_bento.net.progress import Tally
-from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.net.resumable_file import open_partial
+from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.records import dataclass, replace
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.unpack import Form
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.store.home import Home, Kind
@@ -92,7 +90,7 @@ def pull(
         return Pulled(entries.get(str(tag)), (), known, new=False, notes=())
     with locks.staging(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
-        drafts = [draft for draft in parallel.for_each(fetching.model, missing, counter) if draft]
+        drafts = [draft for draft in transfers.parallel_map(fetching.model, missing, counter) if draft]
         if not there:
             drafts.append(fetching.entry(place, remote, counter))
         done = session.commit(drafts)
@@ -236,7 +234,7 @@ class _Receiving:
     def run(self) -> None:
         """Have the whole file at the path."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with in_part(self._path) as file:
+        with open_partial(self._path) as file:
             if file:
                 self._fetch(file)
 
@@ -250,11 +248,11 @@ class _Receiving:
                 headers = {"Range": f"bytes={at}-"} if at else {}
                 with self._cloud.open("GET", address, headers) as response:
                     if response.status in _ENDED and not address.startswith("/") and self._given < _MOST_ADDRESSES:
-                        response.read(bounds.REFUSAL)
+                        response.read(limits.REFUSAL)
                         address = self._address()
                     else:
                         self._receive(response, file, tally)
-            except CutError as cut:
+            except ConnectionLostError as cut:
                 if not self._retry.again():
                     raise self._cloud.unreachable(f"{self._place}", cut) from None
 
@@ -281,29 +279,29 @@ class _Receiving:
             came = content_range(response.headers.get("Content-Range"))
             if came is None or came.first != at or came.size is None:
                 self._begin_again(file, tally)
-                raise CutError("the answer begins at another byte than was asked for")
+                raise ConnectionLostError("the answer begins at another byte than was asked for")
             self._total = came.size
         elif response.status == 200:
             if at:
                 self._begin_again(file, tally)
             self._total = response.length
         elif response.status == 416:  # it was whole, or it is another one
-            response.read(bounds.REFUSAL)
+            response.read(limits.REFUSAL)
             self._begin_again(file, tally)
-            raise CutError("there is less than came before")
+            raise ConnectionLostError("there is less than came before")
         else:
             self._refuse(response)
             return
-        most = bounds.BODY if self._total is None else self._total
-        if most > bounds.BODY:
-            raise BentoError(f"{self._place}: {self._cloud} has {most} bytes of it; {bounds.BODY} are taken. Refused.")
+        most = limits.BODY if self._total is None else self._total
+        if most > limits.BODY:
+            raise BentoError(f"{self._place}: {self._cloud} has {most} bytes of it; {limits.BODY} are taken. Refused.")
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)
         for piece in response.pieces():
             at += len(piece)
             if at > most:
                 self._begin_again(file, tally)
-                raise CutError(f"more than {most} bytes came")
+                raise ConnectionLostError(f"more than {most} bytes came")
             file.write(piece)
             tally.advance(len(piece))
             if at > self._furthest:
@@ -312,7 +310,7 @@ class _Receiving:
         if self._total is None:
             self._total = at  # a body that says its end by itself
         elif at < self._total:
-            raise CutError(f"the answer ended after {at} of {self._total} bytes")
+            raise ConnectionLostError(f"the answer ended after {at} of {self._total} bytes")
 
     def _begin_again(self, file: BinaryIO, tally: Tally) -> None:
         file.truncate(0)
@@ -320,6 +318,6 @@ class _Receiving:
         tally.move_to(0)
 
     def _refuse(self, response: Response) -> None:
-        content = response.read(bounds.REFUSAL)
+        content = response.read(limits.REFUSAL)
         if response.status not in TRANSIENT or not self._retry.again(asked_wait(response.headers)):
             raise self._cloud.refusal(response.status, content, f"{self._place}")

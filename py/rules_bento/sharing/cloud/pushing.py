@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import parallel
+from rules_bento.net import transfers
 from rules_bento.records import dataclass
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
@@ -19,7 +19,7 @@ from rules_bento.tag import Tag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.store.descriptors import Description, ModelReference
     from rules_bento.store.entries import Entry
@@ -70,7 +70,7 @@ def push(
     with locks.staging(home):  # so that nobody clears away what is noted of uploads
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
-        sent = parallel.for_each(pushing.model, models, counter, min(jobs, parallel.JOBS))
+        sent = transfers.parallel_map(pushing.model, models, counter, min(jobs, transfers.JOBS))
         description = entry.describe()
         for reference, entry_of_model in _of_hubs(description):
             pushing.hub_model(reference, entry_of_model)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rules_bento.archives.tarstream import Member
-    from rules_bento.net.progress import Tally
+    from rules_bento.net.transfers import Tally
     from rules_bento.registry.content import Source
 
 

@@ -16,17 +16,15 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.net import bounds, parallel
-from rules_bento.net.errors import CutError
-from rules_bento.net.progress import Tally
-from rules_bento.net.retry import TRANSIENT, asked_wait
+from rules_bento.net import ConnectionLostError, limits, transfers
+from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.sharing.cloud.client import CloudError
 from rules_bento.store import durable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.sharing.cloud.client import Cloud
     from rules_bento.sharing.cloud.places import Place
     from rules_bento.sharing.cloud.tarball import Tarball
@@ -124,8 +122,8 @@ class _Sending:
             headers = _OCTETS if where.startswith("/") else {}
             try:
                 with self._cloud.open("PUT", where, headers, self._body) as response:
-                    status, answered, content = response.status, response.headers, response.read(bounds.REFUSAL)
-            except CutError as cut:
+                    status, answered, content = response.status, response.headers, response.read(limits.REFUSAL)
+            except ConnectionLostError as cut:
                 if not retry.again():
                     raise self._cloud.unreachable(what, cut) from None
                 continue
@@ -169,7 +167,9 @@ class _Parts:
         for number in self._etags:
             counter.advance(self._size(number))
         try:
-            parallel.for_each(self._send, [number for number in numbers if number not in self._etags], counter, jobs)
+            transfers.parallel_map(
+                self._send, [number for number in numbers if number not in self._etags], counter, jobs
+            )
         finally:
             self._write()
         parts = [{"part_number": number, "etag": self._etags[number]} for number in numbers]

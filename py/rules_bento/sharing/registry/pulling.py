@@ -11,7 +11,7 @@ from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
-from rules_bento.net import parallel
+from rules_bento.net import transfers
 from rules_bento.records import dataclass, replace
 from rules_bento.registry.download import download
 from rules_bento.sharing.registry import artifact
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.models.model import ModelDescription
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
@@ -125,7 +125,7 @@ def _fetch(
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         raise AssertionError
 
-    files = parallel.for_each(one, {layer.digest: layer for layer in layers}.values(), counter)
+    files = transfers.parallel_map(one, {layer.digest: layer for layer in layers}.values(), counter)
     by_digest = dict(zip({layer.digest: layer for layer in layers}, files, strict=True))
     for file in files:
         stack.enter_context(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.net.parallel import JOBS
+from rules_bento.net.transfers import JOBS
 from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
@@ -18,7 +18,7 @@ from rules_bento.store.home import BENTO
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rules_bento.net.progress import Counter
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keys import PrivateKey

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rules_bento.archives.tarstream import Member
-    from rules_bento.net.progress import Tally
+    from rules_bento.net.transfers import Tally
 
 LARGE = 64 << 20
 """Bytes of files below which a part is better written: it is sent at once, and may be needed twice."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from liar import liar, reply
 from rules_bento.errors import BentoError
-from rules_bento.net import bounds
+from rules_bento.net import limits
 from rules_bento.net.transport import Origin, Transport, resolve, shown
 
 
@@ -18,7 +18,7 @@ def test_the_table_of_the_docs_has_these_bounds():
     table = Path("docs/architecture.md").read_text("utf-8").partition("## What servers say")[2].partition("\n## ")[0]
     units = {"KiB": 1 << 10, "MiB": 1 << 20, "TiB": 1 << 40, "s": 1, "": 1}
     told = {name: int(number) * units[unit] for name, number, unit in re.findall(r"`([A-Z]+)` (\d+) ?(\w*)", table)}
-    assert told == {name: value for name, value in vars(bounds).items() if name.isupper()}
+    assert told == {name: value for name, value in vars(limits).items() if name.isupper()}
 
 
 def ask(url: str, headers=None, most: int = 1000, patience: float = 5):
@@ -37,7 +37,7 @@ def lines(line: bytes, count: int):
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda _: lines(b"Link: " + b"a" * bounds.HEADER + b"\r\n", 1),
+        lambda _: lines(b"Link: " + b"a" * limits.HEADER + b"\r\n", 1),
         lambda _: lines(b"X: " + b"a" * 7_000 + b"\r\n", 50),
         lambda _: lines(b"X: a\r\n" + b" b" * 3_000 + b"\r\n", 50),
         lambda _: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n", 1_000_000),
@@ -46,7 +46,7 @@ def lines(line: bytes, count: int):
     ids=["a long header", "many headers", "folded ones", "no end of interim answers", "a long status"],
 )
 def test_a_head_is_bounded(answer):
-    with liar(answer) as server, pytest.raises(BentoError, match=f"127.0.0.1:.*more than {bounds.HEADER} bytes each"):
+    with liar(answer) as server, pytest.raises(BentoError, match=f"127.0.0.1:.*more than {limits.HEADER} bytes each"):
         ask(server.url)
     assert len(server.requests) == 1
 
@@ -79,11 +79,11 @@ def test_a_body_is_bounded(headers):
 
 def test_of_an_answer_that_says_no_the_beginning_is_read():
     with liar(lambda _: reply(500, body=b"a" * 1_000_000)) as server:
-        assert len(ask(server.url)[2]) == bounds.REFUSAL
+        assert len(ask(server.url)[2]) == limits.REFUSAL
 
 
 def test_an_answer_that_drips_is_refused_and_not_asked_for_again(monkeypatch):
-    monkeypatch.setattr(bounds, "ANSWER", 0.5)
+    monkeypatch.setattr(limits, "ANSWER", 0.5)
 
     def drip(beginning):
         yield beginning
@@ -97,7 +97,7 @@ def test_an_answer_that_drips_is_refused_and_not_asked_for_again(monkeypatch):
             liar(lambda _, sent=beginning: drip(sent)) as server,
             pytest.raises(BentoError, match="not complete after 0 s"),
         ):
-            ask(server.url, patience=bounds.PATIENCE)
+            ask(server.url, patience=limits.PATIENCE)
         assert time.monotonic() - begin < 5
 
 

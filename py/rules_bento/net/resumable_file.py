@@ -18,7 +18,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def in_part(path: Path) -> Iterator[BinaryIO | None]:
+def open_partial(path: Path) -> Iterator[BinaryIO | None]:
     """Open `.NAME.part` beside `path`, with what came before, and have it at `path` when the block ends well.
 
     One process at a time is in the block; who waited for another one that has fetched the file is given None. Raises

@@ -8,10 +8,8 @@ import time
 import pytest
 from liar import liar, reply
 from rules_bento.errors import BentoError
-from rules_bento.net.errors import CutError
-from rules_bento.net.parallel import for_each, pause
-from rules_bento.net.progress import Progress
-from rules_bento.net.retry import Retry
+from rules_bento.net import ConnectionLostError
+from rules_bento.net.transfers import Progress, Retry, parallel_map, pause
 from rules_bento.net.transport import Transport
 
 
@@ -34,13 +32,13 @@ def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
             try:
                 with transport.exchange("GET", url, {}) as response:
                     return response.read(1000)
-            except CutError:
+            except ConnectionLostError:
                 assert retry.again()
 
     transport = Transport()
     begin = time.monotonic()
     with liar(answer) as server, pytest.raises(BentoError, match="wrong"):
-        for_each(one, [server.url, ""], Progress("test"))
+        parallel_map(one, [server.url, ""], Progress("test"))
     over.set()
     assert time.monotonic() - begin < 5
     assert len(server.requests) == 1
@@ -55,13 +53,13 @@ def test_an_error_stops_transfers_of_transfers():
 
     def one(number, counter):
         if number:
-            return for_each(inner, [1, 2], counter)
+            return parallel_map(inner, [1, 2], counter)
         waits.wait(60)
         raise BentoError("wrong")
 
     begin = time.monotonic()
     with pytest.raises(BentoError, match="wrong"):
-        for_each(one, [1, 0], Progress("test"))
+        parallel_map(one, [1, 0], Progress("test"))
     assert time.monotonic() - begin < 5
 
 
@@ -77,7 +75,7 @@ def test_an_error_ends_the_pauses_of_others():
 
     begin = time.monotonic()
     with pytest.raises(BentoError, match="wrong"):
-        for_each(one, [True, False], Progress("test"))
+        parallel_map(one, [True, False], Progress("test"))
     assert time.monotonic() - begin < 5
 
 
@@ -89,4 +87,4 @@ def test_connections_are_left_alone_where_nothing_fails():
             with transport.exchange("GET", f"{server.url}/{number}", {}) as response:
                 return response.read(1000)
 
-        assert for_each(one, range(20), Progress("test")) == [b"/%d" % number for number in range(20)]
+        assert parallel_map(one, range(20), Progress("test")) == [b"/%d" % number for number in range(20)]

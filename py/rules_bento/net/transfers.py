@@ -1,0 +1,260 @@
+"""Transfers: several at once, failures that are tried again, and how far they are, at a terminal."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+from rules_bento.errors import BentoError
+from rules_bento.hints import TYPE_CHECKING, Protocol, TextIO, TypeVar
+from rules_bento.net.headers import parse_nonnegative_int
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from email.message import Message
+    from types import TracebackType
+
+JOBS = 6
+"""Transfers at once: from three on as fast on one machine (bench/push.py), and six hide the latency of a long way."""
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers that may be others the next time."""
+
+_ATTEMPTS = 6
+_FIRST_WAIT = 0.25  # seconds; doubled each time, so all of them are about 8
+_LONGEST_ASKED = 60.0
+MIN_PROGRESS = 1 << 16
+"""Bytes since the last failure that are progress: who gives one at a time is never done."""
+
+_INTERVAL = 0.1  # seconds between two lines
+_MB = 1_000_000
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Counter(Protocol):
+    """The interface by which transfers tell how far they are."""
+
+    def expect(self, size: int) -> None:
+        """Count `size` bytes more to transfer."""
+
+    def advance(self, size: int) -> None:
+        """Count `size` bytes that were transferred; a negative number takes back what is transferred again."""
+
+
+class Progress:
+    """Counts bytes, and rewrites one line on `out` while the block lasts, if that is a terminal.
+
+    To be used by several threads at once.
+    """
+
+    def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
+        self._what = what
+        self._out = out or sys.stderr
+        self._total = total
+        self._done = 0
+        self._start = self._shown = time.monotonic()
+        self._lock = threading.Lock()
+        self._visible = self._out.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._visible:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+    def expect(self, size: int) -> None:
+        """Count `size` bytes more to transfer."""
+        with self._lock:
+            self._total += size
+
+    def advance(self, size: int) -> None:
+        """Count `size` bytes that were transferred; a negative number takes back what is transferred again."""
+        with self._lock:
+            self._done += size
+            now = time.monotonic()
+            if self._visible and now - self._shown >= _INTERVAL:
+                self._shown = now
+                self._out.write(f"\r{self._line(now)}\x1b[K")
+                self._out.flush()
+
+    def _line(self, now: float) -> str:
+        share = 100 * self._done // self._total if self._total else 0
+        rate = self._done / _MB / max(now - self._start, 0.001)
+        return f"{self._what}: {self._done / _MB:.0f} of {self._total / _MB:.0f} MB, {share} %, {rate:.0f} MB/s"
+
+
+class Tally:
+    """Counts the bytes of one transfer, which may have to go back."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._at = 0
+
+    def move_to(self, at: int) -> None:
+        """Set the number of transferred bytes to `at`. Raises what the counter raises."""
+        self.advance(at - self._at)
+
+    def advance(self, size: int) -> None:
+        """Count `size` bytes that were transferred. Raises what the counter raises."""
+        self._at += size
+        self._counter.advance(size)
+
+
+class StoppedError(BentoError):
+    """Ends a transfer because another one failed, whose error is shown."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped, because another transfer failed.")
+
+
+class Transfers:
+    """Counts the bytes of several transfers; once one fails, the others end at their next step."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: set[Callable[[], None]] = set()
+
+    def expect(self, size: int) -> None:
+        """Count `size` bytes more to transfer. Raises StoppedError."""
+        self._check()
+        self._counter.expect(size)
+
+    def advance(self, size: int) -> None:
+        """Count `size` bytes that were transferred. Raises StoppedError."""
+        self._check()
+        self._counter.advance(size)
+
+    def stop(self) -> None:
+        """Stop all transfers: at once where they wait for a connection, or before another attempt."""
+        with self._lock:
+            self._stopped.set()
+            for abort in self._waiting:
+                abort()
+
+    @contextmanager
+    def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
+        """Call `abort`, from another thread, if the transfers are stopped during the block. Raises StoppedError."""
+        with self._lock:
+            self._check()
+            self._waiting.add(abort)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.discard(abort)
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises StoppedError as soon as the transfers are stopped."""
+        self._stopped.wait(seconds)
+        self._check()
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
+
+
+class _Here(threading.local):
+    """Holds the transfers that this thread works for."""
+
+    transfers: Transfers | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def interruptible(abort: Callable[[], None]) -> Iterator[None]:
+    """Call `abort` if another transfer of `parallel_map` fails during the block. Raises StoppedError."""
+    if _here.transfers is None:
+        yield
+    else:
+        with _here.transfers.waiting(abort):
+            yield
+
+
+def pause(seconds: float) -> None:
+    """Wait; in a transfer of `parallel_map` only until another one fails. Raises StoppedError."""
+    if _here.transfers is None:
+        time.sleep(seconds)
+    else:
+        _here.transfers.pause(seconds)
+
+
+def parallel_map(
+    function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
+) -> list[_Result]:
+    """Return the results for the items, in their order. The first error stops all, and is raised.
+
+    It is raised when all have stopped: at once where they wait for an answer or for another attempt.
+    """
+    transfers = Transfers(counter)
+
+    def one(item: _Item) -> _Result:
+        _here.transfers = transfers
+        return function(item, transfers)
+
+    pool = ThreadPoolExecutor(jobs)
+    futures = [pool.submit(one, item) for item in items]
+    try:
+        with interruptible(transfers.stop):  # this may be a transfer of others
+            wait(futures, return_when=FIRST_EXCEPTION)
+        errors = [future.exception() for future in futures if future.done()]
+        for error in sorted(filter(None, errors), key=lambda error: isinstance(error, StoppedError)):
+            raise error
+    except BaseException:
+        transfers.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+class Retry:
+    """Counts the attempts at one thing. Progress makes the next failure count as the first again."""
+
+    def __init__(self, sleep: Callable[[float], object] = pause) -> None:
+        self._sleep = sleep
+        self._failed = 0
+        self._moved = 0
+
+    def progressed(self, size: int) -> None:
+        """Count `size` bytes that were moved; enough of them reset the count of failures."""
+        self._moved += size
+        if self._moved >= MIN_PROGRESS:
+            self._failed = 0
+
+    def again(self, asked: float | None = None) -> bool:
+        """Return whether to try again, after waiting: `asked` seconds, as the server said, or longer each time."""
+        self._failed += 1
+        self._moved = 0
+        if self._failed >= _ATTEMPTS:
+            return False
+        wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # spreads clients out
+        self._sleep(wait if asked is None else min(max(asked, wait), _LONGEST_ASKED))
+        return True
+
+
+def asked_wait(headers: Message) -> float | None:
+    """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
+    value = headers.get("Retry-After", "")
+    seconds = parse_nonnegative_int(value)
+    if seconds is not None or not value:
+        return None if seconds is None else float(seconds)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError, IndexError):  # what `email.utils` does with dates that are none
+        return None
