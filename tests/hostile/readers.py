@@ -751,18 +751,17 @@ class _AnyKey:
 def _signatures(path: Path, _out: Path) -> None:
     from rules_bento.errors import BentoError
     from rules_bento.formats.json import read_object
-    from rules_bento.signing import bundle, envelope, payload
-    from rules_bento.signing.errors import SignatureError
+    from rules_bento.signing import SignatureError, cosign
 
     document, key, digest = read_object(path.read_bytes(), path.name), _AnyKey(), f"sha256:{SHA}"
     parts = {name: _document(document.get(name)) for name in ("payload", "statement", "envelope", "file", "bundle")}
     refused = []
     for name, read in {
-        "payload": lambda content: payload.read(content, digest),
-        "statement": lambda content: envelope.read_statement(content, digest),
-        "envelope": lambda content: envelope.opened(read_object(content, "x"), key),
-        "file": lambda content: bundle.signature(read_object(content, "x")),
-        "bundle": lambda content: bundle.statement(read_object(content, "x"), key),
+        "payload": lambda content: cosign.read_payload(content, digest),
+        "statement": lambda content: cosign.read_statement(content, digest),
+        "envelope": lambda content: cosign.open_envelope(read_object(content, "x"), key),
+        "file": lambda content: cosign.bundled_signature(read_object(content, "x")),
+        "bundle": lambda content: cosign.bundled_statement(read_object(content, "x"), key),
     }.items():
         try:
             read(parts[name])

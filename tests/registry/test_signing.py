@@ -29,9 +29,7 @@ from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact, signatures
 from rules_bento.sharing.registry.signatures import InLayout, InRegistry
-from rules_bento.signing import bundle, envelope, payload
-from rules_bento.signing.encoding import to_json
-from rules_bento.signing.errors import SignatureError
+from rules_bento.signing import SignatureError, cosign, to_json
 from rules_bento.signing.keys import PASSWORD, digest_of, read_private, read_public
 from test_verbs import image_contents
 
@@ -341,7 +339,7 @@ def beside(place, digest: str, layers: list[tuple[Descriptor, bytes]], kind: str
     place.put(kind, digest, Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources))
 
 
-def layer(content: bytes, signature: str, media_type: str = payload.MEDIA_TYPE) -> tuple[Descriptor, bytes]:
+def layer(content: bytes, signature: str, media_type: str = cosign.PAYLOAD_TYPE) -> tuple[Descriptor, bytes]:
     return Descriptor.of(content, media_type, annotations={SIGNATURE: signature}), content
 
 
@@ -351,8 +349,8 @@ def signed(content: bytes, key) -> tuple[Descriptor, bytes]:
 
 def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    good = payload.make("n", digest)
-    another = payload.make("n", "sha256:" + "0" * 64)
+    good = cosign.make_payload("n", digest)
+    another = cosign.make_payload("n", "sha256:" + "0" * 64)
     critical = json.loads(good)["critical"]
     hostile = {
         "another digest is signed": signed(another, key),
@@ -376,7 +374,7 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
 def test_what_is_signed_twice_in_one_document_is_refused(layout, key):
     """JSON with a key that stands twice: readers take one or the other."""
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    twice = payload.make("n", digest)[:-1] + b',"critical":{}}'
+    twice = cosign.make_payload("n", digest)[:-1] + b',"critical":{}}'
     beside(place, digest, [signed(twice, key)])
     with pytest.raises(SignatureError, match="stands twice"):
         signatures.verify(place, digest, key.public)
@@ -384,7 +382,7 @@ def test_what_is_signed_twice_in_one_document_is_refused(layout, key):
 
 def test_what_is_read_of_signatures_is_bounded(layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    described, content = signed(payload.make("n", digest), key)
+    described, content = signed(cosign.make_payload("n", digest), key)
     beside(place, digest, [(replace(described, size=1 << 30), content)])
     with pytest.raises(SignatureError, match="more than 16777216 bytes of signatures"):
         signatures.verify(place, digest, key.public)
@@ -400,7 +398,7 @@ def test_manifests_count_among_what_is_read_of_signatures(layout, key):
     place, root = InLayout(layout), layout.find()
     subject = Descriptor(oci.MANIFEST, root.descriptor.digest, root.descriptor.size).to_json()
     config = Descriptor.of(b"{}", oci.EMPTY).to_json()
-    bundled = {"mediaType": f"{bundle.MEDIA_TYPE}.v0.3+json", "digest": f"sha256:{'1' * 64}", "size": 1}
+    bundled = {"mediaType": f"{cosign.BUNDLE_TYPE}.v0.3+json", "digest": f"sha256:{'1' * 64}", "size": 1}
     for number in range(20):
         document = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": [bundled]}
         layout.add(to_json({**document, "subject": subject, "annotations": {"n": f"{number}{'y' * 1_000_000}"}}))
@@ -523,7 +521,7 @@ def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, br
             return good()
 
         def referrers(self, _digest):
-            made = Descriptor.of(good().content, oci.MANIFEST, artifact_type=f"{bundle.MEDIA_TYPE}.v0.3+json")
+            made = Descriptor.of(good().content, oci.MANIFEST, artifact_type=f"{cosign.BUNDLE_TYPE}.v0.3+json")
             return [replace(made, digest="sha256:bad"), made] if broken != "tag" else [made]
 
         def read_blob(self, blob):
@@ -536,20 +534,20 @@ def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, br
 
 def test_hostile_envelopes_are_no_provenance(layout, key, other):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    statement = envelope.make_statement("n", digest, "https://slsa.dev/provenance/v1", {})
-    sound = json.loads(envelope.make(statement, key))
-    elsewhere = envelope.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
+    statement = cosign.make_statement("n", digest, "https://slsa.dev/provenance/v1", {})
+    sound = json.loads(cosign.sign_statement(statement, key))
+    elsewhere = cosign.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
     for message, document in {
-        "another key has signed it": json.loads(envelope.make(statement, other)),
-        "another digest is signed": json.loads(envelope.make(elsewhere, key)),
+        "another key has signed it": json.loads(cosign.sign_statement(statement, other)),
+        "another digest is signed": json.loads(cosign.sign_statement(elsewhere, key)),
         "no statement of in-toto": {**sound, "payloadType": "text/plain"},
         "another key": {**sound, "signatures": []},
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
         "is no base64": {**sound, "signatures": ["x"]},
-        "what is signed is no statement": json.loads(envelope.make(b'{"_type": 1}', key)),
-        "and no provenance": json.loads(envelope.make(envelope.make_statement("n", digest, "x:y", {}), key)),
+        "what is signed is no statement": json.loads(cosign.sign_statement(b'{"_type": 1}', key)),
+        "and no provenance": json.loads(cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key)),
     }.items():
-        item = layer(to_json(document), "", envelope.MEDIA_TYPE)
+        item = layer(to_json(document), "", cosign.ENVELOPE_TYPE)
         beside(place, digest, [item], signatures.ATTESTATIONS)
         with pytest.raises(SignatureError, match=message):
             signatures.verify_provenance(place, digest, key.public)

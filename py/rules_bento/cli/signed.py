@@ -7,7 +7,7 @@ from pathlib import Path
 from rules_bento.cli import registries, show, status
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.signing.errors import SignatureError
+from rules_bento.signing import SignatureError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -81,11 +81,11 @@ def _in_layout(options: Namespace, path: Path, key: PublicKey) -> dict[str, Any]
 
 
 def _of_file(options: Namespace, path: Path, key: PublicKey) -> dict[str, Any]:
-    from rules_bento.signing import files
+    from rules_bento.signing import cosign
 
     if options.provenance:
         raise BentoError(f"{path}: --provenance is for images and Bentos in registries and layouts.")
-    files.verify(path, Path(options.signature) if options.signature else files.beside(path), key)
+    cosign.verify_file(path, Path(options.signature) if options.signature else cosign.signature_path(path), key)
     return {}
 
 

@@ -15,7 +15,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.hints import TYPE_CHECKING, Any, NoReturn
 from rules_bento.records import dataclass, field
-from rules_bento.signing.encoding import from_base64
+from rules_bento.signing import from_base64
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PASSWORD = "COSIGN_PASSWORD"
 """The environment variable with the password of an encrypted key, as for cosign."""
 
-MOST_BYTES = 64 << 10
+MAX_BYTES = 64 << 10
 """Of a key, and of a password."""
 
 _VARIABLE = "env://"
@@ -130,7 +130,7 @@ def _read(name: str, folder: Path) -> tuple[str, bytes, str]:
     else:
         content = _read_small(folder / name, name)
     # openssl writes the parameters of a curve before the key.
-    blocks = [match for match in _BLOCK.finditer(content[:MOST_BYTES]) if not match[1].endswith(b"PARAMETERS")]
+    blocks = [match for match in _BLOCK.finditer(content[:MAX_BYTES]) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
         raise BentoError(f"{name}: has {len(blocks) or 'no'} keys in PEM, one is wanted. Give the file of one key.")
     return blocks[0][1].decode(), blocks[0][0] + b"\n", name
@@ -139,11 +139,11 @@ def _read(name: str, folder: Path) -> tuple[str, bytes, str]:
 def _read_small(path: Path, name: str) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BentoError(f"{name}: cannot be read: {error.strerror}.") from None
-    if len(content) > MOST_BYTES:
-        raise BentoError(f"{name}: has more than {MOST_BYTES} bytes. Give the file of one key.")
+    if len(content) > MAX_BYTES:
+        raise BentoError(f"{name}: has more than {MAX_BYTES} bytes. Give the file of one key.")
     return content
 
 

@@ -80,9 +80,9 @@ def _sign_layout(path: Path, key: PrivateKey) -> str:
 
 def _sign_file(path: Path, key: PrivateKey) -> str:
     from rules_bento.archives.atomic import atomic_file
-    from rules_bento.signing import files
+    from rules_bento.signing import cosign
 
-    text = files.sign(path, key)
-    with atomic_file(files.beside(path)) as file:
+    text = cosign.sign_file(path, key)
+    with atomic_file(cosign.signature_path(path)) as file:
         file.write(text)
-    return str(files.beside(path))
+    return str(cosign.signature_path(path))

@@ -20,9 +20,7 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.package import Package
 from rules_bento.registry.push import push
-from rules_bento.signing import bundle, envelope, payload, provenance
-from rules_bento.signing.encoding import from_base64, to_base64, to_json
-from rules_bento.signing.errors import SignatureError
+from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
 from rules_bento.signing.keys import digest_of
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ class InRegistry:
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Return readers of the manifests of the referrers that are bundles."""
         entries = self._repository.referrers(digest)
-        bundles = [entry for entry in entries if entry.artifact_type.startswith(bundle.MEDIA_TYPE)]
+        bundles = [entry for entry in entries if entry.artifact_type.startswith(cosign.BUNDLE_TYPE)]
         return (partial(self._repository.get_manifest, entry.digest) for entry in bundles[:_MOST_LAYERS])
 
     def read(self, blob: Descriptor) -> bytes:
@@ -117,7 +115,7 @@ class InLayout:
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Yield those among the blobs: no index lists them."""
-        for manifest in self._layout.referrers(digest, bundle.MEDIA_TYPE):
+        for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield partial(_same, manifest)
 
     def read(self, blob: Descriptor) -> bytes:
@@ -146,7 +144,7 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
 
     Signatures that are there stay. Raises BentoError for what is there and cannot be read, and as `push` does.
     """
-    document = payload.make(name, digest)
+    document = cosign.make_payload(name, digest)
     known = key.public
 
     def is_same(layer: Descriptor) -> bool:
@@ -156,13 +154,13 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
         return known.verifies(signature, digest_of(document))
 
     signature = to_base64(key.sign(digest_of(document)))
-    added = Descriptor.of(document, payload.MEDIA_TYPE, annotations={_SIGNATURE: signature})
+    added = Descriptor.of(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
     return _add(place, SIGNATURES, digest, (added, document), is_same)
 
 
 def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str, Any], key: PrivateKey) -> bool:
     """Attach signed provenance of a digest; return whether that was not done before. Raises as `sign` does."""
-    statement = envelope.make_statement(name, digest, provenance.PREDICATE, predicate)
+    statement = cosign.make_statement(name, digest, provenance.PREDICATE, predicate)
     known = key.public
 
     def is_same(layer: Descriptor) -> bool:
@@ -170,9 +168,9 @@ def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str,
             layer.annotations.get(_PREDICATE) == provenance.PREDICATE and _statement(place, layer, known) == statement
         )
 
-    content = envelope.make(statement, key)
+    content = cosign.sign_statement(statement, key)
     annotations = {_SIGNATURE: "", _PREDICATE: provenance.PREDICATE}
-    added = Descriptor.of(content, envelope.MEDIA_TYPE, annotations=annotations)
+    added = Descriptor.of(content, cosign.ENVELOPE_TYPE, annotations=annotations)
     return _add(place, ATTESTATIONS, digest, (added, content), is_same)
 
 
@@ -180,30 +178,30 @@ def verify(place: Place, digest: str, key: PublicKey) -> Signed:
     """Return a signature of a digest by the key. Raises SignatureError if there is none, saying what was there."""
 
     def read(layer: Descriptor) -> Signed:
-        if layer.media_type.startswith(bundle.MEDIA_TYPE):
-            kind, _ = envelope.read_statement(bundle.statement(_object(place, layer), key), digest)
-            if kind != bundle.SIGNED:
+        if layer.media_type.startswith(cosign.BUNDLE_TYPE):
+            kind, _ = cosign.read_statement(cosign.bundled_statement(_object(place, layer), key), digest)
+            if kind != cosign.SIGNED:
                 raise SignatureError(f"is a statement of {kind[:100]}, and no signature")
             return Signed("")
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
         if not key.verifies(signature, digest_of(document)):
             raise SignatureError("another key has signed it")
-        return Signed(payload.read(document, digest))
+        return Signed(cosign.read_payload(document, digest))
 
-    return _first(_layers(place, SIGNATURES, digest, payload.MEDIA_TYPE), read, f"no signature of {digest}", key)
+    return _first(_layers(place, SIGNATURES, digest, cosign.PAYLOAD_TYPE), read, f"no signature of {digest}", key)
 
 
 def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, Any]:
     """Return SLSA's provenance of a digest, signed with the key. Raises SignatureError if there is none."""
 
     def read(layer: Descriptor) -> dict[str, Any]:
-        kind, predicate = envelope.read_statement(_statement(place, layer, key), digest)
+        kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
         if kind != provenance.PREDICATE:
             raise SignatureError(f"is a statement of {kind[:100]}, and no provenance")
         return predicate
 
-    layers = _layers(place, ATTESTATIONS, digest, envelope.MEDIA_TYPE)
+    layers = _layers(place, ATTESTATIONS, digest, cosign.ENVELOPE_TYPE)
     return _first(layers, read, f"no provenance of {digest}", key)
 
 
@@ -298,7 +296,7 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
             continue
         size += manifest.descriptor.size
         for layer in layers:
-            if layer.media_type == media_type or layer.media_type.startswith(bundle.MEDIA_TYPE):
+            if layer.media_type == media_type or layer.media_type.startswith(cosign.BUNDLE_TYPE):
                 size += layer.size
                 _check_size(size, digest)
                 yield layer
@@ -343,9 +341,9 @@ def _first(
 
 def _statement(place: Place, layer: Descriptor, key: PublicKey) -> bytes:
     document = _object(place, layer)
-    if layer.media_type.startswith(bundle.MEDIA_TYPE):
-        return bundle.statement(document, key)
-    return envelope.opened(document, key)
+    if layer.media_type.startswith(cosign.BUNDLE_TYPE):
+        return cosign.bundled_statement(document, key)
+    return cosign.open_envelope(document, key)
 
 
 def _object(place: Place, layer: Descriptor) -> dict[str, Any]:

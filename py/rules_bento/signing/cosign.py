@@ -1,0 +1,192 @@
+"""What cosign signs and writes: payloads, envelopes with statements of in-toto (DSSE), bundles, signatures of files.
+
+A payload is a small JSON document (simple signing) with the name and the digest of an image. Bundles are sigstore's, in
+which cosign 3 keeps signatures; made with a key they are read without a log. The signature of a file is beside it, as
+`cosign sign-blob` writes it and `cosign verify-blob` takes it.
+"""
+
+from __future__ import annotations
+
+from rules_bento.archives.digests import sha256_of
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_object
+from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.signing import SignatureError, from_base64, to_base64, to_json
+from rules_bento.signing.keys import digest_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.signing.keys import PrivateKey, PublicKey
+
+PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+_IMAGE = "cosign container image signature"
+
+ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+_STATEMENTS = (STATEMENT, "https://in-toto.io/Statement/v0.1")
+_PAYLOAD = "application/vnd.in-toto+json"
+_MAX_ITEMS = 100  # signatures of an envelope, subjects of a statement that are looked at
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
+"""What their media types begin with."""
+
+SIGNED = "https://sigstore.dev/cosign/sign/v1"
+"""The type of the statement that only says that something is signed."""
+
+_SUFFIX = ".sig"
+
+MAX_FILE_BYTES = 1 << 20
+"""Of a file with a signature."""
+
+
+def make_payload(name: str, digest: str) -> bytes:
+    """Return the document for an image, `registry/repository` and its digest."""
+    critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
+    return to_json({"critical": critical, "optional": None})
+
+
+def read_payload(content: bytes, digest: str) -> str:
+    """Return the name that the document calls the image. Raises SignatureError if it is not of that digest."""
+    critical = read_object(content, "the signed document").get("critical")
+    if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
+        raise SignatureError("what is signed is no image")
+    if _within(critical, "image", "docker-manifest-digest") != digest:
+        raise SignatureError("another digest is signed")
+    name = _within(critical, "identity", "docker-reference")
+    return name if isinstance(name, str) else ""
+
+
+def _within(document: dict[str, Any], key: str, inner: str) -> Any:
+    value = document.get(key)
+    return value.get(inner) if isinstance(value, dict) else None
+
+
+def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[str, Any]) -> bytes:
+    """Return a statement about what has the digest, `sha256:<hex>`."""
+    algorithm, _, value = digest.partition(":")
+    return to_json(
+        {
+            "_type": STATEMENT,
+            "subject": [{"name": name, "digest": {algorithm: value}}],
+            "predicateType": predicate_type,
+            "predicate": predicate,
+        }
+    )
+
+
+def sign_statement(statement: bytes, key: PrivateKey) -> bytes:
+    """Return an envelope with the statement, signed."""
+    signature = key.sign(digest_of(_authenticated(_PAYLOAD, statement)))
+    return to_json(
+        {
+            "payloadType": _PAYLOAD,
+            "payload": to_base64(statement),
+            "signatures": [{"keyid": "", "sig": to_base64(signature)}],
+        }
+    )
+
+
+def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
+    """Return the statement in an envelope. Raises SignatureError unless the key has signed it."""
+    signatures = document.get("signatures")
+    if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list) or len(signatures) > _MAX_ITEMS:
+        raise SignatureError(f"its envelope has no statement of in-toto, or more than {_MAX_ITEMS} signatures")
+    payload = from_base64(document.get("payload"), "the statement in its envelope")
+    digest = digest_of(_authenticated(_PAYLOAD, payload))
+    for item in signatures:
+        signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of its envelope")
+        if key.verifies(signature, digest):
+            return payload
+    raise SignatureError("another key has signed it")
+
+
+def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
+    """Return the type of the predicate and the predicate. Raises SignatureError if it is of another digest."""
+    document = read_object(statement, "the signed statement")
+    subjects, predicate = document.get("subject"), document.get("predicate")
+    kind = document.get("predicateType")
+    if (
+        document.get("_type") not in _STATEMENTS
+        or not isinstance(subjects, list)
+        or not isinstance(kind, str)
+        or not isinstance(predicate or {}, dict)
+    ):
+        raise SignatureError("what is signed is no statement of in-toto")
+    algorithm, _, value = digest.partition(":")
+    if not any(_digests(subject).get(algorithm) == value for subject in subjects[:_MAX_ITEMS]):
+        raise SignatureError("another digest is signed")
+    return kind, predicate or {}
+
+
+def _digests(subject: Any) -> dict[str, Any]:
+    digests = subject.get("digest") if isinstance(subject, dict) else None
+    return digests if isinstance(digests, dict) else {}
+
+
+def _authenticated(kind: str, payload: bytes) -> bytes:
+    """Return DSSE's pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+
+
+def bundled_statement(document: dict[str, Any], key: PublicKey) -> bytes:
+    """Return the signed statement in a bundle. Raises SignatureError unless the key has signed it."""
+    return open_envelope(_bundle_part(document, "dsseEnvelope"), key)
+
+
+def bundled_signature(document: dict[str, Any]) -> bytes:
+    """Return the signature of a file. Raises SignatureError for a bundle that has none."""
+    return from_base64(_bundle_part(document, "messageSignature").get("signature"), "the signature of the bundle")
+
+
+def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    part = document.get(name)
+    if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
+        raise SignatureError(f"is no bundle of sigstore's with a {name}")
+    return part
+
+
+def signature_path(path: Path) -> Path:
+    """Return where the signature of a file is."""
+    return path.with_name(path.name + _SUFFIX)
+
+
+def sign_file(path: Path, key: PrivateKey) -> bytes:
+    """Return the text of a signature: base64. Raises BentoError for a file that cannot be read."""
+    return to_base64(key.sign(_digest(path))).encode() + b"\n"
+
+
+def verify_file(path: Path, signed: Path, key: PublicKey) -> None:
+    """Raise SignatureError unless the key has signed the file, and BentoError for one that cannot be read."""
+    try:
+        with signed.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SignatureError(
+            f"{signed}: no signature can be read there: {error.strerror}. `bento sign` writes one."
+        ) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise SignatureError(f"{signed}: is larger than a signature is.")
+    if not key.verifies(_signature(content, signed), _digest(path)):
+        raise SignatureError(
+            f"{path}: was not signed with {key.origin}, or changed since: {signed} is no signature of it."
+        )
+
+
+def _signature(content: bytes, path: Path) -> bytes:
+    """Return the signature in a file: as base64 or, since cosign 3, in a bundle of sigstore's."""
+    text = content.decode("ascii", "replace").strip()
+    try:
+        if text.startswith("{"):
+            return bundled_signature(read_object(content, str(path)))
+        return from_base64(text, "the signature")
+    except (FormatError, SignatureError) as error:
+        raise SignatureError(f"{path}: cannot be read as a signature: {error}") from None
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        return bytes.fromhex(sha256_of(path))
+    except OSError as error:
+        raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
