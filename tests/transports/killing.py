@@ -25,7 +25,7 @@ from relay import Fault, Relay
 from rules_bento.errors import BentoError
 from rules_bento.library import Store
 from rules_bento.net import transfers
-from rules_bento.transports import download, objects
+from rules_bento.transports import download, object_store
 from store_support import PACKAGE, bento_files, model_files, write_archive
 from support import KINDS, TAG, empty, noise, same
 
@@ -139,7 +139,7 @@ class Trial:
         """The command, past its imports."""
         words = ["import", url, "--no-sync"] if verb == "import" else ["export", TAG, url]
         code = (
-            f"from rules_bento.transports import download, objects; download.PIECE = objects.PART = {_SMALL}\n"
+            f"from rules_bento.transports import download, object_store; download.PIECE = object_store.PART = {_SMALL}\n"
             "import sys; from rules_bento.cli import main\n"
             f"import rules_bento.transports.{module(self.kind)}, rules_bento.sharing.urls\n"
             "print('ready', flush=True); sys.exit(main())"
@@ -195,8 +195,8 @@ def same_or_empty(store: Store, wanted: Store) -> bool:
 def run(kind: str, points: dict[str, int], seed: int = 0) -> dict[str, Counter]:
     """Outcomes by what was done: `cut_import`, `cut_export`, `kill_import`, `kill_export`, each so many times."""
     transfers._FIRST_WAIT = 0.001
-    download.PIECE = objects.PART = _SMALL
-    objects.BACKOFF.update(init_backoff=timedelta(milliseconds=1), max_backoff=timedelta(milliseconds=10))
+    download.PIECE = object_store.PART = _SMALL
+    object_store.BACKOFF.update(init_backoff=timedelta(milliseconds=1), max_backoff=timedelta(milliseconds=10))
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(kind, Path(folder), seed)

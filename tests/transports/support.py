@@ -10,7 +10,7 @@ import pytest
 from dropbox_stand_in import Dropbox
 from rules_bento.library import Store
 from rules_bento.net import transfers, transport
-from rules_bento.transports import download, objects
+from rules_bento.transports import download, object_store
 from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 from store_support import bento_files, model_files, write_archive
 
@@ -69,9 +69,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     monkeypatch.setattr(download, "PIECE", 1 << 16)
     monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (1.0,))
-    monkeypatch.setitem(objects.CLIENT, "read_timeout", "2s")
-    monkeypatch.setitem(objects.BACKOFF, "init_backoff", timedelta(milliseconds=1))
-    monkeypatch.setitem(objects.BACKOFF, "max_backoff", timedelta(milliseconds=10))
+    monkeypatch.setitem(object_store.CLIENT, "read_timeout", "2s")
+    monkeypatch.setitem(object_store.BACKOFF, "init_backoff", timedelta(milliseconds=1))
+    monkeypatch.setitem(object_store.BACKOFF, "max_backoff", timedelta(milliseconds=10))
 
 
 def noise(size, seed=1):

@@ -11,7 +11,7 @@ from relay import Fault, Relay
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
 from rules_bento.net.transfers import Progress
-from rules_bento.transports import dropbox, gcs, objects
+from rules_bento.transports import dropbox, gcs, object_store
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
 
@@ -420,7 +420,7 @@ def test_progress_adds_up(kind, serve, store, other, packed):
 @pytest.fixture
 def parts(monkeypatch):
     """Parts so small that an archive has several."""
-    monkeypatch.setattr("rules_bento.transports.objects.PART", PART)
+    monkeypatch.setattr("rules_bento.transports.object_store.PART", PART)
 
 
 PART = 1 << 15
@@ -444,7 +444,7 @@ def test_another_run_goes_on_with_parts(ended, parts, serve, store, packed):
         store.bentos.export(TAG, server.url("x.bento"), counter=counter)
         sent = relay.up - before
     # What was under way when it ended is sent again, and each request says something of itself.
-    assert sent < len(packed) - ended + objects.UPLOADS * PART + 2_000 * len(packed) // PART
+    assert sent < len(packed) - ended + object_store.UPLOADS * PART + 2_000 * len(packed) // PART
     assert sum(counter.told) == len(packed)
     assert server.get("x.bento") == packed
     assert not server.uploads()

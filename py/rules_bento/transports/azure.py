@@ -13,7 +13,7 @@ from functools import partial
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.transports import objects
+from rules_bento.transports import object_store
 
 if TYPE_CHECKING:
     from rules_bento.transports.address import Address
@@ -25,7 +25,7 @@ _PREFIX = "AZURE_STORAGE_"
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
     """Return a client for the address. Raises BentoError if its package is missing, or nothing names the account."""
-    kind = objects.store("AzureStore", "azure")
+    kind = object_store.store_class("AzureStore", "azure")
     container, _, host = address.host.partition("@")
     options = _settings()
     if host:
@@ -37,8 +37,8 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
     if not options.keys() & {"account_key", "sas_key"}:
         options |= _chain()
     allow_http = str(options.get("endpoint", "")).startswith("http:")
-    make = partial(kind, container, client_options={**objects.CLIENT, "allow_http": allow_http}, **options)
-    return objects.Objects(address, lambda retries: make(retry_config=retries), _REMEDY)
+    make = partial(kind, container, client_options={**object_store.CLIENT, "allow_http": allow_http}, **options)
+    return object_store.ObjectStore(address, lambda retries: make(retry_config=retries), _REMEDY)
 
 
 def _settings() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, host_settings, limits
-from rules_bento.transports.beside import Files
+from rules_bento.transports.partial_upload import RenameUpload
 from rules_bento.transports.remote import Stat
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _IMPLICIT = 990
 _UNKNOWN = ("500", "501", "502", "504")  # a server that does not have the command
 
 
-class Ftp(Files):
+class Ftp(RenameUpload):
     """Reads and writes one file. The connection is kept, and a download that is read on is one transfer."""
 
     def __init__(self, address: Address) -> None:

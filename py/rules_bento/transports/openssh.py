@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.records import NamedTuple
-from rules_bento.transports.beside import Files
+from rules_bento.transports.partial_upload import RenameUpload
 from rules_bento.transports.remote import Stat
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Answer(NamedTuple):
     body: memoryview
 
 
-class OpenSsh(Files):
+class OpenSsh(RenameUpload):
     """Reads and writes one file by SFTP. `program` is ssh."""
 
     window = UNDER_WAY

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.transports import objects
+from rules_bento.transports import object_store
 from rules_bento.transports.s3_parts import Parts
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ _REMEDY = "Look at the credentials (`aws configure`, AWS_PROFILE) and the region
 _LEASE = timedelta(minutes=5)  # then botocore is asked again, which renews what expires
 
 
-class S3(objects.Objects):
+class S3(object_store.ObjectStore):
     """Reads and writes an object; an interrupted upload in parts is resumed by the next run."""
 
     def __init__(self, address: Address, session: Session | None) -> None:
-        kind = objects.store("S3Store", "s3")
+        kind = object_store.store_class("S3Store", "s3")
         options = _settings(session)
         endpoint = options.get("endpoint", "")
         make = partial(
@@ -38,7 +38,7 @@ class S3(objects.Objects):
             address.host,
             # Each part travels with its own SHA-256, which the server holds it against.
             checksum_algorithm="sha256",
-            client_options={**objects.CLIENT, "allow_http": endpoint.startswith("http:")},
+            client_options={**object_store.CLIENT, "allow_http": endpoint.startswith("http:")},
             **options,
         )
         super().__init__(address, lambda retries: make(retry_config=retries), _REMEDY)
@@ -46,11 +46,11 @@ class S3(objects.Objects):
         self._options = options
 
     def write(self, source: Source, counter: Counter) -> None:
-        size = objects.part_size(source)
+        size = object_store.part_size(source)
         if source.notes is None or self._session is None or source.size <= size:
             super().write(source, counter)
         else:
-            Parts(self, self._client(), source, size, _REMEDY).run(source.notes, counter, objects.UPLOADS)
+            Parts(self, self._client(), source, size, _REMEDY).run(source.notes, counter, object_store.UPLOADS)
 
     def _client(self) -> Any:
         from botocore import UNSIGNED
@@ -61,7 +61,7 @@ class S3(objects.Objects):
         config = Config(
             connect_timeout=10,
             read_timeout=60,
-            max_pool_connections=objects.UPLOADS,
+            max_pool_connections=object_store.UPLOADS,
             retries={"total_max_attempts": 1},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TRIES = 2  # of the whole, where it came but is not what it should be
 
 
-class Files(Remote):
+class RenameUpload(Remote):
     """Reads and writes one file of a server."""
 
     guarded = True
@@ -34,14 +34,14 @@ class Files(Remote):
 
     def write(self, source: Source, counter: Counter) -> None:
         folder, _, name = self.address.path.rpartition("/")
-        beside = f"{folder}/.{name}.{source.blake3[:16]}.part"
+        part = f"{folder}/.{name}.{source.blake3[:16]}.part"
         self.attempt(lambda: self.make_folders(folder))
         for _ in range(_TRIES):
-            resumed = self._send(beside, source, counter)
-            if (self.guarded and not resumed) or self._is(beside, source):
-                self.attempt(lambda: self.rename(beside, self.address.path))
+            resumed = self._send(part, source, counter)
+            if (self.guarded and not resumed) or self._is(part, source):
+                self.attempt(lambda: self.rename(part, self.address.path))
                 return
-            self.attempt(lambda: self.remove(beside))
+            self.attempt(lambda: self.remove(part))
             counter.advance(-source.size)
         raise BentoError(f"{self.address}: what arrives there is not what is sent. Nothing of it was left there.")
 

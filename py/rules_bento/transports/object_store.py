@@ -31,7 +31,7 @@ _READS, _WRITES = 1, 6  # how often obstore tries again; reads are tried again b
 CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "600s", "user_agent": "rules_bento"}
 
 
-class Objects(Remote):
+class ObjectStore(Remote):
     """Reads and writes one object in a bucket or container.
 
     `make` makes one of obstore's stores that tries again in a given way.
@@ -130,7 +130,7 @@ def _retries(count: int) -> dict[str, Any]:
     return {"max_retries": count, "backoff": BACKOFF, "retry_timeout": timedelta(seconds=120)}
 
 
-def store(kind: str, extra: str) -> Any:
+def store_class(kind: str, extra: str) -> Any:
     """Return one of obstore's classes. Raises BentoError if it is not installed."""
     try:
         from obstore import store as stores
