@@ -23,11 +23,10 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
 _OURS_PUT = """
-from pathlib import Path
 from rules_bento.transports import address, upload
 from rules_bento.sharing.urls import Uncounted
 with open(path, "rb") as file:
-    upload.upload(address.parse(url), file, Uncounted(), Path(path + ".notes"))
+    upload.upload(address.parse(url), file, Uncounted())
 """
 _OURS_GET = """
 import os

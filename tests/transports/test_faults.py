@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 
 import pytest
 from relay import Fault, Relay
@@ -214,10 +212,12 @@ def test_wrong_bytes_of_an_upload_are_sent_again(kind, serve, store):
     assert server.names() == ["x.tar"]
 
 
-def test_the_parts_of_s3_carry_their_digests(serve, store):
+@pytest.mark.parametrize("size", [1 << 15, 8 << 20])
+def test_the_parts_of_s3_carry_their_digests(size, serve, store, monkeypatch):
     """moto does not look at them, S3 does."""
     import base64
 
+    monkeypatch.setattr(object_store, "PART", size)
     server = serve("s3")
     seen = []
     with Relay(server.port) as relay:
@@ -241,7 +241,7 @@ def test_the_parts_of_s3_carry_their_digests(serve, store):
         serve("s3", relay.port)
         store.bentos.export(TAG, server.url("x.tar"))
     sent = b"".join(seen)
-    digest = base64.b64encode(hashlib.sha256(server.get("x.tar")).digest())
+    digest = base64.b64encode(hashlib.sha256(server.get("x.tar")[:size]).digest())
     assert b"x-amz-checksum-sha256: " + digest in sent
 
 
@@ -424,59 +424,6 @@ def parts(monkeypatch):
 
 
 PART = 1 << 15
-
-
-def begun(server, store, ended=500_000):
-    """An upload in parts that ended early. Returns what names it."""
-    with pytest.raises(KeyboardInterrupt):
-        store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(ended))
-    [upload] = server.uploads()
-    return {"Bucket": "bucket", "Key": "x.bento", "UploadId": upload["UploadId"]}
-
-
-@pytest.mark.parametrize("ended", [200_000, 700_000])
-def test_another_run_goes_on_with_parts(ended, parts, serve, store, packed):
-    server = serve("s3")
-    with Relay(server.port) as relay:
-        serve("s3", relay.port)
-        begun(server, store, ended)
-        before, counter = relay.up, Counted()
-        store.bentos.export(TAG, server.url("x.bento"), counter=counter)
-        sent = relay.up - before
-    # What was under way when it ended is sent again, and each request says something of itself.
-    assert sent < len(packed) - ended + object_store.UPLOADS * PART + 2_000 * len(packed) // PART
-    assert sum(counter.told) == len(packed)
-    assert server.get("x.bento") == packed
-    assert not server.uploads()
-    assert not list(store.home.uploads.iterdir())
-
-
-def test_parts_that_are_others_are_sent_again(parts, serve, store, packed):
-    server = serve("s3")
-    upload = begun(server, store)
-    server._client.upload_part(**upload, PartNumber=1, Body=b"x" * PART)
-    server._client.upload_part(**upload, PartNumber=2, Body=b"short")
-    store.bentos.export(TAG, server.url("x.bento"))
-    assert server.get("x.bento") == packed
-
-
-def test_an_upload_that_the_server_gave_up_begins_anew(parts, serve, store, packed):
-    server = serve("s3")
-    server._client.abort_multipart_upload(**begun(server, store))
-    counter = Counted()
-    store.bentos.export(TAG, server.url("x.bento"), counter=counter)
-    assert sum(counter.told) == len(packed)
-    assert server.get("x.bento") == packed
-    assert not server.uploads()
-
-
-def test_other_bytes_are_another_upload(parts, serve, store):
-    server = serve("s3")
-    begun(server, store)
-    store.bentos.export(TAG, server.url("x.bento"), "tar")
-    with tarfile.open(fileobj=io.BytesIO(server.get("x.bento"))) as archive:
-        assert "./bento.yaml" in archive.getnames() or "bento.yaml" in archive.getnames()
-    assert len(server.uploads()) == 1  # a rule of the bucket clears it
 
 
 @pytest.mark.parametrize("way", ["cut_up", "cut_down"])

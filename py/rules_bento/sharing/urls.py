@@ -101,5 +101,5 @@ def send(
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryFile(dir=home.staging) as file:  # it has no name, so that nothing is left of it whatever happens
         export.write(file, form, members)
-        upload(address, file, counter or Uncounted(), home.uploads)
+        upload(address, file, counter or Uncounted())
     return export.exported(entry, address, taken)

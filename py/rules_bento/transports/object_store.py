@@ -91,7 +91,7 @@ class ObjectStore(Remote):
                 parts(),
                 attributes={"Content-Type": "application/octet-stream", "sha256": source.sha256},
                 use_multipart=source.size > PART,
-                chunk_size=part_size(source),
+                chunk_size=max(PART, -(-source.size // _MOST_PARTS)),
                 max_concurrency=UPLOADS,
             )
         except Exception as error:
@@ -119,11 +119,6 @@ class ObjectStore(Remote):
         if isinstance(error, exceptions.BaseError):
             return self.refused(reason, self._remedy)
         return error
-
-
-def part_size(source: Source) -> int:
-    """Return bytes of each part of an upload."""
-    return max(PART, -(-source.size // _MOST_PARTS))
 
 
 def _retries(count: int) -> dict[str, Any]:

@@ -12,78 +12,36 @@ from functools import partial
 
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.transports import object_store
-from rules_bento.transports.s3_parts import Parts
 
 if TYPE_CHECKING:
-    from botocore.session import Session
-
-    from rules_bento.net.transfers import Counter
     from rules_bento.transports.address import Address
     from rules_bento.transports.remote import Remote
-    from rules_bento.transports.source import Source
 
 _REMEDY = "Look at the credentials (`aws configure`, AWS_PROFILE) and the region (AWS_REGION)."
 _LEASE = timedelta(minutes=5)  # then botocore is asked again, which renews what expires
 
 
-class S3(object_store.ObjectStore):
-    """Reads and writes an object; an interrupted upload in parts is resumed by the next run."""
-
-    def __init__(self, address: Address, session: Session | None) -> None:
-        kind = object_store.store_class("S3Store", "s3")
-        options = _settings(session)
-        endpoint = options.get("endpoint", "")
-        make = partial(
-            kind,
-            address.host,
-            # Each part travels with its own SHA-256, which the server holds it against.
-            checksum_algorithm="sha256",
-            client_options={**object_store.CLIENT, "allow_http": endpoint.startswith("http:")},
-            **options,
-        )
-        super().__init__(address, lambda retries: make(retry_config=retries), _REMEDY)
-        self._session = session
-        self._options = options
-
-    def write(self, source: Source, counter: Counter) -> None:
-        size = object_store.part_size(source)
-        if source.notes is None or self._session is None or source.size <= size:
-            super().write(source, counter)
-        else:
-            Parts(self, self._client(), source, size, _REMEDY).run(source.notes, counter, object_store.UPLOADS)
-
-    def _client(self) -> Any:
-        from botocore import UNSIGNED
-        from botocore.config import Config
-
-        assert self._session
-        endpoint = self._options.get("endpoint")
-        config = Config(
-            connect_timeout=10,
-            read_timeout=60,
-            max_pool_connections=object_store.UPLOADS,
-            retries={"total_max_attempts": 1},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path"} if endpoint else None,
-            signature_version=UNSIGNED if self._options.get("skip_signature") else None,
-        )
-        region = self._options["region"]
-        return self._session.create_client("s3", region_name=region, endpoint_url=endpoint, config=config)
-
-
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return a client for the address. Raises BentoError if its package or credentials are missing."""
+    """Return a client for the address. Raises BentoError if its package is missing."""
+    kind = object_store.store_class("S3Store", "s3")
+    options = _settings()
+    make = partial(
+        kind,
+        address.host,
+        # Each part travels with its own SHA-256, which the server holds it against.
+        checksum_algorithm="sha256",
+        client_options={**object_store.CLIENT, "allow_http": options.get("endpoint", "").startswith("http:")},
+        **options,
+    )
+    return object_store.ObjectStore(address, lambda retries: make(retry_config=retries), _REMEDY)
+
+
+def _settings() -> dict[str, Any]:
     try:
         from botocore.session import Session
     except ImportError:
-        return S3(address, None)
-    return S3(address, Session())
-
-
-def _settings(session: Session | None) -> dict[str, Any]:
-    if session is None:
         return {"endpoint": _endpoint()} if _endpoint() else {}
+    session = Session()
     settings: dict[str, Any] = {"region": session.get_config_variable("region") or "us-east-1"}
     endpoint = _endpoint() or session.get_scoped_config().get("endpoint_url")
     if endpoint:

@@ -12,7 +12,6 @@ from rules_bento.transports import hashes
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
 _BLOCK = 1 << 20
@@ -21,9 +20,8 @@ _BLOCK = 1 << 20
 class Source:
     """Reads the bytes to be sent, from any offset, as often as need be; for several threads."""
 
-    def __init__(self, file: BinaryIO, notes: Path | None = None) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         file.flush()
-        self.notes = notes
         self._file = file.fileno()
         self.size = os.fstat(self._file).st_size
 

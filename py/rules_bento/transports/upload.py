@@ -7,19 +7,15 @@ from rules_bento.transports.remote import opened
 from rules_bento.transports.source import Source
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import BinaryIO
 
     from rules_bento.net.transfers import Counter
     from rules_bento.transports.address import Address
 
 
-def upload(address: Address, file: BinaryIO, counter: Counter, notes: Path | None = None) -> Source:
-    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there.
-
-    `notes` is a folder for what another run has to know to go on.
-    """
-    source = Source(file, notes)
+def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
+    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there."""
+    source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:
         remote.write(source, counter)
