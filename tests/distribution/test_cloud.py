@@ -147,7 +147,7 @@ def test_other_contents_under_a_tag_are_told_of(one_cloud, store, other, progres
     other.models.import_archive(write_archive(tmp_path / "x.bentomodel", model_files(payload=b"others")))
     done = push_to(one_cloud, other, "clf:v1", progress, "models")
     assert not done.main.sent
-    assert "has other contents under this tag" in done.main.notes[0]
+    assert "has other contents with this tag" in done.main.notes[0]
     assert push_to(one_cloud, other, "clf:v1", progress, "models", force=True).main.notes == ()
 
 
@@ -234,7 +234,7 @@ def test_a_broken_file_is_told_without_its_tokens(ours, bento, text):
 
 @pytest.mark.parametrize("endpoint", ["cloud.example.com", "ftp://x", "https://", "https://u:p@x", "https://x?a=b"])
 def test_an_endpoint_is_an_address(endpoint, bento, ours):
-    assert "is no address of a cloud" in bento(
+    assert "isn't an endpoint" in bento(
         "cloud", "login", "--endpoint", endpoint, "--api-token", "t", home=ours, code=status.ERROR
     )
 
@@ -250,7 +250,7 @@ def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
     assert "Log in again" in bento(*words, "--api-token", "wrong", home=ours, code=status.ERROR)
     assert not (ours.home.root / ".yatai.yaml").exists()
     assert "Nobody can be asked" in bento(*words, home=ours, code=status.ERROR)
-    assert "There is none. Log in" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
+    assert "There are no contexts. Log in" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
 
 
 def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatch):

@@ -99,7 +99,7 @@ def test_wrong_bytes_never_come_in(cloud, store, other, progress):
     right = cloud.blobs["model/clf/v1"]
     at = right.index(b"weights.bin") + 2048  # in a file, where no tar looks
     cloud.blobs["model/clf/v1"] = right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :]
-    with pytest.raises(BentoError, match="is not what was pushed"):
+    with pytest.raises(BentoError, match="differ from the pushed files"):
         pull_from(cloud, other, "hi:v1", progress)
     assert (other.bentos.list(), other.models.list()) == ((), ())
     cloud.blobs["model/clf/v1"] = right[: len(right) // 2]
@@ -113,7 +113,7 @@ def test_wrong_bytes_never_come_in(cloud, store, other, progress):
 
 def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress):
     one_cloud.faults = [Fault("PUT /blob/bento", 400, body="no")]
-    with pytest.raises(CloudError, match=r"answers 400 \(no\)"):
+    with pytest.raises(CloudError, match=r"responded with 400 \(no\)"):
         push_to(one_cloud, store, "hi:v1", progress)
     with pytest.raises(BentoError, match="its upload is 'failed'"):
         pull_from(one_cloud, other, "hi:v1", progress)

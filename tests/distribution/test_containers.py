@@ -185,7 +185,7 @@ def test_a_link_in_the_place_of_a_folder_is_told(tales, store, tmp_path, bento):
     tag = with_envs(store, tmp_path, b"FROM scratch\n")
     (store.bentos.get(tag).path / "hf-models").symlink_to("nothing")
     out = bento("containerize", tag, "--backend", "docker", "--no-verify", code=status.ERROR)
-    assert "has a hf-models that is no folder" in out
+    assert "hf-models must be a directory" in out
 
 
 def test_variables_of_the_build_are_secrets(tales, bento, store, tmp_path, monkeypatch):
@@ -210,7 +210,7 @@ def test_a_bento_gets_none_of_our_variables_that_was_not_asked_for(tales, bento,
     wanted = {"name": "AWS_SECRET_ACCESS_KEY", "stage": "build"}
     tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted)
     out = bento("containerize", tag, "--backend", "docker", code=status.ERROR)
-    assert "AWS_SECRET_ACCESS_KEY: is needed to build the image" in out
+    assert "AWS_SECRET_ACCESS_KEY: is required to build the image" in out
     tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted | {"value": "of the Bento"}, tag="hy:v1")
     bento("containerize", tag, "--backend", "docker")
     assert (tales / "secret").read_text() == "of the Bento"
@@ -228,7 +228,7 @@ def test_names_of_variables_are_no_paths(name, tales, bento, store, tmp_path):
         b"FROM scratch\n",
         {"name": name.format(victim=victim), "value": "of an attacker", "stage": "build"},
     )
-    assert "is no name of a variable" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
+    assert "invalid name of a variable" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
     assert victim.read_text() == "untouched"
 
 
@@ -267,11 +267,11 @@ def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--backend", "kaniko"], "'kaniko': is no backend. There are docker,"),
-        (["--backend", "native"], "made by the rule bento_image"),
-        (["--backend", "buildx", "--load", "--push"], "goes to one of the two"),
+        (["--backend", "kaniko"], "invalid backend 'kaniko'. Valid values: docker,"),
+        (["--backend", "native"], "only the rule bento_image"),
+        (["--backend", "buildx", "--load", "--push"], "can't be combined"),
         (["--enable-features", "gprc"], "Did you mean 'grpc'"),
-        (["--backend", "buildctl", "--quiet"], "buildctl has no such option"),
+        (["--backend", "buildctl", "--quiet"], "buildctl doesn't support this option"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(words, message, tales, bento):
@@ -282,8 +282,8 @@ def test_what_is_wrong_is_said(words, message, tales, bento):
 def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "sick")
     out = bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
-    assert "docker: cannot be used here: `docker version" in out
-    assert "Cannot connect to the daemon. podman, buildah, nerdctl, buildctl would do" in out
+    assert "docker: isn't available: `docker version" in out
+    assert "Cannot connect to the daemon. Use another --backend: podman, buildah, nerdctl, buildctl" in out
 
 
 def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
@@ -293,14 +293,14 @@ def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
     assert (tales / "loader").read_text() == "podman\n"
     monkeypatch.setenv("FAKE", "full")
     out = bento("containerize", "hi", "--backend", "buildctl", code=status.ERROR)
-    assert "docker load: ended with status 3" in out, "that the builder could not go on is no news"
+    assert "docker load: failed with status 3" in out, "that the builder could not go on is no news"
 
 
 def test_a_failure_is_told_and_leaves_nothing(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "bad")
-    assert "docker build: ended with status 7" in bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
+    assert "docker build: failed with status 7" in bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
     assert not Path((tales / "place").read_text().strip()).exists()
-    assert "buildctl build: ended with status 7" in bento(
+    assert "buildctl build: failed with status 7" in bento(
         "containerize", "hi", "--backend", "buildctl", code=status.ERROR
     )
 
@@ -321,7 +321,7 @@ def test_an_interruption_ends_the_builder_and_leaves_nothing(number, tales, stor
 def test_a_dockerfile_that_needs_buildkit_is_not_built_without(tales, bento, store, tmp_path, monkeypatch):
     tag = with_envs(store, tmp_path, b"FROM scratch\nRUN --mount=type=cache,target=/c true\n")
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    assert "needs BuildKit" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
+    assert "requires BuildKit" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
     bento("containerize", tag, "--backend", "podman")
 
 

@@ -59,7 +59,7 @@ def test_a_range_that_cannot_be_read_ends_the_download(tmp_path, given):
 
 
 def test_more_than_is_taken_is_refused(tmp_path):
-    with liar(ranged(limits.BODY + 1)) as server, pytest.raises(BentoError, match=f"{limits.BODY} are taken"):
+    with liar(ranged(limits.BODY + 1)) as server, pytest.raises(BentoError, match=f"more than {limits.BODY}"):
         fetch(server, tmp_path / "m")
 
 
@@ -112,8 +112,8 @@ class Signing(Cloud):
 @pytest.mark.parametrize(
     ("endpoint", "address", "said"),
     [
-        ("https://cloud.test", "http://store.test/x?signature=s3cret", "without encryption. Refused"),
-        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "without encryption. Refused"),
+        ("https://cloud.test", "http://store.test/x?signature=s3cret", "without encryption. Report"),
+        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "without encryption. Report"),
         ("https://cloud.test", "file:///etc/passwd", "is no address"),
         ("https://cloud.test", "/x", "is no address"),
         ("http://localhost", "ftp://store.test/", "is no address"),
@@ -158,5 +158,5 @@ def test_no_text_of_this_machine_is_sent_as_the_reason(tmp_path):
     with liar(answer) as server, cloud(server.url) as client, pytest.raises(BentoError, match="/home/someone"):
         uploading.upload(client, home, PLACE, Lost(), {}, "digest", Progress("test"), 1)
     [told] = [request for request in server.requests if request.path.endswith("finish_upload")]
-    assert json.loads(told.body) == {"status": "failed", "reason": "the client could not send it"}
+    assert json.loads(told.body) == {"status": "failed", "reason": "the client couldn't send it"}
     assert not any(b"someone" in request.body for request in server.requests)

@@ -429,7 +429,7 @@ MODEL = {"tag": "m:v1", "module": "", "creation_time": "", "blake3": "", "size":
 def test_configs_of_another_shape(config):
     described = {"mediaType": artifact.BENTO_CONFIG, "digest": DIGEST, "size": 5}
     manifest = Manifest.read(json.dumps({"config": described, "layers": []}).encode(), oci.MANIFEST, "test")
-    with pytest.raises(BentoError, match="cannot be read"):
+    with pytest.raises(BentoError, match="can.t be read"):
         artifact.read_facts(manifest, json.dumps(config).encode(), "test")
 
 

@@ -103,4 +103,4 @@ def test_each_rule_can_fail():
         and findings("Of images, all")
     )
     assert not findings("x: invalid name. Use `folder` as in --folder")
-    assert has_remedy("x: invalid name 'a'. Use letters.") and not has_remedy("x: invalid name")
+    assert has_remedy("x: invalid name 'a'. Use letters.") and not has_remedy("x: invalid name.")

@@ -45,10 +45,10 @@ _CODE = re.compile(r"`[^`]*`|--[a-z-]+|\w*_\w*|\"[^\"]*\"|'[^']*'|\{[^}]*\}|<[^>
 
 # The verbs that a remedy begins with. A message ends with one, unless its cause is outside of what people control.
 _REMEDY = re.compile(
-    r"(^|[.;:] |, or |\. For [^.]*, |\. If [^.]*, |\. To [^.]*, |\bdid you mean )`?(Add|Allow|Ask|Build|Change|Check|Choose|Commit|Copy|Correct|Create|Declare|Delete|Did you mean|"
+    r"(^|[.;:] |X |, or |\. For [^.]*, |\. If [^.]*, |\. To [^.]*, |\bdid you mean )`?(Add|Allow|Ask|Build|Change|Check|Choose|Commit|Copy|Correct|Create|Declare|Delete|Did you mean|"
     r"Disable|Drop|Enable|Exclude|Export|Fix|Free|Give|Import|Include|Increase|Install|Keep|List|Load|Lock|Log in|Lower|Make|Move|Name|Omit|Pass|"
     r"Pin|Print|Provide|Pull|Push|Put|Raise|Reinstall|Remove|Rename|Replace|Report|Restore|Run|Save|Select|Send|Set|Shorten|Sign|Specify|Split|Start|State|Stop|"
-    r"Supply|Take|Try|Unset|Update|Upgrade|Use|Valid|Verify|Wait|Write|Expected)\b",
+    r"Supply|Take|Transfer|Try|Unset|Update|Upgrade|Use|Valid|Verify|Wait|Write|Expected)\b",
     re.IGNORECASE,
 )
 MAX_CHARACTERS = 300
@@ -66,5 +66,8 @@ def findings(text: str) -> list[str]:
 
 
 def has_remedy(text: str) -> bool:
-    """Whether a message says what to do."""
+    """Whether a message ends with what to do, perhaps in a value; a text without a period is a part of a message."""
+    text = text.rstrip()
+    if text.endswith("{}") or not text.endswith((".", "?", "`")):
+        return True
     return bool(_REMEDY.search(" ".join(text.split()).replace("{}", "X")))

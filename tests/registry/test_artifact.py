@@ -135,7 +135,7 @@ def test_a_copy_to_another_registry_is_the_same_artifact(second_server, referenc
 
 def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
     push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
-    with pytest.raises(BentoError, match=r"is no Bento, but application/vnd.oci.image.manifest"):
+    with pytest.raises(BentoError, match=r"isn't a Bento, but application/vnd.oci.image.manifest"):
         facts_of(registries.repository(reference), "v1")
 
 
@@ -177,13 +177,13 @@ def test_a_config_of_another_shape_is_refused(changed):
     manifest = manifest_of(artifact.BENTO, artifact.BENTO_CONFIG)
     assert artifact.read_facts(manifest, json.dumps(FACTS).encode(), "here").models[0].tag == "clf:a"
     for config in (json.dumps(document).encode(), b"[" * 100_000, b'{"bento": ' * 200, b"\xff", b'"\\ud800"'):
-        with pytest.raises(BentoError, match=r"^here: the config of this Bento cannot be read"):
+        with pytest.raises(BentoError, match=r"^here: the config of this Bento can't be read"):
             artifact.read_facts(manifest, config, "here")
     model = manifest_of(artifact.MODEL, artifact.MODEL_CONFIG)
     assert artifact.read_model(model, json.dumps(DESCRIPTION).encode(), "here").tag == "clf:a"
     described = changed.get("models", [changed])[0] if isinstance(changed, dict) and changed.get("models") != 1 else 1
     for config in (json.dumps(described).encode(), b"[" * 100_000, b"\xff"):
-        with pytest.raises(BentoError, match=r"^here: the config of this model cannot be read"):
+        with pytest.raises(BentoError, match=r"^here: the config of this model can't be read"):
             artifact.read_model(model, config, "here")
 
 

@@ -141,7 +141,7 @@ def test_bentoml_imports_what_is_in_it(packed, tmp_path, real):
 
 def test_a_folder_that_is_there_is_not_written_to(packed, tmp_path):
     (tmp_path / "parts").mkdir()
-    with pytest.raises(BentoError, match="is there already"):
+    with pytest.raises(BentoError, match="already exists"):
         bundle.extract(packed, tmp_path / "parts", Limits())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.bentobundle", "parts"]
 
@@ -152,35 +152,38 @@ def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
     copy = Store(tmp_path / "copy", durable=False)
     shutil.copytree(store.home.root, copy.home.root)
     shutil.rmtree(copy.home.root / "models/big")
-    with pytest.raises(NotFoundError, match=r"hi:v1: a model is missing\. big"):
+    with pytest.raises(NotFoundError, match=r"hi:v1: a model is missing: big"):
         bundle.write(copy.home, ["hi:v1"], tmp_path / "out")
     (copy.bentos.get("he").path / "README.md").unlink()
-    with pytest.raises(BentoError, match=r"damaged:\nBento he:v1: README\.md: is missing"):
+    with pytest.raises(BentoError, match=r"Import these again:\nBento he:v1: README\.md: is missing"):
         bundle.write(copy.home, ["he"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 CASES = {
     "no list": (lambda found: found[:-1], "has no bundle.json at its end"),
-    "a list first": (lambda found: [found[-1], *found[:-1]], "has no place in a bundle"),
-    "a part too few": (lambda found: found[1:], "is not what the list says"),
-    "the last part too few": (lambda found: [*found[:-2], found[-1]], "has 5 parts, but lists 6"),
-    "a part too many": (lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]], "is ho:v1"),
+    "a list first": (lambda found: [found[-1], *found[:-1]], "isn't a part of a bundle"),
+    "a part too few": (lambda found: found[1:], "doesn't match bundle.json"),
+    "the last part too few": (lambda found: [*found[:-2], found[-1]], "has 5 parts, but bundle.json lists 6"),
+    "a part too many": (
+        lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]],
+        "has the tag ho:v1",
+    ),
     "parts exchanged": (
         lambda found: [*found[:3], (found[3][0], found[4][1]), (found[4][0], found[3][1]), *found[5:]],
-        "is hi:v2 by its descriptor",
+        "has the tag hi:v2",
     ),
-    "another name": (lambda found: [*found, ("hello", b"")], "has no place in a bundle"),
+    "another name": (lambda found: [*found, ("hello", b"")], "isn't a part of a bundle"),
     "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "leaves the archive"),
-    "no name": (lambda found: [("bentos/v1.bento", b"x"), *found], "has no place"),
+    "no name": (lambda found: [("bentos/v1.bento", b"x"), *found], "isn't a part of a bundle"),
     "no tag": (lambda found: [("bentos/a+b/v1.bento", b"x"), *found], "lower-case"),
     "a folder too deep": (lambda found: [("bentos/a/b/v1.bento", b"x"), *found], "the version"),
     "twice": (lambda found: [found[0], *found], "two members"),
-    "another format": (lambda found: [*found[:-1], ("bundle.json", b'{"format": "x"}')], "is not one of format"),
-    "no JSON": (lambda found: [*found[:-1], ("bundle.json", b"\xff")], "is not one of format"),
+    "another format": (lambda found: [*found[:-1], ("bundle.json", b'{"format": "x"}')], "doesn't have the format"),
+    "no JSON": (lambda found: [*found[:-1], ("bundle.json", b"\xff")], "doesn't have the format"),
     "a wrong list": (
         lambda found: [*found[:-1], ("bundle.json", b'{"format": "bentobundle/1", "models": [1], "bentos": []}')],
-        "is not one of format",
+        "doesn't have the format",
     ),
     "a part that is none": (lambda found: [(found[0][0], b"x"), *found[1:]], "is no xz data"),
 }

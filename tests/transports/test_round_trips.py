@@ -114,7 +114,7 @@ def test_the_command(serve, store, other, capsys, monkeypatch):
     assert main(["import", server.url("d/hi-v1.bento")]) == 0
     assert capsys.readouterr().out == f"Imported Bento {TAG} with clf:v1.\n"
     assert main(["import", server.url("d/hi-v1.bento")]) == 1
-    assert "is in the store already" in capsys.readouterr().err
+    assert "is already in the store" in capsys.readouterr().err
     assert main(["models", "export", "clf:v1", server.url("m/"), "-o", "path"]) == 0
     assert capsys.readouterr().out == server.url("m/clf-v1.bentomodel") + "\n"
     assert main(["import", "--sha256", "0" * 64, "a.bento", "b.bento"]) == 1
@@ -129,9 +129,9 @@ def test_functions_take_urls(serve, store, other):
 
 def test_folders_stay_here(serve, store, other):
     server = serve("ftp")
-    with pytest.raises(BentoError, match="folders are written on this machine only"):
+    with pytest.raises(BentoError, match="directories can't be exported to a URL"):
         store.bentos.export(TAG, server.url("x"), "folder")
-    with pytest.raises(BentoError, match="folders are taken of this machine only"):
+    with pytest.raises(BentoError, match="directories can't be imported from a URL"):
         other.bentos.import_archive(server.url("x"), "folder")
 
 
@@ -150,6 +150,6 @@ def test_a_tag_that_is_there_is_not_fetched(kind, quick, serve, store, monkeypat
         advance = expect
 
     counter = Counter()
-    with pytest.raises(BentoError, match=rf"{server.url('x.bento')}: {TAG} is in the store already"):
+    with pytest.raises(BentoError, match=rf"{server.url('x.bento')}: {TAG} is already in the store"):
         store.bentos.import_archive(server.url("x.bento"), counter=counter)
     assert counter.expected == 0

@@ -1,1 +1,1 @@
-"""Entries of the store to and from others: registries, clouds, builders of images, bundles, URLs, servers."""
+"""Transfers entries of the store: registries, BentoCloud and Yatai, image builders, bundles, URLs, and servers."""

@@ -1,14 +1,15 @@
-"""Bundles: several Bentos in one file, and each model that they need once, for places without a network.
+"""Bundles: several Bentos and the models that they require in one file, for machines without a network.
 
 A bundle is a plain tar (by convention `.bentobundle`), in this order:
 
-    models/NAME/VERSION.bentomodel      each an archive that `bentoml models import` takes
-    bentos/NAME/VERSION.bento           each an archive that `bentoml import` takes, without its models
-    bundle.json                         what is in it: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
-                                        of each {"tag", "file", "size" (bytes), "blake3"}, of a Bento {"models": [tag]}
+    models/NAME/VERSION.bentomodel      archives for `bentoml models import`
+    bentos/NAME/VERSION.bento           archives for `bentoml import`, without their models
+    bundle.json                         the contents: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
+                                        entries {"tag", "file", "size" (bytes), "blake3"}, Bentos also {"models": [tag]}
 
-So `tar -x` is enough to unpack one by hand, models first to be imported. The list comes last: a bundle that was cut
-off has none. Packing needs as much free space as the largest part, beside the bundle; unpacking reads it once.
+You can also unpack a bundle with `tar -x` and import the models, then the Bentos. The contents come last, so a
+truncated bundle has none. Packing requires free space for the largest part, in addition to the bundle; unpacking reads
+the bundle once.
 """
 
 from __future__ import annotations
@@ -49,16 +50,16 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """Lists what came into the store, models first, and the tags that were there already."""
+    """Lists the imported entries, models first, and the tags that the store already had."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]
 
 
 def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Write a bundle of Bentos and the models that they need; returns its list.
+    """Write a bundle of Bentos and the models that they require; returns its contents.
 
-    All of them are verified first. Raises NotFoundError for a Bento or model that is not in the store.
+    All entries are verified first. Raises NotFoundError for a Bento or model that isn't in the store.
     """
     bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
     needed = {entry.path: export.models_of(home, entry) for entry in bentos}
@@ -77,9 +78,9 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 
 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
-    """Take all that a bundle has into the store, once it was read to its end and every digest found right.
+    """Import all entries of a bundle, after the bundle was read to its end and all digests were verified.
 
-    What the store has already is passed over. Raises BentoError for a bundle that is wrong.
+    Existing entries are skipped. Raises BentoError for an invalid bundle.
     """
     drafts: list[StagedImport] = []
     known: list[str] = []
@@ -90,15 +91,15 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
                 continue
             draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
             if draft.tag != part.tag:
-                raise BentoError(f"{part.name}: is {draft.tag} by its descriptor.")
+                raise BentoError(f"{part.name}: its descriptor has the tag {draft.tag}. Create the bundle again.")
             drafts.append(draft)
         return Unbundled(tuple(session.commit(drafts)), tuple(known))
 
 
 def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
-    """Write the archives that a bundle has into a folder, which may not have any of them; returns their paths.
+    """Write the archives of a bundle to a directory, which must not exist; returns their paths.
 
-    Raises BentoError for a bundle that is wrong, and for a folder that is there.
+    Raises BentoError for an invalid bundle, and for an existing directory.
     """
     unfinished = unique(folder.parent if folder.parent.is_dir() else Path())
     try:
@@ -111,7 +112,7 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
                 shutil.copyfileobj(cast("BinaryIO", part), file)
             files.append(part.file)
         if folder.exists():
-            raise BentoError(f"{folder}: is there already. Give a folder that is not.")
+            raise BentoError(f"{folder}: already exists. Pass a directory that doesn't exist.")
         unfinished.replace(folder)
         return [folder / file for file in files]
     finally:
@@ -119,7 +120,7 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
 
 
 class _Part:
-    """Reads a part of a bundle as a file, once."""
+    """Reads a part of a bundle once, as a file."""
 
     def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
         from blake3 import blake3
@@ -133,26 +134,26 @@ class _Part:
         self._hasher = blake3()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece, whatever its size, or nothing at the end."""
+        """Return the next piece, of any size, or nothing at the end."""
         piece = next(self._contents, b"")
         self._hasher.update(piece)
         self.size += len(piece)
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """Return the part's row of the list, once the part was read to its end."""
+        """Return the part's row in the contents, after the part was read to its end."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Add an entry as an archive of its own, which has to be whole before its size is known."""
+    """Append an entry as an archive, which must be complete before its size is known."""
     from blake3 import blake3
 
     name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
     hasher = blake3()
-    with TemporaryFile(dir=out.parent) as archive:  # it has no name, so that nothing is left of it whatever happens
+    with TemporaryFile(dir=out.parent) as archive:  # the file has no name, so it is removed in any case
         export.write(archive, "xz", export.contents(entry, ()))
         size = archive.tell()
         archive.seek(0)
@@ -167,14 +168,14 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:
-    """Yield the parts of a bundle, each to be read before the next one; at the end all are held against the list."""
+    """Yield the parts of a bundle, each to be read before the next; at the end, compare all parts with the contents."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
         if item.kind == "folder":
             continue
         if index is not None or item.kind != "file":
-            raise BentoError(f"{path}: {item.path!r} has no place in a bundle.")
+            raise BentoError(f"{path}: {item.path!r} isn't a part of a bundle. Create the bundle again.")
         if item.path == INDEX:
             index = _index(path, item.size, contents)
             continue
@@ -182,20 +183,20 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_P
         yield part
         rows.append(part.facts())
     if index is None:
-        raise BentoError(f"{path}: has no {INDEX} at its end: it is no bundle, or not a whole one.")
+        raise BentoError(f"{path}: has no {INDEX} at its end, so it isn't a complete bundle. Transfer it again.")
     listed = [
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])
     ]
     for facts, row in zip(rows, listed, strict=False):
         if facts != row:
-            raise BentoError(f"{path}: {facts['file']} is not what the list says. Transfer the bundle again.")
+            raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
-        raise BentoError(f"{path}: has {len(rows)} parts, but lists {len(listed)}. Transfer it again.")
+        raise BentoError(f"{path}: has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again.")
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind of a part, by its name."""
+    """Return the kind of a part from its name."""
     folder, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if folder == kind.folder and rest.endswith(f".{kind.extension}"):
@@ -203,12 +204,12 @@ def _named(path: Path, name: str) -> tuple[Kind, Tag]:
             tag = Tag.parse(text, f"{path}: {name}")
             if tag.version:
                 return kind, tag
-    raise BentoError(f"{path}: {name!r} has no place in a bundle.")
+    raise BentoError(f"{path}: {name!r} isn't a part of a bundle. Create the bundle again.")
 
 
 def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
     if size > _MOST_INDEX:
-        raise BentoError(f"{path}: its list has {size} bytes, which cannot be meant.")
+        raise BentoError(f"{path}: its {INDEX} has {size} bytes, which is too large. Create the bundle again.")
     try:
         index = read_json(b"".join(contents), str(path))
         lists = [index["models"], index["bentos"]]
@@ -216,4 +217,6 @@ def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
             return cast("dict[str, Any]", index)
     except (FormatError, TypeError, KeyError):
         pass
-    raise BentoError(f"{path}: its {INDEX} is not one of format {FORMAT}. Was it made by a newer version?")
+    raise BentoError(
+        f"{path}: its {INDEX} doesn't have the format {FORMAT}. Update rules_bento, or create the bundle again."
+    )

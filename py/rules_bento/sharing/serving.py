@@ -1,4 +1,4 @@
-"""Serves a Bento of the store with real BentoML, of an environment that has what the Bento needs."""
+"""Serves a Bento of the store with real BentoML, from an environment that has the Bento's packages."""
 
 from __future__ import annotations
 
@@ -20,36 +20,39 @@ if TYPE_CHECKING:
 
 
 class Server(NamedTuple):
-    """Describes a program to run: its words and its environment."""
+    """Describes a program to run: its arguments and its environment."""
 
     command: list[str]
     variables: dict[str, str]
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> Server:
-    """Return the command that serves an entry, with options of `bentoml serve`; `python` is as `interpreter` takes it.
+    """Return the command that serves an entry with options of `bentoml serve`; `python` is as in `interpreter`.
 
-    The Bento is named by its folder: by a tag, BentoML would first look for a module of that name in the current one.
-    Raises BentoError for a model that is missing and where there is no BentoML.
+    The command names the Bento by its directory, because BentoML first searches for a module with the name of a tag in
+    the current directory. Raises BentoError for a missing model, and if no BentoML is found.
     """
     models_of(home, entry)
     chosen = interpreter(python)
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
-    # Programs that a service starts are those of its environment.
+    # Programs that a service starts come from its environment.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
     return Server([str(chosen), "-m", "bentoml", "serve", str(entry.path), *options], variables)
 
 
 def interpreter(asked: str = "") -> Path:
-    """Return the Python that has BentoML: the one asked for, or of the environment asked for.
+    """Return the Python that has BentoML: the given interpreter, or the interpreter of the given environment.
 
-    Else that of VIRTUAL_ENV, of the `bentoml` on PATH, or the one that this runs in. Raises BentoError if none has.
+    Default: VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if none has
+    BentoML.
     """
     if asked:
         path = Path(asked)
         path = path / "bin" / "python" if path.is_dir() else Path(shutil.which(asked) or path)
         if not _has_bentoml(path):
-            raise BentoError(f"{asked}: has no BentoML. Install the requirements of the Bento there, or name another.")
+            raise BentoError(
+                f"{asked}: has no BentoML. Install the requirements of the Bento in it, or pass another --python."
+            )
         return path
     command = shutil.which("bentoml")
     candidates = [
@@ -61,15 +64,16 @@ def interpreter(asked: str = "") -> Path:
         if _has_bentoml(candidate):
             return candidate
     raise BentoError(
-        "No BentoML is here to serve with. Activate an environment that has what the Bento needs (its "
-        "env/python/requirements.txt), or name it with --python."
+        "BentoML is not installed. Activate an environment that has the Bento's packages ("
+        "env/python/requirements.txt), or pass it with --python."
     )
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Return whether an interpreter can import BentoML: asked of it, for its path may be made in many ways.
+    """Check whether an interpreter can import BentoML, by running it, because its path can be set in many ways.
 
-    A folder of that name here, such as the store in a home, is none: Python takes it for a package without an origin.
+    A directory named bentoml, such as the store in a home, doesn't count: Python imports it as a package without an
+    origin.
     """
     import subprocess
 

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Uncounted:
-    """Counts nothing, for callers who show no progress."""
+    """Counts nothing, for callers without progress."""
 
     def expect(self, size: int) -> None:
-        """Ignore that there are `size` bytes more to transfer."""
+        """Ignore that `size` more bytes will be transferred."""
 
     def advance(self, size: int) -> None:
         """Ignore that `size` bytes were transferred."""
@@ -49,13 +49,13 @@ def receive(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Take in an archive of another place, which has `sha256` if that is given.
+    """Import an archive from a URL and verify `sha256` if it is given.
 
-    Raises as `import_archive` does, and BentoError if it does not come whole.
+    Raises as `import_archive` does, and BentoError if the transfer is incomplete.
     """
     form = form or form_of(address.name)
     if form == "folder":
-        raise BentoError(f"{address}: folders are taken of this machine only. Export it as a file.")
+        raise BentoError(f"{address}: directories can't be imported from a URL. Export the entry as a file.")
     options = options or Options()
     look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
     with downloaded(address, home.transfers, counter or Uncounted(), sha256, look) as file:
@@ -63,16 +63,16 @@ def receive(
 
 
 def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
-    """Raise BentoError if an archive that begins so is of a tag that the store has, and has its descriptor first."""
+    """Raise BentoError if the archive begins with the descriptor of a tag that the store already has."""
     description = None
-    with suppress(BentoError):  # all of it says more than its beginning
+    with suppress(BentoError):  # the complete archive gives a better error than its beginning
         for item, contents in unpack.read(BytesIO(head), form):
             if item.path == kind.descriptor:
                 descriptors.check_size(item.size, str(address))
                 description = descriptors.parse(kind, b"".join(contents), str(address))
                 break
     if description and EntryStore(home, kind).has(description.tag):
-        raise BentoError(f"{address}: {description.tag} is in the store already. Delete it first to replace it.")
+        raise BentoError(f"{address}: {description.tag} is already in the store. To replace it, use --force.")
 
 
 def send(
@@ -87,19 +87,19 @@ def send(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write an entry as `exporting.export` does, to another place: there it is whole, or not at all.
+    """Write an entry to a URL as `store.export.export` does, atomically.
 
-    A path that ends with a slash, or none, gets `NAME-VERSION` with a suffix. Raises BentoError for a form that cannot
-    be sent.
+    A path that ends with a slash, or is empty, gets `NAME-VERSION` with a suffix. Raises BentoError for a format that
+    can't be sent.
     """
     if form == "folder":
-        raise BentoError(f"{address}: folders are written on this machine only. Choose another format.")
+        raise BentoError(f"{address}: directories can't be exported to a URL. Choose another format.")
     name, form = export.file_name(kind, entry.tag, address.name, form)
     address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
     taken = export.models_of(home, entry) if models and kind is BENTO else []
     members = export.checked_members(home, entry, taken, progress, check=check)
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryFile(dir=home.staging) as file:  # it has no name, so that nothing is left of it whatever happens
+    with TemporaryFile(dir=home.staging) as file:  # the file has no name, so it is removed in any case
         export.write(file, form, members)
         upload(address, file, counter or Uncounted())
     return export.exported(entry, address, taken)

@@ -99,7 +99,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
         signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of its envelope")
         if key.verifies(signature, digest):
             return payload
-    raise SignatureError("another key has signed it")
+    raise SignatureError("it was signed with another key")
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Images of Bentos by the builders that BentoML knows: docker, buildx, podman, buildah, nerdctl and buildctl."""
+"""Builds images of Bentos with docker, buildx, podman, buildah, nerdctl, or buildctl, as BentoML does."""

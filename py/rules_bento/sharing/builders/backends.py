@@ -1,4 +1,4 @@
-"""Describes the builders: their names, whether they are installed and work, and what they set."""
+"""Describes the builders: their names, whether they are available, and their default variables."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 VARIABLE = "BENTOML_CONTAINERIZE_BACKEND"
-"""BentoML's variable for the one to take."""
+"""BentoML's variable for the default backend."""
 
-_SECONDS = 30  # that a daemon has to answer
+_SECONDS = 30  # seconds within which a daemon must answer
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Describes a builder; `command` makes its command line."""
+    """Describes a builder; `command` creates its command line."""
 
     name: str
     program: str
     words: tuple[str, ...] = ("build",)
-    buildkit: bool = True  # whether it always has BuildKit's ways: progress, secrets for single steps
-    probes: tuple[tuple[str, ...], ...] = ()  # each has to succeed
-    daemon: bool = False  # whether it needs buildkitd
-    variables: Mapping[str, str] = field(default_factory=dict)  # unless they are set
+    buildkit: bool = True  # always supports BuildKit's features: progress, secrets for single steps
+    probes: tuple[tuple[str, ...], ...] = ()  # commands that must succeed
+    daemon: bool = False  # requires buildkitd
+    variables: Mapping[str, str] = field(default_factory=dict)  # default values of variables
 
     def problem(self) -> str:
-        """Return why this builder cannot be used here, or "" if it can, by BentoML's own tests, run once."""
+        """Return why this builder isn't available, or "" if it is, by BentoML's own checks, which run once."""
         if not shutil.which(self.program):
             return f"{self.program} is not installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not shutil.which("buildkitd"):
-            return "neither is buildkitd installed nor does BUILDKIT_HOST say where one is"
+            return "buildkitd is not installed, and BUILDKIT_HOST is not set"
         return self.silence()
 
     def silence(self) -> str:
-        """Return why this builder does not answer here, or "" if it does."""
+        """Return why this builder doesn't answer, or "" if it does."""
         program = shutil.which(self.program)
         if not program:
             return f"{self.program} is not installed"
@@ -48,7 +48,7 @@ class Backend:
             try:
                 done = subprocess.run([program, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
             except (OSError, subprocess.TimeoutExpired) as error:
-                return f"`{' '.join([self.program, *probe])}` does not answer ({error})"
+                return f"`{' '.join([self.program, *probe])}` doesn't answer ({error})"
             if done.returncode:
                 answer = " ".join((done.stderr or done.stdout).split())[:200]
                 return f"`{' '.join([self.program, *probe])}` fails: {answer}"
@@ -71,43 +71,43 @@ BACKENDS = {
     )
 }
 
-# buildx is docker's, and who has docker means docker.
+# buildx is a plugin of docker
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 LOADERS = ("docker", "podman", "nerdctl")
-"""Those that take an image from `load` and run it, in the order in which they are taken."""
+"""Programs that load an archive and run the image, in order of preference."""
 
 
 def choose(asked: str = "") -> Backend:
-    """Return the backend of a name, else of BentoML's variable, else the first that is here and well.
+    """Return the backend with the given name, else from BentoML's variable, else the first available backend.
 
-    Raises BentoError for one that is none, or cannot be used here.
+    Raises BentoError for an unknown or unavailable backend.
     """
     asked = asked or os.environ.get(VARIABLE, "")
     if asked == "native":
         raise BentoError(
-            "native: images without a builder are made by the rule bento_image, which has the locked wheels and the "
-            "base by their digests. Here nothing is locked for a platform. Take the rule, or another backend."
+            "native: only the rule bento_image builds images without a builder, from locked wheels and a base image "
+            "with a digest. Use the rule, or another backend."
         )
     if asked and asked not in BACKENDS:
-        raise BentoError(f"{asked!r}: is no backend. There are {', '.join(BACKENDS)}.")
+        raise BentoError(f"invalid backend {asked!r}. Valid values: {', '.join(BACKENDS)}.")
     if asked:
         problem = BACKENDS[asked].problem()
         if problem:
             others = ", ".join(backend.name for backend in usable() if backend.name != asked)
-            way_out = f"{others} would do: `--backend`." if others else "Install it, or one of the others."
-            raise BentoError(f"{asked}: cannot be used here: {problem}. {way_out}")
+            way_out = f"Use another --backend: {others}." if others else "Install it, or another builder."
+            raise BentoError(f"{asked}: isn't available: {problem}. {way_out}")
         return BACKENDS[asked]
     for backend in usable():
         return backend
-    raise BentoError(f"No builder of images is here, or none is well. Install one of {', '.join(_ORDER)}.")
+    raise BentoError(f"No image builder is available. Install one of {', '.join(_ORDER)}.")
 
 
 def usable() -> Iterator[Backend]:
-    """Return the backends that are here and well, in the order in which they are taken."""
+    """List the available backends in order of preference."""
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
 
 
 def loader() -> str:
-    """Return the first of `LOADERS` that is here and answers; empty if there is none."""
+    """Return the first available program of `LOADERS`; empty if there is none."""
     return next((name for name in LOADERS if not BACKENDS[name].silence()), "")

@@ -1,4 +1,4 @@
-"""Builds one image: makes the context, runs the builder, and tells what became of it."""
+"""Builds an image: writes the context, runs the builder, and reports the result."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from rules_bento.store.home import Home
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STANDARD_ERROR = 2  # the process's own, whatever Python's is
+_STANDARD_ERROR = 2  # of the process, even if sys.stderr was replaced
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Containerized:
-    """Tells which image was built: its names, and the program that runs it (empty if nothing here does)."""
+    """Describes the built image: its names, and a program that can run it (empty if none is available)."""
 
     entry: Entry
     backend: Backend
@@ -52,9 +52,9 @@ def containerize(
     as_root: bool = False,
     check: bool = True,
 ) -> Containerized:
-    """Build an image of a Bento under the names, or else its tag; what the builder says goes to the standard error.
+    """Build an image of a Bento with the given names, or else its tag; the builder's output goes to standard error.
 
-    Raises BentoError where it fails. Nothing is left of the context, nor of secrets, also where it is interrupted.
+    Raises BentoError if the build fails. The context and secrets are removed in any case.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
@@ -66,11 +66,11 @@ def containerize(
     ):
         dockerfile = folder / DOCKERFILE
         if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
-            raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} needs BuildKit. Unset the variable.")
+            raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset the variable.")
         if secrets:
             settings["secret"] = secrets
         if not backend.buildkit:
-            settings.pop("progress", None)  # which BentoML leaves out, too
+            settings.pop("progress", None)  # BentoML also omits it
         command = [backend.program, *words(backend, Job(folder, dockerfile, names, settings))]
         command = ["sudo", *command] if as_root else command
         if backend.name == "buildctl" and "output" not in settings:
@@ -83,25 +83,30 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the builder's secrets: those that were asked for, and the Bento's variables of the stage `build`.
+    """Yield the builder's secrets: the requested secrets, and the Bento's variables of the stage `build`.
 
-    A Bento is somebody's: it names variables, but which of ours its Dockerfile gets to see is ours to say. So a value
-    comes from our environment where `--secret id=NAME` asks for it, and else from the Bento. Values lie in files that
-    only we can read, numbered, for names are the Bento's too; they are there while the builder runs.
+    A Bento can come from another person. It names variables, but the user decides which variables of the environment
+    its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and else from
+    the Bento. The values are in files that only the user can read. The files have numbers as names, because names of
+    variables come from the Bento, and exist while the builder runs.
 
-    Raises BentoError for a variable whose name is none, or that has no value.
+    Raises BentoError for an invalid name of a variable, and for a variable without a value.
     """
     secrets = list(asked)
     with tempfile.TemporaryDirectory(prefix="bento-secrets-") as folder:
         for number, (name, value) in enumerate(_build_variables(entry).items()):
             of_ours = [secret for secret in secrets if secret.split(",") == [f"id={name}"]]
             if any(f"id={name}" in secret.split(",") and secret not in of_ours for secret in secrets):
-                continue  # the builder reads it from where it was told to
+                continue  # the builder reads it from the given source
             value = os.environ.get(name, "") if of_ours else value
             if not value:
                 raise BentoError(
-                    f"{name}: is needed to build the image of {entry.tag}, and has no value. "
-                    + ("Set the variable." if of_ours else f"To give it that of your environment: --secret id={name}.")
+                    f"{name}: is required to build the image of {entry.tag}, but has no value. "
+                    + (
+                        "Set the variable."
+                        if of_ours
+                        else f"To use the value of your environment, pass --secret id={name}."
+                    )
                 )
             path = Path(folder, str(number))
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
@@ -114,7 +119,9 @@ def _build_variables(entry: Entry) -> dict[str, str]:
     variables = {env["name"]: env["value"] for env in entry.describe().document["envs"] if env["stage"] == "build"}
     for name in variables:
         if not _VARIABLE.fullmatch(name):
-            raise BentoError(f"{entry.tag}: {name!r} is no name of a variable, and no image is built with it.")
+            raise BentoError(
+                f"{entry.tag}: invalid name of a variable {name!r}. Rename the variable and build the Bento again."
+            )
     return variables
 
 
@@ -124,21 +131,21 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Let the image go to the first program that loads it, as it comes; returns that."""
+    """Stream the image to the first program that can load it; returns the program."""
     runner = loader()
     if not runner:
         raise BentoError(
-            f"buildctl: nothing here loads the image that it builds: {', '.join(LOADERS)} do. Install or start one, or "
-            "say where to write it: `--opt output=type=oci,dest=image.tar`."
+            f"buildctl: no program can load the image. Install or start one of {', '.join(LOADERS)}, or "
+            "write it to a file with `--opt output=type=oci,dest=image.tar`."
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,
         _started([runner, "load"], variables, None, process.stdout) as loading,
     ):
         if process.stdout:
-            process.stdout.close()  # it is the loader's alone, so that the builder sees when that ends
+            process.stdout.close()  # only the loader has this end, so the builder notices when the loader ends
         built, loaded = process.wait(), loading.wait()
-        if built != -signal.SIGPIPE:  # else it is the loader that did not want more
+        if built != -signal.SIGPIPE:  # else the loader stopped reading
             _judge(command, built)
         _judge([runner, "load"], loaded)
         _judge(command, built)
@@ -149,12 +156,12 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a process that is told when we are to stop, and never outlives the block."""
+    """Start a process that is stopped with this one, and never outlives the block."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     try:
         process = subprocess.Popen(command, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
-        raise BentoError(f"{command[0]}: cannot be started: {error.strerror}.") from None
+        raise BentoError(f"{command[0]}: can't be started: {error.strerror}. Check its installation.") from None
     before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if _in_main_thread() else {}
     try:
         yield process
@@ -182,7 +189,7 @@ def _in_main_thread() -> bool:
 def _judge(command: list[str], status: int) -> None:
     if status:
         program = " ".join(command[:2])
-        raise BentoError(f"{program}: ended with status {status}; what it says is above. No image was made.")
+        raise BentoError(f"{program}: failed with status {status}. Check its output above.")
 
 
 def _runner(backend: Backend) -> str:

@@ -1,7 +1,7 @@
-"""Makes the command line of a builder: the words that BentoML gives it for the same options.
+"""Creates the command line of a builder: the arguments that BentoML passes for the same options.
 
 BentoML puts some options of each builder first and the others in the order in which they were given.
-docs/distribution.md has what differs from it, and why.
+docs/distribution.md lists the differences and their reasons.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rules_bento.sharing.builders.backends import Backend
 
     Options = Mapping[str, Sequence[str] | bool]
-    """Options by name, without hyphens before: values, one for each time that it was given, or just true."""
+    """Options by name, without leading hyphens: the values of a repeatable option, or true for a flag."""
 
 _FIRST = {
     "docker": ("add-host", "build-arg", "cache-from", "isolation", "label", "output", "secret"),
@@ -36,18 +36,18 @@ _FIRST = {
     ),
     "nerdctl": ("build-arg", "cache-from", "cache-to", "label", "output", "secret"),
 }
-# What buildctl itself knows; everything else is for its frontend.
+# Options of buildctl itself; all others are for its frontend.
 _OF_BUILDCTL = (
     *("output", "progress", "trace", "local", "frontend", "opt", "no-cache", "export-cache", "import-cache"),
     *("secret", "allow", "ssh", "metadata-file"),
 )
-# Options of docker, and what buildctl's frontend calls them.
+# Options of docker, and their names in buildctl's frontend.
 _OF_FRONTEND = {"cache-to": "export-cache", "cache-from": "import-cache"}
 _KEYED = ("build-arg", "label", "build-context")
 
 
 class Job(NamedTuple):
-    """Describes what is to be built: the folder, its Dockerfile, the names of the image, and the options."""
+    """Describes a build: the directory, its Dockerfile, the names of the image, and the options."""
 
     context: Path
     dockerfile: Path
@@ -56,13 +56,13 @@ class Job(NamedTuple):
 
 
 def words(backend: Backend, job: Job) -> list[str]:
-    """Return the arguments of the backend's program, its own command first.
+    """Return the arguments of the backend's program, beginning with its command.
 
-    Raises BentoError for options that clash.
+    Raises BentoError for conflicting options.
     """
     options = dict(job.options)
     if options.get("load") and options.get("push"):
-        raise BentoError("--load and --push: an image goes to one of the two. Take one of them.")
+        raise BentoError("--load and --push can't be combined. Use one of them.")
     if backend.name == "buildctl":
         return [*backend.words, *_buildctl(job, options)]
     if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:
@@ -90,13 +90,13 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
         words += _option(name, options.pop(name))
     for name, value in options.items():
         if isinstance(value, bool):
-            raise BentoError(f"--{name}: buildctl has no such option. Leave it out, or take another backend.")
+            raise BentoError(f"--{name}: buildctl doesn't support this option. Remove it, or use another backend.")
         for one in value:
             words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
     return words
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return the archive that `docker load` takes, under all names."""
+    """Return the output option for an archive for `docker load`, with all names."""
     listed = ",".join(name if names_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

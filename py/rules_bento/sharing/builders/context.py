@@ -1,6 +1,6 @@
-"""Writes the folder that an image is built from: a Bento, its models, and the Dockerfile; the same for all builders.
+"""Writes the build context of an image: a Bento, its models, and the Dockerfile; the same for all builders.
 
-Nothing in it depends on when and by whom it was written: modes are 0644 and 0755, and all times are one.
+The context doesn't depend on the time and the user: modes are 0644 and 0755, and all files have one modification time.
 """
 
 from __future__ import annotations
@@ -22,34 +22,32 @@ if TYPE_CHECKING:
     from rules_bento.store.home import Home
 
 DOCKERFILE = "env/docker/Dockerfile"
-_TIME = 315532800  # seconds: 1980-01-01, the first that a zip knows
-_FOLDERS = ("models", "hf-models")  # which BentoML's own Dockerfiles may copy
+_TIME = 315532800  # seconds: 1980-01-01, the first time that zip archives support
+_FOLDERS = ("models", "hf-models")  # directories that BentoML's own Dockerfiles might copy
 
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Yield the folder, while the block lasts. With `check` all files are first held against what was imported.
+    """Yield the directory, until the block ends. With `check`, all files are first compared with the manifest.
 
-    Raises BentoError for a model that is missing, and for a Bento without a Dockerfile.
+    Raises BentoError for a missing model, and for a Bento without a Dockerfile.
     """
     models = models_of(home, entry)
     if check:
         verification.require_intact(home, [entry, *models])
     with tempfile.TemporaryDirectory(prefix="bento-context-") as scratch:
-        # Below it, for builders that read it as another user; nobody else sees it.
+        # The parent protects the context from other users, although builders read it as another user.
         folder = Path(scratch, "bento")
         write_folder(folder, contents(entry, models))
         for name in _FOLDERS:
             if not (folder / name).is_dir() and os.path.lexists(folder / name):
                 raise BentoError(
-                    f"{entry.tag}: has a {name} that is no folder, which its Dockerfile may copy. Rename it."
+                    f"{entry.tag}: {name} must be a directory, because its Dockerfile might copy it. Rename the file."
                 )
             (folder / name).mkdir(exist_ok=True)
         dockerfile = folder / DOCKERFILE
         if not dockerfile.is_file():
-            raise BentoError(
-                f"{entry.tag}: has no {DOCKERFILE}, so no builder can make an image of it. Build it again."
-            )
+            raise BentoError(f"{entry.tag}: has no {DOCKERFILE}, which builders require. Build the Bento again.")
         if features:
             _add_features(dockerfile, features, str(entry.describe().document["bentoml_version"]))
         _even_out(folder)
@@ -57,7 +55,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Install extras of BentoML beside the packages, before the user becomes one who may not."""
+    """Install extras of BentoML next to the packages, before the Dockerfile switches to an unprivileged user."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
@@ -71,7 +69,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(folder: Path) -> None:
-    """Set the same time on all files; their modes are right already."""
+    """Set one modification time on all files; their modes are already correct."""
     for name, folders, files in os.walk(folder, topdown=False):
         for entry in (*files, *folders):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

@@ -1,1 +1,1 @@
-"""BentoCloud and Yatai: contexts, and Bentos and models there and back, by the protocol of BentoML's own client."""
+"""BentoCloud and Yatai: contexts, and push and pull of Bentos and models by the protocol of BentoML's own client."""

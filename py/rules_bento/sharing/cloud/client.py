@@ -1,4 +1,4 @@
-"""The REST API of a cloud: requests with our token, answers as JSON, tried again where that may help."""
+"""The REST API of BentoCloud and Yatai: authenticated requests, JSON responses, retries."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from rules_bento.net.transport import Body, Response
     from rules_bento.sharing.cloud.contexts import Context
 
-# Whose protocol this is: clouds look at it.
+# The client of the protocol: servers check it.
 _BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
 _REMEDIES = {
     401: "Log in again: `bento cloud login`.",
-    403: "Ask for access, or log in as someone who has it: `bento cloud login`.",
-    404: "Look at the spelling, and at the context: `bento cloud current-context`.",
+    403: "Request access, or log in as another user: `bento cloud login`.",
+    404: "Check the spelling and the context: `bento cloud current-context`.",
 }
 
 
 class CloudError(BentoError):
-    """Reports a cloud's refusal; `status` is HTTP's."""
+    """Reports an error response; `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -39,9 +39,9 @@ class CloudError(BentoError):
 
 
 class Cloud:
-    """Sends requests to one cloud, as one of its users.
+    """Sends requests to one server, as one of its users.
 
-    Methods raise CloudError for a refusal, BentoError if there is no answer.
+    Methods raise CloudError for an error response, BentoError if there is no response.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class Cloud:
         return self._context.address
 
     def retry(self) -> Retry:
-        """Return the attempts at something that takes more than one request."""
+        """Return the attempts for an operation that needs several requests."""
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """Return the answer to a request, which may be sent several times."""
+        """Return the response to a request, which might be sent several times."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
         return answer
 
     def find(self, path: str, *, what: str) -> dict[str, Any] | None:
-        """Return the document at a path; None if there is none."""
+        """Return the document at a path; None if it doesn't exist."""
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Make something that will be at a path; what is there, if somebody was faster, or an answer got lost."""
+        """Create a document. Returns the existing document if another client was faster, or a response was lost."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -86,11 +86,11 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Return an address that the cloud has signed. Raises BentoError for one of http, of a cloud of https."""
+        """Check an address that the server signed. Raises BentoError for http if the server itself uses https."""
         origin = Origin.of(address)
         if origin.scheme == "http" and Origin.of(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} sends us to {shown(address)}, without encryption. Refused; ask its owner."
+                f"{what}: {self} redirects to {shown(address)}, without encryption. Report this to its owner."
             )
         return address
 
@@ -98,7 +98,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request, with our token if it is for the cloud itself. Raises ConnectionLostError."""
+        """Send one request; only the server itself gets the token. Raises ConnectionLostError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -107,17 +107,17 @@ class Cloud:
             yield response
 
     def refusal(self, status: int, body: bytes, what: str) -> CloudError:
-        """Return the error for an answer that says no."""
+        """Return the error for an error response."""
         words = self._words(body)
-        remedy = "It was tried several times; try again later." if status >= 500 else _REMEDIES.get(status, "")
+        remedy = "Several attempts failed. Try again later." if status >= 500 else _REMEDIES.get(status, "")
         reason = f" ({words})" if words else ""
-        return CloudError(f"{what}: {self} answers {status}{reason}. {remedy}".rstrip(), status)
+        return CloudError(f"{what}: {self} responded with {status}{reason}. {remedy}".rstrip(), status)
 
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the error for no answer."""
+        """Return the error for a missing response."""
         return BentoError(
-            f"{what}: no connection to {self} held ({cut}), in several attempts. Is it up, and does the way to it need "
-            f"a proxy (HTTPS_PROXY)?"
+            f"{what}: no connection to {self} succeeded in several attempts ({cut}). Check the endpoint, and whether "
+            f"you need a proxy (HTTPS_PROXY)."
         )
 
     def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
@@ -134,7 +134,7 @@ class Cloud:
                 continue
             if status == 200:
                 return self._json(content, what)
-            # Older servers say 400 of what is not there.
+            # Older servers respond with 400 if a document doesn't exist.
             if status == 404 or (status == 400 and b"record not found" in content):
                 return None
             if status not in TRANSIENT or not retry.again(asked_wait(answered)):
@@ -142,15 +142,15 @@ class Cloud:
 
     def _json(self, content: bytes, what: str) -> dict[str, Any]:
         try:
-            parsed = read_json(content or b"{}", what) or {}  # some answers are empty, or null
+            parsed = read_json(content or b"{}", what) or {}  # some responses are empty or null
         except FormatError:
             parsed = None
         if not isinstance(parsed, dict):
-            raise BentoError(f"{what}: {self} answers something else than JSON. Is it the endpoint of a cloud?")
+            raise BentoError(f"{what}: the response of {self} isn't JSON. Check the endpoint of the context.")
         return parsed
 
     def _words(self, body: bytes) -> str:
-        """Return an answer as words for people, without our token, should it be in it."""
+        """Return the message in a response, without the token if the response contains it."""
         text = body.decode("utf-8", "replace")
         try:
             answer = read_json(body, "the answer")
@@ -163,5 +163,5 @@ class Cloud:
 
 
 def quoted(word: str) -> str:
-    """Return a name or version in a path."""
+    """Quote a name or version for a path."""
     return quote(word, safe="")

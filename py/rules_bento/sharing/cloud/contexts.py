@@ -1,7 +1,6 @@
-"""Reads and writes the clouds that a user is logged in to: BentoML's own file, and its variables.
+"""Reads and writes the contexts of BentoCloud and Yatai: BentoML's own file and variables.
 
-contexts: [{name, endpoint, api_token, email}, ...]
-current_context_name: NAME
+contexts: [{name, endpoint, api_token, email}, ...] current_context_name: NAME
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """Holds a cloud's address and the token for it."""
+    """Holds the endpoint of a server and the token for it."""
 
     name: str
     endpoint: str
@@ -39,21 +38,18 @@ class Context:
 
     @property
     def address(self) -> str:
-        """Return the endpoint for people.
-
-        One of the file may have a user and a password, which BentoML's own login takes.
-        """
+        """The endpoint for messages, without the user and password that BentoML's own login accepts."""
         return shown(self.endpoint)
 
     @property
     def is_open(self) -> bool:
-        """Return whether others can read on the way there what is sent."""
+        """Whether the connection is unencrypted."""
         parts = _parts(self.endpoint)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _parts(endpoint: str) -> SplitResult:
-    """Split an address; one that cannot be split has no host."""
+    """Split an address; an invalid address has no host."""
     try:
         parts = urlsplit(endpoint)
         parts.port  # noqa: B018 - raises ValueError for what is no number
@@ -63,23 +59,23 @@ def _parts(endpoint: str) -> SplitResult:
 
 
 def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
-    """Return a context. Raises BentoError for an endpoint that is none, and a token that no header can carry."""
+    """Create a context. Raises BentoError for an invalid endpoint or token."""
     endpoint = endpoint.strip().rstrip("/")
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        # What is no address at all may be a token that stands in the wrong place.
+        # An invalid address isn't shown, because it might be a token in the wrong place.
         what = repr(shown(endpoint)) if parts.hostname else "the endpoint"
-        raise BentoError(f"{what}: is no address of a cloud. Write `https://host`, and nothing else of it.")
+        raise BentoError(f"{what}: isn't an endpoint. Write `https://HOST`, without a path.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
-        raise BentoError("The API token is empty, or has characters that no token has. Copy it again.")
+        raise BentoError("The API token is empty, or has invalid characters. Copy it again.")
     return Context(name, endpoint, api_token, email)
 
 
 def of_environment() -> Context | None:
-    """Return the context that variables name; it wins over the file, as for BentoML.
+    """Return the context from the environment, which overrides the file as in BentoML.
 
-    Raises BentoError for a wrong address or token.
+    Raises BentoError for an invalid endpoint or token.
     """
     if _KEY not in os.environ:
         return None
@@ -87,36 +83,36 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """Reads and writes the contexts of the file, and keeps what else is in it."""
+    """Reads and writes the contexts of the file, and keeps its other content."""
 
     def __init__(self, home: Home) -> None:
-        """Read the file, which need not be there. Raises BentoError for one that cannot be read."""
+        """Read the file, which might not exist. Raises BentoError if it can't be read."""
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)
         contexts = self._document.get("contexts") or []
         if not isinstance(contexts, list) or not all(isinstance(item, dict) for item in contexts):
-            raise _broken(self._path, "contexts is no list of mappings")
+            raise _broken(self._path, "contexts isn't a list of mappings")
         self.contexts = [_context(item, self._path) for item in contexts]
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """Return the one of a name, or else the current one. Raises BentoError if there is none that can be asked."""
+        """Return the context with a name, or the current one. Raises BentoError if it is missing or invalid."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:
-                if not {"?", "#"}.isdisjoint(context.endpoint):  # it would swallow the paths of the API
-                    problem = f"the endpoint of {name!r} is an address with a query"
+                if not {"?", "#"}.isdisjoint(context.endpoint):  # the paths of the API would become a part of the query
+                    problem = f"the endpoint of {name!r} has a query"
                     raise BentoError(f"{self._path}: {problem}. Log in again: `bento cloud login`.")
                 return context
         known = ", ".join(context.name for context in self.contexts)
-        there = f"There is {known}." if known else "There is none."
-        raise BentoError(f"{name!r}: no cloud context has this name. {there} Log in with `bento cloud login`.")
+        there = f"Known contexts: {known}." if known else "There are no contexts."
+        raise BentoError(f"{name!r}: there is no context with this name. {there} Log in with `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
-        """Keep a context under its name; return whether it took the place of another one.
+        """Save a context under its name; return whether it replaced another one.
 
-        Raises BentoError for a file that cannot be written.
+        Raises BentoError if the file can't be written.
         """
         known = [other.name for other in self.contexts]
         replaced = context.name in known
@@ -128,7 +124,7 @@ class Contexts:
         return replaced
 
     def set_current(self, name: str) -> Context:
-        """Make a context the current one. Raises BentoError if there is none of the name."""
+        """Make a context the current context. Raises BentoError if it doesn't exist."""
         context = self.get(name)
         self.current_name = name
         self._write()
@@ -153,14 +149,14 @@ class Contexts:
         self._home.root.mkdir(parents=True, exist_ok=True)
         unfinished = self._path.with_name(f"{FILE}.{os.urandom(8).hex()}")
         try:
-            # It has tokens: nobody else may ever read it, not even while it is written.
+            # The file contains tokens, so other users must never be able to read it, not even while it is written.
             with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(self._path)
         except OSError as error:
-            raise BentoError(f"{self._path}: cannot be written: {error.strerror}.") from error
+            raise BentoError(f"{self._path}: can't be written: {error.strerror}. Check its permissions.") from error
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -173,14 +169,14 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BentoError(f"{path}: cannot be read ({error}).") from None
+        raise BentoError(f"{path}: can't be read ({error}). Check its permissions.") from None
     except FormatError:
-        # The error would show a piece of the file, and that may be a token.
-        raise _broken(path, "it is no YAML") from None
+        # The parser's error would quote the file, which contains tokens.
+        raise _broken(path, "it isn't YAML") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise _broken(path, "it is no mapping")
+        raise _broken(path, "it isn't a mapping")
     return document
 
 
@@ -193,4 +189,4 @@ def _context(item: dict[str, Any], path: Path) -> Context:
 
 
 def _broken(path: Path, problem: str) -> BentoError:
-    return BentoError(f"{path}: {problem}, so it has no cloud contexts. Correct it, or remove it and log in again.")
+    return BentoError(f"{path}: {problem}. Correct the file, or remove it and log in again.")

@@ -1,4 +1,4 @@
-"""Writes the documents of a Bento or model that BentoML's own client sends to a cloud."""
+"""Writes the documents of a Bento or model that BentoML's own client sends to BentoCloud or Yatai."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rules_bento.store.import_manifests import ManifestCache
 
 DIGEST_LABEL = "rules-bento/blake3"
-"""A label beside the entry's own: the identity of its files, which a pull holds them against."""
+"""A label in addition to the entry's own: the digest of its files, which a pull verifies."""
 
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 _README = "README.md"
-_MOST_README = 3 << 20  # bytes, beyond which BentoML sends none
+_MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document with which a Bento is created or updated; `description` is what `bento.yaml` says."""
+    """Return the document that creates or updates a Bento; `description` is the content of `bento.yaml`."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:
@@ -54,7 +54,7 @@ def bento(entry: Entry, description: Description, models: Sequence[Entry], diges
 
 
 def model(entry: Entry, digest: str) -> dict[str, Any]:
-    """Return the document with which a model is created."""
+    """Return the document that creates a model."""
     document = entry.describe().document
     context = document["context"]
     return {
@@ -75,7 +75,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of a model on a Hugging Face hub: it says where the model is, for nothing of it is sent."""
+    """Return the document of a model on the Hugging Face Hub, with its location instead of its files."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {
@@ -85,7 +85,7 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
             "module": "",
             "api_version": "v1",
             "bentoml_version": "",
-            "size_bytes": 0,  # which only the hub knows
+            "size_bytes": 0,  # only the Hub has this value
             "metadata": metadata,
             "context": framework,
             "options": {},
@@ -96,7 +96,7 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
 
 
 def digest_of(noted: ManifestCache, entry: Entry) -> str:
-    """Return the identity of an entry's files as a label can have it: 52 letters and digits."""
+    """Return the digest of an entry's files as the value of a label: 52 letters and digits."""
     record = noted.of(entry.kind, entry.tag, entry.path)
     known = {file.path: file.blake3 for file in record.entries} if record else {}
     files = []
@@ -110,19 +110,19 @@ def digest_of(noted: ManifestCache, entry: Entry) -> str:
 
 
 def label_of(manifest: Manifest) -> str:
-    """Return the identity of files as a label can have it."""
+    """Return a digest as the value of a label."""
     from base64 import b32encode
 
     return b32encode(manifest.identity()).decode().rstrip("=").lower()
 
 
 def time(moment: dt.datetime) -> str:
-    """Return a time as the protocol has it: without a zone, whatever it had."""
+    """Return a time in the format of the protocol, which has no time zone."""
     return moment.strftime(_TIME)
 
 
 def _text(value: Any) -> str:
-    """Return a time of a descriptor."""
+    """Return the string of a time in a descriptor."""
     return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 
@@ -157,7 +157,7 @@ def _runner(runner: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timed(value: Any) -> Any:
-    """Return the value with times as the protocol has them."""
+    """Convert all times in a value to the format of the protocol."""
     if isinstance(value, dict):
         return {key: _timed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Names the paths of a cloud's API: of repositories of Bentos or models, and of their versions."""
+"""Paths of the API: repositories of Bentos or models, and their versions."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """Names the paths of one Bento or model."""
+    """Holds the paths of one Bento or model."""
 
     kind: Kind
     tag: Tag
 
     @property
     def repositories(self) -> str:
-        """Return all of the kind."""
+        """The repositories of the kind."""
         return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
 
     @property
     def repository(self) -> str:
-        """Return all of the name."""
+        """The repository of the name."""
         return f"{self.repositories}/{quoted(self.tag.name)}"
 
     @property
     def versions(self) -> str:
-        """Return the versions of the name."""
+        """The versions of the name."""
         return f"{self.repository}/{self.kind.folder}"
 
     @property
     def version(self) -> str:
-        """Return the path of one version."""
+        """The path of one version."""
         return f"{self.versions}/{quoted(self.tag.version)}"
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
-"""Brings a Bento or model of a cloud into the store: whole or not at all, and nothing that is there already.
+"""Pulls a Bento or model from BentoCloud or Yatai into the store: atomically, and without content that the store has.
 
-What came of a download is kept in the store's own folder, so that another run goes on where one was cut.
+Partial downloads stay in the store's own directory, so another run can resume an interrupted pull.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _ENDED = (401, 403)
 _MOST_ADDRESSES = 4
-_MOST_WRONG = 2  # times that other bytes come than were pushed
+_MOST_WRONG = 2  # attempts after bytes that differ from the pushed bytes
 _UPLOADED = ("success", "")
-# What is read of answers; what they leave out may be null, too.
+# Fields of responses that are read. A missing field can also be null.
 _VERSIONS = {"items?": [{"version": str}]}
 _ENTRY = {
     "upload_status?": str,
@@ -52,9 +52,9 @@ _ENTRY = {
 
 @dataclass(frozen=True)
 class Pulled(Imported):
-    """Tells what a pull brought; models that were known before were not fetched."""
+    """Describes the result of a pull; models that the store already had were not fetched."""
 
-    new: bool  # whether the entry came now
+    new: bool  # the entry is new in the store
 
 
 def pull(
@@ -67,11 +67,11 @@ def pull(
     *,
     force: bool = False,
 ) -> Pulled:
-    """Bring an entry of a cloud into the store: `name:version`, or a name for what was pushed last.
+    """Pull an entry into the store: `name:version`, or a name for the version that was pushed last.
 
-    A Bento's models come first, but all of them are in the store together or not at all. What the store has under the
-    tag already stays, and lacks perhaps models, which come; with `force` it is replaced, when all was fetched. Raises
-    NotFoundError for what the cloud does not have, CloudError and BentoError for what else goes wrong.
+    The models of a Bento are fetched first, and all entries appear in the store together. An existing entry stays, and
+    only its missing models are fetched; with `force` it is replaced after everything was fetched. Raises NotFoundError
+    if the entry doesn't exist, CloudError and BentoError for other problems.
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
@@ -109,22 +109,22 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     what = f"{kind.noun} {name}"
     versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
     if not versions.get("items"):
-        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} of this name.")
+        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} with this name. Check the spelling.")
     return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
 def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
-    """Return the cloud's document of an entry."""
+    """Return the document of an entry."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
-        raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag.")
+        raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the tag.")
     return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
-    """Return an answer without its nulls. Raises BentoError for one of another shape."""
+    """Return a response without null values. Raises BentoError if it has an unexpected shape."""
     plain: dict[str, Any] = _without_nulls(answer)
-    shapes.check(plain, shape, f"{what}: of what {cloud} answers", "Is it the endpoint of a cloud?")
+    shapes.check(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
     return plain
 
 
@@ -135,20 +135,20 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return the same, if the cloud has it whole."""
+    """Return the document if the server has the complete entry."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
-        raise BentoError(f"{place}: is not whole at {cloud}: its upload is {status!r}. Push it again.")
+        raise BentoError(f"{place}: {cloud} has only a part of it, because its upload is {status!r}. Push it again.")
     return remote
 
 
 def _models(remote: dict[str, Any]) -> list[str]:
-    """Return the models that a manifest names."""
+    """List the models in a manifest."""
     return list(dict.fromkeys(remote.get("manifest", {}).get("models", ())))
 
 
 def _name(place: Place) -> str:
-    """Return the beginning of a download's name, before what tells states of the same entry apart."""
+    """Return the prefix of a download's name, without the part that identifies the state of the entry."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -157,16 +157,16 @@ def _digest(*facts: object) -> str:
 
 
 class _Fetching:
-    """Fetches entries of one cloud, and makes drafts of them."""
+    """Fetches entries of one server and stages them."""
 
     def __init__(self, home: Home, cloud: Cloud, session: ImportSession) -> None:
         self._home = home
         self._cloud = cloud
         self._session = session
-        self._lock = threading.Lock()  # downloads go side by side, drafts are made one after the other
+        self._lock = threading.Lock()  # downloads run in parallel, imports are staged one after the other
 
     def model(self, place: Place, counter: Counter) -> StagedImport | None:
-        """Return the draft of a model; none for one of a hub, which is fetched from there when the Bento is served."""
+        """Stage a model; None for a model of the Hugging Face Hub, which is fetched when the Bento is served."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
@@ -174,7 +174,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> StagedImport:
-        """Return the draft of an entry, held against the digest that was pushed with it, if it was."""
+        """Stage an entry, and verify the digest that was pushed with it, if there is one."""
         expected = label_in(remote)
         path = self._place(place, remote)
         for attempt in range(1, _MOST_WRONG + 1):
@@ -194,31 +194,31 @@ class _Fetching:
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
         if draft.tag != place.tag:
-            raise BentoError(f"{place}: what {self._cloud} has is {draft.tag} by its descriptor. Push it again.")
+            raise BentoError(f"{place}: the descriptor at {self._cloud} has the tag {draft.tag}. Push it again.")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: what comes from {self._cloud} is not what was pushed. Nothing of it was kept.")
+            raise BentoError(f"{place}: the files from {self._cloud} differ from the pushed files. Push it again.")
         return draft
 
     def _place(self, place: Place, remote: dict[str, Any]) -> Path:
-        """Return where a download is kept. An entry that was pushed anew is kept elsewhere."""
+        """Return the path of a download. An entry that was pushed again has another path."""
         state = _digest(remote.get("uid"), remote.get("updated_at"), label_in(remote))
         return self._home.downloads / f"{_name(place)}-{state}"
 
 
 class _Named:
-    """Wraps an open file under the name that messages use."""
+    """Wraps an open file with the name that messages use."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self.name = name
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the file does."""
+        """Read from the file."""
         return self._file.read(size)
 
 
 class _Receiving:
-    """Downloads one file in as many attempts as are worthwhile."""
+    """Downloads one file, in as many attempts as make progress."""
 
     def __init__(self, cloud: Cloud, place: Place, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud
@@ -232,7 +232,7 @@ class _Receiving:
         self._total: int | None = None
 
     def run(self) -> None:
-        """Have the whole file at the path."""
+        """Download the complete file to the path."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open_partial(self._path) as file:
             if file:
@@ -257,7 +257,7 @@ class _Receiving:
                     raise self._cloud.unreachable(f"{self._place}", cut) from None
 
     def _address(self) -> str:
-        """Return the address of the bytes: the cloud's own, or another one that it signs."""
+        """Return the address of the bytes: at the server itself, or an address that it signed."""
         self._given += 1
         proxied = f"{self._place.version}/download"
         if self._strategy == "proxy":
@@ -268,7 +268,7 @@ class _Receiving:
             return self._cloud.check_signed(address, f"{self._place}")
         if self._strategy is None:
             return proxied
-        raise BentoError(f"{self._place}: {self._cloud} gives no address to download from.")
+        raise BentoError(f"{self._place}: {self._cloud} returned no address for the download. Try again later.")
 
     def _is_whole(self, file: BinaryIO) -> bool:
         return self._total is not None and file.seek(0, 2) == self._total
@@ -279,38 +279,40 @@ class _Receiving:
             came = content_range(response.headers.get("Content-Range"))
             if came is None or came.first != at or came.size is None:
                 self._begin_again(file, tally)
-                raise ConnectionLostError("the answer begins at another byte than was asked for")
+                raise ConnectionLostError("the response begins at another byte than requested")
             self._total = came.size
         elif response.status == 200:
             if at:
                 self._begin_again(file, tally)
             self._total = response.length
-        elif response.status == 416:  # it was whole, or it is another one
+        elif response.status == 416:  # the download was complete, or the file changed
             response.read(limits.REFUSAL)
             self._begin_again(file, tally)
-            raise ConnectionLostError("there is less than came before")
+            raise ConnectionLostError("the file is shorter than the partial download")
         else:
             self._refuse(response)
             return
         most = limits.BODY if self._total is None else self._total
         if most > limits.BODY:
-            raise BentoError(f"{self._place}: {self._cloud} has {most} bytes of it; {limits.BODY} are taken. Refused.")
+            raise BentoError(
+                f"{self._place}: {self._cloud} has {most} bytes, more than {limits.BODY}. Split the entry."
+            )
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)
         for piece in response.pieces():
             at += len(piece)
             if at > most:
                 self._begin_again(file, tally)
-                raise ConnectionLostError(f"more than {most} bytes came")
+                raise ConnectionLostError(f"the response has more than {most} bytes")
             file.write(piece)
             tally.advance(len(piece))
             if at > self._furthest:
                 self._retry.progressed(at - self._furthest)
                 self._furthest = at
         if self._total is None:
-            self._total = at  # a body that says its end by itself
+            self._total = at  # a body without a length, whose end is marked
         elif at < self._total:
-            raise ConnectionLostError(f"the answer ended after {at} of {self._total} bytes")
+            raise ConnectionLostError(f"the response ended after {at} of {self._total} bytes")
 
     def _begin_again(self, file: BinaryIO, tally: Tally) -> None:
         file.truncate(0)

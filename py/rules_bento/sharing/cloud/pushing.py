@@ -1,4 +1,4 @@
-"""Sends a Bento or model of the store to a cloud: models first, and nothing that is there."""
+"""Pushes a Bento or model of the store to BentoCloud or Yatai: models first, and only missing entries."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from rules_bento.store.home import Home
 
 JOBS = 10
-"""Transfers at once, as BentoML's client has them."""
+"""Parallel transfers, as in BentoML's client."""
 
 _DONE = "success"
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Tells whether an entry was sent or was there already, and what people should know of that."""
+    """Describes whether an entry was sent or already existed, with notes for the user."""
 
     tag: Tag
     sent: bool
-    size: int  # bytes of its tar; 0 if it was not sent
+    size: int  # bytes of its tar; 0 if it wasn't sent
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """Tells what became of a Bento, and of its models."""
+    """Describes the result for a Bento and its models."""
 
     main: Sent
     models: tuple[Sent, ...]
@@ -59,15 +59,15 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
 ) -> Pushed:
-    """Push an entry, a Bento after its models. What the cloud has whole is left alone, unless by `force`.
+    """Push an entry, a Bento after its models. Complete entries at the server stay, unless `force` is set.
 
-    With `check` all files are first held against what was imported. Raises BentoError and CloudError.
+    With `check`, all files are first compared with the manifest. Raises BentoError and CloudError.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)
     if check:
         verification.require_intact(home, [entry, *models], pushing.noted)
-    with locks.staging(home):  # so that nobody clears away what is noted of uploads
+    with locks.staging(home):  # so that `bento gc` doesn't remove the records of uploads
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
         sent = transfers.parallel_map(pushing.model, models, counter, min(jobs, transfers.JOBS))
@@ -78,7 +78,7 @@ def push(
 
 
 def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
-    """Return the models of Hugging Face that a Bento needs, and their entries in bento.yaml."""
+    """Return the models of the Hugging Face Hub that a Bento requires, with their entries in bento.yaml."""
     entries = [*description.document["models"]]
     entries += [model for service in description.document["services"] for model in service["models"]]
     by_tag = {model["tag"]: model for model in entries}
@@ -88,7 +88,7 @@ def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, A
 
 
 class _Pushing:
-    """Pushes to one cloud."""
+    """Pushes to one server."""
 
     def __init__(self, home: Home, cloud: Cloud, *, force: bool, jobs: int) -> None:
         self._home = home
@@ -96,7 +96,7 @@ class _Pushing:
         self._force = force
         self._jobs = jobs
         self.noted = import_manifests.ManifestCache(home)
-        self._lock = threading.Lock()  # versions of one model would make its repository twice
+        self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
     def model(self, entry: Entry, counter: Counter) -> Sent:
         place = Place(MODEL, entry.tag)
@@ -110,7 +110,7 @@ class _Pushing:
         return self._upload(entry, place, remote, digest, counter)
 
     def hub_model(self, reference: ModelReference, stated: dict[str, Any]) -> None:
-        """Say where a model of a hub is."""
+        """Register the location of a model of the Hugging Face Hub."""
         place = Place(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
@@ -145,7 +145,7 @@ class _Pushing:
     def _known(self, entry: Entry, remote: dict[str, Any] | None, digest: str) -> Sent:
         theirs = label_in(remote or {})
         if theirs and theirs != digest:
-            note = f"{entry.tag}: {self._cloud} has other contents under this tag. They stay; --force replaces them."
+            note = f"{entry.tag}: {self._cloud} has other contents with this tag. To replace them, use --force."
             return Sent(entry.tag, sent=False, size=0, notes=(note,))
         return Sent(entry.tag, sent=False, size=0)
 
@@ -156,7 +156,7 @@ class _Pushing:
 
 
 def label_in(remote: dict[str, Any]) -> str:
-    """Return the digest that a push of ours has left with a Bento or model; empty if there is none."""
+    """Return the digest that an earlier push stored with a Bento or model; empty if there is none."""
     labels = remote.get("labels")
     for label in labels if isinstance(labels, list) else ():
         if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:

@@ -1,4 +1,4 @@
-"""Streams the tar of an entry to an upload: headers from memory, files from where they are."""
+"""Streams the tar of an entry to an upload: headers from memory, files from the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Tarball:
-    """Streams a tar in the order of its members. Raises BentoError for a member that has no place in one."""
+    """Streams a tar in the order of its members. Raises BentoError for a member that a tar can't contain."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0

@@ -1,9 +1,9 @@
-"""Sends the bytes of one Bento or model to where a cloud wants them, in one of three ways.
+"""Uploads the bytes of one Bento or model in one of three ways, which the server chooses.
 
-- proxy: the cloud itself takes them;
-- one address: a store takes them at an address that the cloud has signed, which may end while it is in use;
-- parts: the same for each 100 MiB, several at once. Which parts are there is noted in the store's own folder, so that
-  another run sends only the rest.
+- proxy: to the server itself;
+- one address: to an object store, at an address that the server signed, which can expire during the upload;
+- parts: the same for each 100 MiB, several in parallel. The store's own directory has a record of uploaded parts, so
+  another run sends only the missing parts.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from rules_bento.sharing.cloud.tarball import Tarball
     from rules_bento.store.home import Home
 
-PART = 100 << 20  # bytes, as BentoML's client has them
+PART = 100 << 20  # bytes, as in BentoML's client
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
-_ENDED = (401, 403)  # what a store says of an address whose time is over
+_ENDED = (401, 403)  # error codes of object stores for an expired address
 _MOST_ADDRESSES = 4
 
 
@@ -47,7 +47,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Send a tarball for what `remote` describes, in the way that it asks for. Raises BentoError."""
+    """Upload a tarball for the document `remote`, in the way that it specifies. Raises BentoError."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -64,7 +64,7 @@ def upload(
         else:
             _Parts(cloud, home, place, tarball, digest).run(counter, jobs)
     except BentoError as error:
-        # People who look at the cloud see why; that this may fail, too, is of no interest to anyone.
+        # Records the reason for users of the web interface; if this fails, the first error is reported.
         with suppress(BentoError):
             _finish(cloud, place, "failed", _reason(error))
         raise
@@ -76,8 +76,12 @@ def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return why an upload failed, as the cloud may know it: without paths of this machine, and without addresses."""
-    return f"the store answered {error.status}" if isinstance(error, CloudError) else "the client could not send it"
+    """Return the reason of a failed upload for the server: without paths and addresses of this machine."""
+    return (
+        f"the object store responded with {error.status}"
+        if isinstance(error, CloudError)
+        else "the client couldn't send it"
+    )
 
 
 def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) -> str:
@@ -87,7 +91,7 @@ def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) ->
 
 
 class _Addresses:
-    """Gives signed addresses for one upload: first the one at hand, then a new one for each call."""
+    """Yields signed addresses for one upload: first the known address, then a new one for each call."""
 
     def __init__(self, cloud: Cloud, place: Place, document: dict[str, Any], verb: str, first: str = "") -> None:
         self._cloud = cloud
@@ -100,12 +104,12 @@ class _Addresses:
         first, self._first = self._first, ""
         address = first or _presign(self._cloud, self._place, self._verb, self._document)
         if not address:
-            raise BentoError(f"{self._place}: {self._cloud} gives no address to upload to.")
+            raise BentoError(f"{self._place}: {self._cloud} returned no address for the upload. Try again later.")
         return address
 
 
 class _Sending:
-    """Sends some bytes of a tarball in as many attempts as are worthwhile."""
+    """Sends a range of a tarball, in as many attempts as make progress."""
 
     def __init__(self, cloud: Cloud, place: Place, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
         self._cloud = cloud
@@ -114,7 +118,7 @@ class _Sending:
         self._tally = tally
 
     def run(self, address: Any) -> str:
-        """Send them to the address that `address()` gives; return the ETag of what arrived."""
+        """Send the range to the address that `address()` returns; return the ETag of the response."""
         retry = self._cloud.retry()
         where, attempts = address(), 1
         what = f"{self._place}: its upload"
@@ -150,12 +154,12 @@ class _Parts:
         self._etags: dict[int, str] = {}
 
     def run(self, counter: Counter, jobs: int) -> None:
-        """Send what is not there."""
+        """Send the missing parts."""
         taken_up = self._take_up()
         try:
             self._run(counter, jobs)
         except CloudError as error:
-            # Perhaps the cloud does not know what an earlier run has begun any more.
+            # The server might have discarded the upload that an earlier run started.
             if not taken_up or error.status >= 500:
                 raise
             self._begin()
@@ -183,7 +187,7 @@ class _Parts:
         etag = sending.run(addresses)
         if not etag:
             raise BentoError(
-                f"{self._place}: the store of {self._cloud} took a part without saying which it is (ETag)."
+                f"{self._place}: the object store of {self._cloud} returned no ETag for a part. Try again."
             )
         self._etags[number] = etag
         self._write()
@@ -198,11 +202,11 @@ class _Parts:
         self._etags = {}
         self._upload_id = str(self._ask("start_multipart_upload").get("upload_id") or "")
         if not self._upload_id:
-            raise BentoError(f"{self._place}: {self._cloud} begins no upload in parts.")
+            raise BentoError(f"{self._place}: {self._cloud} didn't start an upload in parts. Try again later.")
         self._write()
 
     def _take_up(self) -> bool:
-        """Go on with what an earlier run has begun, or begin; whether it goes on."""
+        """Resume the upload of an earlier run, or start one; returns whether it resumes."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
             note = read_json(read_file(self._note), str(self._note))
             if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):

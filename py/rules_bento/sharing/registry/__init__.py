@@ -1,1 +1,1 @@
-"""Entries of the store in OCI registries: docs/oci.md has the format, `registry` the protocol."""
+"""Entries of the store in OCI registries: docs/oci.md defines the format, the package `registry` the protocol."""

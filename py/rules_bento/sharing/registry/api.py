@@ -1,4 +1,4 @@
-"""Pushing and pulling with addresses as people write them: what `rules_bento.library` offers."""
+"""Push and pull with references as users write them: the API of `rules_bento.library`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def push(entries: EntryStore, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
-    """Send an entry of an entry store to registries."""
+    """Push an entry to registries."""
     references = [Reference.of_address(target) for target in targets]
     with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
         return pushing.push(entries.home, entries.get(tag), references, registries, progress)
 
 
 def pull(entries: EntryStore, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
-    """Fetch an entry into an entry store."""
+    """Pull an entry into a store."""
     reference = Reference.of_address(source)
     with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:
         return pulling.pull(entries.home, entries.kind, reference, registries, progress, options, force=force)

@@ -1,7 +1,7 @@
-"""Bentos and models as OCI artifacts: docs/oci.md has the format.
+"""Bentos and models as OCI artifacts: docs/oci.md defines the format.
 
-A Bento's blobs are the parts that its `.bento` is joined from, those of its models among them, so a new version sends
-only what is new. The config tells of it what bento.yaml does.
+The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models, so a new version sends
+only changed parts. The config describes the Bento as bento.yaml does.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ MODEL = "application/vnd.rules-bento.model.v1"
 MODEL_CONFIG = "application/vnd.rules-bento.model.config.v1+json"
 MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
 
-MODEL_ANNOTATION = "rules-bento.model"  # of a layer: tag of the model
+MODEL_ANNOTATION = "rules-bento.model"  # annotation of a layer: the tag of the model
 _PART_NAMES = ("metadata", "sources", "data")
-_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # of OCI's, and of cosign's
+_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # artifact types of OCI and cosign
 
 
 class Part(NamedTuple):
-    """Holds a part of an archive, a file or a source, with what is known of it already."""
+    """Holds a part of an archive, which is a file or a source, with its known properties."""
 
     part: Path | Source
-    known: PartInfo | None = None  # always of a source
+    known: PartInfo | None = None  # always set for a source
 
 
 class ModelPart(NamedTuple):
-    """Holds a model with its files as a part of an archive, a file or a source, with what is known of it already."""
+    """Holds a model and its files as a part of an archive, which is a file or a source, with its known properties."""
 
     description: ModelDescription
     part: Path | Source
-    known: PartInfo | None = None  # always of a source
+    known: PartInfo | None = None  # always set for a source
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,17 @@ class BentoFacts:
     """Describes a Bento as the config of its artifact does."""
 
     bento: Mapping[str, Any]  # bento.yaml
-    digest: str  # `blake3:<hex>` of the content; empty if it was not known
+    digest: str  # `blake3:<hex>` of the content; empty if unknown
     models: tuple[ModelDescription, ...]
 
     @property
     def tag(self) -> Tag:
-        """Return the tag of name and version."""
+        """The tag: name and version."""
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
 def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
-    """Return the artifact of a Bento of which only files are known. Raises as `pack_described`, and for a wrong one."""
+    """Return the artifact of a Bento from its files. Raises as `pack_described` and for an invalid Bento."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
@@ -81,9 +81,9 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
-    """Return the artifact of a Bento, for `push`; `parts` are its own, in the order of its archive.
+    """Return the artifact of a Bento, for `push`; `parts` are its own parts in the order of its archive.
 
-    The same inputs give the same digest. Raises BentoError for a part that cannot be read.
+    The same inputs give the same digest. Raises BentoError for a part that can't be read.
     """
     described = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
@@ -96,14 +96,14 @@ def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequ
 
 
 def pack_model(model: ModelPart) -> Package:
-    """Return the artifact of a model, for `push`: its blob is the one that Bentos with this model have, too."""
+    """Return the artifact of a model, for `push`. Its blob equals the model's blob in artifacts of Bentos."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
 
 
 def bento_config(facts: BentoFacts) -> bytes:
-    """Return the config of a Bento's artifact: the same for the same content, however that is packed."""
+    """Return the config of a Bento's artifact, which depends only on the content, not on how it is packed."""
     models = [asdict(description) for description in facts.models]
     return _json({"bento": facts.bento, "digest": facts.digest, "models": models})
 
@@ -114,55 +114,57 @@ def model_config(description: ModelDescription) -> bytes:
 
 
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
-    """Return an artifact that refers to a manifest: one file, such as a bill of materials, of the media type given."""
+    """Return an artifact that refers to a manifest and has one file, such as an SBOM, of the given media type."""
     layer = _layer(file, artifact_type, file.name)
     return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
 def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
-    """Read the description of a Bento in its artifact.
+    """Read the description of a Bento from its artifact.
 
-    Raises BentoError, naming `origin`, for another kind of artifact.
+    Raises BentoError, whose message begins with `origin`, for another kind of artifact.
     """
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
-        raise BentoError(f"{origin}: is no Bento, but {kind}. Images are for container runtimes; see docs/oci.md.")
+        raise BentoError(f"{origin}: isn't a Bento, but {kind}. Pull images with a container runtime.")
     try:
-        document = read_json(config, "its JSON", constants=True)  # model metadata and arguments may have them
+        document = read_json(
+            config, "its JSON", constants=True
+        )  # metadata of models, and arguments, might contain them
         models = tuple(ModelDescription.of(item) for item in document["models"])
         facts = BentoFacts({**document["bento"]}, document["digest"], models)
         if not all(isinstance(text, str) for text in (facts.digest, facts.bento["name"], facts.bento["version"])):
-            raise TypeError("digest, name and version are not all texts")
+            raise TypeError("digest, name, and version must be strings")
         for tag in (str(facts.tag), *(model.tag for model in models)):
             _check_whole(tag)
     except (BentoError, TypeError, KeyError) as error:
-        raise BentoError(f"{origin}: the config of this Bento cannot be read ({error}). Push it again.") from None
+        raise BentoError(f"{origin}: the config of this Bento can't be read ({error}). Push it again.") from None
     return facts
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """Read the description of a model in its artifact.
+    """Read the description of a model from its artifact.
 
-    Raises BentoError, naming `origin`, for another kind of artifact.
+    Raises BentoError, whose message begins with `origin`, for another kind of artifact.
     """
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{origin}: is no model; see docs/oci.md.")
+        raise BentoError(f"{origin}: isn't a model. Use the reference of a model.")
     try:
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)
     except (BentoError, UnicodeDecodeError) as error:
-        raise BentoError(f"{origin}: the config of this model cannot be read ({error}). Push it again.") from None
+        raise BentoError(f"{origin}: the config of this model can't be read ({error}). Push it again.") from None
     return description
 
 
 def _check_whole(tag: str) -> None:
-    """Raise BentoError for what is no tag with a version."""
+    """Raise BentoError for a tag without a version."""
     if not Tag.parse(tag, "tag").version:
         raise BentoError(f"the tag {tag!r} has no version")
 
 
 def versions(repository: Repository) -> list[str]:
-    """Return the tags of a repository, without those that list referrers or signatures."""
+    """List the tags of a repository, without the tags of referrers and signatures."""
     return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 
@@ -217,11 +219,11 @@ def _layer(
 def _read(path: Path | Source) -> tuple[str, int]:
     """Return SHA-256 (hexadecimal) and size in bytes of a file."""
     if not isinstance(path, Path):
-        raise TypeError("nothing is known of a source")
+        raise TypeError("the digest of a source is missing")
     try:
         return sha256_of(path), path.stat().st_size
     except OSError as error:
-        raise BentoError(f"{path}: cannot be read: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{path}: can't be read: {error.strerror}. Build it again.") from None
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:

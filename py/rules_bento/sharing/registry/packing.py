@@ -1,6 +1,6 @@
-"""Entries of the store as artifacts, with the config and the models' blobs that `bento_push` gives the same Bento.
+"""Packs entries of the store as artifacts, with the config and models' blobs that `bento_push` gives the same Bento.
 
-What a Bento has beside its models may be cut into parts elsewhere: who built it knows which of its files were made.
+The Bento's own files can be split into other parts than by `bento_push`, which can distinguish generated files.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _MODELS = "models/"
 
 
 class Described:
-    """Describes an entry, with the models of a Bento, as its artifact does.
+    """Describes an entry, including the models of a Bento, for its artifact.
 
-    Records are read when they are first asked for, and once, for however many registries. Files are read only where
-    their digests were not recorded. What reads raises BentoError for a descriptor or a record that is wrong.
+    Manifests are read on first use, and only once for all registries. Files are read only if the manifest has no
+    digests. Raises BentoError for an invalid descriptor or manifest.
     """
 
     def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
@@ -49,7 +49,7 @@ class Described:
 
     @cached_property
     def bento(self) -> BentoFacts:
-        """Describe the entry, a Bento."""
+        """Describe a Bento."""
         from rules_bento.bento.identity import content_identity
 
         document = self.entry.describe().stated
@@ -61,11 +61,11 @@ class Described:
 
     @cached_property
     def model(self) -> ModelDescription:
-        """Describe the entry, a model."""
+        """Describe a model."""
         return self._describe(self.entry)
 
     def config(self) -> bytes:
-        """Return the config of the artifact."""
+        """The config of the artifact."""
         if self.entry.kind is BENTO:
             return artifact.bento_config(self.bento)
         return artifact.model_config(self.model)
@@ -74,7 +74,7 @@ class Described:
         return model_store.describe(model.describe().stated, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> Manifest:
-        """Return the files of an entry with their digests, as they were noted when it came, else as they are."""
+        """Return the files of an entry with their digests, from its manifest or else from the disk."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -84,9 +84,9 @@ class Described:
 
 
 def _refuse_bytes(value: object, where: str) -> None:
-    """Raise BentoError, beginning with `where`, for bytes in a document: an artifact's config is JSON."""
+    """Raise BentoError, whose message begins with `where`, for bytes in a document, because the config is JSON."""
     if isinstance(value, bytes):
-        raise BentoError(f"{where}: is bytes (`!!binary`), which the config of an artifact cannot hold. Leave it out.")
+        raise BentoError(f"{where}: is binary (`!!binary`), which the config of an artifact can't contain. Remove it.")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_bytes(key, f"{where}: a key")
@@ -98,7 +98,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 @contextmanager
 def packed(described: Described) -> Iterator[Package]:
-    """Pack the artifact of an entry; its small parts are on the disk while the block lasts."""
+    """Pack the artifact of an entry; its small parts are on the disk until the block ends."""
     import shutil
 
     with locks.staging(described.home):
@@ -114,7 +114,9 @@ def _bento(described: Described, folder: Path) -> Package:
     entry, facts = described.entry, described.bento
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
-    own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that who streams it knows what comes
+    own.sort(
+        key=lambda member: member.path != BENTO.descriptor
+    )  # first, so that a reader of the stream can recognize the entry
     sources = [member for member in members if member.path.startswith(_SOURCES)]
     parts = [_part(own, folder / "metadata"), _part(sources, folder / "sources")]
     models = zip(described.models, facts.models, strict=True)
@@ -132,7 +134,7 @@ def _model_part(model: Entry, description: ModelDescription, folder: Path) -> Mo
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return the members as a part: written to the path, or made when it is sent."""
+    """Return the members as a part: written to the path, or generated when it is sent."""
     if streamed.fits(members):
         source = streamed.StreamedPart(members)
         return Part(source, source.measure())
@@ -140,7 +142,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:
-    """Return all below a folder, by path; of folders only those that nothing is in."""
+    """Yield the members of a directory tree by path, including only empty directories."""
     from rules_bento.store.export import walk
 
     members = list(walk(folder, prefix))

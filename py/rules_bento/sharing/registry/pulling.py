@@ -1,6 +1,6 @@
-"""Brings a Bento or a model of a registry into the store: whole or not at all, and nothing that is there already.
+"""Pulls a Bento or a model from a registry into the store: atomically, and without content that the store already has.
 
-Blobs are kept in the store's own folder until the entry is there, so that another run goes on where one was cut.
+Blobs stay in the store's own directory until the entry exists, so another run can resume an interrupted pull.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
     from rules_bento.store.home import Home, Kind
 
-_ATTEMPTS = 3  # at a blob that another process takes away when it is done with it
+_ATTEMPTS = 3  # attempts to open a blob that another process removes after its pull
 
 
 @dataclass(frozen=True)
 class Pulled(Imported):
-    """Tells what a pull brought; models that were known before were not fetched."""
+    """Describes the result of a pull; models that the store already had were not fetched."""
 
-    new: bool  # whether the entry came now
-    reference: Reference  # by digest
+    new: bool  # the entry is new in the store
+    reference: Reference  # the reference by digest
 
 
 def pull(
@@ -53,10 +53,10 @@ def pull(
     *,
     force: bool = False,
 ) -> Pulled:
-    """Have the entry that a reference stands for in the store, a Bento with its models.
+    """Pull the entry of a reference into the store, a Bento with its models.
 
-    What the store has under the tag already stays; with `force` it is replaced, when all was fetched.
-    Raises BentoError and RegistryError, and for content that is not what the artifact says it is.
+    An existing entry stays; with `force` it is replaced after everything was fetched. Raises BentoError and
+    RegistryError, and BentoError for content that doesn't match the artifact.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -81,7 +81,7 @@ def pull(
 def _told(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Return the tag that the artifact is of, and the models that a Bento brings."""
+    """Return the tag of the artifact, and the models that a Bento contains."""
     if kind is BENTO:
         facts = artifact.read_facts(manifest, repository.read_blob(manifest.config), origin)
         return facts.tag, facts.models
@@ -90,7 +90,7 @@ def _told(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of the models that the store lacks, and of those that it has."""
+    """Return the tags of models that the store lacks, and of models that it has."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))
@@ -103,7 +103,7 @@ def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
 
 
 def _name(layer: Descriptor) -> str:
-    """Return the name of a layer among the downloads."""
+    """Return the name of a layer in the directory of downloads."""
     return layer.digest.replace(":", "-")
 
 
@@ -137,19 +137,19 @@ def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: 
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
         draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
         if draft.tag != tag:
-            raise BentoError(f"{origin}: says that it is {tag}, but brings {draft.tag}. Push it again.")
+            raise BentoError(f"{origin}: its config has the tag {tag}, but its archive has {draft.tag}. Push it again.")
         return session.commit([draft])[0]
 
 
 class _Joined:
-    """Reads parts of an archive and its end as one file, once: xz streams may stand one after the other."""
+    """Reads the parts of an archive and its end as one file; xz streams can be concatenated."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name
         self._pieces = self._read(parts)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece, whatever its size, or nothing at the end."""
+        """Return the next piece, of any size, or nothing at the end."""
         return next(self._pieces, b"")
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Sends a Bento or a model of the store to registries: only what they lack."""
+"""Pushes a Bento or a model of the store to registries; sends only missing blobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """Tells what one repository took, and which tags name it there."""
+    """Describes the result for one repository, and the tags that point to the entry."""
 
     pushed: Pushed
     tags: tuple[str, ...]
@@ -45,15 +45,15 @@ def push(
     jobs: int = JOBS,
     key: PrivateKey | None = None,
 ) -> list[Delivered]:
-    """Push an entry, a Bento with its models, under each target's tag, or else under its version.
+    """Push an entry, a Bento with its models, with the tag of each target, or else with its version.
 
-    With `check` all files are first held against what was imported. A repository that has this very content under
-    the tags already is asked for nothing more. With `key` it is signed, before a tag stands for it. Raises as
-    `registry.push` does, and for a model that is missing.
+    With `check`, all files are first compared with the manifest. A repository that already has this content and these
+    tags gets no further requests. With `key`, the entry is signed before it is tagged. Raises as `registry.push` does,
+    and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
-            raise BentoError(f"{target}: what is pushed gets the digest that it has. Give a tag, or nothing.")
+            raise BentoError(f"{target}: a push can't set the digest. Write a tag, or only the repository.")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.Described(home, entry, models)
@@ -74,7 +74,7 @@ def push(
 
 
 def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: Registries, counter: Counter) -> None:
-    """Sign what has the digests, if there is a key."""
+    """Sign the digests, if there is a key."""
     from rules_bento.sharing.registry import signatures
 
     if key is None:
@@ -85,7 +85,7 @@ def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: R
 
 
 def _there(described: packing.Described, repository: Repository, target: Reference) -> Pushed | None:
-    """Return what a push would give if the target holds this content already; found out without packing it."""
+    """Return the result of a push if the target already has this content; doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:

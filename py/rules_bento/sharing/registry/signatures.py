@@ -1,9 +1,9 @@
-"""Signatures and attestations beside what they are about, in cosign's form: in registries and in layouts.
+"""Signatures and attestations next to their subjects, in cosign's formats, in registries and layouts.
 
-`sha256-<hex>.sig` is a manifest whose layers are signed documents, `sha256-<hex>.att` one whose layers are envelopes of
-attestations; a layout has the same, marked as `cosign save` marks them. What cosign 3 writes is read, too: bundles of
-sigstore's that refer to the manifest. All of it is hostile until its signature holds: a part that is not understood is
-no signature, and keeps no other from being found.
+`sha256-<hex>.sig` is a manifest whose layers are signed documents, `sha256-<hex>.att` a manifest whose layers are
+envelopes of attestations. A layout contains the same manifests, marked as `cosign save` marks them. Bundles of sigstore
+that refer to the manifest, which cosign 3 writes, are also read. All of this data is untrusted until its signature is
+verified: a part that can't be read isn't a signature, and doesn't hide others.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ SIGNATURES = "sig"
 ATTESTATIONS = "att"
 
 _SIGNATURE = "dev.cosignproject.cosign/signature"  # annotation of a layer
-_PREDICATE = "predicateType"  # likewise
-_MOST_LAYERS = 1000  # of one manifest, as cosign has it
-_MOST_BYTES = 16 << 20  # of all that is read to find a signature
-_MOST_REASONS = 3  # that a message has
+_PREDICATE = "predicateType"  # annotation of a layer
+_MOST_LAYERS = 1000  # layers of one manifest, as in cosign
+_MOST_BYTES = 16 << 20  # bytes that are read to find a signature
+_MOST_REASONS = 3  # reasons in a message
 
 
 class Signed(NamedTuple):
-    """Describes a signature that verifies."""
+    """Describes a verified signature."""
 
-    name: str  # that the image had when it was signed, which is not held against anything; empty for none
+    name: str  # the name of the image when it was signed, which isn't verified; empty if there is none
 
 
 class Place(Protocol):
-    """Tells where signatures are kept beside what they sign."""
+    """Stores signatures next to their subjects."""
 
     def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Return readers of the manifests with signatures or attestations of a digest."""
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of the manifests that refer to a digest and hold bundles of sigstore's."""
+        """Return readers of the manifests that refer to a digest and contain bundles of sigstore."""
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -68,11 +68,11 @@ class Place(Protocol):
         """Return the file with the signature."""
 
     def put(self, kind: str, digest: str, package: Package) -> None:
-        """Have a manifest, and its blobs, beside a digest, in the place of the one that is there."""
+        """Write a manifest and its blobs for a digest; replaces the existing manifest."""
 
 
 class InRegistry:
-    """Keeps signatures in the repository of what they sign."""
+    """Stores signatures in the repository of their subjects."""
 
     def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
         self._reference = reference
@@ -81,11 +81,11 @@ class InRegistry:
         self._repository = registries.repository(reference)
 
     def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a reader of the manifest under the tag."""
+        """Yield a reader of the manifest with the tag."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of the manifests of the referrers that are bundles."""
+        """Return readers of the manifests of referrers that are bundles."""
         entries = self._repository.referrers(digest)
         bundles = [entry for entry in entries if entry.artifact_type.startswith(cosign.BUNDLE_TYPE)]
         return (partial(self._repository.get_manifest, entry.digest) for entry in bundles[:_MOST_LAYERS])
@@ -99,22 +99,22 @@ class InRegistry:
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, kind: str, digest: str, package: Package) -> None:
-        """Push it under its tag."""
+        """Push the manifest with its tag."""
         push(package, [self._reference.with_tag(tag_of(kind, digest))], self._registries, self._counter)
 
 
 class InLayout:
-    """Keeps signatures in a layout, as `cosign save` writes it and `cosign verify --local-image` takes it."""
+    """Stores signatures in a layout, as `cosign save` writes it and `cosign verify --local-image` reads it."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of what is marked as signatures, or attestations, of the digest or, for an index, of any."""
+        """Return readers of manifests marked as signatures or attestations of the digest (or any, for an index)."""
         return self._layout.beside(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield those among the blobs: no index lists them."""
+        """Search the blobs for referrers, which no index lists."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield partial(_same, manifest)
 
@@ -127,7 +127,7 @@ class InLayout:
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, kind: str, digest: str, package: Package) -> None:
-        """Add the blobs, and list the manifest."""
+        """Add the blobs, and list the manifest in the index."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
@@ -135,14 +135,14 @@ class InLayout:
 
 
 def tag_of(kind: str, digest: str) -> str:
-    """Return the tag under which signatures, or attestations, of a digest are."""
+    """Return the tag of the signatures, or attestations, of a digest."""
     return f"{digest.replace(':', '-', 1)}.{kind}"
 
 
 def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
-    """Sign a digest, that of `name` (`registry/repository`); return whether that was not done before.
+    """Sign a digest of `name` (`registry/repository`); return whether the signature is new.
 
-    Signatures that are there stay. Raises BentoError for what is there and cannot be read, and as `push` does.
+    Existing signatures stay. Raises BentoError for existing signatures that can't be read, and as `push` does.
     """
     document = cosign.make_payload(name, digest)
     known = key.public
@@ -159,7 +159,7 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
 
 
 def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str, Any], key: PrivateKey) -> bool:
-    """Attach signed provenance of a digest; return whether that was not done before. Raises as `sign` does."""
+    """Attach signed provenance to a digest; return whether it is new. Raises as `sign` does."""
     statement = cosign.make_statement(name, digest, provenance.PREDICATE, predicate)
     known = key.public
 
@@ -175,30 +175,30 @@ def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str,
 
 
 def verify(place: Place, digest: str, key: PublicKey) -> Signed:
-    """Return a signature of a digest by the key. Raises SignatureError if there is none, saying what was there."""
+    """Return a signature of a digest by the key. Raises SignatureError with the reasons if there is none."""
 
     def read(layer: Descriptor) -> Signed:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
             kind, _ = cosign.read_statement(cosign.bundled_statement(_object(place, layer), key), digest)
             if kind != cosign.SIGNED:
-                raise SignatureError(f"is a statement of {kind[:100]}, and no signature")
+                raise SignatureError(f"is a statement of type {kind[:100]}, not a signature")
             return Signed("")
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
         if not key.verifies(signature, digest_of(document)):
-            raise SignatureError("another key has signed it")
+            raise SignatureError("it was signed with another key")
         return Signed(cosign.read_payload(document, digest))
 
     return _first(_layers(place, SIGNATURES, digest, cosign.PAYLOAD_TYPE), read, f"no signature of {digest}", key)
 
 
 def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, Any]:
-    """Return SLSA's provenance of a digest, signed with the key. Raises SignatureError if there is none."""
+    """Return the SLSA provenance of a digest, signed with the key. Raises SignatureError if there is none."""
 
     def read(layer: Descriptor) -> dict[str, Any]:
         kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
         if kind != provenance.PREDICATE:
-            raise SignatureError(f"is a statement of {kind[:100]}, and no provenance")
+            raise SignatureError(f"is a statement of type {kind[:100]}, not provenance")
         return predicate
 
     layers = _layers(place, ATTESTATIONS, digest, cosign.ENVELOPE_TYPE)
@@ -208,13 +208,13 @@ def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, An
 def _add(
     place: Place, kind: str, digest: str, new: tuple[Descriptor, bytes], is_same: Callable[[Descriptor], bool]
 ) -> bool:
-    """Add a layer to those beside a digest, unless one of them is the same."""
+    """Add a layer to the layers of a digest, unless it already exists."""
     before = _listed(place, kind, digest)
     for layer in before:
         try:
             if is_same(layer):
                 return False
-        except BentoError:  # somebody else's: it stays what it is
+        except BentoError:  # written by another tool: it isn't changed
             continue
     described, content = new
     _put(place, kind, digest, before, [(described, BytesSource(content))])
@@ -222,7 +222,7 @@ def _add(
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the signatures and attestations of a digest; those that the target has stay. Raises as `sign` does."""
+    """Copy the signatures and attestations of a digest; existing ones at the target stay. Raises as `sign` does."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         there = {to_json(layer.to_json()) for layer in before}
@@ -232,7 +232,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Copy what is beside an image, an index and its images, or an artifact. Raises as `carry` does."""
+    """Copy the signatures of an image, an index with its images, or an artifact. Raises as `carry` does."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -254,10 +254,12 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, Source]]
 ) -> None:
-    """Have these layers beside a digest: those that are there, and new ones. Raises BentoError for too many."""
+    """Write existing and new layers for a digest. Raises BentoError for too many layers."""
     layers = [*before, *(layer for layer, _ in new)]
     if len(layers) > _MOST_LAYERS:
-        raise BentoError(f"{tag_of(kind, digest)}: has {len(before)} entries, the most that cosign reads. Remove some.")
+        raise BentoError(
+            f"{tag_of(kind, digest)}: has {len(before)} layers, the maximum that cosign reads. Remove some."
+        )
     config = _config(layers)
     document = {
         "schemaVersion": 2,
@@ -273,15 +275,15 @@ def _put(
 
 
 def _config(layers: Iterable[Descriptor]) -> bytes:
-    """Return the config of an image with these layers, which registries ask for and nobody reads."""
+    """Return the config of an image with these layers, which registries require and no tool reads."""
     rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
     return to_json({"architecture": "", "config": {}, "os": "", "rootfs": rootfs})
 
 
 def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor | BentoError]:
-    """Yield possible signatures of the digest, and the error of each manifest that can't be read, within bounds.
+    """Yield possible signatures of the digest, and the error of each manifest that can't be read, within limits.
 
-    Raises BentoError beyond the bounds, and if the referrers can't be listed.
+    Raises BentoError beyond the limits, and if the referrers can't be listed.
     """
     size = 0
     for read in _manifests(place, kind, digest):
@@ -289,7 +291,9 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
             manifest = read()
             layers = manifest.layers()
             if len(layers) > _MOST_LAYERS:
-                raise SignatureError(f"{manifest.descriptor.digest}: has more than {_MOST_LAYERS} signatures. Refused.")
+                raise SignatureError(
+                    f"{manifest.descriptor.digest}: has more than {_MOST_LAYERS} signatures. Remove some."
+                )
         except BentoError as error:
             if not (isinstance(error, RegistryError) and error.status == 404):  # the tag, or a referrer, is absent
                 yield error
@@ -309,18 +313,18 @@ def _same(manifest: Manifest) -> Manifest:
 
 def _check_size(size: int, digest: str) -> None:
     if size > _MOST_BYTES:
-        raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Refused.")
+        raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Remove some.")
 
 
 def _manifests(place: Place, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
     yield from place.beside(kind, digest)
-    yield from place.referrers(digest)  # asked for only where the others have none that fits
+    yield from place.referrers(digest)  # requested only if no other signature matches
 
 
 def _first(
     layers: Iterator[Descriptor | BentoError], read: Callable[[Descriptor], _Found], nothing: str, key: PublicKey
 ) -> _Found:
-    """Return what the first layer gives that is signed as it should be. Raises SignatureError if none is."""
+    """Return the result for the first layer with a valid signature. Raises SignatureError if there is none."""
     reasons: dict[str, None] = {}
     count = 0
     for layer in layers:
@@ -332,11 +336,9 @@ def _first(
         except BentoError as error:
             reasons.setdefault(str(error))
     if not count:
-        raise SignatureError(f"{nothing} is there. Sign it, or ask who made it.")
+        raise SignatureError(f"{nothing} exists. Sign it, or request a signature from its owner.")
     shown = "; ".join([*reasons][:_MOST_REASONS])
-    raise SignatureError(
-        f"{nothing} is by {key.origin}; of {count} that {'is' if count == 1 else 'are'} there: {shown}."
-    )
+    raise SignatureError(f"{nothing} is by {key.origin}. Use another key. {count} found: {shown}.")
 
 
 def _statement(place: Place, layer: Descriptor, key: PublicKey) -> bytes:

@@ -1,7 +1,7 @@
-"""A part of an archive that is never written: made from the files of an entry when it is sent.
+"""A part of an archive that is never written to the disk: it is generated from the files of an entry when it is sent.
 
-For what does not compress, which is most of what is large: making it is as fast as reading, and a disk would be asked
-for as much space again.
+Used for incompressible data, which most large files are: generating the part is as fast as reading it, and needs no
+disk space.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Tally
 
 LARGE = 64 << 20
-"""Bytes of files below which a part is better written: it is sent at once, and may be needed twice."""
+"""Bytes of files. A smaller part is written, because it is sent in one request and might be needed twice."""
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether a part of these is large, and does not compress as far as its largest file tells."""
+    """Check whether a part with these members is large and, judging by its largest file, incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -36,13 +36,13 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Makes the bytes that `write_part` would write, as the source of a blob."""
+    """Generates the bytes that `write_part` would write, as the source of a blob."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """Return what `write_part` would say of the members, without writing them."""
+        """Return the properties that `write_part` would return for the members, without writing them."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():
@@ -51,7 +51,7 @@ class StreamedPart:
         return PartInfo(digest.hexdigest(), size)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end`; what is before them is made, and left out.
+        """Write the bytes from `start` to `end`; earlier bytes are generated and skipped.
 
         Raises BentoError for a file that became shorter.
         """
@@ -63,13 +63,13 @@ class StreamedPart:
             tally.advance(len(wanted))
             if at >= end:
                 return
-        raise BentoError("A model became shorter while it was sent. Push it again.")
+        raise BentoError("A file of the model became shorter during the push. Push it again.")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes are not those of the digest."""
+        """Raise BentoError if the bytes don't match the digest."""
         measured = self.measure()
         if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
-            raise BentoError("A model has changed while it was sent. Push it again.")
+            raise BentoError("A file of the model changed during the push. Push it again.")
 
     def _pieces(self) -> Iterator[bytes]:
         return xz.stream(tarstream.stream(self._members))
