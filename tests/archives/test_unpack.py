@@ -939,4 +939,4 @@ def test_creation_times_without_a_zone_are_noted(tmp_path):
     path = tmp_path / "a.tar"
     path.write_bytes(tar(FILES | {"bento.yaml": bento_yaml(created=DAY_1[:-6])}))
     [note] = Store(tmp_path / "home").bentos.import_archive(path).notes
-    assert "no zone" in note
+    assert "no time zone" in note
