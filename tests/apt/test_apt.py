@@ -21,7 +21,7 @@ Pre-Depends: python3-minimal (= 3.13.5-1)
 Depends: tzdata | tzdata-legacy, mta | default-mta, libc6 (>= 2.4), libstdc++6:any
 Filename: pool/main/p/python3_3.13.5-1_{arch}.deb
 Size: 100
-SHA256: aa
+SHA256: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 Package: python3-minimal
 Version: 3.13.5-1
@@ -29,14 +29,14 @@ Architecture: {arch}
 Provides: mail-reader (= 1), default-mta
 Filename: pool/main/p/python3-minimal_3.13.5-1_{arch}.deb
 Size: 10
-SHA256: bb
+SHA256: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 
 Package: libc6
 Version: 2.41-12
 Architecture: {arch}
 Filename: pool/updates/main/g/libc6_2.41-12_{arch}.deb
 Size: 1000
-SHA256: cc
+SHA256: cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 
 Package: libstdc++6
 Version: 14.2.0-19
@@ -44,7 +44,7 @@ Architecture: {arch}
 Depends: libc6
 Filename: pool/main/g/libstdc++6_14.2.0-19_{arch}.deb
 Size: 1
-SHA256: dd
+SHA256: dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
 """
 
 # Stands in for apt, on which tests cannot count: notes down what it is called with.
@@ -92,7 +92,7 @@ def test_the_lock_names_versions_hashes_and_edges_but_no_host(lock):
         "architecture": "arm64",
         "archive": "debian-security",
         "filename": "pool/updates/main/g/libc6_2.41-12_arm64.deb",
-        "sha256": "cc",
+        "sha256": "c" * 64,
         "size": 1000,
         "dependencies": [],
     }

@@ -299,7 +299,7 @@ requires-python = ">=3.10"
 name = "numpy"
 version = "1.26.4"
 marker = "python_version >= '3.9'"
-wheels = [{{ url = "https://files.example/n.whl", hashes = {{ sha256 = "{SHA}" }} }}]
+wheels = [{{ name = "numpy-1.26.4-py3-none-any.whl", url = "https://files.example/n.whl", hashes = {{ sha256 = "{SHA}" }} }}]
 
 [[packages]]
 name = "repo"
@@ -312,7 +312,7 @@ archive = {{ url = "https://files.example/pkg.tar.gz", hashes = {{ sha256 = "{SH
 LOCK = {
     "lock": 1,
     "requires_python": ">=3.10",
-    "stated": {"requirements": ["numpy"], "constraints": ["six<2"], "platforms": ["x"], "indexes": "0"},
+    "stated": {"requirements": ["numpy"], "constraints": ["six<2"], "platforms": ["linux_x86_64"], "indexes": "0"},
     "roots": [{"name": "numpy", "extras": ["x"], "marker": "python_version >= '3'"}],
     "packages": [
         {
@@ -352,8 +352,22 @@ def _pylock(path: Path, _out: Path) -> None:
 
 DEB_LOCK = {
     "deb_lock": 1,
-    "stated": {"packages": ["a"], "exclude": [], "architectures": ["amd64"], "suites": ["trixie"]},
-    "packages": {"amd64": [{"name": "a", "version": "1", "dependencies": ["b"]}, {"name": "b", "version": "2"}]},
+    "stated": {"packages": ["aa"], "exclude": [], "architectures": ["amd64"], "suites": ["trixie"]},
+    "packages": {
+        "amd64": [
+            {
+                "name": name,
+                "version": "1:2.0-1",
+                "architecture": "amd64",
+                "archive": "debian",
+                "filename": f"pool/main/{name}_2.0-1_amd64.deb",
+                "sha256": SHA,
+                "size": 1,
+                "dependencies": ["ab"] if name == "aa" else [],
+            }
+            for name in ("aa", "ab")
+        ]
+    },
 }
 
 
@@ -361,7 +375,8 @@ def _deb_lock(path: Path, _out: Path) -> None:
     from rules_bento.debian import apt
     from rules_bento.formats import decoded
 
-    apt.loads(decoded(path.read_bytes(), path.name), path.name)
+    lock = apt.loads(decoded(path.read_bytes(), path.name), path.name)
+    apt.problems_of(lock, apt.Request(["trixie"], ["amd64"], ["aa"], []))
 
 
 # Wheels and Debian packages

@@ -6,19 +6,22 @@ _REQUIREMENTS = '''\
 all_requirements = []
 
 def requirement(name):
-    """The label of a package: there is none yet.
+    """The label of a package. Nothing is there yet, so what needs it fails when it is built, and nothing else does.
 
     Args:
-      name: of the package.
+      name: of the package, as the index or as Python spells it.
+
+    Returns:
+      A label.
     """
-    fail("{}: " + {} + ", so there is no " + name)
+    return Label("//" + name.lower().replace("-", "_").replace(".", "_"))
 '''
 
 def _absent_hub_repo_impl(rctx):
     # Printed, for the error of a package of this repository is Bazel's own and says only that there is no BUILD file.
     # buildifier: disable=print
     print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
-    rctx.file("requirements.bzl", _REQUIREMENTS.format("@" + rctx.attr.hub, repr(rctx.attr.problem)))
+    rctx.file("requirements.bzl", _REQUIREMENTS)
     rctx.file("BUILD.bazel", "exports_files([\"requirements.bzl\"])\n")
 
 absent_hub_repo = repository_rule(

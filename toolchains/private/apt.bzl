@@ -4,7 +4,9 @@ The lock names no host. A file comes from Bazel's repository cache, else from th
 the one that the host's apt uses; its hash says whether it is the right one.
 """
 
+load(":build_text.bzl", "build_text", "select_text", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
+load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
 _FORMAT = 1
 
@@ -19,11 +21,11 @@ _SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullse
 _SECURITY = "-security"
 
 _DEB_BUILD = """\
-exports_files(["{file}"], visibility = ["//visibility:public"])
+exports_files([{file}], visibility = ["//visibility:public"])
 
 alias(
     name = "deb",
-    actual = "{file}",
+    actual = {file},
     visibility = ["//visibility:public"],
 )
 """
@@ -32,11 +34,11 @@ _PACKAGE = """\
 load("@rules_bento//rules/private:deb_package.bzl", "deb_package")
 
 deb_package(
-    name = "{name}",
+    name = {name},
     architecture = {architecture},
     files = {files},
     glibc = {glibc},
-    hub = "{hub}",
+    hub = {hub},
     python_version = {python_version},
     visibility = ["//visibility:public"],
 )
@@ -115,7 +117,7 @@ def _fetch_with_apt(rctx, url, filename):
     )
     if done.return_code:
         errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
-        return " ".join(errors[:1] or [done.stderr.strip()])
+        return without_secrets(" ".join(errors[:1] or [done.stderr.strip()]))
     staged = rctx.path("download/" + filename)
     rctx.download(url = "file://{}".format(staged), output = filename, sha256 = rctx.attr.sha256)
     rctx.delete("download")
@@ -140,13 +142,13 @@ def _fetch(rctx, filename):
         return
     fail("""{} with sha256 {} cannot be had from {}.
 Mirrors keep only the newest version. If this one has left them, lock again (`bazel run` the bento_debs target), or name a snapshot that has it: bento.apt(name = "{}", mirrors = ["https://..."]).
-{}""".format(filename, rctx.attr.sha256, " or ".join(mirrors), rctx.attr.hub, "\n".join(problems)))
+{}""".format(filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.hub, "\n".join(problems)))
 
 def _deb_repo_impl(rctx):
     filename = rctx.attr.filename.rpartition("/")[2]
     if not probe_cache(rctx, filename, rctx.attr.sha256):
         _fetch(rctx, filename)
-    rctx.file("BUILD.bazel", _DEB_BUILD.format(file = filename))
+    rctx.file("BUILD.bazel", build_text(_DEB_BUILD, file = filename))
     return mark_reproducible(rctx)
 
 _deb_repo = repository_rule(
@@ -189,8 +191,7 @@ _NO_MATCH = "the lock of Debian packages is for linux on {}, and this build for 
 
 def _select(values):
     """Returns the text of a select over architectures."""
-    lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(PLATFORMS_OF_DEBIAN[key], repr(value)) for key, value in values.items()]
-    return "select({{\n{}}}, no_match_error = \"{}\")".format("".join(lines), _NO_MATCH.format(", ".join(values)))
+    return select_text({PLATFORMS_OF_DEBIAN[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
 
 def _package(hub, name, by_architecture, roots):
     """Returns the text of a target for packages and what they depend on; `roots` by architecture."""
@@ -201,13 +202,16 @@ def _package(hub, name, by_architecture, roots):
         debs[architecture] = ["@{}//:deb".format(_repo_name(hub, by_name[each], architecture)) for each in closure]
         glibc[architecture] = _upstream(by_name["libc6"]["version"]) if "libc6" in closure else ""
         python[architecture] = _upstream(by_name["python3"]["version"]) if "python3" in closure else ""
-    return _PACKAGE.format(
-        name = name,
-        architecture = _select({architecture: architecture for architecture in roots}),
-        files = _select(debs),
-        glibc = _select(glibc),
+    return build_text(
+        _PACKAGE,
+        {
+            "architecture": _select({architecture: architecture for architecture in roots}),
+            "files": _select(debs),
+            "glibc": _select(glibc),
+            "python_version": _select(python),
+        },
         hub = hub,
-        python_version = _select(python),
+        name = name,
     )
 
 def _deb_hub_repo_impl(rctx):
@@ -251,6 +255,9 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
         fail("{}: {} is not a lock of Debian packages in format {}; write it with a bento_debs target".format(tag, lock, _FORMAT))
+    problem = shape_problem(content, DEB_LOCK)
+    if problem:
+        fail("{}: {}: {}. Take the file as it was committed, or empty it and lock again.".format(tag, lock, problem))
     for architecture, packages in content["packages"].items():
         if architecture not in PLATFORMS_OF_DEBIAN:
             fail("{}: {} is for {}; known are {}".format(tag, lock, architecture, ", ".join(PLATFORMS_OF_DEBIAN)))

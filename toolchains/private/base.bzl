@@ -2,6 +2,7 @@
 
 load(":base_layout.bzl", "archive_base_repo", "layout_base_repo")
 load(":base_registry.bzl", "declare_registry_base")
+load(":lock_shapes.bzl", "matches")
 
 base_tag = tag_class(
     doc = "A base image for `bento_image`: `@<name>`. It is one of `image` with `digest`, `layout` and `archive`.",
@@ -24,11 +25,13 @@ def _check(tag):
         fail("bento.base(name = \"{}\"): it has {}; name one of archive, image and layout".format(tag.name, " and ".join(given) or "none"))
     if bool(tag.image) != bool(tag.digest):
         fail("bento.base(name = \"{}\"): image and digest come together, so that nobody can change what is built on: digest = \"sha256:...\"".format(tag.name))
-    hexadecimal = tag.digest.removeprefix("sha256:")
-    if tag.digest and (len(hexadecimal) != 64 or hexadecimal == tag.digest or hexadecimal.strip("0123456789abcdef")):
+    if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
         fail("bento.base(name = \"{}\"): digest is `sha256:` and 64 hexadecimal digits, not {}".format(tag.name, tag.digest))
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
         fail("bento.base(name = \"{}\"): image is `registry/repository` without a tag, not {}; the digest says which one is meant".format(tag.name, tag.image))
+    for image in [tag.image] + tag.mirrors if tag.image else []:
+        if not matches("image", image):
+            fail("bento.base(name = \"{}\"): image and mirrors are `registry/repository`, not {}".format(tag.name, repr(image)))
     if tag.mirrors and not tag.image:
         fail("bento.base(name = \"{}\"): mirrors are for an image of a registry".format(tag.name))
 

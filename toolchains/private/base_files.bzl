@@ -1,5 +1,6 @@
 """What the repository of a base image has, made of an OCI layout that the helper reads."""
 
+load(":build_text.bzl", "build_text", "select_text")
 load(":helper.bzl", "run_helper")
 
 # The platform of an image to the setting that it is for.
@@ -11,34 +12,35 @@ load("@rules_bento//rules/private:image_base.bzl", "image_base", "image_layer")
 
 _LAYER = """
 image_layer(
-    name = "{name}",
+    name = {name},
     blob = {blob},
-    description = "{name}.json",
-    origin = "{origin}",
+    description = {description},
+    origin = {origin},
 )
 """
 
 _BASE = """
 image_base(
-    name = "{name}",
-    base = "@{base}",
-    config = "{name}.json",
-    glibc = "{glibc}",
+    name = {name},
+    base = {base},
+    config = {config},
+    glibc = {glibc},
     layers = {layers},
-    python = "{python}",
-    python_version = "{python_version}",
+    python = {python},
+    python_version = {python_version},
     visibility = ["//visibility:public"],
 )
 """
 
 _ALIAS = """
 alias(
-    name = "{name}",
-    actual = select({{
-{cases}    }}, no_match_error = "the base image is for {platforms}, and this build for another platform: set platform of the bento_image and of its Bento, or leave --platforms out"),
+    name = {name},
+    actual = {actual},
     visibility = ["//visibility:public"],
 )
 """
+
+_NO_MATCH = "the base image is for {}, and this build for another platform: set platform of the bento_image and of its Bento, or leave --platforms out"
 
 # What all repositories of base images are told.
 BASE_ATTRIBUTES = {
@@ -99,13 +101,21 @@ def _base(rctx, name, image, blob, origin):
             "uncompressed_size": None,
             "name": "base {}, layer {}".format(rctx.attr.base, number),
         }))
-        text += _LAYER.format(blob = blob(name, layer["digest"]), name = layers[-1], origin = origin)
+        text += build_text(
+            _LAYER,
+            {"blob": blob(name, layer["digest"])},
+            description = layers[-1] + ".json",
+            name = layers[-1],
+            origin = origin,
+        )
     rctx.file(name + ".json", json.encode_indent(image["facts"] | {"digest": image["digest"], "origin": origin}))
-    return text + _BASE.format(
-        base = rctx.attr.base,
+    return text + build_text(
+        _BASE,
+        base = "@" + rctx.attr.base,
+        config = name + ".json",
         name = name,
         glibc = rctx.attr.glibc,
-        layers = json.encode([":" + layer for layer in layers]),
+        layers = [":" + layer for layer in layers],
         python = rctx.attr.python,
         python_version = rctx.attr.python_version,
     )
@@ -119,10 +129,10 @@ def write_base(rctx, images, blob, origin = ""):
       blob: what makes, of the name of a platform and the digest of a layer, the value of the attribute `blob`.
       origin: `registry/repository` that has the image; empty for none.
     """
-    text, cases = _LOADS, ""
+    text, cases = _LOADS, {}
     for platform, image in images.items():
         name = platform_name(platform)
         text += _base(rctx, name, image, blob, origin)
-        cases += "        \"@rules_bento//toolchains/platforms:{}\": \":{}\",\n".format(SETTINGS[platform], name)
-    text += _ALIAS.format(cases = cases, name = rctx.attr.base, platforms = " and ".join(images))
+        cases[SETTINGS[platform]] = ":" + name
+    text += build_text(_ALIAS, {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base)
     rctx.file("BUILD.bazel", text)

@@ -26,7 +26,7 @@ def _registry_base_repo_impl(rctx):
 
     def blob(platform, digest):
         label = "@{}//:layout/blobs/{}".format(_layers_of(rctx.attr.base, platform), digest.replace(":", "/"))
-        return "select({{\"{}\": \"{}\", \"//conditions:default\": None}})".format(_FETCHED, label)
+        return "select({})".format(repr({_FETCHED: label, "//conditions:default": None}))
 
     write_base(rctx, images_by_platform(rctx, "layout"), blob, origin = rctx.attr.image)
 

@@ -5,6 +5,7 @@ whether the right file came. For uv itself Bazel looks where uv and pip would.
 """
 
 load("//toolchains:indexes.bzl", "indexes_at")
+load(":build_text.bzl", "without_secrets")
 load(":index.bzl", "fetch_from_index")
 load(":wheel_tags.bzl", "parse_wheel_name")
 
@@ -58,15 +59,15 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     if not pip:
         return "no pip: the lock of bento_tools.python(debian_lock = ...) has no python3-pip-whl"
     tags = parse_wheel_name(filename)
-    command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download", requirement]
+    command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
     for flag, values in {"--abi": tags.abis, "--implementation": [tags.pythons[0][:2]], "--platform": tags.platforms}.items():
         for value in values:
             command += [flag, value]
     rctx.report_progress("fetching {}".format(filename))
-    done = rctx.execute(command, environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    done = rctx.execute(command + ["--", requirement], environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     staged = rctx.path("download/" + filename)
     if done.return_code or not staged.exists:
-        return "pip: {}".format(done.stderr.strip() or "it brought another file")
+        return "pip: {}".format(without_secrets(done.stderr.strip()) or "it brought another file")
     rctx.download(url = "file://{}".format(staged), output = filename, sha256 = sha256)
     rctx.delete("download")
     return None

@@ -1,6 +1,7 @@
 """The hub of a lock: a target for each package, over its closure. Nothing is fetched but what a build asks for."""
 
 load("//toolchains:indexes.bzl", "indexes_of_package")
+load(":build_text.bzl", "build_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":hub_packages.bzl", "alias_text", "by_name", "extra_name", "lock_repo", "lock_repo_name", "package_repo", "package_repo_name", "target_name", "wheel_repo_name")
 load(":source.bzl", "source_file", "source_repo")
@@ -32,7 +33,7 @@ def requirement(name):
     """
     target = name.lower().replace("-", "_").replace(".", "_")
     if target not in _LOCKED:
-        fail("the lock of @{hub} has no {{}}: add it to what is locked, and write the lock again".format(name))
+        fail("the lock of @{{}} has no {{}}: add it to what is locked, and write the lock again".format({hub}, name))
     return Label("//" + target)
 '''
 
@@ -187,10 +188,11 @@ def _hub_repo_impl(rctx):
         names = [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
         rctx.file(target_name(distribution) + "/BUILD.bazel", _PACKAGE_HEAD + "".join(targets))
-    rctx.file("requirements.bzl", _REQUIREMENTS.format(
-        folders = repr([target_name(name) for name in content["active"]]),
+    rctx.file("requirements.bzl", build_text(
+        _REQUIREMENTS,
+        folders = [target_name(name) for name in content["active"]],
         hub = rctx.attr.hub,
-        locked = repr([target_name(name) for name in content["packages"]]),
+        locked = [target_name(name) for name in content["packages"]],
     ))
     rctx.file("BUILD.bazel", _ROOT_BUILD)
     return mark_reproducible(rctx)

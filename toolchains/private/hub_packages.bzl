@@ -4,6 +4,7 @@ Bazel analyses anew what asks for a target of a repository that was written agai
 each package has a repository of its own, which is written again where the lock says something else of its closure.
 """
 
+load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":hub_settings.bzl", "PYTHON_VERSIONS")
 load(":markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
@@ -13,7 +14,7 @@ load(":wheel_tags.bzl", "best_wheel")
 
 _ALIAS = """
 alias(
-    name = "{name}",
+    name = {name},
     actual = {actual},
     tags = {tags},
 )
@@ -33,14 +34,14 @@ locked_package(
 
 _REQUIREMENT = """
 requirement(
-    name = "{name}",
-    distribution = "{distribution}",
-    extra = "{extra}",
-    glibc = "{glibc}",
+    name = {name},
+    distribution = {distribution},
+    extra = {extra},
+    glibc = {glibc},
     modules = {modules},
     packages = {packages},
     platform = {platform},
-    python_version = "{python_version}",
+    python_version = {python_version},
     wheels = {wheels},
 )
 """
@@ -93,7 +94,7 @@ def alias_text(name, actual, tags):
     Returns:
       A text for a BUILD file.
     """
-    return _ALIAS.format(actual = actual, name = name, tags = repr(tags))
+    return build_text(_ALIAS, {"actual": actual}, name = name, tags = tags)
 
 def package_repo_name(hub, name):
     """Names the repository of a package.
@@ -121,7 +122,7 @@ def wheel_repo_name(hub, package, platform, packages):
     Returns:
       A string.
     """
-    version = [_release(package).replace("+", "_")] if len(packages[package["name"]]) > 1 else []
+    version = [_release(package).replace("+", "_").replace("!", "__")] if len(packages[package["name"]]) > 1 else []
     return "__".join([hub, target_name(package["name"])] + version + [platform])
 
 def _release(package):
@@ -196,11 +197,6 @@ def _no_match(lock, distribution, platforms):
         distribution,
     )
 
-def _select(values, no_match):
-    """Returns the text of a select over platforms."""
-    lines = ["    \"@rules_bento//toolchains/platforms:{}\": {},\n".format(key, repr(value)) for key, value in values.items()]
-    return "select({\n" + "".join(lines) + "}, no_match_error = " + repr(no_match) + ")"
-
 def _is_built(lock, package, platform):
     """Returns whether a package's wheel is built from source, because no wheel fits."""
     if "git" in package.get("source", {}):
@@ -237,33 +233,35 @@ def _requirement(lock, package, extra):
         wheels[platform] = []
     distribution = package.values()[0]["name"]
     no_match = _no_match(lock, distribution, package.keys())
-    return _REQUIREMENT.format(
+    return build_text(
+        _REQUIREMENT,
+        {
+            "modules": select_text(modules, no_match),
+            "packages": select_text(locked, no_match),
+            "platform": select_text({platform: platform for platform in package}, no_match),
+            "wheels": select_text(wheels, no_match),
+        },
         distribution = distribution,
         extra = extra,
         glibc = lock.glibc,
-        modules = _select(modules, no_match),
         name = extra_name(extra, distribution) if extra else target_name(distribution),
-        packages = _select(locked, no_match),
-        platform = _select({platform: platform for platform in package}, no_match),
         python_version = lock.python_version,
-        wheels = _select(wheels, no_match),
     )
 
 def _build_file(lock, package):
     """Returns the BUILD file of a package that is there on some platforms; `package` is by platform."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
-    build = _PACKAGE_HEAD.format(
-        description = _select({platform: "locked-{}.json".format(_release(found)) for platform, found in package.items()}, no_match),
-    )
+    descriptions = {platform: "locked-{}.json".format(_release(found)) for platform, found in package.items()}
+    build = build_text(_PACKAGE_HEAD, {"description": select_text(descriptions, no_match)})
     wheels = {platform: _labels(lock, found, platform).wheel for platform, found in package.items()}
-    build += alias_text("whl", _select(wheels, no_match), [])
+    build += alias_text("whl", select_text(wheels, no_match), [])
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
     return build
 
 def _left_out_build_file(lock, distribution):
     """Returns the BUILD file of a package that is there on no platform: its targets say why."""
-    actual = _select({"none": ":BUILD.bazel"}, _no_match(lock, distribution, []))
+    actual = select_text({"none": ":BUILD.bazel"}, _no_match(lock, distribution, []))
     targets = [alias_text(target, actual, ["manual"]) for target in (target_name(distribution), "whl")]
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
 

@@ -1,6 +1,7 @@
 """Fetches files from a simple index (PEP 503) by Bazel alone, if the machine names one as for pip and uv."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
+load(":build_text.bzl", "without_secrets")
 
 _VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
 
@@ -127,12 +128,12 @@ def fetch_from_index(rctx, name, filename, sha256):
     index = split_credentials(address)
     page = "{}/{}/".format(index.address.rstrip("/"), name)
     if not rctx.download(url = page, output = "index.html", auth = _authentication(rctx, index, page), allow_fail = True).success:
-        return "{} does not answer".format(page)
+        return without_secrets("{} does not answer".format(page))
     link = find_link(rctx.read("index.html"), filename)
     rctx.delete("index.html")
     if not link:
-        return "{} has no {}".format(page, filename)
+        return without_secrets("{} has no {}".format(page, filename))
     url = resolve_link(page, link)
     if rctx.download(url = url, output = filename, sha256 = sha256, auth = _authentication(rctx, index, url), allow_fail = True).success:
         return None
-    return "{} gives no file with sha256 {}".format(url, sha256)
+    return without_secrets("{} gives no file with sha256 {}".format(url, sha256))

@@ -31,6 +31,7 @@ PATIENCE = 60.0
 BODY = 1 << 40
 """Bytes of a file (as `rules_bento.net.limits` has it)."""
 
+_RELEASE = r"[a-z0-9-]+==[A-Za-z0-9.!+_-]+"  # anything else might be more than one requirement to uv
 _PORTS = {"http": 80, "https": 443}
 
 TYPE_CHECKING = False
@@ -46,6 +47,8 @@ def main() -> int:
     try:
         if "/" in filename or filename in ("", ".", ".."):
             raise ValueError(f"{filename!r}: no name of a file, which the lock should have. Lock again.")
+        if not re.fullmatch(_RELEASE, requirement):
+            raise ValueError(f"{requirement!r} isn't NAME==VERSION, which the lock should have. Lock again.")
         local = _in_folders(indexes, filename, sha256)
         place = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
         if urlsplit(place["url"]).hostname in _hosts(indexes):
@@ -76,7 +79,8 @@ def _python_version(filename: str) -> list[str]:
 
 def _located(uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any]) -> dict[str, str]:
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--format=pylock.toml"]
-    command += ["--color=never", "--python", sys.executable, *_python_version(filename), *_flags(indexes), "-"]
+    command += ["--color=never", "--python", sys.executable, *_python_version(filename), *_flags(indexes)]
+    command += [*(["--only-binary=:all:"] if filename.endswith(".whl") else []), "-"]
     problem = ""
     # What uv remembers is enough where it has seen the release before. A company's authority is known to the system.
     for more in (["--offline"], [], ["--system-certs"]):
@@ -216,8 +220,9 @@ def _download(found: dict[str, str], filename: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return a text without the credentials that an address in it may have."""
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+    """Return a text without the credentials and the query that an address in it may have."""
+    text = re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+    return re.sub(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*", r"\1", text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Locks in their forms, read into the one that hubs are made of (see py/rules_bento/packages/lock.py)."""
 
 load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
+load(":lock_shapes.bzl", "LOCK", "shape_problem")
 
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
@@ -81,4 +82,7 @@ def read_lock(mctx, label, tag):
     lock = json.decode(text, default = None)
     if type(lock) != "dict" or lock.get("lock") != _FORMAT:
         fail("{} is not a lock of rules_bento in format {}; write it with a bento_requirements target".format(label, _FORMAT))
+    problem = shape_problem(lock, LOCK)
+    if problem:
+        fail("{}: {}. Take the file as it was committed, or empty it and lock again.".format(label, problem))
     return lock

@@ -1,12 +1,14 @@
 """Models from elsewhere: files by their hashes, from a server, a Hugging Face hub or a registry."""
 
+load(":build_text.bzl", "build_text")
 load(":helper.bzl", "run_helper")
+load(":lock_shapes.bzl", "matches")
 
 _MADE = """\
 load("@rules_bento//rules:bento_model.bzl", "bento_model")
 
 bento_model(
-    name = "{name}",
+    name = {name},
     srcs = {srcs},
     alias = {alias},
     labels = {labels},
@@ -21,23 +23,18 @@ _IMPORTED = """\
 load("@rules_bento//rules:bento_model_import.bzl", "bento_model_import")
 
 bento_model_import(
-    name = "{name}",
+    name = {name},
     alias = {alias},
-    archive = "{archive}",
+    archive = {archive},
     visibility = ["//visibility:public"],
 )
 """
-
-_HEX = "0123456789abcdef"
 
 # Suffixes of archives as `bento_model_import` takes them.
 _ARCHIVES = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"]
 
 def _place(rctx):
     return "bento.model(name = \"{}\")".format(rctx.attr.model)
-
-def _is_hex(text, size):
-    return len(text) == size and not [letter for letter in text.elems() if letter not in _HEX]
 
 def _token(rctx):
     """Returns the user's token for a Hugging Face hub: from the environment, or from where its own client keeps it."""
@@ -53,7 +50,9 @@ def _token(rctx):
 
 def _huggingface_address(rctx):
     """Returns the address that the files of a snapshot are below."""
-    if not _is_hex(rctx.attr.revision, 40):
+    if not matches("repository", rctx.attr.huggingface):
+        fail("{}: huggingface is {}; write organization/name".format(_place(rctx), repr(rctx.attr.huggingface)))
+    if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
         fail("{}: revision is {}; give the commit, 40 hexadecimal digits: branches and tags move".format(_place(rctx), repr(rctx.attr.revision)))
     endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
     if not endpoint:
@@ -64,9 +63,9 @@ def _download_files(rctx, address, token):
     """Brings the files, several at a time; Bazel's repository cache has them by their hashes."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
-        if path.startswith("/") or ".." in path.split("/"):
-            fail("{}: files has {}, which is absolute or leaves the model".format(_place(rctx), repr(path)))
-        if not _is_hex(sha256, 64):
+        if not matches("model file", path):
+            fail("{}: files has {}, which is absolute or leaves the model; write a path below it".format(_place(rctx), repr(path)))
+        if not matches("sha256", sha256):
             fail("{}: files has {} for {}; give its SHA-256, 64 hexadecimal digits".format(_place(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
         rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
@@ -81,19 +80,20 @@ def _download_files(rctx, address, token):
         download.wait()
 
 def _write_made(rctx):
-    rctx.file("BUILD.bazel", _MADE.format(
+    rctx.file("BUILD.bazel", build_text(
+        _MADE,
+        alias = rctx.attr.alias,
+        labels = rctx.attr.labels,
+        module = rctx.attr.module,
         name = rctx.attr.model,
-        alias = repr(rctx.attr.alias),
-        labels = repr(rctx.attr.labels),
-        module = repr(rctx.attr.module),
-        srcs = repr(["files/" + path for path in rctx.attr.files]),
-        tag = repr(rctx.attr.tag or rctx.attr.model),
+        srcs = ["files/" + path for path in rctx.attr.files],
+        tag = rctx.attr.tag or rctx.attr.model,
     ))
 
 def _write_imported(rctx, archive):
     if rctx.attr.tag or rctx.attr.labels or rctx.attr.module:
         fail("{}: tag, labels and module are in the archive already; leave them out".format(_place(rctx)))
-    rctx.file("BUILD.bazel", _IMPORTED.format(alias = repr(rctx.attr.alias), archive = archive, name = rctx.attr.model))
+    rctx.file("BUILD.bazel", build_text(_IMPORTED, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
 
 def _download_archive(rctx):
     found = [suffix for suffix in _ARCHIVES if rctx.attr.archive.endswith(suffix)]
@@ -105,13 +105,20 @@ def _download_archive(rctx):
 
 def _pull(rctx):
     """Pulls the one layer of a model's artifact, which is the model's part of archives."""
+    if not matches("image", rctx.attr.image):
+        fail("{}: image is {}; write registry/repository".format(_place(rctx), repr(rctx.attr.image)))
+    if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
+        fail("{}: digest is {}; write sha256: and 64 hexadecimal digits".format(_place(rctx), repr(rctx.attr.digest)))
     rctx.report_progress("pulling {}".format(rctx.attr.image))
     run_helper(rctx, _place(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
         fail("{}: {} is no model; push one with bento_push".format(_place(rctx), rctx.attr.image))
-    rctx.symlink("layout/blobs/" + layers[0]["digest"].replace(":", "/"), "model.part")
+    layer = layers[0]["digest"].removeprefix("sha256:")
+    if not matches("sha256", layer):
+        fail("{}: the layer of {} has no digest by SHA-256; push the model again".format(_place(rctx), rctx.attr.image))
+    rctx.symlink("layout/blobs/sha256/" + layer, "model.part")
     _write_imported(rctx, "model.part")
 
 def model_repo_impl(rctx):

@@ -1,5 +1,6 @@
 """The repository of an interpreter: it says which one actions and repository rules run, and has none of its own."""
 
+load(":build_text.bzl", "build_text", "select_text")
 load(":host.bzl", "host_platform")
 
 _MINIMUM = [3, 10]
@@ -9,8 +10,8 @@ load("@rules_bento//toolchains:python.bzl", "bento_python")
 
 bento_python(
     name = "python",
-    interpreter_path = "{path}",
-    version = "{version}",
+    interpreter_path = {path},
+    version = {version},
     visibility = ["//visibility:public"],
 )
 """
@@ -20,12 +21,12 @@ package(default_visibility = ["//visibility:public"])
 
 alias(
     name = "python",
-    actual = select({{{pythons}}}, no_match_error = "{lock} has no Python for this platform: bento_tools.{tag}(debian_lock = ...) is for {platforms}"),
+    actual = {python},
 )
 
 alias(
     name = "interpreter",
-    actual = select({{{interpreters}}}, no_match_error = "{lock} has no Python for this platform: bento_tools.{tag}(debian_lock = ...) is for {platforms}"),
+    actual = {interpreter},
 )
 """
 
@@ -34,7 +35,7 @@ load("@rules_bento//toolchains:toolchain_python.bzl", "bento_toolchain_python")
 
 bento_toolchain_python(
     name = "python",
-    python_version = "{version}",
+    python_version = {version},
     visibility = ["//visibility:public"],
 )
 """
@@ -58,20 +59,13 @@ def _on_host(rctx):
         fail("bento_tools.{}(interpreter = \"{}\"): no program of that name is on PATH; install it, or choose another interpreter".format(rctx.attr.tag, name))
     return str(found.realpath)
 
-def _select_text(values):
-    return "".join(["\n        \"@rules_bento//toolchains/platforms:{}\": \"{}\",".format(key, value) for key, value in values.items()]) + "\n    "
-
 def _of_debs(rctx):
     """Returns the interpreters of Debian packages, and the one of them that runs here."""
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
-    build = _BUILD_DEBS.format(
-        interpreters = _select_text(labels),
-        lock = rctx.attr.lock,
-        platforms = " and ".join(sorted(labels)),
-        pythons = _select_text({platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}),
-        tag = rctx.attr.tag,
-    )
+    pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
+    no_match = "{} has no Python for this platform: bento_tools.{}(debian_lock = ...) is for {}".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
+    build = build_text(_BUILD_DEBS, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     here = host_platform(rctx)
     if here not in by_platform:
         fail("bento_tools.{}(debian_lock = \"{}\") makes interpreters for {}, and none runs here, on {}: leave the tag out for the toolchain of rules_python, or name an interpreter".format(
@@ -95,7 +89,7 @@ def _python_repo_impl(rctx):
     if rctx.attr.only_version and not (found.version + ".").startswith(rctx.attr.only_version + "."):
         fail("bento_tools.{}(version = \"{}\"): {} is Python {}".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or found.python, found.version))
     version = ".".join(found.version.split(".")[:2]) if rctx.attr.toolchain else found.version
-    rctx.file("BUILD.bazel", found.build if rctx.attr.pythons else found.build.format(path = found.python, version = version))
+    rctx.file("BUILD.bazel", found.build if rctx.attr.pythons else build_text(found.build, path = str(found.python), version = version))
     rctx.file("path", str(found.python))
     rctx.file("pip", json.encode([str(found.python), "-I"] + [str(word) for word in found.pip] if found.pip else []))
     rctx.file("version", found.version)

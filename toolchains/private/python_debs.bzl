@@ -1,6 +1,7 @@
 """Interpreters that are made of Debian packages, one for each architecture that a lock has."""
 
 load(":apt.bzl", "PLATFORMS_OF_DEBIAN", "deb_files", "declare_deb_files")
+load(":build_text.bzl", "build_text")
 load(":host.bzl", "host_platform")
 
 # Not put on the path of libraries while packing: the C library has to be the one that the machine's dynamic loader belongs to.
@@ -21,7 +22,7 @@ bento_python(
     name = "python",
     files = glob(["cpython/lib/**"]),
     interpreter = "cpython/bin/python3",
-    version = "{version}",
+    version = {version},
     visibility = ["//visibility:public"],
 )
 """
@@ -84,7 +85,7 @@ def _deb_python_repo_impl(rctx):
     _unpack_pip(rctx, prefix)
     rctx.delete("debian")
     rctx.delete("here")
-    rctx.file("BUILD.bazel", _BUILD.format(version = rctx.attr.version))
+    rctx.file("BUILD.bazel", build_text(_BUILD, version = rctx.attr.version))
 
 _deb_python_repo = repository_rule(
     implementation = _deb_python_repo_impl,

@@ -1,5 +1,6 @@
 """Repositories of a package's source, where it has no wheel: a wheel is then built from it, by an action."""
 
+load(":build_text.bzl", "build_text", "without_secrets")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
 load(":wheel.bzl", "newer_system", "python_version")
 
@@ -9,16 +10,16 @@ load("@rules_bento//rules/private:built_wheel_modules.bzl", "built_wheel_modules
 
 built_wheel(
     name = "wheel",
-    distribution = "{distribution}",
+    distribution = {distribution},
     exclude = {exclude},
     exclude_preset = {exclude_preset},
-    platform = "{platform}",
-    python_version = "{python_version}",
+    platform = {platform},
+    python_version = {python_version},
     requirements = {requirements},
     size = {size},
-    source = "{source}",
-    subfolder = "{subfolder}",
-    version = "{version}",
+    source = {source},
+    subfolder = {subfolder},
+    version = {version},
     visibility = ["//visibility:public"],
 )
 
@@ -29,6 +30,9 @@ built_wheel_modules(
 )
 """
 _PACKED = "source.tar"
+
+# No helper of git is a way to an address: `ext::COMMAND` is one, in a file .gitmodules, too.
+_ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh", "GIT_TERMINAL_PROMPT": "0"}
 _SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
 
 def source_file(files):
@@ -43,10 +47,10 @@ def source_file(files):
     found = [name for name in files if name.endswith((".tar.gz", ".zip"))]
     return found[0] if found else None
 
-def _run(rctx, command, problem):
-    done = rctx.execute(command, environment = {"GIT_TERMINAL_PROMPT": "0"}, timeout = 1800)
+def _run(rctx, command, problem, environment = _ENVIRONMENT):
+    done = rctx.execute(command, environment = environment, timeout = 1800)
     if done.return_code:
-        fail("{}=={}: {}:\n  {}".format(rctx.attr.distribution, rctx.attr.version, problem, done.stderr.strip()))
+        fail("{}=={}: {}:\n  {}".format(rctx.attr.distribution, rctx.attr.version, problem, without_secrets(done.stderr.strip())))
     return done.stdout.strip()
 
 def _python(rctx, *arguments):
@@ -63,11 +67,15 @@ def _fetch_commit(rctx):
     rctx.report_progress("fetching {}".format(address))
     _run(rctx, [git, "init", "--quiet", "checkout"], problem)
     start = [git, "-C", "checkout"]
+    fetch = start + ["fetch", "--quiet"]
+
+    # Only of this address may it be a folder, never of a submodule.
+    environment = _ENVIRONMENT | ({"GIT_ALLOW_PROTOCOL": "file"} if address.startswith("file:") else {})
 
     # Servers need not give a commit that no branch ends in: then all of them are fetched.
-    if rctx.execute(start + ["fetch", "--quiet", "--depth=1", address, commit], environment = {"GIT_TERMINAL_PROMPT": "0"}).return_code:
-        _run(rctx, start + ["fetch", "--quiet", address, "+refs/*:refs/fetched/*"], problem)
-    _run(rctx, start + ["-c", "advice.detachedHead=false", "checkout", "--quiet", commit], problem)
+    if rctx.execute(fetch + ["--depth=1", "--", address, commit], environment = environment).return_code:
+        _run(rctx, fetch + ["--", address, "+refs/*:refs/fetched/*"], problem, environment)
+    _run(rctx, start + ["-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit, "--"], problem)
     if rctx.path("checkout/.gitmodules").exists:
         _run(rctx, start + ["submodule", "--quiet", "update", "--init", "--recursive"], problem)
     _run(rctx, _python(rctx, "pack", "checkout", _PACKED), problem)
@@ -107,14 +115,15 @@ def _requirements(rctx, source):
 
 def _source_repo_impl(rctx):
     source = _fetch(rctx)
-    rctx.file("BUILD.bazel", _BUILD.format(
+    rctx.file("BUILD.bazel", build_text(
+        _BUILD,
         distribution = rctx.attr.distribution,
-        exclude = repr(rctx.attr.exclude),
-        exclude_preset = repr(rctx.attr.exclude_preset),
+        exclude = rctx.attr.exclude,
+        exclude_preset = rctx.attr.exclude_preset,
         platform = rctx.attr.platform,
         python_version = ".".join(python_version(rctx).split(".")[:2]),
-        requirements = repr(_requirements(rctx, source)),
-        size = _run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "its source cannot be read"),
+        requirements = _requirements(rctx, source),
+        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "its source cannot be read")),
         source = source,
         subfolder = rctx.attr.subfolder,
         version = rctx.attr.version,

@@ -1,5 +1,6 @@
 """The repositories of uv, the resolver: one for each platform that runs it, and one that chooses."""
 
+load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "fetch_first", "mark_reproducible", "probe_cache")
 load(":host.bzl", "host_platform")
 load(":hub_settings.bzl", "PLATFORMS")
@@ -17,8 +18,7 @@ exports_files(["uv"])
 
 alias(
     name = "program",
-    actual = select({{{cases}
-    }}, no_match_error = "rules_bento has uv for {platforms}, and this build is for another platform"),
+    actual = {actual},
 )
 """
 
@@ -51,8 +51,9 @@ def _uv_repo_impl(rctx):
     by_platform = {platform: label for label, platform in rctx.attr.programs.items()}
     here = host_platform(rctx)
     rctx.symlink(rctx.path(by_platform[here]), "uv")
-    cases = ["\n        \"@rules_bento//toolchains/platforms:{}\": \"{}\",".format(platform, label) for platform, label in by_platform.items()]
-    rctx.file("BUILD.bazel", _CHOICE_BUILD.format(cases = "".join(cases), platforms = ", ".join(by_platform)))
+    cases = {platform: str(label) for platform, label in by_platform.items()}
+    no_match = "rules_bento has uv for {}, and this build is for another platform".format(", ".join(by_platform))
+    rctx.file("BUILD.bazel", build_text(_CHOICE_BUILD, {"actual": select_text(cases, no_match)}))
 
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,

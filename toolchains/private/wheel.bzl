@@ -1,5 +1,6 @@
 """Repositories of a wheel: the file, and its modules for those who import them. Each is fetched when it is asked for."""
 
+load(":build_text.bzl", "build_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
 load(":markers.bzl", "fits_python")
 load(":wheel_tags.bzl", "best_wheel", "system_that_fits")
@@ -14,15 +15,15 @@ load("@rules_bento//rules/private:locked_wheel.bzl", "locked_wheel")
 
 locked_wheel(
     name = "wheel",
-    distribution = "{distribution}",
+    distribution = {distribution},
     exclude = {exclude},
     exclude_preset = {exclude_preset},
-    file = "{wheel}",
-    python_version = "{python_version}",
+    file = {wheel},
+    python_version = {python_version},
     allow_record_mismatch = {allow_record_mismatch},
-    sha256 = "{sha256}",
+    sha256 = {sha256},
     size = {size},
-    version = "{version}",
+    version = {version},
     visibility = ["//visibility:public"],
 )
 """
@@ -33,10 +34,10 @@ load("@rules_bento//rules/private:wheel_modules.bzl", "wheel_modules")
 wheel_modules(
     name = "modules",
     srcs = glob(["site-packages/**"]),
-    distribution = "{distribution}",
+    distribution = {distribution},
     import_roots = {roots},
-    version = "{version}",
-    wheel = "{wheel}",
+    version = {version},
+    wheel = {wheel},
     visibility = ["//visibility:public"],
 )
 """
@@ -111,14 +112,15 @@ def _wheel_repo_impl(rctx):
             version,
         ))
     rctx.file("name", wheel)
-    rctx.file("BUILD.bazel", _WHEEL_BUILD.format(
+    rctx.file("BUILD.bazel", build_text(
+        _WHEEL_BUILD,
         distribution = rctx.attr.distribution,
-        exclude = repr(rctx.attr.exclude),
-        exclude_preset = repr(rctx.attr.exclude_preset),
+        exclude = rctx.attr.exclude,
+        exclude_preset = rctx.attr.exclude_preset,
         python_version = ".".join(version.split(".")[:2]),
         allow_record_mismatch = rctx.attr.files[wheel] in rctx.attr.allow_record_mismatch,
         sha256 = rctx.attr.files[wheel],
-        size = facts["size"],
+        size = int(facts["size"]),
         version = rctx.attr.version,
         wheel = wheel,
     ))
@@ -187,9 +189,10 @@ def _wheel_modules_repo_impl(rctx):
                 for part in ("purelib", "platlib")
                 if entry.get_child(part).exists
             ]
-    rctx.file("BUILD.bazel", _MODULES_BUILD.format(
+    rctx.file("BUILD.bazel", build_text(
+        _MODULES_BUILD,
         distribution = rctx.attr.distribution,
-        roots = repr(roots),
+        roots = roots,
         version = rctx.attr.version,
         wheel = str(rctx.attr.wheel).removesuffix(":name") + ":wheel",
     ))

@@ -26,6 +26,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.hints import Any
+from rules_bento.packages import lock_shapes
+from rules_bento.packages.lock_shapes import DEB_LOCK
 from rules_bento.records import NamedTuple
 
 TYPE_CHECKING = False
@@ -89,7 +91,10 @@ def loads(text: str, origin: str) -> Lock:
     except FormatError as error:
         raise BentoError(f"{error} It has to be a lock of Debian packages.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
-        raise BentoError(f"{origin}: not a lock of Debian packages in format {FORMAT}")
+        raise BentoError(
+            f"{origin}: not a lock of Debian packages in format {FORMAT}. Write it with a bento_debs target."
+        )
+    lock_shapes.check(lock, DEB_LOCK, origin, "Take the file as it was committed, or empty it and lock again.")
     return lock
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.packages.requirements import Option
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
+_QUERY = re.compile(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*")
 # For an explicit package that is only a dependency of others: uv looks at the index of what the project itself names.
 EXPLICIT_GROUP = "rules-bento-explicit"
 
@@ -145,8 +146,8 @@ def refuse_credentials(text: str, origin: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text as people may see it."""
-    return _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
+    """Return a text as people may see it: addresses without a user, a password or a query, which may hold a token."""
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text))
 
 
 def _absolute(link: str) -> str:

@@ -36,9 +36,10 @@ from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.hints import Any
-from rules_bento.packages import conflicts
+from rules_bento.packages import conflicts, lock_shapes
 from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
+from rules_bento.packages.lock_shapes import LOCK
 from rules_bento.packages.requirements import LOCAL
 
 TYPE_CHECKING = False
@@ -60,31 +61,6 @@ _KNOWN_TAGS = tuple(
 
 Lock = dict[str, Any]
 
-_EDGE = {"name": str, "version?": str, "index?": str, "extras?": [str], "marker?": str}
-_LOCK = {
-    "requires_python": str,
-    "stated?": {
-        "requirements?": [str],
-        "constraints?": [str],
-        "overrides?": [str],
-        "platforms?": [str],
-        "indexes?": str,
-    },
-    "roots": [_EDGE],
-    "packages": [
-        {
-            "name": str,
-            "version": str,
-            "index?": str,
-            "dependencies?": [_EDGE],
-            "extras?": {...: [_EDGE]},
-            "files": {...: str},
-            "source?": {...: str},
-            "refused?": [str],
-            "unlocked?": bool,
-        }
-    ],
-}
 _UV_EDGE = {"name": str, "version?": str, "source?": dict, "extra?": [str], "marker?": str}
 _UV_FILE = {"url?": str, "path?": str, "hash?": str}
 _UV_LOCK = {
@@ -121,7 +97,7 @@ def load(path: Path) -> Lock:
         raise BentoError(
             f"{path}: not a lock of rules_bento in format {FORMAT}. Write it with a bento_requirements target."
         )
-    shapes.check(lock, _LOCK, str(path), "Take the file as it was committed, or empty it and lock again.")
+    lock_shapes.check(lock, LOCK, str(path), "Take the file as it was committed, or empty it and lock again.")
     return lock
 
 
@@ -140,8 +116,10 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     packages = [package for package in document["package"] if not conflicts.is_member(package)]
     names = _Names(packages, origin)
     roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
-    packages = reachable(roots, [_package(package, names, origin) for package in packages])
-    return {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
+    packages = [_package(package, names, origin) for package in packages]
+    lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
+    lock_shapes.check(lock, LOCK, origin, "Take the file as it was committed, or write it again with `uv lock`.")
+    return lock | {"packages": reachable(roots, packages)}
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
@@ -264,8 +242,7 @@ def _package(package: dict[str, Any], names: _Names, origin: str) -> dict[str, A
         raise BentoError(f"{origin}: {package['name']} has no version. Write the lock again with `uv lock`.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
-        # Addresses have `torch-2.6.0%2Bcu124-….whl`.
-        name = unquote((file.get("url") or file.get("path", "")).rpartition("/")[2].partition("#")[0])
+        name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
         if _can_be_used(name) and file.get("hash", "").startswith("sha256:"):
             files[name] = file["hash"].removeprefix("sha256:")
     result: dict[str, Any] = {"name": package["name"], "version": package["version"], **names.index(package)}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
 from rules_bento.formats.toml import read_toml
 from rules_bento.hints import Any, cast
 from rules_bento.packages import lock as locks
-from rules_bento.packages import requirements
+from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.indexes import Indexes, without_credentials
+from rules_bento.packages.stand_in import write_stand_in
 from rules_bento.records import dataclass, field
 
 TYPE_CHECKING = False
@@ -46,19 +47,9 @@ _PLATFORMS = (
     " Where a package has no files for a platform, say for which ones it is locked: "
     '`platforms = ["linux_x86_64"]`, here and in bento.pypi.'
 )
-_PYLOCK = {
-    "packages": [
-        {
-            "name": str,
-            "version?": str,
-            "marker?": str,
-            "archive?": {"url?": str, "hashes?": {...: str}},
-            "sdist?": {"hashes?": {...: str}},
-            "vcs?": {"type": str, "url?": str, "commit-id": str, "subdirectory?": str},
-            "wheels?": [{"hashes?": {...: str}}],
-        }
-    ],
-}
+_LOCK_AGAIN = "Take the file as it was committed, or write it again with the tool that locked, such as `uv export`."
+# What uv says of a package whose metadata nobody knows before it is built.
+_UNBUILT = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -154,19 +145,26 @@ def _refused(command: list[str]) -> str | None:
     """
     said = ""
     for more in ([], [_SYSTEM_CERTIFICATES]):
-        errors = b""
+        errors, rest = b"", b""
         with subprocess.Popen([*command, *more], stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
-                sys.stderr.write(chunk.decode(errors="replace"))
-                sys.stderr.flush()
+                # An address may have a secret in it, so what is shown ends where a line does.
+                shown, end, rest = (rest + chunk).rpartition(b"\n")
+                _show(shown + end)
                 errors = (errors + chunk)[-(1 << 16) :]
+            _show(rest)
         if not uv.returncode:
             return None
         said = errors.decode(errors="replace")
         if _UNTRUSTED not in said:
             break
     return said
+
+
+def _show(text: bytes) -> None:
+    sys.stderr.write(without_credentials(text.decode(errors="replace")))
+    sys.stderr.flush()
 
 
 def _preferences(lock: Lock) -> str:
@@ -223,7 +221,27 @@ def normalize(
     all_indexes = (indexes or Indexes()).with_options(options, str(path))
     resolved = _uv_lock(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
     lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
-    return locks.keep_locked(lock, {requirements.name_of(pin) for pin in pins}, hashes, str(path))
+    lock = locks.keep_locked(lock, {requirements.name_of(pin) for pin in pins}, hashes, str(path))
+    chosen = {
+        name.strip() if name.strip().startswith(":") else requirements.normalized(name.strip())
+        for option in options
+        if option.flag == "--only-binary"
+        for name in option.value.split(",")
+    }
+    return lock | {"packages": [_only_wheels(package, chosen, str(path)) for package in lock["packages"]]}
+
+
+def _only_wheels(package: dict[str, Any], chosen: set[str], origin: str) -> dict[str, Any]:
+    """Return a package as `--only-binary` of a lock leaves it. Raises BentoError where nothing is left."""
+    if "unlocked" in package or not chosen & {":all:", package["name"]}:
+        return package
+    files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
+    if not files:
+        raise BentoError(
+            f"{origin}: {package['name']} {package['version']} has no wheel, and --only-binary forbids building one. "
+            f"Lock without the option, or lock a version with a wheel."
+        )
+    return package | {"files": files}
 
 
 def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
@@ -231,7 +249,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
     for option in options:
         requirements.refuse_option(option, origin)
     for requirement in requirements_of_file:
-        requirements.check(requirement.text, f"{origin}:{requirement.line}")
+        _check_shapes(requirement, f"{origin}:{requirement.line}")
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
         lacks = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
@@ -246,10 +264,27 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
     )
 
 
+def _check_shapes(line: requirements.Requirement, place: str) -> None:
+    """Raise BentoError for a requirement with a string that nothing may be done with."""
+    requirement = requirements.check(line.text, place)
+    strings = [("version", line.pin[1])] if line.pin else []
+    if requirement.marker:
+        strings.append(("marker", line.text.partition(";")[2]))
+    if requirement.url and requirement.url.startswith("git+"):
+        address, _, fragment = requirement.url.removeprefix("git+").partition("#")
+        address, _, commit = address.rpartition("@")
+        folders = [part.partition("=")[2] for part in fragment.split("&") if part.startswith("subdirectory=")]
+        strings += [("git", address), ("commit", commit), *(("path", folder) for folder in folders)]
+    elif requirement.url:
+        strings.append(("url", requirement.url))
+    for kind, text in strings:
+        lock_shapes.require(kind, text.strip(), f"{place}: {requirement.name}", _LOCK_AGAIN)
+
+
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     """Read the pins, hashes and indexes of a lock in the format of PEP 751."""
     document = read_toml(text, origin)
-    shapes.check(document, _PYLOCK, origin, "Write it again with the tool that locked, such as `uv export`.")
+    lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
     hashes: set[str] = set()
     for package in document["packages"]:
@@ -276,10 +311,24 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 
 
 def _uv_lock(project: Project, uv: Path, origin: str) -> str:
-    """Return the text of the `uv.lock` of a project. What uv remembers is used where it suffices."""
+    """Return the text of the `uv.lock` of a project. What uv remembers is used where it suffices.
+
+    Reading a lock runs nothing of its packages: uv gets an interpreter that can only say what it is, so it builds none.
+    """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
-        command = [str(uv), "lock", "--no-progress", "--project", folder, *_PYTHON_FLAGS]
+        python = Path(folder, "python")
+        write_stand_in(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
+        command = [
+            str(uv),
+            "lock",
+            "--no-progress",
+            "--project",
+            folder,
+            "--no-python-downloads",
+            "--python",
+            str(python),
+        ]
         problem = ""
         for more in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
             if more == [_SYSTEM_CERTIFICATES] and _UNTRUSTED not in problem:
@@ -288,4 +337,10 @@ def _uv_lock(project: Project, uv: Path, origin: str) -> str:
             if done.returncode == 0:
                 return Path(folder, "uv.lock").read_text("utf-8")
             problem = done.stderr.strip()
+    if unbuilt := _UNBUILT.search(problem):
+        raise BentoError(
+            f"{origin}: {without_credentials(unbuilt[1])} declares its dependencies only when it is built, and reading "
+            f"a lock builds nothing. Lock with a bento_requirements target or `uv lock`: their locks have the "
+            f"dependencies of each package."
+        )
     raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(problem)}")

@@ -1,0 +1,247 @@
+"""The shapes of strings in locks, verified where a lock is read, before anything is done with it.
+
+A lock is data of others: its strings reach file names, labels, command lines and the input of other programs. The
+table is also in toolchains/private/lock_shapes.bzl, for locks that Bazel reads without this helper;
+tests/locks/test_lock_shapes.py compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
+from rules_bento.hints import Any
+from rules_bento.packages.indexes import without_credentials
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_MARKER = 16384
+"""Characters of a marker."""
+
+MAX_MARKER_DEPTH = 32
+"""Parentheses in each other in a marker."""
+
+_VERSION = (
+    r"[vV]?([0-9]+!)?[0-9]+(\.[0-9]+)*"
+    r"(?i:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)([-_.]?[0-9]+)?)?"
+    r"(?i:-[0-9]+|[-_.]?(post|rev|r)([-_.]?[0-9]+)?)?"
+    r"(?i:[-_.]?dev([-_.]?[0-9]+)?)?"
+    r"(\+[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*)?"
+)
+_RANGE = rf"(===|[=!~<>]=|[<>]) *{_VERSION}(\.\*)?"
+_NAMED_HOST = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_HOST = rf"({_NAMED_HOST}|\[[0-9A-Fa-f:.]+\])"
+_USER = r"[A-Za-z0-9][A-Za-z0-9._-]*@"
+_GIT_PATH = r"[A-Za-z0-9._~@%+=,/-]*"
+_URL_PATH = r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*"
+_SEGMENT = r"(?!\.{1,2}(/|\Z)|-)[A-Za-z0-9._@%+=,:~-]+"
+_FILE_SEGMENT = r"(?!\.{1,2}(/|\Z))[^/\\\x00-\x1f\x7f]+"
+_REPOSITORY = r"(?![^/]*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*"
+
+# By kind: the most characters, a pattern, and what it is called.
+_KINDS = {
+    kind: (limit, re.compile(pattern), called)
+    for kind, limit, pattern, called in (
+        ("name", 128, r"[a-z0-9]+(-[a-z0-9]+)*", "a normalized package name (PEP 503)"),
+        ("extra", 128, r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of an extra"),
+        ("version", 128, _VERSION, "a version (PEP 440)"),
+        ("range", 1024, rf"({_RANGE}( *, *{_RANGE})*)?", "a range of Python versions"),
+        (
+            "file",
+            255,
+            r"[A-Za-z0-9]([A-Za-z0-9._!+~-]|%2[Bb])*\.(whl|zip|tar\.gz)",
+            "the file name of a wheel or of a source archive",
+        ),
+        ("index", 8, r"[0-9]+", "the number of an index"),
+        ("sha256", 64, r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits"),
+        ("commit", 64, r"[0-9a-f]{40}|[0-9a-f]{64}", "a commit of 40 or 64 hexadecimal digits"),
+        ("url", 4096, rf"https?://{_HOST}(:[0-9]+)?(/{_URL_PATH})?", "an http:// or https:// address"),
+        (
+            "git",
+            4096,
+            rf"(https?://|ssh://({_USER})?){_HOST}(:[0-9]+)?(/{_GIT_PATH})?|{_USER}{_NAMED_HOST}:(?!-|//){_GIT_PATH}"
+            rf"|file:///{_GIT_PATH}",
+            "an https://, ssh://, file:// or git@host: address",
+        ),
+        ("path", 1024, rf"{_SEGMENT}(/{_SEGMENT})*", "a relative path without '..'"),
+        ("platform", 64, r"(linux|macos)_[a-z0-9_]+", "a platform, such as linux_x86_64"),
+        ("line", 65536, r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*", "a line of text"),
+        ("Debian name", 128, r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package"),
+        ("Debian version", 128, r"([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*", "the version of a Debian package"),
+        ("Debian file", 1024, rf"({_SEGMENT}/)*{_SEGMENT}\.deb", "a relative path of a .deb file"),
+        ("architecture", 32, r"[a-z0-9][a-z0-9-]*", "an architecture of Debian"),
+        ("archive", 32, r"debian(-security)?", "debian or debian-security"),
+        ("image", 512, r"[A-Za-z0-9[][A-Za-z0-9._:/\[\]-]*", "registry/repository of an image"),
+        ("model file", 1024, rf"{_FILE_SEGMENT}(/{_FILE_SEGMENT})*", "a relative path without '..'"),
+        ("repository", 200, rf"{_REPOSITORY}(/{_REPOSITORY})?", "a repository of the Hugging Face Hub"),
+        ("vcs", 3, "git", "git, the only kind of repository that is supported"),
+    )
+}
+_MARKER = "an environment marker (PEP 508)"
+
+# A pair is a mapping of keys of the one kind to values of the other.
+_EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["extra"], "marker?": "marker"}
+_SOURCE = {"git?": "git", "commit?": "commit", "subdirectory?": "path", "url?": "url"}
+LOCK = {
+    "requires_python": "range",
+    "stated?": {
+        "requirements?": ["line"],
+        "constraints?": ["line"],
+        "overrides?": ["line"],
+        "platforms?": ["platform"],
+        "indexes?": "line",
+    },
+    "roots": [_EDGE],
+    "packages": [
+        {
+            "name": "name",
+            "version": "version",
+            "index?": "index",
+            "dependencies?": [_EDGE],
+            "extras?": ("extra", [_EDGE]),
+            "files": ("file", "sha256"),
+            "source?": _SOURCE,
+            "refused?": ["file"],
+            "unlocked?": bool,
+        }
+    ],
+}
+"""A lock in the normal form (see lock.py)."""
+
+PYLOCK = {
+    "packages": [
+        {
+            "name": "extra",  # not normalized by each tool
+            "version?": "version",
+            "marker?": "marker",
+            "archive?": {"url?": "url", "hashes?": {"sha256?": "sha256"}},
+            "sdist?": {"hashes?": {"sha256?": "sha256"}},
+            "vcs?": {"type": "vcs", "url?": "git", "commit-id": "commit", "subdirectory?": "path"},
+            "wheels?": [{"name?": "file", "hashes?": {"sha256?": "sha256"}}],
+        }
+    ],
+}
+"""A pylock.toml (PEP 751)."""
+
+DEB_LOCK = {
+    "stated": {
+        "suites?": ["line"],
+        "architectures?": ["architecture"],
+        "packages?": ["Debian name"],
+        "exclude?": ["Debian name"],
+    },
+    "packages": (
+        "architecture",
+        [
+            {
+                "name": "Debian name",
+                "version": "Debian version",
+                "architecture?": "architecture",
+                "archive": "archive",
+                "filename": "Debian file",
+                "sha256": "sha256",
+                "size?": int,
+                "dependencies": ["Debian name"],
+            }
+        ],
+    ),
+}
+"""A lock of Debian packages (see debian/apt.py)."""
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<bracket>[()])|(?P<operator>===|[=!~<>]=|[<>]|not\s+in\b|in\b)|(?P<joint>(?:and|or)\b)"
+    r"|(?P<operand>'[^']*'|\"[^\"]*\"|(?:os_name|sys_platform|platform_(?:machine|python_implementation|release|system|version)"
+    r"|python_(?:full_)?version|implementation_(?:name|version)|extra)\b))\s*"
+)
+# What may follow in a marker: by what is expected, the kind of token to what is expected then.
+_GRAMMAR = {
+    "term": {"(": "term", "operand": "operator"},
+    "operator": {"operator": "value"},
+    "value": {"operand": "end"},
+    "end": {")": "end", "joint": "term"},
+}
+
+
+def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
+    """Raise BentoError, which names the lock, the package and the field, for the first value of another shape."""
+    shapes.check(lock, _types(shape), origin, remedy)
+    for place, kind, value in _strings(lock, shape, "", origin):
+        require(kind, value, place, remedy)
+
+
+def require(kind: str, value: str, place: str, remedy: str) -> None:
+    """Raise BentoError, which begins with `place`, for a string of another shape."""
+    if not matches(kind, value):
+        raise BentoError(f"{place}: {_shown(value)} isn't {_MARKER if kind == 'marker' else _KINDS[kind][2]}. {remedy}")
+
+
+def matches(kind: str, value: str) -> bool:
+    """Return whether a string has a shape."""
+    if kind == "marker":
+        return _is_marker(value)
+    limit, pattern, _ = _KINDS[kind]
+    return len(value) <= limit and pattern.fullmatch(value) is not None
+
+
+def _is_marker(text: str) -> bool:
+    if len(text) > MAX_MARKER or not text.isascii() or not text.isprintable():
+        return False
+    at, depth, expected = 0, 0, "term"
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        kind = (token["bracket"] or token.lastgroup) if token else None
+        if not token or not kind or kind not in _GRAMMAR[expected]:
+            return False
+        depth += {"(": 1, ")": -1}.get(kind, 0)
+        if not 0 <= depth <= MAX_MARKER_DEPTH:
+            return False
+        at, expected = token.end(), _GRAMMAR[expected][kind]
+    return expected == "end" and depth == 0
+
+
+def _types(shape: Any) -> Any:
+    """Return a shape as `formats.shapes` has it: types in the place of kinds."""
+    if isinstance(shape, list):
+        return [_types(shape[0])]
+    if isinstance(shape, dict):
+        return {key: _types(inner) for key, inner in shape.items()}
+    if isinstance(shape, tuple):
+        return {...: _types(shape[1])}
+    return str if isinstance(shape, str) else shape
+
+
+def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the place, the kind and the text of each string of a document whose types are right."""
+    if isinstance(shape, str):
+        yield f"{origin}: {where}", shape, value
+    elif isinstance(shape, list):
+        for number, item in enumerate(value):
+            who, inner = f"{where}[{number}]", origin
+            if isinstance(shape[0], dict) and "name" in shape[0] and shape[0] is not _EDGE:
+                who, inner = "", f"{origin}: {item['name'] if matches('line', item['name']) else _shown(item['name'])}"
+            yield from _strings(item, shape[0], who, inner)
+    elif isinstance(shape, tuple):
+        for name, item in value.items():
+            yield f"{origin}: {where}", shape[0], name
+            yield from _strings(item, shape[1], f"{where}.{name}", origin)
+    elif isinstance(shape, dict):
+        dot = f"{where}." if where else ""
+        if shape is _SOURCE and value.keys() not in _SOURCES:
+            raise BentoError(f"{origin}: {where} has {', '.join(map(_shown, value)) or 'nothing'}. Lock again.")
+        for key, inner in shape.items():
+            name = key.removesuffix("?")
+            if name in value:
+                yield from _strings(value[name], inner, dot + name, origin)
+
+
+_SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
+
+
+def _shown(text: str) -> str:
+    """Return a string for people: it may be long, and an address may have a secret in it."""
+    shown = without_credentials(text)
+    shown = shown.partition("?")[0] if "://" in shown else shown
+    return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

@@ -1,0 +1,151 @@
+"""Strings of locks have shapes: each form of a lock is held to them where it is read, here and in Starlark."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from locks import starlark_files
+from packaging.version import InvalidVersion, Version
+from rules_bento.packages import lock_shapes
+
+SHAPES = starlark_files.load("toolchains/private/lock_shapes.bzl")
+H, COMMIT = "ab" * 32, "a" * 40
+
+# By kind: strings of that shape, and strings of another one.
+STRINGS = {
+    "name": (["a", "numpy", "a1-b2-c", "3to2"], ["", "A", "a_b", "a.b", "-a", "a-", "a--b", "a b", "a\nb", "é", "../x", "a" * 129]),
+    "extra": (["a", "grpc-reflection", "all_extras", "A.b"], ["", "-a", "a-", "a b", 'a"b', "a]b", "a\n"]),
+    "version": (
+        ["1", "3.10", "1!2.0", "2.6.0+cu124", "1.0a1", "1.0b2.post3.dev4", "1.0.post1", "1.0.dev0", "1.0rc1", "v1.0", "1.0-1",
+         "2024.07.01", "1.0.0+ubuntu-1.2", "1.0alpha", "1.0-alpha.2", "1.0_rc_1", "1.0.rev3", "1.0-r4", "1.0preview1"],
+        ["", "x", "1.", ".1", "1..0", "1.0+", "1.0+a+b", "1.0+a..b", "1 .0", '1"', "1\n2", "$(id)", "../1", "9" * 300, "1.0 ; x",
+         "!1", "a!1", "1.0zeta", "1.0post1dev2x", "1.0dev1a1", "1.0\n", "\u0661.0"],
+    ),
+    "range": (
+        ["", ">=3.10", ">=3.9, <3.13", "==3.11.*", "~=3.10", "!=3.12.1,>=3.10", "===3.11", ">3.8.*", ">= 3.8"],
+        ["3.10", ">=", ">=3.10,", ">=3.10 ", "=>3", ">=3.10\n", ">=3;x", ">=3 <4"],
+    ),
+    "file": (
+        ["idna-3.10-py3-none-any.whl", "torch-2.6.0+cu124-cp311-cp311-linux_x86_64.whl", "a-1!2.0-py3-none-any.whl",
+         "torch-2.6.0%2Bcu124-cp311-cp311-linux_x86_64.whl", "a-1.0-1build-py3-none-any.whl", "a.zip", "A_b-1.tar.gz"],
+        ["", ".whl", "a.exe", "../a.whl", "a/b.whl", "a\\b.whl", "a.whl\n", 'a".whl', "-a.whl", "a%2fb.whl", "a b.whl",
+         "a$(id).whl", "a\0.whl", "a" * 260 + ".whl", ".a.whl", "é.whl"],
+    ),
+    "sha256": ([H], ["", "zz", H[:-1], H + "0", H.upper(), H[:-1] + "\n"]),
+    "commit": ([COMMIT, H], ["", ".", "main", COMMIT[:-1], COMMIT.upper(), "-" + COMMIT[1:], COMMIT + "\n"]),
+    "url": (
+        ["https://a.example/x.whl", "http://127.0.0.1:80/x?y=z#sha256=1", "https://[::1]:8080/x", "https://a"],
+        ["", "file:///etc/passwd", "ftp://a/x", "https://", "https:///x", "https://u:p@a/x", "https://u@a/x", "https://-a/x",
+         "https://a/x y", "https://a/x\n", 'https://a/"', "https://a:b/x", "https://a:/x", "HTTPS://a/x", "-https://a/x",
+         "https://a/{x}", "https://a/\\x"],
+    ),
+    "git": (
+        ["https://g.example/a/b.git", "http://g/a", "ssh://git@g.example:22/a", "ssh://g/a", "git@g.example:a/b.git",
+         "file:///srv/a", "https://g", "https://g/a@b/~c", "user.name@g:a"],
+        ["", "--upload-pack=touch x", "-x", ".", "/srv/a", "ext::sh -c id", "ext::sh", "ssh://-oProxyCommand=id/x",
+         "ssh://-x@g/a", "git@-oProxyCommand=id:a", "git@g:-a", "-x@g:a", "file://host/a", "file:/a", "https://u@g/a",
+         "https://g/a b", "https://g/a\nb", "https://g/$(id)", "https://g/'a'", "git://g/a", "fd::7", "g:a", "git@g",
+         "git@a:b://c", "ftp://g/a", "https://g/a?b", "https://g/a#b", "git@[::1]:a", "ssh://a@b@c/d"],
+    ),
+    "path": (
+        ["a", "a/b", "python/pkg-1", ".a", "..a", "a..", "a/...", "_x"],
+        ["", "/", "/a", "a/", "a//b", "..", ".", "a/..", "../a", "a/../b", "a/./b", "-a", "a/-b", "a\\b", "a b", "a\n", 'a"'],
+    ),
+    "marker": (
+        ["python_version < '3.12'", "sys_platform == \"linux\"", "(os_name == 'a' or extra == 'b') and 'c' in platform_version",
+         "'a' not in platform_release", "python_full_version>='3.9'and os_name!='x'", "python_version  <  '3'", "extra == ''",
+         "'a'not  in os_name", "platform_machine === 'x'", "os_name == 'it is \"so\"'", " os_name == 'a' ", "(" * 32 + "extra == 'a'" + ")" * 32],
+        ["", " ", "python_version", "python_version <", "< '3'", "()", "(extra == 'a'", "extra == 'a')", "extra = 'a'",
+         "x == 'a'", "__import__('os').system('id') == ''", "extra == 'a' extra == 'b'", "extra == 'a' and", "extra == 'a",
+         "extra == 'a'\nRequires-Dist: b", "extra == 'a' ; extra == 'b'", "extra == 'é'", "not extra == 'a'", "extra not 'a'",
+         "extra notin 'a'", "extra not inx 'a'", "(" * 33 + "extra == 'a'" + ")" * 33, "(" * 5000,
+         " or ".join(["extra == 'a'"] * 2000), "extra == 'a' andx extra == 'b'", "extrax == 'a'", "extra << 'a'", "os.name == 'a'"],
+    ),
+    "Debian name": (["libc6", "libstdc++6", "a.b-c", "0ad"], ["", "a", "A1", "-ab", "a_b", "../a", "a b", 'ab"', "ab\n"]),
+    "Debian version": (
+        ["1", "2.41-12+deb13u4", "1:2.3~rc1-1", "20250419"], ["", ":1", "1:", "a:1", "1 2", '1"', "1\n", "-1", "1:2:3", "../1"]
+    ),
+    "Debian file": (
+        ["pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb", "a.deb", "pool/a_1%3a2_all.deb"],
+        ["", ".deb", "/a.deb", "a", "../a.deb", "a/../b.deb", "a//b.deb", "a b.deb", 'a".deb', "a.deb\n", "-a.deb", "a/.deb", "https://a/b.deb"],
+    ),
+    "image": (["ghcr.io/a/b", "localhost:5000/a", "[::1]:80/a"], ["", "-a", "--option", "a b", "a\n", 'a"', "a@b", "$(id)"]),
+    "model file": (
+        ["config.json", "a/b c.bin", "a+b", "..a", "a/...", "é.bin"], ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "a\nb", "a\0"]
+    ),
+    "repository": (["gpt2", "a/b-c.d", "_a/_b"], ["", "a/b/c", "../a", "a/..", "-a/b", "a/-b", "a b", "a/b?x", "a/", "/a", "a..b", "a\n"]),
+    "architecture": (["amd64", "arm64", "all", "kfreebsd-amd64"], ["", "../x", "AMD64", "a b", "-a", "a\n", 'a"']),
+    "archive": (["debian", "debian-security"], ["", "x", "debian\n", "debian-"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRINGS)
+@pytest.mark.parametrize("matches", [lock_shapes.matches, SHAPES["matches"]], ids=["python", "starlark"])
+def test_strings_have_shapes(kind, matches):
+    right, wrong = STRINGS[kind]
+    assert [text for text in right if not matches(kind, text)] == []
+    assert [text for text in wrong if matches(kind, text)] == []
+
+
+def test_each_shape_is_tested():
+    assert STRINGS.keys() | {"line", "platform", "vcs"} == lock_shapes._KINDS.keys() | {"marker"}
+    assert STRINGS.keys() == SHAPES["_KINDS"].keys()
+
+
+@pytest.mark.parametrize("kind", STRINGS)
+def test_both_tables_agree_on_changed_strings(kind):
+    """20,000 strings of each kind: pieces of right and wrong ones, joined."""
+    draw = random.Random(kind)
+    texts = [text for text in (*STRINGS[kind][0], *STRINGS[kind][1]) if len(text) < 200]
+    for _ in range(4000):
+        one, other = draw.choice(texts), draw.choice(texts)
+        text = (
+            one[: draw.randint(0, len(one))]
+            + draw.choice(["", "", *"-_.!+:/@ '\"=()1a\n"])
+            + other[draw.randint(0, len(other)) :]
+        )
+        found = lock_shapes.matches(kind, text), SHAPES["matches"](kind, text)
+        assert found[0] == found[1], (kind, text, found)
+
+
+def test_versions_are_those_of_pep_440():
+    draw = random.Random(440)
+    for _ in range(20000):
+        text = "".join(
+            draw.choices(
+                ["0", "1", "12", ".", ".", "a", "b", "rc", "post", "dev", "-", "_", "!", "+", "v", "alpha"],
+                k=draw.randint(1, 7),
+            )
+        )
+        try:
+            Version(text)
+        except InvalidVersion:
+            is_version = False
+        else:
+            is_version = not any(part.endswith(("-", "_", ".")) or ".." in part for part in [text]) or None
+        found = lock_shapes.matches("version", text)
+        assert is_version is None or found == is_version or not found, text
+        assert not found or is_version is not False, text
+
+
+def test_the_locks_of_this_repository_have_shapes():
+    for path in (
+        "tests/requirements.lock.json",
+        "toolchains/tools.lock.json",
+        "toolchains/transports.lock.json",
+        "e2e/smoke/requirements.lock.json",
+        "examples/llm/requirements.lock.json",
+    ):
+        if not Path(path).exists():
+            continue
+        lock = json.loads(Path(path).read_text("utf-8"))
+        lock_shapes.check(lock, lock_shapes.LOCK, path, "")
+        assert SHAPES["shape_problem"](lock, SHAPES["LOCK"]) is None
+    for path in ("examples/base/debian.lock.json", "tests/transports/debian.lock.json"):
+        if Path(path).exists():
+            lock = json.loads(Path(path).read_text("utf-8"))
+            lock_shapes.check(lock, lock_shapes.DEB_LOCK, path, "")
+            assert SHAPES["shape_problem"](lock, SHAPES["DEB_LOCK"]) is None
