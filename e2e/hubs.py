@@ -8,6 +8,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
+from sources import git
 from workbench import with_python_here
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ bento.pypi(
 use_repo(bento, mine = "pypi")
 """
 BUILD = """\
-load("@mine//:requirements.bzl", "all_requirements")
+load("@mine//:requirements.bzl", "all_requirements", "requirement")
 load("@rules_bento//rules:defs.bzl", "bento_package", "bento_requirements")
 
 bento_requirements(name = "update", srcs = ["requirements.in"])
@@ -40,7 +41,7 @@ bento_requirements(name = "update", srcs = ["requirements.in"])
 bento_package(
     name = "bento",
     srcs = ["service.py"],
-    requirements = ["@mine//bentoml"],
+    requirements = [requirement("BentoML")],
     service = "service:Service",
 )
 
@@ -76,12 +77,13 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
     names_are_shared_by_modules_that_say_the_same(checkout, lock)
     interpreters_that_do_not_fit_are_named(checkout)
     locks_that_contradict_themselves_are_refused(checkout, lock)
+    hostile_locks_do_nothing(checkout, lock, bench.folder / "hostile")
     other_platforms_are_named(checkout)
-    return "absent locks, BUILD files in wheels, names of several modules, platforms and another name of the hub"
+    return "absent and hostile locks, BUILD files in wheels, names of several modules, platforms, another name of a hub"
 
 
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
-    """Build the target that writes an absent lock; a Bento of it fails until Bazel sees the lock."""
+    """Build the target that writes an absent lock; a Bento beside it fails until Bazel sees the lock."""
     built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
     message = "@pypi: its lock //:requirements.lock.json is not there yet: `bazel run` of the bento_requirements target"
     assert message in built.errors, built.told()
@@ -219,6 +221,60 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
         failed = checkout.bazel("query", "@mine//acme", workspace=WORKSPACE)
         assert said in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
+
+
+def hostile_locks_do_nothing(checkout: Checkout, lock: str, folder: Path) -> None:
+    """Check that strings of a lock reach no command line, BUILD file or program, and that reading one builds nothing."""
+    mark = folder / "ran"
+    address, commit = hostile_source(folder / "evil", mark)
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    package = {"name": "acme", "version": "1.0", "files": {}, "source": {"git": address, "commit": commit}}
+    uv_lock = f"""\
+version = 1
+requires-python = ">=3.10"
+[[package]]
+name = "project"
+version = "0"
+source = {{ virtual = "." }}
+dependencies = [{{ name = "acme" }}]
+[[package]]
+name = "acme"
+version = "1.0"
+source = {{ git = "--upload-pack=touch {mark};#." }}
+"""
+    cases = (
+        ("uv.lock", uv_lock, "acme: source.git: '--upload-pack=touch "),
+        ("git.lock.json", {"source": {"git": f"--upload-pack=touch {mark};", "commit": "."}}, "isn't an https://"),
+        ("tags.lock.json", {"version": '1.0", tags = ["no-sandbox"], deprecation = "x'}, "isn't a version (PEP 440)"),
+        ("lines.lock.json", {"version": f"1.0\nevil @ {address}"}, "isn't a version (PEP 440)"),
+        ("requirements.txt", f"acme @ git+{address}@{commit}\n", "declares its dependencies only when it is built"),
+    )
+    for name, content, said in cases:
+        text = (
+            content
+            if isinstance(content, str)
+            else json.dumps(json.loads(lock) | {"packages": [package | content], "roots": []})
+        )
+        checkout.write(f"{WORKSPACE}/{name}", text)
+        checkout.edit(f"{WORKSPACE}/MODULE.bazel", '"//:requirements.lock.json"', f'"//:{name}"')
+        failed = checkout.bazel("query", "@mine//acme", workspace=WORKSPACE)
+        assert failed.code != 0, failed.told()
+        assert said in failed.errors, failed.told()
+        assert not mark.exists(), f"{name}: {mark.read_text('utf-8')}"
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+
+
+def hostile_source(folder: Path, mark: Path) -> tuple[str, str]:
+    """Make a repository of a package whose build leaves a mark; return its address and a commit."""
+    folder.mkdir(parents=True)
+    project = '[project]\nname = "acme"\nversion = "1.0"\ndynamic = ["dependencies"]\n'
+    system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    (folder / "pyproject.toml").write_text(project + system, "utf-8")
+    (folder / "backend.py").write_text(f"open({str(mark)!r}, 'w').write('the build ran')\n", "utf-8")
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=first")
+    return folder.as_uri(), git(folder, "rev-parse", "HEAD").strip()
 
 
 def write_workspace(checkout: Checkout) -> str:

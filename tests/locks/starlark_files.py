@@ -11,6 +11,11 @@ class FailError(Exception):
     """What `fail` raises."""
 
 
+class _Attributes:
+    def __getattr__(self, _name):
+        return lambda **_named: None
+
+
 def _fail(*texts):
     raise FailError(" ".join(map(str, texts)))
 
@@ -23,6 +28,6 @@ def load(path):
         of = load(Path(path).with_name(label.removeprefix(":")))
         names.update({name: of[name] for name in loaded})
 
-    names["load"] = load_names
+    names |= {"attr": _Attributes(), "load": load_names, "repository_rule": lambda **_named: None}
     exec(compile(Path(path).read_text("utf-8"), str(path), "exec"), names)
     return names

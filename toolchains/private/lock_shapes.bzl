@@ -164,7 +164,9 @@ def _next_token(text):
     return kind, len(word)
 
 def _is_marker(text):
-    if text and not _is_of(text, _PRINTABLE):
+    if not text:
+        return True  # none
+    if not _is_of(text, _PRINTABLE):
         return False
     depth, expected, at = 0, "term", 0
     for _ in range(len(text)):
@@ -306,7 +308,8 @@ def shape_problem(value, shape):
         item, its, package, where = queue.pop()
         problem = _problem_of(item, its)
         if problem:
-            return ": ".join([part for part in (_shown(package) if package else "", where, problem) if part])
+            who = package if matches("name", package) or matches("Debian name", package) else _shown(package) if package else ""
+            return ": ".join([part for part in (who, where, problem) if part])
         if type(its) in ["dict", "list", "tuple"]:
             queue += reversed(_children(item, its, package, where))
     return "it has too many values"

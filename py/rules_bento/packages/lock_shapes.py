@@ -187,6 +187,8 @@ def matches(kind: str, value: str) -> bool:
 
 
 def _is_marker(text: str) -> bool:
+    if not text:
+        return True  # none
     if len(text) > MAX_MARKER or not text.isascii() or not text.isprintable():
         return False
     at, depth, expected = 0, 0, "term"
