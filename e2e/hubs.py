@@ -224,7 +224,7 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
 
 
 def hostile_locks_do_nothing(checkout: Checkout, lock: str, folder: Path) -> None:
-    """Check that strings of a lock reach no command line, BUILD file or program, and that reading one builds nothing."""
+    """Check that strings of a lock reach no command line or BUILD file, and that reading a lock builds nothing."""
     mark = folder / "ran"
     address, commit = hostile_source(folder / "evil", mark)
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
@@ -244,7 +244,7 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
 """
     cases = (
         ("uv.lock", uv_lock, "acme: source.git: '--upload-pack=touch "),
-        ("git.lock.json", {"source": {"git": f"--upload-pack=touch {mark};", "commit": "."}}, "isn't an https://"),
+        ("git.lock.json", {"source": {"git": f"--upload-pack=touch {mark};", "commit": commit}}, "isn't an https://"),
         ("tags.lock.json", {"version": '1.0", tags = ["no-sandbox"], deprecation = "x'}, "isn't a version (PEP 440)"),
         ("lines.lock.json", {"version": f"1.0\nevil @ {address}"}, "isn't a version (PEP 440)"),
         ("requirements.txt", f"acme @ git+{address}@{commit}\n", "declares its dependencies only when it is built"),

@@ -280,7 +280,15 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "another shape": lambda: b'{"lock": 1, "requires_python": ">=3", "roots": [1], "packages": {}}',
         "a list": lambda: b"[]",
     },
-    "deb-lock": {"nested": lambda: b"[" * 200_000, "a list": lambda: b"[1]"},
+    "deb-lock": {
+        "nested": lambda: b"[" * 200_000,
+        "a list": lambda: b"[1]",
+        "nothing else": lambda: b'{"deb_lock": 1}',
+        "stated is a number": lambda: b'{"deb_lock": 1, "stated": 5, "packages": {}}',
+        "a package without a name": lambda: b'{"deb_lock": 1, "stated": {}, "packages": {"amd64": [{"version": "1"}]}}',
+        "packages are a list": lambda: b'{"deb_lock": 1, "stated": {}, "packages": []}',
+        "a path that leaves": lambda: json.dumps(readers.DEB_LOCK).replace("pool/main", "../..").encode(),
+    },
     "advisory": {
         "nested": lambda: b"[" * 200_000,
         "another shape": lambda: b'{"id": "x", "affected": [1]}',
