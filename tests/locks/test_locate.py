@@ -93,6 +93,25 @@ def test_wrong_credentials_are_not_shown(tmp_path, private):
     assert "bob" not in shown
 
 
+def test_the_query_of_an_index_is_not_shown(tmp_path, private):
+    with serve(private) as address:
+        indexes = {"default": f"{address}/s?tok=s3cret"}
+        status, _, shown = locate(tmp_path, private, indexes, UV_HTTP_RETRIES="0")
+    assert status == 1
+    assert "127.0.0.1" in shown
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    "requirement", ["mine==1.0\nevil @ file:///x", "mine", "mine @ file:///x", "-r x", "mine==1.0 ; a"]
+)
+def test_what_is_not_one_release_does_not_reach_uv(tmp_path, requirement):
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), "/no/uv", requirement, FILE, "0" * 64, ""]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "isn't NAME==VERSION, which the lock should have. Lock again." in done.stderr
+
+
 def test_a_release_that_was_replaced_is_told(tmp_path):
     index = Index([package("mine", "1.0")])
     with serve(index) as address:

@@ -28,6 +28,9 @@ load("//toolchains/private:host.bzl", "host_platform")
 load("//toolchains/private:hub_settings.bzl", "check_hub_settings")
 
 # buildifier: disable=bzl-visibility - it is under test
+load("//toolchains/private:lock_shapes.bzl", "LOCK", "shape_problem")
+
+# buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:model.bzl", "model_repo_impl")
 
 # buildifier: disable=bzl-visibility - it is under test
@@ -60,11 +63,23 @@ _COMMIT = 40 * "a"
 _OF_MODEL = "bento.model(name = \"clf\"): "
 _NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json is not a lock of Debian packages in format 1; write it with a bento_debs target"
 
+_FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
+_TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
+_DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name": "libc6", "sha256": _HASH, "version": "1:2.0-1"}
+
 # What is called, and what it says, by a name for the case.
 _CASES = {
     "deb_lock_for_another_machine": (
         _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),
         "bento.apt(name = \"debs\"): //:debs.json is for riscv64; known are ",
+    ),
+    "deb_lock_of_a_name_that_leaves": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"name": "../x"}]}})),
+        "bento.apt(name = \"debs\"): //:debs.json: \"../x\": name: \"../x\"",
+    ),
+    "deb_lock_of_a_path_that_leaves": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"filename": "pool/../../x.deb"}]}})),
+        "bento.apt(name = \"debs\"): //:debs.json: libc6: filename: \"pool/../../x.deb\"",
     ),
     "deb_lock_of_another_format": (_debs("{\"deb_lock\": 2, \"packages\": {}}"), _NOT_A_LOCK),
     "deb_lock_that_is_a_list": (_debs("[]"), _NOT_A_LOCK),
@@ -87,6 +102,14 @@ _CASES = {
         ),
         "bento_tools.python(debian_lock = \"//:debs.json\"): set interpreter or debian_lock, not both",
     ),
+    "lock_with_a_flag_for_git": (
+        lambda: fail(shape_problem({"packages": [_FLAG], "requires_python": "", "roots": []}, LOCK)),
+        "acme: source.git: \"--upload-pack=id\"",
+    ),
+    "lock_with_a_tag_for_bazel": (
+        lambda: fail(shape_problem({"packages": [{"files": {}, "name": "acme", "version": _TAGS}], "requires_python": "", "roots": []}, LOCK)),
+        "acme: version: {}".format(repr(_TAGS)),
+    ),
     "model_of_a_branch": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = "main"),
         _OF_MODEL + "revision is \"main\"; give the commit, 40 hexadecimal digits: branches and tags move",
@@ -95,9 +118,25 @@ _CASES = {
         _model(archive = "https://models.example.com/clf"),
         _OF_MODEL + "archive is \"https://models.example.com/clf\"; its name has to end in .bentomodel, .tar, ",
     ),
+    "model_of_an_archive_without_hash": (
+        _model(archive = "https://models.example.com/clf.tar", sha256 = ""),
+        _OF_MODEL + "sha256 is \"\"; give that of the archive, 64 hexadecimal digits",
+    ),
     "model_of_an_archive_and_files": (
         _model(archive = "https://models.example.com/clf.tar", files = {"a": _HASH}),
         _OF_MODEL + "files are in the archive already",
+    ),
+    "model_of_an_image_that_is_a_flag": (
+        _model(digest = "sha256:" + _HASH, image = "--insecure"),
+        _OF_MODEL + "image is \"--insecure\"; write registry/repository",
+    ),
+    "model_of_an_image_without_digest": (
+        _model(digest = "latest", image = "registry.example.com/clf"),
+        _OF_MODEL + "digest is \"latest\"; write sha256: and 64 hexadecimal digits",
+    ),
+    "model_of_another_repository": (
+        _model(files = {"a": _HASH}, huggingface = "../clf?x", revision = _COMMIT),
+        _OF_MODEL + "huggingface is \"../clf?x\"; write organization/name",
     ),
     "model_of_no_endpoint": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),

@@ -99,6 +99,8 @@ def _download_archive(rctx):
     found = [suffix for suffix in _ARCHIVES if rctx.attr.archive.endswith(suffix)]
     if not found:
         fail("{}: archive is {}; its name has to end in {}".format(_place(rctx), repr(rctx.attr.archive), ", ".join(_ARCHIVES)))
+    if not matches("sha256", rctx.attr.sha256):
+        fail("{}: sha256 is {}; give that of the archive, 64 hexadecimal digits".format(_place(rctx), repr(rctx.attr.sha256)))
     rctx.report_progress("fetching {}".format(rctx.attr.archive))
     rctx.download(url = rctx.attr.archive, output = "model" + found[0], sha256 = rctx.attr.sha256)
     _write_imported(rctx, "model" + found[0])
