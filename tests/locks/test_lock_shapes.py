@@ -35,6 +35,7 @@ STRINGS = {
         ["", ".whl", "a.exe", "../a.whl", "a/b.whl", "a\\b.whl", "a.whl\n", 'a".whl', "-a.whl", "a%2fb.whl", "a b.whl",
          "a$(id).whl", "a\0.whl", "a" * 260 + ".whl", ".a.whl", "é.whl"],
     ),
+    "index": (["1", "12"], ["", "a", "-1", "1.0", "1\n", "9" * 9]),
     "sha256": ([H], ["", "zz", H[:-1], H + "0", H.upper(), H[:-1] + "\n"]),
     "commit": ([COMMIT, H], ["", ".", "main", COMMIT[:-1], COMMIT.upper(), "-" + COMMIT[1:], COMMIT + "\n"]),
     "url": (
