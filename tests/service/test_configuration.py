@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.service.bentoml.configuration import KINDS, Kind, check
-from rules_bento.service.facts import Service, ServiceInfo
+from rules_bento.service.configuration import KINDS, Kind, check
+from rules_bento.service.metadata import Service, ServiceInfo
 
 VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
 VALUES += [

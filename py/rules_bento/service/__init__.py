@@ -7,8 +7,7 @@ attribute which states it instead. The judge is what importing the service with 
 
 from __future__ import annotations
 
-from rules_bento.service.bentoml.declared import Declared
-from rules_bento.service.facts import (
+from rules_bento.service.metadata import (
     Api,
     Dependency,
     Env,
@@ -25,12 +24,13 @@ from rules_bento.service.facts import (
     from_json,
     to_json,
 )
+from rules_bento.service.overrides import Declared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rules_bento.service.bentoml.ways import Words
+    from rules_bento.service.remediation import Words
 
 __all__ = [
     "Api",
@@ -85,7 +85,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         BentoError: a declared fact contradicts what the source states plainly, or is about nothing that is there.
 
     """
-    from rules_bento.service.bentoml.declared import apply
+    from rules_bento.service.overrides import apply
 
     return apply(info, declared)
 
@@ -97,13 +97,13 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
         BentoError: one is unknown; the message has file, line, what is not plain, and what states it.
 
     """
-    from rules_bento.service.bentoml.ways import require
+    from rules_bento.service.remediation import require
 
     require(info.unknowns, target, words)
 
 
 def snake_case(name: str) -> str:
     """Return the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
-    from rules_bento.service.bentoml.declared import bento_name_of
+    from rules_bento.service.overrides import bento_name_of
 
     return bento_name_of(name)

@@ -6,8 +6,7 @@ import math
 
 from rules_bento.errors import BentoError
 from rules_bento.service.bentoml.asgi import MOUNTED, joined_path
-from rules_bento.service.bentoml.declared import bento_name_of
-from rules_bento.service.facts import (
+from rules_bento.service.metadata import (
     Api,
     Dependency,
     Env,
@@ -20,6 +19,7 @@ from rules_bento.service.facts import (
     ServiceInfo,
     Unknown,
 )
+from rules_bento.service.overrides import bento_name_of
 from rules_bento.service.python.budget import spend
 from rules_bento.service.python.values import (
     AsgiApp,
@@ -43,7 +43,7 @@ from rules_bento.service.python.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.service.facts import Json
+    from rules_bento.service.metadata import Json
     from rules_bento.service.python.interpreter import Interpreter
 
 # BentoML reads it where a `HuggingFaceModel` is made without an `endpoint`.

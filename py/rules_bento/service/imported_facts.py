@@ -5,7 +5,7 @@
 ORDER is a JSON file: `service`, its import string; `source`, the folder of its sources; `readable`, the folders that
 it may read beside; `arguments` of the Bento; `aliases` of models; `elsewhere`, whether the process is to see another
 machine; `seconds`, how long it may take; `answer`, where to write what was found, and `trace`, where to write where it
-stands if it does not end. The answer has `facts` (see `service.facts`), `schema` and `openapi`, or `problem` and
+stands if it does not end. The answer has `facts` (see `service.metadata`), `schema` and `openapi`, or `problem` and
 `remedy`.
 """
 
@@ -18,7 +18,10 @@ import sys
 from pathlib import Path
 
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.service.facts import (
+from rules_bento.service.guard import Guard, Refusal
+from rules_bento.service.imported import frames_of, reasons, told
+from rules_bento.service.imported_image import Recorder, UnfitImageError
+from rules_bento.service.metadata import (
     Api,
     Dependency,
     Env,
@@ -30,15 +33,12 @@ from rules_bento.service.facts import (
     ServiceInfo,
     to_json,
 )
-from rules_bento.service.guard import Guard, Refusal
-from rules_bento.service.imported import frames_of, reasons, told
-from rules_bento.service.imported_image import Recorder, UnfitImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn, TextIO
 
-    from rules_bento.service.facts import Image
+    from rules_bento.service.metadata import Image
 
 _MISSING_MODULE = (
     "Add its package to requirements, or its library to deps; what only the running service needs can stand in "

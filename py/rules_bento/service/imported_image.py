@@ -13,7 +13,7 @@ import inspect
 import os
 
 from rules_bento.records import dataclass, field
-from rules_bento.service.facts import Image, ImageCall
+from rules_bento.service.metadata import Image, ImageCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

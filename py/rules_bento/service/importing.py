@@ -15,7 +15,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.hints import Any
 from rules_bento.records import dataclass, field
 from rules_bento.service.differences import Difference, differences
-from rules_bento.service.facts import ServiceInfo, from_json
+from rules_bento.service.metadata import ServiceInfo, from_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

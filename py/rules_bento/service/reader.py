@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.service.bentoml.declared import unread
 from rules_bento.service.bentoml.legacy import legacy_info
 from rules_bento.service.collect import Collector
-from rules_bento.service.facts import ServiceInfo, SourceTree, Unknown
+from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
+from rules_bento.service.overrides import unread
 from rules_bento.service.python import between, budget
 from rules_bento.service.python.expressions import get_attribute
 from rules_bento.service.python.interpreter import Interpreter

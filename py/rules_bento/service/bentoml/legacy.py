@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rules_bento.service.bentoml.declared import COMPUTED
 from rules_bento.service.collect import Collector, NotPlainError
-from rules_bento.service.facts import Api, Model, Runner, ServiceInfo
+from rules_bento.service.metadata import Api, Model, Runner, ServiceInfo
+from rules_bento.service.overrides import COMPUTED
 from rules_bento.service.python.values import (
     Class,
     Const,

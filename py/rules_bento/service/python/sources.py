@@ -11,7 +11,7 @@ from itertools import islice
 
 from rules_bento.errors import BentoError
 from rules_bento.records import dataclass
-from rules_bento.service.facts import SourceTree
+from rules_bento.service.metadata import SourceTree
 from rules_bento.service.python.budget import spend
 
 TYPE_CHECKING = False

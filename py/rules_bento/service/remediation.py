@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Literal
 
-    from rules_bento.service.facts import Unknown
+    from rules_bento.service.metadata import Unknown
 
     Words: TypeAlias = Literal["attributes", "flags"]  # type: ignore[name-defined]  # noqa: F821
 

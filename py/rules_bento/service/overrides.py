@@ -1,7 +1,7 @@
 """Decides where each fact of a service comes from: the source as it was read, else what a target or a command states.
 
 `apply` is the one place where origins are chosen. What is read plainly stays; each statement answers for the facts that
-it names and for no other; what is left unknown is refused by `ways.require`.
+it names and for no other; what is left unknown is refused by `remediation.require`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.records import dataclass, field, replace
-from rules_bento.service.bentoml import configuration, ways
-from rules_bento.service.facts import Dependency, Model, Service, ServiceInfo, Unknown
+from rules_bento.service import configuration, remediation
+from rules_bento.service.metadata import Dependency, Model, Service, ServiceInfo, Unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from rules_bento.service.bentoml.ways import Words
-    from rules_bento.service.facts import Json
+    from rules_bento.service.metadata import Json
+    from rules_bento.service.remediation import Words
 
 # Begins the name of a model in the place of its tag, which the source computes; no tag begins so.
 COMPUTED = "?"
@@ -76,9 +76,9 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
             or BentoML takes no such configuration.
 
     """
-    ways.check_in_full(declared.in_full, declared.words)
+    remediation.check_in_full(declared.in_full, declared.words)
     if declared.services is not None and info.kind == "new":
-        info = _with_services(info, declared.services, ways.statement("services", declared.words))
+        info = _with_services(info, declared.services, remediation.statement("services", declared.words))
     if declared.bento_name is not None:
         info = replace(info, bento_name=declared.bento_name)
     declared = _by_name(info, declared)
@@ -263,7 +263,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     foreign = [name for name in declared.config if name not in by_name]
     if foreign:
         raise BentoError(
-            f"{ways.statement('service_config', declared.words)}: there is no service {_listed(foreign)}; "
+            f"{remediation.statement('service_config', declared.words)}: there is no service {_listed(foreign)}; "
             f"there is {_listed(by_name)}. Name one of these."
         )
     unknowns = list(info.unknowns)
@@ -274,7 +274,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
             service.config,
             stated,
             [unknown.fact for unknown in own],
-            f"{ways.statement('service_config', declared.words)} of `{name}`",
+            f"{remediation.statement('service_config', declared.words)} of `{name}`",
         )
         by_name[name] = replace(service, config=_with_task(merged, service))
         unknowns = [unknown for unknown in unknowns if unknown not in own or not _holds(stated, unknown.fact)]
@@ -330,7 +330,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     tags = {name: tag.lower() for name, tag in declared.service_models.items()}
     whole = any(unknown.fact == "models" or unknown.attribute == "members" for unknown in info.unknowns)
     more = {name: tag for name, tag in tags.items() if name not in open_}
-    info = _with_more_models(info, more, ways.statement("service_models", declared.words), whole=whole)
+    info = _with_more_models(info, more, remediation.statement("service_models", declared.words), whole=whole)
     used = [model.tag for _, model in _references(info) if model.tag]
     free = [tag for tag, alias in declared.models.items() if not any(_means(name, tag, alias) for name in used)]
     free = [tag for tag in free if tag not in tags.values()]

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rules_bento.service.facts import ServiceInfo
+    from rules_bento.service.metadata import ServiceInfo
 
 
 class Kind(NamedTuple):
