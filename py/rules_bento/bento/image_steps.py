@@ -16,7 +16,7 @@ from rules_bento.build_options.option_checks import check_package, check_system_
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any, Literal, cast
 from rules_bento.records import dataclass, field, replace
-from rules_bento.service.python.names import IMAGE
+from rules_bento.service.sdk_names import IMAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,91 +1,333 @@
-"""Reads the facts of a service, from its string on: the module, the attribute in it, and what stands behind it."""
+"""Reads the metadata of a service from its source: finds the module, the attribute in it, and what it stands for.
+
+A small subset of Python is supported (docs/services.md lists it). Whatever the reader does not know, and what could
+reach a service, is rejected by file and line: the value is unknown, and a statement or an import gives it.
+"""
 
 from __future__ import annotations
 
+import ast
+
 from rules_bento.errors import BentoError
-from rules_bento.service.bentoml.legacy import legacy_info
-from rules_bento.service.collect import Collector
+from rules_bento.service.bindings import (
+    BUILTIN,
+    CLASS,
+    FROM,
+    FUNCTION,
+    MODULE,
+    OTHER,
+    OUTSIDE,
+    VALUE,
+    Definition,
+    Module,
+    Names,
+    NotConstantError,
+    cut,
+)
+from rules_bento.service.constants import Constants
+from rules_bento.service.import_code import WORDS, ImportCode
+from rules_bento.service.legacy import LegacyReader
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.overrides import unread
-from rules_bento.service.python import between, budget
-from rules_bento.service.python.expressions import get_attribute
-from rules_bento.service.python.interpreter import Interpreter
-from rules_bento.service.python.sources import Sources
-from rules_bento.service.python.values import (
-    Class,
-    Const,
-    DependsOn,
-    Function,
-    LegacyService,
-    ModuleRef,
-    Opaque,
-    Place,
-    Refused,
-    ServiceObject,
-    Symbol,
-    Value,
-)
+from rules_bento.service.python_files import PythonFiles
+from rules_bento.service.services import Declaration, ServiceReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rules_bento.service.python.scopes import Module
-
 _FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Read a service; see `rules_bento.service.read_service`.
-
-    Raises BentoError for sources that are too large, or nested too deeply.
-    """
-    budget.start()
+    """Read a service; see `rules_bento.service.read_service`."""
+    sources = PythonFiles(files)
+    module, attribute = _parts(service, sources)
+    path = sources.find(module)
+    if path is None or path.endswith("/"):
+        raise _no_module(service, module, sources)
     try:
-        return _read(service, Sources(files), arguments)
-    except (budget.SpentError, budget.TooLargeError):
-        raise BentoError(
-            f"the sources of service `{service}` make more than is read: values of thousands of items, or names by "
-            "the ten thousand. Move what the service does not need at import into functions."
-        ) from None
+        return _Reading(service, module, sources, arguments).read(attribute)
     except RecursionError:
         raise BentoError(
-            f"the sources of service `{service}` are nested too deeply to be read: names that import each other, "
-            "or expressions in expressions, by the hundred. Flatten them."
+            f"{path}: the sources of service `{service[:200]}` are nested too deeply: names that import each other, or "
+            "expressions in expressions, by the hundred. Flatten them."
         ) from None
 
 
-def _read(service: str, sources: Sources, arguments: Mapping[str, object]) -> ServiceInfo:
-    module_name, attribute = _parts(service, sources)
-    path = sources.find(module_name)
-    if path is None or path.endswith("/"):
-        raise _no_module(service, module_name, sources)
-    sources.moved = between.moved(sources, module_name)
-    reader = Interpreter(sources, arguments)
-    info = _info(reader, module_name, attribute, service)
-    changing = between.changing(sources, module_name, reader.modules)
-    if changing:
-        reader = Interpreter(sources, arguments, changing)
-        reader.import_module(module_name)
-        info = _info(reader, module_name, attribute, service)
-    return info
+class _Reading:
+    """Reads one service, again with more modules where those that it needs are used by others."""
+
+    def __init__(self, service: str, module: str, files: PythonFiles, arguments: Mapping[str, object]) -> None:
+        self.service = service
+        self.module_name = module
+        self.files = files
+        self.arguments = arguments
+        self.names = Names(files)
+
+    def read(self, attribute: str) -> ServiceInfo:
+        """Return the metadata. Raises BentoError if there is no such service."""
+        needed = {self.module_name}
+        while True:
+            modules = self._imported(needed)
+            self.names.modules, self.names.stores = {}, {}
+            self.code = ImportCode(self.names, modules)
+            self.constants = Constants(self.names, self.code, self.arguments)
+            self.module = self._module()
+            found = attribute or self._only_service()
+            info = self._info(found)
+            if set(self.names.modules) <= needed:
+                return info
+            needed |= set(self.names.modules)
+
+    def _module(self) -> Module:
+        module = self.names.module(self.module_name)
+        assert module is not None
+        return module
+
+    # Modules
+
+    def _imported(self, needed: set[str]) -> list[Module]:
+        """Return the modules that importing the service may import and that may change what the needed ones have.
+
+        Only those are parsed that have a word of `WORDS`, or that name a needed module, or one that names that.
+        """
+        users = set(needed)
+        while True:
+            modules = self._reached(users)
+            more = {
+                module.name
+                for module in modules
+                if any(one in users or f"{one}.{name}" in users for one, name in module.imports)
+            }
+            if more <= users:
+                return modules
+            users |= more
+
+    def _reached(self, users: set[str]) -> list[Module]:
+        words = WORDS | {name.rpartition(".")[2].encode() for name in users}
+        found: list[Module] = []
+        waiting, seen = [self.module_name], set()
+        while waiting:
+            name = waiting.pop()
+            path = self.files.find(name)
+            if name in seen or path is None:
+                continue
+            seen.add(name)
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+            if name in users or words & self.files.words(path):
+                module = self.names.parsed(name, path)
+                found.append(module)
+                for one, below in module.imports:
+                    waiting += [one, f"{one}.{below}"]
+            else:
+                waiting += self.files.modules_named_in(path)
+        return found
+
+    # The attribute
+
+    def _info(self, attribute: str) -> ServiceInfo:
+        name = f"{self.module_name}:{attribute}"
+        try:
+            if self.code.hazard:
+                raise self.code.hazard
+            definition = self._resolved(attribute)
+            reader = ServiceReader(self.constants)
+            if isinstance(definition, Declaration):
+                return reader.info(definition, name, self.module.path)
+            called = isinstance(definition.node, ast.Call) and definition.module and definition.kind == VALUE
+            maker = self.names.outside(definition.module, definition.node.func) if called else None  # type: ignore[arg-type,attr-defined]
+            if maker == "bentoml.legacy.Service":
+                return LegacyReader(reader, definition).info(name, self.module.path)
+            self._require_service(definition, attribute, maker)
+            return reader.info(reader.declaration(definition, self.module, definition.node), name, self.module.path)
+        except NotConstantError as error:
+            return self._unread(error, name, attribute)
+
+    def _resolved(self, attribute: str) -> Definition | Declaration:
+        """Follow a dotted attribute: through modules, and through the dependencies of a service."""
+        first, *rest = attribute.split(".")
+        if first not in self.module.bindings and not self.files.find(f"{self.module_name}.{first}"):
+            raise self._no_attribute(first)
+        place = (
+            ast.copy_location(ast.Name(first, ast.Load()), self.module.tree.body[0])
+            if self.module.tree.body
+            else ast.Name(first, ast.Load())
+        )
+        definition = self.names.attribute(self.module_name, first, self.module.path, place)
+        found: Definition | Declaration = definition
+        for part in rest:
+            if isinstance(found, Definition) and found.kind == MODULE:
+                found = self.names.attribute(found.name, part, self.module.path, place)
+                continue
+            reader = ServiceReader(self.constants)
+            owner = found if isinstance(found, Declaration) else reader.declaration(found, self.module, place)
+            dependencies = reader.dependencies_of(owner)
+            if part not in dependencies:
+                raise BentoError(
+                    f"{owner.module.path}:{owner.node.lineno}: the service has no dependency `{part}`, which "
+                    f"`{self.service}` names. It has {_listed(dependencies) or 'none'}."
+                )
+            on = dependencies[part]
+            if isinstance(on, NotConstantError):
+                raise on
+            found = on
+        return found
+
+    def _no_attribute(self, name: str) -> BentoError:
+        import difflib
+
+        public = [cut(known) for known in self.module.bindings if not known.startswith("__")][:1000]
+        near = difflib.get_close_matches(cut(name), public, n=1, cutoff=0.5)
+        services = [known for known in self.module.bindings if self._is_service(known)]
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        if services and services != near:
+            hint += f" Its services are {_listed(map(cut, services))}: name one in `service`."
+        return BentoError(
+            f"{self.module.path} has no attribute `{cut(name)}` (`service` is `{self.service[:200]}`).{hint}"
+        )
+
+    def _require_service(self, definition: Definition, attribute: str, maker: str | None) -> None:
+        """Raise BentoError for what certainly is no service."""
+        node, module = definition.node, definition.module or self.module
+        what, remedy = "", "Name a service in `service`."
+        if definition.kind == CLASS and not getattr(node, "decorator_list", ()):
+            what, remedy = "a class that isn't a service", "Decorate it with `@bentoml.service`."
+        elif definition.kind == FUNCTION:
+            what, remedy = "a function", "Name a class that is decorated with `@bentoml.service`."
+        elif definition.kind == MODULE:
+            what = "a module"
+        elif definition.kind in (OUTSIDE, BUILTIN):
+            what, remedy = f"`{definition.name}`, from outside the sources", "Define the service in the sources."
+        elif isinstance(node, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
+            what = "a plain value"
+        elif maker == "bentoml.Service":
+            _require_new_service(module, node, attribute)
+        if what:
+            raise BentoError(f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` is {what}. {remedy}")
+
+    def _is_service(self, name: str, kinds: tuple[str, ...] = ("bentoml.service", "bentoml.legacy.Service")) -> bool:
+        """Return whether a name of the module is a service as far as its own statement says."""
+        try:
+            definition = self.names.lookup(self.module, name, self.module.path, self.module.tree)
+        except (NotConstantError, BentoError):
+            return False
+        node = definition.node
+        decorators = getattr(node, "decorator_list", ()) if definition.kind == CLASS else ()
+        called = [each.func if isinstance(each, ast.Call) else each for each in decorators]
+        while definition.kind == VALUE and isinstance(node, ast.Call):
+            node = node.func
+            called.append(node)
+        return definition.module is not None and any(
+            self.names.outside(definition.module, each) in kinds for each in called
+        )
+
+    def _only_service(self) -> str:
+        """Find the one service of the module as BentoML does, which ignores what another one depends on."""
+        names = [name for name in self.module.bindings if self._is_service(name, ("bentoml.service",))]
+        below: set[int] = set()
+        found: dict[str, Declaration] = {}
+        for name in names:
+            reader = ServiceReader(self.constants)
+            try:
+                found[name] = reader.declaration(
+                    self.names.lookup(self.module, name, self.module.path, self.module.tree),
+                    self.module,
+                    self.module.tree,
+                )
+                below |= {
+                    id(on.node) for on in reader.dependencies_of(found[name]).values() if isinstance(on, Declaration)
+                }
+            except NotConstantError:
+                continue
+        names = [name for name in names if name not in found or id(found[name].node) not in below]
+        names = names or [name for name in self.module.bindings if self._is_service(name)]
+        uncertain = [name for name in self.module.bindings if name not in names and self._may_be_service(name)]
+        if len(names) == 1 and not uncertain:
+            return names[0]
+        for name, known in self.module.bindings.items():
+            node = known[0].node
+            if (
+                not names
+                and isinstance(node, ast.Call)
+                and self.names.outside(self.module, node.func) == "bentoml.Service"
+            ):
+                _require_new_service(self.module, node, name)
+        path, example = self.module.path, (names or uncertain or ["MyService"])[0]
+        name_one = f"Name one in `service`, as `{self.module_name}:{example}`."
+        if len(names) == 1:
+            raise BentoError(
+                f"{path} has the service `{names[0]}`, and {_listed(uncertain)} may be one, too. {name_one}"
+            )
+        if names:
+            raise BentoError(f"{path} has several services: {_listed(dict.fromkeys([*names, *uncertain]))}. {name_one}")
+        if uncertain:
+            raise BentoError(f"{path} has no service that is certain; {_listed(uncertain)} may be one. {name_one}")
+        raise BentoError(
+            f"{path} has no service (`service` is `{self.service[:200]}`). "
+            "Decorate its class with `@bentoml.service`, or name another module in `service`."
+        )
+
+    def _may_be_service(self, name: str) -> bool:
+        """Return whether a name may be a service, of which its statement does not say enough."""
+        for binding in self.module.bindings[name]:
+            if binding.kind == OTHER:
+                nodes = list(ast.walk(binding.node))
+            elif binding.kind == VALUE and not isinstance(
+                binding.node, (ast.Constant, ast.Dict, ast.List, ast.JoinedStr)
+            ):
+                nodes = list(ast.walk(binding.node))
+            elif binding.kind == FROM or binding.kind == CLASS:
+                nodes = []
+            else:
+                nodes = []
+            for node in nodes:
+                outside = self.names.outside(self.module, node) if isinstance(node, (ast.Name, ast.Attribute)) else None
+                if outside in (
+                    "bentoml.service",
+                    "bentoml.Service",
+                    "bentoml.legacy.Service",
+                    "bentoml.load",
+                    "bentoml.runner_service",
+                ):
+                    return True
+                if isinstance(node, ast.ClassDef) and node.decorator_list:
+                    return True
+        return False
+
+    def _unread(self, error: NotConstantError, service: str, attribute: str) -> ServiceInfo:
+        """Return the metadata of a service that exists, and of which nothing is constant."""
+        why, path, line = error.why, error.path, error.line
+        legacy = any(b"legacy" in self.files.words(module.path) for module in self._imported({self.module_name}))
+        kind = "" if legacy else "services"
+        whole = Unknown(f"what service `{attribute}` is: {why}", path, line, kind, "service", attribute, required=True)
+        own = {"labels": "the labels", "envs": "the envs", "image": "the image", "description": "the description"}
+        of_entry = [
+            Unknown(f"{what} of service `{attribute}`: {why}", path, line, fact, fact, attribute, required=True)
+            for fact, what in own.items()
+        ]
+        unknowns = (whole, *unread(attribute, why, path, line), *of_entry)
+        return ServiceInfo(service, self.module.path, "new", None, None, unknowns=unknowns)
 
 
-def _info(reader: Interpreter, module_name: str, attribute: str, service: str) -> ServiceInfo:
-    module = reader.module(module_name)
-    attribute = attribute or _only_service(reader, module, service)
-    value = _resolved(reader, module, attribute, service)
-    name = f"{module_name}:{attribute}"
-    if isinstance(value, ServiceObject):
-        return Collector(reader).info(value, name, module.path)
-    if isinstance(value, LegacyService):
-        return legacy_info(Collector(reader), value, name, module.path)
-    if isinstance(value, Opaque):
-        return _unread(value, name, module, attribute)
-    raise _no_service(value, attribute, module)
+_LEGACY = "Write `bentoml.legacy.Service`, which is what that name was for before."
+_SERVICE = frozenset("name config inner image description path_prefix envs labels models cmd apis".split())
 
 
-def _parts(service: str, sources: Sources) -> tuple[str, str]:
+def _require_new_service(module: Module, node: ast.AST, name: str) -> None:
+    """Raise BentoError for `bentoml.Service` with the arguments of a service of BentoML before 1.4."""
+    given = [each.arg for each in node.keywords if each.arg] if isinstance(node, ast.Call) else []
+    foreign = next((each for each in given if each not in _SERVICE), None)
+    if foreign:
+        raise BentoError(
+            f"{module.path}:{getattr(node, 'lineno', 1)}: `{name}` is `bentoml.Service`, which takes no `{foreign}` "
+            f"since BentoML 1.4. {_LEGACY}"
+        )
+    line = getattr(node, "lineno", 1)
+    raise NotConstantError(f"`bentoml.Service` isn't supported. {_LEGACY[:-1]}", module.path, line)
+
+
+def _parts(service: str, sources: PythonFiles) -> tuple[str, str]:
     """Split an import string into the dotted module and the dotted attribute, which may be empty."""
     target, colon, attribute = service.partition(":")
     bad = f"service `{service}` is malformed: "
@@ -94,12 +336,12 @@ def _parts(service: str, sources: Sources) -> tuple[str, str]:
     if colon and not attribute:
         raise BentoError(f"{bad}nothing follows the colon; {_FORM}.")
     if attribute and not all(part.isidentifier() for part in attribute.split(".")):
-        raise BentoError(f"{bad}`{attribute}` is no attribute; {_FORM}.")
+        raise BentoError(f"{bad}`{attribute}` isn't an attribute; {_FORM}.")
     is_file = target.endswith(".py") and f"{target[:-3]}/py" not in sources.paths
     if is_file or "/" in target:
         target = _module_of_file(target, bad)
     if not all(part.isidentifier() for part in target.split(".")):
-        raise BentoError(f"{bad}`{target}` is no module; {_FORM}.")
+        raise BentoError(f"{bad}`{target}` isn't a module; {_FORM}.")
     return target, attribute
 
 
@@ -112,11 +354,11 @@ def _module_of_file(path: str, bad: str) -> str:
     return ".".join(parts)
 
 
-def _no_module(service: str, module: str, sources: Sources) -> BentoError:
+def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     import difflib
 
-    path = f"{module.replace('.', '/')}.py"
-    modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
+    path = f"{cut(module).replace('.', '/')}.py"
+    modules = [cut(name) for name in sorted(sources.paths) if name.endswith(".py")][:1000]
     near = difflib.get_close_matches(path, modules, n=3, cutoff=0.5)
     same = [name for name in modules if name.rpartition("/")[2] == path.rpartition("/")[2] and name not in near]
     matches = f" Near matches: {_listed([*same[:3], *near])}." if near or same else ""
@@ -126,132 +368,6 @@ def _no_module(service: str, module: str, sources: Sources) -> BentoError:
         f"the service `{service}` needs {path} (or a package of that name), which is not among the sources.{matches} "
         "Add it to `srcs` or `deps`, correct `service`, or look whether `include` and `exclude` keep it."
     )
-
-
-# The attribute
-
-
-def _only_service(reader: Interpreter, module: Module, service: str) -> str:
-    """Find the one service of a module as BentoML does, which leaves out what another one depends on."""
-    values = {name: reader.force(value) for name, value in module.scope.names.items()}
-    services = {name: value for name, value in values.items() if isinstance(value, ServiceObject)}
-    below = [
-        reader.force(member.fields.get("on", Const(None)))
-        for value in services.values()
-        for member in map(reader.force, value.members.values())
-        if isinstance(member, DependsOn)
-    ]
-    names = [name for name, value in services.items() if not any(value is other for other in below)]
-    if not names:
-        names = [name for name, value in values.items() if isinstance(value, LegacyService)]
-    uncertain = [name for name in names if name in module.scope.maybe] or [
-        name for name, value in values.items() if isinstance(value, Opaque) and not value.inert
-    ]
-    if len(names) == 1 and not uncertain:
-        return names[0]
-    refused = next((name for name, value in values.items() if isinstance(value, Refused)), None)
-    if refused is not None and not names:
-        raise _no_service(values[refused], refused, module)
-    example = (names or uncertain or ["MyService"])[0]
-    if len(names) == 1 and names != uncertain:
-        raise BentoError(
-            f"{module.path} has the service `{names[0]}`, and {_listed(uncertain)} may be one, too. "
-            f"Name one in `service`, as `{module.name}:{example}`."
-        )
-    if len(names) > 1 or (names and uncertain):
-        raise BentoError(
-            f"{module.path} has several services: {_listed(dict.fromkeys([*names, *uncertain]))}. "
-            f"Name one in `service`, as `{module.name}:{example}`."
-        )
-    if uncertain:
-        raise BentoError(
-            f"{module.path} has no service that is plain; {_listed(uncertain)} may be one. "
-            f"Name it in `service`, as `{module.name}:{example}`."
-        )
-    raise BentoError(
-        f"{module.path} has no service (`service` is `{service}`). "
-        "Decorate its class with `@bentoml.service`, or name another module in `service`."
-    )
-
-
-def _resolved(reader: Interpreter, module: Module, attribute: str, service: str) -> Value:
-    """Follow a dotted attribute: through modules and classes, and through the dependencies of a service."""
-    value: Value = ModuleRef(module.name)
-    place = Place(module.path, 1)
-    for part in attribute.split("."):
-        value = reader.force(value)
-        if isinstance(value, ServiceObject):
-            value = _dependency(reader, value, part, service)
-        elif isinstance(value, ModuleRef):
-            member = reader.module_attribute(value.name, part, place)
-            if member is None:
-                raise _no_attribute(reader.module(value.name), part, service)
-            value = member
-        else:
-            value = get_attribute(reader, value, part, place)
-    return reader.force(value)
-
-
-def _dependency(reader: Interpreter, owner: ServiceObject, name: str, service: str) -> Value:
-    dependencies = {key: reader.force(value) for key, value in owner.members.items()}
-    dependency = dependencies.get(name)
-    if isinstance(dependency, DependsOn):
-        return reader.force(dependency.fields.get("on", Const(None)))
-    if isinstance(dependency, Opaque):
-        return dependency
-    known = [key for key, value in dependencies.items() if isinstance(value, DependsOn)]
-    raise BentoError(
-        f"{owner.place.path}:{owner.place.line}: the service has no dependency `{name}`, which `{service}` names. "
-        f"It has {_listed(known) or 'none'}."
-    )
-
-
-def _no_attribute(module: Module, name: str, service: str) -> BentoError:
-    import difflib
-
-    names = module.scope.names
-    public = [known for known in names if not known.startswith("__")]
-    near = difflib.get_close_matches(name, public, n=1, cutoff=0.5)
-    services = [known for known in public if isinstance(names[known], (ServiceObject, LegacyService))]
-    hint = f" Did you mean `{near[0]}`?" if near else ""
-    if services and services != near:
-        hint += f" Its services are {_listed(services)}: name one in `service`."
-    return BentoError(f"{module.path} has no attribute `{name}` (`service` is `{service}`).{hint}")
-
-
-def _no_service(value: Value, attribute: str, module: Module) -> BentoError:
-    place = getattr(value, "place", None) or Place(module.path, 1)
-    what, remedy = "no service", "Name a service in `service`."
-    match value:
-        case Class():
-            what, remedy = "a class that is no service", "Decorate it with `@bentoml.service`."
-        case Function():
-            what, remedy = "a function", "Name a class that is decorated with `@bentoml.service`."
-        case ModuleRef():
-            what = "a module"
-        case Refused():
-            what, remedy = value.what, value.remedy
-        case Symbol():
-            what, remedy = f"`{value.dotted}`, from outside the sources", "Define the service in the sources."
-        case Const():
-            what = "a plain value"
-    return BentoError(f"{place.path}:{place.line}: `{attribute}` is {what}. {remedy}")
-
-
-def _unread(value: Opaque, service: str, module: Module, attribute: str) -> ServiceInfo:
-    """Return the facts of a service that is there, and of which nothing is plain."""
-    why = value.why or "only running the code tells it"
-    path, line = value.place.path, value.place.line
-    whole = Unknown(
-        f"what service `{attribute}` is: {why}", path, line, "services", "service", attribute, required=True
-    )
-    own = {"labels": "the labels", "envs": "the envs", "image": "the image", "description": "the description"}
-    of_entry = [
-        Unknown(f"{what} of service `{attribute}`: {why}", path, line, fact, fact, attribute, required=True)
-        for fact, what in own.items()
-    ]
-    unknowns = (whole, *unread(attribute, why, path, line), *of_entry)
-    return ServiceInfo(service, module.path, "new", None, None, unknowns=unknowns)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: service, config, models, labels, envs, image, description
 import bentoml
 
 small = bentoml.service(resources={'cpu': '1'})

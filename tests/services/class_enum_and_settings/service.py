@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: name, models.a, models.b, dependencies.c.url, config.traffic.timeout
 import enum
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: doc
+# unknown: service, config, models, labels, envs, image, description
 import abc
 import typing as t
 from dataclasses import dataclass

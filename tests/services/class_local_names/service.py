@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: members, members.never, members.more, labels.openai_endpoint
 import bentoml
 
 TAG = 'iris_clf:v1'

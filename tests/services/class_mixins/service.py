@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: members, members.right_api, labels.openai_endpoint
 import bentoml
 
 

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: members, labels.openai_endpoint
 import bentoml
 
 

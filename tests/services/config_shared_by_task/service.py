@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: config.traffic
 import bentoml
 
 TRAFFIC = {'timeout': 5}

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: config.runner_probe.enabled
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: service
+# unknown: service, config, models, labels, envs, image, description
 import os
 
 import bentoml

@@ -1,4 +1,5 @@
 # service: service:Front
+# unknown: dependencies.engine
 import bentoml
 from wrappers import renamed
 

@@ -1,4 +1,5 @@
 # service: service:Engine
+# unknown: service, config, models, labels, envs, image, description
 import bentoml
 from wrappers import relabelled
 

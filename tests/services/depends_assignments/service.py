@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: members, members.second, members.first, members.gone, labels.openai_endpoint
 import bentoml
 
 

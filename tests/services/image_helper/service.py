@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: image
 import bentoml
 from lib.images import base_image
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.weights
+# unknown: service, config, models, labels, envs, image, description
 import logging
 import os
 import sys

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: labels
 import bentoml
 
 LABELS = dict(a='1')

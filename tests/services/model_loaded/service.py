@@ -1,4 +1,5 @@
 # service: service
+# unknown: members.again
 import bentoml
 
 stored = bentoml.models.get("iris_sk:v3")

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: labels, image
 import bentoml
 from settings.values import IMAGE, LABELS
 

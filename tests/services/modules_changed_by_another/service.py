@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: config.traffic.timeout, labels, envs
 import bentoml
 import changes  # noqa: F401
 import copies

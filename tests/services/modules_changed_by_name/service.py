@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels
+# unknown: service, config, models, labels, envs, image, description
 import importlib
 
 import bentoml

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: service, config, models, labels, envs, image, description
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: paths, labels.openai_endpoint
 import bentoml
 from web import app
 

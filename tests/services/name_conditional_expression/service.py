@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: name, labels.a, labels.b
 import bentoml
 DEBUG = False
 LEVEL = ""

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: labels.p, labels.f, labels.n, labels.s, labels.l, labels.t
 import bentoml
 A = "iris"
 B = A.capitalize()

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.a.url, members.c
+# unknown: members.a, members.b, members.c, members.d, members.e
 import functools
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, labels.openai_endpoint
+# unknown: service, config, models, labels, envs, image, description
 # also with: REMOTE=1
 import functools
 import os

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: doc, members.remote
+# unknown: service, config, models, labels, envs, image, description
 from dataclasses import dataclass, field
 
 import bentoml

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.a
+# unknown: members.b, members.c, members.d
 import functools
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, labels.broken
+# unknown: name, labels
 # also with: NAMED=1
 import bentoml
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.a.url, apis.hello.route, image, labels.openai_endpoint
+# unknown: members, members.a, labels.openai_endpoint, image
 import functools
 import os
 

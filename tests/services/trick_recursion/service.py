@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.deep
+# unknown: name, labels.deep
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, members, config, labels, envs, description, image, labels.openai_endpoint
+# unknown: service, config, models, labels, envs, image, description
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels
+# unknown: labels, envs
 # also with: MORE=1
 import os
 

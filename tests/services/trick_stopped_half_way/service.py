@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.hello
+# unknown: service, config, models, labels, envs, image, description
 import contextlib
 
 import bentoml

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name
+# unknown: service, config, models, labels, envs, image, description
 import bentoml
 from pydantic import BaseModel
 

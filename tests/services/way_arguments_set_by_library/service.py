@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: config.traffic.timeout, config.workers
+# unknown: service, config, models, labels, envs, image, description
 import logging
 
 import bentoml

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, members, labels.openai_endpoint
+# unknown: service, config, models, labels, envs, image, description
 # also with: KIND=fast
 import os
 

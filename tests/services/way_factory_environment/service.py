@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name
+# unknown: service, config, models, labels, envs, image, description
 # also with: LONG=1
 import os
 

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: name, dependencies.inner, models.ref
 # also with: GPU=1
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.dep
+# unknown: members, members.SIZE, members.dep, labels.openai_endpoint
 # also with: REMOTE=1
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: config.resources
+# unknown: service, config, models, labels, envs, image, description
 # also with: GPU=1
 import os
 

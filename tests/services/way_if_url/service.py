@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.a.url
+# unknown: members, members.a, members.url, labels.openai_endpoint
 # also with: REMOTE=http://127.0.0.1:1
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.n
+# unknown: service, config, models, labels, envs, image, description
 import bentoml
 
 NAME = 'before'

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.f
+# unknown: labels.c, labels.f
 import bentoml
 
 NAME, (A, B) = 'unpacked', ('x', ['y'])

@@ -15,7 +15,7 @@ from rules_bento.service.bentoml.asgi import (
 from rules_bento.service.python.arguments import decorator, is_none, named
 from rules_bento.service.python.classes import members
 from rules_bento.service.python.effects import not_followed
-from rules_bento.service.python.names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, SERVICE_OBJECT
+from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, SERVICE_OBJECT
 from rules_bento.service.python.values import (
     AsgiApp,
     Class,

@@ -13,7 +13,7 @@ from rules_bento.service.python.budget import check_growth, spend
 from rules_bento.service.python.changes import CHANGERS, READING
 from rules_bento.service.python.classes import linearize, lookup
 from rules_bento.service.python.effects import forget_names, not_followed, objects_may_change, spoil_all
-from rules_bento.service.python.names import LOADERS, MAKERS
+from rules_bento.service.sdk_names import LOADERS, MAKERS
 from rules_bento.service.python.reach import containers, held, items_held, may_make, opens
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.sources import in_standard_library

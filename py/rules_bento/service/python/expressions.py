@@ -8,7 +8,7 @@ from rules_bento.service.python import calls, operations
 from rules_bento.service.python.budget import MAX_TEXT, check_growth, spend
 from rules_bento.service.python.classes import attributes_are_the_instances, enum_attribute, is_enum, lookup
 from rules_bento.service.python.effects import comprehension, forget_names, not_followed, objects_may_change, spoil_all
-from rules_bento.service.python.names import public_name
+from rules_bento.service.sdk_names import public_name
 from rules_bento.service.python.reach import containers, held, is_inert, items_held, opens
 from rules_bento.service.python.scopes import Scope
 from rules_bento.service.python.values import (

@@ -31,7 +31,7 @@ from rules_bento.service.python.effects import (
     not_followed,
 )
 from rules_bento.service.python.joins import Join
-from rules_bento.service.python.names import public_name
+from rules_bento.service.sdk_names import public_name
 from rules_bento.service.python.reach import held, is_inert, items_held, may_make, opens
 from rules_bento.service.python.scopes import Module, Scope
 from rules_bento.service.python.sources import Sources, in_standard_library

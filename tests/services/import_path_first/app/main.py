@@ -1,5 +1,5 @@
 # service: app.main:Svc
-# unknown: config.workers
+# unknown: service, config, models, labels, envs, image, description
 import sys
 from pathlib import Path
 
