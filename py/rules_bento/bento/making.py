@@ -234,7 +234,7 @@ def _runnable_type(runner: Runner, module: str) -> str:
 
     Raises BentoError for a model that the framework of the source does not take, or of which nothing says what runs it.
     """
-    from rules_bento.service.bentoml.legacy import GET_ANY, RUNNABLES
+    from rules_bento.service.legacy import GET_ANY, RUNNABLES
 
     if runner.runnable_type and not runner.framework:
         return runner.runnable_type

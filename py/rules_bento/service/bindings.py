@@ -67,14 +67,22 @@ class Module:
         self.local_imports: dict[str, list[Binding]] = {}  # of functions, which import when they run
         self.imports: list[tuple[str, str]] = []  # module and name, of every import wherever it is
         self.star: ast.AST | None = None
+        self._imports_of: dict[str, list[Binding]] = {}
         for statement in tree.body:
             self._bind(statement)
         self._bind_below()
 
     def _add(self, name: str, binding: Binding) -> None:
         known = self.bindings.setdefault(name, [])
-        if not (binding.kind == IMPORT and any(each[0] == IMPORT and each.module == binding.module for each in known)):
+        if not (binding.kind == IMPORT and any(each[::2] == binding[::2] for each in known[:1])):
             known.append(binding)
+
+    def imports_of(self, name: str) -> list[Binding]:
+        """Return the imports that bind a name anywhere in the module."""
+        if name not in self._imports_of:
+            known = [*self.bindings.get(name, ()), *self.local_imports.get(name, ())]
+            self._imports_of[name] = [each for each in known if each.kind in (IMPORT, FROM)]
+        return self._imports_of[name]
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Binding]]:
         """Yield the names that an import statement binds."""

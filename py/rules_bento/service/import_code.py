@@ -9,9 +9,7 @@ from __future__ import annotations
 import ast
 
 from rules_bento.service.bindings import (
-    FROM,
     FUNCTIONS,
-    IMPORT,
     Binding,
     Module,
     Names,
@@ -229,10 +227,9 @@ class ImportCode:
         if not isinstance(root, ast.Name):
             return
         self._call(root.id)
-        known = [*module.bindings.get(root.id, ()), *module.local_imports.get(root.id, ())]
-        if not known and root.id in _BUILTINS and not self._of_itself(root):
+        if root.id in _BUILTINS and root.id not in module.bindings and not self._of_itself(root):
             self._stop(f"`{root.id}` is used", module, node)
-        self._mention(module, root.id, known, root, attributes[::-1])
+        self._mention(module, root.id, module.imports_of(root.id), root, attributes[::-1])
 
     def _attribute(self, module: Module, node: ast.Attribute, root: ast.expr) -> None:
         name = node.attr
@@ -268,8 +265,6 @@ class ImportCode:
         todo = [(each, node, attributes) for each in known]
         while todo:
             binding, node, attributes = todo.pop()
-            if binding.kind not in (IMPORT, FROM):
-                continue
             path = f"{binding.module}.{binding.name}" if binding.name else binding.module
             if not self.names.files.owns(path):
                 self._outside(module, path, node, attributes)
@@ -293,7 +288,7 @@ class ImportCode:
                 self.mentions.setdefault((owner, name), []).append((module, node))
                 file = self.names.files.find(owner)
                 source = self.names.parsed(owner, file) if file else None
-                todo += [(each, node, attributes) for each in (source.bindings.get(name, ()) if source else ())]
+                todo += [(each, node, attributes) for each in (source.imports_of(name) if source else ())]
 
     def _outside(self, module: Module, path: str, node: ast.expr, attributes: list[ast.Attribute]) -> None:
         name = public_name(".".join([path, *(each.attr for each in attributes)]))

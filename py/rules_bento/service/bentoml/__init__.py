@@ -1,1 +1,0 @@
-"""Evaluates BentoML's SDK in a service: its decorators, images, ASGI mounts, legacy services."""

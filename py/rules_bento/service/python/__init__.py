@@ -1,1 +1,0 @@
-"""Evaluates the part of Python that declares services. It runs nothing of what it reads."""
