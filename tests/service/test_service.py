@@ -453,7 +453,9 @@ def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
 
 def test_a_service_that_a_condition_makes_is_named():
     maybe = b"import os, bentoml\nif os.environ.get('X'):\n    Svc = bentoml.service(object)\n"
-    assert "Name" in refusal("service", {"service.py": maybe})
+    info = read_service("service", {"service.py": maybe})
+    assert {unknown.fact for unknown in info.unknowns} >= {"service", "labels"}
+    assert "Name one in `service`" in refusal("service", {"service.py": maybe + b"Other = bentoml.load('x')\n"})
 
 
 def test_two_services_of_one_name():
@@ -591,7 +593,9 @@ def _labels_beside(changes, imported="import changes"):
 
 
 @pytest.mark.parametrize("changes", [*CHANGED.values(), *UNCERTAIN.values()], ids=[*CHANGED, *UNCERTAIN])
-@pytest.mark.parametrize("head", ["", "import importlib\nimportlib.import_module('changes')", "import os\nif os.environ.get('T'):\n    "])
+@pytest.mark.parametrize(
+    "head", ["", "import importlib\nimportlib.import_module('changes')", "import os\nif os.environ.get('T'):\n    "]
+)
 def test_what_a_module_may_change_of_another_is_asked_for(changes, head):
     imported = head if "import_module" in head else f"{head}import changes"
     assert "labels" in _labels_beside(changes, imported)[1]
@@ -732,7 +736,7 @@ def test_service_that_is_not_plain_at_all():
     [
         ({}, "is empty"),
         ({"iris": ["Leaf"]}, "`iris` depends on `Leaf`, which has no entry"),
-        ({"iris": []}, "says plainly that it also depends on `Leaf`"),
+        ({"iris": []}, "states that it also depends on `Leaf`"),
     ],
 )
 def test_declared_services_that_cannot_be(declared, says):
@@ -901,3 +905,125 @@ def test_what_bentoml_imports_beside_it_is_taken(on):
     info = read_service("service:Svc", {"service.py": source.encode()})
     assert not [unknown for unknown in info.unknowns if unknown.required]
     assert [(env.name, env.stage) for env in info.envs] == [("A", "runtime"), ("B", "all")]
+
+
+MIXED = """import bentoml, os, json
+C = json.loads(os.environ.get("C", '{"traffic": {"timeout": 5}}'))
+@bentoml.service(name="svc", workers=2, traffic={"max_concurrency": 3, **C}, labels={"owner": "me", **C},
+    envs=[{"name": "A", "value": "1"}, *C], **C)
+class Svc: ...
+"""
+
+
+def test_constants_next_to_computed_values_are_kept():
+    info = read_service("service:Svc", {"service.py": MIXED.encode()})
+    assert info.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3}}
+    assert (info.labels, [env.name for env in info.envs]) == ({"owner": "me"}, ["A"])
+    facts = ["labels", "envs", "image", "description"]
+    config = {"svc": {"traffic": {"timeout": 5}}}
+    stated = override(info, Declared(config=config, in_full=facts, labels={"z": "1"}))
+    require_known(stated)
+    assert stated.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3, "timeout": 5}}
+    assert (stated.labels, [env.name for env in stated.envs]) == ({"owner": "me"}, ["A"])
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        Declared(config={"svc": {"workers": 7}}),
+        Declared(config={"svc": {"traffic": {"max_concurrency": 4}}}),
+        Declared(in_full=["labels"], labels={"owner": "you"}),
+        Declared(in_full=["envs"], envs={"A": "2"}),
+    ],
+)
+def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declared):
+    info = read_service("service:Svc", {"service.py": MIXED.encode()})
+    with pytest.raises(BentoError, match=r"the source states"):
+        override(info, declared)
+
+
+LEGACY = "import bentoml\nfrom bentoml.io import JSON\nclass R(bentoml.legacy.Runnable): ...\n"
+API = "@svc.api(input=JSON(), output=JSON())\ndef z(x): return x\n"
+
+
+def test_a_legacy_service_in_a_try_is_imported_or_written_plainly():
+    inner = f'svc = bentoml.legacy.Service("tr", runners=[])\n{API}'.replace("\n", "\n    ")
+    source = f"{LEGACY}try:\n    {inner}pass\nexcept ImportError:\n    svc = None\n"
+    info = read_service("service:svc", {"service.py": source.encode()})
+    everything = Declared(
+        services={"svc": []}, config={"svc": {}}, in_full=["labels", "envs", "models", "image", "description"]
+    )
+    with pytest.raises(BentoError, match=r"service\.py:\d+: what service `svc` is"):
+        require_known(override(info, everything))
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (f"svc = bentoml.legacy.Service('s')\n{API}{API}", "API `z` is defined twice"),
+        (
+            "svc = bentoml.legacy.Service('s')\n" + API.replace("api(", "api(name='a-b c', "),
+            "API name 'a-b c' isn't a Python name",
+        ),
+        (
+            "r = bentoml.legacy.Runner(R)\nsvc = bentoml.legacy.Service('s', runners=[r, r])\n",
+            "two runners are named `r`",
+        ),
+        (
+            "svc = bentoml.legacy.Service('s', runners=[bentoml.legacy.Runner(R), bentoml.legacy.Runner(R)])\n",
+            "two runners are named `r`",
+        ),
+        ("svc = bentoml.legacy.Service('s', runners=[bentoml.legacy.Runner(R, 'name')])\n", "by position"),
+        (
+            "@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass svc: ...\n",
+            "the value of an env of service `svc` is 1, and BentoML requires a string",
+        ),
+    ],
+)
+def test_what_bentoml_rejects_is_rejected(lines, says):
+    with pytest.raises(BentoError, match=says):
+        require_known(read_service("service:svc", {"service.py": (LEGACY + lines).encode()}))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "bentoml.__dict__['service'] = print",
+        "exec('x')",
+        "import sys\nsys.modules['bentoml'] = print",
+        "from sys import modules as m\nm['bentoml'] = print",
+        "import builtins\nbuiltins.dict = print",
+        "from builtins import exec as e\ne('x')",
+        "getattr(bentoml, 'ser' + 'vice')",
+        "for c in (bentoml.Service,):\n    c.labels = {}",
+        "b = bentoml.Service\nb.labels = {}",
+        "def patch(c):\n    c.labels = {}\npatch(bentoml.Service)",
+        "import gc\ngc.get_objects()",
+        "import inspect\ninspect.currentframe().f_back",
+        "import importlib\nimportlib.import_module('x')",
+        "from os.path import *",
+        "import sys\nsys.path.insert(0, 'x')",
+        "import functools\ndef run(f):\n    f()\n@functools.partial(run)\ndef g():\n    globals()",
+    ],
+)
+def test_code_that_may_do_anything_leaves_nothing_known(lines):
+    source = f"import bentoml\n{lines}\n@bentoml.service(name='a')\nclass Svc: ...\n"
+    info = read_service("service:Svc", {"service.py": source.encode()})
+    assert "service" in {unknown.fact for unknown in info.unknowns}
+    assert info.entry_service is None
+
+
+@pytest.mark.parametrize("name", ["service.abi3.so", "service.cpython-311-x86_64-linux-gnu.so", "service.pyd"])
+def test_a_compiled_module_next_to_the_service_is_rejected(name):
+    assert f"{name}: Python imports this compiled module" in refusal("service:Iris", {"service.py": PLAIN, name: b""})
+
+
+def test_a_set_is_no_constant():
+    source = b"import bentoml\nA = [1]\n@bentoml.service(workers=len({*A, *A}))\nclass Svc: ...\n"
+    info = read_service("service:Svc", {"service.py": source})
+    assert [unknown.fact for unknown in info.unknowns] == ["config.workers"]
+
+
+def test_names_of_any_length_are_cut_in_messages():
+    source = f"import bentoml\n{'a' * 32_000} = 1\n".encode()
+    assert len(refusal(f"service:{'b' * 32_000}", {"service.py": source})) < 1000

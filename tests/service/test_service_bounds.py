@@ -67,7 +67,7 @@ source = sys.stdin.buffer.read()
 start = time.process_time()
 try:
     info = read_service("service:Svc", {"service.py": source})
-    answer = {"labels": info.labels, "error": ""}
+    answer = {"labels": info.labels, "error": "".join(one.path for one in info.unknowns)}
 except BentoError as error:
     answer = {"labels": None, "error": str(error)}
 answer["seconds"] = time.process_time() - start

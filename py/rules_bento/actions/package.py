@@ -115,7 +115,7 @@ def _declared(arguments: Arguments, settings: Settings, models: list[BundledMode
         models={model.description.tag: model.alias for model in models},
         service_models=dict(arguments.records("--service-model")),  # type: ignore[arg-type]
         config={name: json.loads(config) for name, config in arguments.records("--service-config")},
-        envs=[env.name for env in options.envs],
+        envs={env.name: env.value for env in options.envs},
         labels=options.labels,
         in_full=arguments.many("--in-full"),
         image=settings.image,

@@ -251,7 +251,7 @@ def _service(settings: Settings, kept: Sequence[Declared], stated: services.Decl
         stated,
         bento_name=options.name,
         models={choice.tag.lower().removesuffix(":latest"): choice.alias or "" for choice in options.models or ()},
-        envs=[env.name for env in options.envs],
+        envs={env.name: env.value for env in options.envs},
         labels=options.labels,
         image=settings.image,
         description=options.description,

@@ -149,6 +149,8 @@ class LegacyReader:
         if not self.reader.is_model(name):
             raise NotConstantError(f"`{text_of(node)}` isn't a model", self.scope.module.path, node)
         model = self.reader.model(self.scope, call, name)
+        if isinstance(model, OpenTag) and model.is_snapshot:
+            raise model.error
         if isinstance(model, OpenTag):
             self.unnamed += 1
             attribute = f"model{self.unnamed}"
@@ -163,6 +165,11 @@ class LegacyReader:
             return self._of_model(call, call.func.value)
         names = {"bentoml.legacy.Runner": ["runnable_class"], "bentoml.triton.Runner": ["name", "model_repository"]}
         given = arguments_of(call, names[name]) if name in names else None
+        if given is None and name == "bentoml.legacy.Runner" and len(call.args) > 1:
+            raise BentoError(
+                f"{self.scope.module.path}:{call.lineno}: `bentoml.Runner` has arguments by position, which BentoML "
+                "rejects after the first. Write them by keyword."
+            )
         if given is None:
             raise NotConstantError(f"`{text_of(call)}` isn't a supported runner", self.scope.module.path, call)
         models = self._models(given.get("models"))

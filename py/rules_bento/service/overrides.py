@@ -46,8 +46,8 @@ class Declared:
         models: tags of the models that come along -> their aliases, empty where they have none.
         service_models: `Service.attribute` -> tag.
         config: service name -> its configuration, or the part of it that the source computes.
-        envs: names of environment variables.
-        labels: keys of labels.
+        envs: names of environment variables, with their values where these must agree with the source's.
+        labels: keys of labels, with their values.
         in_full: facts of which the target states all there is.
         image: anything but None says that the image is stated.
         description: anything but None says that the description is stated.
@@ -77,6 +77,7 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
     """
     remediation.check_in_full(declared.in_full, declared.words)
+    _require_agreement(info, declared)
     if declared.services is not None and info.kind == "new":
         info = _with_services(info, declared.services, remediation.statement("services", declared.words))
     if declared.bento_name is not None:
@@ -89,6 +90,22 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     stated = {f"envs.{name}" for name in declared.envs} & computed
     configuration.check(info)
     return replace(info, unknowns=left, envs=tuple(env for env in info.envs if f"envs.{env.name}" not in stated))
+
+
+def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
+    """Raise BentoError for labels and variables that complete computed ones and contradict the constants among them."""
+    constants: Mapping[str, Mapping[str, Json]] = {
+        "labels": dict(info.labels),
+        "envs": {env.name: env.value for env in info.envs if env.value is not None},
+    }
+    stated: Mapping[str, Collection[str]] = {"labels": declared.labels, "envs": declared.envs}
+    for fact in {"labels", "envs"} & set(declared.in_full) & {unknown.fact for unknown in info.unknowns}:
+        given = stated[fact]
+        for key, value in given.items() if isinstance(given, dict) else ():
+            if key in constants[fact] and constants[fact][key] != value:
+                raise BentoError(
+                    f"{fact}: `{key}` is {value!r}, but the source states {constants[fact][key]!r}. Remove it."
+                )
 
 
 def _by_name(info: ServiceInfo, declared: Declared) -> Declared:
@@ -158,12 +175,7 @@ def _with_services(info: ServiceInfo, declared: Mapping[str, Sequence[str]], pla
     services = tuple(made[name] for name in _order(entry, edges))
     named = {read[name].class_name: name for name in order if name in read and read[name].name is None}
     unknowns = [replace(unknown, service=named.get(unknown.service, unknown.service)) for unknown in info.unknowns]
-    if info.services:
-        unread = [name for name in order if name not in read]
-        unknowns += [unknown for name in unread for unknown in _nothing_read(name, info)]
-    elif order:
-        unknowns = [replace(unknown, service=order[0]) for unknown in unknowns]
-        unknowns += [unknown for name in order[1:] for unknown in _nothing_read(name, info)]
+    unknowns += [unknown for name in order if name not in read for unknown in _nothing_read(name, info)]
     bento_name = info.bento_name or bento_name_of(entry)
     return replace(info, services=services, entry_service=entry, bento_name=bento_name, unknowns=tuple(unknowns))
 
@@ -229,7 +241,7 @@ def _declared_service(name: str, on: Sequence[str], read: Service | None, path: 
     contradicted = [dependency.service for dependency in plain if dependency.service not in (None, *on)]
     if contradicted:
         raise BentoError(
-            f"{place}: `{name}` depends on {_listed(on)}, but {read.path}:{read.line} says plainly "
+            f"{place}: `{name}` depends on {_listed(on)}, but {read.path}:{read.line} states "
             f"that it also depends on {_listed(contradicted)}. Add it."
         )
     added = list(on)
@@ -293,9 +305,9 @@ def _merged(read: Mapping[str, Json], stated: Mapping[str, Json], computed: list
             if isinstance(known, dict) and isinstance(value, dict):
                 merged[key] = walk(known, value, path)
             elif key in merged and known != value:
-                raise BentoError(f"{place}: `{path}` is {value!r}, but the source says plainly {known!r}. Remove it.")
+                raise BentoError(f"{place}: `{path}` is {value!r}, but the source states {known!r}. Remove it.")
             elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in computed):
-                raise BentoError(f"{place}: the source says plainly that there is no `{path}`. Remove it.")
+                raise BentoError(f"{place}: the source states that there is no `{path}`. Remove it.")
             else:
                 merged[key] = value
         return merged

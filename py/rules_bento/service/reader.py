@@ -12,7 +12,6 @@ from rules_bento.errors import BentoError
 from rules_bento.service.bindings import (
     BUILTIN,
     CLASS,
-    FROM,
     FUNCTION,
     MODULE,
     OTHER,
@@ -27,7 +26,7 @@ from rules_bento.service.bindings import (
 from rules_bento.service.constants import Constants
 from rules_bento.service.import_code import WORDS, ImportCode
 from rules_bento.service.legacy import LegacyReader
-from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
+from rules_bento.service.metadata import Service, ServiceInfo, SourceTree, Unknown
 from rules_bento.service.overrides import unread
 from rules_bento.service.python_files import PythonFiles
 from rules_bento.service.services import Declaration, ServiceReader
@@ -243,8 +242,8 @@ class _Reading:
         names = [name for name in names if name not in found or id(found[name].node) not in below]
         names = names or [name for name in self.module.bindings if self._is_service(name)]
         uncertain = [name for name in self.module.bindings if name not in names and self._may_be_service(name)]
-        if len(names) == 1 and not uncertain:
-            return names[0]
+        if len(names) + len(uncertain) == 1:
+            return [*names, *uncertain][0]
         for name, known in self.module.bindings.items():
             node = known[0].node
             if (
@@ -270,28 +269,23 @@ class _Reading:
 
     def _may_be_service(self, name: str) -> bool:
         """Return whether a name may be a service, of which its statement does not say enough."""
+        makers = (
+            "bentoml.service",
+            "bentoml.Service",
+            "bentoml.legacy.Service",
+            "bentoml.load",
+            "bentoml.runner_service",
+        )
         for binding in self.module.bindings[name]:
-            if binding.kind == OTHER:
-                nodes = list(ast.walk(binding.node))
-            elif binding.kind == VALUE and not isinstance(
-                binding.node, (ast.Constant, ast.Dict, ast.List, ast.JoinedStr)
-            ):
-                nodes = list(ast.walk(binding.node))
-            elif binding.kind == FROM or binding.kind == CLASS:
-                nodes = []
-            else:
-                nodes = []
-            for node in nodes:
-                outside = self.names.outside(self.module, node) if isinstance(node, (ast.Name, ast.Attribute)) else None
-                if outside in (
-                    "bentoml.service",
-                    "bentoml.Service",
-                    "bentoml.legacy.Service",
-                    "bentoml.load",
-                    "bentoml.runner_service",
-                ):
+            if binding.kind not in (OTHER, VALUE, CLASS):
+                continue
+            for node in ast.walk(binding.node) if binding.kind != CLASS else [binding.node]:
+                if isinstance(node, ast.Call) and self.names.outside(self.module, node.func) in makers:
                     return True
-                if isinstance(node, ast.ClassDef) and node.decorator_list:
+                called = [
+                    each.func if isinstance(each, ast.Call) else each for each in getattr(node, "decorator_list", ())
+                ]
+                if isinstance(node, ast.ClassDef) and not all(self.names.outside(self.module, each) for each in called):
                     return True
         return False
 
@@ -307,7 +301,8 @@ class _Reading:
             for fact, what in own.items()
         ]
         unknowns = (whole, *unread(attribute, why, path, line), *of_entry)
-        return ServiceInfo(service, self.module.path, "new", None, None, unknowns=unknowns)
+        services = (Service(None, attribute, path, line),) if kind else ()
+        return ServiceInfo(service, self.module.path, "new", None, None, services, unknowns=unknowns)
 
 
 _LEGACY = "Write `bentoml.legacy.Service`, which is what that name was for before."

@@ -66,13 +66,16 @@ _WAYS = {
     "envs.": Way('envs = ["{key}=..."]', "--env {key}=VALUE"),
     "envs": Way('envs, all of them, with complete_metadata = ["envs"]', "--env for each, and --complete envs"),
     "image": Way("environment, a bento_environment", "--image FILE, or --complete image where it has none"),
-    "description": Way("description or description_file", "--description TEXT"),
+    "description": Way(
+        'description, or complete_metadata = ["description"] for none',
+        "--description TEXT, or --complete description for none",
+    ),
 }
 _STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}
-IMPORT = (
-    'Or set service_metadata = "import": then all of it is what importing the service from its locked packages tells.'
-)
+IMPORT = 'set service_metadata = "import", which imports the service with its locked packages'
 """What a rule may do in place of all of them."""
+_IMPORT_BY_FLAG = "build with --import --python ENV, which imports the service"
+_MANY = 3  # unknown values from which on the import is offered first
 IN_FULL = ("labels", "envs", "models", "image", "description")
 """Facts that can be stated as a whole."""
 
@@ -102,12 +105,15 @@ def require(unknowns: Iterable[Unknown], target: str, words: Words) -> None:
     missing = [unknown for unknown in unknowns if unknown.required]
     if not missing:
         return
-    prefix = f"{target}: " if target else ""
     lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]
-    if target:  # only a rule imports
-        lines.append(IMPORT)
+    instead = IMPORT if words == "attributes" else _IMPORT_BY_FLAG
+    first = len(missing) >= _MANY or any(unknown.fact == "service" for unknown in missing)
+    instead = f"{instead[0].upper()}{instead[1:]}, or:" if first else f"Or {instead}."
+    if target or words == "flags":  # a function does not import
+        lines = [instead, *lines] if first else [*lines, instead]
     raise BentoError(
-        f"{prefix}the source does not state plainly what BentoML would write into the Bento.\n  "
+        f"{target}: " * bool(target)
+        + "the source does not state all metadata of the service as constants.\n  "
         + "\n  ".join(dict.fromkeys(lines))
     )
 

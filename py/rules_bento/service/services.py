@@ -326,7 +326,7 @@ class ServiceReader:
                 "members",
                 required=True,
             )
-        prefix = self.text(own.get("path_prefix"), "paths", self._of("the path prefix"), place, required=True)
+        prefix = self.text(own.get("path_prefix"), "paths", self._of("the path prefix"), place)
         apis = [
             replace(each, route=join_paths(prefix, each.route) if each.route else "")
             for each in self._in_order(members.apis)
@@ -578,6 +578,8 @@ class ServiceReader:
                 else f"whether attribute `{name}` is a dependency, a model or an API"
             )
             self.unknown(f"members.{name}", self._of(what), value, "members", required=required)
+        elif isinstance(value, OpenTag) and value.is_snapshot:
+            self.unknown(f"models.{name}", self._of(f"the model in `{name}`"), value.error, required=True)
         elif isinstance(value, (Model, OpenTag)):
             members.models[name] = self._named_model(name, value)
         elif isinstance(value, _Api):
@@ -630,7 +632,10 @@ class ServiceReader:
     def model(self, scope: Scope, call: ast.Call, name: str) -> Model | OpenTag:
         """Return a model reference. Raises NotConstantError if it isn't a plain one."""
         if name == "bentoml.models.HuggingFaceModel":
-            return Model("", "", huggingface=self._huggingface(scope, call))
+            try:
+                return Model("", "", huggingface=self._huggingface(scope, call))
+            except NotConstantError as error:
+                return OpenTag(error, is_snapshot=True)
         given = arguments_of(call, ["tag" if name.startswith("bentoml.models.") else "tag_like"])
         node = next(iter((given or {}).values()), None)
         stored = name.endswith(".get")
@@ -673,7 +678,7 @@ class ServiceReader:
             raise NotConstantError("its `model_id`, `revision`, or `endpoint` isn't a string", scope.module.path, call)
         named = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if named:
-            why = "its `endpoint` isn't given, and is then the value of HF_ENDPOINT, which this line may set"
+            why = "its `endpoint` is not given, and is then the value of HF_ENDPOINT, which this line may set"
             raise NotConstantError(why, *named)
         return HuggingFace(values["model_id"], revision, endpoint, lists["include"], lists["exclude"])
 
@@ -766,7 +771,10 @@ class ServiceReader:
         if given.get("workers") is None and (members.command or (command is not None and not is_open)):
             why = "a service with a command has as many workers as the machine that imports it has CPUs for"
             given["workers"] = NotConstantError(why, place.path, place.line)
-        if prefix and (is_open or has_rest(endpoints)):
+        error = own.get("path_prefix")
+        if isinstance(error, NotConstantError) and not is_open:
+            given["endpoints"] = error
+        elif prefix and (is_open or has_rest(endpoints)):
             given["endpoints"] = NotConstantError("a path prefix adds to it", place.path, place.line)
         elif prefix and isinstance(endpoints, dict):
             added = {name: join_paths(prefix, name) for name in ("livez", "readyz") if name not in endpoints}
@@ -989,9 +997,10 @@ class ServiceReader:
 
 
 class OpenTag(NamedTuple):
-    """Holds why the tag of a model isn't constant."""
+    """Holds why the tag of a model, or the snapshot of a hub's, isn't constant."""
 
     error: NotConstantError
+    is_snapshot: bool = False
 
 
 class _Dependency(NamedTuple):
