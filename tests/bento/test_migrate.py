@@ -374,32 +374,6 @@ def test_a_module_file_that_cannot_be_read_is_told_by_line():
         workspaces.read("module(name = 'x')\nbazel_dep(\n", "MODULE.bazel")
 
 
-def test_edges_of_wrapped_services_are_those_of_the_text(tmp_path):
-    service = """\
-import bentoml
-
-
-def wrapped(svc):
-    svc.inner = svc.inner
-    return svc
-
-
-@wrapped
-@bentoml.service
-class LLM:
-    pass
-
-
-@bentoml.service
-class Asked:
-    llm = bentoml.depends(LLM)
-    other: object = bentoml.depends(globals()["LLM"])
-"""
-    made = migrate(project(tmp_path, "service: service:Asked", service))
-    if "services = " in made.build:  # where reading says it all, nothing is declared
-        assert '"Asked": ["LLM"],' in made.build
-
-
 def test_a_model_that_is_in_the_project_as_an_entry_is_imported(tmp_path):
     made = migrate(project(tmp_path, "models: ['m:v1']", **{"models/m/model.yaml": "name: m\nversion: v1\n"}))
     assert re.search(r'bento_model_import\(\n    name = "m",\n    srcs = glob\(\["models/m/\*\*"\]\),', made.build)
@@ -461,7 +435,7 @@ def test_what_only_the_source_can_state_is_said(tmp_path):
     ]
     assert note.startswith("Service: service.py:8: the model in `m` of service `Svc`: ")
     assert note.endswith(" State it in the source.")
-    assert other.startswith('Service: Or set service_metadata = "import": ')
+    assert other.startswith('Service: Or set service_metadata = "import", ')
 
 
 def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):

@@ -177,11 +177,17 @@ def with_way_out(folder: Path, real, document: dict):
             case "models" | "members":
                 read = next(service for service in info.services if service.name == unknown.service)
                 attributes = [model.attribute for model in read.models]
+                missing = [one.fact for one in info.unknowns if one.service == unknown.service]
+                missing = sorted([*attributes, *(fact[8:] for fact in missing if fact.startswith("members."))])
                 if path[1:] and unknown.attribute == "models":
                     tag = row["models"][attributes.index(path[1])]["tag"]
                     declared = replace(
                         declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag}
                     )
+                elif path[1:] and len(missing) == len(row["models"]) and all("tag" in model for model in row["models"]):
+                    tag = row["models"][missing.index(path[1])]["tag"]
+                    names = {**declared.service_models, f"{read.name}.{path[1]}": tag}
+                    declared = replace(declared, service_models=names)
                 elif not read.models and any("registry" in model for model in row["models"]):
                     event("refused: snapshots of a hub are to be stated in the source")
                     return None

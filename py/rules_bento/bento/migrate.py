@@ -419,7 +419,7 @@ def _unknown_notes(project: _Project) -> list[str]:
         if text or unknown.required:
             remedy = f"Declare {text}." if text else "State it in the source."
             notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
-    return [*notes, f"Service: or {IMPORT}."] if notes else []
+    return [*notes, f"Service: Or {IMPORT}."] if notes else []
 
 
 def _option_notes(project: _Project) -> list[str]:

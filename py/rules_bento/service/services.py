@@ -918,11 +918,24 @@ class ServiceReader:
                 arguments, calls = self._image_of(scope, of)
                 return arguments, [*calls, self._image_call(scope, node)]
             case ast.Name() | ast.Attribute():
-                definition = self.names.resolve(scope.module, node)
+                definition = self._evolved(scope.module, node) or self.names.resolve(scope.module, node)
                 if definition.kind == VALUE and definition.module and isinstance(definition.node, ast.Call):
                     arguments, calls = self._image_of(Scope(definition.module), definition.node)
                     return arguments, [*calls, *self._image_statements(definition)]
         raise NotConstantError(f"`{text_of(node)}` isn't a plain `bentoml.images.Image`", scope.module.path, node)
+
+    def _evolved(self, module: Module, node: ast.expr) -> Definition | None:
+        """Return the first definition of an image that `image = image.run("…")` gives its own name again."""
+        known = module.bindings.get(node.id, []) if isinstance(node, ast.Name) else []
+        for binding in known[1:]:
+            root: ast.AST = binding.node
+            while isinstance(root, (ast.Call, ast.Attribute)):
+                root = root.func if isinstance(root, ast.Call) else root.value
+            if binding.kind != VALUE or not isinstance(root, ast.Name) or root.id != getattr(node, "id", ""):
+                return None
+        return (
+            Definition(VALUE, module, node.id, known[0].node) if len(known) > 1 and isinstance(node, ast.Name) else None
+        )
 
     def _image_statements(self, definition: Definition) -> list[ImageCall]:
         """Return the calls that statements such as `image.run("…")` make. Raises NotConstantError for any other use."""
@@ -944,7 +957,9 @@ class ServiceReader:
             ):
                 calls += [around] if isinstance(around, ast.Call) else []
                 outer, around = around, code.parent(around)
-            if not isinstance(around, ast.Expr) or code.parent(around) is not None or by is not module or not calls:
+            again = isinstance(around, ast.Assign) and getattr(around.targets[0], "id", "") == definition.name
+            plain = isinstance(around, ast.Expr) or again
+            if not plain or around is None or code.parent(around) is not None or by is not module or not calls:
                 raise NotConstantError(f"`{definition.name}` may be changed", by.path, mention)
             statements.append((mention.lineno, [self._image_call(Scope(module), call) for call in calls]))
         return [each for _, made in sorted(statements, key=lambda one: one[0]) for each in made]
