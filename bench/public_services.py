@@ -58,7 +58,7 @@ def services_of(folder: Path) -> list[tuple[Path, str, str]]:
         text = file.read_text(errors="replace")
         if file.is_relative_to(folder / "BentoML/src") or not _MENTION.search(text):
             continue
-        root = next((one for one in file.parents if one == folder or any((one / name).exists() for name in _MARKERS)))
+        root = next(one for one in file.parents if one == folder or any((one / name).exists() for name in _MARKERS))
         if root == folder or root.name == "BentoML":
             root = file.parent
         module = file.relative_to(root).as_posix()[:-3].replace("/", ".")

@@ -13,8 +13,8 @@ from rules_bento.bento.of_folder import Beside, build
 from rules_bento.cli import main
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
-from rules_bento.service.remediation import require
 from rules_bento.service.metadata import Unknown
+from rules_bento.service.remediation import require
 
 SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"

@@ -21,6 +21,7 @@ from rules_bento.service.bindings import (
     NotConstantError,
     text_of,
 )
+from rules_bento.service.sdk_names import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,13 +52,11 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Sub: operator.sub,
 }
-_STRING_METHODS = frozenset(
-    "capitalize lower lstrip removeprefix removesuffix replace rstrip strip title upper".split()
-)
+_STRING_METHODS = words("capitalize lower lstrip removeprefix removesuffix replace rstrip strip title upper")
 # Methods that change nothing, and functions that leave what they are given as it is.
-_READING = frozenset("copy count get index items keys values".split())
-_PURE = frozenset("bool dict enumerate isinstance len list print repr str tuple zip".split())
-_PURE_FOR_ITEMS = frozenset("all any frozenset max min set sorted sum".split())
+_READING = words("copy count get index items keys values")
+_PURE = words("bool dict enumerate isinstance len list print repr str tuple zip")
+_PURE_FOR_ITEMS = words("all any frozenset max min set sorted sum")
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 # Arguments of `pydantic.Field` that decide nothing, and those that a value must satisfy.
@@ -71,7 +70,7 @@ class Scope:
 
     def __init__(
         self, module: Module, owner: ast.ClassDef | None = None, names: Mapping[str, list[ast.stmt]] = {}
-    ) -> None:  # noqa: B006
+    ) -> None:
         self.module = module
         self.owner = owner
         self.names = names
@@ -128,7 +127,7 @@ class Constants:
             case ast.Subscript(value=of, slice=key) if not self.names.outside(module, of):
                 return self._item(scope, node, self.value(scope, of), self.whole(scope, key))
             case ast.Call(func=ast.Name(id="dict"), args=args, keywords=keywords) if self._is_builtin(scope, "dict"):
-                pairs = [(None, each) for each in args]
+                pairs: list[tuple[ast.expr | None, ast.expr]] = [(None, each) for each in args]
                 pairs += [(ast.Constant(value=each.arg) if each.arg else None, each.value) for each in keywords]
                 if len(args) <= 1:
                     return self._dict(scope, pairs)
@@ -241,9 +240,9 @@ class Constants:
 
     def _item(self, scope: Scope, node: ast.AST, of: Any, key: Any) -> Any:
         try:
-            if isinstance(of, dict) and isinstance(key, str) and (REST not in of or key in of):
-                value = of[key]
-            elif isinstance(of, (list, str)) and isinstance(key, int) and not has_rest(of):
+            if (isinstance(of, dict) and isinstance(key, str) and (REST not in of or key in of)) or (
+                isinstance(of, (list, str)) and isinstance(key, int) and not has_rest(of)
+            ):
                 value = of[key]
             else:
                 raise self._not_constant(scope, node)
@@ -257,7 +256,7 @@ class Constants:
         if not isinstance(of, str):
             raise self._not_constant(scope, node)
         if method == "join":
-            parts = args[0] if len(args) == 1 and isinstance(args[0], list) else [None]
+            parts: list[Any] = args[0] if len(args) == 1 and isinstance(args[0], list) else [None]
             if all(isinstance(each, str) for each in parts):
                 size = sum(map(len, parts)) + len(of) * len(parts)
                 return (
@@ -329,7 +328,7 @@ class Constants:
         assert isinstance(of, ast.ClassDef)
         assert module is not None
         if not of.decorator_list and not of.bases and not of.keywords and all(map(_is_plain_statement, of.body)):
-            values = [each.value for each in of.body if _assigned(each) == node.attr]
+            values = [getattr(each, "value", None) for each in of.body if _assigned(each) == node.attr]
             if len(values) == 1 and values[0] is not None:
                 self.require_unchanged(definition, flat=True)
                 value = self.value(Scope(module, of), values[0])

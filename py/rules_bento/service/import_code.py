@@ -18,23 +18,19 @@ from rules_bento.service.bindings import (
     dotted,
     is_guard,
 )
-from rules_bento.service.sdk_names import public_name
+from rules_bento.service.sdk_names import public_name, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 # Attributes that lead from any object to names, modules, or classes, or that change them without naming them.
-_ATTRIBUTES = frozenset(
+_ATTRIBUTES = words(
     "_getframe addsitedir currentframe f_back f_globals f_locals get_objects get_referrers import_module monkeypatch "
-    "reload run_module run_path setprofile settrace tb_frame".split()
+    "reload run_module run_path setprofile settrace tb_frame"
 )
-_SAFE_DUNDERS = frozenset(
-    "__annotations__ __doc__ __file__ __init__ __main__ __name__ __qualname__ __version__".split()
-)
-_BUILTINS = frozenset(
-    "__builtins__ __import__ breakpoint compile delattr eval exec globals locals setattr vars".split()
-)
+_SAFE_DUNDERS = words("__annotations__ __doc__ __file__ __init__ __main__ __name__ __qualname__ __version__")
+_BUILTINS = words("__builtins__ __import__ breakpoint compile delattr eval exec globals locals setattr vars")
 _OUTSIDE = (
     "builtins",
     "ctypes",
@@ -55,21 +51,21 @@ _OUTSIDE = (
     "unittest.mock",
 )
 # Methods through which Python or a library runs code without a call: a class that has one is not followed.
-_HOOKS = frozenset("__class_getitem__ __get__ __getattribute__ __init_subclass__ __prepare__ __set_name__".split())
+_HOOKS = words("__class_getitem__ __get__ __getattribute__ __init_subclass__ __prepare__ __set_name__")
 # Decorators that do not call what they decorate.
-_PASSIVE = frozenset(
+_PASSIVE = words(
     "abc.abstractmethod bentoml.api bentoml.task bentoml.on_deployment bentoml.on_shutdown bentoml.on_startup "
     "bentoml.legacy.Runnable.method contextlib.asynccontextmanager contextlib.contextmanager functools.cache "
     "functools.cached_property functools.lru_cache functools.wraps staticmethod classmethod property "
-    "torch.inference_mode torch.no_grad typing.final typing.no_type_check typing.overload".split()
+    "torch.inference_mode torch.no_grad typing.final typing.no_type_check typing.overload"
 )
 _SERIALIZERS = ("pydantic.field_serializer", "pydantic.model_serializer")
 _LIBRARIES = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
 # Libraries whose objects decide service metadata, too: nothing may be set on them.
 _PATCHED = (*_LIBRARIES, "fastapi", "pydantic", "starlette", "typing")
-_ROUTES = frozenset(
+_ROUTES = words(
     "api_route delete get head options patch post put route trace websocket websocket_route middleware "
-    "exception_handler on_event".split()
+    "exception_handler on_event"
 )
 WORDS = frozenset(
     word.encode()

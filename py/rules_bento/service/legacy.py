@@ -10,7 +10,7 @@ from rules_bento.service.bindings import CLASS, VALUE, Definition, NotConstantEr
 from rules_bento.service.constants import Scope
 from rules_bento.service.metadata import Api, Model, Runner, ServiceInfo
 from rules_bento.service.overrides import COMPUTED
-from rules_bento.service.sdk_names import FRAMEWORKS
+from rules_bento.service.sdk_names import FRAMEWORKS, words
 from rules_bento.service.services import OpenTag, ServiceReader, arguments_of
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ RUNNABLES = {
 }
 # Their `get` is `bentoml.models.get`, which accepts a model of any framework.
 GET_ANY = {"catboost", "lightgbm", "mlflow", "sklearn", "xgboost"}
-_HOOKS = frozenset("add_asgi_middleware mount_asgi_app mount_wsgi_app on_deployment on_shutdown on_startup".split())
+_HOOKS = words("add_asgi_middleware mount_asgi_app mount_wsgi_app on_deployment on_shutdown on_startup")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 

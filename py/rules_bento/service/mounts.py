@@ -1,4 +1,4 @@
-"""Routes of the ASGI applications that a service mounts: plain FastAPI and Starlette applications, as BentoML lists them.
+"""Routes of the ASGI applications that a service mounts: plain FastAPI and Starlette applications, as BentoML lists.
 
 An application counts only if each mention of it in code that importing runs is one that is listed here.
 """
@@ -9,6 +9,7 @@ import ast
 
 from rules_bento.service.bindings import VALUE, Definition, Module, NotConstantError, text_of
 from rules_bento.service.constants import Scope
+from rules_bento.service.sdk_names import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +20,10 @@ _STARLETTE = ("starlette.applications.Starlette",)
 _ROUTERS = ("fastapi.APIRouter", "fastapi.routing.APIRouter")
 _STATIC = ("starlette.staticfiles.StaticFiles", "fastapi.staticfiles.StaticFiles")
 _ROUTES = ("starlette.routing.Route", "starlette.routing.WebSocketRoute")
-_METHODS = frozenset("api_route delete get head options patch post put route trace websocket websocket_route".split())
-_ADDERS = frozenset("add_api_route add_api_websocket_route add_route add_websocket_route".split())
+_METHODS = words("api_route delete get head options patch post put route trace websocket websocket_route")
+_ADDERS = words("add_api_route add_api_websocket_route add_route add_websocket_route")
 # They add no route: middleware, handlers, hooks.
-_OTHERS = frozenset(
-    "add_event_handler add_exception_handler add_middleware exception_handler middleware on_event".split()
-)
+_OTHERS = words("add_event_handler add_exception_handler add_middleware exception_handler middleware on_event")
 # Paths that a FastAPI application has of its own: argument, path, and what else must not be None.
 _OWN = (
     ("openapi_url", "/openapi.json", ()),
@@ -146,7 +145,7 @@ class Applications:
         scope, code = Scope(module), self.constants.code
         around = code.parent(node)
         call = code.parent(around) if around is not None else None
-        if isinstance(around, ast.keyword) or isinstance(around, ast.Call):
+        if isinstance(around, (ast.keyword, ast.Call)):
             owner = code.parent(around) if isinstance(around, ast.keyword) else around
             return [] if isinstance(owner, ast.Call) and self._is_mount(module, owner, node) else None
         if isinstance(around, ast.Attribute) and around.attr == "state" and isinstance(call, ast.Attribute):

@@ -88,7 +88,7 @@ class PythonFiles:
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
             raise BentoError(
-                f"{binary}: Python imports this compiled module instead of {path}, and it can't be analyzed statically. "
+                f"{binary}: Python imports this compiled module instead of {path}, and it has no source. "
                 'Exclude it, or set service_metadata = "import" (`bento build --import --python ENV`).'
             )
         if path.endswith("/"):

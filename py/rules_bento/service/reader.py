@@ -29,6 +29,7 @@ from rules_bento.service.legacy import LegacyReader
 from rules_bento.service.metadata import Service, ServiceInfo, SourceTree, Unknown
 from rules_bento.service.overrides import unread
 from rules_bento.service.python_files import PythonFiles
+from rules_bento.service.sdk_names import words
 from rules_bento.service.services import Declaration, ServiceReader
 
 TYPE_CHECKING = False
@@ -306,7 +307,7 @@ class _Reading:
 
 
 _LEGACY = "Write `bentoml.legacy.Service`, which is what that name was for before."
-_SERVICE = frozenset("name config inner image description path_prefix envs labels models cmd apis".split())
+_SERVICE = words("name config inner image description path_prefix envs labels models cmd apis")
 
 
 def _require_new_service(module: Module, node: ast.AST, name: str) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
 # Where the private packages' names are public.
 _MOVED = {
     "Image": "images.Image",

@@ -413,7 +413,7 @@ class ServiceReader:
                 raise NotConstantError(f"base class `{node.name}` may be changed", by.path, mention)
 
     def _body(self, module: Module, node: ast.ClassDef, found: dict[str, Any]) -> None:
-        """Read the statements of a class body into `found`: names to what they are, NotConstantError for an open one."""
+        """Read the statements of a class body into `found`, names to what they are or why that is unknown."""
         names: dict[str, list[ast.stmt]] = {}
         for statement in node.body:
             for name in bound_names([statement]):
@@ -428,8 +428,10 @@ class ServiceReader:
                 found[_mangled(name, node.name)] = error
         for statement in node.body:
             if not self._is_plain(scope, statement, found):
-                error = NotConstantError("this statement may change its attributes", module.path, statement)
-                self.unknown("members", self._of("the dependencies, models, and APIs"), error, "members", required=True)
+                change = NotConstantError("this statement may change its attributes", module.path, statement)
+                self.unknown(
+                    "members", self._of("the dependencies, models, and APIs"), change, "members", required=True
+                )
                 return
 
     def _is_plain(self, scope: Scope, statement: ast.stmt, found: dict[str, Any]) -> bool:
@@ -506,7 +508,7 @@ class ServiceReader:
         for by, mention in self.constants.code.mentions.get(definition.key, ()):
             around = self.constants.code.parent(mention)
             assigned = isinstance(around, (ast.Assign, ast.AnnAssign)) and (
-                around.value is mention or isinstance(mention, ast.Name) and isinstance(mention.ctx, ast.Store)
+                around.value is mention or (isinstance(mention, ast.Name) and isinstance(mention.ctx, ast.Store))
             )
             given = isinstance(around, ast.Call) and (self.names.outside(by, around.func) or "").startswith("bentoml.")
             listed = isinstance(around, ast.List)
@@ -548,7 +550,7 @@ class ServiceReader:
     def _is_beside(self, scope: Scope, node: ast.AST) -> bool:
         """Return whether all that an expression has of BentoML are its metrics, exceptions, and loaded models."""
         for each in ast.walk(node):
-            if isinstance(each, ast.Attribute) or isinstance(each, ast.Name):
+            if isinstance(each, (ast.Attribute, ast.Name)):
                 name = self.names.outside(scope.module, each) or ""
                 if name.startswith("bentoml") and not any(
                     known.startswith(name) or name.startswith(known) for known in (*_BESIDE, *LOADERS)
@@ -725,7 +727,7 @@ class ServiceReader:
                     if isinstance(error, NotConstantError)
                     else NotConstantError("it isn't a dict", scope.module.path, keyword.value)
                 )
-                values |= {name: failure for name in ([keyword.arg] if keyword.arg else ["route", "batchable"])}
+                values |= dict.fromkeys([keyword.arg] if keyword.arg else ["route", "batchable"], failure)
         wrapped = next(
             (each for each, name in zip(node.decorator_list[1:], inner, strict=True) if name not in _KEEP_NAME), None
         )
@@ -777,8 +779,8 @@ class ServiceReader:
         elif prefix and (is_open or has_rest(endpoints)):
             given["endpoints"] = NotConstantError("a path prefix adds to it", place.path, place.line)
         elif prefix and isinstance(endpoints, dict):
-            added = {name: join_paths(prefix, name) for name in ("livez", "readyz") if name not in endpoints}
-            given["endpoints"] = {**endpoints, **added}
+            own_paths = {name: join_paths(prefix, name) for name in ("livez", "readyz") if name not in endpoints}
+            given["endpoints"] = {**endpoints, **own_paths}
         return self._entries(given, "config", place, "the configuration")
 
     def _entries(self, values: dict[Any, Any], fact: str, place: NotConstantError, what: str) -> dict[str, Json]:
@@ -790,9 +792,7 @@ class ServiceReader:
             elif not isinstance(key, str):
                 self.unknown(f"{fact}.{key}", self._of(f"`{fact}`"), value, required=True)
             elif isinstance(value, dict):
-                result[checked_text(key, place.path, place.line)] = self._entries(
-                    value, f"{fact}.{key}", place, f"`{fact}.{key}`"
-                )  # type: ignore[arg-type]
+                result[key] = self._entries(value, f"{fact}.{key}", place, f"`{fact}.{key}`")
             else:
                 error = first_unknown(value)
                 if error:
@@ -807,20 +807,17 @@ class ServiceReader:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            error = (
-                value
-                if isinstance(value, NotConstantError)
-                else NotConstantError("it isn't a dict", place.path, place.line)
-            )
+            known = NotConstantError("it isn't a dict", place.path, place.line)
+            error = value if isinstance(value, NotConstantError) else known
             self.unknown("labels", self._of("the labels"), error, "labels", required=True)
             return {}
         labels: dict[str, str] = {}
         for key, each in value.items():
-            error = first_unknown(each)
+            missing = first_unknown(each)
             if key is REST:
                 self.unknown("labels", self._of("the labels"), each, "labels", required=True)
-            elif error:
-                self.unknown(f"labels.{key}", self._of(f"label `{key}`"), error, "labels", required=True)
+            elif missing:
+                self.unknown(f"labels.{key}", self._of(f"label `{key}`"), missing, "labels", required=True)
             else:
                 labels[key] = str(each)
         return labels
@@ -853,7 +850,7 @@ class ServiceReader:
             foreign = [key for key in env if key is not REST and key not in _ENV]
             if foreign:
                 raise BentoError(
-                    f"{place}: an env {of} has `{foreign[0]}`, which BentoML does not accept. It accepts {', '.join(_ENV)}."
+                    f"{place}: an env {of} has `{foreign[0]}`, which BentoML rejects. It accepts {', '.join(_ENV)}."
                 )
             stage, text = env.get("stage", "all"), env.get("value", "")
             if not isinstance(stage, NotConstantError) and stage not in _STAGES:
@@ -862,7 +859,8 @@ class ServiceReader:
                 )
             if not isinstance(text, (str, NotConstantError, type(None))):
                 raise BentoError(
-                    f"{place}: the value of an env {of} is {text!r}, and BentoML requires a string. Write {str(text)!r}."
+                    f"{place}: the value of an env {of} is {text!r}, and BentoML requires a string. "
+                    f"Write {str(text)!r}."
                 )
 
     def _envs(self, value: Any, place: NotConstantError) -> tuple[Env, ...]:
@@ -1000,11 +998,10 @@ class ServiceReader:
                     routes = tuple(dict.fromkeys(listed))
                 else:
                     chat = any(path.endswith(_CHAT) for path in applications.unlisted)
-                    error = NotConstantError(
-                        "FastAPI's version decides how routers are listed", scope.module.path, call
-                    )
+                    why = "FastAPI's version decides how routers are listed"
                     what = self._of(f"the routes of the application at `{full}`")
-                    self.unknown("paths" if chat else "paths.listed", what, error)
+                    place = NotConstantError(why, scope.module.path, call)
+                    self.unknown("paths" if chat else "paths.listed", what, place)
             except NotConstantError as error:
                 self.unknown("paths", self._of(f"the routes of the application at `{full}`"), error)
             mounts.append(Mount(full, name, "asgi", routes))

@@ -1,5 +1,4 @@
 # service: service:Svc
-# unknown: image
 import bentoml
 from bentoml.images import Image
 
