@@ -240,15 +240,14 @@ class Constants:
 
     def _item(self, scope: Scope, node: ast.AST, of: Any, key: Any) -> Any:
         try:
-            if (isinstance(of, dict) and isinstance(key, str) and (REST not in of or key in of)) or (
-                isinstance(of, (list, str)) and isinstance(key, int) and not has_rest(of)
-            ):
-                value = of[key]
-            else:
+            by_name = isinstance(of, dict) and isinstance(key, str)
+            by_index = isinstance(of, (list, str)) and isinstance(key, int)
+            if not (by_name or by_index) or has_rest(of):
                 raise self._not_constant(scope, node)
+            value: Any = of[key]
         except LookupError:
             raise self._not_constant(scope, node) from None
-        if isinstance(value, NotConstantError) or (isinstance(of, dict) and REST in of):
+        if isinstance(value, NotConstantError):
             raise self._not_constant(scope, node)
         return value
 

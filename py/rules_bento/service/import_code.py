@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Attributes that lead from any object to names, modules, or classes, or that change them without naming them.
 _ATTRIBUTES = words(
     "_getframe addsitedir currentframe f_back f_globals f_locals get_objects get_referrers import_module monkeypatch "
-    "reload run_module run_path setprofile settrace tb_frame"
+    "reload run_module run_path setattr setprofile settrace tb_frame MonkeyPatch"
 )
 _SAFE_DUNDERS = words("__annotations__ __doc__ __file__ __init__ __main__ __name__ __qualname__ __version__")
 _BUILTINS = words("__builtins__ __import__ breakpoint compile delattr eval exec globals locals setattr vars")
@@ -37,10 +37,11 @@ _OUTSIDE = (
     "gc",
     "imp",
     "importlib.machinery",
-    "inspect.getmembers",
-    "inspect.getmodule",
-    "inspect.stack",
-    "inspect.trace",
+    "inspect",
+    "pickle.loads",
+    "pkgutil.resolve_name",
+    "pydoc.locate",
+    "sys._current_frames",
     "operator.attrgetter",
     "operator.methodcaller",
     "operator.setitem",
@@ -50,6 +51,7 @@ _OUTSIDE = (
     "sys.path",
     "unittest.mock",
 )
+_SAFE_INSPECT = words("cleandoc getdoc isclass iscoroutinefunction isfunction ismethod signature Parameter Signature")
 # Methods through which Python or a library runs code without a call: a class that has one is not followed.
 _HOOKS = words("__class_getitem__ __get__ __getattribute__ __init_subclass__ __prepare__ __set_name__")
 # Decorators that do not call what they decorate.
@@ -129,6 +131,8 @@ class ImportCode:
                 case ast.Attribute() | ast.Name():
                     if not self._inner(node):
                         self._chain(module, node)
+                case ast.AnnAssign():
+                    self._annotation(module, node.annotation)
                 case ast.ClassDef():
                     self._class(module, node)
                 case ast.Subscript() if not isinstance(node.ctx, ast.Load):
@@ -157,6 +161,8 @@ class ImportCode:
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
         annotations = [each for each in every if each and each.annotation]
         returns = [node.returns] if node.returns else []
+        for each in [*(each.annotation for each in annotations), *returns]:
+            self._annotation(module, each)
         self._push(module, [*node.decorator_list, *defaults, *annotations, *returns], node)
         owner = self._parents.get(node)
         decorators = [_callee(each) for each in node.decorator_list]
@@ -172,6 +178,18 @@ class ImportCode:
             self._push(module, node.body, node)
         else:
             self._functions.setdefault(node.name, []).append((module, node))
+
+    def _annotation(self, module: Module, node: ast.AST | None) -> None:
+        """Stop at a string in an annotation that calls something when BentoML or pydantic evaluates it."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "(" in node.value:
+            self._stop("a string annotation calls something", module, node)
+        elif isinstance(node, ast.Subscript):
+            name = getattr(node.value, "attr", getattr(node.value, "id", ""))
+            if name not in ("Annotated", "Literal"):
+                self._annotation(module, node.slice)
+        elif isinstance(node, (ast.Tuple, ast.List, ast.BinOp)):
+            for each in ast.iter_child_nodes(node):
+                self._annotation(module, each)
 
     def _call(self, name: str) -> None:
         """Run all functions of a name."""
@@ -223,6 +241,8 @@ class ImportCode:
         if not isinstance(root, ast.Name):
             return
         self._call(root.id)
+        if root.id == "getattr" and not self._reads_plainly(module, root):
+            self._stop("`getattr` is used with a name that isn't plain", module, node)
         if root.id in _BUILTINS and root.id not in module.bindings and not self._of_itself(root):
             self._stop(f"`{root.id}` is used", module, node)
         self._mention(module, root.id, module.imports_of(root.id), root, attributes[::-1])
@@ -237,6 +257,20 @@ class ImportCode:
             dunder = getattr(node.value.func, "id", "") != "super" or "super" in module.bindings
         if dunder or name in _ATTRIBUTES:
             self._stop(f"`.{name}` is used", module, node)
+
+    def _reads_plainly(self, module: Module, root: ast.Name) -> bool:
+        """Return whether `getattr` reads an attribute whose name is written out, or one of `self` or a library."""
+        call = self._parents.get(root)
+        if "getattr" in module.bindings:
+            return True
+        if not isinstance(call, ast.Call) or call.func is not root or len(call.args) < 2:
+            return False
+        owner, name = call.args[:2]
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            return not name.value.startswith("__") and name.value not in _ATTRIBUTES
+        outside = dotted(module, owner)
+        library = bool(outside and not self.names.files.owns(outside) and not _is_below(outside, ("sys", *_LIBRARIES)))
+        return library or self._of_itself(root)
 
     def _of_itself(self, root: ast.Name) -> bool:
         """Return whether `setattr` and the like change only the object whose method calls them."""
@@ -289,6 +323,8 @@ class ImportCode:
     def _outside(self, module: Module, path: str, node: ast.expr, attributes: list[ast.Attribute]) -> None:
         name = public_name(".".join([path, *(each.attr for each in attributes)]))
         top = attributes[-1] if attributes else node
+        if name.startswith("inspect.") and name.split(".")[1] in _SAFE_INSPECT:
+            return
         if _is_below(name, _OUTSIDE):
             self._stop(f"`{cut(name)}` is used", module, node)
         elif name == "sys" or (name.partition(".")[0] in _LIBRARIES and not self._is_plain_use(module, name, top)):
@@ -306,9 +342,11 @@ class ImportCode:
                 outside = dotted(module, around.func)
                 name = around.func.id if isinstance(around.func, ast.Name) else ""
                 return bool(outside and not self.names.files.owns(outside)) or name in ("isinstance", "issubclass")
-            case ast.Assign() | ast.AnnAssign() | ast.arg() | ast.ClassDef() | ast.Expr() | ast.keyword():
-                return not isinstance(around, ast.keyword) or name.startswith("bentoml.exceptions.")
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ExceptHandler() | ast.Compare() | ast.Raise():
+            case ast.Assign():
+                return self._parents.get(around) is None  # another name, which `dotted` follows
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return around.returns is node or node in around.decorator_list
+            case ast.arg() | ast.ClassDef() | ast.Expr() | ast.ExceptHandler() | ast.Compare() | ast.Raise():
                 return True
             case ast.Attribute() | ast.Subscript():
                 return around.value is node or self.in_annotation(node)

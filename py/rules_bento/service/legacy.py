@@ -126,7 +126,7 @@ class LegacyReader:
                     f"`{text_of(listed)}` isn't a list that is written out", self.scope.module.path, listed
                 )
             for each in listed.elts:
-                items.append(read(each))
+                items.append(read(each))  # noqa: PERF401 - those before one that isn't constant stay
         except NotConstantError as error:
             attribute = "models" if fact == "models" else ""
             self.reader.unknown(fact, f"{what} of the legacy service", error, attribute, required=True)

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.a
+# unknown: service, config, models, labels, envs, image, description
 # also with: OTHER=1
 import os
 
