@@ -1035,3 +1035,29 @@ def test_a_set_is_no_constant():
 def test_names_of_any_length_are_cut_in_messages():
     source = f"import bentoml\n{'a' * 32_000} = 1\n".encode()
     assert len(refusal(f"service:{'b' * 32_000}", {"service.py": source})) < 1000
+
+
+@pytest.mark.parametrize(
+    ("utils", "plain"),
+    [
+        ("import values\ndef go():\n    values.LABELS['a'] = 'b'\n", "import utils\nutils.go()\n"),
+        ("from values import LABELS as L\n", "import utils\nutils.L['a'] = 'b'\n"),
+        ("import values as v\n", "import utils\nutils.v.LABELS['a'] = 'b'\n"),
+        ("import sys\ndef go():\n    sys.modules['values'].LABELS['a'] = 'b'\n", "from utils import go\ngo()\n"),
+    ],
+)
+def test_a_module_that_names_nothing_of_a_service_may_call_one_that_does(utils, plain):
+    files = {
+        "service.py": b"import bentoml, plain\nfrom values import LABELS\n@bentoml.service(labels=LABELS)\nclass Svc: ...\n",
+        "values.py": b"LABELS = {'team': 'a'}\n",
+        "utils.py": utils.encode(),
+        "plain.py": plain.encode(),
+    }
+    assert "labels" in {unknown.fact for unknown in read_service("service:Svc", files).unknowns}
+
+
+def test_a_thousand_modules_are_not_parsed():
+    files = {f"lib/m{i}.py": f"from lib import m{(i + 1) % 1000}\nNAME = 'n{i}'\n".encode() for i in range(1000)}
+    files["lib/m500.py"] += b"this is no Python\n"
+    files["service.py"] = b"import bentoml\nfrom lib.m0 import NAME\n@bentoml.service(name=NAME)\nclass Svc: ...\n"
+    assert read_service("service:Svc", files).entry_service == "n0"

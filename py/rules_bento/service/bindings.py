@@ -66,6 +66,7 @@ class Module:
         self.bindings: dict[str, list[Binding]] = {}
         self.local_imports: dict[str, list[Binding]] = {}  # of functions, which import when they run
         self.imports: list[tuple[str, str]] = []  # module and name, of every import wherever it is
+        self.renamed: set[str] = set()  # modules of which it has an object, or another name
         self.star: ast.AST | None = None
         self._imports_of: dict[str, list[Binding]] = {}
         for statement in tree.body:
@@ -157,6 +158,9 @@ class Module:
                     self.star = node
                 for name, binding in self.imported(node):
                     self.imports.append((binding.module, binding.name))
+                    own = f"{binding.module}.{binding.name}" if binding.name else binding.module
+                    self.renamed.update([binding.module] if binding.name else [])
+                    self.renamed.update([own] if name != own.rpartition(".")[2] else [])
                     if id(node) not in top:
                         self.local_imports.setdefault(name, []).append(binding)
                 if isinstance(node, ast.Import):
@@ -234,12 +238,11 @@ class Names:
         return self._parsed[name]
 
     def module(self, name: str) -> Module | None:
-        """Return a module that metadata comes from; None if it isn't one of the sources."""
+        """Return a module of the sources; None if there is none of that name."""
         path = self.files.find(name)
         if path is None:
             return None
-        self.modules[name] = self.parsed(name, path)
-        return self.modules[name]
+        return self.parsed(name, path)
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
         """Return the dotted name of something outside of the sources; None for anything else."""
@@ -290,6 +293,7 @@ class Names:
                 raise NotConstantError(f"`{cut(binding.module)}` has no plain `{cut(binding.name)}`", path, node)
             if submodule:
                 raise NotConstantError(f"`{cut(binding.name)}` is a module and a name of `{source.name}`", path, node)
+            self.modules[source.name] = source
             module, name = source, binding.name
         raise NotConstantError(f"`{cut(name)}` is imported in a circle", path, node)
 
@@ -301,6 +305,7 @@ class Names:
         if attribute in module.bindings:
             if submodule and self._own_module(module, attribute) != f"{name}.{attribute}":
                 raise NotConstantError(f"`{cut(attribute)}` is a module and a name of `{name}`", path, node)
+            self.modules[name] = module
             return self.lookup(module, attribute, path, node)
         if submodule:
             return Definition(MODULE, None, f"{name}.{attribute}", node)

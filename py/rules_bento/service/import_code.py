@@ -88,8 +88,10 @@ WORDS = frozenset(
 class ImportCode:
     """Holds where code that runs at import mentions the definitions of the sources, and what in it is not followed."""
 
-    def __init__(self, names: Names, modules: Iterable[Module]) -> None:
+    def __init__(self, names: Names, modules: Iterable[Module], others: frozenset[bytes]) -> None:
+        """Look at modules; `others` are the words of further modules that are imported, which may call anything."""
         self.names = names
+        self._others = others
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
         self.hazard: NotConstantError | None = None
         self._parents: dict[ast.AST, ast.AST] = {}
@@ -174,7 +176,7 @@ class ImportCode:
         else:
             routes = (self.is_route(module, each) for each in decorators)
             runs = not all(each in _PASSIVE or route for each, route in zip(known, routes, strict=True))
-        if runs or node.name in self._called:
+        if runs or node.name in self._called or node.name.encode() in self._others:
             self._push(module, node.body, node)
         else:
             self._functions.setdefault(node.name, []).append((module, node))

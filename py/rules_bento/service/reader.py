@@ -69,9 +69,9 @@ class _Reading:
         """Return the metadata. Raises BentoError if there is no such service."""
         needed = {self.module_name}
         while True:
-            modules = self._imported(needed)
+            modules, others = self._imported(needed)
             self.names.modules, self.names.stores = {}, {}
-            self.code = ImportCode(self.names, modules)
+            self.code = ImportCode(self.names, modules, others)
             self.constants = Constants(self.names, self.code, self.arguments)
             self.module = self._module()
             found = attribute or self._only_service()
@@ -87,26 +87,24 @@ class _Reading:
 
     # Modules
 
-    def _imported(self, needed: set[str]) -> list[Module]:
+    def _imported(self, needed: set[str]) -> tuple[list[Module], frozenset[bytes]]:
         """Return the modules that importing the service may import and that may change what the needed ones have.
 
-        Only those are parsed that have a word of `WORDS`, or that name a needed module, or one that names that.
+        Only those are parsed that have a word of `WORDS`, or that name a needed module, or one that has objects of one.
+        Of the others, return the words.
         """
         users = set(needed)
         while True:
-            modules = self._reached(users)
-            more = {
-                module.name
-                for module in modules
-                if any(one in users or f"{one}.{name}" in users for one, name in module.imports)
-            }
+            modules, others = self._reached(users)
+            more = {module.name for module in modules if module.renamed & users}
             if more <= users:
-                return modules
+                return modules, others
             users |= more
 
-    def _reached(self, users: set[str]) -> list[Module]:
+    def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
+        others: set[bytes] = set()
         waiting, seen = [self.module_name], set()
         while waiting:
             name = waiting.pop()
@@ -122,7 +120,8 @@ class _Reading:
                     waiting += [one, f"{one}.{below}"]
             else:
                 waiting += self.files.modules_named_in(path)
-        return found
+                others |= self.files.words(path)
+        return found, frozenset(others)
 
     # The attribute
 
@@ -293,7 +292,7 @@ class _Reading:
     def _unread(self, error: NotConstantError, service: str, attribute: str) -> ServiceInfo:
         """Return the metadata of a service that exists, and of which nothing is constant."""
         why, path, line = error.why, error.path, error.line
-        legacy = any(b"legacy" in self.files.words(module.path) for module in self._imported({self.module_name}))
+        legacy = any(b"legacy" in self.files.words(module.path) for module in self._imported({self.module_name})[0])
         kind = "" if legacy else "services"
         whole = Unknown(f"what service `{attribute}` is: {why}", path, line, kind, "service", attribute, required=True)
         own = {"labels": "the labels", "envs": "the envs", "image": "the image", "description": "the description"}
