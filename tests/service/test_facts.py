@@ -48,7 +48,7 @@ def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
     assert re.search(
         r"constants.\n  Build with --import --python ENV.*, or:\n  service.py:\d+: what service `Svc` is:", message
     )
-    assert "decorator `service(name='s')` isn't supported" in message
+    assert "`bentoml.service` is passed on as a value" in message
     facts = ["labels", "envs", "models", "image", "description"]
     given = stated(services={"s": []}, config={"s": {"workers": 2}}, in_full=facts)
     assert document(build(build_ctx=folder, beside=given))["services"] == [
