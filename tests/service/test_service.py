@@ -1019,6 +1019,11 @@ def test_code_that_may_do_anything_leaves_nothing_known(lines):
     info = read_service("service:Svc", {"service.py": source.encode()})
     assert "service" in {unknown.fact for unknown in info.unknowns}
     assert info.entry_service is None
+    files = {
+        "service.py": b"import bentoml, helper\n@bentoml.service(name='a')\nclass Svc: ...\n",
+        "helper.py": f"{'import bentoml' if 'bentoml.' in lines else ''}\n{lines}\n".encode(),
+    }
+    assert read_service("service:Svc", files).entry_service is None or "def f(x" in lines or "import *" in lines
 
 
 @pytest.mark.parametrize("name", ["service.abi3.so", "service.cpython-311-x86_64-linux-gnu.so", "service.pyd"])

@@ -69,20 +69,12 @@ _ROUTES = words(
     "api_route delete get head options patch post put route trace websocket websocket_route middleware "
     "exception_handler on_event"
 )
-WORDS = frozenset(
-    word.encode()
-    for word in [
-        *_ATTRIBUTES,
-        *_BUILTINS,
-        *_LIBRARIES,
-        "__dict__",
-        "__globals__",
-        "modules",
-        "builtins",
-        "gc",
-        "ctypes",
-    ]
+_NAMED_ELSEWHERE = words(
+    "__base__ __bases__ __dict__ __globals__ __mro__ __subclasses__ attrgetter builtins ctypes gc getattr inspect "
+    "methodcaller mock modules pickle pkgutil pydoc runpy sys"
 )
+# A module that has none of these can't reach a service without its name, or that of a module that has it.
+WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARIES, *_NAMED_ELSEWHERE])
 
 
 class ImportCode:
