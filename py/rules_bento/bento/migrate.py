@@ -22,8 +22,8 @@ from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.models import model_store
 from rules_bento.records import dataclass
-from rules_bento.service.remediation import IMPORT, way
 from rules_bento.service.metadata import Dependency
+from rules_bento.service.remediation import IMPORT, way
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
