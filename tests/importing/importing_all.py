@@ -1,6 +1,6 @@
 """Imports of many services over one import of BentoML: `importing_all.py RECORDER`, in BentoML's interpreter.
 
-Orders are lines of JSON: {"order": what `imported_facts` takes, "variables": environment}. Each runs in a forked
+Orders are lines of JSON: {"order": what `import_worker` takes, "variables": environment}. Each runs in a forked
 child; the line in answer is its exit status. RECORDER is `tests/services/record.py`, which makes the models that the
 services refer to.
 """
@@ -23,8 +23,8 @@ SHARED = (
     "fastapi",
     "pandas",
     "PIL.Image",
-    "rules_bento.service.imported_facts",
-    "rules_bento.service.other_machine",
+    "rules_bento.service.import_worker",
+    "rules_bento.service.environment_shift",
     "sklearn.linear_model",
 )
 
@@ -47,7 +47,7 @@ def main(recorder: str) -> None:
 def in_child(work: dict, home: str) -> int:
     child = os.fork()
     if child == 0:
-        from rules_bento.service.imported_facts import main as import_it
+        from rules_bento.service.import_worker import main as import_it
 
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         os.environ.update(work["variables"])

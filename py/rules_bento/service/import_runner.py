@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Behind the wheels, for the environment has nothing of ours; without the folder that it was started in.
 _START = (
     "import sys; sys.path[0:1] = []; sys.path.append(sys.argv[1]); "
-    "from rules_bento.service.imported_facts import main; main(sys.argv[2:])"
+    "from rules_bento.service.import_worker import main; main(sys.argv[2:])"
 )
 _LONGEST_LOG = 4000
 _SECONDS = 900

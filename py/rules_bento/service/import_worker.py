@@ -1,6 +1,6 @@
 """Collects the facts of a service by importing it with real BentoML, in an environment of BentoML and its wheels.
 
-    imported_facts.main([ORDER])
+    import_worker.main([ORDER])
 
 ORDER is a JSON file: `service`, its import string; `source`, the folder of its sources; `readable`, the folders that
 it may read beside; `arguments` of the Bento; `aliases` of models; `elsewhere`, whether the process is to see another
@@ -33,6 +33,9 @@ from rules_bento.service.metadata import (
     ServiceInfo,
     to_json,
 )
+from rules_bento.service.image_recorder import Recorder, UnfitImageError
+from rules_bento.service.import_sandbox import Guard, Refusal
+from rules_bento.service.imported import frames_of, reasons, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +61,9 @@ def main(argv: list[str]) -> NoReturn:
     """Import, and write the answer."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     if order["elsewhere"]:
-        from rules_bento.service.other_machine import pretend
+        from rules_bento.service.environment_shift import shift_environment
 
-        pretend()
+        shift_environment()
     source = Path(order["source"])
     guard = Guard(source, [source, *map(Path, order["readable"])])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
