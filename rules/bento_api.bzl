@@ -1,66 +1,35 @@
 """Defines bento_api, which imports a service and writes its API: OpenAPI and BentoML's schema."""
 
-load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
-load("//rules/private:interpreter.bzl", "check_interpreter")
-load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:service_metadata.bzl", "import_service")
+load("//rules/private:wheels.bzl", "stated_and_imported")
 load("//rules/providers:api.bzl", "BentoApiInfo")
 load("//rules/providers:bento.bzl", "BentoInfo")
+load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 
 def _bento_api_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements
-
-    # The closure of a service is some dozens of wheels.
-    infos = requirements.to_list()
-    check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, infos)
-    modules = depset(transitive = [info.modules for info in infos]).to_list()
-    openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml")
-    schema = ctx.actions.declare_file(ctx.label.name + ".schema.json")
-    derived = ctx.actions.declare_file(ctx.label.name + ".bento.yaml")
-    args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
-    args.add_all(bento.parts, before_each = "--part")
-
-    # Those that the target itself names.
-    models = bento.models.to_list()
-    for model in models:
-        args.add_all(["--model", model.description, model.archive_part])
-    args.add_all(depset([info.platform for info in infos if info.platform]), before_each = "--platform")
-    add_folders(args, "--root", modules)
-    args.add_all(["--openapi", openapi])
-    args.add_all(["--schema", schema])
-    args.add_all(["--derived", derived])
-    run_helper(
-        ctx,
-        mnemonic = "BentoApi",
-        progress_message = "Importing the service of %{label}",
-        verb = verb(
-            "inspect",
-            args,
-            inputs = depset(
-                list(bento.parts) + [file for model in models for file in (model.description, model.archive_part)],
-                transitive = [module.files for module in modules],
-            ),
-            sandboxed = True,
-        ),
-        outputs = [openapi, schema, derived],
+    api = struct(
+        openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml"),
+        schema = ctx.actions.declare_file(ctx.label.name + ".schema.json"),
     )
+    metadata = ctx.split_attr.bento["stated"][BentoServiceMetadataInfo]
+
+    # What a service states is some dozens of packages.
+    import_service(ctx, metadata, ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list(), api = api)
     return [
-        BentoApiInfo(openapi = openapi, schema = schema),
-        DefaultInfo(files = depset([openapi, schema])),
-        OutputGroupInfo(bento_yaml = depset([derived])),
+        BentoApiInfo(openapi = api.openapi, schema = api.schema),
+        DefaultInfo(files = depset([api.openapi, api.schema])),
     ]
 
 bento_api = rule(
     implementation = _bento_api_impl,
     doc = """The API of a Bento's service: OpenAPI specification and BentoML's schema, as `bentoml build` writes them to `apis/`.
 
-The service is imported by real BentoML, in the sandbox, with the locked wheels. This stands beside the build: no Bento
+The service is imported by real BentoML, in the sandbox, with the locked wheels of BentoML and of the Bento's `import_packages`. This stands beside the build: no Bento
 needs it, and one whose service cannot be imported here is built all the same. It fails if importing fails, and if it gives other services
-than the Bento states. The output group `bento_yaml` has the parts of `bento.yaml` that come of importing.""",
+than the Bento states.""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = stated_and_imported, doc = "The Bento.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
     },
     provides = [BentoApiInfo],
     toolchains = [TOOLCHAIN_TYPE],

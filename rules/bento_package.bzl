@@ -80,7 +80,7 @@ def _read(ctx, *, data, locked, models, vendored):
         return struct(contents = contents, manifest = read.manifest, service = read.service, steps = [read.step])
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Reading sources of %{label}", steps = [read.step])
     metadata = service_metadata_info(ctx, made_of = None, models = models, parts = contents, snapshot = read)
-    told = import_service(ctx, metadata, locked, states_packages = True)
+    told = import_service(ctx, metadata, metadata.import_packages.to_list(), states_packages = True)
     return struct(contents = contents, manifest = read.manifest, service = told, steps = [])
 
 def _lock(ctx, locked, stated):

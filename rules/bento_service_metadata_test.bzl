@@ -3,8 +3,7 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/private:service_metadata.bzl", "import_service")
-load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/private:wheels.bzl", "stated_and_imported")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 
@@ -12,7 +11,7 @@ def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["stated"][BentoServiceMetadataInfo]
 
     # What a service states is some dozens of packages.
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
+    requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
     if not requirements:
         fail("{}: {} has no packages of a hub to import its service with. Name them in its requirements, bentoml among them".format(
             ctx.label,
@@ -55,10 +54,10 @@ bento_service_metadata_test(
 )
 ```
 
-The service is imported by real BentoML, in the sandbox, with the locked wheels, and the Bento is put together once more of what that
+The service is imported by real BentoML, in the sandbox, with the locked wheels of BentoML and of the Bento's `import_packages`, and the Bento is put together once more of what that
 tells. `schema`, which a service that is read does not have, is left out.""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
+        "bento": attr.label(cfg = stated_and_imported, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

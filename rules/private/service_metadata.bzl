@@ -1,10 +1,14 @@
 """The action that imports a service to get its metadata."""
 
+load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
+load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
+load(":lock_slice.bzl", "stated_requirements")
 load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
+load(":wheels.bzl", "import_packages")
 
 IMPORT = "import"
 STATIC = "static"
@@ -14,8 +18,14 @@ SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
         doc = """Source of the service metadata: `static` analyzes the Python source and needs no package; `import` imports the service in the
-sandbox with the wheels of `requirements`, for services whose decorators determine metadata at run time. With `import`, the Bento also has BentoML's `schema` and `apis/`.""",
+sandbox with the wheels of BentoML, FastAPI, and `import_packages`, for services whose decorators determine metadata at run time. With `import`, the Bento also has BentoML's `schema` and `apis/`.""",
         values = [IMPORT, STATIC],
+    ),
+    "import_packages": attr.label_list(
+        cfg = import_packages,
+        doc = """Packages of a hub to import the service with, in addition to BentoML, FastAPI, and their dependencies. Every other package of the lock is a stand-in
+without a value: code that uses the value of a stand-in while the service is imported fails with the line to add here.""",
+        providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables of the import. No other variable of the user reaches it."),
 }
@@ -65,6 +75,10 @@ def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
     add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
         import_arguments = args,
+        import_packages = depset(
+            stated_requirements(ctx.attr.requirements) + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
+            transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
+        ),
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile + ctx.files.arg_file +
             environment.inputs +
@@ -75,13 +89,24 @@ def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
         package_packages = made_of.packages if made_of else None,
     )
 
-def import_service(ctx, metadata, requirements, *, states_packages = False):
+def _hub(requirements):
+    """Returns what the labels of a hub's packages begin with, for messages."""
+    for info in requirements:
+        # The first package of a hub tells.
+        for file in info.packages.to_list():
+            name, _, package = file.owner.repo_name.replace("~", "+").rpartition("+")[2].partition("__")
+            if package:
+                return "@{}//".format(name)
+    return "@pypi//"
+
+def import_service(ctx, metadata, requirements, *, api = None, states_packages = False):
     """Declares the action that imports a service, and its output.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       metadata: BentoServiceMetadataInfo of the Bento.
-      requirements: list of BentoRequirementInfo with their modules.
+      requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_packages`.
+      api: a struct of two Files, `openapi` and `schema`, for what BentoML writes to apis/, or None.
       states_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
 
     Returns:
@@ -89,27 +114,32 @@ def import_service(ctx, metadata, requirements, *, states_packages = False):
     """
     check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
 
-    # The closure of a service is some dozens of wheels.
+    # The closure of BentoML is some dozens of wheels.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
+    locked = depset(transitive = [info.packages for info in requirements])
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     args = arguments(ctx)
     args.add("--target", label_text(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_folders(args, "--root", modules)
+    args.add_all(locked, before_each = "--locked")
+    args.add("--hub", _hub(requirements))
     args.add("--output", service)
+    if api:
+        args.add_all(["--api", api.openapi, api.schema])
     if states_packages:
         args.add("--states-packages")
     run_helper(
         ctx,
-        mnemonic = "BentoImportService",
+        mnemonic = "BentoApi" if api else "BentoImportService",
         progress_message = "Importing the service of %{label}",
         verb = verb(
             "facts",
             [metadata.import_arguments, args],
-            inputs = depset(transitive = [metadata.import_inputs] + [module.files for module in modules]),
+            inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),
             packages = ["pyyaml"],
             sandboxed = True,
         ),
-        outputs = [service],
+        outputs = [service] + ([api.openapi, api.schema] if api else []),
     )
     return service

@@ -5,6 +5,7 @@ names, so what each needs is a configuration of its own, reached by a transition
 
 - `auto`: packages bring their modules, for whatever has them in `deps`;
 - `metadata`: packages are only stated (beside the feature `bento_stated`, which those do not have that run in actions);
+- `import`: as `metadata`, but BentoML brings its modules;
 - `modules`: as `auto`, also for those that a Bento states;
 - `files`: packages bring their wheels, also those that a Bento states.
 """
@@ -24,16 +25,27 @@ _FEATURES = "//command_line_option:features"
 _STATED = "bento_stated"
 
 def _stated_only_impl(settings, attr):
-    imported = getattr(attr, "service_metadata", "static") == "import"
     mode = settings[_FLAG]
+    imported = getattr(attr, "service_metadata", "static") == "import"
     if mode == "auto" or (imported and mode == "metadata"):
-        mode = "modules" if imported else "metadata"
+        mode = "import" if imported else "metadata"
     features = [feature for feature in settings[_FEATURES] if feature != _STATED]
-    return {_FEATURES: features if imported else features + [_STATED], _FLAG: mode}
+    return {_FEATURES: features + [_STATED], _FLAG: mode}
 
-# For attributes whose packages are only stated, unless `service_metadata` of the rule has its service imported.
+# For attributes whose packages are only stated; BentoML has its modules if `service_metadata` of the rule has its service imported.
 stated_only = transition(
     implementation = _stated_only_impl,
+    inputs = [_FEATURES, _FLAG],
+    outputs = [_FEATURES, _FLAG],
+)
+
+def _import_packages_impl(settings, attr):
+    mode = _stated_only_impl(settings, attr)
+    return mode | {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
+
+# For the packages that a service is imported with.
+import_packages = transition(
+    implementation = _import_packages_impl,
     inputs = [_FEATURES, _FLAG],
     outputs = [_FEATURES, _FLAG],
 )
@@ -51,6 +63,9 @@ def _stated_and(mode):
 # For attributes that take a Bento whose packages are needed too: `stated` is the Bento that everyone builds, of
 # `packages` only the requirements are read, so that no action of a Bento runs twice.
 stated_and_modules = _stated_and("modules")
+
+# As `stated_and_modules`, for what imports the service of a Bento: `packages` has the modules that the import needs.
+stated_and_imported = _stated_and("import")
 
 def _stated_and_files_impl(settings, attr):
     packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix}
