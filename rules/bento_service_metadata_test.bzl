@@ -3,6 +3,7 @@
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//rules/private:service_metadata.bzl", "import_service")
 load("//rules/private:wheels.bzl", "stated_and_imported")
 load("//rules/providers:bento.bzl", "BentoInfo")
 load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")

@@ -42,6 +42,7 @@ class Subject:
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
     seconds: float = _SECONDS  # how long it may take
     packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
+    outside: Sequence[str] = ()  # modules of the project that aren't among its sources
     remedy: str = ""  # what to do to import the package {}
 
 
@@ -103,6 +104,7 @@ class _Run:
             "aliases": dict(subject.aliases),
             "elsewhere": elsewhere,
             "packages": None if subject.packages is None else list(subject.packages),
+            "outside": list(subject.outside),
             "remedy": subject.remedy,
             "seconds": subject.seconds,
             "answer": str(self._path("answer")),

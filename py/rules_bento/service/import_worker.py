@@ -63,7 +63,9 @@ def main(argv: list[str]) -> NoReturn:
 
         shift_environment()
     source = Path(order["source"])
-    stand_ins.Finder(source, order["packages"], order["remedy"]).install(is_second=order["elsewhere"])
+    stand_ins.Finder(source, order["packages"], order["remedy"], order.get("outside", ())).install(
+        is_second=order["elsewhere"]
+    )
     guard = Guard(source, [source, *map(Path, order["readable"])])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
         faulthandler.enable(trace)

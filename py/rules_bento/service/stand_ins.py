@@ -23,7 +23,7 @@ from rules_bento.service.import_sandbox import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import CodeType, FrameType
     from typing import Any, NoReturn
@@ -45,7 +45,7 @@ _WITH_EFFECTS = ("dotenv", "environs", "truststore")
 _STRUCTURAL = re.compile(
     rf"({re.escape(os.path.split(os.__file__)[0])}/"
     r"(_py_abc|abc|copy|dataclasses|inspect|types|typing|weakref)\.py"
-    r"|.*/(pydantic|attr|typing_inspection)/.*|.*/typing_extensions\.py|<frozen .*>)"
+    r"|.*/(pydantic|attr|typing_inspection)/.*|.*/(typing_extensions|_internal/service/loader)\.py|<frozen .*>)"
 )
 _OPERATIONS = (
     "abs aiter anext await bool bytes ceil complex contains dir eq float floor format fspath ge gt hash index int "
@@ -368,11 +368,12 @@ def _changed(value: Any) -> Any:
 class Finder:
     """Finds stand-ins for the modules of packages that aren't imported."""
 
-    def __init__(self, source: Path, packages: Mapping[str, str] | None, remedy: str) -> None:
+    def __init__(self, source: Path, packages: Sequence[str] | None, remedy: str, outside: Sequence[str] = ()) -> None:
         """`packages` are the names of those that may have a stand-in; None for all that the project lacks."""
         self._packages = packages
         self._modules: set[str] = set()
         self._source = source
+        self._outside = outside  # modules of the project that aren't among its sources
         _state.prefix, _state.remedy, _state.finder = f"{source}/", remedy, self
 
     def install(self, *, is_second: bool) -> None:
@@ -423,7 +424,7 @@ class Finder:
         return machinery.ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
 
     def _may_stand_in(self, top: str, path: Any) -> bool:
-        if path is not None or top in sys.modules or top in sys.stdlib_module_names:
+        if path is not None or top in sys.modules or top in sys.stdlib_module_names or top in self._outside:
             return False
         own = (self._source / top, self._source / f"{top}.py")
         if any(map(os.path.lexists, own)):
