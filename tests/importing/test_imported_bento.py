@@ -150,7 +150,7 @@ class Build:
     [({}, {}), ({"model": "large", "gpus": "4"}, {"QUANTIZED": "1"})],
     ids=["defaults", "stated"],
 )
-def test_a_bento_of_import_worker_is_bentomls(tmp_path, real, arguments, variables):
+def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variables):
     build = Build(tmp_path, PROJECT)
     build.snapshot("--unread")
     options = ["--options", json.dumps({"args": arguments})]

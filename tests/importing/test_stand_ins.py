@@ -52,7 +52,7 @@ class Imports:
         answers = []
         for elsewhere in (False, True):
             answer = folder / f"{elsewhere}.json"
-            order = {
+            order: dict[str, object] = {
                 "service": "service:Svc",
                 "source": str((folder / "src").resolve()),
                 "arguments": {},
@@ -204,6 +204,7 @@ def test_with_stand_ins_it_is_the_same_or_fails(real, stand_ins, service):
         ("X = torch.x is None", "importing it needs the identity of torch.x, "),
         ("X = {torch.a: 1, torch.b: 2}", "importing it needs the value of torch.a, "),
         ("X = f'{torch.__version__}'", "importing it needs the value of torch.__version__, "),
+        ("D = {1: 2}\nX = D.get(torch.a, 3)", "importing it needs the value of torch.a, "),
         ("X = [*torch.x]", "importing it needs the value of torch.x, "),
         ("X = torch.x + 1", "importing it needs the value of torch.x, "),
         ("X = 1 + torch.x", "importing it needs the value of torch.x, "),

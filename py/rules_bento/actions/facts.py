@@ -18,6 +18,8 @@ from rules_bento.service.import_runner import Subject, import_service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
@@ -69,7 +71,7 @@ def run(arguments: Arguments) -> None:
             arguments=options.args,
             aliases=_aliases(arguments, options),
             variables=arguments.pairs("--variable"),
-            packages=[json.loads(Path(path).read_text("utf-8"))["name"] for path in arguments.many("--locked")],
+            packages=_missing(arguments.many("--locked"), roots),
             remedy=f'Add import_packages = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
         )
         imported = import_service(subject, python, roots, Path(scratch, "imports"))
@@ -87,6 +89,13 @@ def run(arguments: Arguments) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
     Path(arguments.one("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _missing(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
+    """Return the packages of the lock that aren't unpacked here."""
+    folders = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
+    names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
+    return [name for name in names if name.replace("-", "_") not in {folder.replace(".", "_") for folder in folders}]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dis
 import linecache
 import operator
 import os
@@ -43,9 +44,8 @@ _DISTRIBUTIONS = dict(
 _WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
 _STRUCTURAL = re.compile(
-    rf"({re.escape(os.path.split(os.__file__)[0])}/"
-    r"(_py_abc|abc|copy|dataclasses|inspect|types|typing|weakref)\.py"
-    r"|.*/(pydantic|attr|typing_inspection)/.*|.*/(typing_extensions|_internal/service/loader)\.py|<frozen .*>)"
+    r"(_py_abc|abc|copy|dataclasses|inspect|types|typing|weakref|typing_extensions|importlib\._bootstrap(_external)?"
+    r"|bentoml\._internal\.service\.loader|(pydantic|attr|typing_inspection)(\..*)?)"
 )
 _OPERATIONS = (
     "abs aiter anext await bool bytes ceil complex contains dir eq float floor format fspath ge gt hash index int "
@@ -169,7 +169,7 @@ def _operation(name: str) -> Callable[..., Any]:
     }
 
     def operation(self: Any, *args: Any) -> Any:
-        if name in tolerated and _is_structural():
+        if name in tolerated and (_is_structural() or (name in ("hash", "eq") and _builds_type(_caller()))):
             return tolerated[name](self, *args)
         return refuse(self, "value")
 
@@ -261,11 +261,16 @@ def _caller() -> FrameType:
 def _is_structural() -> bool:
     """Return whether a library handles a stand-in, and not to answer a question of the project."""
     frame: FrameType | None = _caller()
-    if not frame or not _STRUCTURAL.fullmatch(frame.f_code.co_filename):
+    if _from_project() or not frame or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
         return False
-    while frame and (frame.f_code.co_filename.endswith("/inspect.py") or frame.f_code.co_name == "__eq__"):
+    while frame and (frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__"):
         frame = frame.f_back
     return not (frame and frame.f_code.co_filename.startswith(_state.prefix))
+
+
+def _builds_type(frame: FrameType) -> bool:
+    """Return whether the instruction is `X[...]` or `X | ...`: Python 3.14 compares the types of a union in C."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
 def _from_project() -> bool:
@@ -377,7 +382,9 @@ class Finder:
         _state.prefix, _state.remedy, _state.finder = f"{source}/", remedy, self
 
     def install(self, *, is_second: bool) -> None:
-        """Let imports of the project find stand-ins, and compile its modules with checks."""
+        """Let imports of the project find stand-ins, and compile its modules with checks, if there are packages."""
+        if self._packages is not None and not self._packages:
+            return
         _state.is_second = is_second
         setattr(builtins, _CHECK_IDENTITY, _check_identity)
         operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
@@ -516,7 +523,7 @@ class _Checks(ast.NodeTransformer):
         is_type = (
             isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1 and not node.keywords
         )
-        if is_type or (isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS):
+        if is_type or (isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS and node.args):
             node.args.insert(0, node.func)
             node.func = ast.copy_location(ast.Name(_CHECK_CALL, ast.Load()), node.func)
         return node

@@ -82,8 +82,8 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
-        "The service is read and never imported, and nothing is resolved or downloaded. The same project makes the\n"
-        "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages,\n"
+        "Without --import, the service is never imported. Nothing is resolved or downloaded. The same project makes\n"
+        "the same Bento everywhere, and the same as the rule bento_package if no hub locks the packages,\n"
         "but for its creation time, of which neither version nor digest depends."
     )
 
