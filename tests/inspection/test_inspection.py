@@ -21,7 +21,7 @@ from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.records import replace
-from rules_bento.service.facts import Dependency, Service, ServiceInfo, to_json
+from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_json
 
 SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"

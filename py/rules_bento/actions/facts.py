@@ -13,8 +13,8 @@ from rules_bento.bento.named_files import named_files
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
-from rules_bento.service.metadata import to_json
 from rules_bento.service.import_runner import Subject, import_service
+from rules_bento.service.metadata import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.service.facts import ServiceInfo
+    from rules_bento.service.metadata import ServiceInfo
 
 _MEMBERS = ("service", "name", "members", "dependencies")
 

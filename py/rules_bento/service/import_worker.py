@@ -20,6 +20,8 @@ from pathlib import Path
 
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.service import stand_ins
+from rules_bento.service.image_recorder import Recorder, UnfitImageError
+from rules_bento.service.import_sandbox import Guard, Refusal
 from rules_bento.service.metadata import (
     Api,
     Dependency,
@@ -32,8 +34,6 @@ from rules_bento.service.metadata import (
     ServiceInfo,
     to_json,
 )
-from rules_bento.service.image_recorder import Recorder, UnfitImageError
-from rules_bento.service.import_sandbox import Guard, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
