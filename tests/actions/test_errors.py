@@ -387,8 +387,8 @@ def test_malformed_attributes_of_models(actions, arguments, words):
         ('{"labels": {}}', ["'labels' is not known. Known are metadata, options, signatures"]),
         ('{"metadata": 1}', [": metadata is no JSON object"]),
         ('{"metadata": {"of": "b"}}', ["metadata has 'of', and so has the attribute metadata. Keep one"]),
-        ('{"metadata": {"x": null}}', ["metadata.x: is null, which BentoML's metadata cannot have"]),
-        ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["two whole numbers"]),
+        ('{"metadata": {"x": null}}', ["metadata.x: is null, which BentoML doesn't allow in metadata"]),
+        ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

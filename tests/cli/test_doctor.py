@@ -343,7 +343,7 @@ def test_a_stale_lock_is_told_by_line(here):
 
 
 PACKAGES: list[dict[str, object]] = [
-    {"name": name, "version": "1", "files": {}} for name in ("scikit-learn", "zope.interface")
+    {"name": name, "version": "1", "files": {}} for name in ("scikit-learn", "zope-interface")
 ]
 
 

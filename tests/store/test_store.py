@@ -666,12 +666,11 @@ def documents(draw):
 
 # Texts and mappings where a list belongs, and such: taken apart by BentoML, and meant by nobody.
 STRICTER = (
-    "is no list",
-    "is no mapping",
-    "is a list or a mapping, where a text belongs",
-    "is null, which BentoML's metadata",
-    "where a text belongs",
-    "where two whole numbers belong",
+    "expected a list",
+    "expected a mapping",
+    "expected a string",
+    "is null, which BentoML doesn't allow in metadata",
+    "expected two integers",
 )
 
 
@@ -716,7 +715,7 @@ def test_a_tag_of_a_model_that_is_no_text_is_refused_as_bentoml_refuses_it(real)
     assert right
     assert answers == [None] * len(texts)
     for text in texts:
-        with pytest.raises(BentoError, match=r"models\[.\]\.tag: is .*, where a text belongs\. Put it in quotes"):
+        with pytest.raises(BentoError, match=r"models\[.\]\.tag: expected a string, got .*\. Put the value in quotes"):
             descriptors.parse(BENTO, text.encode(), "here")
 
 
