@@ -398,6 +398,89 @@ def test_models_by_label_and_alias(tmp_path, store):
         models({"tag": "iris_clf", "alias": "a"}, {"tag": "iris_clf", "alias": "b"})
 
 
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n"
+
+
+@pytest.fixture
+def versions(store):
+    """The store with versions of a model that begin alike; v2 is the newest, as in BentoML's `latest`."""
+    old = (store / "raw_model/v1/model.yaml").read_text()
+    for number, (version, year) in enumerate({"v10": 2031, "v2": 2032}.items()):
+        new = store / "raw_model" / version
+        new.mkdir()
+        (new / "weights.bin").write_bytes(bytes([number]))
+        text = re.sub("(?m)^version: .*", f"version: {version}", old)
+        (new / "model.yaml").write_text(re.sub("(?m)^creation_time: .*", f"creation_time: {year}-01-01 00:00:00", text))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("choices", "entries"),
+    [
+        ([{"tag": "raw_model:latest", "alias": "champion"}, "raw_model:v1"], [("v2", "champion"), ("v1", None)]),
+        (
+            [{"tag": "raw_model", "alias": "a"}, "raw_model:v1", "raw_model:v10"],
+            [("v2", "a"), ("v1", None), ("v10", None)],
+        ),
+        ([{"tag": "raw_model:v1", "alias": "a"}, "raw_model:v10"], [("v1", "a"), ("v10", None)]),
+        (["raw_model:v10", {"tag": "Raw_Model:V1", "alias": "A"}], [("v10", None), ("v1", "A")]),
+        ([{"tag": "raw_model:v2", "alias": "a"}, "raw_model:latest"], [("v2", "a")]),
+        (["raw_model:v1", "raw_model:v1", "RAW_MODEL:v1"], [("v1", None)]),
+        ([{"tag": "raw_model:v1", "alias": "raw_model"}, "raw_model:v2"], [("v1", "raw_model"), ("v2", None)]),
+    ],
+)
+def test_an_alias_is_of_the_chosen_version_alone(tmp_path, versions, choices, entries):
+    """As BentoML 1.4.39 writes them, and as the rule's actions, byte for byte."""
+    folder = write_project(tmp_path / "p", {}, SERVICE)
+    made = build(build_ctx=folder, models=choices, beside=Beside(store=versions))
+    own = yaml.safe_load(made.bento.files["bento.yaml"])["models"]
+    assert [(entry["tag"].partition(":")[2], entry.get("alias")) for entry in own] == entries
+    work = tmp_path / "work"
+    work.mkdir()
+    options = ["--options", json.dumps({"models": choices})]
+    theirs = by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize("alias", ["a", "raw_model", "raw_model:v10"])
+def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
+    service = SERVICE.replace("class Svc:\n", f"class Svc:\n    m = bentoml.models.get({alias!r})\n")
+    folder = write_project(tmp_path / "p", {}, service)
+    choices = [{"tag": "raw_model:v1", "alias": alias}, "raw_model:v10"]
+    made = build(build_ctx=folder, models=choices, beside=Beside(store=versions))
+    [row] = yaml.safe_load(made.bento.files["bento.yaml"])["services"]
+    assert [model["tag"] for model in row["models"]] == ["raw_model:v1"]
+    work = tmp_path / "work"
+    work.mkdir()
+    options = ["--options", json.dumps({"models": choices})]
+    theirs = by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (
+            ["raw_model:latest", {"tag": "raw_model:v2", "alias": "a"}],
+            "raw_model:v2 is chosen twice, first without an alias",
+        ),
+        ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "raw_model:v2", "alias": "a"}], "have the same alias 'a'"),
+        ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "iris_clf", "alias": "a"}], "have the same alias 'a'"),
+        ([{"tag": "raw_model:v1", "alias": ""}], "alias is empty"),
+    ],
+)
+def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, versions, choices, message):
+    folder = write_project(tmp_path / "p", {}, SERVICE)
+    with pytest.raises(BentoError, match=message):
+        build(build_ctx=folder, models=choices, beside=Beside(store=versions))
+    made = build(build_ctx=folder, models=["raw_model:v1", "raw_model:v2", "iris_clf"], beside=Beside(store=versions))
+    work = tmp_path / "work"
+    work.mkdir()
+    options = ["--options", json.dumps({"models": choices})]
+    with pytest.raises(BentoError, match=message):
+        by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+
+
 LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n", "bentoml==1.4.39 --hash=x\n")
 OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_tools-1.0-py3-none-any.whl\n", "")
 

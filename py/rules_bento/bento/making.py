@@ -170,20 +170,16 @@ class _Models:
 
     def __init__(self, info: ServiceInfo, settings: Settings, models: Sequence[BundledModel]) -> None:
         options = settings.options
+        chosen, models = references.choose(options.models or (), models, options.at("models"))
         self.of_services = {
             service.name: references.service_models(service, models, settings.creation_time)
             for service in info.services
         }
         legacy, self.tags = references.legacy_models(info, models)
         referenced = {entry["tag"] for entries in self.of_services.values() for entry in entries}
-        chosen = references.chosen_models(options.models or (), models, options.at("models"))
-        known = {entry["tag"] for entry in chosen}
-        further = [
-            model.entry(model.alias)
-            for model in models
-            if model.description.tag not in known and (model.alias or model.description.tag not in referenced)
-        ]
-        self.own = _unique([*chosen, *legacy, *further])
+        by_tag = {model.description.tag: model.entry(model.alias) for model in models}
+        further = [tag for tag, entry in by_tag.items() if "alias" in entry or tag not in referenced]
+        self.own = _unique([*(by_tag[tag] for tag in chosen), *legacy, *(by_tag[tag] for tag in further)])
 
 
 def _unique(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

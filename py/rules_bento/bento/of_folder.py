@@ -256,7 +256,10 @@ def _service(settings: Settings, kept: Sequence[Declared], stated: services.Decl
     declared = replace(
         stated,
         bento_name=options.name,
-        models={choice.tag.lower().removesuffix(":latest"): choice.alias or "" for choice in options.models or ()},
+        models={
+            choice.tag.lower().removesuffix(":latest"): choice.alias or ""
+            for choice in reversed(options.models or ())  # of equal ones, the first has the alias
+        },
         envs={env.name: env.value for env in options.envs},
         labels=options.labels,
         image=settings.image,

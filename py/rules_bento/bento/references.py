@@ -37,23 +37,13 @@ def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[St
     tags += [choice.tag for choice in options.models or ()]
     names = {tag.lower().partition(":")[0] for tag in tags}
     candidates = [model for name in sorted(names - {""}) for model in model_store.versions(store, name)]
-    bundled = [_with_alias(model, aliases) for model in candidates]
-    wanted = [entry["tag"] for entry in chosen_models(options.models or (), bundled, options.at("models"))]
+    wanted, bundled = choose(options.models or (), candidates, options.at("models"))
     for service in info.services:
         entries = service_models(service, bundled, "")
         wanted += [entry["tag"] for entry in entries if "registry" not in entry]
     wanted += [entry["tag"] for entry in legacy_models(info, bundled)[0]]
     aliased = {model.description.tag: model.alias for model in bundled}
     return [replace(model_store.read(store, tag), alias=aliased[tag]) for tag in dict.fromkeys(wanted)]
-
-
-def _with_alias(model: BundledModel, aliases: dict[str, str]) -> BundledModel:
-    """Return a candidate under the alias that options give it, by which a source may name it."""
-    for alias, tag in aliases.items():
-        name, _, version = tag.lower().removesuffix(":latest").partition(":")
-        if model.tag.name == name and model.tag.version.startswith(version):
-            return BundledModel(model.description, alias)
-    return model
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
@@ -112,8 +102,7 @@ def _service_model(reference: Model, models: Sequence[BundledModel], service: Se
 
 def _aliased(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
     """Return the model under the alias that a reference names; `BentoModel` takes none."""
-    aliased = [model for model in models if model.alias == reference.tag] if reference.alias else []
-    return _newest(aliased) if aliased else None
+    return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -127,24 +116,37 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
     return _aliased(reference, models) or _meant(reference.tag, models, info.path, f"{info.service} needs")
 
 
-def chosen_models(choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str) -> list[dict[str, Any]]:
-    """Return the entries of the models that options name, in their order.
+def choose(
+    choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str
+) -> tuple[list[str], list[BundledModel]]:
+    """Return the tags of the models that options name, in their order, and all models, each under its alias.
 
-    Raises BentoError for one that is not bundled.
+    Raises BentoError for a model that is not bundled, and for an alias that BentoML would drop or overwrite.
     """
-    entries: dict[str, dict[str, Any]] = {}
+    aliases = {model.description.tag: model.alias for model in models}
+    chosen: dict[str, None] = {}
     for choice in choices:
         candidates = [model for model in models if _passes(model, choice.filter)]
         wanted = f"{choice.tag!r} with filter {choice.filter!r}" if choice.filter else ""
-        model = _meant(choice.tag, candidates, place, "the Bento needs", wanted)
-        entry = model.entry(choice.alias or model.alias)
-        known = entries.setdefault(model.description.tag, entry)
-        if known.setdefault("alias", entry.get("alias")) != entry.get("alias", known["alias"]):
+        tag = _meant(choice.tag, candidates, place, "the Bento needs", wanted).description.tag
+        alias = choice.alias or aliases[tag]
+        if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
-                f"{place}: {model.description.tag} has the aliases {known['alias']!r} and {entry['alias']!r}, but a "
-                f"Bento can hold one for each model. Choose one."
+                f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento can hold one for each "
+                f"model. Choose one."
             )
-    return [{key: value for key, value in entry.items() if value is not None} for entry in entries.values()]
+        if tag in chosen and not aliases[tag] and alias:
+            raise BentoError(
+                f"{place}: {tag} is chosen twice, first without an alias, so BentoML ignores the alias {alias!r}. "
+                f"Remove the choice without the alias."
+            )
+        chosen[tag] = None
+        aliases[tag] = alias
+    owners: dict[str, str] = {}
+    for tag, alias in aliases.items():
+        if alias and owners.setdefault(alias, tag) != tag:
+            raise BentoError(f"{place}: {owners[alias]} and {tag} have the same alias {alias!r}. Rename one.")
+    return list(chosen), [BundledModel(model.description, aliases[model.description.tag]) for model in models]
 
 
 def _passes(model: BundledModel, conditions: str | None) -> bool:

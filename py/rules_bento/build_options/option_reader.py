@@ -117,6 +117,8 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
         if not tag:
             raise BentoError(f"{top.at('models', index)} has no tag. Write the model's, such as 'iris_clf:latest'.")
         choice = ModelChoice(tag, table.text("filter"), table.text("alias"))
+        if choice.alias == "":
+            raise BentoError(f"{table.at('alias')} is empty. Write a name for `bentoml.models.get`, or remove it.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 raise BentoError(
