@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 from rules_bento.cli import main
-from rules_bento.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose
+from rules_bento.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose, index
 from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
+from rules_bento.programs import which
 from rules_bento.records import replace
 
 MODULE = """\
@@ -131,6 +133,73 @@ def test_a_program_that_is_not_there_is_missing(here, name, about):
     Path(here.variables["PATH"], name).unlink()
     assert found(here, about).state == MISSING
     assert found(here, about).remedy
+
+
+@pytest.mark.parametrize(
+    "where", ["./evil.sh", "evil.sh", "bin/../evil.sh", "{root}/evil.sh", "//evil.sh", "", "\0", "ü"]
+)
+def test_no_program_of_the_project_is_started(here, monkeypatch, where):
+    """An interpreter of MODULE.bazel, and programs that a PATH with the current directory in it finds there."""
+    monkeypatch.chdir(here.root)
+    ran = here.root.parent / "ran"
+    for name in ("evil.sh", "bazel", "python3", "uv", "docker", "pip"):
+        program(here.root / name, f"touch {ran}; echo 3.11")
+    (here.root / "pip.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    (here.root / ".venv/bin").mkdir(parents=True)
+    program(here.root / ".venv/bin/python3", f"touch {ran}; echo 3.11")
+    module = MODULE.replace(
+        'interpreter = "python3"', f"interpreter = {where.format(root=here.root)!r}".replace("'", '"')
+    )
+    (here.root / "MODULE.bazel").write_text(module)
+    for path in ("{path}", ".:{path}", ":{path}", "{root}:{path}", "{root}/.venv/bin", ".", ""):
+        searched = with_variables(here, PATH=path.format(path=here.variables["PATH"], root=here.root))
+        assert any(finding.about == "python" for finding in diagnose(searched))
+    assert not ran.exists()
+
+
+def test_the_interpreter_of_a_path_is_only_looked_for(here):
+    for path, state in ((sys.executable, FINE), ("/nowhere/python3", MISSING), ("bin/python3", MISSING)):
+        (here.root / "MODULE.bazel").write_text(MODULE.replace('"python3"', f'"{path}"'))
+        assert found(here, "python").state == state
+
+
+def test_the_index_is_asked_by_no_program_of_the_project(here, monkeypatch, tmp_path):
+    monkeypatch.chdir(here.root)
+    ran = tmp_path / "ran"
+    for name in ("pip.py", "tempfile.py", "encodings.py", "site.py"):
+        (here.root / name).write_text(f"open({str(ran)!r}, 'w')\n")
+    for name in ("uv", "python3", ".venv/bin/python"):
+        (here.root / name).parent.mkdir(parents=True, exist_ok=True)
+        program(here.root / name, f"touch {ran}")
+    Path(here.variables["PATH"], "uv").unlink()
+    for path in (here.variables["PATH"], f".:{here.root}:{here.variables['PATH']}", "."):
+        index(with_variables(here, PATH=path))
+    assert not ran.exists()
+
+
+def test_a_bazel_of_the_workspace_is_not_started(here):
+    """Debian's `bazel` starts tools/bazel of the workspace that it is called in."""
+    program(Path(here.variables["PATH"], "bazel"), "test -e tools/bazel && exec tools/bazel; echo bazel 8.1.0")
+    (here.root / "tools").mkdir()
+    program(here.root / "tools/bazel", "echo bazel 1.0.0")
+    before = Path.cwd()
+    os.chdir(here.root)
+    try:
+        assert found(here, "bazel").text == "Bazel 8.1.0"
+    finally:
+        os.chdir(before)
+
+
+def test_programs_are_those_of_absolute_entries_of_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "bin/tool", "")
+    program(tmp_path / "tool", "")
+    for path in ("", ".", ":", "bin", f".:bin:{tmp_path}/none"):
+        assert which("tool", path) is None
+    assert which("tool", f".::{tmp_path}/bin") == str(tmp_path / "bin/tool")
+    for name in ("", "./tool", "bin/tool", str(tmp_path / "tool"), "to\0ol", "\ud800"):
+        assert which(name, f"{tmp_path}:{tmp_path}/bin") is None
 
 
 def test_a_python_that_is_too_old_or_is_none_is_told(here):

@@ -50,8 +50,9 @@ def served(real, tmp_path):
 
 
 def start(real, *words):
-    """The command as people start it: beside BentoML on PATH, in a folder that has a module of the Bento's name."""
-    (real.folder / "hi.py").write_text("raise SystemExit('this is not the Bento')\n")
+    """The command as people start it: with BentoML on PATH, in a directory with modules of the names that it imports."""
+    for name in ("hi", "bentoml", "bentoml_cli", "_bentoml_impl", "runpy", "circus", "click", "importlib"):
+        (real.folder / f"{name}.py").write_text("raise SystemExit('this is not the Bento')\n")
     path = os.pathsep.join([str(PACKAGE), *filter(None, sys.path)])
     script = (
         f"import sys; sys.path[:0] = {path.split(os.pathsep)!r}; from rules_bento.cli import main; sys.exit(main())"
@@ -115,12 +116,19 @@ def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, mo
 def test_a_store_in_the_current_folder_is_no_bentoml(tmp_path, monkeypatch):
     """As in a home: its store is called `bentoml`, and Python imports any folder."""
     (tmp_path / "bentoml/bentos").mkdir(parents=True)
+    ran = tmp_path / "ran"
+    (tmp_path / "bentoml.py").write_text(f"open({str(ran)!r}, 'w')\n")
     monkeypatch.chdir(tmp_path)
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
     with pytest.raises(BentoError, match="has no BentoML"):
         interpreter(str(bare))
+    (tmp_path / "python8").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{os.pathsep}bin")
+    with pytest.raises(BentoError, match="python8: has no BentoML"):
+        interpreter("python8")
+    assert not ran.exists()
 
 
 def test_an_environment_is_found(store, real, monkeypatch):
@@ -130,7 +138,8 @@ def test_an_environment_is_found(store, real, monkeypatch):
     assert interpreter() == real.python
     assert interpreter(str(real.python.parents[1])) == real.python
     command, variables = server(store.home, store.bentos.get("hi:v1"), ["--reload"])
-    assert command[1:] == ["-m", "bentoml", "serve", str(store.bentos.get("hi:v1").path), "--reload"]
+    assert command[1] == "-c"  # the other tests start it
+    assert command[3:] == ["serve", str(store.bentos.get("hi:v1").path), "--reload"]
     assert variables["BENTOML_HOME"] == str(store.home.root)
 
 

@@ -144,6 +144,19 @@ def test_a_missing_helper_is_named(docker):
         credentials.find(REFERENCE)
 
 
+@pytest.mark.parametrize("name", ["mine", "a\0b", "\ud800", "../mine", "/bin/mine", "", "x" * 5000])
+def test_a_helper_is_a_plain_name_on_an_absolute_path(docker, helper, tmp_path, monkeypatch, name):
+    helper("mine", {"registry.test:5000": ["ME", SECRET]})
+    docker({"credsStore": name, "auths": {}})
+    monkeypatch.chdir(tmp_path / "helpers")
+    monkeypatch.setenv("PATH", f".{os.pathsep}")
+    if name:
+        with pytest.raises(BentoError, match="not on PATH|not JSON"):
+            credentials.find(REFERENCE)
+    else:
+        assert credentials.find(REFERENCE) is None
+
+
 def test_what_a_broken_helper_prints_is_not_shown(docker, helper):
     helper("mine", {"registry.test:5000": f"not json {SECRET}"})
     docker({"credHelpers": {"registry.test:5000": "mine", "broken": "mine"}})

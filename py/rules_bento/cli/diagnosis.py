@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.programs import which
 from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
@@ -47,7 +47,13 @@ class Surroundings:
 
     def which(self, program: str) -> str | None:
         """Return the path of a program that people would start."""
-        return shutil.which(program, path=self.variables.get("PATH", ""))
+        return which(program, self.variables.get("PATH", ""))
+
+    def may_start(self, program: str) -> bool:
+        """Return whether a program is outside of the workspace, so that it is not one that a project includes."""
+        root = self.root.resolve() if self.root else None
+        path = Path(program)
+        return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
 
 
 def diagnose(here: Surroundings, *, online: bool = False) -> list[Finding]:
@@ -78,7 +84,7 @@ def bazel(here: Surroundings) -> Finding:
     if here.variables.get("USE_BAZEL_VERSION"):
         newer = f"Name {oldest} or newer in USE_BAZEL_VERSION, or unset it"
     elif not wanted and program and not _is_bazelisk(program):
-        wanted = _said([program, "--version"]).removeprefix("bazel ")
+        wanted = _said(here, [program, "--version"]).removeprefix("bazel ")
         newer = f"Install bazelisk, and write {oldest} or newer to .bazelversion"
     number = re.match(r"\d+(\.\d+)*", wanted)
     if not number:
@@ -105,10 +111,13 @@ def _is_bazelisk(program: str) -> bool:
         return b"bazelisk" in stream.read(64 << 20)
 
 
-def _said(command: list[str]) -> str:
-    """Return what a program prints; empty where it fails."""
+def _said(here: Surroundings, command: list[str]) -> str:
+    """Return the output of a program; empty if it fails, or is one of the workspace."""
+    if not here.may_start(command[0]):
+        return ""
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS)
+        # From /, because Debian's `bazel` starts tools/bazel of the workspace that it is in.
+        done = subprocess.run(command, check=False, capture_output=True, cwd="/", text=True, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -118,13 +127,20 @@ def python(here: Surroundings, interpreter: str) -> Finding:
     """Judge the interpreter of the host that MODULE.bazel names; otherwise the build has one of its own."""
     if not interpreter:
         return Finding("python", FINE, "the build has one of its own")
-    path = here.which(interpreter)
     remedy = (
         "Install Python 3.10 or newer, or leave `interpreter` of bento_tools.python out: the build brings its own then."
     )
+    if "/" in interpreter:  # a path can be that of a program of the project
+        if interpreter.startswith("/") and Path(interpreter).is_file():
+            return Finding("python", FINE, f"{interpreter}, which MODULE.bazel names; its version is not checked")
+        text = f"bento_tools.python names {interpreter}, which is not an absolute path of a file"
+        return Finding("python", MISSING, text, remedy)
+    path = here.which(interpreter)
     if not path:
         return Finding("python", MISSING, f"bento_tools.python names {interpreter}, which is not on PATH", remedy)
-    version = _said([path, "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
+    if not here.may_start(path):
+        return Finding("python", FINE, f"{path}, which is in the workspace; its version is not checked")
+    version = _said(here, [path, "-I", "-S", "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
     if not re.fullmatch(r"3\.\d+", version) or int(version[2:]) < 10:
         return Finding("python", MISSING, f"{path} is {f'Python {version}' if version else 'no Python'}", remedy)
     return Finding("python", FINE, f"Python {version}, which MODULE.bazel names")
@@ -398,14 +414,26 @@ def index(here: Surroundings) -> Finding:
     """
     import tempfile
 
-    uv, python = here.which("uv"), here.which("python3") or sys.executable
+    uv, python = ((path if path and here.may_start(path) else None) for path in map(here.which, ("uv", "python3")))
     with tempfile.TemporaryDirectory(prefix="rules_bento-doctor-") as folder:
-        command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "packaging"]
+        command = [
+            python or sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            folder,
+            "packaging",
+        ]
         if uv:
-            command = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs", "-"]
+            command = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs"]
+            command += ["--python", sys.executable, "-"]  # uv would look for the one of a .venv, and start it
         try:
+            # From an empty directory: `-m` would run a pip.py of the current one.
             done = subprocess.run(
-                command, input="packaging\n", check=False, capture_output=True, text=True, timeout=_SECONDS
+                command, input="packaging\n", check=False, capture_output=True, cwd=folder, text=True, timeout=_SECONDS
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BentoError(f"{Path(command[0]).name}: {error}. Is there a network?") from None

@@ -14,6 +14,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
 from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.programs import which
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -141,14 +142,18 @@ def _ask(helper: str, key: str, file: Path) -> Credentials | None:
     import subprocess
 
     program = f"docker-credential-{helper}"
-    try:
-        done = subprocess.run(
-            [program, "get"], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIME
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        reason = "it is not on PATH" if isinstance(error, FileNotFoundError) else "it could not be run to its end"
+    path = which(program)
+    if not path:
         raise BentoError(
-            f"{file}: wants credentials for {key} from {program}, but {reason}. Install it, or take it out of the file."
+            f"{file}: wants credentials for {key} from {program}, but it is not on PATH. Install it, or take it out "
+            "of the file."
+        )
+    try:
+        done = subprocess.run([path, "get"], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIME)
+    except (OSError, subprocess.TimeoutExpired):
+        raise BentoError(
+            f"{file}: wants credentials for {key} from {program}, but it could not be run to its end. Repair it, or "
+            "take it out of the file."
         ) from None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:

@@ -7,7 +7,6 @@ are in its registry.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.net.transfers import Progress, parallel_map
+from rules_bento.programs import which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.download import download
@@ -119,7 +119,7 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
 
 
 def _tool(wanted: str) -> str:
-    if tool := shutil.which(wanted or loader()):
+    if tool := which(wanted or loader()):
         return tool
     raise BentoError(
         f"{wanted or ', '.join(LOADERS)}: not on PATH, or without an answer. Install or start one, or build the output "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.programs import IMPORT_PATH, which
 from rules_bento.records import NamedTuple
 from rules_bento.store.export import models_of
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
+
+
+# What `bentoml` of the environment runs: `-m bentoml` would run a bentoml.py of the current directory.
+_SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
 
 
 class Server(NamedTuple):
@@ -37,7 +41,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Programs that a service starts come from its environment.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
-    return Server([str(chosen), "-m", "bentoml", "serve", str(entry.path), *options], variables)
+    return Server([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
 
 
 def interpreter(asked: str = "") -> Path:
@@ -48,13 +52,16 @@ def interpreter(asked: str = "") -> Path:
     """
     if asked:
         path = Path(asked)
-        path = path / "bin" / "python" if path.is_dir() else Path(shutil.which(asked) or path)
+        if path.is_dir():
+            path = path / "bin" / "python"
+        elif path.name == asked:  # a program of PATH, not a file of the current directory
+            path = Path(which(asked) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
                 f"{asked}: has no BentoML. Install the requirements of the Bento in it, or pass another --python."
             )
         return path
-    command = shutil.which("bentoml")
+    command = which("bentoml")
     candidates = [
         Path(os.environ["VIRTUAL_ENV"], "bin", "python") if os.environ.get("VIRTUAL_ENV") else None,
         Path(command).parent / "python" if command else None,
@@ -77,7 +84,10 @@ def _has_bentoml(python: Path) -> bool:
     """
     import subprocess
 
-    code = "import importlib.util as i, sys; found = i.find_spec('bentoml'); sys.exit(not (found and found.origin))"
+    code = (
+        IMPORT_PATH
+        + "import importlib.util as i; found = i.find_spec('bentoml'); sys.exit(not (found and found.origin))"
+    )
     try:
         return subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
     except OSError:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.programs import which
 from rules_bento.transports.openssh import OpenSsh
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
     """Return what speaks to the address. Raises BentoError if there is no `ssh`."""
-    program = shutil.which("ssh")
+    program = which("ssh")
     if not program:
         raise BentoError(
             f"{address}: SFTP needs OpenSSH's program ssh, which is not on PATH. Install it: Debian's package is "

@@ -144,10 +144,10 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _build(options: Namespace, store: Store) -> Built:
-    import shutil
     from pathlib import Path
 
     from rules_bento.bento import of_folder
+    from rules_bento.programs import which
     from rules_bento.store.home import MODEL
 
     versions = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
@@ -159,7 +159,7 @@ def _build(options: Namespace, store: Store) -> Built:
         spec=options.spec,
         store=store.home.entries_dir(MODEL),
         python=_python(options),
-        uv=shutil.which("uv"),
+        uv=which("uv"),
         secrets=None if options.no_secrets_check else tuple(options.allow_secret),
         **{key: value for key, value in versions.items() if value},
     )

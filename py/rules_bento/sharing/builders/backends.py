@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
+from rules_bento.programs import which
 from rules_bento.records import dataclass, field
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ class Backend:
 
     def problem(self) -> str:
         """Return why this builder isn't available, or "" if it is, by BentoML's own checks, which run once."""
-        if not shutil.which(self.program):
+        if not which(self.program):
             return f"{self.program} is not installed"
-        if self.daemon and not os.environ.get("BUILDKIT_HOST") and not shutil.which("buildkitd"):
+        if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
             return "buildkitd is not installed, and BUILDKIT_HOST is not set"
         return self.silence()
 
     def silence(self) -> str:
         """Return why this builder doesn't answer, or "" if it does."""
-        program = shutil.which(self.program)
+        program = which(self.program)
         if not program:
             return f"{self.program} is not installed"
         for probe in self.probes:

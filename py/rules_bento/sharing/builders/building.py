@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import IO, TYPE_CHECKING
+from rules_bento.programs import which
 from rules_bento.records import dataclass
 from rules_bento.sharing.builders.backends import LOADERS, loader
 from rules_bento.sharing.builders.command import Job, words
@@ -158,8 +158,11 @@ def _started(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process that is stopped with this one, and never outlives the block."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
+    program = which(command[0])
+    if not program:
+        raise BentoError(f"{command[0]}: not found on PATH. Install it.")
     try:
-        process = subprocess.Popen(command, env=variables, stdout=to_people, stdin=stdin)
+        process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
         raise BentoError(f"{command[0]}: can't be started: {error.strerror}. Check its installation.") from None
     before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if _in_main_thread() else {}
@@ -196,5 +199,5 @@ def _runner(backend: Backend) -> str:
     if backend.name in ("docker", "buildx"):
         return "docker"
     if backend.name in ("podman", "buildah"):
-        return "podman" if shutil.which("podman") else ""
+        return "podman" if which("podman") else ""
     return "" if backend.name == "buildctl" else backend.name
