@@ -351,6 +351,12 @@ def test_a_name_of_its_own_wins_over_that_of_the_project():
         (("[project]", "[project"), "p:1: not TOML"),
         (('dependencies = ["idna", "attrs>=20"]', "dependencies = 3"), "p:3: project.dependencies is no list of texts"),
         (("[tool.bentoml.build]", "[tool.bentoml.build.docker]"), "p:"),
+        (('name = "My-Project"', "name = 5"), "p: project: name is a number, where a text belongs"),
+        (('name = "My-Project"', 'requires-python = [">=3.10"]'), "p: project: requires-python is a list"),
+        *(
+            ((PYPROJECT[: PYPROJECT.index("[tool.")], f"project = {value}\n"), "p: project: the document is ")
+            for value in ("5", "true", '"x"', "[]", "1979-05-27", "[{name = 'x'}]")
+        ),
     ],
 )
 def test_pyproject_refused_with_its_place(change, message):

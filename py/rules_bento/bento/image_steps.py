@@ -389,10 +389,9 @@ def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints:
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
     """Return `project.dependencies` of a pyproject.toml. Raises BentoError where they are no list of texts."""
-    from rules_bento.formats.toml import read_toml
+    from rules_bento.formats.toml import project_of, read_toml
 
-    tables: dict[str, Any] = read_toml(files.text(path, place), path)
-    dependencies = tables.get("project", {}).get("dependencies", [])
+    dependencies: list[str] = project_of(read_toml(files.text(path, place), path), path).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise BentoError(f"{path}: project.dependencies is no list of texts. Correct it.")
     for dependency in dependencies:

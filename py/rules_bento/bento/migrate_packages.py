@@ -9,7 +9,7 @@ from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
-from rules_bento.formats.toml import read_toml
+from rules_bento.formats.toml import project_of, read_toml
 from rules_bento.hints import Any
 from rules_bento.packages import requirements
 from rules_bento.records import dataclass, field
@@ -106,7 +106,7 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
 
     if not files.has("pyproject.toml"):
         return PYTHON_VERSION
-    project = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("project", {})
+    project = project_of(read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml"), "pyproject.toml")
     try:
         allowed = SpecifierSet(project.get("requires-python", ""))
     except (AttributeError, InvalidSpecifier):

@@ -10,7 +10,7 @@ from rules_bento.build_options.document import Document, WrittenFloat, plain
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decoded, read_file
-from rules_bento.formats.toml import read_toml
+from rules_bento.formats.toml import project_of, read_toml
 from rules_bento.hints import Any
 from rules_bento.records import replace
 
@@ -73,7 +73,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
             raise BentoError(f"{origin}: {'.'.join(_TABLE)} is no table. Write [{'.'.join(_TABLE)}].")
     lines = _toml_lines(text)
     within = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
-    project = tables.get("project", {})
+    project = project_of(tables, origin)
     options = option_reader.parse(Document(origin, section, within))
     if options.name is None and isinstance(project.get("name"), str):
         places = {**options.places, "name": f"{origin}:{lines.get(('project', 'name'), 1)}: project.name"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 
-from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decoded
+from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decoded, shapes
 from rules_bento.hints import Any
 
 TYPE_CHECKING = False
@@ -35,6 +35,13 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
         raise FormatError(f"{origin}{line}: not TOML: {reason}. Correct it.") from None
     _check_size(tables, origin)
     return tables
+
+
+def project_of(tables: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Return the table `project` of a pyproject.toml; empty without one. Raises BentoError for another value."""
+    project: dict[str, Any] = tables.get("project", {})
+    shapes.check(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct it.")
+    return project
 
 
 def _reader(origin: str) -> Any:
