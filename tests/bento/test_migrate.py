@@ -374,6 +374,27 @@ def test_a_module_file_that_cannot_be_read_is_told_by_line():
         workspaces.read("module(name = 'x')\nbazel_dep(\n", "MODULE.bazel")
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        lambda depth: "x" + ".b" * depth + "(1)",
+        lambda depth: "use_repo(x" + ".b" * depth + ")",
+        lambda depth: "use_repo(" + "-" * depth + "x)",
+        lambda depth: f'bento.pypi(name = "a", lock = {"-" * depth}1)\nbento.pypi(name = "a", lock = 1)',
+        lambda depth: "x" + "(1)" * depth,
+        lambda depth: "[" * depth,
+        lambda depth: "x = " + "+".join(["1"] * depth),
+    ],
+)
+def test_a_module_file_that_is_deep_is_read_or_refused(statement):
+    for depth in (300, 600, 900, 1200, 1500, 2000, 3000, 10000):
+        module = f'bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")\n{statement(depth)}\n'
+        try:
+            workspaces.read(module, "MODULE.bazel")
+        except BentoError as error:
+            assert "MODULE.bazel" in str(error)
+
+
 def test_a_model_that_is_in_the_project_as_an_entry_is_imported(tmp_path):
     made = migrate(project(tmp_path, "models: ['m:v1']", **{"models/m/model.yaml": "name: m\nversion: v1\n"}))
     assert re.search(r'bento_model_import\(\n    name = "m",\n    srcs = glob\(\["models/m/\*\*"\]\),', made.build)

@@ -91,11 +91,18 @@ def read_root(root: Path) -> Workspace:
 
 def read(text: str, origin: str) -> Workspace:
     """Read a MODULE.bazel. Raises BentoError, naming `origin` and line, for one that cannot be read."""
+    try:
+        return _read(text, origin)
+    except (RecursionError, MemoryError):
+        raise BentoError(f"{origin}: cannot be read: an expression is nested too deeply. Simplify it.") from None
+
+
+def _read(text: str, origin: str) -> Workspace:
     if len(text) > _MOST_CHARACTERS:
         raise BentoError(f"{origin}: has {len(text)} characters; {_MOST_CHARACTERS} are read of such a file.")
     try:
         statements = ast.parse(text).body  # Starlark's syntax is Python's, as far as modules may use it
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
     has_rules, extension, tools, interpreter, version, hubs, names = False, "", "", "", "", {}, set()
