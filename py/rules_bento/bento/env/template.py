@@ -72,7 +72,9 @@ def _rendered(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], ori
     # A name and no template object: see above.
     environment.globals[_BASE] = _BASE
     try:
-        return environment.from_string(text).render(**_variables(recipe, options))
+        made = environment.from_string(text).render(**_variables(recipe, options))
+        made.encode()  # raises UnicodeEncodeError, a ValueError, for half a character
+        return made
     except jinja2.TemplateNotFound as error:
         raise BentoError(
             f"{origin}: the template takes {error.name!r} from another file, but a Bento holds the template alone. "
@@ -106,7 +108,7 @@ def _in_a_process_of_its_own(render: Callable[[], str], origin: str) -> str:
         raise BentoError(
             f"{origin}: to render the template takes more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify it."
         )
-    text = answered[1:].decode("utf-8", "surrogatepass")
+    text = answered[1:].decode()
     if answered[:1] == _REFUSED:
         raise BentoError(text)
     return text
@@ -125,7 +127,7 @@ def _render_and_exit(render: Callable[[], str], answer: int) -> NoReturn:
             _, most = resource.getrlimit(kind)
             resource.setrlimit(kind, (bound if most == resource.RLIM_INFINITY else min(bound, most), most))
         try:
-            reply = _MADE + render().encode("utf-8", "surrogatepass")
+            reply = _MADE + render().encode()
         except BentoError as error:
             reply = _REFUSED + str(error).encode("utf-8", "replace")
         with os.fdopen(answer, "wb") as pipe:
