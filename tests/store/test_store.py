@@ -573,6 +573,33 @@ def test_summaries_that_cannot_be_read_are_made_anew(store):
     assert len(store.bentos.list()) == 1
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"\xff\xfe" + text,
+        lambda text: text + b"\xff",
+        lambda text: text.replace(b'"hi"', b'"h\xffi"'),
+        lambda text: b"\0" * 4096,
+        lambda text: text[:20],
+        lambda text: text.replace(b'"hi"', b"5"),
+        lambda text: text.replace(b'"hi"', b'"Not A Name"'),
+        lambda text: text.replace(b"2026-", b"20x6-"),
+        lambda text: text.replace(b'"2026-', b'2026,"'),
+        lambda text: text.replace(b"2026-", b"999999-"),
+        lambda text: text.replace(b'"hi"', b'"h\\ud800"'),
+    ],
+)
+def test_damaged_summaries_are_rebuilt(store, damage):
+    put(store)
+    place = store.home.summaries(BENTO)
+    place.write_bytes(damage(place.read_bytes()))
+    fresh = Store(store.home.root, durable=False)
+    assert [str(entry.tag) for entry in fresh.bentos.list()] == ["hi:v1"]
+    whole = place.read_bytes()
+    assert [str(entry.tag) for entry in Store(store.home.root, durable=False).bentos.list()] == ["hi:v1"]
+    assert place.read_bytes() == whole, "it was rebuilt once"
+
+
 def test_summaries_do_not_grow_without_end(store):
     entry = put(store).entry
     for number in range(150):

@@ -10,6 +10,7 @@ import json
 import os
 from contextlib import suppress
 
+from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.times import aware, parse_time
@@ -52,6 +53,7 @@ class Summaries:
         self._kind = kind
         self._known: dict[str, list[object]] | None = None
         self._lines = 0
+        self._damaged = False
         self._new: dict[str, list[object]] = {}
 
     def of(self, folder: Path) -> Summary:
@@ -64,7 +66,8 @@ class Summaries:
             stamp = []  # parsing the descriptor reports the problem
         line = self._read().get(key)
         if stamp and line and line[2:5] == stamp:
-            return _from_line(line)
+            with suppress(BentoError, ValueError):  # damaged: it is written again
+                return _from_line(line)
         description = descriptors.of_folder(self._kind, folder)
         summary = of_description(description)
         if "creation_time" in description.stated:  # the default is the current time, which must not be cached
@@ -78,7 +81,7 @@ class Summaries:
         path = self._home.summaries(self._kind)
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._lines > 2 * len(self._read()) + 100:
+            if self._damaged or self._lines > 2 * len(self._read()) + 100:
                 durable.write(self._home, path, _encode((self._read() | self._new).values()))
             else:
                 append(self._home, self._kind, _encode(self._new.values()))
@@ -88,11 +91,13 @@ class Summaries:
         if self._known is None:
             self._known = {}
             with suppress(OSError):
-                for text in self._home.summaries(self._kind).read_text("utf-8").splitlines():
+                for text in self._home.summaries(self._kind).read_bytes().splitlines():
                     self._lines += 1
                     line = _decode(text)
                     if line:
                         self._known[str(line[1])] = line
+                    else:
+                        self._damaged = True
         return self._known
 
 
@@ -130,15 +135,17 @@ def _to_line(key: str, stamp: list[object], summary: Summary) -> list[object]:
 
 def _from_line(line: list[object]) -> Summary:
     name, version, created, module, *models = map(str, line[5:])
-    return Summary(Tag(name, version), parse_time(created), module, tuple(models))
+    tag = Tag.parse(f"{name}:{version}", "")
+    return Summary(tag, parse_time(created), module, tuple(models))
 
 
-def _decode(text: str) -> list[object] | None:
+def _decode(text: bytes) -> list[object] | None:
     try:
         line = read_json(text, "")
     except FormatError:  # an interrupted write, or a full disk
         return None
-    return line if isinstance(line, list) and len(line) >= _FIELDS and line[0] == _FORMAT else None
+    whole = isinstance(line, list) and len(line) >= _FIELDS and line[0] == _FORMAT
+    return line if whole and all(isinstance(word, str) for word in line[5:]) else None
 
 
 def _encode(lines: Iterable[list[object]]) -> bytes:
