@@ -115,6 +115,9 @@ def test_a_withdrawn_record_affects_nothing():
         {"ranges": [{"type": "GIT", "events": [ALL]}]},
         {"ranges": [{"type": "ECOSYSTEM", "events": [{"fixed": "2.0"}]}]},  # and introduced where?
         {"ranges": [{"type": "ECOSYSTEM", "events": [ALL, {"fixed": "next"}]}]},
+        *({"ranges": [{"type": "ECOSYSTEM", "events": [ALL, {key: "9" * 5000}]}]} for key in ("fixed", "limit")),
+        {"ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "1." + "9" * 5000}]}]},
+        {"ranges": [{"type": "ECOSYSTEM", "events": [{"last_affected": "1.0+" + "9" * 5000}, {"fixed": "9" * 5000}]}]},
         {},
     ],
 )
@@ -285,6 +288,14 @@ def test_a_package_without_a_version_is_refused():
     [package] = inventory.of_requirements("pillow>=9\n", "requirements.txt")
     [refusal] = policy.judge([package], None, asked(denied=["MIT"])).refusals
     assert "pillow: is stated without a version" in refusal
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "1!" + "9" * 5000, "1.0+" + "9" * 5000, "1.0rc" + "9" * 5000])
+def test_a_version_of_thousands_of_digits_is_invalid(version):
+    with pytest.raises(BentoError, match="PEP 440") as refused:
+        judged(f"pillow=={version}", record(ALL))
+    assert len(str(refused.value)) < 300
+    assert match(record(versions=["9" * 5000, "1.0"]), "1.0")
 
 
 def test_no_packages_at_all_are_refused():

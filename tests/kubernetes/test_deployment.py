@@ -384,6 +384,71 @@ def test_what_a_manifest_cannot_say_is_refused(rule, document, words, more, mess
         rule(document, *words, **more)
 
 
+def paths(value, *path):
+    """The path of each value in a document, and the whole one's."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from paths(inner, *path, key)
+
+
+def test_a_document_of_others_is_read_or_refused(rule):
+    """As an imported Bento has it: each value of bento.yaml and of the image's config left out, and of other types."""
+    config = {
+        "traffic": {"concurrency": 8},
+        "endpoints": {"livez": "/l"},
+        "metrics": {"namespace": "n"},
+        "http": {"port": 80},
+        "resources": {"cpu": 1, "gpu": 1, "gpu_type": "x"},
+        "ssl": {"enabled": False},
+        "extra_ports": [4000],
+    }
+    whole = {
+        "document": bento(
+            service("Studio", "A", **config), service("A"), envs=[{"name": "A", "value": "", "stage": "all"}]
+        ),
+        "config": {"User": "1:1", "Entrypoint": SERVE, "Cmd": ["--timeout=9"], "Env": ["A=1"]},
+    }
+    told = 0
+    for path in list(paths(whole))[1:]:
+        for value in (..., None, 5, -1.5, True, "", "x", [], [5], {}, {"x": 5}, [[]], [{}], 10**400):
+            changed = json.loads(json.dumps(whole))
+            inner = changed
+            for key in path[:-1]:
+                inner = inner[key]
+            if value is ...:
+                del inner[path[-1]]
+            else:
+                inner[path[-1]] = value
+            if not isinstance(changed.get("document"), dict) or not isinstance(changed.get("config"), dict):
+                continue
+            try:
+                rule(changed["document"], config=changed["config"])
+            except BentoError as error:  # and no other
+                told += bool(str(error))
+    assert told > 100
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (bento(service("Studio", "B")), "bento.yaml: the service 'B' is not among its services"),
+        (bento(service("Studio"), entry_service="Gone"), "bento.yaml: the service 'Gone' is not among"),
+        (bento(service("Studio"), services=5), "bento.yaml: services is a number, where a list belongs"),
+        (bento(service("Studio"), services={"a": 1}), "bento.yaml: services is a table, where a list belongs"),
+        (bento(service("Studio"), envs=[{"value": "x"}]), r"bento.yaml: envs\[0\].name is missing"),
+        (bento(service("Studio", traffic={"concurrency": "8"})), "traffic.concurrency is a text, where a number"),
+    ],
+)
+def test_a_damaged_document_is_refused_by_its_key(rule, document, message):
+    with pytest.raises(BentoError, match=message):
+        rule(document)
+
+
+def test_an_env_without_a_stage_is_needed_at_run_time(rule):
+    objects = rule(bento(service("Studio"), envs=[{"name": "KEY"}]), *pair("--secret", "KEY", "keys/a"))
+    assert "KEY" in variables(objects)
+
+
 def test_an_image_with_an_entrypoint_of_its_own_says_where_it_listens(rule):
     objects = rule(bento(service("Studio")), port="8080", config={"Entrypoint": ["/run.sh", "--port", "8080"]})
     assert container(objects)["ports"] == [{"name": "http", "containerPort": 8080}]

@@ -87,7 +87,7 @@ def read(document: Any, origin: str) -> Advisory | None:
 
     Raises BentoError, naming `origin`, for a document that is no such record.
     """
-    document = _without_nulls(document)
+    document = shapes.without_nulls(document)
     shapes.check(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
         return None
@@ -149,7 +149,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Version) -> tuple[boo
     """Return whether a version lies in a range, and the next one that is fixed. Raises InvalidVersion."""
     known = list(_events(events))
     limits = [event["limit"] for event in events if "limit" in event]
-    if limits and not any(limit == "*" or version < _version(limit) for limit in limits):
+    if limits and not any(limit == "*" or version < version_of(limit) for limit in limits):
         return False, ""
     inside = False
     # Where two events name one version, they count in the order in which they stand.
@@ -168,31 +168,27 @@ def _events(events: tuple[dict[str, str], ...]) -> Iterator[tuple[Version | None
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:
                 text = event[key]
-                yield (None if number == 0 and text == "0" else _version(text)), number, text
+                yield (None if number == 0 and text == "0" else version_of(text)), number, text
 
 
-def _version(text: str) -> Version:
+def version_of(text: str) -> Version:
     """Return a version without its local part. Raises InvalidVersion."""
-    from packaging.version import Version
+    from packaging.version import InvalidVersion, Version
 
-    return Version(Version(text).public)
+    try:
+        return Version(Version(text).public)
+    except ValueError:  # also of Python, for a number of more than 4,300 digits
+        raise InvalidVersion(text) from None
 
 
 def _is(text: str, version: Version) -> bool:
     from packaging.version import InvalidVersion
 
     try:
-        return _version(text) == version
+        return version_of(text) == version
     except InvalidVersion:
         return False  # of before PEP 440, which no package is that can be installed
 
 
 def _latest(versions: list[str]) -> str:
-    return max(versions, key=_version, default="")
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return a document without the keys that lead to null, as some write what they leave out."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+    return max(versions, key=version_of, default="")

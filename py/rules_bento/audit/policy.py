@@ -183,15 +183,17 @@ def lines(report: Report) -> Iterator[str]:
 
 def _of_package(package: Package, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Vulnerability]:
     """Yield the vulnerabilities of a package: one for each set of aliases."""
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import InvalidVersion
+
+    from rules_bento.audit.advisories import version_of
 
     if not package.version:
         return
     try:
-        version = Version(Version(package.version).public)
+        version = version_of(package.version)
     except InvalidVersion:
         raise BentoError(
-            f"{package}: is no version (PEP 440) that advisories could be held against. Lock another one."
+            f"{package!s:.100}: is no version (PEP 440) that advisories could be held against. Lock another one."
         ) from None
     about = [
         advisory for advisory in advisories if any(affected.name == package.name for affected in advisory.affected)
@@ -213,7 +215,7 @@ def _of_package(package: Package, advisories: Sequence[Advisory], policy: Policy
             package,
             (*saying, *sorted(aliases.difference(saying))),
             rating,
-            max(fixed, key=Version, default=""),
+            max(fixed, key=version_of, default=""),
             any(match.certain for _, match in matches),
             next((one.summary for one, _ in matches if one.summary), ""),
             allowed if refused else "",

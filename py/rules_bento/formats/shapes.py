@@ -23,6 +23,13 @@ def check(value: Any, shape: Any, origin: str, remedy: str) -> None:
         raise BentoError(f"{origin}: {problem} {remedy}")
 
 
+def without_nulls(value: Any) -> Any:
+    """Return a document without the keys that lead to null, as some write what they leave out."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _problem(value: Any, shape: Any, where: str) -> str | None:
     kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
     # A bool is an int to Python, and to nobody who writes a document.

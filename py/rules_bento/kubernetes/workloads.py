@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
 from rules_bento.hints import Any
 from rules_bento.kubernetes.resources import quantities
 from rules_bento.records import dataclass
@@ -16,6 +17,31 @@ _LOOPBACK = re.compile(r"127\..*|::1|localhost")
 _USER = re.compile(r"([0-9]+)(?::([0-9]+))?")
 _METRICS = "bentoml_service"
 """The namespace of BentoML's metrics, unless a service has another."""
+
+
+_BENTO = {
+    "name": str,
+    "version": str,
+    "service": str,
+    "entry_service?": str,
+    "envs?": [{"name": str, "value?": str, "stage?": str}],
+    "services?": [
+        {
+            "name": str,
+            "dependencies?": [{"service?": str}],
+            "config?": {
+                "endpoints?": {"livez?": str, "readyz?": str},
+                "extra_ports?": [int],
+                "http?": {},
+                "resources?": {"gpu_type?": str},
+                "ssl?": {},
+                "metrics?": {"namespace?": str},
+                "traffic?": {"concurrency?": int},
+            },
+        }
+    ],
+}
+_CONFIG = {"config?": {"User?": str, "Entrypoint?": [str], "Cmd?": [str], "Env?": [str]}}
 
 
 @dataclass(frozen=True)
@@ -65,13 +91,17 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
     Raises BentoError for services that Kubernetes cannot run as they are.
     """
+    # Both can be those of an imported Bento, which is others' work.
+    document, config = shapes.without_nulls(document), shapes.without_nulls(config)
+    shapes.check(document, _BENTO, "bento.yaml", "Build the Bento again.")
+    shapes.check(config, _CONFIG, "the image's config", "Build the image again.")
     image = _image(config.get("config", {}))
     services = tuple(_service(entry, port) for entry in _reachable(document))
     required = tuple(
         sorted(
             env["name"]
-            for env in document["envs"]
-            if env["value"] == "" and env["stage"] != "build" and env["name"] not in image.variables
+            for env in document.get("envs", [])
+            if not env.get("value") and env.get("stage") != "build" and env["name"] not in image.variables
         )
     )
     _check_start(image, services, port)
@@ -83,29 +113,31 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
 
     What is addressed by URL runs elsewhere.
     """
-    entries = {entry["name"]: entry for entry in document["services"]}
+    entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
             f"{document['service']}: is a service of BentoML's form before 1.2, which has no description of what it "
             "needs. Write it with @bentoml.service."
         )
-    reached = [entries[document["entry_service"]]]
-    for entry in reached:
-        reached += [entries[name] for name in _needs(entry) if entries[name] not in reached]
-    return reached
+    names = [document.get("entry_service", "")]
+    for name in names:
+        if name not in entries:
+            raise BentoError(f"bento.yaml: the service {name!r} is not among its services. Build the Bento again.")
+        names += [need for need in _needs(entries[name]) if need not in names]
+    return [entries[name] for name in names]
 
 
 def _needs(entry: dict[str, Any]) -> tuple[str, ...]:
     names = [
         dependency["service"]
-        for dependency in entry["dependencies"]
+        for dependency in entry.get("dependencies", [])
         if "service" in dependency and not dependency.get("url") and not dependency.get("deployment")
     ]
     return tuple(dict.fromkeys(names))
 
 
 def _service(entry: dict[str, Any], port: int) -> Service:
-    name, config = entry["name"], entry["config"]
+    name, config = entry["name"], entry.get("config", {})
     where = f"service {name!r}"
     part = {key: config.get(key) or {} for key in ("endpoints", "http", "metrics", "resources", "ssl", "traffic")}
     if part["ssl"].get("enabled"):
