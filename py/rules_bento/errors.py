@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAX_NAME = 100  # characters of a name, and _MAX_NAMES of them: comparing two takes the square of the time
+_MAX_NAMES = 5000
+
 
 class BentoError(Exception):
     """Reports input that cannot be built from: what is wrong, where, and what to do about it.
 
     The command line prints the message and exits with 1; it never shows a traceback for it.
     """
+
+
+def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the name that is most like a word; empty if none is, or if the word is too long to compare."""
+    import difflib
+    from itertools import islice
+
+    short = islice((name for name in names if len(name) <= _MAX_NAME), _MAX_NAMES)
+    near = difflib.get_close_matches(word, short, 1, cutoff) if len(word) <= _MAX_NAME else []
+    return near[0] if near else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.hints import Any, Protocol
 from rules_bento.records import dataclass, field
 
@@ -211,7 +211,5 @@ def kind(value: Any) -> str:
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return ` Did you mean 'labels'?`, or "" where nothing is near."""
-    import difflib
-
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(word.lower(), known)
+    return f" Did you mean {near!r}?" if near else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.sources.opening import open_source
 
 TYPE_CHECKING = False
@@ -47,10 +47,8 @@ class ProjectFiles:
         """Return the content of the file that an option names. Raises BentoError if nobody declared it."""
         path = self.path(written, place)
         if path not in self._files:
-            import difflib
-
-            near = difflib.get_close_matches(path, list(self._files), n=1, cutoff=0.7)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(path, self._files, 0.7)
+            hint = f" Did you mean {near!r}?" if near else ""
             raise BentoError(
                 f"{place}: {written!r} is not among the files of the build context.{hint} Add it to srcs or data."
             )

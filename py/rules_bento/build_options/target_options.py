@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.hints import Any
 
 TYPE_CHECKING = False
@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
     from rules_bento.sources.snapshot import Selection
 
-# Bounds for telling of patterns that match nothing: how many are told of; with how many names one is compared; its
-# length.
-_MOST_TOLD = 20
-_NEAR_AMONG = 5000
-_LONGEST_NAME = 255
+_MOST_TOLD = 20  # patterns that match nothing
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
@@ -64,10 +60,5 @@ def idle_patterns(selection: Selection, options: BuildOptions, among: str) -> li
 
 def _near(pattern: str, selection: Selection) -> str | None:
     """Return the path that is most like a pattern, whatever its capitals; None where none is near."""
-    import difflib
-
-    if len(pattern) > _LONGEST_NAME:
-        return None
-    known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)[:_NEAR_AMONG]}
-    near = difflib.get_close_matches(pattern.removeprefix(".").lstrip("/").lower(), known, n=1)
-    return known[near[0]] if near else None
+    known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
+    return known.get(nearest(pattern.removeprefix(".").lstrip("/").lower(), known))

@@ -10,6 +10,7 @@ import os
 import sys
 
 from rules_bento.cli import status, table
+from rules_bento.errors import nearest
 from rules_bento.hints import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -123,10 +124,8 @@ def _unknown(words: list[str]) -> NoReturn:
         if words[1:2] in ([], ["-h"], ["--help"]):
             _help(words[1:], f"{words[0]} ")
         words = [" ".join(words[:2])]
-    import difflib
-
     known = [command.name for command in table.COMMANDS if not command.hidden]
-    close = difflib.get_close_matches(words[0], known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = nearest(words[0], known)
+    hint = f" Did you mean {close!r}?" if close else ""
     sys.stderr.write(f"{_USAGE}bento: {words[0]!r} is no command.{hint} `bento --help` lists them.\n")
     sys.exit(status.USAGE)

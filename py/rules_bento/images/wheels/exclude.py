@@ -7,7 +7,7 @@ or, for scripts, headers, and data, with its name in the wheel (`acme-1.0.data/s
 
 from __future__ import annotations
 
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.records import NamedTuple
 from rules_bento.sources.patterns import Patterns
@@ -89,16 +89,13 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
     """Return the most similar file, directory, or suffix; empty if nothing is similar."""
-    import difflib
-
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
     names = {*paths, *_folders(paths)}
     if "/" not in plain:
         names = {name.rpartition("/")[2] for name in names}
         if plain.startswith("*."):
             names = {"*." + name.rpartition(".")[2] for name in names if "." in name}
-    near = difflib.get_close_matches(plain, sorted(names), n=1)
-    return near[0] if near else ""
+    return nearest(plain, sorted(names))
 
 
 def _check_metadata(wheel: Wheel, left_out: Mapping[str, Rule]) -> None:
