@@ -30,7 +30,7 @@ from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.service import read_service
+from rules_bento.service import Declared, read_service
 
 IRIS = BENTO_PROJECTS["iris_svc"]
 
@@ -399,6 +399,33 @@ def test_models_by_label_and_alias(tmp_path, store):
 
 
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n"
+
+
+@pytest.mark.parametrize("options", [{}, {"description": "file: README.md"}])
+def test_a_readme_keeps_its_bytes(tmp_path, options):
+    """As BentoML copies it: line ends of Windows, a byte order mark, no line end at the end."""
+    folder = write_project(tmp_path / "p", {}, SERVICE)
+    content = b"\xef\xbb\xbf# Title\r\n\r\ntext\rmore\n\r\nend"
+    (folder / "README.md").write_bytes(content)
+    made = build(build_ctx=folder, beside=Beside(), **options)
+    assert made.bento.files["README.md"] == content
+    work = tmp_path / "work"
+    work.mkdir()
+    words = ["--options", json.dumps(options)] if options else []
+    theirs = by_actions(work, folder, snapshot_words=words, package_words=words)
+    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
+def test_what_keeps_the_readme_is_offered(tmp_path):
+    service = SERVICE.replace("import bentoml\n", "import bentoml\nimport os\n").replace(
+        "service\n", "service(description=os.environ['D'])\n"
+    )
+    folder = write_project(tmp_path / "p", {}, service)
+    (folder / "README.md").write_text("mine\n")
+    with pytest.raises(BentoError, match="--complete description, which keeps README.md"):
+        build(build_ctx=folder, beside=Beside(stated=Declared(words="flags")))
+    made = build(build_ctx=folder, beside=Beside(stated=Declared(words="flags", in_full=["description"])))
+    assert made.bento.files["README.md"] == b"mine\n"
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
 
 def _requirements(arguments: Arguments) -> str:
     paths = arguments.many("--requirements-file")
-    texts = [_read(path, "requirements") for path in paths]
+    texts = [_read(path, "requirements").replace("\r\n", "\n") for path in paths]
     for path, text in zip(paths, texts, strict=True):
         check_lines(text.removeprefix("\N{BYTE ORDER MARK}"), path)
     return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
@@ -216,6 +216,7 @@ def _image(arguments: Arguments) -> image_steps.Image | None:
 
 def _read(path: str, attribute: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        text = Path(path).read_bytes().decode()
     except UnicodeDecodeError:
         raise BentoError(f"{attribute}: {path} is not UTF-8 text. Save it as UTF-8.") from None
+    return text

@@ -175,7 +175,7 @@ def stated(
 def _text(file: Declared) -> str:
     snapshot.check_followed([file])
     try:
-        return snapshot.content(file).decode().replace("\r\n", "\n").replace("\r", "\n")
+        return snapshot.content(file).decode()  # with its own line ends, as BentoML copies it
     except UnicodeDecodeError:
         raise BentoError(
             f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or set description."

@@ -257,7 +257,7 @@ def _readme(info: ServiceInfo, settings: Settings) -> str:
     ):
         if text is not None:
             if text.startswith("file:") and "\n" not in text.strip():
-                return settings.files.text(text.removeprefix("file:").strip(), place)
+                return settings.files.exact_text(text.removeprefix("file:").strip(), place)  # as BentoML copies it
             return text
     if settings.readme is not None:
         return settings.readme

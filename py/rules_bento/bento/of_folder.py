@@ -195,7 +195,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         options=options,
         files=files,
         version=version,
-        readme=files.text(_README, _README) if files.has(_README) else None,
+        readme=files.exact_text(_README, _README) if files.has(_README) else None,
         requirements=beside.requirements,
         lock=beside.lock,
         image=beside.image,

@@ -71,10 +71,13 @@ class ProjectFiles:
         self.taken[path] = content
         return content
 
-    def text(self, written: str, place: str) -> str:
-        """Return the content as UTF-8 text, with plain line ends. Raises as `read`, and for what is no UTF-8."""
+    def exact_text(self, written: str, place: str) -> str:
+        """Return the content as UTF-8 text, with its own line ends. Raises as `read`, and for what is not UTF-8."""
         try:
-            text = self.read(written, place).decode()
+            return self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{place}: {written!r} is not UTF-8 text. Save it as UTF-8.") from None
-        return text.removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")
+
+    def text(self, written: str, place: str) -> str:
+        """Return the content as UTF-8 text, with plain line ends and without a byte order mark. Raises as above."""
+        return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

@@ -67,8 +67,8 @@ _WAYS = {
     "envs": Way('envs, all of them, with complete_metadata = ["envs"]', "--env for each, and --complete envs"),
     "image": Way("environment, a bento_environment", "--image FILE, or --complete image where it has none"),
     "description": Way(
-        'description, or complete_metadata = ["description"] for none',
-        "--description TEXT, or --complete description for none",
+        'description or description_file, or complete_metadata = ["description"], which keeps README.md',
+        "--description TEXT, or --complete description, which keeps README.md",
     ),
 }
 _STATEMENTS = {"services": "--service", "service_config": "--config", "service_models": "--service-model"}
