@@ -531,7 +531,7 @@ def test_the_command_reads_archives_and_wheels(tmp_path, records, capsys):
     ("words", "message"),
     [
         ([], "nothing to hold packages against"),
-        (["--deny-license", "MIT", "--allow", "A"], "--allow: 'A' has no '='"),
+        (["--deny-license", "MIT", "--allow", "A"], "--allow (occurrence 1): expected ID=REASON."),
         (["--advisories", "missing.json"], "missing.json"),
     ],
 )

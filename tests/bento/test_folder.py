@@ -517,7 +517,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     [
         ({"service": "x:Y"}, Beside(), "needs x.py"),
         ({"exclude": ["*.py"]}, Beside(), "whether include, exclude or a .bentoignore leaves service.py out"),
-        ({"name": "UP"}, Beside(), "the name is 'UP', but BentoML takes"),
+        ({"name": "U P"}, Beside(), "the name is 'u p', but BentoML takes"),
         ({"version": "latest"}, Beside(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, Beside(), "description: 'N.md' is not among the files"),
         ({"description": "file: ../N.md"}, Beside(), "description: '../N.md' is not a path inside"),

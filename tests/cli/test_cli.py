@@ -455,8 +455,19 @@ def test_build_of_a_service(bento, project, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--label", "x"], "--label, number 1 of them, cannot be read. Write KEY=VALUE."),
-        (["--arg", "=x"], "--arg, number 1 of them, cannot be read."),
+        (["--label", "x"], "--label (occurrence 1): expected KEY=VALUE."),
+        (["--arg", "a=1", "--arg", "=x"], "--arg (occurrence 2): expected KEY=VALUE."),
+        (["--config", "Svc.workers"], "--config (occurrence 1): expected SERVICE.KEY=VALUE, such as Hello.workers=4."),
+        (["--service-model", "x"], "--service-model (occurrence 1): expected SERVICE.ATTRIBUTE=TAG."),
+        (["--label", "a=1", "--label", "b=1", "--label", "a=2"], "--label: a is given twice. Keep one."),
+        (["--arg", "a=1", "--arg", "a=1"], "--arg: a is given twice."),
+        (["--config", "Svc.workers=1", "--config", "Svc.workers=2"], "--config: Svc.workers is given twice."),
+        (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "is given twice."),
+        (["--config", "Svc.traffic.timeout=1", "--config", "Svc.traffic=2"], "Svc.traffic.timeout is below traffic"),
+        (["--env", "A=1", "--env", "A=2"], "--env: a variable is given twice for one stage."),
+        (["--name", "Bad Name"], "--name: the name is 'bad name', but BentoML takes"),
+        (["--archive", "/nonexistent/dir/a.bento"], "--archive: /nonexistent/dir/a.bento is in a directory that does"),
+        (["--archive", "project"], "--archive: project is a directory."),
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml cannot be read"),
         (["--enable-features", "grcp"], "'grcp' is no feature of BentoML"),
@@ -468,6 +479,48 @@ def test_build_of_a_service(bento, project, monkeypatch):
 def test_build_says_what_is_wrong(bento, project, words, message):
     assert bento("build", "project", *words, code=status.ERROR) == ""
     assert message in bento.err
+
+
+@pytest.mark.parametrize("text", ["nowhere", "/nowhere", "./nowhere/x", "no.where", "nowhere.py", "\0"])
+def test_build_of_a_directory_that_does_not_exist(bento, project, text):
+    bento("build", text, code=status.ERROR)
+    assert (
+        f"{text}: no such directory. Name a project's directory, or a service as module:Service."
+        in bento.err.replace("\\x00", "\0")
+    )
+
+
+def test_build_lowers_name_and_version_as_bentoml_does(bento, project):
+    assert bento("build", project, "--name", "Release_B", "--version", "V1.RC") == "Built release_b:v1.rc.\n"
+
+
+def test_the_order_of_flags_does_not_matter(bento, tmp_path):
+    """But for labels, whose order BentoML keeps."""
+    folder = tmp_path / "ordered"
+    folder.mkdir()
+    (folder / "service.py").write_text(
+        "import bentoml, os, json\nC = json.loads(os.environ['C'])\n\n\n@bentoml.service(name='svc', **C)\nclass Svc:\n    pass\n"
+    )
+    complete = [word for name in ("labels", "envs", "image", "description") for word in ("--complete", name)]
+    flags = [
+        ["--config", "svc.traffic.timeout=5"],
+        ["--config", "svc.workers=2"],
+        ["--config", "svc.traffic.concurrency=8"],
+        ["--env", "B=1"],
+        ["--env", "A=1;stage=runtime"],
+        ["--env", "A=2;stage=build"],
+        ["--arg", "x=1"],
+    ]
+    tags = set()
+    for turn in range(len(flags)):
+        turned = flags[turn:] + flags[:turn]
+        for ordered in (turned, turned[::-1]):
+            words = [word for flag in ordered for word in flag]
+            tags.add(bento("build", folder, *complete, *words, "-o", "tag", "--archive", tmp_path / "x.bento"))
+    assert len(tags) == 1, tags
+    words = [word for flag in flags[3:] for word in flag]
+    nested = ["--config", "svc.workers=2", "--config", 'svc.traffic={"timeout": 5, "concurrency": 8}', *words]
+    assert {bento("build", folder, *complete, *nested, "-o", "tag", "--archive", tmp_path / "x.bento")} == tags
 
 
 def test_migrate(bento, project):

@@ -170,15 +170,21 @@ def build_bentofile(
     built from, with place and remedy.
     """
     folder = Path(build_ctx)
+    if not folder.is_dir():
+        raise BentoError(f"{folder}: no such directory. Name a project's directory.")
     path = Path(bentofile) if bentofile is not None else bentofiles.find(folder)
     options = BuildOptions()
     if path is not None:
         options = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
     attributes = _options(service=service, name=name, labels=labels, args=args, **more or {})
+    if name and beside.stated and beside.stated.words == "flags":
+        attributes = replace(attributes, places={**attributes.places, "name": "--name"})
     return _built(merge(attributes, options), folder, version, beside)
 
 
 def _options(**options: Any) -> BuildOptions:
+    if isinstance(options.get("name"), str):
+        options["name"] = options["name"].lower()  # BentoML accepts capitals and lowers them
     return option_reader.parse(
         Document("", {key: _plain(value) for key, value in options.items() if value is not None})
     )
@@ -194,7 +200,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         python_version=beside.python_version,
         options=options,
         files=files,
-        version=version,
+        version=version.lower(),  # as with the name
         readme=files.exact_text(_README, _README) if files.has(_README) else None,
         requirements=beside.requirements,
         lock=beside.lock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.cli import show, status
+from rules_bento.cli.commands.build import pairs
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 
@@ -55,9 +56,9 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     rules = policy.Policy(
         options.max_severity,
         options.unknown_severity,
-        _pairs(options.allow, "--allow"),
+        pairs(options.allow, "--allow", "ID=REASON"),
         licenses.read_taken(options.allow_license, options.deny_license),
-        _pairs(options.license, "--license"),
+        pairs(options.license, "--license", "NAME=SPDX"),
         options.require_hashes,
     )
     if not (options.advisories or rules.licenses.judges or options.wheels):
@@ -75,13 +76,6 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         for refusal in report.refusals:
             show.out(f"{show.bad('refused')}  {show.plain(refusal)}")
     return status.FOUND if report.refusals else status.OK
-
-
-def _pairs(texts: list[str], flag: str) -> dict[str, str]:
-    for text in texts:
-        if "=" not in text:
-            raise BentoError(f"{flag}: {text!r} has no '='. Write it as --help says.")
-    return {key: value for key, _, value in (text.partition("=") for text in texts)}
 
 
 def _packages(text: str, store: Store, kind: Kind) -> list[Package]:

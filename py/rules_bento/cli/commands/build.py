@@ -164,12 +164,17 @@ def _build(options: Namespace, store: Store) -> Built:
         **{key: value for key, value in versions.items() if value},
     )
     is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
+    if is_service:
+        _check_service(options.build_ctx)
+    if options.archive and (Path(options.archive).is_dir() or not Path(options.archive).parent.is_dir()):
+        problem = "is a directory" if Path(options.archive).is_dir() else "is in a directory that does not exist"
+        raise BentoError(f"--archive: {options.archive} {problem}. Name a file in an existing directory.")
     return of_folder.build_bentofile(
         options.bentofile,
         service=options.build_ctx if is_service else None,
         name=options.name,
         version=options.version,
-        labels=_pairs(options.label, "--label"),
+        labels=pairs(options.label, "--label"),
         build_ctx="." if is_service else options.build_ctx,
         args=_args(options),
         more=_more(options),
@@ -190,6 +195,16 @@ def _python(options: Namespace) -> Path | None:
             "--import: finds the service metadata on its own. Remove the options that declare a part of it."
         )
     return interpreter(options.python or "")
+
+
+def _check_service(text: str) -> None:
+    """Raise BentoError for what is neither a directory nor, for all that is known here, a service."""
+    from pathlib import Path
+
+    module = text.replace(".", "/")
+    places = [text, *(f"{root}{module}{end}" for root in ("", "src/") for end in (".py", "/__init__.py"))]
+    if ":" not in text and not any(Path(place).is_file() for place in places):
+        raise BentoError(f"{text}: no such directory. Name a project's directory, or a service as module:Service.")
 
 
 def _creation_time(stated: str | None) -> str:
@@ -226,8 +241,11 @@ def _more(options: Namespace) -> dict[str, Any]:
     """Return the options that only `bento build` sets from flags: description, envs and models."""
     from rules_bento.build_options.option_checks import env_of_text
 
-    envs = [vars(env_of_text(text, "--env")) for text in options.env]
-    attributes = {"description": options.description, "envs": envs or None, "models": options.model or None}
+    envs = {(env.name, env.stage): vars(env) for env in (env_of_text(text, "--env") for text in options.env)}
+    if len(envs) < len(options.env):
+        raise BentoError("--env: a variable is given twice for one stage. Keep one of each.")
+    ordered = [envs[key] for key in sorted(envs)]
+    attributes = {"description": options.description, "envs": ordered or None, "models": options.model or None}
     return {key: value for key, value in attributes.items() if value is not None}
 
 
@@ -240,7 +258,7 @@ def _stated(options: Namespace) -> Declared:
         services[name] = [other for other in others.split(",") if other]
     return Declared(
         services=services or None,
-        service_models=_pairs(options.service_model, "--service-model"),
+        service_models=pairs(options.service_model, "--service-model", "SERVICE.ATTRIBUTE=TAG"),
         config=_config(options.config),
         in_full=options.complete,
         words="flags",
@@ -248,18 +266,28 @@ def _stated(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service. Raises BentoError for what cannot be read."""
+    """Return the configuration of each service, whatever the order of the flags. Raises BentoError for a wrong one."""
     services: dict[str, dict[str, Any]] = {}
-    for path, text in _pairs(texts, "--config").items():
-        service, keys = _service_and_keys(path, text)
+    given = pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
+    for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in given.items()):
         at = services.setdefault(service, {})
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
                 raise BentoError(f"--config: {path} is below {key}, which has a value of its own. Keep one of the two.")
+        if keys and keys[-1] in at:
+            raise BentoError(f"--config: {path} is given twice. Keep one.")
         if keys:
-            at[keys[-1]] = _json_or_text(text)
-    return services
+            at[keys[-1]] = _json_or_text(given[path])
+    ordered: dict[str, dict[str, Any]] = _sorted(services)
+    return ordered
+
+
+def _sorted(value: Any) -> Any:
+    """Return a value with its keys in order, as the rule's attribute has them."""
+    if isinstance(value, dict):
+        return {key: _sorted(inner) for key, inner in sorted(value.items())}
+    return [_sorted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
@@ -302,17 +330,20 @@ def _args(options: Namespace) -> dict[str, Any]:
         from rules_bento.build_options.bentofile import read_arguments
 
         values = read_arguments(options.arg_file, options.arg_file)
-    return values | _pairs(options.arg, "--arg")
+    return values | pairs(options.arg, "--arg")
 
 
-def _pairs(texts: list[str], flag: str) -> dict[str, str]:
-    pairs = {}
+def pairs(texts: list[str], flag: str, form: str = "KEY=VALUE") -> dict[str, str]:
+    """Return the values of a repeatable flag by key. Raises BentoError for another form, and for a key twice."""
+    found: dict[str, str] = {}
     for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
         if not equals or not key:  # not the text itself: it may be a value, and a secret
-            raise BentoError(f"{flag}, number {number} of them, cannot be read. Write KEY=VALUE.")
-        pairs[key] = value
-    return pairs
+            raise BentoError(f"{flag} (occurrence {number}): expected {form}.")
+        if key in found:
+            raise BentoError(f"{flag}: {key} is given twice. Keep one.")
+        found[key] = value
+    return found
 
 
 def _keep(made: Built, version: str, store: Store) -> tuple[Path, bool]:
