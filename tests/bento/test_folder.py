@@ -401,6 +401,86 @@ def test_models_by_label_and_alias(tmp_path, store):
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n"
 
 
+LOADING = """\
+import bentoml
+{more}
+
+@bentoml.service
+class Svc:
+    def __init__(self):
+        self.model = {call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "call"),
+    [
+        ("", "bentoml.xgboost.load_model('raw_model:latest')"),
+        ("", "bentoml.xgboost.load_model('Raw_Model')"),
+        ("", "bentoml.pytorch.get('raw_model:v1')"),
+        ("", "bentoml.xgboost.load_model('own')"),
+        ("", "bentoml.xgboost.load_model(bento_model='raw_model')"),
+        ("TAG = 'raw_model:latest'", "bentoml.xgboost.load_model(TAG)"),
+        ("from bentoml import xgboost as x", "x.load_model('raw_model')"),
+        ("import bentoml.xgboost as x", "x.load_model('raw_model')"),
+        ("from bentoml.xgboost import load_model", "load_model('raw_model')"),
+    ],
+)
+def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, store, more, call):
+    """BentoML: "was saved with module , not loading with bentoml.xgboost", when the service starts."""
+    choices = [{"tag": "raw_model", "alias": "own"}]
+    folder = write_project(tmp_path / "p", {}, LOADING.format(more=more, call=call))
+    message = re.escape("loads raw_model:v1, which has no module, so the service would fail")
+    with pytest.raises(BentoError, match=rf"^service\.py:7: bentoml\.\w+\.\w+ {message}"):
+        build(build_ctx=folder, models=choices, beside=Beside(store=store))
+    work = tmp_path / "work"
+    work.mkdir()
+    plain = write_project(tmp_path / "plain", {}, SERVICE)
+    made = build(build_ctx=plain, models=choices, beside=Beside(store=store))
+    options = ["--options", json.dumps({"models": choices})]
+    with pytest.raises(BentoError, match=message):
+        by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "bentoml.sklearn.load_model('iris_clf:latest')",
+        "bentoml.xgboost.load_model('iris_clf:latest')",  # of another module: dead code may be
+        "bentoml.xgboost.get('raw_model:latest')",  # is bentoml.models.get
+        "bentoml.models.get('raw_model:latest')",
+        "bentoml.xgboost.load_model('other')",
+        "bentoml.xgboost.load_model(Svc.TAG)",
+        "other.xgboost.load_model('raw_model')",
+        "'bentoml.xgboost.load_model(\\'raw_model\\')'",
+    ],
+)
+def test_other_models_may_be_loaded(tmp_path, store, call):
+    folder = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
+    made = build(build_ctx=folder, models=["raw_model", "iris_clf"], beside=Beside(store=store))
+    assert len(made.models) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "module"),
+    [
+        ("bentoml.xgboost.load_model('taxi:latest')", '    module = "bentoml.xgboost",\n'),
+        ("bentoml.xgboost.get('taxi').load_model()", '    module = "bentoml.xgboost",\n'),
+        ("bentoml.xgboost.load_model('fare')", '    module = "bentoml.xgboost",\n'),
+        ("[bentoml.xgboost.load_model('taxi'), bentoml.sklearn.load_model('taxi')]", None),
+        ("bentoml.models.get('taxi')", None),
+    ],
+)
+def test_migrate_writes_the_module_of_a_model(tmp_path, call, module):
+    bentofile = "service: service:Svc\nmodels: [{tag: 'taxi:latest', alias: fare}]\n"
+    folder = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
+    (folder / "bentofile.yaml").write_text(bentofile)
+    made = migrate.migrate(folder, "p", store=tmp_path / "none")
+    assert (module in made.build) if module else ("module =" not in made.build)
+    [note] = [note for note in made.notes if "taxi:latest is not in the store" in note]
+    assert ("its module, " in note) == (module is None)
+
+
 @pytest.mark.parametrize("options", [{}, {"description": "file: README.md"}])
 def test_a_readme_keeps_its_bytes(tmp_path, options):
     """As BentoML copies it: line ends of Windows, a byte order mark, no line end at the end."""

@@ -142,6 +142,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> Settings:
         files=_files(arguments, facts),
         version=arguments.optional("--version"),
         readme=facts["readme"],
+        loads=facts.get("loads", []),
         requirements=_requirements(arguments),
         pins=tuple(arguments.many("--pin")),
         lock=_lock(arguments),

@@ -12,6 +12,7 @@ from rules_bento.actions import data, secrets_search
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
+from rules_bento.models.loading import loads
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
 
@@ -63,10 +64,11 @@ def run(arguments: Arguments) -> None:
     _tell_idle(arguments.one("--target"), selection, plan)
     snapshot.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
+    seen: dict[str, bytes] = {}  # files that were read, by path
     if arguments.records("--unread"):
         info = services.ServiceInfo(_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None)
     else:
-        info = _read(_name(plan, sources), sources, _bento_arguments(arguments, plan))
+        info = _read(_name(plan, sources), sources, _bento_arguments(arguments, plan), seen)
     apart = _packed_data(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
@@ -78,6 +80,7 @@ def run(arguments: Arguments) -> None:
         "readme": _text(readme) if readme else None,
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
+        **({"loads": found} if (found := loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
         **({"stated": _stated(arguments, info, plan, declared)} if arguments.records("--states-packages") else {}),
     }
@@ -127,8 +130,10 @@ def _name(plan: Plan, sources: dict[str, Declared]) -> str:
     return service_of(plan.options or BuildOptions(), sources)
 
 
-def _read(service: str, sources: dict[str, Declared], values: dict[str, Any]) -> ServiceInfo:
-    tree = services.SourceTree(sources, lambda path: snapshot.content(sources[path]))
+def _read(
+    service: str, sources: dict[str, Declared], values: dict[str, Any], seen: dict[str, bytes]
+) -> ServiceInfo:
+    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
     return services.read_service(service, tree, values)
 
 

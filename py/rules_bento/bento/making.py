@@ -171,6 +171,7 @@ class _Models:
     def __init__(self, info: ServiceInfo, settings: Settings, models: Sequence[BundledModel]) -> None:
         options = settings.options
         chosen, models = references.choose(options.models or (), models, options.at("models"))
+        references.check_loads(settings.loads, models)
         self.of_services = {
             service.name: references.service_models(service, models, settings.creation_time)
             for service in info.services

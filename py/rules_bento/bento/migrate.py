@@ -21,6 +21,7 @@ from rules_bento.build_options.options import BuildOptions
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.models import model_store
+from rules_bento.models.loading import loads
 from rules_bento.records import dataclass
 from rules_bento.service.metadata import Dependency
 from rules_bento.service.remediation import IMPORT, way
@@ -84,6 +85,7 @@ class _Project:
     data: tuple[str, ...]  # of these, files that are large
     packages: tuple[str, ...]  # paths in the folder of files that make packages of Bazel
     store: Path
+    loads: list[list[str]]  # of models by frameworks, as `models.loading` finds them
 
     def label(self, file: str) -> str:
         """Return a file of the folder as MODULE.bazel names it."""
@@ -131,7 +133,8 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     declared = list(snapshot.walk(str(folder)))
     selection = selected(declared, options)
     sources = {file.path: file for file in selection.kept if file.link is None}
-    tree = services.SourceTree(sources, lambda name: snapshot.content(sources[name]))
+    seen: dict[str, bytes] = {}  # files that were read, by path
+    tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
     name = path.relative_to(folder).as_posix() if path is not None else None
     files = project_files(declared, folder)
@@ -140,7 +143,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     data = tuple(file.path for file in taken if Path(file.source).stat().st_size >= _LARGE)
     paths = tuple(file.path for file in taken)
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
-    return _Project(folder, package.strip("/"), name, options, info, files, paths, data, packages, store)
+    return _Project(folder, package.strip("/"), name, options, info, files, paths, data, packages, store, loads(seen))
 
 
 # Packages
@@ -194,8 +197,12 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
         if name not in targets:
             stored = model_store.newest(project.store, tag)
             is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
-            targets[name] = _model_target(tag, aliases.get(tag), is_entry=is_entry)
-            notes += _model_notes(tag, stored, is_entry=is_entry)
+            found = [load for load in project.loads if load[0].lower().partition(":")[0] == name]
+            found += [load for load in project.loads if load[0] == aliases.get(tag)]
+            modules = {f"bentoml.{framework}" for _, framework, *_ in found}
+            module = min(modules) if len(modules) == 1 else None
+            targets[name] = _model_target(tag, aliases.get(tag), module, is_entry=is_entry)
+            notes += _model_notes(tag, stored, module, is_entry=is_entry)
     notes += [
         _huggingface_note(project, service, model) for service in project.info.services for model in service.models
     ]
@@ -204,7 +211,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
     return list(targets.values()), [note for note in notes if note]
 
 
-def _model_target(tag: str, alias: str | None, *, is_entry: bool) -> str:
+def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
     """Return the rule of a model: an entry of a store as it is, or files to which a description is made."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
@@ -216,13 +223,14 @@ def _model_target(tag: str, alias: str | None, *, is_entry: bool) -> str:
         # bento_model writes model.yaml itself, so that of the store's entry is left out.
         "srcs": Code(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
         "alias": alias,
+        "module": module,
         "strip_prefix": f"models/{name}",
         "tag": tag.removesuffix(":latest"),
     }
     return call("bento_model", made)
 
 
-def _model_notes(tag: str, stored: dict[str, Any] | None, *, is_entry: bool) -> list[str]:
+def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *, is_entry: bool) -> list[str]:
     name = tag.partition(":")[0]
     if stored:
         tagged = f"{stored['name']}:{stored['version']}"
@@ -233,9 +241,9 @@ def _model_notes(tag: str, stored: dict[str, Any] | None, *, is_entry: bool) -> 
     if is_entry:
         return []
     return [
-        f"Models: {tag} is not in the store. Put its files into models/{name}/, or let a rule make them; its module, "
-        f"signatures and labels are not known here, so set these attributes of the bento_model, or copy an entry of a "
-        f"store and make the rule a bento_model_import."
+        f"Models: {tag} is not in the store. Put its files into models/{name}/, or let a rule make them; its "
+        f"{'' if module else 'module, '}signatures and labels are not known here, so set these attributes of the "
+        f"bento_model, or copy an entry of a store and make the rule a bento_model_import."
     ]
 
 

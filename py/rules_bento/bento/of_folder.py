@@ -26,6 +26,7 @@ from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.hints import Any
+from rules_bento.models.loading import loads
 from rules_bento.models.model import latest
 from rules_bento.records import dataclass, replace
 from rules_bento.sources import snapshot
@@ -209,11 +210,13 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         spec=beside.spec,
         export_uv_lock=partial(_export, uv=beside.uv),
     )
+    seen: dict[str, bytes] = {}  # files that were read, by path
     if beside.python:
         info, api = _imported(settings, selection, beside.python, beside.store or default_store())
         settings = replace(settings, api=api)
     else:
-        info = _service(settings, selection.kept, beside.stated or services.Declared())
+        info = _service(settings, selection.kept, beside.stated or services.Declared(), seen)
+        settings = replace(settings, loads=loads(seen))
     models = references.referenced(info, options, beside.store or default_store())
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     if beside.secrets is not None:
@@ -254,11 +257,13 @@ def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
     )
 
 
-def _service(settings: Settings, kept: Sequence[Declared], stated: services.Declared) -> services.ServiceInfo:
+def _service(
+    settings: Settings, kept: Sequence[Declared], stated: services.Declared, seen: dict[str, bytes]
+) -> services.ServiceInfo:
     options = settings.options
     sources = {file.path: file for file in kept if file.link is None}
     name = target_options.service_of(options, sources)
-    tree = services.SourceTree(sources, lambda path: snapshot.content(sources[path]))
+    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
     declared = replace(
         stated,
         bento_name=options.name,

@@ -149,6 +149,27 @@ def choose(
     return list(chosen), [BundledModel(model.description, aliases[model.description.tag]) for model in models]
 
 
+def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
+    """Raise BentoError for a model without a module that the source loads by a framework's function."""
+    from rules_bento.service.bentoml.legacy import GET_ANY
+
+    for tag, framework, function, place in loads:
+        loaded = [model for model in models if model.alias == tag] or _begun(tag, models)
+        takes_any = function == "get" and framework in GET_ANY
+        if loaded and not takes_any and not any(model.description.module for model in loaded):
+            raise BentoError(
+                f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which has no module, so "
+                f"the service would fail when it starts. Set module = 'bentoml.{framework}' of the bento_model, or "
+                f"save the model again with bentoml.{framework}.save_model."
+            )
+
+
+def _begun(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
+    """Return the models of a tag whose version may be missing, `latest`, or the beginning of one."""
+    name, _, version = tag.lower().removesuffix(":latest").partition(":")
+    return [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
+
+
 def _passes(model: BundledModel, conditions: str | None) -> bool:
     """Return whether a model has all labels that a filter asks for."""
     for condition in conditions.split(",") if conditions else ():
@@ -161,8 +182,8 @@ def _passes(model: BundledModel, conditions: str | None) -> bool:
 
 def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
     """Return the model of a tag whose version may be missing, `latest`, or the beginning of one."""
-    name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    matching = [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
+    version = tag.lower().removesuffix(":latest").partition(":")[2]
+    matching = _begun(tag, models)
     if not matching:
         have = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)

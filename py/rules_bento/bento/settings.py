@@ -34,6 +34,7 @@ class Settings:
     files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
     version: str = ""  # default: from the content
     readme: str | None = None  # of the project
+    loads: list[list[str]] = field(default_factory=list)  # of models by frameworks, as `models.loading` finds them
     requirements: str = ""  # the text of requirements files, beside the options'
     pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
     lock: LockedRequirements | None = None  # takes the place of requirements

@@ -1,0 +1,66 @@
+"""Finds the models that a service's source loads by a framework, such as `bentoml.xgboost.load_model("clf:latest")`."""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Iterator, Mapping
+
+_LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
+
+
+def loads(sources: Mapping[str, bytes]) -> list[list[str]]:
+    """Return tag, framework, function and `path:line` of each call with a plain tag, in files by path."""
+    found: list[list[str]] = []
+    for path, content in sorted(sources.items()):
+        if b"bentoml" in content and (b"load_model" in content or b"get" in content):
+            found += ([*call, f"{path}:{line}"] for *call, line in sorted(_calls(content)))
+    return found
+
+
+def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
+    import ast
+
+    try:
+        nodes = list(ast.walk(ast.parse(content)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the reader of the service rejects it
+        return
+    names = dict(name for node in nodes for name in _imported(node))
+    texts: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            texts.setdefault(node.targets[0].id, []).append(node.value)
+    for node in nodes:
+        match = _LOADER.fullmatch(_dotted(node.func, names)) if isinstance(node, ast.Call) else None
+        if match and isinstance(node, ast.Call):
+            [tag, *_] = [*node.args, *(keyword.value for keyword in node.keywords), None]
+            if isinstance(tag, ast.Name) and len(texts.get(tag.id, [])) == 1:
+                tag = texts[tag.id][0]
+            if isinstance(tag, ast.Constant) and isinstance(tag.value, str):
+                yield tag.value, match[1], match[2], node.lineno
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield each name that an import gives a module of BentoML, and the module."""
+    import ast
+
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            yield (alias.asname, alias.name) if alias.asname else (top, top)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
+    """Return the dotted name of an expression by the imports; empty for any other expression."""
+    import ast
+
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([names.get(node.id, ""), *reversed(parts)]) if isinstance(node, ast.Name) else ""
