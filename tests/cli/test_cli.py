@@ -536,6 +536,90 @@ def test_migrate(bento, project):
     assert sorted(path.name for path in project.iterdir()) == ["bentofile.yaml", "service.py"]
 
 
+# ---- Bad input --------------------------------------------------------------------------------------------------
+
+
+def run_piped(home, words, data=b"", **more):
+    """The command in a process of its own, with standard input through a pipe."""
+    script = f"import sys; sys.path[:0] = {list(filter(None, sys.path))!r}; from rules_bento.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, "--home", str(home), *map(str, words)]
+    return subprocess.run(command, input=data, capture_output=True, check=False, **more)
+
+
+@pytest.mark.parametrize("form", ["xz", "gz", "bz2", "zst", "tar", "zip"])
+def test_a_bento_travels_through_a_pipe(bento, project, tmp_path, form):
+    bento("build", project, "--version", "v1")
+    home = Path(bento("get", "svc:v1", "-o", "path").strip()).parents[2]
+    done = run_piped(home, ["export", "svc:v1", "-", "--format", form])
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not Path("-.bento").exists()
+    assert not Path("-").exists()
+    bento("export", "svc:v1", tmp_path / "file", "--format", form)
+    assert done.stdout == (tmp_path / "file").read_bytes()
+    taken = run_piped(tmp_path / "new", ["import", "-"], done.stdout)
+    if form == "zip":
+        assert taken.returncode == status.ERROR
+        assert (
+            b"zip archives cannot be read from a pipe. Redirect a file: `bento import - --format zip < FILE`."
+            in taken.stderr
+        )
+        with (tmp_path / "file").open("rb") as file:
+            script = "import sys; from rules_bento.cli import main; sys.exit(main())"
+            env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            command = [sys.executable, "-c", script, "--home", tmp_path / "new", "import", "-"]
+            taken = subprocess.run(command, stdin=file, capture_output=True, check=False, env=env)
+    assert taken.returncode == 0, taken.stderr
+    assert b"Imported Bento svc:v1." in taken.stdout
+
+
+def test_standard_output_gets_the_archive_alone(bento, project):
+    bento("build", project, "--version", "v1")
+    for words in (["-o", "json"], ["-o", "path"], ["--format", "folder"]):
+        bento("export", "svc:v1", "-", *words, code=status.ERROR)
+        assert "standard output: gets the archive alone" in bento.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["verify", "./none.bento"], status.ERROR, "none.bento: no such file."),
+        (["verify", "/none/a.bento"], status.ERROR, "/none/a.bento: no such file."),
+        (["verify", "none/"], status.ERROR, "none: no such file."),
+        (["import", "/etc"], status.ERROR, "/etc is not a Bento: no bento.yaml found."),
+        (["models", "import", "/etc"], status.ERROR, "/etc is not a model: no model.yaml found."),
+        (["doctor", "/nowhere"], status.ERROR, "/nowhere: no such directory."),
+        (["import", "x", "--max-size", "banana"], status.USAGE, "--max-size: invalid size 'banana'. Use a positive"),
+        (["import", "x", "--max-size=-1"], status.USAGE, "--max-size: invalid size '-1'."),
+        (["import", "x", "--max-size", "0"], status.USAGE, "--max-size: invalid size '0'."),
+        (["import", "x", "--max-memory", "1.5G"], status.USAGE, "--max-memory: invalid size '1.5G'."),
+        (["import", "x", "--max-memory", "9" * 5000], status.USAGE, "--max-memory: invalid size "),
+        (["push", "x", "oci://LOCALHOST/Hello"], status.ERROR, "'oci://LOCALHOST/Hello': 'Hello' is no repository."),
+        (["push", "x", "oci://h.example/a:b:c"], status.ERROR, "oci://h.example/a:b:c"),
+        (["tags", "oci://h.example/UP:x"], status.ERROR, "'UP' is no repository."),
+    ],
+)
+def test_a_message_names_what_was_typed(bento, words, code, message):
+    bento(*words, code=code)
+    assert message in bento.err
+    assert "host.invalid" not in bento.err
+    assert "_size" not in bento.err
+
+
+def test_an_archive_is_no_bundle(bento, project, tmp_path):
+    bento("build", project, "--version", "v1")
+    for name in ("x.zip", "x.bento", "x.tar.gz"):
+        bento("export", "svc:v1", tmp_path / name)
+        bento("unbundle", tmp_path / name, code=status.ERROR)
+        assert f"not a bundle. To import it, run `bento import {tmp_path / name}`." in bento.err
+
+
+def test_doctor_of_our_own_checkout(tmp_path):
+    (tmp_path / "MODULE.bazel").write_text('module(name = "rules_bento", version = "0.1.0")\n')
+    done = run_piped(tmp_path, ["doctor", tmp_path, "-o", "json"])
+    [workspace] = [finding for finding in json.loads(done.stdout) if finding["about"] == "workspace"]
+    assert workspace["state"] == "fine"
+
+
 # ---- The command line -------------------------------------------------------------------------------------------
 
 

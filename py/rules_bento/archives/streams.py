@@ -88,7 +88,7 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
         raise BentoError(f"{where}: is no {form} data, which its name says it is. Is it whole, and is it an archive?")
     raise BentoError(
         f"{where}: is {guess} data, but its name says {form}. Rename it so that it ends in "
-        f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or state the format."
+        f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}'; `bento import` also has --format {guess}."
     )
 
 

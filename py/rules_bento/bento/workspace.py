@@ -121,6 +121,9 @@ def _read(text: str, origin: str) -> Workspace:
         elif called.endswith(".python") and called == f"{tools}.python":
             interpreter = _keyword(call, "interpreter")
             version = "" if _keyword(call, "debian_lock") or interpreter else _keyword(call, "version")
+        elif called == "module":
+            has_rules = has_rules or _keyword(call, "name") == "rules_bento"  # its own checkout
+            names.add(_keyword(call, "name"))
         elif called == "bazel_dep":
             name, repository = _keyword(call, "name"), _keyword(call, "repo_name")
             has_rules = has_rules or name == "rules_bento"

@@ -41,10 +41,11 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 def jobs(text: str) -> int:
     """Return the number of transfers at once."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"invalid number {text!r}. Use a positive integer.")
+    return int(text)
 
 
 @contextmanager

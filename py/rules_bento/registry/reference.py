@@ -34,22 +34,25 @@ class Reference:
     digest: str = ""  # algorithm:hexadecimal
 
     @staticmethod
-    def parse(text: str) -> Reference:
-        """Read a name as users write it. Raises BentoError for what is none."""
+    def parse(text: str, shown: str = "") -> Reference:
+        """Read a name as users write it, `shown` in messages. Raises BentoError for what is none."""
+        shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
-            raise _not_behind_at(text)
+            raise _not_behind_at(shown)
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             name, tag = rest, ""
         elif not _TAG.fullmatch(tag):
-            raise BentoError(f"{text!r}: {_tag_problem(tag)}")
+            raise BentoError(f"{shown!r}: {_tag_problem(tag)}")
         registry, repository = _split(name)
         if not _HOST.fullmatch(registry):
-            raise BentoError(f"{text!r}: {registry!r} is no host name. Write `host:port/repository`, without a scheme.")
+            raise BentoError(
+                f"{shown!r}: {registry!r} is no host name. Write `host:port/repository`, without a scheme."
+            )
         if not _NAME.fullmatch(repository) or len(repository) > _LONGEST_NAME:
             raise BentoError(
-                f"{text!r}: {repository!r} is no repository. Its parts, between '/', are lower-case letters and "
+                f"{shown!r}: {repository!r} is no repository. Its parts, between '/', are lower-case letters and "
                 f"digits, with '.', '_', '__' or '-' between them; at most {_LONGEST_NAME} characters."
             )
         return Reference(registry, repository, tag, digest)
@@ -64,7 +67,7 @@ class Reference:
         if "@" in host:
             raise _not_behind_at(text)
         # A dot makes the first part a host for `parse`; the name itself may be one without.
-        known = Reference.parse(f"host.invalid/{name}")
+        known = Reference.parse(f"host.invalid/{name}", text)
         if not _HOST.fullmatch(host):
             raise BentoError(f"{text!r}: {host!r} is no host name. Write `{SCHEME}host:port/repository`.")
         return replace(known, registry=DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.cli import show, status
+from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.cli.findings import FINE, MISSING
     from rules_bento.records import asdict
 
+    if not Path(options.folder).is_dir():
+        raise BentoError(f"{options.folder}: no such directory. Name a directory of the workspace.")
     findings = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
     if not show.data([asdict(finding) for finding in findings], options.output):
         paint = {FINE: show.good, MISSING: show.bad}

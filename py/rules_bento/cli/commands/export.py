@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rules_bento.cli import show, status
 from rules_bento.cli.progress import progress, transfer
+from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from rules_bento.library import Store
+    from rules_bento.library import Section, Store
     from rules_bento.store.home import Kind
 
 
@@ -26,7 +28,8 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="PATH",
         nargs="?",
         default="",
-        help=f"a file or URL, or a folder in which it is NAME-VERSION.{kind.extension} (default: the current one)",
+        help=f"a file or URL, or a folder in which it is NAME-VERSION.{kind.extension} (default: the current one); "
+        "- is the standard output",
     )
     parser.add_argument("--format", choices=FORMS, help="what to write (default: what the name says)")
     if kind is BENTO:
@@ -43,6 +46,8 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Export an entry to an archive."""
     models = not getattr(options, "no_models", False)
+    if options.out == "-":
+        return _to_standard_output(options, store.section(kind), models=models)
     with transfer("Uploading", options.out) as counter, progress("Exporting") as tell:
         done = store.section(kind).export(
             options.tag,
@@ -63,4 +68,24 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     path = str(done.path.absolute() if isinstance(done.path, Path) else done.path)
     facts = {"tag": str(done.entry.tag), "path": path, "models": list(map(str, done.models))}
     show.data(facts, options.output)
+    return status.OK
+
+
+def _to_standard_output(options: Namespace, section: Section, *, models: bool) -> int:
+    """Write the archive to standard output once it is complete."""
+    import shutil
+    import tempfile
+
+    if options.output != "text" or options.format == "folder" or sys.stdout.isatty():
+        raise BentoError(
+            "standard output: gets the archive alone. Redirect it to a file or a pipe, without --output or --format "
+            "folder."
+        )
+    with tempfile.TemporaryDirectory() as scratch, progress("Exporting") as tell:
+        path = Path(scratch, "archive")
+        section.export(
+            options.tag, path, options.format or "xz", models=models, check=not options.no_verify, progress=tell
+        )
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
     return status.OK

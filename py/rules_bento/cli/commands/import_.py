@@ -7,12 +7,13 @@ import sys
 from rules_bento.cli import show, status
 from rules_bento.cli.progress import progress, transfer
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.hints import TYPE_CHECKING, Any, cast
 from rules_bento.store.home import BENTO
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from rules_bento.archives.unpack import Form
     from rules_bento.library import Store
     from rules_bento.store.home import Kind
     from rules_bento.store.import_session import Imported, Options
@@ -79,8 +80,9 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     for text in options.paths:
         if text == "-":
             with progress("Importing") as tell:
-                imported = section.import_archive(sys.stdin.buffer, options.format or "xz", options_of(options), tell)
+                imported = section.import_archive(sys.stdin.buffer, _piped(options), options_of(options), tell)
         else:
+            _check_folder(text, kind)
             with transfer("Downloading", text) as counter, progress("Importing", _total(text)) as tell:
                 imported = section.import_archive(
                     text, options.format, options_of(options), tell, sha256=options.sha256, counter=counter
@@ -92,6 +94,31 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         done.append(data(imported))
     show.data(done if len(done) > 1 else done[0], options.output)
     return status.OK
+
+
+def _piped(options: Namespace) -> Form:
+    """Return the form of standard input: what `--format` says, else what it begins with."""
+    import io
+
+    from rules_bento.archives import streams
+
+    first = sys.stdin.buffer.peek(512) if isinstance(sys.stdin.buffer, io.BufferedReader) else b""
+    form = cast("Form", options.format or (streams.form_of(first) if first else "xz"))
+    if form == "zip" and not sys.stdin.buffer.seekable():
+        raise BentoError(
+            "standard input: zip archives cannot be read from a pipe. Redirect a file: "
+            "`bento import - --format zip < FILE`."
+        )
+    return form
+
+
+def _check_folder(text: str, kind: Kind) -> None:
+    """Raise BentoError for a directory that isn't an entry, before anything in it is looked at."""
+    from rules_bento.library import local
+    from rules_bento.transports.address import parse
+
+    if not parse(text) and local(text).is_dir() and not (local(text) / kind.descriptor).exists():
+        raise BentoError(f"{text} is not a {kind.noun}: no {kind.descriptor} found. Name the directory that has one.")
 
 
 def describe(imported: Imported) -> str:
@@ -128,4 +155,8 @@ def _total(text: str) -> int:
 def _size(text: str) -> int:
     units = {"K": 10, "M": 20, "G": 30, "T": 40}
     number, shift = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 0)
+    if not (number.isascii() and number.isdecimal() and len(number) < 20 and int(number)):
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"invalid size {text!r}. Use a positive integer with an optional K, M, G, or T.")
     return int(number) << shift

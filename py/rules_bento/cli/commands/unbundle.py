@@ -5,10 +5,12 @@ from __future__ import annotations
 from rules_bento.cli import show, status
 from rules_bento.cli.commands import import_
 from rules_bento.cli.progress import progress
+from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from rules_bento.library import Store
     from rules_bento.store.home import Kind
@@ -31,6 +33,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     path = local(options.path)
     total = path.stat().st_size if path.is_file() else 0
     taken = import_.options_of(options)
+    _check_form(path)
     with progress("Unbundling", total) as tell:
         if options.to:
             files = bundle.extract(path, local(options.to), taken.limits, tell)
@@ -48,3 +51,14 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         for tag in done.known:
             show.out(f"{tag} was there.")
     return status.OK
+
+
+def _check_form(path: Path) -> None:
+    """Raise BentoError for an archive of another form, such as that of one Bento."""
+    from rules_bento.archives import streams
+
+    if path.is_file():
+        with path.open("rb") as file:
+            form = streams.form_of(file.read(512))
+        if form != "tar":
+            raise BentoError(f"{path} is a {form} archive, not a bundle. To import it, run `bento import {path}`.")

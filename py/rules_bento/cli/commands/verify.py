@@ -52,6 +52,9 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
     archives = [path for path in map(is_archive, options.tags) if path]
     tags = [tag for tag in options.tags if not is_archive(tag)]
+    for path in archives:
+        if not path.exists():
+            raise BentoError(f"{path}: no such file.")
     with progress("Verifying") as tell:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
         verified = store.verify(*entries, progress=tell) if entries or not archives else Verified(0, 0, (), (), ())
