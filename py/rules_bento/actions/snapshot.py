@@ -130,9 +130,7 @@ def _name(plan: Plan, sources: dict[str, Declared]) -> str:
     return service_of(plan.options or BuildOptions(), sources)
 
 
-def _read(
-    service: str, sources: dict[str, Declared], values: dict[str, Any], seen: dict[str, bytes]
-) -> ServiceInfo:
+def _read(service: str, sources: dict[str, Declared], values: dict[str, Any], seen: dict[str, bytes]) -> ServiceInfo:
     tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
     return services.read_service(service, tree, values)
 

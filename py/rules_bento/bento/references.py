@@ -151,7 +151,9 @@ def choose(
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
     """Raise BentoError for a model without a module that the source loads by a framework's function."""
-    from rules_bento.service.bentoml.legacy import GET_ANY
+    if not loads:
+        return
+    from rules_bento.service.legacy import GET_ANY
 
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _begun(tag, models)

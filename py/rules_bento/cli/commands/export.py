@@ -14,7 +14,7 @@ from rules_bento.store.home import BENTO
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from rules_bento.library import Section, Store
+    from rules_bento.library import EntryCollection, Store
     from rules_bento.store.home import Kind
 
 
@@ -71,7 +71,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _to_standard_output(options: Namespace, section: Section, *, models: bool) -> int:
+def _to_standard_output(options: Namespace, section: EntryCollection, *, models: bool) -> int:
     """Write the archive to standard output once it is complete."""
     import shutil
     import tempfile
