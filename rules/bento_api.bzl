@@ -1,11 +1,10 @@
 """Defines bento_api, which imports a service and writes its API: OpenAPI and BentoML's schema."""
 
+load("//rules:providers.bzl", "BentoApiInfo", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "check_interpreter")
 load("//rules/private:wheels.bzl", "stated_and_modules")
-load("//rules/providers:api.bzl", "BentoApiInfo")
-load("//rules/providers:bento.bzl", "BentoInfo")
 
 def _bento_api_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]
@@ -27,7 +26,7 @@ def _bento_api_impl(ctx):
     for model in models:
         args.add_all(["--model", model.description, model.archive_part])
     args.add_all(depset([info.platform for info in infos if info.platform]), before_each = "--platform")
-    add_folders(args, "--root", modules)
+    add_directories(args, "--root", modules)
     args.add_all(["--openapi", openapi])
     args.add_all(["--schema", schema])
     args.add_all(["--derived", derived])

@@ -1,8 +1,8 @@
 """Defines bento_api_test, which holds the API of a service against a committed one."""
 
+load("//rules:providers.bzl", "BentoApiInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/providers:api.bzl", "BentoApiInfo")
 
 def _bento_api_test_impl(ctx):
     schema = ctx.attr.api[BentoApiInfo].schema

@@ -1,8 +1,7 @@
 """Defines bento_base, which makes a base for images of layers of Debian packages."""
 
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
 
 _OS = "linux"
 

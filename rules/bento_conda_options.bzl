@@ -1,7 +1,7 @@
 """Defines bento_conda_options, which states what conda installs for a Bento."""
 
+load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "options_of")
-load("//rules/providers:options.bzl", "BentoOptionsInfo")
 
 _OPTIONS = {
     "channels": attr.string_list(doc = "Channels. Default: `conda-forge`."),

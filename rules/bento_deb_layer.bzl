@@ -1,11 +1,9 @@
 """Defines bento_deb_layer, which installs Debian packages into a layer of an image."""
 
+load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
-load("//rules/providers:deb.bzl", "BentoDebInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
 
 _EXCLUDES = [
     "/usr/share/bug/*",

@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")
-load("//rules/providers:debs.bzl", "BentoDebsInfo")
+load("//rules/private:providers.bzl", "BentoDebsInfo")
 
 def _arguments(ctx):
     arguments = []

@@ -2,7 +2,7 @@
 
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/providers:debs.bzl", "BentoDebsInfo")
+load("//rules/private:providers.bzl", "BentoDebsInfo")
 
 def _bento_debs_test_impl(ctx):
     info = ctx.attr.update[BentoDebsInfo]

@@ -1,9 +1,8 @@
 """Defines bento_deployment, which writes the Kubernetes manifest that runs an image."""
 
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
 def _bento_deployment_impl(ctx):
     src = ctx.attr.src

@@ -1,7 +1,7 @@
 """Defines bento_docker_options, which states the image that `bentoml containerize` makes of a Bento."""
 
+load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "options_of")
-load("//rules/providers:options.bzl", "BentoOptionsInfo")
 
 _OPTIONS = {
     "base_image": attr.string(doc = "Name of an image, in place of that of the distribution."),

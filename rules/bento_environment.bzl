@@ -1,9 +1,9 @@
 """Defines bento_environment, which states the image of a Bento in the terms of BentoML's `Image`."""
 
+load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load("//rules/private:attributes.bzl", "label_text", "workspace_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_steps.bzl", "decode_steps")
-load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
 
 def _describe_source(file):
     return ["--source", workspace_path(file), file.path]

@@ -2,8 +2,8 @@
 
 load("//rules/private:deliver.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
+load("//rules/private:providers.bzl", "BentoCommandInfo")
 load("//rules/private:stamping.bzl", "STAMP", "status_files")
-load("//rules/providers:command.bzl", "BentoCommandInfo")
 
 def _bento_export_impl(ctx):
     words = ["--format", ctx.attr.format] if ctx.attr.format else []

@@ -1,5 +1,6 @@
 """Defines bento_image, which makes an OCI image of a Bento, its packages and a base."""
 
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
 load("//rules/private:build_definition.bzl", "contents_of_image", "made_of", "write_build_definition")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
@@ -9,17 +10,12 @@ load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
 load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
+load("//rules/private:providers.bzl", "BentoInstalledInfo", "BentoWheelPartsInfo")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "IMAGE_PLATFORM", "of_image", "platform_name")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:installed.bzl", "BentoInstalledInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 
 # How many layers wheels may take. The rest of the 127 that an image may have is for base, models, sources and images on top.
 _WHEEL_LAYERS = 40

@@ -1,9 +1,9 @@
 """Defines bento_layer, which makes a layer of an image from files or a tar."""
 
+load("//rules:providers.bzl", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_text", "text_word")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "write_layer")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
 
 _MODE = "0644"
 _OWNER = "0"

@@ -1,11 +1,10 @@
 """Defines bento_layout_base, which makes a base for images from an OCI layout that another rule makes."""
 
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:base_contents.bzl", "write_base_contents")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
 
 # Name of a platform in hubs to its name in OCI images.
 _PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}

@@ -1,10 +1,9 @@
 """Defines bento_load, a program that loads an image into the container tool of this machine."""
 
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
 def _bento_load_impl(ctx):
     described = contents_of(ctx, ctx.attr.src)

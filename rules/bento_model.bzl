@@ -1,9 +1,9 @@
 """Defines bento_model, which makes an entry of BentoML's model store from files."""
 
+load("//rules:providers.bzl", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
-load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _bento_model_impl(ctx):
     def place(args):

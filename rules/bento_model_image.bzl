@@ -1,11 +1,10 @@
 """Defines bento_model_image, which makes an image or an artifact of a model alone."""
 
+load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _assemble(ctx, model, layers):
     outputs = struct(

@@ -1,9 +1,9 @@
 """Defines bento_model_import, which takes an entry of BentoML's model store as it is."""
 
+load("//rules:providers.bzl", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "folder_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
-load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):

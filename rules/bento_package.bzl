@@ -1,6 +1,7 @@
 """Defines bento_package, which makes a Bento of a service, its sources, models and environment."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "archive_of_metadata", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
 load("//rules/private:bento_report.bzl", "write_bento_report")
@@ -12,6 +13,7 @@ load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:lock_slice.bzl", "RESOLVER", "lock_slice", "stated_requirements")
 load("//rules/private:metadata.bzl", "describe_metadata", "pins_of", "requirements_files")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
+load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//rules/private:resolved_aspect.bzl", "resolved_aspect")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:secrets.bzl", "SECRETS")
@@ -22,12 +24,6 @@ load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "PLATFORM", "of_bento", "platform_name")
 load("//rules/private:wheels.bzl", "as_elsewhere", "stated_only")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
-load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):

@@ -1,11 +1,11 @@
 """Defines bento_policy_test, which fails where packages have known vulnerabilities, or licences that a policy does not take."""
 
+load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
+load("//rules/private:providers.bzl", "BentoInstalledInfo")
 load("//rules/private:wheels.bzl", "stated_and_licensed")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:installed.bzl", "BentoInstalledInfo")
 
 _RATINGS = ["none", "low", "medium", "high", "critical"]
 

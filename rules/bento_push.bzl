@@ -1,13 +1,12 @@
 """Defines bento_push, a program that pushes an image, an index, a Bento or a model to registries."""
 
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
+load("//rules/private:providers.bzl", "BentoFlagInfo")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:wheels.bzl", "on_host")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 _CACHE = "cache"
 

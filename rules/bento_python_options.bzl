@@ -1,7 +1,7 @@
 """Defines bento_python_options, which states how Python packages are installed in the image of a Bento."""
 
+load("//rules:providers.bzl", "BentoOptionsInfo")
 load("//rules/private:option_groups.bzl", "options_of", "switch")
-load("//rules/providers:options.bzl", "BentoOptionsInfo")
 
 _OPTIONS = {
     "extra_index_url": attr.string_list(doc = "Addresses of further indexes."),

@@ -2,8 +2,8 @@
 
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
+load("//rules/private:providers.bzl", "BentoRequirementsInfo")
 load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
-load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 
 def _arguments(ctx):

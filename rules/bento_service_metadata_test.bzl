@@ -1,12 +1,12 @@
 """Defines bento_service_metadata_test, which compares the static analysis of a service with its import."""
 
+load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
 load("//rules/private:wheels.bzl", "stated_and_modules")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 
 def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["stated"][BentoServiceMetadataInfo]

@@ -1,9 +1,9 @@
 """Defines bento_startup_trace, a program that records which files of an image a start reads."""
 
+load("//rules:providers.bzl", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
-load("//rules/providers:image.bzl", "BentoImageInfo")
 
 def _bento_startup_trace_impl(ctx):
     described = contents_of(ctx, ctx.attr.image)

@@ -1,15 +1,14 @@
 """Defines bento_test, which runs tests of a Bento beside a real server of it."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:interpreter.bzl", "check_interpreter")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
+load("//rules/private:providers.bzl", "BentoSourcesInfo")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:wheels.bzl", "stated_and_modules")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
 
 def _modules(ctx, bento):
     """Returns the wheels of the Bento and of the tests; those of the Bento come first."""

@@ -1,10 +1,9 @@
 """Defines bento_venv, a program that makes a virtual environment of a Bento's packages, for editors and notebooks."""
 
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//rules/private:wheels.bzl", "stated_and_modules")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 def _modules(ctx, bento):
     """Returns the wheels of the Bento and of `requirements`; those of the Bento come first."""

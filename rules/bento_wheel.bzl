@@ -1,13 +1,12 @@
 """Defines bento_wheel, which takes a wheel of the repository itself as a package beside those of a hub."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "minor_version")
+load("//rules/private:providers.bzl", "BentoFlagInfo")
 load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 
 def _describe(ctx, distribution):
     """Declares the entry of a lock for the wheel, from the wheel's own metadata."""

@@ -1,7 +1,6 @@
 """The interpreters that make byte code for images of other versions of Python than the toolchain's."""
 
-load("//rules/providers:compilers.bzl", "BentoCompilersInfo")
-load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/private:providers.bzl", "BentoCompilersInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),

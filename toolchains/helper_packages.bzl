@@ -1,10 +1,10 @@
 """The packages that verbs of the helper import."""
 
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
+load("//rules/private:providers.bzl", "BentoHelperPackagesInfo")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
-load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 

@@ -1,8 +1,8 @@
 """The interpreter of actions in few files, for they are inputs of every action."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
+load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
-load("//rules/providers:python.bzl", "BentoPythonInfo")
 
 _PACKING_TYPE = "//toolchains:packing_type"
 

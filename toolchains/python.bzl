@@ -1,6 +1,6 @@
 """The interpreter of the action helpers."""
 
-load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):

@@ -1,9 +1,7 @@
 """The toolchain of rules_bento."""
 
+load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 load("//rules/private:wheels.bzl", "on_host")  # buildifier: disable=bzl-visibility
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
-load("//rules/providers:python.bzl", "BentoPythonInfo")
 
 def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages

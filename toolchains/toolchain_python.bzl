@@ -1,6 +1,6 @@
 """The interpreter of rules_python's toolchains, as actions of rules_bento run it."""
 
-load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 
 _TYPE = "@rules_python//python:toolchain_type"
 _VERSION = "@rules_python//python/config_settings:python_version"

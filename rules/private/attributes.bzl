@@ -1,6 +1,6 @@
 """Arguments that several rules hand to the helper in the same way."""
 
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":providers.bzl", "BentoFlagInfo")
 
 # The time that Bentos, models and images say they were made at: a flag, so that no output depends on the clock.
 CREATION_TIME = {

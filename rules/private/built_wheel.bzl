@@ -1,9 +1,8 @@
 """A rule for a wheel that is built from a package's source."""
 
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
@@ -24,7 +23,7 @@ def _built_wheel_impl(ctx):
     args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
     args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
     args.add_all(["--python-version", ctx.attr.python_version, "--platform", ctx.attr.platform])
-    add_folders(args, "--import-root", modules)
+    add_directories(args, "--import-root", modules)
     args.add_all(["--output", wheel])
     run_helper(
         ctx,

@@ -1,7 +1,6 @@
 """A rule for the modules of a wheel that is built."""
 
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
-load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
+load("//rules:providers.bzl", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
 load(":unpacked_wheel.bzl", "unpacked_wheel")
 

@@ -1,8 +1,8 @@
 """The `bento` command as a program of Bazel."""
 
-load("//rules/providers:command.bzl", "BentoCommandInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runtime")
+load(":providers.bzl", "BentoCommandInfo")
 load(":wheels.bzl", "on_host")
 
 def _bento_command_impl(ctx):

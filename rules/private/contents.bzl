@@ -1,9 +1,6 @@
 """Describes for the helper, in run targets, the files of an image, a Bento or a model (see run/push_contents.py)."""
 
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")
 
 # One of these has to be provided.

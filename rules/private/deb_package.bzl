@@ -1,6 +1,6 @@
 """A rule for a locked Debian package; hubs of `bento.apt` have one for each."""
 
-load("//rules/providers:deb.bzl", "BentoDebInfo")
+load("//rules:providers.bzl", "BentoDebInfo")
 
 def _deb_package_impl(ctx):
     files = depset(ctx.files.files)

@@ -1,9 +1,9 @@
 """Run targets that give a Bento to a command of `bento`."""
 
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:command.bzl", "BentoCommandInfo")
+load("//rules:providers.bzl", "BentoInfo")
 load(":attributes.bzl", "label_text")
 load(":launcher.bzl", "helper_launcher", "runfile", "runtime")
+load(":providers.bzl", "BentoCommandInfo")
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
 

@@ -1,6 +1,6 @@
 """Flags of the command line."""
 
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":providers.bzl", "BentoFlagInfo")
 load(":time.bzl", "normal_time")
 
 bento_flag = rule(

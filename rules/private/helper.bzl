@@ -37,7 +37,7 @@ def arguments(ctx):
     args.set_param_file_format("multiline")
     return args
 
-def add_folders(args, flag, modules):
+def add_directories(args, flag, modules):
     """Adds the folders that modules are imported from. What an action writes to is named when that is known.
 
     Args:
@@ -91,7 +91,7 @@ def run_helper(ctx, *, mnemonic, progress_message, verb, outputs):
     start = ctx.actions.args()
     start.add_all(INTERPRETER_FLAGS)
     start.add(toolchain.helper)
-    add_folders(start, "--packages", modules)
+    add_directories(start, "--packages", modules)
     start.add(verb.name)
     ctx.actions.run(
         mnemonic = mnemonic,

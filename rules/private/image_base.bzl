@@ -1,7 +1,6 @@
 """Bases that are images already: repositories of `bento.base` have these targets."""
 
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
 

@@ -1,7 +1,6 @@
 """Checks of an image that run beside its build."""
 
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_texts", "label_text")
 load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "arguments", "run_helper", "verb")

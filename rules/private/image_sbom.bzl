@@ -1,6 +1,6 @@
 """The bill of materials of an image."""
 
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 

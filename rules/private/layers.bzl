@@ -1,6 +1,6 @@
 """Actions that write layers."""
 
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load("//rules:providers.bzl", "BentoLayerInfo")
 load(":attributes.bzl", "add_texts")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 

@@ -1,9 +1,9 @@
 """The step that finds out which locked packages a Bento needs."""
 
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "verb")
+load(":providers.bzl", "BentoResolvedInfo")
 load(":resolved_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
@@ -57,7 +57,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         args.add("--stated", stated)
     args.add_all(locked, before_each = "--locked")
     add_resolver(args, toolchain)
-    add_folders(args, "--pip-tools", pip_tools)
+    add_directories(args, "--pip-tools", pip_tools)
     args.add_all(answers, before_each = "--answer")
     if all_files:
         args.add("--all-files")

@@ -1,6 +1,6 @@
 """A rule for one wheel of a hub; the repositories of wheels hold one each."""
 
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoWheelInfo")
 
 def _locked_wheel_impl(ctx):
     return [

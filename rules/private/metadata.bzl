@@ -1,13 +1,11 @@
 """The step that writes bento.yaml and all else of a Bento beside its sources and models."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
 load(":option_groups.bzl", "option_groups")
+load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
 load(":secrets.bzl", "add_secrets")
 load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "bentofile_arguments", "environment_of")

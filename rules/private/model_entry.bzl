@@ -1,6 +1,6 @@
 """Declares what all rules for models make: description, manifest, part of an archive, layers."""
 
-load("//rules/providers:model.bzl", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_text")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")

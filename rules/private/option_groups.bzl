@@ -1,6 +1,6 @@
 """The groups of options of a bentofile: `conda`, `docker` and `python`, each a target of a rule of its own."""
 
-load("//rules/providers:options.bzl", "BentoOptionsInfo", "GROUPS")
+load("//rules:providers.bzl", "BentoOptionsInfo", GROUPS = "OPTION_GROUPS")
 
 _UNSET = -1
 

@@ -1,10 +1,10 @@
 """Finds the user's own files in a rule that provides PyInfo, whatever its attributes are: generated sources, too."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
 load(":launcher.bzl", "runfile_path")
+load(":providers.bzl", "BentoSourcesInfo")
 
 # Repositories whose modules generated code imports (py_proto_library brings them along) to the package that a lock has of them.
 # They are left out, for beside that package they would be a second version.

@@ -1,9 +1,7 @@
 """A rule for a package of a hub; it can stand in the `deps` of py_library, py_binary and py_test."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
-load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 
 def _requirement_impl(ctx):
     modules = [target[BentoWheelModulesInfo] for target in ctx.attr.modules]

@@ -1,9 +1,9 @@
 """Asks uv what a package of a lock needs: once, and not in each Bento that requires it."""
 
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load(":providers.bzl", "BentoResolvedInfo")
 
 def add_requirement(args, requirement):
     """Adds to the arguments a package and what it is for.

@@ -1,9 +1,9 @@
 """The action that imports a service to get its metadata."""
 
-load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
 load(":attributes.bzl", "add_pairs", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
+load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
 
 IMPORT = "import"
@@ -95,7 +95,7 @@ def import_service(ctx, metadata, requirements, *, states_packages = False):
     args = arguments(ctx)
     args.add("--target", label_text(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
-    add_folders(args, "--root", modules)
+    add_directories(args, "--root", modules)
     args.add("--output", service)
     if states_packages:
         args.add("--states-packages")

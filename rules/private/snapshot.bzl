@@ -1,10 +1,10 @@
 """The step that reads the sources of a Bento."""
 
-load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
 load(":helper.bzl", "arguments", "verb")
 load(":option_groups.bzl", "option_groups")
+load(":providers.bzl", "BentoSourcesInfo")
 load(":secrets.bzl", "add_secrets")
 
 # build_ctx of a target whose package is the context.

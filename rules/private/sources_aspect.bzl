@@ -1,8 +1,8 @@
 """Collects what a closure of Python libraries holds of the user's own."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo")
+load(":providers.bzl", "BentoSourcesInfo")
 load(":python_rule.bzl", "check_edges", "own_files", "own_roots", "runfiles_of", "runtime_of")
 
 _EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]

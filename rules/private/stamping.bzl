@@ -1,6 +1,6 @@
 """Stamping, which is one thing in all rules: whether `{KEY}` stands for a value of Bazel's workspace status."""
 
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":providers.bzl", "BentoFlagInfo")
 
 _BY_FLAG = -1
 

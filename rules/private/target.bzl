@@ -1,7 +1,7 @@
 """Decides what a Bento is built for: a platform and a Python of its own, not those of the building machine."""
 
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":providers.bzl", "BentoFlagInfo")
 
 _DEFAULT = "//rules:platform"
 _HOST_PLATFORM = "//command_line_option:host_platform"

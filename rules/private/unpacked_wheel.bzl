@@ -1,6 +1,6 @@
 """The action that unpacks the modules of a wheel."""
 
-load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
+load("//rules:providers.bzl", "BentoWheelModulesInfo")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":launcher.bzl", "runfile_path")
 

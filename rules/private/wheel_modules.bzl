@@ -1,6 +1,6 @@
 """A rule for the modules of one wheel; the repositories of a hub hold one each."""
 
-load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
+load("//rules:providers.bzl", "BentoWheelModulesInfo")
 
 def _wheel_modules_impl(ctx):
     files = depset(ctx.files.srcs)

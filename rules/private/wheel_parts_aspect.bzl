@@ -1,14 +1,11 @@
 """Layers and parts of layers for the wheels of a closure, declared where the wheels are, so that all images share them."""
 
-load("//rules/providers:compilers.bzl", "BentoCompilersInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
-load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
-load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
+load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":layer_plan.bzl", "ALONE")
 load(":layers.bzl", "COMPRESSIONS", "add_wheel", "wheel_packages", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
+load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 
 _EDGES = ["deps", "requirements", "wheels"]
 

@@ -1,8 +1,7 @@
 """What bento_deb_layer and bento_base declare."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 

@@ -2,9 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoImageInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
 def _names(layers):
     return [layer.blob.basename.partition(".")[2] for layer in layers if layer.blob]

@@ -1,9 +1,7 @@
 """What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
 
 load("//rules:defs.bzl", "bento_deployment", "bento_facts_test", "bento_image", "bento_package", "bento_policy_test", "bento_service", "bento_start_profile", "config_options", "environment_step")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:checked.bzl", "checked")
+load("//rules:providers.bzl", "BentoDebInfo")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//rules/private:image_steps.bzl", "image_step")
@@ -85,8 +83,8 @@ _CASES = {
     "deb_lock_that_is_a_list": (_debs("[]"), _NOT_A_LOCK),
     "deb_lock_that_is_no_json": (_debs("packages:"), _NOT_A_LOCK),
     "field_that_is_missing": (
-        lambda: checked("BentoInfo", {"tag": "str - Name and version."})(),
-        "BentoInfo lacks tag: str - Name and version.",
+        lambda: BentoDebInfo(files = depset()),
+        "BentoDebInfo: missing field architecture. Set it: str - name of the architecture",
     ),
     "helper_that_fails": (
         lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),
