@@ -4,7 +4,7 @@ load("//rules:providers.bzl", "BentoApiInfo", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "check_interpreter")
-load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "stated_and_modules")
 
 def _bento_api_impl(ctx):
     bento = ctx.split_attr.bento["stated"][BentoInfo]

@@ -8,14 +8,14 @@ load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:image_report.bzl", "write_layer_report")
 load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
-load("//rules/private:layer_plan.bzl", "plan_layers")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
 load("//rules/private:providers.bzl", "BentoInstalledInfo", "BentoWheelPartsInfo")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:summary.bzl", "write_summary")
 load("//rules/private:target.bzl", "IMAGE_PLATFORM", "of_image", "platform_name")
+load("//rules/private:transitions.bzl", "ENVIRONMENT", "stated_and_files")
+load("//rules/private:wheel_groups.bzl", "plan_layers")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
-load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
 
 # How many layers wheels may take. The rest of the 127 that an image may have is for base, models, sources and images on top.
 _WHEEL_LAYERS = 40

@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:base_contents.bzl", "write_base_contents")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:layer_contents.bzl", "write_base_contents")
 load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
 
 # Name of a platform in hubs to its name in OCI images.

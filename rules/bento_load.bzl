@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
+load("//rules/private:push_manifest.bzl", "contents_of")
 
 def _bento_load_impl(ctx):
     described = contents_of(ctx, ctx.attr.src)

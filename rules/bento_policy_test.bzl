@@ -5,7 +5,7 @@ load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoInstalledInfo")
-load("//rules/private:wheels.bzl", "stated_and_licensed")
+load("//rules/private:transitions.bzl", "stated_and_licensed")
 
 _RATINGS = ["none", "low", "medium", "high", "critical"]
 

@@ -2,11 +2,11 @@
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
+load("//rules/private:push_manifest.bzl", "PUSHABLE", "contents_of")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/private:wheels.bzl", "on_host")
+load("//rules/private:transitions.bzl", "on_host")
 
 _CACHE = "cache"
 

@@ -6,7 +6,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", 
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
-load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "stated_and_modules")
 
 def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["stated"][BentoServiceMetadataInfo]

@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "in_package", "label_text")
-load("//rules/private:contents.bzl", "contents_of")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//rules/private:push_manifest.bzl", "contents_of")
 
 def _bento_startup_trace_impl(ctx):
     described = contents_of(ctx, ctx.attr.image)

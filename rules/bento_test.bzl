@@ -8,7 +8,7 @@ load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile
 load("//rules/private:providers.bzl", "BentoSourcesInfo")
 load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "stated_and_modules")
 
 def _modules(ctx, bento):
     """Returns the wheels of the Bento and of the tests; those of the Bento come first."""

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//rules/private:wheels.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "stated_and_modules")
 
 def _modules(ctx, bento):
     """Returns the wheels of the Bento and of `requirements`; those of the Bento come first."""

@@ -1,7 +1,7 @@
 """The program that actions run, compiled."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "always_modules")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 

@@ -4,7 +4,7 @@ load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
 load("//rules/private:providers.bzl", "BentoHelperPackagesInfo")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 

@@ -2,7 +2,7 @@
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
 load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "always_modules")  # buildifier: disable=bzl-visibility
 
 _PACKING_TYPE = "//toolchains:packing_type"
 

@@ -1,7 +1,7 @@
 """The toolchain of rules_bento."""
 
 load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "on_host")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "on_host")  # buildifier: disable=bzl-visibility
 
 def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runtime")
 load(":providers.bzl", "BentoCommandInfo")
-load(":wheels.bzl", "on_host")
+load(":transitions.bzl", "on_host")
 
 def _bento_command_impl(ctx):
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])

@@ -1,8 +1,8 @@
 """Bases that are images already: repositories of `bento.base` have these targets."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
-load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
+load(":layer_contents.bzl", "write_base_contents")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)

@@ -2,9 +2,9 @@
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_texts", "label_text")
-load(":base_contents.bzl", "write_base_contents")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":image_sbom.bzl", "known_debs")
+load(":layer_contents.bzl", "write_base_contents")
 
 def further_layers(ctx):
     """Looks for what the layers of an image bring that are not of Debian packages.

@@ -3,7 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":providers.bzl", "BentoSourcesInfo")
-load(":python_rule.bzl", "check_edges", "own_files", "own_roots", "runfiles_of", "runtime_of")
+load(":python_targets.bzl", "check_edges", "own_files", "own_roots", "runfiles_of", "runtime_of")
 
 _EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 

@@ -3,9 +3,9 @@
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load(":layer_plan.bzl", "ALONE")
 load(":layers.bzl", "COMPRESSIONS", "add_wheel", "wheel_packages", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
+load(":wheel_groups.bzl", "ALONE")
 
 _EDGES = ["deps", "requirements", "wheels"]
 

@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - this is under test
-load("//rules/private:layer_plan.bzl", "ALONE", "TOGETHER", "plan_layers")
+load("//rules/private:wheel_groups.bzl", "ALONE", "TOGETHER", "plan_layers")
 
 _MB = 1 << 20
 _BUDGET = 40

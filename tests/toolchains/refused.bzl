@@ -7,7 +7,7 @@ load("//rules:providers.bzl", "BentoDebInfo")
 load("//rules/private:image_steps.bzl", "image_step")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:layer_plan.bzl", "plan_layers")
+load("//rules/private:wheel_groups.bzl", "plan_layers")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
 
 # buildifier: disable=bzl-visibility - it is under test

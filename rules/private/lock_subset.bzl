@@ -4,7 +4,7 @@ load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "verb")
 load(":providers.bzl", "BentoResolvedInfo")
-load(":resolved_aspect.bzl", "add_requirement", "add_resolver")
+load(":resolve_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
     """Returns the label of pip-tools for a target that asks for it, so that others do not fetch it."""
