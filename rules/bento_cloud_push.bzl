@@ -1,6 +1,6 @@
 """Defines bento_cloud_push, a program that pushes a Bento to BentoCloud or Yatai."""
 
-load("//rules/private:deliver.bzl", "SRC", "delivery")
+load("//rules/private:bento_command.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_cloud_push_impl(ctx):

@@ -1,6 +1,6 @@
 """Defines bento_export, a program that writes a Bento to a file, a folder or a URL, as `bento export` does."""
 
-load("//rules/private:deliver.bzl", "SRC", "delivery")
+load("//rules/private:bento_command.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:providers.bzl", "BentoCommandInfo")
 load("//rules/private:stamping.bzl", "STAMP", "status_files")

@@ -1,6 +1,6 @@
 """Defines bento_import, a program that takes a Bento into the store of BentoML on this machine."""
 
-load("//rules/private:deliver.bzl", "SRC", "delivery")
+load("//rules/private:bento_command.bzl", "SRC", "delivery")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_import_impl(ctx):

@@ -3,8 +3,28 @@
 load("//rules/private:attributes.bzl", "in_package", "label_text")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoRequirementsInfo")
-load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+
+# Packages that the verbs which read these files import.
+RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
+
+def source_arguments(ctx, sources, constraints, overrides):
+    """Names the files in a launcher's arguments.
+
+    Args:
+      ctx: the rule's context.
+      sources: list of Files that state requirements.
+      constraints: list of Files that limit versions.
+      overrides: list of Files that stand for what packages ask of one another.
+
+    Returns:
+      A list of flags and values.
+    """
+    arguments = []
+    for flag, files in {"--constraint": constraints, "--override": overrides, "--source": sources}.items():
+        for file in files:
+            arguments += [flag, runfile(ctx, file), file.short_path]
+    return arguments
 
 def _arguments(ctx):
     arguments = ["--requires-python", ctx.attr.requires_python]

@@ -1,9 +1,9 @@
 """Defines bento_requirements_test, which fails when a lock is stale."""
 
+load("//rules:bento_requirements.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 load("//rules/private:attributes.bzl", "label_text")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoRequirementsInfo")
-load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
 
 def _bento_requirements_test_impl(ctx):
     info = ctx.attr.update[BentoRequirementsInfo]

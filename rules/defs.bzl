@@ -34,8 +34,8 @@ load("//rules:bento_test.bzl", _bento_test = "bento_test")
 load("//rules:bento_venv.bzl", _bento_venv = "bento_venv")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
 load("//rules/private:image_steps.bzl", _image_step = "image_step")
+load("//rules/private:option_groups.bzl", _service_config = "service_config")
 load("//rules/private:renamed.bzl", "checked", "renamed")
-load("//rules/private:service_config.bzl", _service_config = "service_config")
 
 bento_api = _bento_api
 bento_api_test = _bento_api_test

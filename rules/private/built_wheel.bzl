@@ -1,8 +1,9 @@
 """A rule for a wheel that is built from a package's source."""
 
-load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
+load(":unpacked_wheel.bzl", "unpacked_wheel")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
@@ -69,5 +70,19 @@ built_wheel = rule(
         "version": attr.string(doc = "Version of the package.", mandatory = True),
     },
     provides = [BentoWheelInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)
+
+def _built_wheel_modules_impl(ctx):
+    modules = unpacked_wheel(ctx, ctx.attr.wheel[BentoWheelInfo], "site-packages")
+    return [modules, DefaultInfo(files = modules.files)]
+
+built_wheel_modules = rule(
+    implementation = _built_wheel_modules_impl,
+    doc = "The modules of a wheel that an action built.",
+    attrs = {
+        "wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo]),
+    },
+    provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -3,8 +3,7 @@
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
-load(":secrets.bzl", "add_secrets")
-load(":snapshot.bzl", "add_selection", "file_options")
+load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 
 _IGNORE_FILE = ".bentoignore"
 

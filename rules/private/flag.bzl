@@ -1,7 +1,34 @@
 """Flags of the command line."""
 
 load(":providers.bzl", "BentoFlagInfo")
-load(":time.bzl", "normal_time")
+
+_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+_DIGITS = "0123456789"
+
+def normal_time(text):
+    """Writes a time in the form that all readers of Bentos and images take.
+
+    Args:
+      text: a time of RFC 3339 with a zone, whole seconds, milliseconds or microseconds.
+
+    Returns:
+      The time with its zone as `+HH:MM`, for Python before 3.11 does not know `Z`; None if the text is no such time.
+    """
+    text = text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text
+    form = "".join(["0" if char in _DIGITS else char for char in text.elems()])
+    fraction = form.removeprefix("0000-00-00T00:00:00")[:-6]
+    if form not in ["0000-00-00T00:00:00{}{}00:00".format(fraction, sign) for sign in "+-".elems()]:
+        return None
+    if fraction not in ["", ".000", ".000000"]:
+        return None
+    year, month, day, hour, minute, second = [int(text[at:end]) for at, end in [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]]
+    if not year or month not in range(1, 13) or day not in range(1, _DAYS[month - 1] + 1):
+        return None
+    if (month, day) == (2, 29) and (year % 4 or (not year % 100 and year % 400)):
+        return None
+    if max(hour, int(text[-5:-3])) > 23 or max(minute, second, int(text[-2:])) > 59:
+        return None
+    return text
 
 bento_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.build_setting_value),

@@ -3,7 +3,21 @@
 load(":attributes.bzl", "label_text")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":interpreter.bzl", "minor_version")
-load(":shell.bzl", "shell_word")
+
+def shell_word(text, owner):
+    """Quotes any text as one word of a POSIX shell.
+
+    Args:
+      text: a string of one line.
+      owner: the label of the target whose program it stands in, for errors.
+
+    Returns:
+      The text in single quotation marks, where only these have a meaning.
+    """
+    for line_break in ["\n", "\r"]:
+        if line_break in text:
+            fail("{}: {} has a line break, which no word of a program can have: leave it out".format(owner, repr(text)))
+    return "'" + text.replace("'", "'\\''") + "'"
 
 # Attributes of rules whose programs `bazel run` starts: the runtime of the host, whatever the target is for. The target //toolchains:host_runtime changes the
 # configuration, and not a transition on this attribute, of which Bazel would keep a result for each target that has the attribute.
@@ -146,4 +160,47 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
             [toolchain.helper],
             transitive = [files, toolchain.python.files] + [module.files for module in modules],
         )),
+    )
+
+RUN_ENVIRONMENT = {
+    "env": attr.string_dict(doc = "Variables of the program, as `bazel run` and `bazel test` start it; `$(rlocationpath LABEL)` and the like stand for files of `data` and `deps`, and `$(VAR)` for Make variables."),
+    "env_inherit": attr.string_list(doc = "Names of variables that it has from where Bazel was started."),
+}
+
+def run_environment(ctx):
+    """Returns what a rule provides for `bazel run` and `bazel test` from these attributes.
+
+    Args:
+      ctx: context of an executable rule with the attributes of `RUN_ENVIRONMENT`, `data` and `deps`.
+
+    Returns:
+      A RunEnvironmentInfo.
+    """
+    targets = ctx.attr.data + ctx.attr.deps
+    return RunEnvironmentInfo(
+        environment = {
+            name: ctx.expand_make_variables("env", ctx.expand_location(value, targets), {})
+            for name, value in ctx.attr.env.items()
+        },
+        inherited_environment = ctx.attr.env_inherit,
+    )
+
+def runfiles_of_attributes(ctx):
+    """Returns the files of `data` and `deps` with their runfiles.
+
+    The `__init__.py` that Bazel makes up in each folder below a py_binary are left out: among ours, they would part the
+    namespace packages of wheels.
+
+    Args:
+      ctx: context of a rule with these attributes.
+
+    Returns:
+      A runfiles object.
+    """
+    needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]
+    return ctx.runfiles(
+        files = ctx.files.data,
+        root_symlinks = depset(transitive = [runfiles.root_symlinks for runfiles in needed]),
+        symlinks = depset(transitive = [runfiles.symlinks for runfiles in needed]),
+        transitive_files = depset(transitive = [runfiles.files for runfiles in needed]),
     )

@@ -4,11 +4,9 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
-load(":option_groups.bzl", "option_groups")
+load(":option_groups.bzl", "option_groups", "service_configs")
 load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
-load(":secrets.bzl", "add_secrets")
-load(":service_config.bzl", "service_configs")
-load(":snapshot.bzl", "bentofile_arguments", "environment_of")
+load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "environment_of")
 load(":target.bzl", "platform_name")
 
 _REQUIREMENTS = ["in", "txt"]

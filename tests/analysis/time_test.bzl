@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:time.bzl", "normal_time")
+load("//rules/private:flag.bzl", "normal_time")
 
 _FLAG = str(Label("//rules:creation_time"))
 

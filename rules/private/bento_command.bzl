@@ -1,0 +1,99 @@
+"""The `bento` command as a program of Bazel."""
+
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load(":attributes.bzl", "label_text")
+load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
+load(":providers.bzl", "BentoCommandInfo")
+load(":transitions.bzl", "on_host")
+
+def _bento_command_impl(ctx):
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])
+    launcher = helper_launcher(
+        ctx,
+        arguments = [],
+        files = depset(),
+
+        # A handful, and only of the target that has any.
+        modules = runtime(ctx).command_packages + modules.to_list(),
+        verb = "command",
+    )
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        BentoCommandInfo(modules = modules),
+    ]
+
+bento_command = rule(
+    implementation = _bento_command_impl,
+    doc = "The `bento` command, in the toolchain's interpreter.",
+    attrs = {
+        "transports": attr.label_list(cfg = on_host, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
+    } | RUN_RUNTIME,
+    executable = True,
+)
+
+def _source_roots(ctx, build_ctx, import_roots):
+    """Returns the folders of the workspace that the Bento's `src/` has files of."""
+    own = ctx.workspace_name + "/"
+
+    # Folders that are imported from are few, whatever lies in them.
+    roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
+    return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
+
+def serve_launcher(ctx, archive, *, build_ctx, import_roots, models = []):
+    """Writes a program that serves a Bento with the BentoML of its requirements, or says what is in it.
+
+    Args:
+      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`.
+      archive: the Bento's archive.
+      build_ctx: the folder that became the Bento's `src/`, as `build_ctx` says it.
+      import_roots: depset of folders that modules are imported from.
+      models: list of BentoModelInfo that are not in it.
+
+    Returns:
+      A struct of executable (File) and runfiles.
+    """
+    uv = runtime(ctx).uv
+    return helper_launcher(
+        ctx,
+        arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
+                    [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
+                    [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
+        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
+        modules = runtime(ctx).command_packages,
+        verb = "serve",
+    )
+
+SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
+
+def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
+    """Writes a program that runs a command on the Bento of `src`; the caller's arguments follow.
+
+    Args:
+      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
+      verb: the command.
+      to: where to, if that is stated; the caller may name another place.
+      words: list of further words for it.
+      status: list of the Files with values for `{KEY}` in `to`.
+      command: a target with the packages of a `bento` command, if more are wanted than each has.
+
+    Returns:
+      The providers of the rule.
+    """
+    archive = ctx.attr.src[BentoInfo].archive
+    arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--verb", verb]
+    if to:
+        arguments += ["--to", to]
+    for word in words:
+        arguments += ["--word", word]
+    for file in status:
+        arguments += ["--status", runfile(ctx, file)]
+    launcher = helper_launcher(
+        ctx,
+        arguments = arguments,
+        files = depset([archive] + status),
+
+        # A handful, and only where they are asked for.
+        modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
+        verb = "deliver",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
