@@ -1,13 +1,13 @@
 """Defines bento_api, which imports a service and writes its API: OpenAPI and BentoML's schema."""
 
 load("//rules:providers.bzl", "BentoApiInfo", "BentoInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "check_interpreter")
-load("//rules/private:transitions.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _bento_api_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements
 
     # The closure of a service is some dozens of wheels.
@@ -18,7 +18,7 @@ def _bento_api_impl(ctx):
     schema = ctx.actions.declare_file(ctx.label.name + ".schema.json")
     derived = ctx.actions.declare_file(ctx.label.name + ".bento.yaml")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(bento.parts, before_each = "--part")
 
     # Those that the target itself names.
@@ -59,7 +59,7 @@ The service is imported by real BentoML, in the sandbox, with the locked wheels.
 needs it, and one whose service cannot be imported here is built all the same. It fails if importing fails, and if it gives other services
 than the Bento states. The output group `bento_yaml` has the parts of `bento.yaml` that come of importing.""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
     },
     provides = [BentoApiInfo],
     toolchains = [TOOLCHAIN_TYPE],

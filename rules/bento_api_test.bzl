@@ -1,7 +1,7 @@
 """Defines bento_api_test, which holds the API of a service against a committed one."""
 
 load("//rules:providers.bzl", "BentoApiInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 
 def _bento_api_test_impl(ctx):
@@ -11,7 +11,7 @@ def _bento_api_test_impl(ctx):
         ctx,
         arguments = [
             "--target",
-            label_text(ctx.label),
+            label_string(ctx.label),
             "--golden",
             runfile(ctx, golden),
             "--golden-path",

@@ -1,7 +1,7 @@
 """Defines bento_base, which makes a base for images of layers of Debian packages."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 
 _OS = "linux"
 
@@ -22,7 +22,7 @@ def _bento_base_impl(ctx):
             glibc = debs.glibc,
             layers = debs.layers,
             libraries = None,
-            name = label_text(ctx.label),
+            name = label_string(ctx.label),
             python = ctx.attr.python,
             python_version = _python_version(ctx, debs),
             system = None,

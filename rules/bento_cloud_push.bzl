@@ -1,13 +1,13 @@
 """Defines bento_cloud_push, a program that pushes a Bento to BentoCloud or Yatai."""
 
-load("//rules/private:bento_command.bzl", "SRC", "delivery")
+load("//rules/private:bento_command.bzl", "SRC", "store_program")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_cloud_push_impl(ctx):
     words = ["--context", ctx.attr.cloud_context] if ctx.attr.cloud_context else []
     if ctx.attr.force:
         words.append("--force")
-    return delivery(ctx, verb = "push", words = words)
+    return store_program(ctx, verb = "push", words = words)
 
 bento_cloud_push = rule(
     implementation = _bento_cloud_push_impl,

@@ -1,7 +1,7 @@
 """Defines bento_conda_options, which states what conda installs for a Bento."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo")
-load("//rules/private:option_groups.bzl", "options_of")
+load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
     "channels": attr.string_list(doc = "Channels. Default: `conda-forge`."),
@@ -11,7 +11,7 @@ _OPTIONS = {
 }
 
 def _bento_conda_options_impl(ctx):
-    return [BentoOptionsInfo(group = "conda", options = options_of(ctx, _OPTIONS))]
+    return [BentoOptionsInfo(group = "conda", options = option_values(ctx, _OPTIONS))]
 
 bento_conda_options = rule(
     implementation = _bento_conda_options_impl,

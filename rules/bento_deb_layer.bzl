@@ -1,7 +1,7 @@
 """Defines bento_deb_layer, which installs Debian packages into a layer of an image."""
 
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_text")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
 
@@ -36,7 +36,7 @@ def _write(ctx, architecture, files, lower):
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
     below = [info.index for info in lower]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--architecture", architecture])
     args.add_all(files, before_each = "--deb")
     args.add_all(below, before_each = "--lower")
@@ -65,7 +65,7 @@ def _write(ctx, architecture, files, lower):
 
 def _bento_deb_layer_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
-    lower = [ctx.attr.lower[BentoDebLayerInfo]] if ctx.attr.lower else []
+    lower = [ctx.attr.base[BentoDebLayerInfo]] if ctx.attr.base else []
     architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
     layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
     return [
@@ -105,7 +105,7 @@ group `layer`.""",
         "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`; `gzip` for runtimes of old; `estargz`, which can be pulled lazily; or `zstd:chunked`, which can be pulled in part.", values = COMPRESSIONS),
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths that are left out, as of dpkg's `path-exclude`: absolute patterns whose `*` stands for slashes, too. Default: manuals, translations and documentation."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Paths that are not left out after all, as of dpkg's `path-include`. Default: copyright files."),
-        "lower": attr.label(doc = "The layer or base that this one lies over: what is installed there is not installed again.", providers = [BentoDebLayerInfo]),
+        "base": attr.label(doc = "The layer or base that this one lies over: what is installed there is not installed again.", providers = [BentoDebLayerInfo]),
         "packages": attr.label_list(doc = "Packages of a hub of `bento.apt`.", mandatory = True, providers = [BentoDebInfo]),
         "symlinks": attr.string_dict(doc = "Symbolic links that no package has, path to target: `{\"/usr/bin/python\": \"python3\"}`."),
         "users": attr.string_dict(default = _USERS, doc = "Users beside those of the system, name to number, each with a group and a home of its own. Only for a lowest layer."),

@@ -1,8 +1,8 @@
 """Defines bento_debs, a program that writes the lock of Debian packages."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")
-load("//rules/private:providers.bzl", "BentoDebsInfo")
+load("//rules/private:providers.bzl", "BentoDebLockInfo")
 
 def _arguments(ctx):
     arguments = []
@@ -20,12 +20,12 @@ def _bento_debs_impl(ctx):
     shared = _arguments(ctx)
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock)] + shared,
+        arguments = ["--target", label_string(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock)] + shared,
         files = depset(),
         verb = "update_debs",
     )
     return [
-        BentoDebsInfo(arguments = tuple(shared), update = ctx.label),
+        BentoDebLockInfo(arguments = tuple(shared), update = ctx.label),
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
     ]
 
@@ -53,5 +53,5 @@ stale.""",
         "suites": attr.string_list(doc = "Suites of Debian, by name.", mandatory = True),
     } | RUN_RUNTIME,
     executable = True,
-    provides = [BentoDebsInfo],
+    provides = [BentoDebLockInfo],
 )

@@ -1,7 +1,7 @@
 """Defines bento_deployment, which writes the Kubernetes manifest that runs an image."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_text")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 
 def _bento_deployment_impl(ctx):
@@ -11,10 +11,10 @@ def _bento_deployment_impl(ctx):
     for image in images:
         if not image.bento_yaml:
             fail(("{}: {} is an image of a model, or of a Bento whose models are mounted, and a manifest does not know from where: " +
-                  "set models = \"layers\" of the bento_image").format(label_text(ctx.label), label_text(src.label)))
+                  "set models = \"layers\" of the bento_image").format(label_string(ctx.label), label_string(src.label)))
     manifest = ctx.actions.declare_file(ctx.label.name + ".yaml")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     for image in images:
         args.add_all(["--image", image.config, image.bento_yaml])
     args.add_all(["--digest", digest])
@@ -24,7 +24,7 @@ def _bento_deployment_impl(ctx):
     args.add_all(["--port", str(ctx.attr.port)])
     args.add_all(["--read-only-root-filesystem", "1" if ctx.attr.read_only_root_filesystem else "0"])
     args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
-    args.add_all(ctx.attr.writable, before_each = "--writable")
+    args.add_all(ctx.attr.writable_dirs, before_each = "--writable")
     args.add_all(ctx.attr.image_pull_secrets, before_each = "--pull-secret")
     add_pairs(args, "--config-map", ctx.attr.config_maps)
     add_pairs(args, "--env", ctx.attr.env)
@@ -69,13 +69,13 @@ write, as the image allows. No cluster is asked ([more](../docs/deploying.md))."
         "labels": attr.string_dict(doc = "Labels of all objects, beside `app.kubernetes.io/name`, `component` and `version`."),
         "namespace": attr.string(doc = "Namespace of all objects. Default: that of whoever applies the manifest."),
         "port": attr.int(doc = "Where the services listen. Default: `http.port` of each, else 3000; an image with an entrypoint of its own needs it."),
-        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write to nothing but `/tmp` and `writable`."),
+        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write to nothing but `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Name of a service to its number of Pods, `2`, or from how many to how many, `1-4`: the latter makes a HorizontalPodAutoscaler by the service's `traffic.concurrency`. Default: 1."),
         "repository": attr.string(doc = "Where the image is pushed, `registry/name`.", mandatory = True),
         "secrets": attr.string_dict(doc = "Variables that Secrets have, name to `SECRET/KEY`. Default, for those that the Bento wants a value for and that nothing gives one: the Secret `<app_name>-env`, and the variable's name in it."),
         "src": attr.label(doc = "The image, or an index of images, that is pushed.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "startup_timeout_seconds": attr.int(default = 300, doc = "How long a service may take to start, its models' loading included."),
-        "writable": attr.string_list(doc = "Further folders that containers can write to, empty when a Pod starts."),
+        "writable_dirs": attr.string_list(doc = "Further folders that containers can write to, empty when a Pod starts."),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

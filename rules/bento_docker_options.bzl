@@ -1,7 +1,7 @@
 """Defines bento_docker_options, which states the image that `bentoml containerize` makes of a Bento."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo")
-load("//rules/private:option_groups.bzl", "options_of")
+load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
     "base_image": attr.string(doc = "Name of an image, in place of that of the distribution."),
@@ -14,7 +14,7 @@ _OPTIONS = {
 }
 
 def _bento_docker_options_impl(ctx):
-    options = options_of(ctx, _OPTIONS)
+    options = option_values(ctx, _OPTIONS)
     if ctx.attr.env_file:
         if ctx.attr.env:
             fail("{}: set env or env_file, not both".format(ctx.label))

@@ -1,7 +1,7 @@
 """Defines bento_environment, which states the image of a Bento in the terms of BentoML's `Image`."""
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
-load("//rules/private:attributes.bzl", "label_text", "workspace_path")
+load("//rules/private:attributes.bzl", "label_string", "workspace_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_steps.bzl", "decode_steps")
 
@@ -20,11 +20,11 @@ def _bento_environment_impl(ctx):
     image = ctx.actions.declare_file(ctx.label.name + ".image.json")
     extended = [ctx.attr.extends[BentoEnvironmentInfo]] if ctx.attr.extends else []
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--package", "/".join([part for part in [ctx.label.workspace_root, ctx.label.package] if part])])
     args.add_all(["--image", _image(ctx)])
     for info in extended:
-        args.add_all(["--extends", info.image, label_text(ctx.attr.extends.label)])
+        args.add_all(["--extends", info.image, label_string(ctx.attr.extends.label)])
     args.add_all(ctx.files.srcs, map_each = _describe_source)
     args.add_all(["--output", image])
     run_helper(

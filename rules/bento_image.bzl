@@ -1,19 +1,19 @@
 """Defines bento_image, which makes an OCI image of a Bento, its packages and a base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
-load("//rules/private:build_definition.bzl", "contents_of_image", "made_of", "write_build_definition")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_strings", "creation_time", "label_string")
+load("//rules/private:build_definition.bzl", "image_inputs", "bento_inputs", "write_build_definition")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "further_layers")
+load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "scan_added_layers")
 load("//rules/private:image_form.bzl", "write_form")
-load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
+load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "deb_indexes", "write_sbom")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
-load("//rules/private:providers.bzl", "BentoInstalledInfo", "BentoWheelPartsInfo")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
 load("//rules/private:reports.bzl", "write_layer_report", "write_summary")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/private:target.bzl", "IMAGE_PLATFORM", "of_image", "platform_name")
-load("//rules/private:transitions.bzl", "ENVIRONMENT", "stated_and_files")
-load("//rules/private:wheel_groups.bzl", "plan_layers")
+load("//rules/private:target.bzl", "IMAGE_PLATFORM", "image_cfg", "platform_name")
+load("//rules/private:transitions.bzl", "ENVIRONMENT", "metadata_plus_files_cfg")
+load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 
 # How many layers wheels may take. The rest of the 127 that an image may have is for base, models, sources and images on top.
@@ -70,7 +70,7 @@ def _check_packages(ctx, parts):
         return
     fail(("{}: {} has no bentoml among the packages of a hub, so the image could not serve it: images have the wheels of a lock, and of no " +
           "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
-          "among them; or set entrypoint to what starts it, if layers bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
+          "among them; or set entrypoint to what starts it, if layers bring bentoml").format(ctx.label, ctx.split_attr.bento["metadata"].label))
 
 def _settings(ctx):
     return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)
@@ -117,7 +117,7 @@ def _bento_layer(ctx, bento):
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # those that its target names
     parts = bento.parts[:2]  # data have a layer of their own
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--folder", BENTO, "--user", USER])
     if ctx.attr.models == "image":
         args.add_all(["--mounted", MOUNTED])
@@ -164,7 +164,7 @@ def _assemble(ctx, base, bento, layers):
     descriptions = [layer.description for layer in layers]
     status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--bento-yaml", bento.bento_yaml])
     args.add_all(["--base-config", base.config])
     args.add_all(["--bento", BENTO, "--environment", ctx.attr.prefix, "--home", HOME])
@@ -180,14 +180,14 @@ def _assemble(ctx, base, bento, layers):
     args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
-    add_texts(args, "--provided", ctx.attr.provided)
+    add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
     args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
     args.add_all(["--stop-signal", ctx.attr.stop_signal])
     if ctx.attr.working_dir:
         args.add_all(["--working-dir", ctx.attr.working_dir])
     args.add_all(descriptions, before_each = "--layer")
     if ctx.file.startup_trace:
-        args.add_all(["--startup-trace", label_text(ctx.attr.startup_trace.label)])
+        args.add_all(["--startup-trace", label_string(ctx.attr.startup_trace.label)])
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config])
     args.add_all(["--manifest", outputs.manifest])
@@ -211,10 +211,10 @@ def _build_definition(ctx, base, bento, models, wheels):
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
-        bento = made_of(bento, models = models, platform = bento.platform, python_version = bento.python_version),
-        image = contents_of_image(
+        bento = bento_inputs(bento, models = models, platform = bento.platform, python_version = bento.python_version),
+        image = image_inputs(
             base = base.config,
-            debs = known_debs(ctx, base),
+            debs = deb_indexes(ctx, base),
             layers = [layer.description for layer in (list(base.layers) if base.deb_index else []) + own],
             wheels = wheels,
         ),
@@ -222,13 +222,13 @@ def _build_definition(ctx, base, bento, models, wheels):
 
 def _installed(requirements, wheels):
     """Returns the packages that policies are checked against."""
-    return BentoInstalledInfo(
+    return BentoImagePackagesInfo(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         wheels = depset(wheels),
     )
 
 def _bento_image_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
 
     # The closure of a service is some dozens of wheels, which become layers by their sizes.
@@ -238,7 +238,7 @@ def _bento_image_impl(ctx):
     _check_bytecode(ctx, base, bytecode)
     _check_packages(ctx, parts)
     models = _held_models(ctx, bento)
-    groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
+    groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
     own_base = list(base.layers) if base.deb_index else []  # those of an existing image are not rewritten
     layers = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
         ctx,
@@ -253,7 +253,7 @@ def _bento_image_impl(ctx):
     )
     image = _assemble(ctx, base, bento, layers)
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
-    further = further_layers(ctx)
+    further = scan_added_layers(ctx)
     libraries_checked, libraries_checked_early = [
         check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = requirements), further, early = early)
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
@@ -310,7 +310,7 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest. Those that OCI defines (`org.opencontainers.image.…`) are labels as well, and labels of these names annotations."),
         "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
-        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
         "bytecode": attr.string(default = "none", doc = "Whether the packages have their byte code, in layers of its own: `checked-hash`, which Python holds against the source, or `unchecked-hash`, which it takes as it is (PEP 552).", values = BYTECODES),
         "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
         "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`; `gzip` for runtimes of old, which has to be the compression of base and `layers`, too; `estargz`, likewise of all, gzip of which containerd's stargz-snapshotter reads files before the rest is there; or `zstd:chunked`, zstd of which podman pulls the files that it does not have yet.", values = COMPRESSIONS),
@@ -326,7 +326,7 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
         "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
-        "provided": attr.string_list(doc = "What the Bento asks of its image and the base has in another way, or the service does without, as messages of the checks name it: system packages, `distro`, `cuda`, commands."),
+        "ignore_system_requirements": attr.string_list(doc = "What the Bento asks of its image and the base has in another way, or the service does without, as messages of the checks name it: system packages, `distro`, `cuda`, commands."),
         "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
         "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
         "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
@@ -340,10 +340,10 @@ Bento asks for and that neither base nor layers have, more than `size_limit`."""
         "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries, and of programs for other machines, that checks let be: of parts that the service does not load, or there twice on purpose."),
         "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
-        "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
+        "max_wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
         "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
     } | CREATION_TIME | IMAGE_PLATFORM | STAMP,
-    cfg = of_image,
-    provides = [BentoImageInfo, BentoInstalledInfo],
+    cfg = image_cfg,
+    provides = [BentoImageInfo, BentoImagePackagesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

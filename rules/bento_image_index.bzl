@@ -1,7 +1,7 @@
 """Defines bento_image_index, which makes an image for several platforms and an index over them."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_text")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 
@@ -21,7 +21,7 @@ def _bento_image_index_impl(ctx):
     index = ctx.actions.declare_file(ctx.label.name + ".index.json")
     digest = ctx.actions.declare_file(ctx.label.name + ".digest")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     for image in images:
         args.add_all(["--image", image.config, image.manifest])
     add_pairs(args, "--annotation", ctx.attr.annotations)

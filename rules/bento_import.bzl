@@ -1,10 +1,10 @@
 """Defines bento_import, a program that takes a Bento into the store of BentoML on this machine."""
 
-load("//rules/private:bento_command.bzl", "SRC", "delivery")
+load("//rules/private:bento_command.bzl", "SRC", "store_program")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_import_impl(ctx):
-    return delivery(ctx, verb = "import")
+    return store_program(ctx, verb = "import")
 
 bento_import = rule(
     implementation = _bento_import_impl,

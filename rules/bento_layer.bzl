@@ -1,7 +1,7 @@
 """Defines bento_layer, which makes a layer of an image from files or a tar."""
 
 load("//rules:providers.bzl", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_text", "text_word")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string", "json_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "write_layer")
 
@@ -30,17 +30,17 @@ def _files(target, path):
         # Only the action knows what is in a tree artifact. It puts the contents there without the folder's own name.
         return [(file, path if file.is_directory else path + file.basename) for file in files]
     if len(files) != 1:
-        fail("{} has {} files, and \"{}\" is the place of one: write \"{}/\" for a folder of them".format(label_text(target.label), len(files), path, path))
+        fail("{} has {} files, and \"{}\" is the place of one: write \"{}/\" for a folder of them".format(label_string(target.label), len(files), path, path))
     return [(files[0], path)]
 
 def _files_layer(ctx):
     placed = [pair for target, path in ctx.attr.srcs.items() for pair in _files(target, path)]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--mode", ctx.attr.mode])
     args.add_all(["--owner", ctx.attr.owner])
     for file, path in placed:
-        args.add_all(["--file", file, text_word(path)], expand_directories = False)
+        args.add_all(["--file", file, json_string(path)], expand_directories = False)
     add_pairs(args, "--symlink", ctx.attr.symlinks)
     return write_layer(
         ctx,
@@ -52,7 +52,7 @@ def _files_layer(ctx):
 
 def _tar_layer(ctx):
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--tar", ctx.file.tar, ctx.file.tar.short_path])
     return write_layer(
         ctx,

@@ -1,10 +1,10 @@
 """Defines bento_layout_base, which makes a base for images from an OCI layout that another rule makes."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:layer_contents.bzl", "write_base_contents")
-load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
+load("//rules/private:layer_contents.bzl", "scan_layers")
+load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
 # Name of a platform in hubs to its name in OCI images.
 _PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
@@ -24,7 +24,7 @@ def _folder(ctx):
     if len(outputs) != 1:
         fail("{}: layout is {}, which has {} files and no output group {}, where one folder with an OCI layout belongs: name the target that makes it, or a filegroup of an output group".format(
             ctx.label,
-            label_text(ctx.attr.layout.label),
+            label_string(ctx.attr.layout.label),
             len(outputs),
             _GROUP,
         ))
@@ -59,7 +59,7 @@ def _describe(ctx, layout):
         for number in range(ctx.attr.layer_count)
     ]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--layout", layout.folder], expand_directories = False)
     args.add_all(["--platform", _platform(ctx)])
     args.add_all(["--config", config])
@@ -77,7 +77,7 @@ def _layer(ctx, layout, number, description):
     """Declares a layer as a file of its own, for whatever asks for its bytes, which an image does not."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--layout", layout.folder], expand_directories = False)
     args.add_all(["--description", description])
     args.add_all(["--output", blob])
@@ -94,7 +94,7 @@ def _bento_layout_base_impl(ctx):
     layout = _layout(ctx)
     config, descriptions = _describe(ctx, layout)
     layers = [_layer(ctx, layout, number, description) for number, description in enumerate(descriptions)]
-    contents = write_base_contents(ctx, [(description, layout.folder) for description in descriptions], behind = layout.inputs)
+    contents = scan_layers(ctx, [(description, layout.folder) for description in descriptions], behind = layout.inputs)
     return [
         BentoBaseInfo(
             config = config,
@@ -102,7 +102,7 @@ def _bento_layout_base_impl(ctx):
             glibc = ctx.attr.glibc,
             layers = tuple(layers),
             libraries = contents.libraries,
-            name = label_text(ctx.label),
+            name = label_string(ctx.label),
             python = ctx.attr.python,
             python_version = ctx.attr.python_version,
             system = contents.system,
@@ -136,7 +136,7 @@ their bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer
         "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
     } | PLATFORM,
-    cfg = of_image,
+    cfg = image_cfg,
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

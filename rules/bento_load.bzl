@@ -1,18 +1,18 @@
 """Defines bento_load, a program that loads an image into the container tool of this machine."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
-load("//rules/private:push_manifest.bzl", "contents_of")
+load("//rules/private:push_manifest.bzl", "push_manifest")
 
 def _bento_load_impl(ctx):
-    described = contents_of(ctx, ctx.attr.src)
+    described = push_manifest(ctx, ctx.attr.src)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
-    if ctx.attr.tool:
-        arguments += ["--tool", ctx.attr.tool]
+    if ctx.attr.backend:
+        arguments += ["--backend", ctx.attr.backend]
     launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), verb = "load")
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
@@ -22,7 +22,7 @@ bento_load = rule(
     attrs = {
         "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
         "src": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "tool": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
+        "backend": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -1,13 +1,13 @@
 """Defines bento_model, which makes an entry of BentoML's model store from files."""
 
 load("//rules:providers.bzl", "BentoModelInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "directory_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 
 def _bento_model_impl(ctx):
     def place(args):
-        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
+        args.add_all(["--package", directory_path(ctx.label, ctx.label.package)])
         args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
 
     def describe(args):

@@ -1,7 +1,7 @@
 """Defines bento_model_image, which makes an image or an artifact of a model alone."""
 
 load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
@@ -14,7 +14,7 @@ def _assemble(ctx, model, layers):
     )
     descriptions = [layer.description for layer in layers]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--format", ctx.attr.format])
     args.add_all(["--folder", BENTO])
     args.add_all(["--created", creation_time(ctx)])
@@ -39,8 +39,8 @@ def _bento_model_image_impl(ctx):
     if ctx.attr.format == "modelpack" and len(layers) > 1:
         fail(("{}: {} has layers of weights, and links to these, which tools for ModelPack refuse to unpack. " +
               "Set image_layers = 1 of the model, or format = \"image\"").format(
-            label_text(ctx.label),
-            label_text(ctx.attr.model.label),
+            label_string(ctx.label),
+            label_string(ctx.attr.model.label),
         ))
     image = _assemble(ctx, model, layers)
     groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format == "image" else [])

@@ -1,7 +1,7 @@
 """Defines bento_model_import, which takes an entry of BentoML's model store as it is."""
 
 load("//rules:providers.bzl", "BentoModelInfo")
-load("//rules/private:attributes.bzl", "folder_path")
+load("//rules/private:attributes.bzl", "directory_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
 
@@ -10,7 +10,7 @@ def _bento_model_import_impl(ctx):
         fail("{}: set archive, or srcs: the entry is the one or the others".format(ctx.label))
 
     def place(args):
-        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
+        args.add_all(["--package", directory_path(ctx.label, ctx.label.package)])
         args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
 
     def describe(args):

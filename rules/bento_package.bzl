@@ -2,25 +2,25 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
-load("//rules/private:archive.bzl", "STAMPED_LABELS", "archive_of_metadata", "write_archives")
+load("//rules/private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive", "write_archives")
 load("//rules/private:attributes.bzl", "CREATION_TIME")
-load("//rules/private:bento_command.bzl", "serve_launcher")
-load("//rules/private:build_definition.bzl", "made_of", "write_build_definition")
+load("//rules/private:bento_command.bzl", "serve_program")
+load("//rules/private:build_definition.bzl", "bento_inputs", "write_build_definition")
 load("//rules/private:data_parts.bzl", "pack_data")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_steps")
 load("//rules/private:interpreter.bzl", "minor_version")
 load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
-load("//rules/private:lock_subset.bzl", "RESOLVER", "lock_slice", "stated_requirements")
-load("//rules/private:metadata.bzl", "describe_metadata", "pins_of", "requirements_files")
+load("//rules/private:lock_subset.bzl", "RESOLVER", "lock_subset", "hub_requirements")
+load("//rules/private:metadata.bzl", "describe_metadata", "dependency_pins", "requirements_files")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//rules/private:reports.bzl", "write_bento_report", "write_summary")
-load("//rules/private:resolve_aspect.bzl", "resolved_aspect")
+load("//rules/private:resolve_aspect.bzl", "resolve_aspect")
 load("//rules/private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:target.bzl", "PLATFORM", "of_bento", "platform_name")
-load("//rules/private:transitions.bzl", "as_elsewhere", "stated_only")
+load("//rules/private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
+load("//rules/private:transitions.bzl", "reset_cfg", "metadata_only_cfg")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):
@@ -35,12 +35,12 @@ def _check(ctx):
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: set service, as \"module:Service\", or bentofile, which names it".format(ctx.label))
-    if requirements_files(ctx) and stated_requirements(ctx.attr.requirements):
+    if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
         fail("{}: requirements has packages of a hub and files; take all from the hub, or all from files".format(ctx.label))
 
 def _locked(ctx):
     """Returns the packages of a hub that the Bento has, if the target itself requires some; else none."""
-    own = stated_requirements(ctx.attr.requirements)
+    own = hub_requirements(ctx.attr.requirements)
 
     # Libraries state a handful of packages each; what these depend on is not in this depset.
     return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
@@ -63,8 +63,8 @@ def _read(ctx, *, data, locked, models, vendored):
     read = read_sources(
         ctx,
         packed_data = data,
-        states_packages = bool(locked),
-        unread = imported,
+        report_packages = bool(locked),
+        skip_analysis = imported,
         used = ctx.files.description_file + requirements_files(ctx),
         vendored = vendored,
     )
@@ -72,17 +72,17 @@ def _read(ctx, *, data, locked, models, vendored):
     if not imported:
         return struct(contents = contents, manifest = read.manifest, service = read.service, steps = [read.step])
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Reading sources of %{label}", steps = [read.step])
-    metadata = service_metadata_info(ctx, made_of = None, models = models, parts = contents, snapshot = read)
-    told = import_service(ctx, metadata, locked, states_packages = True)
-    return struct(contents = contents, manifest = read.manifest, service = told, steps = [])
+    metadata = service_metadata_info(ctx, package_action = None, models = models, parts = contents, snapshot = read)
+    service = import_service(ctx, metadata, locked, report_packages = True)
+    return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
 
 def _lock(ctx, locked, stated):
     """Describes the slice of the lock, if the Bento has one."""
-    return lock_slice(
+    return lock_subset(
         ctx,
         all_files = ctx.attr.lock_all_platforms,
         packages = ctx.attr.packages,
-        pins = pins_of(ctx),
+        pins = dependency_pins(ctx),
         requirements = locked,
         stated = stated,
     ) if locked else None
@@ -91,13 +91,13 @@ def _build_definition(ctx, *, described, lock, models, python_version):
     """Describes what the Bento is made of, for attestations."""
     return write_build_definition(
         ctx,
-        bento = made_of(described, models = models, platform = platform_name(ctx), python_version = python_version),
+        bento = bento_inputs(described, models = models, platform = platform_name(ctx), python_version = python_version),
         locked = lock.locked if lock else None,
     )
 
 def _launcher(ctx, archive, models):
     """Writes the program behind `bazel run`."""
-    return serve_launcher(
+    return serve_program(
         ctx,
         archive,
         build_ctx = build_ctx(ctx),
@@ -122,7 +122,7 @@ def _bento_info(ctx, *, described, made, python_version):
         platform = platform_name(ctx),
         python_version = python_version,
         requirements = depset(
-            stated_requirements(ctx.attr.requirements),
+            hub_requirements(ctx.attr.requirements),
             transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
         ),
         tag = described.tag,
@@ -139,7 +139,7 @@ def _bento_package_impl(ctx):
     vendored = depset(transitive = [info.vendored for info in locked])
     snapshot = _read(ctx, data = data, locked = locked, models = models, vendored = vendored)
     contents = snapshot.contents
-    archive = archive_of_metadata(ctx, data = data, models = models, vendored = vendored)
+    archive = declare_metadata_archive(ctx, data = data, models = models, vendored = vendored)
     lock = _lock(ctx, locked, snapshot.service)
     described = describe_metadata(
         ctx,
@@ -177,7 +177,7 @@ def _bento_package_impl(ctx):
             ),
             python_version = python_version,
         ),
-        service_metadata_info(ctx, made_of = described.made_of, models = models, parts = contents, snapshot = snapshot),
+        service_metadata_info(ctx, package_action = described.package_action, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
@@ -229,7 +229,7 @@ know before any action runs is an attribute in any case: files that options name
         "arg_file": attr.label(allow_single_file = True, doc = "Arguments of the Bento as a YAML file of keys and values, as `bentoml build --arg-file` takes it."),
         "bento_args": attr.string_dict(doc = "Arguments of the Bento, as `args` of a bentofile; these win over `arg_file`."),
         "bento_name": attr.string(doc = "Name of the Bento. Default: that of the service, in BentoML's snake case."),
-        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = as_elsewhere, doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, from anywhere. Its paths begin in the build context."),
+        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, from anywhere. Its paths begin in the build context."),
         "bentoml_version": attr.string(default = "1.4.39", doc = "The BentoML that serves it: pinned in its requirements unless they have one."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
@@ -239,10 +239,10 @@ know before any action runs is an attribute in any case: files that options name
             default = True,
             doc = "Whether the `.bento` and its other forms have the models in them. Without, `bento.yaml` names them all the same, and BentoML takes them from the model store where the Bento is served. Version, images, tests and `bazel run` are the same.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Further files of the build context, packed apart from `srcs`: what is large, or changes seldom, is then a part of the archive and a layer of images of its own."),
+        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Further files of the build context, packed apart from `srcs`: what is large, or changes seldom, is then a part of the archive and a layer of images of its own."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
-            cfg = stated_only,
+            cfg = metadata_only_cfg,
             doc = "Python libraries, of any rule that provides PyInfo: what a py_binary over them has, sources, generated ones and data, comes along at its import path, from anywhere in the repository. Packages are locked instead.",
             providers = [PyInfo],
         ),
@@ -255,14 +255,14 @@ know before any action runs is an attribute in any case: files that options name
         "include": attr.string_list(doc = "Patterns, as in `.gitignore`, of files to take. Default: the bentofile's, else all."),
         "labels": attr.string_dict(doc = "Labels; a label of the service's own decorator wins over one here, as in BentoML. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds to all Bentos of a build."),
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` has the hashes of all files of a release, not only of those for the platform."),
-        "models": attr.label_list(cfg = as_elsewhere, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
+        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the Bento needs, bundled unless `bundle_models` is off.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Requirements (PEP 508), as `python.packages` of a bentofile. Beside packages of a hub they narrow these, such as `numpy<3`."),
         "python_version": attr.string(doc = "The Python that it is for, `X.Y`: of its lock, its image and its tests; the hub has it as its own or among `more_python_versions`. Default: that of the hub, else {}.".format(PYTHON_VERSION)),
-        "report_against": attr.label(allow_single_file = [".json"], cfg = as_elsewhere, doc = "The report of another build, from its output group `report`, to show what differs."),
+        "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "The report of another build, from its output group `report`, to show what differs."),
         "requirements": attr.label_list(
             allow_files = True,
-            aspects = [resolved_aspect],
-            cfg = stated_only,
+            aspects = [resolve_aspect],
+            cfg = metadata_only_cfg,
             doc = "Packages of a hub, such as `@pypi//numpy`, of which the Bento locks the closure, and `bento_wheel` targets; or requirements files.",
         ),
         "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the bentofile's, else the one service of `service.py`."),
@@ -271,12 +271,12 @@ know before any action runs is an attribute in any case: files that options name
         "services": attr.string_list_dict(doc = "Where the source does not say it plainly: name of each service to the names of those that it depends on. It states names and edges and nothing else."),
         "spec": attr.int(doc = "Format of `bento.yaml`, 1 or 2. Default: 2 where that can hold the options.", values = [0, 1, 2]),
         "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the target declares completely, for a source that determines even their names at run time: `labels`, `envs`, `models` (with `service_models`), `image`, `description`."),
-        "srcs": attr.label_list(allow_files = True, cfg = as_elsewhere, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
+        "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context; `include`, `exclude` and `.bentoignore` files select among them."),
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs among sources and data that may be for another machine than the Bento, such as what a service takes for data; others are refused. A name that no such file has is refused, too."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of its content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
     } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
-    cfg = of_bento,
+    cfg = bento_cfg,
     executable = True,
     provides = [BentoServiceMetadataInfo, BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],

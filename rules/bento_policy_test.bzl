@@ -1,11 +1,11 @@
 """Defines bento_policy_test, which fails where packages have known vulnerabilities, or licences that a policy does not take."""
 
 load("//rules:providers.bzl", "BentoInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoInstalledInfo")
-load("//rules/private:transitions.bzl", "stated_and_licensed")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
+load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
 
 _RATINGS = ["none", "low", "medium", "high", "critical"]
 
@@ -20,11 +20,11 @@ def _check(ctx):
 def _contents(ctx):
     """Returns the packages in the lock, their wheels if licences are checked, and a part with requirements if there is no hub."""
     if ctx.attr.image:
-        installed = ctx.attr.image[BentoInstalledInfo]
+        installed = ctx.attr.image[BentoImagePackagesInfo]
         return struct(packages = installed.packages, part = None, wheels = installed.wheels)
     by_mode = ctx.split_attr.bento
-    stated = by_mode["stated"][BentoInfo]
-    requirements = by_mode.get("packages", by_mode["stated"])[BentoInfo].requirements.to_list()  # those that its target names
+    stated = by_mode["metadata"][BentoInfo]
+    requirements = by_mode.get("packages", by_mode["metadata"])[BentoInfo].requirements.to_list()  # those that its target names
     return struct(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         part = None if requirements else stated.parts[0],
@@ -41,7 +41,7 @@ def _write_inventory(ctx):
     wheels = [wheel.file for wheel in contents.wheels.to_list()] if licensed else []
     parts = [contents.part] if contents.part else []
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(contents.packages, before_each = "--locked")
     args.add_all(parts, before_each = "--part")
     args.add_all(wheels, before_each = "--wheel")
@@ -78,7 +78,7 @@ def _bento_policy_test_impl(ctx):
         ctx,
         arguments = [
             "--target",
-            label_text(ctx.label),
+            label_string(ctx.label),
             "--settings",
             runfile(ctx, settings),
             "--inventory",
@@ -116,9 +116,9 @@ lock, and not those of Debian, models, further layers or the base ([more](../doc
         "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "The database: OSV's records as JSON or YAML, zips of them, or folders that a rule makes."),
         "allow": attr.string_dict(doc = "Vulnerabilities that do no harm: identifier or alias of an advisory to the reason. An entry that allows nothing is refused."),
         "allow_licenses": attr.string_list(doc = "Licences that packages may have, and no others: identifiers of SPDX, with `*` for several; classifiers as they stand, `License :: …`; or `text:` and what METADATA has as License. Packages that state none are refused. Fetches the wheels, which state it."),
-        "bento": attr.label(cfg = stated_and_licensed, doc = "The Bento; or `image`.", providers = [BentoInfo]),
+        "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento; or `image`.", providers = [BentoInfo]),
         "deny_licenses": attr.string_list(doc = "Licences that no package may have, in the same way; of those that state none the test only says so."),
-        "image": attr.label(doc = "The image; or `bento`.", providers = [BentoInstalledInfo]),
+        "image": attr.label(doc = "The image; or `bento`.", providers = [BentoImagePackagesInfo]),
         "package_licenses": attr.string_dict(doc = "What somebody has found out: name of a package to an expression of SPDX, which counts instead of what it states."),
         "max_severity": attr.string(default = "none", doc = "The highest severity of a vulnerability that passes, of CVSS: `none` lets none pass that has a severity.", values = _RATINGS),
         "require_hashes": attr.bool(default = True, doc = "Whether packages are refused that the lock has no hash or commit of."),

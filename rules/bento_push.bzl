@@ -1,12 +1,12 @@
 """Defines bento_push, a program that pushes an image, an index, a Bento or a model to registries."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
-load("//rules/private:push_manifest.bzl", "PUSHABLE", "contents_of")
+load("//rules/private:push_manifest.bzl", "PUSHABLE", "push_manifest")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/private:transitions.bzl", "on_host")
+load("//rules/private:transitions.bzl", "host_cfg")
 
 _CACHE = "cache"
 
@@ -22,11 +22,11 @@ def _status(ctx):
 
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
-    described = contents_of(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
+    described = push_manifest(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     files = described.files + [description] + ctx.files.tag_files
-    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
     for repository in ctx.attr.mount_from:
@@ -83,8 +83,8 @@ it from the build's remote cache, which is named, and opened, by the build's own
         "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
         "remote_tags": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
-        "_http2": attr.label(cfg = on_host, default = "//toolchains:http2"),
-        "_signing": attr.label_list(cfg = on_host, default = _signing, providers = [BentoRequirementInfo]),
+        "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
+        "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
     } | RUN_RUNTIME | STAMP,
     executable = True,

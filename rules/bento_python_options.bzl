@@ -1,7 +1,7 @@
 """Defines bento_python_options, which states how Python packages are installed in the image of a Bento."""
 
 load("//rules:providers.bzl", "BentoOptionsInfo")
-load("//rules/private:option_groups.bzl", "options_of", "switch")
+load("//rules/private:option_groups.bzl", "option_values", "switch")
 
 _OPTIONS = {
     "extra_index_url": attr.string_list(doc = "Addresses of further indexes."),
@@ -18,7 +18,7 @@ _OPTIONS = {
 }
 
 def _bento_python_options_impl(ctx):
-    return [BentoOptionsInfo(group = "python", options = options_of(ctx, _OPTIONS))]
+    return [BentoOptionsInfo(group = "python", options = option_values(ctx, _OPTIONS))]
 
 bento_python_options = rule(
     implementation = _bento_python_options_impl,

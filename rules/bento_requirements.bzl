@@ -1,8 +1,8 @@
 """Defines bento_requirements, a program that writes the lock of a repository's packages."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoRequirementsInfo")
+load("//rules/private:providers.bzl", "BentoLockInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 
 # Packages that the verbs which read these files import.
@@ -37,7 +37,7 @@ def _arguments(ctx):
 def _bento_requirements_impl(ctx):
     uv = runtime(ctx).uv
     shared = _arguments(ctx)
-    arguments = ["--target", label_text(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock), "--uv", runfile(ctx, uv)] + shared
+    arguments = ["--target", label_string(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock), "--uv", runfile(ctx, uv)] + shared
     arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,
@@ -47,7 +47,7 @@ def _bento_requirements_impl(ctx):
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
-        BentoRequirementsInfo(
+        BentoLockInfo(
             arguments = tuple(shared),
             constraints = tuple(ctx.files.constraints),
             overrides = tuple(ctx.files.overrides),
@@ -93,5 +93,5 @@ to the first requirements file. `bento_requirements_test` says when the lock is 
         ),
     } | INDEX_ATTRIBUTES | RUN_RUNTIME,
     executable = True,
-    provides = [BentoRequirementsInfo],
+    provides = [BentoLockInfo],
 )

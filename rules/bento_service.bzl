@@ -85,7 +85,7 @@ def bento_service(
             fail("bento_service(name = \"{}\"): {} is of the image. Set image, a dict with the base of a bento_image".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
-    for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_service": package}.items():
+    for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_load": load_image, "bento_service": package, "bento_venv": venv}.items():
         reject_renamed(kind, {"name": name} | (attributes or {}))
     bento_package(name = name + "_bento", **package)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in ("exec_compatible_with", "features")})

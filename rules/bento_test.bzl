@@ -2,12 +2,12 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:interpreter.bzl", "check_interpreter")
 load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//rules/private:providers.bzl", "BentoSourcesInfo")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:transitions.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns the wheels of the Bento and of the tests; those of the Bento come first."""
@@ -22,7 +22,7 @@ def _modules(ctx, bento):
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _bento_test_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
@@ -45,7 +45,7 @@ def _bento_test_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--settings", runfile(ctx, settings)],
+        arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings)],
         files = depset(
             [settings, bento.tag] + list(bento.parts) + [file for model in models for file in model] + ctx.files.srcs,
             transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
@@ -78,7 +78,7 @@ another one. Tests run in the folder of the runfiles, so `$(rlocationpath …)` 
 what it writes is shown beside tests that fail. `shard_count` shares the tests out, with a server for each shard.
 `bazel coverage` records the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "What the tests read and start."),
         "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
         "requirements": attr.label_list(doc = "Packages that the tests import beside those of the Bento; pytest among them.", providers = [BentoRequirementInfo]),

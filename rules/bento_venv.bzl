@@ -1,9 +1,9 @@
 """Defines bento_venv, a program that makes a virtual environment of a Bento's packages, for editors and notebooks."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "in_package", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//rules/private:transitions.bzl", "stated_and_modules")
+load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns the wheels of the Bento and of `requirements`; those of the Bento come first."""
@@ -13,8 +13,8 @@ def _modules(ctx, bento):
     infos = depset(transitive = requirements, order = "preorder").to_list()
     if not infos:
         fail("{}: {} has no packages of a hub. Name them in its requirements, bentoml among them".format(
-            label_text(ctx.label),
-            label_text(ctx.split_attr.bento["stated"].label),
+            label_string(ctx.label),
+            label_string(ctx.split_attr.bento["metadata"].label),
         ))
     return depset(transitive = [info.modules for info in infos]).to_list()
 
@@ -26,7 +26,7 @@ def _wheels(ctx, modules):
         other = wheels.setdefault(module.distribution, path)
         if other != path:
             fail("{}: bento and requirements have two wheels of {}: {} and {}. Leave one of them out, or take all packages from one hub".format(
-                label_text(ctx.label),
+                label_string(ctx.label),
                 module.distribution,
                 other,
                 path,
@@ -34,18 +34,18 @@ def _wheels(ctx, modules):
     return wheels
 
 def _bento_venv_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     uv = runtime(ctx).uv
     if bento.build_ctx.startswith("../"):
-        fail("{}: {} is of another repository, whose sources are not here to be edited".format(label_text(ctx.label), label_text(ctx.split_attr.bento["stated"].label)))
+        fail("{}: {} is of another repository, whose sources are not here to be edited".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
     # Folders that are imported from are few, whatever lies in them.
     import_roots = bento.import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "folder": in_package(ctx.label, ctx.attr.folder),
+        "folder": in_package(ctx.label, ctx.attr.directory),
         "import_roots": import_roots,
         # The platform of the modules, which are for the machine that runs them, even if the Bento is for another one.
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
@@ -55,7 +55,7 @@ def _bento_venv_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
+        arguments = ["--target", label_string(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
         files = depset([settings, uv] + [module.wheel for module in modules]),
         verb = "venv",
     )
@@ -77,8 +77,8 @@ The packages are installed from the wheels that the lock names, without a networ
 imported from the source tree, so an edit is seen at once. A second run changes what has changed. A folder that it has
 not made is left alone ([more](../docs/development.md)).""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
-        "folder": attr.string(default = ".venv", doc = "Where, relative to this package in the source tree. Behind `--`, `--folder` takes its place."),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "directory": attr.string(default = ".venv", doc = "Where, relative to this package in the source tree. Behind `--`, `--folder` takes its place."),
         "requirements": attr.label_list(doc = "Packages beside those of the Bento: pytest, ipykernel and the like.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,

@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "minor_version")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
@@ -12,7 +12,7 @@ def _describe(ctx, distribution):
     """Declares the entry of a lock for the wheel, from the wheel's own metadata."""
     description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--wheel", ctx.file.src])
     args.add_all(["--output", description])
     run_helper(
@@ -41,7 +41,7 @@ def _bento_wheel_impl(ctx):
         python_version = minor_version(python_version),
         allow_record_mismatch = False,
         sha256 = "",
-        size = ctx.attr.size,
+        size = ctx.attr.size_bytes,
         version = version,
     )
     modules = unpacked_wheel(ctx, wheel, ctx.label.name + ".site-packages")
@@ -83,7 +83,7 @@ be what its metadata asks for (extras left out), or the build of a Bento tells w
 Python of its `deps`, or, where it has none, of the Bento's `python_version`, which has to be set then.""",
     attrs = {
         "deps": attr.label_list(doc = "Packages of a hub, and other wheels, that it needs.", providers = [BentoRequirementInfo]),
-        "size": attr.int(doc = "Bytes of the file, as far as images should know: large wheels are layers of their own."),
+        "size_bytes": attr.int(doc = "Bytes of the file, as far as images should know: large wheels are layers of their own."),
         "src": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo]),
     },

@@ -1,7 +1,7 @@
 """The program that actions run, compiled."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
-load("//rules/private:transitions.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "modules_cfg")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
@@ -31,7 +31,7 @@ bento_helper = rule(
     implementation = _bento_helper_impl,
 
     # One configuration for all, or the helper would be compiled once for each set of flags of the targets that ask for it.
-    cfg = always_modules,
+    cfg = modules_cfg,
     doc = "The helper as one file of byte code, so that a start compiles nothing and an action has one input for it.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "The program whose first argument is the verb."),

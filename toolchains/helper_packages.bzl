@@ -4,7 +4,7 @@ load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
 load("//rules/private:providers.bzl", "BentoHelperPackagesInfo")  # buildifier: disable=bzl-visibility
-load("//rules/private:transitions.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "wheels_cfg")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
@@ -48,7 +48,7 @@ def _bento_helper_packages_impl(ctx):
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
-    cfg = always_wheels,
+    cfg = wheels_cfg,
     doc = "The packages that verbs of the helper import, for one platform; a verb names which of them it needs.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them.", mandatory = True),

@@ -1,7 +1,7 @@
 """The toolchain of rules_bento."""
 
 load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
-load("//rules/private:transitions.bzl", "on_host")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "host_cfg")  # buildifier: disable=bzl-visibility
 
 def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
@@ -85,7 +85,7 @@ bento_current_runtime = rule(
 
 bento_host_runtime = rule(
     implementation = _bento_current_runtime_impl,
-    cfg = on_host,
+    cfg = host_cfg,
     doc = "The runtime for the machine that builds.",
     toolchains = [_RUNTIME_TYPE],
 )

@@ -1,6 +1,6 @@
 """The actions that join the parts of a Bento to its archive, with the labels of a stamped build."""
 
-load(":attributes.bzl", "add_pairs", "label_text")
+load(":attributes.bzl", "add_pairs", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":stamping.bzl", "STAMP", "is_stamped", "status_files")
 
@@ -23,7 +23,7 @@ def _stamped(ctx, part):
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
     status = status_files(ctx, ctx.attr.stamped_labels.values())
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     add_pairs(args, "--label", ctx.attr.stamped_labels)
     args.add_all(status, before_each = "--status")
     args.add_all(["--part", part, "--output", output])
@@ -57,7 +57,7 @@ def _join(ctx, output, *, parts, models, form = ""):
         outputs = [output],
     )
 
-def archive_of_metadata(ctx, *, data, models, vendored):
+def declare_metadata_archive(ctx, *, data, models, vendored):
     """Declares the `.bento` that the metadata's action writes, too, for a Bento of sources alone: its parts always change together.
 
     Args:
@@ -79,7 +79,7 @@ def write_archives(ctx, *, archive, metadata, contents, models, bundle):
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
-      archive: what `archive_of_metadata` returned.
+      archive: what `declare_metadata_archive` returned.
       metadata: File, the part with bento.yaml.
       contents: list of Files, the parts with sources and data.
       models: list of BentoModelInfo.

@@ -18,7 +18,7 @@ def creation_time(ctx):
     """
     return ctx.attr._creation_time[BentoFlagInfo].value
 
-def label_text(label):
+def label_string(label):
     """Writes a label as its user does.
 
     Args:
@@ -30,7 +30,7 @@ def label_text(label):
     text = str(label)
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
-def folder_path(label, folder):
+def directory_path(label, folder):
     """Returns a folder of a target's repository as the start of short paths, which name other repositories by `../<repository>`.
 
     Args:
@@ -75,7 +75,7 @@ def describe_file(file):
     Returns:
       A list of three strings.
     """
-    return [file.path, file.short_path, label_text(file.owner)]
+    return [file.path, file.short_path, label_string(file.owner)]
 
 def describe_source(file):
     """Names one of the rule's own sources for the helper: the flag, then `describe_file`.
@@ -121,7 +121,7 @@ def describe_dependency(file):
     """
     return ["--dependency"] + describe_file(file)
 
-def text_word(text):
+def json_string(text):
     """Encodes any text as one line of the arguments, for flags that the helper's verb reads as texts.
 
     Args:
@@ -132,7 +132,7 @@ def text_word(text):
     """
     return json.encode(text)
 
-def add_texts(args, flag, texts):
+def add_strings(args, flag, texts):
     """Adds strings to the arguments, each as a text after a flag.
 
     Args:
@@ -142,7 +142,7 @@ def add_texts(args, flag, texts):
     """
     for text in texts:
         args.add(flag)
-        args.add(text_word(text))
+        args.add(json_string(text))
 
 def add_pairs(args, flag, pairs):
     """Adds a dict of strings to the arguments, keys and values as texts.
@@ -154,8 +154,8 @@ def add_pairs(args, flag, pairs):
     """
     for key, value in pairs.items():
         args.add(flag)
-        args.add(text_word(key))
-        args.add(text_word(value))
+        args.add(json_string(key))
+        args.add(json_string(value))
 
 def add_wheels(args, wheels):
     """Adds to the arguments which wheels there are, each with its hash.

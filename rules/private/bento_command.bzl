@@ -1,10 +1,10 @@
 """The `bento` command as a program of Bazel."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
 load(":providers.bzl", "BentoCommandInfo")
-load(":transitions.bzl", "on_host")
+load(":transitions.bzl", "host_cfg")
 
 def _bento_command_impl(ctx):
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])
@@ -26,7 +26,7 @@ bento_command = rule(
     implementation = _bento_command_impl,
     doc = "The `bento` command, in the toolchain's interpreter.",
     attrs = {
-        "transports": attr.label_list(cfg = on_host, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
+        "transports": attr.label_list(cfg = host_cfg, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )
@@ -39,7 +39,7 @@ def _source_roots(ctx, build_ctx, import_roots):
     roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
-def serve_launcher(ctx, archive, *, build_ctx, import_roots, models = []):
+def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
     """Writes a program that serves a Bento with the BentoML of its requirements, or says what is in it.
 
     Args:
@@ -55,7 +55,7 @@ def serve_launcher(ctx, archive, *, build_ctx, import_roots, models = []):
     uv = runtime(ctx).uv
     return helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
+        arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
                     [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
@@ -65,7 +65,7 @@ def serve_launcher(ctx, archive, *, build_ctx, import_roots, models = []):
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
 
-def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
+def store_program(ctx, *, verb, to = "", words = [], status = [], command = None):
     """Writes a program that runs a command on the Bento of `src`; the caller's arguments follow.
 
     Args:
@@ -80,7 +80,7 @@ def delivery(ctx, *, verb, to = "", words = [], status = [], command = None):
       The providers of the rule.
     """
     archive = ctx.attr.src[BentoInfo].archive
-    arguments = ["--target", label_text(ctx.label), "--archive", runfile(ctx, archive), "--verb", verb]
+    arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--verb", verb]
     if to:
         arguments += ["--to", to]
     for word in words:

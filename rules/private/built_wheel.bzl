@@ -1,7 +1,7 @@
 """A rule for a wheel that is built from a package's source."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load(":unpacked_wheel.bzl", "unpacked_wheel")
 
@@ -20,7 +20,7 @@ def _built_wheel_impl(ctx):
     # Flattened, for the action needs names and folders; build requirements are a handful of packages.
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
     args = arguments(ctx)
-    args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_text(ctx.label))])
+    args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_string(ctx.label))])
     args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
     args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
     args.add_all(["--python-version", ctx.attr.python_version, "--platform", ctx.attr.platform])

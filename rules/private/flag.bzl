@@ -5,7 +5,7 @@ load(":providers.bzl", "BentoFlagInfo")
 _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 _DIGITS = "0123456789"
 
-def normal_time(text):
+def normalize_time(text):
     """Writes a time in the form that all readers of Bentos and images take.
 
     Args:
@@ -30,7 +30,7 @@ def normal_time(text):
         return None
     return text
 
-bento_flag = rule(
+bento_string_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.build_setting_value),
     doc = "A flag with a text: `--@rules_bento//rules:<name>=<value>`.",
     build_setting = config.string(flag = True),
@@ -38,7 +38,7 @@ bento_flag = rule(
 )
 
 def _bento_time_flag_impl(ctx):
-    value = normal_time(ctx.build_setting_value)
+    value = normalize_time(ctx.build_setting_value)
     if not value:
         fail("--@rules_bento//{}:{} is \"{}\", which is no time with a zone: write one such as 2026-01-31T12:00:00+00:00".format(
             ctx.label.package,
@@ -54,21 +54,21 @@ bento_time_flag = rule(
     provides = [BentoFlagInfo],
 )
 
-bento_switch = rule(
+bento_bool_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.build_setting_value else ""),
     doc = "A flag without a text: `--@rules_bento//rules:<name>`.",
     build_setting = config.bool(flag = True),
     provides = [BentoFlagInfo],
 )
 
-bento_texts_flag = rule(
+bento_string_list_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = tuple(ctx.build_setting_value)),
     doc = "A flag that may be repeated, with a text each time.",
     build_setting = config.string_list(flag = True, repeatable = True),
     provides = [BentoFlagInfo],
 )
 
-bento_constant = rule(
+bento_string_setting = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
     doc = "A text that a select chooses, for rules to ask.",
     attrs = {"value": attr.string(doc = "The text.", mandatory = True)},

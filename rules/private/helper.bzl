@@ -117,7 +117,7 @@ def run_steps(ctx, *, mnemonic, progress_message, steps):
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       mnemonic: `Bento...`.
       progress_message: what a person reads while they run.
-      steps: list of structs of `verb`, what the function of that name returned, and of two lists of Files: `outputs`, and `handed`,
+      steps: list of structs of `verb`, what the function of that name returned, and of two lists of Files: `outputs`, and `step_inputs`,
         what the verb reads beside its inputs, and an earlier one may write. None of the verbs is sandboxed, and the first one
         alone has an `unused_inputs_list`, which names nothing that a later one reads.
     """
@@ -133,7 +133,7 @@ def run_steps(ctx, *, mnemonic, progress_message, steps):
             verbs[0].name,
             [args for one in verbs for args in one.args],
             inputs = depset(
-                [file for step in steps for file in step.handed if file not in written],
+                [file for step in steps for file in step.step_inputs if file not in written],
                 transitive = [one.inputs for one in verbs],
             ),
             packages = {name: True for one in verbs for name in one.packages}.keys(),

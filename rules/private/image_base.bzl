@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
-load(":layer_contents.bzl", "write_base_contents")
+load(":layer_contents.bzl", "scan_layers")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -23,7 +23,7 @@ def _contents(ctx, layers):
     """Finds out which shared libraries and packages the base has, as far as its layers are here."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
-    return write_base_contents(ctx, [(layer.description, layer.blob) for layer in layers])
+    return scan_layers(ctx, [(layer.description, layer.blob) for layer in layers])
 
 def _image_base_impl(ctx):
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers]

@@ -1,23 +1,23 @@
 """Checks of an image that run beside its build."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
-load(":attributes.bzl", "add_texts", "label_text")
+load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
-load(":image_sbom.bzl", "known_debs")
-load(":layer_contents.bzl", "write_base_contents")
+load(":image_sbom.bzl", "deb_indexes")
+load(":layer_contents.bzl", "scan_layers")
 
-def further_layers(ctx):
+def scan_added_layers(ctx):
     """Looks for what the layers of an image bring that are not of Debian packages.
 
     Args:
       ctx: context of `bento_image`.
 
     Returns:
-      Whether all of them are here; and `write_base_contents` of those that are, or None.
+      Whether all of them are here; and `scan_layers` of those that are, or None.
     """
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     here = [(layer.description, layer.blob) for layer in layers if layer.blob]
-    contents = write_base_contents(ctx, here, with_machines = True) if here else None
+    contents = scan_layers(ctx, here, with_machines = True) if here else None
     return len(here) == len(layers), contents
 
 def _known_libraries(base, all_here, contents):
@@ -28,7 +28,7 @@ def _known_libraries(base, all_here, contents):
 
 def _arguments(ctx, base, output):
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--base", base.name])
     args.add_all(["--base-config", base.config])
     args.add_all(["--output", output])
@@ -42,7 +42,7 @@ def check_libraries(ctx, base, packages, further, *, early):
       base: its BentoBaseInfo.
       packages: struct of lists: `requirements`, BentoRequirementInfo; `parts` of their wheels, BentoWheelPartInfo; and
         `libraries`, Files, what checks have to know of these.
-      further: what `further_layers` returned.
+      further: what `scan_added_layers` returned.
       early: whether it is the one of two that waits for no layer of a package.
 
     Returns:
@@ -52,7 +52,7 @@ def check_libraries(ctx, base, packages, further, *, early):
     all_here, contents = further
     machines = [contents.machines] if contents else []
     known = _known_libraries(base, all_here, contents)
-    debs = [] if known == None else known_debs(ctx, base)
+    debs = [] if known == None else deb_indexes(ctx, base)
     below = known or []
     args = _arguments(ctx, base, output)
     args.add_all(["--python-version", base.python_version])
@@ -88,7 +88,7 @@ def check_system(ctx, base, bento, parts):
       A File, empty if all is there.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".system_checked")
-    debs = known_debs(ctx, base)
+    debs = deb_indexes(ctx, base)
     system = [base.system] if base.system else []
     args = _arguments(ctx, base, output)
     args.add_all(["--bento-yaml", bento.bento_yaml])
@@ -98,8 +98,8 @@ def check_system(ctx, base, bento, parts):
     if BentoDebLayerInfo in ctx.attr.base:
         upper = [target for target in [ctx.attr.base] + ctx.attr.layers if BentoDebLayerInfo in target][-1]
         args.add_all(["--hub", upper[BentoDebLayerInfo].hub])
-        args.add_all(["--lower", label_text(upper.label)])
-    add_texts(args, "--provided", ctx.attr.provided)
+        args.add_all(["--lower", label_string(upper.label)])
+    add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
     args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
     run_helper(
         ctx,
@@ -130,7 +130,7 @@ def check_size(ctx, layers):
     output = ctx.actions.declare_file(ctx.label.name + ".size_checked")
     descriptions = [layer.description for layer in layers]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
     args.add_all(descriptions, before_each = "--layer")
     args.add_all(["--output", output])

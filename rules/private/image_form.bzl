@@ -1,6 +1,6 @@
 """Images as files: an OCI layout, or an archive that `docker load` takes."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Output group to the form, the end of the output's name, and the mnemonic.
@@ -25,7 +25,7 @@ def write_form(ctx, image, layers, group):
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
     output = declare(ctx.label.name + suffix)
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
     args.add_all(["--config", image.config, "--manifest", image.manifest])
     for layer in layers:

@@ -1,7 +1,7 @@
 """The bill of materials of an image."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
-load(":attributes.bzl", "add_wheels", "creation_time", "label_text")
+load(":attributes.bzl", "add_wheels", "creation_time", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Formats of bills of materials: what their files' names end in, and the media type.
@@ -10,7 +10,7 @@ SBOM_FORMATS = {
     "spdx": ("spdx", "application/spdx+json"),
 }
 
-def known_debs(ctx, base):
+def deb_indexes(ctx, base):
     """Returns the Debian packages that are known to be in the base and in layers.
 
     Args:
@@ -23,7 +23,7 @@ def known_debs(ctx, base):
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
-def write_sbom(ctx, base, bento, image, held):
+def write_sbom(ctx, base, bento, image, contents):
     """Declares the bill of materials of the image.
 
     Args:
@@ -31,19 +31,19 @@ def write_sbom(ctx, base, bento, image, held):
       base: its BentoBaseInfo.
       bento: its BentoInfo.
       image: struct of its digest, a File.
-      held: struct of what is in it: `models`, list of BentoModelInfo, and `parts`, list of the BentoWheelPartInfo of its wheels.
+      contents: struct of what is in it: `models`, list of BentoModelInfo, and `parts`, list of the BentoWheelPartInfo of its wheels.
 
     Returns:
       A struct of file and media_type.
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
-    models = [model.description for model in held.models]
-    debs = known_debs(ctx, base)
-    wheels = [part.wheel for part in held.parts]
-    excluded = [part.excluded for part in held.parts if part.excluded]
+    models = [model.description for model in contents.models]
+    debs = deb_indexes(ctx, base)
+    wheels = [part.wheel for part in contents.parts]
+    excluded = [part.excluded for part in contents.parts if part.excluded]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--format", ctx.attr.sbom_format])
     args.add_all(["--created", creation_time(ctx)])
     args.add_all(["--base-config", base.config])

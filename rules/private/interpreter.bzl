@@ -1,6 +1,6 @@
 """Checks whether the interpreter of actions, which also runs tests, can import packages."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 
 def minor_version(version):
     """Returns the first two numbers of a version.
@@ -28,6 +28,6 @@ def check_interpreter(ctx, python, requirements):
                   "set bento.pypi(python_version = \"{own}\"), or bento_tools.python(version = \"{theirs}\") or (interpreter = \"...\"), in MODULE.bazel").format(
                 own = own,
                 package = info.distribution,
-                target = label_text(ctx.label),
+                target = label_string(ctx.label),
                 theirs = minor_version(info.python_version),
             ))

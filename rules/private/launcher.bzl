@@ -1,6 +1,6 @@
 """Programs that `bazel run` and `bazel test` start: the helper, with the runtime's interpreter, on runfiles."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":interpreter.bzl", "minor_version")
 
@@ -93,7 +93,7 @@ def runfile(ctx, file):
     return _below_runfiles(ctx, runfile_path(ctx, file))
 
 def _below_runfiles(ctx, path):
-    return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_text(ctx.label)))
+    return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_string(ctx.label)))
 
 def runfile_path(ctx, file):
     """Returns the path of a file below the runfiles.
@@ -124,7 +124,7 @@ def python_check(target, version):
 def _script(ctx, words, in_runfiles):
     """Returns the text of a program that replaces itself by the interpreter with these words."""
     python = runtime(ctx).python
-    target = label_text(ctx.label)
+    target = label_string(ctx.label)
     return _LAUNCHER.format(
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
         check = "" if python.interpreter else python_check(target, python.version),

@@ -1,9 +1,9 @@
 """Finds out what is in layers that are not made of Debian packages."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-def write_base_contents(ctx, layers, *, behind = None, with_machines = False):
+def scan_layers(ctx, layers, *, behind = None, with_machines = False):
     """Declares the action that reads which shared libraries and packages layers have.
 
     Args:
@@ -20,7 +20,7 @@ def write_base_contents(ctx, layers, *, behind = None, with_machines = False):
     system = ctx.actions.declare_file(ctx.label.name + ".system.json")
     machines = ctx.actions.declare_file(ctx.label.name + ".machines.json") if with_machines else None
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     for description, layer in layers:
         args.add_all(["--layer", description, layer], expand_directories = False)
     args.add_all(["--libraries", libraries])

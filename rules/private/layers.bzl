@@ -1,7 +1,7 @@
 """Actions that write layers."""
 
 load("//rules:providers.bzl", "BentoLayerInfo")
-load(":attributes.bzl", "add_texts")
+load(":attributes.bzl", "add_strings")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Where a Bento lies in an image, as in BentoML's own.
@@ -100,8 +100,8 @@ def add_wheel(args, wheel):
         args.add_all(["--locked", wheel.sha256])
     if wheel.allow_record_mismatch:
         args.add("--allow-record-mismatch")
-    add_texts(args, "--exclude", wheel.exclude)
-    add_texts(args, "--exclude-preset", wheel.exclude_preset)
+    add_strings(args, "--exclude", wheel.exclude)
+    add_strings(args, "--exclude-preset", wheel.exclude_preset)
 
 def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)

@@ -1,9 +1,9 @@
 """The step that finds out which locked packages a Bento needs."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "verb")
-load(":providers.bzl", "BentoResolvedInfo")
+load(":providers.bzl", "BentoResolutionInfo")
 load(":resolve_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
@@ -20,12 +20,12 @@ RESOLVER = {
     "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
 }
 
-def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
+def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
     """Declares what a Bento's `env/python` is made of, and describes how that is written.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
-        with `resolved_aspect`.
+        with `resolve_aspect`.
       requirements: list of BentoRequirementInfo, of one hub.
       packages: list of requirement strings (PEP 508) beside them.
       pins: depset of `name==version` that the lock has to agree with.
@@ -43,12 +43,12 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
 
     # What uv said of each package alone (BentoResolve), and what the lock has of its closure. pip-tools is not asked package by
     # package, so these do not count for it.
-    answered = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolvedInfo in target]
-    answers = [target[BentoResolvedInfo].answer for target in answered]
+    answered = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
+    answers = [target[BentoResolutionInfo].answer for target in answered]
     of_answers = [target[BentoRequirementInfo] for target in answered]
     locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in of_answers])
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     for requirement in requirements:
         add_requirement(args, requirement)
     args.add_all(packages, before_each = "--package")
@@ -63,7 +63,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
         args.add("--all-files")
     args.add("--output", output)
     step = struct(
-        handed = [stated] if stated else [],
+        step_inputs = [stated] if stated else [],
         outputs = [output],
         verb = verb(
             "lock",
@@ -74,7 +74,7 @@ def lock_slice(ctx, *, requirements, packages, pins, stated, all_files):
     )
     return struct(locked = output, step = step)
 
-def stated_requirements(targets):
+def hub_requirements(targets):
     """Returns the packages of a hub among the targets of an attribute.
 
     Args:

@@ -2,11 +2,11 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
-load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
+load(":attributes.bzl", "add_pairs", "creation_time", "label_string", "json_string", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
 load(":option_groups.bzl", "option_groups", "service_configs")
 load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
-load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "environment_of")
+load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
 load(":target.bzl", "platform_name")
 
 _REQUIREMENTS = ["in", "txt"]
@@ -32,16 +32,16 @@ def _checked_requirements(ctx, target):
     """Returns the files of a target that is no package of a hub. Fails if they are no requirements files."""
     if PyInfo in target:
         fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
-              "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
+              "version, or take the package from a hub of bento.pypi").format(label_string(ctx.label), label_string(target.label)))
 
     # The files of one label of the attribute; usually there is one.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
-            fail("{}: requirements has the wheel {}: make a bento_wheel of it".format(label_text(ctx.label), file.short_path))
+            fail("{}: requirements has the wheel {}: make a bento_wheel of it".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
             fail(("{}: requirements has {}, which is no requirements file (.txt or .in): write the lock of other forms " +
-                  "into bento.pypi(lock = ...) in MODULE.bazel, and take packages of that hub").format(label_text(ctx.label), file.short_path))
+                  "into bento.pypi(lock = ...) in MODULE.bazel, and take packages of that hub").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx):
@@ -99,10 +99,10 @@ def _add_options(ctx, args):
         if value:
             args.add_all([flag, value])
     if ctx.attr.description:
-        args.add("--description", text_word(ctx.attr.description))
+        args.add("--description", json_string(ctx.attr.description))
     args.add_all(bentofile_arguments(ctx))
     add_pairs(args, "--label", _labels(ctx))
-    args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")
+    args.add_all([json_string(env) for env in ctx.attr.envs], before_each = "--env")
     args.add_all(ctx.attr.enable_features, before_each = "--feature")
     for file in ctx.files.arg_file:
         args.add_all(["--arg-file", file, file.short_path])
@@ -127,7 +127,7 @@ def _packages(ctx, lock):
     # Without a lock, versions that libraries of rules_python state are compared with those of the requirements files.
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
-def pins_of(ctx):
+def dependency_pins(ctx):
     """Returns the pins of what libraries take from hubs of rules_python, and of what their generated code imports.
 
     Args:
@@ -144,13 +144,13 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     Args:
       ctx: context of bento_package.
       snapshot: what `read_sources` returned.
-      lock: what `lock_slice` returned, or None.
+      lock: what `lock_subset` returned, or None.
       into: a struct of `part`, the File to write this part of the archive to, and of `archive` and `contents`: the `.bento` where
         the same action writes it, and the list of Files that it is joined with; else None and an empty list.
       python_version: `X.Y`, what the packages are locked for.
 
     Returns:
-      A struct of the Files bento_yaml, digest, manifest and tag, of `step`, for `run_steps`, and of `made_of`: arguments, inputs
+      A struct of the Files bento_yaml, digest, manifest and tag, of `step`, for `run_steps`, and of `package_action`: arguments, inputs
       and packages of that step.
     """
     outputs = struct(
@@ -159,10 +159,10 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
     )
-    environment = environment_of(ctx)
+    environment = requested_image(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add("--creation-time", creation_time(ctx))
     args.add("--bentoml-version", ctx.attr.bentoml_version)
     args.add("--python-version", python_version)
@@ -172,7 +172,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     _add_options(ctx, args)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)
-    requirements = _add_requirements(ctx, args, pins_of(ctx), lock)
+    requirements = _add_requirements(ctx, args, dependency_pins(ctx), lock)
     uv = _add_uv(ctx, args, lock)
     _add_stated(ctx, args)
     for model in models:
@@ -184,7 +184,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add("--manifest", outputs.manifest)
     args.add("--digest", outputs.digest)
     args.add("--tag", outputs.tag)
-    handed = [snapshot.manifest, snapshot.service] + requirements
+    step_inputs = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset(
         [model.description for model in models] + ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
         transitive = [environment.files, uv],
@@ -195,7 +195,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         args.add("--archive", into.archive)
     args.add_all(into.contents, before_each = "--contents")
     step = struct(
-        handed = handed + into.contents,
+        step_inputs = step_inputs + into.contents,
         outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),
         verb = verb("package", args, inputs = inputs, packages = packages),
     )
@@ -204,6 +204,6 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         digest = outputs.digest,
         manifest = outputs.manifest,
         tag = outputs.tag,
-        made_of = struct(arguments = args, inputs = depset(handed, transitive = [inputs]), packages = packages),
+        package_action = struct(arguments = args, inputs = depset(step_inputs, transitive = [inputs]), packages = packages),
         step = step,
     )

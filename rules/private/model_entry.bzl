@@ -1,7 +1,7 @@
 """Declares what all rules for models make: description, manifest, part of an archive, layers."""
 
 load("//rules:providers.bzl", "BentoModelInfo")
-load(":attributes.bzl", "describe_source", "label_text")
+load(":attributes.bzl", "describe_source", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")
 
@@ -15,7 +15,7 @@ _NAMING = [".onnx"]
 
 def _arguments(ctx, source):
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     source.describe(args)
     return args
 
@@ -61,7 +61,7 @@ def _weights_layers(ctx, source, groups, folder, compression):
     layers = []
     for number, files in enumerate(groups):
         args = arguments(ctx)
-        args.add_all(["--target", label_text(ctx.label)])
+        args.add_all(["--target", label_string(ctx.label)])
         source.place(args)
         args.add_all(files, map_each = describe_source)
         args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
@@ -78,7 +78,7 @@ def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
     """Declares a layer of the model's other files, and of links to its weights, which it does not read."""
     others = [file for file in source.files if file not in weights]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     source.place(args)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
@@ -100,7 +100,7 @@ def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
     )
 
 def _describe_weights(file):
-    return ["--weights-file", "", file.short_path, label_text(file.owner)]
+    return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
 def _layers(ctx, source, written, compression):
     weights = [file for file in source.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]

@@ -28,7 +28,7 @@ def switch(doc):
     """
     return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 for what the bentofile says.", values = [_UNSET, 0, 1])
 
-def options_of(ctx, attributes):
+def option_values(ctx, attributes):
     """Returns the options that a target sets.
 
     Args:

@@ -10,7 +10,7 @@ BentoCompilersInfo = provider(
     fields = {"pythons": "tuple[BentoPythonInfo] - interpreters that run in actions."},
 )
 
-BentoDebsInfo = provider(
+BentoDebLockInfo = provider(
     doc = "The inputs of a lock of Debian packages.",
     fields = {
         "arguments": "tuple[str] - flags of the helper.",
@@ -30,7 +30,7 @@ BentoHelperPackagesInfo = provider(
     },
 )
 
-BentoInstalledInfo = provider(
+BentoImagePackagesInfo = provider(
     doc = "The Python packages of an image that a lock pins.",
     fields = {
         "packages": "depset[File] - JSON: lock entries.",
@@ -48,7 +48,7 @@ BentoPythonInfo = provider(
     },
 )
 
-BentoRequirementsInfo = provider(
+BentoLockInfo = provider(
     doc = "The inputs of a lock of Python packages.",
     fields = {
         "arguments": "tuple[str] - flags of the helper, without those for the files.",
@@ -59,7 +59,7 @@ BentoRequirementsInfo = provider(
     },
 )
 
-BentoResolvedInfo = provider(
+BentoResolutionInfo = provider(
     doc = "The result of resolving one package of a lock with uv, shared by all targets that require it.",
     fields = {"answer": "File - JSON: pinned requirements of the package and its transitive dependencies."},
 )

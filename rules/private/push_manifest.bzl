@@ -34,10 +34,10 @@ def _image(ctx, image, leave_built, attested, below = ""):
             for referrer in image.referrers
         ],
     }
-    made_of, made_of_files = _attested(ctx, image, attested, below)
-    files = made_of_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
+    definition, definition_files = _attested(ctx, image, attested, below)
+    files = definition_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
     files += [layer.blob for layer, is_built in zip(image.layers, built) if layer.blob and not is_built]
-    return contents | made_of, files + [referrer.file for referrer in image.referrers]
+    return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
     """Describes an index. Its images are of one target for several platforms, with files of equal names, so each has a folder."""
@@ -54,7 +54,7 @@ def _model(ctx, model):
     return contents, [model.description, model.archive_part]
 
 def _bento(ctx, bento, attested):
-    made_of, made_of_files = _attested(ctx, bento, attested)
+    definition, definition_files = _attested(ctx, bento, attested)
 
     # The models that the target itself names.
     models = [_model(ctx, model) for model in bento.models.to_list()]
@@ -64,9 +64,9 @@ def _bento(ctx, bento, attested):
         "models": [model for model, _ in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
     }
-    return contents | made_of, made_of_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
+    return contents | definition, definition_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
-def contents_of(ctx, target, leave_built = False, attested = False):
+def push_manifest(ctx, target, leave_built = False, attested = False):
     """Describes what a target has for a registry.
 
     Args:

@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoSourcesInfo")
 
@@ -45,7 +45,7 @@ def runfiles_of(ctx, target):
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
         fail(("{}: {} has runfiles that are links to files elsewhere (symlinks of ctx.runfiles), which a Bento cannot place: " +
-              "let its rule declare files where they belong").format(label_text(ctx.label), label_text(target.label)))
+              "let its rule declare files where they belong").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
 def own_roots(target, package_roots):
@@ -92,7 +92,7 @@ def own_files(ctx, target, package_roots):
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
             fail(("{}: {} is a file of an installed package, and {} does not say of which: lock the package with bento.pypi, and " +
-                  "have the hub's in the deps of libraries").format(label_text(ctx.label), path, ctx.rule.kind))
+                  "have the hub's in the deps of libraries").format(label_string(ctx.label), path, ctx.rule.kind))
         own.append(file)
     return struct(files = own, runtimes = list(runtimes))
 
@@ -117,11 +117,11 @@ def check_edges(ctx, target, followed):
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
                 fail(("{}: {} has {} in {}, an attribute that is not looked into for packages: put it into the deps of {} " +
                       "or of a py_library above it as well, or, if it is a tool, into those of a py_binary").format(
-                    label_text(ctx.label),
+                    label_string(ctx.label),
                     ctx.rule.kind,
-                    label_text(edge.label),
+                    label_string(edge.label),
                     name,
-                    label_text(ctx.label),
+                    label_string(ctx.label),
                 ))
 
 def _targets(value):

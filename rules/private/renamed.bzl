@@ -8,17 +8,26 @@ _PACKAGE = {
     "unchecked_libraries": "ignore_libraries",
 }
 _ATTRIBUTES = {
+    "bento_deb_layer": {"lower": "base"},
     "bento_deployment": {
         "read_only": "read_only_root_filesystem",
         "start_seconds": "startup_timeout_seconds",
+        "writable": "writable_dirs",
     },
+    "bento_export": {"command": "bento_command", "to": "destination"},
     "bento_image": {
+        "provided": "ignore_system_requirements",
         "start_profile": "startup_trace",
         "unchecked_libraries": "ignore_libraries",
+        "wheel_layers": "max_wheel_layers",
     },
+    "bento_load": {"tool": "backend"},
     "bento_package": _PACKAGE,
     "bento_policy_test": {"refuse_unhashed": "require_hashes"},
     "bento_service": _PACKAGE | {"facts": "service_metadata_test"},
+    "bento_startup_trace": {"ready": "readiness_path", "timeout_seconds": "startup_timeout_seconds"},
+    "bento_venv": {"folder": "directory"},
+    "bento_wheel": {"size": "size_bytes"},
 }
 
 def reject_renamed(kind, attributes):
@@ -30,9 +39,9 @@ def reject_renamed(kind, attributes):
     """
     for old, new in _ATTRIBUTES[kind].items():
         if old in attributes:
-            fail("{}(name = \"{}\"): {} was renamed. Use {}".format(kind, attributes.get("name"), old, new))
+            fail("{}(name = \"{}\"): {} was renamed. Use {}.".format(kind, attributes.get("name"), old, new))
 
-def checked(kind, rule):
+def reject_old_attributes(kind, rule):
     """Wraps a rule that has renamed attributes; Bazel 7 reserves `initializer` of `rule` for its own rules.
 
     Args:
@@ -59,4 +68,4 @@ def renamed(old, new):
     Returns:
       A function that fails.
     """
-    return lambda *_args, **_kwargs: fail("{} was renamed. Use {}".format(old, new))
+    return lambda *_args, **_kwargs: fail("{} was renamed. Use {}.".format(old, new))

@@ -1,6 +1,6 @@
 """The action that sums a Bento or an image up; it runs if its output group is asked for."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO")
 
@@ -19,7 +19,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
     """
     output = ctx.actions.declare_file(ctx.label.name + ".summary.json")
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add_all(["--tag", tag, "--digest", digest, "--output", output])
     for flag, file in files.items():
         args.add_all([flag, file])
@@ -54,7 +54,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add("--archive", archive)
     args.add("--digest", described.digest)
     args.add("--manifest", described.manifest)
@@ -99,7 +99,7 @@ def write_layer_report(ctx, layers, parts):
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
     excluded = [part.excluded for part in parts if part.excluded]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--bento", BENTO])
     for layer in layers:
         if layer.blob:

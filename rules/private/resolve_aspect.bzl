@@ -1,9 +1,9 @@
 """Asks uv what a package of a lock needs: once, and not in each Bento that requires it."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load(":providers.bzl", "BentoResolvedInfo")
+load(":providers.bzl", "BentoResolutionInfo")
 
 def add_requirement(args, requirement):
     """Adds to the arguments a package and what it is for.
@@ -34,7 +34,7 @@ def _resolved_aspect_impl(target, ctx):
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     answer = ctx.actions.declare_file(ctx.label.name + ".resolved.json")
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     add_requirement(args, requirement)
     args.add_all(requirement.packages, before_each = "--locked")
     add_resolver(args, toolchain)
@@ -51,9 +51,9 @@ def _resolved_aspect_impl(target, ctx):
         ),
         outputs = [answer],
     )
-    return [BentoResolvedInfo(answer = answer)]
+    return [BentoResolutionInfo(answer = answer)]
 
-resolved_aspect = aspect(
+resolve_aspect = aspect(
     implementation = _resolved_aspect_impl,
     doc = "What uv says of a package of a lock alone.",
     required_providers = [BentoRequirementInfo],

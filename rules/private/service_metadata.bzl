@@ -1,10 +1,10 @@
 """The action that imports a service to get its metadata."""
 
-load(":attributes.bzl", "add_pairs", "label_text")
+load(":attributes.bzl", "add_pairs", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
 load(":providers.bzl", "BentoServiceMetadataInfo")
-load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
+load(":snapshot.bzl", "bentofile_arguments", "requested_image", "file_options")
 
 IMPORT = "import"
 STATIC = "static"
@@ -35,7 +35,7 @@ def check_service_metadata(ctx, locked):
         if getattr(ctx.attr, name):
             fail("{}: {} is for static analysis; service_metadata = \"import\" finds all of it itself. Remove one of the two".format(ctx.label, name))
 
-def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
+def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Describes how the service is imported, for whoever does it.
 
     Args:
@@ -43,12 +43,12 @@ def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
       snapshot: what `read_sources` returned.
       models: list of BentoModelInfo.
       parts: list of Files: the parts of the archive with sources and data.
-      made_of: `made_of` of what `describe_metadata` returned, or None where the Bento is not yet put together.
+      package_action: `package_action` of what `describe_metadata` returned, or None where the Bento is not yet put together.
 
     Returns:
       A BentoServiceMetadataInfo.
     """
-    options, environment = file_options(ctx), environment_of(ctx)
+    options, environment = file_options(ctx), requested_image(ctx)
     if ctx.attr.bento_args:
         options["args"] = ctx.attr.bento_args
     args = arguments(ctx)
@@ -70,19 +70,19 @@ def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
             environment.inputs +
             [file for model in models for file in (model.description, model.archive_part)],
         ),
-        package_arguments = made_of.arguments if made_of else None,
-        package_inputs = made_of.inputs if made_of else None,
-        package_packages = made_of.packages if made_of else None,
+        package_arguments = package_action.arguments if package_action else None,
+        package_inputs = package_action.inputs if package_action else None,
+        package_packages = package_action.packages if package_action else None,
     )
 
-def import_service(ctx, metadata, requirements, *, states_packages = False):
+def import_service(ctx, metadata, requirements, *, report_packages = False):
     """Declares the action that imports a service, and its output.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo with their modules.
-      states_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
+      report_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
 
     Returns:
       A File: what is known of the service.
@@ -93,11 +93,11 @@ def import_service(ctx, metadata, requirements, *, states_packages = False):
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_directories(args, "--root", modules)
     args.add("--output", service)
-    if states_packages:
+    if report_packages:
         args.add("--states-packages")
     run_helper(
         ctx,

@@ -1,7 +1,7 @@
 """The step that reads the sources of a Bento."""
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
-load(":attributes.bzl", "add_texts", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
+load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
 load(":helper.bzl", "arguments", "verb")
 load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
@@ -20,7 +20,7 @@ def add_secrets(ctx, args):
     """
     if ctx.attr.check_secrets:
         args.add("--look-for-secrets")
-        add_texts(args, "--allowed-secret", ctx.attr.allowed_secrets)
+        add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
 
 # build_ctx of a target whose package is the context.
 OWN_PACKAGE = "."
@@ -35,7 +35,7 @@ def build_ctx(ctx):
       A path as short paths begin.
     """
     folder = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
-    return folder_path(ctx.label, folder)
+    return directory_path(ctx.label, folder)
 
 def bentofile_arguments(ctx):
     """Returns the arguments that name the bentofile to actions.
@@ -49,7 +49,7 @@ def bentofile_arguments(ctx):
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
-def environment_of(ctx):
+def requested_image(ctx):
     """Describes the image that the service of a target asks for.
 
     Args:
@@ -63,7 +63,7 @@ def environment_of(ctx):
         return struct(arguments = [], files = depset(), inputs = [])
     info = ctx.attr.environment[BentoEnvironmentInfo]
     return struct(
-        arguments = ["--image", info.image, label_text(ctx.attr.environment.label)],
+        arguments = ["--image", info.image, label_string(ctx.attr.environment.label)],
         files = info.files,
         inputs = [info.image],
     )
@@ -90,7 +90,7 @@ def add_selection(ctx, args, options):
       args: an Args.
       options: what `file_options` returned.
     """
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:
         args.add("--options", json.encode(options))
@@ -98,15 +98,15 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
-def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
+def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, used):
     """Describes how sources are selected, placed and digested, and the service is read.
 
     Args:
       ctx: context of bento_package.
       packed_data: what `pack_data` returned.
       vendored: depset of wheels that the Bento carries.
-      states_packages: whether `service` is to tell which packages bentofile and image ask for, which a lock has to give.
-      unread: whether the service is imported by another action, which tells the packages, too.
+      report_packages: whether `service` is to tell which packages bentofile and image ask for, which a lock has to give.
+      skip_analysis: whether the service is imported by another action, which tells the packages, too.
       used: list of Files that later steps read: they are none of the inputs without influence, though patterns drop them.
 
     Returns:
@@ -114,7 +114,7 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     """
     part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
-    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if unread else ".service.json"))
+    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if skip_analysis else ".service.json"))
     unused = ctx.actions.declare_file(ctx.label.name + ".unused")
     outputs = [manifest, service, part, unused]
     inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
@@ -124,12 +124,12 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     add_secrets(ctx, args)
     if ctx.attr.service:
         args.add("--service", ctx.attr.service)
-    if unread:
+    if skip_analysis:
         args.add("--unread")
-    elif states_packages:
+    elif report_packages:
         args.add("--states-packages")
-        args.add_all(environment_of(ctx).arguments)
-        inputs = inputs + environment_of(ctx).inputs
+        args.add_all(requested_image(ctx).arguments)
+        inputs = inputs + requested_image(ctx).inputs
     if ctx.attr.bento_args:
         args.add("--bento-args", json.encode(ctx.attr.bento_args))
     for file in ctx.files.arg_file:
@@ -145,13 +145,13 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     args.add("--service-info", service)
     args.add("--part", part)
     args.add("--unused", unused)
-    args.add_all(depset(used, transitive = [environment_of(ctx).files]), before_each = "--used")
+    args.add_all(depset(used, transitive = [requested_image(ctx).files]), before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(dependencies, map_each = describe_dependency)
     args.add_all(vendored, map_each = describe_vendored)
     step = struct(
-        handed = [],
+        step_inputs = [],
         outputs = outputs,
         verb = verb(
             "snapshot",

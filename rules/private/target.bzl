@@ -42,7 +42,7 @@ def _platforms(settings, attr):
     is_detected = is_implicit and str(settings[_HOST_PLATFORM]).endswith(_DETECTED)
     return settings[_PLATFORMS] if is_detected and sorted(HOST_CONSTRAINTS) == constraints else [Label(label)]
 
-def _of_bento_impl(settings, attr):
+def _bento_cfg_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
 
     # Modules are for the machine that runs them: a test of a Bento runs here, whatever its image is for.
@@ -50,14 +50,14 @@ def _of_bento_impl(settings, attr):
     return {_PLATFORMS: platforms, _PYTHON_VERSION: version}
 
 # For bento_package, by its attributes `platform` and `python_version`.
-of_bento = transition(
-    implementation = _of_bento_impl,
+bento_cfg = transition(
+    implementation = _bento_cfg_impl,
     inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS, _PYTHON_VERSION, _WHEELS],
     outputs = [_PLATFORMS, _PYTHON_VERSION],
 )
 
 # For what is made of a Bento for its platform, by the attribute `platform`.
-of_image = transition(
+image_cfg = transition(
     implementation = lambda settings, attr: {_PLATFORMS: _platforms(settings, attr)},
     inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS],
     outputs = [_PLATFORMS],

@@ -32,17 +32,17 @@ def _stated_only_impl(settings, attr):
     return {_FEATURES: features if imported else features + [_STATED], _FLAG: mode}
 
 # For attributes whose packages are only stated, unless `service_metadata` of the rule has its service imported.
-stated_only = transition(
+metadata_only_cfg = transition(
     implementation = _stated_only_impl,
     inputs = [_FEATURES, _FLAG],
     outputs = [_FEATURES, _FLAG],
 )
 
-def _stated_and(mode):
+def _metadata_plus(mode):
     return transition(
         implementation = lambda settings, _attr: {
             "packages": {_FLAG: mode},
-            "stated": {_FLAG: settings[_FLAG]},
+            "metadata": {_FLAG: settings[_FLAG]},
         },
         inputs = [_FLAG],
         outputs = [_FLAG],
@@ -50,19 +50,19 @@ def _stated_and(mode):
 
 # For attributes that take a Bento whose packages are needed too: `stated` is the Bento that everyone builds, of
 # `packages` only the requirements are read, so that no action of a Bento runs twice.
-stated_and_modules = _stated_and("modules")
+metadata_plus_modules_cfg = _metadata_plus("modules")
 
 def _stated_and_files_impl(settings, attr):
     packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix}
     bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
     return bytecode | {
         "packages": packages,
-        "stated": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT},
+        "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT},
     }
 
 # For images, which say where the environment lies: the attributes `prefix` and `bytecode` of the rule. Byte code has a configuration of its own, so that images with
 # it and without it share the layers of wheels.
-stated_and_files = transition(
+metadata_plus_files_cfg = transition(
     implementation = _stated_and_files_impl,
     inputs = [_FLAG],
     outputs = [_BYTECODE, _FLAG, _PREFIX],
@@ -70,11 +70,11 @@ stated_and_files = transition(
 
 def _stated_and_licensed_impl(settings, attr):
     asked = attr.allow_licenses or attr.deny_licenses
-    return {"stated": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if asked else {})
+    return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if asked else {})
 
 # For a policy, which reads licences out of wheels: `packages` is there where the attributes of the rule name some, so
 # that no other policy fetches a wheel.
-stated_and_licensed = transition(
+metadata_plus_licenses_cfg = transition(
     implementation = _stated_and_licensed_impl,
     inputs = [_FLAG],
     outputs = [_FLAG],
@@ -89,16 +89,16 @@ def _always(mode):
     )
 
 # For the helper and the interpreter that it runs in.
-always_modules = _always("modules")
+modules_cfg = _always("modules")
 
 # For the helper's own packages, which are packed out of their wheels.
-always_wheels = _always("files")
+wheels_cfg = _always("files")
 
 # For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
-as_elsewhere = _always("auto")
+reset_cfg = _always("auto")
 
 # For programs that `bazel run` starts: on the machine of who does it, in one configuration of all that differs.
-on_host = transition(
+host_cfg = transition(
     implementation = lambda settings, _attr: {
         _BYTECODE: "none",
         _FEATURES: [feature for feature in settings[_FEATURES] if feature != _STATED],

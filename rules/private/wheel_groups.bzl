@@ -41,7 +41,7 @@ def _groups(sizes, together):
             waiting += [(bit + 1, [name for name in names if _side(name, bit) == side]) for side in (0, 1)]
     return [names for names in groups if names]
 
-def plan_layers(sizes, budget, alone = ALONE, together = TOGETHER):
+def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
     """Puts wheels into groups, each of which is a layer.
 
     Args:

@@ -1,7 +1,7 @@
 """Layers and parts of layers for the wheels of a closure, declared where the wheels are, so that all images share them."""
 
 load("//rules:providers.bzl", "BentoWheelInfo")
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":layers.bzl", "COMPRESSIONS", "add_wheel", "wheel_packages", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
@@ -105,7 +105,7 @@ def _wheel_parts_aspect_impl(target, ctx):
     wheel = target[BentoWheelInfo]
     if not wheel.python_version:
         fail("{}: below which Python an image has {} is not known, for no deps of it say so: set python_version of the bento_package, as \"3.12\"".format(
-            label_text(target.label),
+            label_string(target.label),
             wheel.distribution,
         ))
     settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value)

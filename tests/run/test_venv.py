@@ -145,7 +145,7 @@ def test_a_folder_of_somebody_else_is_left_alone(target, found):
 
 
 def test_another_folder_is_named_from_where_bazel_was_started(target):
-    target.run("--folder", "env")
+    target.run("--directory", "env")
     target.environment = target.workspace / "lib/env"
     assert target.python("import first; print(first.WHO)") == "first"
 

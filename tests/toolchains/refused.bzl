@@ -1,13 +1,13 @@
 """What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
 
-load("//rules:defs.bzl", "bento_deployment", "bento_facts_test", "bento_image", "bento_package", "bento_policy_test", "bento_service", "bento_start_profile", "config_options", "environment_step")
+load("//rules:defs.bzl", "bento_deployment", "bento_export", "bento_facts_test", "bento_image", "bento_package", "bento_policy_test", "bento_service", "bento_start_profile", "config_options", "environment_step")
 load("//rules:providers.bzl", "BentoDebInfo")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//rules/private:image_steps.bzl", "image_step")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:wheel_groups.bzl", "plan_layers")
+load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
 
 # buildifier: disable=bzl-visibility - it is under test
@@ -186,6 +186,10 @@ _CASES = {
         lambda: bento_service(name = "a", image = {"unchecked_libraries": ["libacme.so"]}),
         "bento_image(name = \"a\"): unchecked_libraries was renamed. Use ignore_libraries",
     ),
+    "old_attribute_of_an_export": (
+        lambda: bento_export(name = "a", to = "out"),
+        "bento_export(name = \"a\"): to was renamed. Use destination.",
+    ),
     "old_function": (lambda: config_options(workers = 4), "config_options was renamed. Use service_config"),
     "old_functions": (lambda: environment_step.run("true"), "environment_step was renamed. Use image_step"),
     "old_part_of_a_service": (
@@ -204,7 +208,7 @@ _CASES = {
         ),
         "cannot find acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
     ),
-    "wheels_that_fit_nowhere": (lambda: plan_layers({"a": 1, "b": 1}, 1, alone = 0), "2 wheels do not fit into 1 layers"),
+    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels do not fit into 1 layers"),
 }
 
 def _refused_impl(ctx):

@@ -656,7 +656,7 @@ EXPECTED = {
             "--folder \"$runfiles\"",
             "--contents load.contents.json",
             "--reference weights:latest",
-            "--tool podman",
+            "--backend podman",
         ],
         "load.contents.json": {
             "image": {
