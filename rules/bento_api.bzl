@@ -1,4 +1,4 @@
-"""Defines bento_api, which imports a service and writes its API: OpenAPI and BentoML's schema."""
+"""Defines bento_api, which imports a service and writes its API: OpenAPI specification and BentoML's schema."""
 
 load("//rules:providers.bzl", "BentoApiInfo", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
@@ -10,7 +10,7 @@ def _bento_api_impl(ctx):
     bento = ctx.split_attr.bento["metadata"][BentoInfo]
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements
 
-    # The closure of a service is some dozens of wheels.
+    # A service needs some dozens of wheels.
     infos = requirements.to_list()
     check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, infos)
     modules = depset(transitive = [info.modules for info in infos]).to_list()
@@ -21,7 +21,7 @@ def _bento_api_impl(ctx):
     args.add_all(["--target", label_string(ctx.label)])
     args.add_all(bento.parts, before_each = "--part")
 
-    # Those that the target itself names.
+    # Only the models in the target's attributes.
     models = bento.models.to_list()
     for model in models:
         args.add_all(["--model", model.description, model.archive_part])
@@ -33,7 +33,7 @@ def _bento_api_impl(ctx):
     run_helper(
         ctx,
         mnemonic = "BentoApi",
-        progress_message = "Importing the service of %{label}",
+        progress_message = "Importing service of %{label}",
         verb = verb(
             "inspect",
             args,
@@ -53,11 +53,15 @@ def _bento_api_impl(ctx):
 
 bento_api = rule(
     implementation = _bento_api_impl,
-    doc = """The API of a Bento's service: OpenAPI specification and BentoML's schema, as `bentoml build` writes them to `apis/`.
+    doc = """Writes the API of a Bento's service: the OpenAPI specification and BentoML's schema, as `bentoml build` writes them to `apis/`.
 
-The service is imported by real BentoML, in the sandbox, with the locked wheels. This stands beside the build: no Bento
-needs it, and one whose service cannot be imported here is built all the same. It fails if importing fails, and if it gives other services
-than the Bento states. The output group `bento_yaml` has the parts of `bento.yaml` that come of importing.""",
+```starlark
+bento_api(name = "iris_api", bento = ":iris_bento")
+```
+
+Use it with `bento_api_test` to review API changes. Real BentoML imports the service in the sandbox with the locked wheels. The Bento doesn't
+depend on this target: a Bento whose service can't be imported still builds. The target fails if the import fails, or if the import finds other
+services than the Bento declares. Output group: `bento_yaml`, the parts of `bento.yaml` that come from the import.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
     },

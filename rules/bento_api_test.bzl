@@ -1,4 +1,4 @@
-"""Defines bento_api_test, which holds the API of a service against a committed one."""
+"""Defines bento_api_test, which compares the API of a service with a committed API."""
 
 load("//rules:providers.bzl", "BentoApiInfo")
 load("//rules/private:attributes.bzl", "label_string")
@@ -26,12 +26,16 @@ def _bento_api_test_impl(ctx):
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
-    doc = """Fails when the API of a service is not the committed one, and says which changes break callers and why.
+    doc = """Tests that the API of a service equals the committed schema, and reports which changes break clients and why.
 
-`bazel run` of the target with `-- --update` writes the committed file.""",
+```starlark
+bento_api_test(name = "iris_api_test", api = ":iris_api", golden = "iris_api.json")
+```
+
+To write the committed file, use `bazel run` of the target with `-- --update`.""",
     attrs = {
-        "api": attr.label(doc = "The API.", mandatory = True, providers = [BentoApiInfo]),
-        "golden": attr.label(allow_single_file = [".json"], doc = "The committed schema.", mandatory = True),
+        "api": attr.label(doc = "The `bento_api` target.", mandatory = True, providers = [BentoApiInfo]),
+        "golden": attr.label(allow_single_file = [".json"], doc = "Committed schema, JSON.", mandatory = True),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -20,7 +20,7 @@ def _bento_debs_test_impl(ctx):
 
 bento_debs_test = rule(
     implementation = _bento_debs_test_impl,
-    doc = """Fails if a lock is not what its `bento_debs` target asks for. It needs no network.
+    doc = """Tests that a lock matches its `bento_debs` target. The test needs no network.
 
 ```starlark
 bento_debs_test(
@@ -31,7 +31,7 @@ bento_debs_test(
 ```""",
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
-        "update": attr.label(doc = "The `bento_debs` target that writes it.", mandatory = True, providers = [BentoDebLockInfo]),
+        "update": attr.label(doc = "The `bento_debs` target that writes the lock.", mandatory = True, providers = [BentoDebLockInfo]),
     } | TEST_RUNTIME,
     test = True,
 )

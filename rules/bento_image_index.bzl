@@ -1,4 +1,4 @@
-"""Defines bento_image_index, which makes an image for several platforms and an index over them."""
+"""Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
@@ -49,7 +49,7 @@ def _bento_image_index_impl(ctx):
 
 bento_image_index = rule(
     implementation = _bento_image_index_impl,
-    doc = """An index over the image of a service for several platforms, all made on this machine.
+    doc = """Builds an image of a service for several platforms, and an OCI image index of the images.
 
 ```starlark
 bento_image_index(
@@ -62,12 +62,12 @@ bento_image_index(
 )
 ```
 
-The platform chooses wheels, system packages and base; nothing of a foreign platform is executed.""",
+The platform selects wheels, system packages, and base. The build runs no code of a foreign platform.""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the index."),
         "image": attr.label(cfg = _for_each_platform, doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
-        "platforms": attr.label_list(doc = "What it is for.", mandatory = True),
-        "stamped_annotations": attr.string_dict(doc = "Further annotations, as of `bento_image`."),
+        "platforms": attr.label_list(doc = "Target platforms.", mandatory = True),
+        "stamped_annotations": attr.string_dict(doc = "Annotations with values of the workspace status, as in `bento_image`."),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

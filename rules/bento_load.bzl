@@ -1,4 +1,4 @@
-"""Defines bento_load, a program that loads an image into the container tool of this machine."""
+"""Defines bento_load, a program that loads an image into a container engine of this machine."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "label_string")
@@ -18,11 +18,17 @@ def _bento_load_impl(ctx):
 
 bento_load = rule(
     implementation = _bento_load_impl,
-    doc = "A program, for `bazel run`, that loads an image into docker, podman or nerdctl. Of an index, that is the image for the tool's platform, or the one of `-- --platform os/architecture`.",
+    doc = """Loads an image into docker, podman, or nerdctl with `bazel run`.
+
+```starlark
+bento_load(name = "load", src = ":iris_image")
+```
+
+For an index, loads the image for the engine's platform, or the image of `-- --platform os/architecture`.""",
     attrs = {
-        "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
-        "src": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "backend": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
+        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the image's target name."),
+        "src": attr.label(doc = "The image or image index.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
+        "backend": attr.string(doc = "Container engine. Default: the first of these on PATH.", values = ["", "docker", "podman", "nerdctl"]),
     } | RUN_RUNTIME,
     executable = True,
 )

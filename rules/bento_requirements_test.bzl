@@ -24,7 +24,7 @@ def _bento_requirements_test_impl(ctx):
 
 bento_requirements_test = rule(
     implementation = _bento_requirements_test_impl,
-    doc = """Fails if a lock is not what its sources ask for. It needs no network.
+    doc = """Tests that a lock satisfies its sources. The test needs no network.
 
 ```starlark
 bento_requirements_test(
@@ -35,7 +35,7 @@ bento_requirements_test(
 ```""",
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
-        "update": attr.label(doc = "The `bento_requirements` target that writes it.", mandatory = True, providers = [BentoLockInfo]),
+        "update": attr.label(doc = "The `bento_requirements` target that writes the lock.", mandatory = True, providers = [BentoLockInfo]),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -11,10 +11,10 @@ load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
-    # What a service states is some dozens of packages.
+    # A service requires some dozens of packages.
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
     if not requirements:
-        fail("{}: {} has no packages of a hub to import its service with. Name them in its requirements, bentoml among them".format(
+        fail("{}: {} has no packages of a package hub, which the import of its service needs. Add them to its requirements, including bentoml".format(
             ctx.label,
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
@@ -27,7 +27,7 @@ def _bento_service_metadata_test_impl(ctx):
     run_helper(
         ctx,
         mnemonic = "BentoCompareMetadata",
-        progress_message = "Comparing the service metadata of %{label}",
+        progress_message = "Comparing service metadata of %{label}",
         verb = verb(
             "compare_facts",
             [metadata.package_arguments, args],
@@ -46,7 +46,7 @@ def _bento_service_metadata_test_impl(ctx):
 
 bento_service_metadata_test = rule(
     implementation = _bento_service_metadata_test_impl,
-    doc = """Fails where a Bento is not what importing its service gives, and names field, both values, file and line.
+    doc = """Tests that the Bento equals the result of importing its service, and reports field, both values, file, and line of differences.
 
 ```starlark
 bento_service_metadata_test(
@@ -55,8 +55,8 @@ bento_service_metadata_test(
 )
 ```
 
-The service is imported by real BentoML, in the sandbox, with the locked wheels, and the Bento is put together once more of what that
-tells. `schema`, which a service that is read does not have, is left out.""",
+Use it for services with static analysis of their metadata. Real BentoML imports the service in the sandbox with the locked wheels, and the
+test builds the Bento's metadata again from the result. The test ignores `schema`, which static analysis doesn't provide.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,

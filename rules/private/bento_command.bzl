@@ -1,4 +1,4 @@
-"""The `bento` command as a program of Bazel."""
+"""The `bento` command, and programs that run it on a Bento."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "label_string")
@@ -13,7 +13,7 @@ def _bento_command_impl(ctx):
         arguments = [],
         files = depset(),
 
-        # A handful, and only of the target that has any.
+        # A few packages, only for a target with transports.
         modules = runtime(ctx).command_packages + modules.to_list(),
         verb = "command",
     )
@@ -26,28 +26,28 @@ bento_command = rule(
     implementation = _bento_command_impl,
     doc = "The `bento` command, in the toolchain's interpreter.",
     attrs = {
-        "transports": attr.label_list(cfg = host_cfg, doc = "Packages that speak to other places.", providers = [BentoRequirementInfo]),
+        "transports": attr.label_list(cfg = host_cfg, doc = "Packages for additional transports.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )
 
 def _source_roots(ctx, build_ctx, import_roots):
-    """Returns the folders of the workspace that the Bento's `src/` has files of."""
+    """Returns the directories of the workspace with files of the Bento's `src/`."""
     own = ctx.workspace_name + "/"
 
-    # Folders that are imported from are few, whatever lies in them.
+    # Import directories are few, independent of their files.
     roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
 def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
-    """Writes a program that serves a Bento with the BentoML of its requirements, or says what is in it.
+    """Writes a program that serves a Bento with the BentoML of its requirements, or lists its contents.
 
     Args:
       ctx: context of an executable rule with the attributes of `RUN_RUNTIME`.
       archive: the Bento's archive.
-      build_ctx: the folder that became the Bento's `src/`, as `build_ctx` says it.
-      import_roots: depset of folders that modules are imported from.
-      models: list of BentoModelInfo that are not in it.
+      build_ctx: result of `build_ctx`.
+      import_roots: depset of import directories.
+      models: list of BentoModelInfo that the archive doesn't include.
 
     Returns:
       A struct of executable (File) and runfiles.
@@ -66,15 +66,15 @@ def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
 
 def store_program(ctx, *, verb, to = "", words = [], status = [], command = None):
-    """Writes a program that runs a command on the Bento of `src`; the caller's arguments follow.
+    """Writes a program that runs a `bento` command on the Bento of `src`; the caller's arguments follow.
 
     Args:
       ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
       verb: the command.
-      to: where to, if that is stated; the caller may name another place.
-      words: list of further words for it.
-      status: list of the Files with values for `{KEY}` in `to`.
-      command: a target with the packages of a `bento` command, if more are wanted than each has.
+      to: default destination.
+      words: list of further arguments.
+      status: list of Files with values for `{KEY}` in `to`.
+      command: target with the additional packages of a `bento` command, or None.
 
     Returns:
       The providers of the rule.
@@ -92,7 +92,7 @@ def store_program(ctx, *, verb, to = "", words = [], status = [], command = None
         arguments = arguments,
         files = depset([archive] + status),
 
-        # A handful, and only where they are asked for.
+        # A few packages, only for a target with `bento_command`.
         modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
         verb = "deliver",
     )

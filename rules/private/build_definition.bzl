@@ -1,20 +1,10 @@
-"""Describes what an image or a Bento is made of: the half of SLSA's provenance that is the same wherever it is built."""
+"""Describes the inputs of an image or a Bento: the part of SLSA's provenance that is independent of the builder."""
 
-load(":attributes.bzl", "add_wheels", "label_string", "json_string")
+load(":attributes.bzl", "add_wheels", "json_string", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Describes what a Bento, or an image of it, is made of.
-
-    Args:
-      bento: a struct with the Files `tag` and `digest` of the Bento.
-      models: list of BentoModelInfo, those that it needs.
-      platform: what it is for, `<os>_<machine>`; may be empty.
-      python_version: the Python that it is for.
-
-    Returns:
-      A struct for `write_build_definition`.
-    """
+    """Describes the inputs of a Bento, a struct with the Files `tag` and `digest`, for `write_build_definition`."""
     return struct(
         digest = bento.digest,
         models = [model.description for model in models],
@@ -24,27 +14,27 @@ def bento_inputs(bento, *, models, platform = "", python_version = ""):
     )
 
 def image_inputs(*, base, debs, layers, wheels):
-    """Describes what an image has beyond its Bento.
+    """Describes the inputs of an image other than its Bento, for `write_build_definition`.
 
     Args:
       base: File, the config of its base.
-      debs: list of Files that say which Debian packages it has.
-      layers: list of Files, descriptions of layers that it takes as they are.
-      wheels: list of the BentoWheelInfo that it has.
+      debs: list of Files with the Debian packages of the image.
+      layers: list of Files, descriptions of unchanged layers.
+      wheels: list of BentoWheelInfo.
 
     Returns:
-      A struct for `write_build_definition`.
+      A struct.
     """
     return struct(base = base, debs = debs, layers = layers, wheels = wheels)
 
 def write_build_definition(ctx, *, bento, locked = None, image = None):
-    """Declares the action that writes it. It runs where something signed is pushed, and nowhere else.
+    """Declares the action that writes the build definition. It runs only for a signed push.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      bento: what `bento_inputs` returned.
-      locked: File, the requirements of a Bento, which have their hashes, or None.
-      image: what `image_inputs` returned; None for a Bento.
+      bento: result of `bento_inputs`.
+      locked: File with the hashed requirements of a Bento, or None.
+      image: result of `image_inputs`; None for a Bento.
 
     Returns:
       A File.
@@ -73,7 +63,7 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
     run_helper(
         ctx,
         mnemonic = "BentoBuildDefinition",
-        progress_message = "Writing of what %{label} is made",
+        progress_message = "Writing build definition of %{label}",
         verb = verb("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
         outputs = [output],
     )

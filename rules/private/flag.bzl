@@ -1,4 +1,4 @@
-"""Flags of the command line."""
+"""Build flags."""
 
 load(":providers.bzl", "BentoFlagInfo")
 
@@ -6,14 +6,7 @@ _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 _DIGITS = "0123456789"
 
 def normalize_time(text):
-    """Writes a time in the form that all readers of Bentos and images take.
-
-    Args:
-      text: a time of RFC 3339 with a zone, whole seconds, milliseconds or microseconds.
-
-    Returns:
-      The time with its zone as `+HH:MM`, for Python before 3.11 does not know `Z`; None if the text is no such time.
-    """
+    """Returns an RFC 3339 time (whole seconds, milliseconds, or microseconds) with its zone as `+HH:MM`, or None for an invalid time."""
     text = text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text
     form = "".join(["0" if char in _DIGITS else char for char in text.elems()])
     fraction = form.removeprefix("0000-00-00T00:00:00")[:-6]
@@ -32,7 +25,7 @@ def normalize_time(text):
 
 bento_string_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.build_setting_value),
-    doc = "A flag with a text: `--@rules_bento//rules:<name>=<value>`.",
+    doc = "A string flag: `--@rules_bento//rules:<name>=<value>`.",
     build_setting = config.string(flag = True),
     provides = [BentoFlagInfo],
 )
@@ -40,7 +33,7 @@ bento_string_flag = rule(
 def _bento_time_flag_impl(ctx):
     value = normalize_time(ctx.build_setting_value)
     if not value:
-        fail("--@rules_bento//{}:{} is \"{}\", which is no time with a zone: write one such as 2026-01-31T12:00:00+00:00".format(
+        fail("--@rules_bento//{}:{}: invalid time \"{}\". Use a time with a zone, such as 2026-01-31T12:00:00+00:00".format(
             ctx.label.package,
             ctx.label.name,
             ctx.build_setting_value,
@@ -56,29 +49,29 @@ bento_time_flag = rule(
 
 bento_bool_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.build_setting_value else ""),
-    doc = "A flag without a text: `--@rules_bento//rules:<name>`.",
+    doc = "A boolean flag: `--@rules_bento//rules:<name>`.",
     build_setting = config.bool(flag = True),
     provides = [BentoFlagInfo],
 )
 
 bento_string_list_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = tuple(ctx.build_setting_value)),
-    doc = "A flag that may be repeated, with a text each time.",
+    doc = "A repeatable string flag.",
     build_setting = config.string_list(flag = True, repeatable = True),
     provides = [BentoFlagInfo],
 )
 
 bento_string_setting = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
-    doc = "A text that a select chooses, for rules to ask.",
-    attrs = {"value": attr.string(doc = "The text.", mandatory = True)},
+    doc = "A string from a select, readable by rules.",
+    attrs = {"value": attr.string(doc = "The string.", mandatory = True)},
     provides = [BentoFlagInfo],
 )
 
-# Makes a flag of Bazel's own, which only a select can read, readable for rules.
+# Makes a flag of Bazel readable by rules; otherwise only a select can read it.
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
-    doc = "Whether a condition holds, for rules to ask.",
-    attrs = {"holds": attr.bool(doc = "A select of the condition.", mandatory = True)},
+    doc = "A condition from a select, readable by rules.",
+    attrs = {"holds": attr.bool(doc = "Select of the condition.", mandatory = True)},
     provides = [BentoFlagInfo],
 )

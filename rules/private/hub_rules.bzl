@@ -1,4 +1,4 @@
-"""A rule for one wheel of a hub; the repositories of wheels hold one each."""
+"""Rules of the repositories that package hubs generate."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
@@ -23,22 +23,22 @@ locked_wheel = rule(
     implementation = _locked_wheel_impl,
     doc = "A wheel.",
     attrs = {
-        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of its files that images leave out."),
-        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
+        "distribution": attr.string(doc = "Normalized package name.", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of files that images exclude."),
+        "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
         "file": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
-        "python_version": attr.string(doc = "The Python that it is chosen for, `X.Y`.", mandatory = True),
-        "allow_record_mismatch": attr.bool(doc = "Whether it is taken although its RECORD is wrong."),
-        "sha256": attr.string(doc = "Of the file.", mandatory = True),
-        "size": attr.int(doc = "Bytes of the file.", mandatory = True),
-        "version": attr.string(doc = "Version of the package.", mandatory = True),
+        "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
+        "allow_record_mismatch": attr.bool(doc = "Whether to accept the wheel although its RECORD is wrong."),
+        "sha256": attr.string(doc = "SHA-256 of the file.", mandatory = True),
+        "size": attr.int(doc = "Size in bytes.", mandatory = True),
+        "version": attr.string(doc = "Package version.", mandatory = True),
     },
     provides = [BentoWheelInfo],
 )
 
 locked_package = rule(
     implementation = lambda ctx: DefaultInfo(files = depset([ctx.file.description])),
-    doc = "Version, edges and files of a package, as JSON.",
+    doc = "Version, dependencies, and files of a package, as JSON.",
     attrs = {
         "description": attr.label(allow_single_file = [".json"], doc = "The JSON file.", mandatory = True),
     },
@@ -63,7 +63,7 @@ wheel_modules = rule(
     doc = "The unpacked modules of a wheel.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "import_roots": attr.string_list(doc = "Folders of the repository that are imported from.", mandatory = True),
+        "import_roots": attr.string_list(doc = "Directories of the repository to import from.", mandatory = True),
         "srcs": attr.label_list(allow_files = True, doc = "The files."),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
         "wheel": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
@@ -95,16 +95,16 @@ def _requirement_impl(ctx):
 
 requirement = rule(
     implementation = _requirement_impl,
-    doc = "A locked package with the closure of what it needs.",
+    doc = "A locked package with its transitive dependencies; usable in the `deps` of py_library, py_binary, and py_test.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "extra": attr.string(doc = "The extra that is asked for."),
-        "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
-        "modules": attr.label_list(doc = "The modules of each package of the closure.", mandatory = True, providers = [BentoWheelModulesInfo]),
-        "packages": attr.label_list(doc = "What the lock has of each package of the closure.", mandatory = True),
+        "extra": attr.string(doc = "The requested extra."),
+        "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
+        "modules": attr.label_list(doc = "Modules of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelModulesInfo]),
+        "packages": attr.label_list(doc = "Lock entries of the package and its transitive dependencies.", mandatory = True),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
         "python_version": attr.string(doc = "`X.Y[.Z]`.", mandatory = True),
-        "wheels": attr.label_list(doc = "The wheel of each package of the closure.", mandatory = True, providers = [BentoWheelInfo]),
+        "wheels": attr.label_list(doc = "Wheels of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelInfo]),
     },
     provides = [BentoRequirementInfo, PyInfo],
 )
@@ -124,12 +124,12 @@ def _deb_package_impl(ctx):
 
 deb_package = rule(
     implementation = _deb_package_impl,
-    doc = "A Debian package with all that it depends on.",
+    doc = "A Debian package with its transitive dependencies.",
     attrs = {
-        "architecture": attr.string(doc = "As Debian names it.", mandatory = True),
-        "files": attr.label_list(allow_files = [".deb"], doc = "The files of its closure.", mandatory = True),
+        "architecture": attr.string(doc = "Architecture, by Debian's names.", mandatory = True),
+        "files": attr.label_list(allow_files = [".deb"], doc = "Files of the package and its transitive dependencies.", mandatory = True),
         "glibc": attr.string(doc = "Version of the C library in the closure."),
-        "hub": attr.string(doc = "Name of the hub.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
         "python_version": attr.string(doc = "Version of Python in the closure."),
     },
     provides = [BentoDebInfo],

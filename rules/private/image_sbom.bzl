@@ -1,37 +1,29 @@
-"""The bill of materials of an image."""
+"""The SBOM of an image."""
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-# Formats of bills of materials: what their files' names end in, and the media type.
+# SBOM formats: suffix of the file name, and media type.
 SBOM_FORMATS = {
     "cyclonedx": ("cdx", "application/vnd.cyclonedx+json"),
     "spdx": ("spdx", "application/spdx+json"),
 }
 
 def deb_indexes(ctx, base):
-    """Returns the Debian packages that are known to be in the base and in layers.
-
-    Args:
-      ctx: context of `bento_image`.
-      base: its BentoBaseInfo.
-
-    Returns:
-      A list of Files, see BentoDebLayerInfo.index.
-    """
+    """Returns the list of Files with the known Debian packages of the base and of layers, see BentoDebLayerInfo.index."""
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
 def write_sbom(ctx, base, bento, image, contents):
-    """Declares the bill of materials of the image.
+    """Declares the SBOM of the image.
 
     Args:
       ctx: context of `bento_image`.
       base: its BentoBaseInfo.
       bento: its BentoInfo.
       image: struct of its digest, a File.
-      contents: struct of what is in it: `models`, list of BentoModelInfo, and `parts`, list of the BentoWheelPartInfo of its wheels.
+      contents: struct of `models`, list of BentoModelInfo, and `parts`, list of BentoWheelPartInfo.
 
     Returns:
       A struct of file and media_type.
@@ -59,7 +51,7 @@ def write_sbom(ctx, base, bento, image, contents):
     run_helper(
         ctx,
         mnemonic = "BentoSbom",
-        progress_message = "Writing the bill of materials of %{label}",
+        progress_message = "Writing SBOM of %{label}",
         verb = verb(
             "sbom",
             args,

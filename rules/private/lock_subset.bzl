@@ -1,4 +1,4 @@
-"""The step that finds out which locked packages a Bento needs."""
+"""The step that selects the locked packages that a Bento needs."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_string")
@@ -7,42 +7,42 @@ load(":providers.bzl", "BentoResolutionInfo")
 load(":resolve_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
-    """Returns the label of pip-tools for a target that asks for it, so that others do not fetch it."""
+    """Returns the label of pip-tools, only for a target that requests it, so that others don't fetch it."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
-# Attributes of rules that lock a slice.
+# Attributes of rules that select a subset of a lock.
 RESOLVER = {
     "resolver": attr.string(
         default = "uv",
-        doc = "What works the slice of the lock out: `uv`, or `pip-tools` where a policy asks for it. The result is the same; pip-tools takes longer, and knows only the platform and the Python that it runs on.",
+        doc = "Resolver for the subset of the lock: `uv` (default), or `pip-tools` if a policy requires it. The result is the same; pip-tools is slower and supports only the platform and Python that it runs on.",
         values = ["pip-tools", "uv"],
     ),
     "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
 }
 
 def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
-    """Declares what a Bento's `env/python` is made of, and describes how that is written.
+    """Declares the contents of a Bento's `env/python`, and describes the step that writes them.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
         with `resolve_aspect`.
-      requirements: list of BentoRequirementInfo, of one hub.
-      packages: list of requirement strings (PEP 508) beside them.
-      pins: depset of `name==version` that the lock has to agree with.
-      stated: File with what is known of the service, which tells what bentofile and image ask for beside them; or None.
-      all_files: whether the hashes are of all files of a release, not only of those for the platform.
+      requirements: list of BentoRequirementInfo, of one package hub.
+      packages: list of additional requirement strings (PEP 508).
+      pins: depset of `name==version` that the lock must match.
+      stated: File with the service metadata, including the requirements of bentofile and image; or None.
+      all_files: whether to include the hashes of all files of a release instead of only the platform's.
 
     Returns:
-      A struct of `locked`, a File with the requirements in the three forms that a Bento has, and of `step`, for `run_steps`.
+      A struct of `locked`, a File with the requirements in the three formats of a Bento, and of `step`, for `run_steps`.
     """
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
 
-    # Two or three packages of the helper's, and only for those locks that need them.
+    # Two or three packages, only for locks with pip-tools.
     pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
 
-    # What uv said of each package alone (BentoResolve), and what the lock has of its closure. pip-tools is not asked package by
-    # package, so these do not count for it.
+    # Results of uv for single packages (BentoResolve), and the lock entries of the other packages. pip-tools resolves all packages
+    # together, so it doesn't use these results.
     answered = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
     answers = [target[BentoResolutionInfo].answer for target in answered]
     of_answers = [target[BentoRequirementInfo] for target in answered]
@@ -75,12 +75,5 @@ def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the packages of a hub among the targets of an attribute.
-
-    Args:
-      targets: list of Target.
-
-    Returns:
-      A list of BentoRequirementInfo.
-    """
+    """Returns the BentoRequirementInfo of each target that is a package of a package hub."""
     return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]

@@ -1,4 +1,4 @@
-"""Finds the user's own files in a rule that provides PyInfo, whatever its attributes are: generated sources, too."""
+"""Finds first-party files, including generated sources, in any rule that provides PyInfo."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
@@ -6,8 +6,8 @@ load(":attributes.bzl", "label_string")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoSourcesInfo")
 
-# Repositories whose modules generated code imports (py_proto_library brings them along) to the package that a lock has of them.
-# They are left out, for beside that package they would be a second version.
+# Repositories that generated code imports (as py_proto_library does), to the package of the lock that replaces them.
+# The Bento excludes their files, which would be a second version of the package.
 _RUNTIMES = {
     "com_github_grpc_grpc": "grpcio",
     "com_google_protobuf": "protobuf",
@@ -16,69 +16,43 @@ _RUNTIMES = {
 }
 
 def _repository(path):
-    """Returns the name of the repository of a path below the runfiles, as its module calls it."""
+    """Returns the module name of the repository of a path relative to the runfiles."""
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
 def runtime_of(label):
-    """Returns the package that a lock has in place of a repository's own Python code.
-
-    Args:
-      label: a Label.
-
-    Returns:
-      The name of a package; None where the code is the user's.
-    """
+    """Returns the package of a lock that replaces a repository's own Python code; None for first-party code."""
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def runfiles_of(ctx, target):
-    """Returns the files that programs have at their own paths if they have a target.
-
-    Args:
-      ctx: the aspect's context.
-      target: a Target.
-
-    Returns:
-      A depset of Files.
-    """
+    """Returns the depset of a target's runfiles at their own paths."""
     runfiles = target[DefaultInfo].default_runfiles
     if not runfiles:
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
-        fail(("{}: {} has runfiles that are links to files elsewhere (symlinks of ctx.runfiles), which a Bento cannot place: " +
-              "let its rule declare files where they belong").format(label_string(ctx.label), label_string(target.label)))
+        fail(("{}: {} has runfiles symlinks (symlinks of ctx.runfiles), which a Bento doesn't support. " +
+              "Change its rule to declare the files at their paths").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
 def own_roots(target, package_roots):
-    """Returns the folders that a target's own code is imported from.
+    """Returns the directories, `<repository>/<directory>`, that a target's first-party code is imported from."""
 
-    Args:
-      target: a Target with PyInfo.
-      package_roots: depset of the folders of packages below it.
-
-    Returns:
-      A list of `<repository>/<folder>`.
-    """
-
-    # Flattened to compare: folders are few, however many files they have.
+    # Directories are few, independent of their files.
     packages = {root: True for root in package_roots.to_list()}
     return [root for root in target[PyInfo].imports.to_list() if root not in packages]
 
 def own_files(ctx, target, package_roots):
-    """Returns the files of a program over a target, without those of packages.
-
-    Only for rules that are not known: of these no attribute says which of the files are packages.
+    """Returns the first-party files of a target of an unknown rule, without files of packages.
 
     Args:
       ctx: the aspect's context.
       target: a Target with PyInfo.
-      package_roots: depset of the folders of packages below it.
+      package_roots: depset of the directories of packages.
 
     Returns:
-      A struct: files, a list of Files; runtimes, the names of packages that generated code imports, and that a Bento takes
-      from its lock.
+      A struct: files, a list of Files; runtimes, names of packages that generated code imports.
     """
 
-    # Flattened to find a single file of a package, which is refused; rules of others are few, and bring little.
+    # To reject single files of packages; unknown rules are few and have few files.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
     files = depset(generated, transitive = [target[PyInfo].transitive_sources, runfiles_of(ctx, target)]).to_list()
     packages = tuple([root + "/" for root in package_roots.to_list()])
@@ -91,19 +65,13 @@ def own_files(ctx, target, package_roots):
             runtimes[_RUNTIMES[_repository(path)]] = True
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
-            fail(("{}: {} is a file of an installed package, and {} does not say of which: lock the package with bento.pypi, and " +
-                  "have the hub's in the deps of libraries").format(label_string(ctx.label), path, ctx.rule.kind))
+            fail(("{}: {} is a file of an installed package that {} doesn't name. Lock the package with bento.pypi, and " +
+                  "add the package to the deps of libraries").format(label_string(ctx.label), path, ctx.rule.kind))
         own.append(file)
     return struct(files = own, runtimes = list(runtimes))
 
 def check_edges(ctx, target, followed):
-    """Refuses a rule that takes Python libraries by an attribute whose packages would be lost.
-
-    Args:
-      ctx: the aspect's context.
-      target: a Target with PyInfo.
-      followed: list of names of the attributes that are looked into.
-    """
+    """Rejects a rule that accepts Python libraries in an attribute whose packages would be lost (not in `followed`)."""
     sources = None
     for name in dir(ctx.rule.attr):
         if name.startswith("_") or name in followed:
@@ -112,11 +80,11 @@ def check_edges(ctx, target, followed):
             if BentoSourcesInfo in edge or not (PyInfo in edge or BentoRequirementInfo in edge):
                 continue
 
-            # Flattened to compare; only dependencies by attributes that the aspect does not follow come here, which are few.
+            # Only for dependencies in attributes that the aspect doesn't follow, which are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
-                fail(("{}: {} has {} in {}, an attribute that is not looked into for packages: put it into the deps of {} " +
-                      "or of a py_library above it as well, or, if it is a tool, into those of a py_binary").format(
+                fail(("{}: {} has {} in {}, an attribute that isn't searched for packages. Add it to the deps of {} " +
+                      "or of a py_library that depends on it, or, for a tool, to the deps of a py_binary").format(
                     label_string(ctx.label),
                     ctx.rule.kind,
                     label_string(edge.label),

@@ -1,6 +1,6 @@
-"""Public names that were renamed: the old ones are rejected with the new ones."""
+"""Rejects old public names with an error that names the new one."""
 
-# By rule, attributes before and after.
+# Renamed attributes, by rule.
 _PACKAGE = {
     "facts": "service_metadata, with \"static\" instead of \"read\"",
     "facts_env": "import_env",
@@ -31,26 +31,13 @@ _ATTRIBUTES = {
 }
 
 def reject_renamed(kind, attributes):
-    """Fails for an attribute that was renamed.
-
-    Args:
-      kind: name of the rule or macro.
-      attributes: dict of the attributes that the target sets.
-    """
+    """Fails for a renamed attribute in a dict of attributes."""
     for old, new in _ATTRIBUTES[kind].items():
         if old in attributes:
             fail("{}(name = \"{}\"): {} was renamed. Use {}.".format(kind, attributes.get("name"), old, new))
 
 def reject_old_attributes(kind, rule):
-    """Wraps a rule that has renamed attributes; Bazel 7 reserves `initializer` of `rule` for its own rules.
-
-    Args:
-      kind: name of the rule.
-      rule: the rule.
-
-    Returns:
-      A macro that rejects the old attributes.
-    """
+    """Returns a macro that declares a rule and rejects its old attributes. Bazel 7 reserves `initializer` of `rule` for its own rules."""
 
     def declare(**attributes):
         reject_renamed(kind, attributes)
@@ -59,13 +46,5 @@ def reject_old_attributes(kind, rule):
     return declare
 
 def renamed(old, new):
-    """Rejects calls of a rule or function that was renamed.
-
-    Args:
-      old: its name before.
-      new: its name now.
-
-    Returns:
-      A function that fails.
-    """
+    """Returns a function that fails, for a renamed rule or function."""
     return lambda *_args, **_kwargs: fail("{} was renamed. Use {}.".format(old, new))

@@ -1,4 +1,4 @@
-"""The action that sums a Bento or an image up; it runs if its output group is asked for."""
+"""Actions for reports of a Bento or an image; they run only if their output group is requested."""
 
 load(":attributes.bzl", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
@@ -9,9 +9,9 @@ def write_summary(ctx, *, tag, digest, files, models = []):
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      tag: file with the Bento's tag.
-      digest: file with the digest of what the target makes.
-      files: flag to file, what the figures are taken from: `--archive` and `--manifest`, or `--image-manifest`.
+      tag: File with the Bento's tag.
+      digest: File with the digest of the target's output.
+      files: flag to File with sizes: `--archive` and `--manifest`, or `--image-manifest`.
       models: list of BentoModelInfo.
 
     Returns:
@@ -27,7 +27,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
     run_helper(
         ctx,
         mnemonic = "BentoSummary",
-        progress_message = "Summing %{label} up",
+        progress_message = "Writing summary of %{label}",
         verb = verb(
             "summary",
             args,
@@ -38,18 +38,18 @@ def write_summary(ctx, *, tag, digest, files, models = []):
     return output
 
 def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
-    """Declares the report of a Bento; made only if its output group is asked for.
+    """Declares the report of a Bento.
 
     Args:
       ctx: context of bento_package.
       archive: File, the target's `.bento`.
-      described: what `describe_metadata` returned.
+      described: result of `describe_metadata`.
       metadata: File, the part with the environment.
       models: list of BentoModelInfo.
-      snapshot: what `read_sources` returned.
+      snapshot: result of `read_sources`.
 
     Returns:
-      A list of two Files: JSON, and a page.
+      A list of two Files: JSON and HTML.
     """
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
@@ -70,7 +70,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     run_helper(
         ctx,
         mnemonic = "BentoReport",
-        progress_message = "Reporting what is in %{label}",
+        progress_message = "Writing report of %{label}",
         verb = verb(
             "report",
             args,
@@ -85,16 +85,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     return [report, page]
 
 def write_layer_report(ctx, layers, parts):
-    """Declares a report for people on what is in the layers; made only if its output group is asked for.
-
-    Args:
-      ctx: context of `bento_image`.
-      layers: list of BentoLayerInfo.
-      parts: list of the BentoWheelPartInfo of the wheels that are in it.
-
-    Returns:
-      A list of two Files: JSON, and a page.
-    """
+    """Declares the report of an image's layers (BentoLayerInfo) and wheels (BentoWheelPartInfo); returns two Files: JSON and HTML."""
     report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
     excluded = [part.excluded for part in parts if part.excluded]
@@ -114,7 +105,7 @@ def write_layer_report(ctx, layers, parts):
     run_helper(
         ctx,
         mnemonic = "BentoLayerReport",
-        progress_message = "Looking into the layers of %{label}",
+        progress_message = "Writing layer report of %{label}",
         verb = verb(
             "layer_report",
             args,

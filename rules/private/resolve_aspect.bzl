@@ -1,4 +1,4 @@
-"""Asks uv what a package of a lock needs: once, and not in each Bento that requires it."""
+"""Resolves each required package of a lock with uv, once for all Bentos."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_string")
@@ -6,29 +6,19 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load(":providers.bzl", "BentoResolutionInfo")
 
 def add_requirement(args, requirement):
-    """Adds to the arguments a package and what it is for.
-
-    Args:
-      args: an Args.
-      requirement: BentoRequirementInfo.
-    """
+    """Adds a BentoRequirementInfo and its platform to the arguments."""
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
 
 def add_resolver(args, toolchain):
-    """Adds to the arguments the program that resolves.
-
-    Args:
-      args: an Args.
-      toolchain: the toolchain of the rule.
-    """
+    """Adds the resolver of the toolchain to the arguments."""
     args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
 
 def _resolved_aspect_impl(target, ctx):
     requirement = target[BentoRequirementInfo]
 
-    # A wheel that needs no package of a hub is for no platform.
+    # A wheel without packages of a package hub has no platform.
     if not requirement.platform:
         return []
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -55,7 +45,7 @@ def _resolved_aspect_impl(target, ctx):
 
 resolve_aspect = aspect(
     implementation = _resolved_aspect_impl,
-    doc = "What uv says of a package of a lock alone.",
+    doc = "Resolves a package of a lock with uv.",
     required_providers = [BentoRequirementInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

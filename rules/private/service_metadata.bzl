@@ -4,7 +4,7 @@ load(":attributes.bzl", "add_pairs", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
 load(":providers.bzl", "BentoServiceMetadataInfo")
-load(":snapshot.bzl", "bentofile_arguments", "requested_image", "file_options")
+load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
 
 IMPORT = "import"
 STATIC = "static"
@@ -21,7 +21,7 @@ sandbox with the wheels of `requirements`, for services whose decorators determi
 }
 
 def check_service_metadata(ctx, locked):
-    """Refuses an import without packages of a hub, and attributes that it would not use.
+    """Rejects an import without packages of a package hub, and attributes that an import doesn't use.
 
     Args:
       ctx: context of bento_package.
@@ -30,20 +30,20 @@ def check_service_metadata(ctx, locked):
     if ctx.attr.service_metadata == STATIC:
         return
     if not locked:
-        fail("{}: service_metadata = \"import\" imports the service with the packages of a hub. Name them in requirements, bentoml among them".format(ctx.label))
+        fail("{}: service_metadata = \"import\" requires packages of a package hub. Add them to requirements, including bentoml".format(ctx.label))
     for name in ["service_config", "service_models", "services", "complete_metadata"]:
         if getattr(ctx.attr, name):
-            fail("{}: {} is for static analysis; service_metadata = \"import\" finds all of it itself. Remove one of the two".format(ctx.label, name))
+            fail("{}: {} is only for static analysis, but service_metadata is \"import\". Remove one of them".format(ctx.label, name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
-    """Describes how the service is imported, for whoever does it.
+    """Returns a BentoServiceMetadataInfo, which describes the import of the service.
 
     Args:
       ctx: context of bento_package.
-      snapshot: what `read_sources` returned.
+      snapshot: result of `read_sources`.
       models: list of BentoModelInfo.
-      parts: list of Files: the parts of the archive with sources and data.
-      package_action: `package_action` of what `describe_metadata` returned, or None where the Bento is not yet put together.
+      parts: list of Files: the archive parts with sources and data.
+      package_action: `package_action` of the result of `describe_metadata`, or None before that.
 
     Returns:
       A BentoServiceMetadataInfo.
@@ -82,14 +82,14 @@ def import_service(ctx, metadata, requirements, *, report_packages = False):
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo with their modules.
-      report_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
+      report_packages: whether to report the packages that bentofile and image request, for the lock.
 
     Returns:
-      A File: what is known of the service.
+      A File with the service metadata.
     """
     check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
 
-    # The closure of a service is some dozens of wheels.
+    # A service needs some dozens of wheels.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     args = arguments(ctx)
@@ -102,7 +102,7 @@ def import_service(ctx, metadata, requirements, *, report_packages = False):
     run_helper(
         ctx,
         mnemonic = "BentoImportService",
-        progress_message = "Importing the service of %{label}",
+        progress_message = "Importing service of %{label}",
         verb = verb(
             "facts",
             [metadata.import_arguments, args],

@@ -1,4 +1,4 @@
-"""The step that reads the sources of a Bento."""
+"""The step that selects the sources of a Bento and analyzes its service."""
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
@@ -7,17 +7,12 @@ load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files that may have what looks like secrets, as paths in the Bento (`src/fixtures/key.json`), where a comment `# bento: allow-secret` on the line, or the one before, is no way. One in which nothing is found is refused."),
-    "check_secrets": attr.bool(default = True, doc = "Whether the build fails where sources, data or settings have what looks like private keys or tokens ([which](../docs/security.md#secrets-in-bentos))."),
+    "allowed_secrets": attr.string_list(doc = "Files that may contain apparent secrets, as paths in the Bento (`src/fixtures/key.json`), if a comment `# bento: allow-secret` on the same or previous line isn't possible. A file without findings is rejected."),
+    "check_secrets": attr.bool(default = True, doc = "Whether apparent private keys or tokens in sources, data, or settings fail the build ([which](../docs/security.md#secrets-in-bentos))."),
 }
 
 def add_secrets(ctx, args):
-    """Adds to the arguments what is looked for, and where it may be.
-
-    Args:
-      ctx: context of a rule with the attributes of `SECRETS`.
-      args: an Args.
-    """
+    """Adds the arguments of the search for secrets, for a rule with the attributes of `SECRETS`."""
     if ctx.attr.check_secrets:
         args.add("--look-for-secrets")
         add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
@@ -26,38 +21,23 @@ def add_secrets(ctx, args):
 OWN_PACKAGE = "."
 
 def build_ctx(ctx):
-    """Returns the folder that becomes the Bento's `src/`.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A path as short paths begin.
-    """
+    """Returns the directory that becomes the Bento's `src/`, in the form of short paths."""
     folder = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
     return directory_path(ctx.label, folder)
 
 def bentofile_arguments(ctx):
-    """Returns the arguments that name the bentofile to actions.
-
-    Args:
-      ctx: context of a rule with the attribute `bentofile`.
-
-    Returns:
-      A list of words: empty, or the flag, the File and its name in messages.
-    """
+    """Returns a list of the arguments for the bentofile: empty, or flag, File, and short path."""
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
 def requested_image(ctx):
-    """Describes the image that the service of a target asks for.
+    """Describes the image of the attribute `environment` of bento_package.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
-      A struct of `files`, a depset of what its steps read, and of two lists that are empty without one: `arguments`, words
-      of actions, and `inputs`, the Files in them.
+      A struct of `files`, a depset of the files of its steps, and of two lists: `arguments` of actions, and `inputs`, the Files in them.
     """
     if not ctx.attr.environment:
         return struct(arguments = [], files = depset(), inputs = [])
@@ -69,27 +49,14 @@ def requested_image(ctx):
     )
 
 def file_options(ctx):
-    """Returns the options that may name files.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A dict in the form of a bentofile.
-    """
+    """Returns the options that can name files, a dict in the form of a bentofile."""
     options = option_groups(ctx)
     if ctx.attr.description.startswith("file:"):
         options["description"] = ctx.attr.description
     return options
 
 def add_selection(ctx, args, options):
-    """Adds to the arguments what selects among declared files.
-
-    Args:
-      ctx: context of bento_package.
-      args: an Args.
-      options: what `file_options` returned.
-    """
+    """Adds the arguments that select declared files; `options` is the result of `file_options`."""
     args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:
@@ -99,18 +66,18 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
 def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, used):
-    """Describes how sources are selected, placed and digested, and the service is read.
+    """Describes the step that selects, places, and digests sources, and analyzes the service.
 
     Args:
       ctx: context of bento_package.
-      packed_data: what `pack_data` returned.
-      vendored: depset of wheels that the Bento carries.
-      report_packages: whether `service` is to tell which packages bentofile and image ask for, which a lock has to give.
-      skip_analysis: whether the service is imported by another action, which tells the packages, too.
-      used: list of Files that later steps read: they are none of the inputs without influence, though patterns drop them.
+      packed_data: result of `pack_data`.
+      vendored: depset of wheels that the Bento includes.
+      report_packages: whether to report the packages that bentofile and image request, for the lock.
+      skip_analysis: whether another action imports the service instead, and reports the packages.
+      used: list of Files that later steps read, and that are therefore used inputs even if patterns exclude them.
 
     Returns:
-      A struct of Files, manifest, part (of the archive) and service, and of `step`, for `run_steps`.
+      A struct of Files, manifest, part (of the archive), and service, and of `step`, for `run_steps`.
     """
     part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")

@@ -1,13 +1,12 @@
-"""One attribute, two graphs: what a Bento requires, and the files of it.
+"""Transitions of the flag `//rules:wheels`, which selects the files that packages of package hubs provide.
 
-A Bento states packages; a test needs their modules, an image their wheels. Bazel fetches what a configured attribute
-names, so what each needs is a configuration of its own, reached by a transition of the flag `//rules:wheels`:
+A Bento declares packages; a test needs their modules, an image their wheels. Bazel fetches all packages of a configured attribute, so each
+use has its own configuration:
 
-- `auto`: packages bring their modules, for whatever has them in `deps`;
-- `metadata`: packages are only stated (beside the feature `bento_stated`, which those do not have that run in actions);
-- `modules`: as `auto`, also for those that a Bento states;
-- `files`: packages bring their wheels, also those that a Bento states.
-"""
+- `auto`: packages provide their modules, for any target with them in `deps`;
+- `metadata`: a Bento's packages are only declared (with the feature `bento_stated`, which tools in actions don't have);
+- `modules`: as `auto`, also for the packages that a Bento declares;
+- `files`: packages provide their wheels, also those that a Bento declares."""
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
@@ -16,10 +15,10 @@ _BYTECODE = "//rules:bytecode"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
 
-# Where the environment lies in an image, as in BentoML's own.
+# Path of the environment in an image, as in BentoML's images.
 ENVIRONMENT = "/app/.venv"
 
-# Rules that generate a library run tools of their own, which need their packages even where the library only states its own.
+# Tools of rules that generate a library need their packages even if the library only declares its own.
 _FEATURES = "//command_line_option:features"
 _STATED = "bento_stated"
 
@@ -31,7 +30,7 @@ def _stated_only_impl(settings, attr):
     features = [feature for feature in settings[_FEATURES] if feature != _STATED]
     return {_FEATURES: features if imported else features + [_STATED], _FLAG: mode}
 
-# For attributes whose packages are only stated, unless `service_metadata` of the rule has its service imported.
+# For attributes whose packages are only declared, unless `service_metadata` of the rule is `import`.
 metadata_only_cfg = transition(
     implementation = _stated_only_impl,
     inputs = [_FEATURES, _FLAG],
@@ -48,8 +47,8 @@ def _metadata_plus(mode):
         outputs = [_FLAG],
     )
 
-# For attributes that take a Bento whose packages are needed too: `stated` is the Bento that everyone builds, of
-# `packages` only the requirements are read, so that no action of a Bento runs twice.
+# For attributes with a Bento whose packages are also needed: `metadata` is the common configuration of the Bento; rules read only the
+# requirements of `packages`, so that no action of a Bento runs twice.
 metadata_plus_modules_cfg = _metadata_plus("modules")
 
 def _stated_and_files_impl(settings, attr):
@@ -60,8 +59,8 @@ def _stated_and_files_impl(settings, attr):
         "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT},
     }
 
-# For images, which say where the environment lies: the attributes `prefix` and `bytecode` of the rule. Byte code has a configuration of its own, so that images with
-# it and without it share the layers of wheels.
+# For images, with the attributes `prefix` and `bytecode` of the rule. Bytecode has a separate configuration, so that images with and
+# without bytecode share the layers of wheels.
 metadata_plus_files_cfg = transition(
     implementation = _stated_and_files_impl,
     inputs = [_FLAG],
@@ -72,8 +71,8 @@ def _stated_and_licensed_impl(settings, attr):
     asked = attr.allow_licenses or attr.deny_licenses
     return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if asked else {})
 
-# For a policy, which reads licences out of wheels: `packages` is there where the attributes of the rule name some, so
-# that no other policy fetches a wheel.
+# For a policy, which reads licenses from wheels: `packages` exists only if the rule's attributes name licenses, so that no other policy
+# fetches a wheel.
 metadata_plus_licenses_cfg = transition(
     implementation = _stated_and_licensed_impl,
     inputs = [_FLAG],
@@ -81,23 +80,23 @@ metadata_plus_licenses_cfg = transition(
 )
 
 def _always(mode):
-    """Returns a transition to one configuration, whatever the target around asks of its packages."""
+    """Returns a transition to one configuration, independent of the surrounding target."""
     return transition(
         implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
         inputs = [],
         outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
     )
 
-# For the helper and the interpreter that it runs in.
+# For the helper and its interpreter.
 modules_cfg = _always("modules")
 
-# For the helper's own packages, which are packed out of their wheels.
+# For the helper's own packages, which are packed from their wheels.
 wheels_cfg = _always("files")
 
-# For what is made by programs: those run in the toolchain's Python, whatever the Bento is for.
+# For generated files: their generators run in the toolchain's Python, independent of the Bento.
 reset_cfg = _always("auto")
 
-# For programs that `bazel run` starts: on the machine of who does it, in one configuration of all that differs.
+# For programs of `bazel run`: the host platform, in one configuration.
 host_cfg = transition(
     implementation = lambda settings, _attr: {
         _BYTECODE: "none",

@@ -1,31 +1,30 @@
-"""Decides which wheels share a layer, from their names and sizes alone.
+"""Groups wheels into layers by their names and sizes.
 
-A layer each would be best for sharing and for upgrades, but runtimes stop at 127 layers and each costs requests. So large
-wheels stand alone, and small ones are put together by a hash of their names: into one group if that is small enough,
-else by the first bit of the hash into two, and so on. Thus a group depends on no other group: when a package is
-upgraded, comes or goes, its own group changes and, at most, parts or joins with its neighbour. Versions have no say.
-"""
+One layer per wheel would be best for sharing and upgrades, but runtimes support at most 127 layers, and each needs requests. So large
+wheels get their own layers, and small wheels are grouped by a hash of their names: one group if it is small enough, or else two by the
+first bit of the hash, and so on. So no group depends on another: adding, upgrading, or removing a package changes only its group, and
+splits or joins at most its neighbor. Versions have no influence."""
 
-# Bytes of a wheel from which on it is a layer of its own: worth a request, and of BentoML's closure six are.
+# Minimum size in bytes of a wheel with its own layer; six of BentoML's dependencies have one.
 ALONE = 2 << 20
 
-# Bytes of wheels in a group, at most: what an upgrade of a small package sends.
+# Maximum size in bytes of a group: the upload for an upgrade of a small package.
 TOGETHER = 4 << 20
 
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 
-# 2**32 divided by the golden ratio: spreads what differs in a few bits.
+# 2**32 divided by the golden ratio: distributes values that differ in a few bits.
 _MIX = 0x9E3779B1
 
-# Bounds a loop, for Starlark has no `while`: each turn doubles a limit or splits a group, which ends long before.
+# Bounds a loop, because Starlark has no `while`: each turn doubles a limit or splits a group, which ends long before.
 _TURNS = 1 << 20
 
 def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
 
 def _groups(sizes, together):
-    """Splits groups that are too large by one more bit of the hash, until none is, or no bits are left."""
+    """Splits groups that are too large by one more bit of the hash, until all fit, or no bits are left."""
     groups = []
     waiting = [(0, sorted(sizes))]
     for _ in range(_TURNS):
@@ -42,13 +41,13 @@ def _groups(sizes, together):
     return [names for names in groups if names]
 
 def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
-    """Puts wheels into groups, each of which is a layer.
+    """Groups wheels into layers.
 
     Args:
-      sizes: dict of the name of a distribution to bytes of its wheel.
-      budget: how many groups there may be; with more the other limits are doubled until it fits.
-      alone: bytes from which on a wheel stands alone.
-      together: bytes of a group, at most.
+      sizes: dict of distribution name to wheel size in bytes.
+      budget: maximum number of groups; the other limits are doubled until the groups fit.
+      alone: minimum size of a wheel with its own group.
+      together: maximum size of a group.
 
     Returns:
       A sorted list of sorted lists of names.
@@ -60,4 +59,4 @@ def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
             return sorted(groups)
         alone *= 2
         together *= 2
-    return fail("{} wheels do not fit into {} layers".format(len(sizes), budget))
+    return fail("{} wheels need more than {} layers. Increase max_wheel_layers".format(len(sizes), budget))

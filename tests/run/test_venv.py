@@ -30,7 +30,7 @@ class Target:
             (self.workspace / path).write_text(text)
         self.settings = {
             "build_ctx": "svc",
-            "folder": "svc/.venv",
+            "directory": "svc/.venv",
             "import_roots": ["_main/lib/src", "other/lib"],
             "platform": "",
             "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",

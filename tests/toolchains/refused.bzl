@@ -198,7 +198,7 @@ _CASES = {
     ),
     "old_program": (lambda: bento_start_profile(name = "a"), "bento_start_profile was renamed. Use bento_startup_trace"),
     "old_test": (lambda: bento_facts_test(name = "a"), "bento_facts_test was renamed. Use bento_service_metadata_test"),
-    "step_with_a_number": (lambda: image_step.run(1), "image_step.run takes strings, not int"),
+    "step_with_a_number": (lambda: image_step.run(1), "image_step.run: expected strings, got int. Use strings"),
     "wheel_that_uv_does_not_find": (
         lambda: fetch_with_uv(
             _context({"indexes": "", "lock": None, "uv": "uv"}, stderr = "no index has it"),
@@ -208,7 +208,7 @@ _CASES = {
         ),
         "cannot find acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
     ),
-    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels do not fit into 1 layers"),
+    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels need more than 1 layers. Increase max_wheel_layers"),
 }
 
 def _refused_impl(ctx):

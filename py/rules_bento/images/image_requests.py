@@ -84,7 +84,8 @@ def _unasked(requests: Requests, provided: Iterable[str]) -> Iterator[str]:
     known = [*requests.packages, *requests.refused, *([CUDA] if requests.cuda else []), DISTRO]
     for name in provided:
         if name not in known:
-            yield f"ignore_system_requirements has {name!r}, which the Bento does not ask for.{did_you_mean(name, known)} Remove it."
+            hint = did_you_mean(name, known)
+            yield f"ignore_system_requirements has {name!r}, which the Bento does not ask for.{hint} Remove it."
 
 
 def _distro(requests: Requests, system: System) -> Iterator[str]:

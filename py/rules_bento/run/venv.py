@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> None:
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
     folder = own.optional("--directory")
     environment = _Environment(
-        started / folder if folder else Path(workspace, settings["folder"]),
+        started / folder if folder else Path(workspace, settings["directory"]),
         uv=arguments.one("--uv"),
         version=settings["python_version"],
     )

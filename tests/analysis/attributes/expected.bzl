@@ -1442,7 +1442,7 @@ EXPECTED = {
         ],
         "venv.json": {
             "build_ctx": "tests/analysis/attributes",
-            "folder": "env",
+            "directory": "env",
             "import_roots": [],
             "python_version": "3.13",
             "repository": "_main",
