@@ -57,7 +57,7 @@ bento_packed_python = rule(
 
     # One configuration for all, or it would be packed once for each set of flags of the targets that ask for it.
     cfg = modules_cfg,
-    doc = """A CPython of few files: that of another target, packed where its modules are files, without what only people and their code import.
+    doc = """A CPython of few files: the CPython of another target, packed where its modules are files, without what only people and their code import.
 
 What has an `interpreter_path`, another layout, or is packed already stays as it is.""",
     attrs = {
