@@ -64,7 +64,7 @@ bento_runtime = rule(
     implementation = _bento_runtime_impl,
     doc = "The programs of `bazel run` and `bazel test`, for the machine that runs them.",
     attrs = {
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper; its byte code is for all machines.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its bytecode is for all machines.", mandatory = True),
         "packages": attr.label(doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
