@@ -193,7 +193,7 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
     old = checkout.root / WORKSPACE / "python3.9"
     old.chmod(0o755)
     for tag, said in (
-        (f"{one}\n{one}", "bento_tools.python is defined 2 times, but one interpreter runs all actions. Remove all except one"),
+        (f"{one}\n{one}", "bento_tools.python is defined 2 times, but one interpreter runs all actions. Remove"),
         (absent, f"{absent}: no program of that name is on PATH"),
         (one.replace("python3", "/bin/false"), "/bin/false does not run"),
         (one.replace("python3", str(old)), f"{old} is Python 3.9.18; rules_bento needs 3.10 or newer: name one with"),
