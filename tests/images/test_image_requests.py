@@ -99,7 +99,10 @@ def test_the_lines_that_add_them():
 def test_what_the_target_says_is_there():
     assert found("ffmpeg", provided=["ffmpeg"]) == []
     [one] = found("ffmpeg", provided=["ffmpg", "ffmpeg"])
-    assert one == "ignore_system_requirements has 'ffmpg', which the Bento does not ask for. Did you mean 'ffmpeg'? Remove it."
+    assert (
+        one
+        == "ignore_system_requirements has 'ffmpg', which the Bento does not ask for. Did you mean 'ffmpeg'? Remove it."
+    )
     assert found("mawk", provided=["make all", "mawk"]) == []
 
 
