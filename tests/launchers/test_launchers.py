@@ -79,7 +79,7 @@ def test_a_machine_without_the_interpreter_is_told_what_to_do(tmp_path, name, ve
     status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin")
     assert status == 1
     assert message.startswith("foreign: the build ran in Python 3.99, and ")
-    assert f"of this machine {said}. Install python3.99, set BENTO_PYTHON to its path, or take the inter" in message
+    assert f"of this machine {said}. Install python3.99, set BENTO_PYTHON to its path, or include the inter" in message
     assert message.count("\n") == 1
 
 
