@@ -6,13 +6,13 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", 
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
-load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
+load("//rules/private:transitions.bzl", "metadata_plus_imported_cfg")
 
 def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
     # A service requires some dozens of packages.
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()
+    requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
     if not requirements:
         fail("{}: {} has no packages of a package hub, which the import of its service needs. Add them to its requirements, including bentoml".format(
             ctx.label,
@@ -55,10 +55,10 @@ bento_service_metadata_test(
 )
 ```
 
-Use it for services with static analysis of their metadata. Real BentoML imports the service in the sandbox with the locked wheels, and the
-test builds the Bento's metadata again from the result. The test ignores `schema`, which static analysis doesn't provide.""",
+Use it for services with static analysis of their metadata. Real BentoML imports the service in the sandbox with the locked wheels of BentoML and of
+the Bento's `import_packages`, and the test builds the Bento's metadata again from the result. The test ignores `schema`, which static analysis doesn't provide.""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
+        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,10 +1,13 @@
 """The action that imports a service to get its metadata."""
 
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
-load(":providers.bzl", "BentoServiceMetadataInfo")
+load(":lock_subset.bzl", "hub_requirements")
+load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
+load(":transitions.bzl", "import_packages")
 
 IMPORT = "import"
 STATIC = "static"
@@ -14,8 +17,14 @@ SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
         doc = """Source of the service metadata: `static` analyzes the Python source and needs no package; `import` imports the service in the
-sandbox with the wheels of `requirements`, for services whose decorators determine metadata at run time. With `import`, the Bento also has BentoML's `schema` and `apis/`.""",
+sandbox with the wheels of BentoML, FastAPI, and `import_packages`, for services whose decorators determine metadata at run time. With `import`, the Bento also has BentoML's `schema` and `apis/`.""",
         values = [IMPORT, STATIC],
+    ),
+    "import_packages": attr.label_list(
+        cfg = import_packages,
+        doc = """Packages of a package hub to import the service with, in addition to BentoML, FastAPI, and their dependencies. Every other package of the
+lock is a stand-in without a value. If the import uses the value of a stand-in, the error has the line to add.""",
+        providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables of the import. No other variable of the user reaches it."),
 }
@@ -65,6 +74,10 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
         import_arguments = args,
+        import_packages = depset(
+            hub_requirements(ctx.attr.requirements) + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
+            transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
+        ),
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile + ctx.files.arg_file +
             environment.inputs +
@@ -75,13 +88,24 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
         package_packages = package_action.packages if package_action else None,
     )
 
-def import_service(ctx, metadata, requirements, *, report_packages = False):
+def _hub(requirements):
+    """Returns the prefix of the labels of a package hub's packages, for messages."""
+    for info in requirements:
+        # The first package of a package hub has the name.
+        for file in info.packages.to_list():
+            name, _, package = file.owner.repo_name.replace("~", "+").rpartition("+")[2].partition("__")
+            if package:
+                return "@{}//".format(name)
+    return "@pypi//"
+
+def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
     """Declares the action that imports a service, and its output.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       metadata: BentoServiceMetadataInfo of the Bento.
-      requirements: list of BentoRequirementInfo with their modules.
+      requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_packages`.
+      api: a struct of two Files, `openapi` and `schema`, for BentoML's apis/, or None.
       report_packages: whether to report the packages that bentofile and image request, for the lock.
 
     Returns:
@@ -91,25 +115,30 @@ def import_service(ctx, metadata, requirements, *, report_packages = False):
 
     # A service needs some dozens of wheels.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
+    locked = depset(transitive = [info.packages for info in requirements])
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     args = arguments(ctx)
     args.add("--target", label_string(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_directories(args, "--root", modules)
+    args.add_all(locked, before_each = "--locked")
+    args.add("--hub", _hub(requirements))
     args.add("--output", service)
+    if api:
+        args.add_all(["--api", api.openapi, api.schema])
     if report_packages:
         args.add("--states-packages")
     run_helper(
         ctx,
-        mnemonic = "BentoImportService",
+        mnemonic = "BentoApi" if api else "BentoImportService",
         progress_message = "Importing service of %{label}",
         verb = verb(
             "facts",
             [metadata.import_arguments, args],
-            inputs = depset(transitive = [metadata.import_inputs] + [module.files for module in modules]),
+            inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),
             packages = ["pyyaml"],
             sandboxed = True,
         ),
-        outputs = [service],
+        outputs = [service] + ([api.openapi, api.schema] if api else []),
     )
     return service

@@ -46,7 +46,7 @@ def _bento_cfg_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
 
     # Modules are for the machine that runs them: a test of a Bento runs on it, independent of the image's platform.
-    platforms = settings[_PLATFORMS] if settings[_WHEELS] == "modules" else _platforms(settings, attr)
+    platforms = settings[_PLATFORMS] if settings[_WHEELS] in ("import", "modules") else _platforms(settings, attr)
     return {_PLATFORMS: platforms, _PYTHON_VERSION: version}
 
 # For bento_package, by its attributes `platform` and `python_version`.

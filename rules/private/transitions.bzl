@@ -5,6 +5,7 @@ use has its own configuration:
 
 - `auto`: packages provide their modules, for any target with them in `deps`;
 - `metadata`: a Bento's packages are only declared (with the feature `bento_stated`, which tools in actions don't have);
+- `import`: as `metadata`, but BentoML provides its modules;
 - `modules`: as `auto`, also for the packages that a Bento declares;
 - `files`: packages provide their wheels, also those that a Bento declares."""
 
@@ -22,17 +23,28 @@ ENVIRONMENT = "/app/.venv"
 _FEATURES = "//command_line_option:features"
 _STATED = "bento_stated"
 
-def _stated_only_impl(settings, attr):
-    imported = getattr(attr, "service_metadata", "static") == "import"
+def _metadata_only_impl(settings, attr):
     mode = settings[_FLAG]
+    imported = getattr(attr, "service_metadata", "static") == "import"
     if mode == "auto" or (imported and mode == "metadata"):
-        mode = "modules" if imported else "metadata"
+        mode = "import" if imported else "metadata"
     features = [feature for feature in settings[_FEATURES] if feature != _STATED]
-    return {_FEATURES: features if imported else features + [_STATED], _FLAG: mode}
+    return {_FEATURES: features + [_STATED], _FLAG: mode}
 
-# For attributes whose packages are only declared, unless `service_metadata` of the rule is `import`.
+# For attributes whose packages are only declared, BentoML provides its modules if `service_metadata` of the rule is `import`.
 metadata_only_cfg = transition(
-    implementation = _stated_only_impl,
+    implementation = _metadata_only_impl,
+    inputs = [_FEATURES, _FLAG],
+    outputs = [_FEATURES, _FLAG],
+)
+
+def _import_packages_impl(settings, attr):
+    mode = _metadata_only_impl(settings, attr)
+    return mode | {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
+
+# For the packages that a service is imported with.
+import_packages = transition(
+    implementation = _import_packages_impl,
     inputs = [_FEATURES, _FLAG],
     outputs = [_FEATURES, _FLAG],
 )
@@ -51,7 +63,10 @@ def _metadata_plus(mode):
 # requirements of `packages`, so that no action of a Bento runs twice.
 metadata_plus_modules_cfg = _metadata_plus("modules")
 
-def _stated_and_files_impl(settings, attr):
+# As `metadata_plus_modules_cfg`, for an import of the Bento's service: `packages` has the modules that the import needs.
+metadata_plus_imported_cfg = _metadata_plus("import")
+
+def _metadata_plus_files_impl(settings, attr):
     packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix}
     bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
     return bytecode | {
@@ -62,19 +77,19 @@ def _stated_and_files_impl(settings, attr):
 # For images, with the attributes `prefix` and `bytecode` of the rule. Bytecode has a separate configuration, so that images with and
 # without bytecode share the layers of wheels.
 metadata_plus_files_cfg = transition(
-    implementation = _stated_and_files_impl,
+    implementation = _metadata_plus_files_impl,
     inputs = [_FLAG],
     outputs = [_BYTECODE, _FLAG, _PREFIX],
 )
 
-def _stated_and_licensed_impl(settings, attr):
+def _metadata_plus_licenses_impl(settings, attr):
     asked = attr.allow_licenses or attr.deny_licenses
     return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if asked else {})
 
 # For a policy, which reads licenses from wheels: `packages` exists only if the rule's attributes name licenses, so that no other policy
 # fetches a wheel.
 metadata_plus_licenses_cfg = transition(
-    implementation = _stated_and_licensed_impl,
+    implementation = _metadata_plus_licenses_impl,
     inputs = [_FLAG],
     outputs = [_FLAG],
 )

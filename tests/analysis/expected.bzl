@@ -31,16 +31,13 @@ EXPECTED = {
     },
     "//examples/iris:iris_api": {
         "actions": {
-            "BentoApi iris_api.bento.yaml": {
+            "BentoApi iris_api.openapi.yaml": {
                 "imports_bentoml": True,
-                "of": ["iris_bento.metadata.part", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part"],
-                "to": ["iris_api.bento.yaml", "iris_api.openapi.yaml", "iris_api.schema.json"],
+                "of": ["iris_bento.service.json", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part", "locked-*.json"],
+                "to": ["iris_api.openapi.yaml", "iris_api.schema.json", "iris_api.service.json"],
             },
         },
         "files": ["iris_api.openapi.yaml", "iris_api.schema.json"],
-        "groups": {
-            "bento_yaml": ["iris_api.bento.yaml"],
-        },
         "providers": ["BentoApiInfo"],
     },
     "//examples/iris:iris_api_test": {
@@ -61,7 +58,7 @@ EXPECTED = {
         "actions": {
             "BentoImportService iris_service_metadata_test.service.json": {
                 "imports_bentoml": True,
-                "of": ["iris_bento.service.json", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part"],
+                "of": ["iris_bento.service.json", "iris_bento.sources.part", "iris_clf.model.json", "iris_clf.model.part", "locked-*.json"],
                 "to": ["iris_service_metadata_test.service.json"],
             },
             "BentoCompareMetadata iris_service_metadata_test.report": {

@@ -589,7 +589,7 @@ OURS = {
     "run/startup_trace.py": "what rules and actions of ours wrote",
     "run/test.py": "what a rule wrote",
     "run/venv.py": "what a rule wrote",
-    "service/imported_facts.py": "the order of the process that has started it",
+    "service/import_worker.py": "the order of the process that has started it",
     "service/imported.py": "the bento.yaml that an action of ours wrote, in the Bento's own environment",
     "sources/manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",
     "worker.py": "what Bazel asks",

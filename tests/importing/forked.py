@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-from rules_bento.service import importing
+from rules_bento.service import import_runner
 
 _SHARED = (
     "_bentoml_sdk.images",
@@ -27,8 +27,8 @@ _SHARED = (
     "bentoml._internal.service.loader",
     "bentoml._internal.service.openapi",
     "bentoml._internal.utils.args",
-    "rules_bento.service.imported_facts",
-    "rules_bento.service.other_machine",
+    "rules_bento.service.import_worker",
+    "rules_bento.service.environment_shift",
 )
 
 # Where Python's own modules are, in an archive or in folders: each interpreter has them under these names.
@@ -45,7 +45,7 @@ def fork_imports(monkeypatch, home: Path) -> None:
         importlib.import_module(module)
     gc.freeze()  # else the first collection of each child copies all of it
     names = {name: getattr(subprocess, name) for name in ("DEVNULL", "TimeoutExpired")}
-    monkeypatch.setattr(importing, "subprocess", SimpleNamespace(Popen=Child, **names))
+    monkeypatch.setattr(import_runner, "subprocess", SimpleNamespace(Popen=Child, **names))
 
 
 class Child:
@@ -94,7 +94,7 @@ def _become(command, cwd, env, stdout) -> None:
         sys.meta_path[:] = [finder for finder in sys.meta_path if "pytest" not in type(finder).__module__]
         [wheels] = Path(python).parent.parent.glob("lib/*/site-packages/wheels.pth")
         sys.path[:] = [*_LIBRARY, *wheels.read_text("utf-8").splitlines(), helper]
-        from rules_bento.service.imported_facts import main
+        from rules_bento.service.import_worker import main
 
         main([order])
     except BaseException:

@@ -1,12 +1,13 @@
-"""Imports of many services over one import of BentoML: `importing_all.py RECORDER`, in BentoML's interpreter.
+"""Imports of many services over one import of BentoML: `importing_all.py [RECORDER]`, in BentoML's interpreter.
 
-Orders are lines of JSON: {"order": what `imported_facts` takes, "variables": environment}. Each runs in a forked
+Orders are lines of JSON: {"order": what `import_worker` takes, "variables": environment}. Each runs in a forked
 child; the line in answer is its exit status. RECORDER is `tests/services/record.py`, which makes the models that the
 services refer to.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -23,21 +24,23 @@ SHARED = (
     "fastapi",
     "pandas",
     "PIL.Image",
-    "rules_bento.service.imported_facts",
-    "rules_bento.service.other_machine",
+    "rules_bento.service.import_worker",
+    "rules_bento.service.environment_shift",
     "sklearn.linear_model",
 )
 
 
-def main(recorder: str) -> None:
-    spec = importlib.util.spec_from_file_location("record", recorder)
-    record = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(record)
+def main(recorder: str = "") -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["BENTOML_HOME"] = home
-        record.prepare_store()
+        if recorder:
+            spec = importlib.util.spec_from_file_location("record", recorder)
+            record = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(record)
+            record.prepare_store()
         for module in SHARED:
-            importlib.import_module(module)
+            with contextlib.suppress(ModuleNotFoundError):  # of an environment with stand-ins
+                importlib.import_module(module)
         gc.freeze()  # else the first collection of each child copies all of it
         for line in sys.stdin:
             sys.stdout.write(f"{in_child(json.loads(line), home)}\n")
@@ -47,7 +50,7 @@ def main(recorder: str) -> None:
 def in_child(work: dict, home: str) -> int:
     child = os.fork()
     if child == 0:
-        from rules_bento.service.imported_facts import main as import_it
+        from rules_bento.service.import_worker import main as import_it
 
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         os.environ.update(work["variables"])

@@ -12,8 +12,8 @@ from conftest import locked_wheels
 from forked import fork_imports
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import imported_image
-from rules_bento.service.importing import Imported, Subject, import_service
+from rules_bento.service import image_recorder
+from rules_bento.service.import_runner import Imported, Subject, import_service
 
 SERVICE = """\
 import bentoml
@@ -40,7 +40,7 @@ def bytecode(tmp_path_factory, roots) -> Path:
     """BentoML's byte code, which the imports of these tests read and would else make, each for itself."""
     folder = tmp_path_factory.mktemp("bytecode")
     python = make_environment(folder / "environment", roots)
-    (folder / "service.py").write_text(f"{SERVICE}\nfrom rules_bento.service import imported_facts", "utf-8")
+    (folder / "service.py").write_text(f"{SERVICE}\nfrom rules_bento.service import import_worker", "utf-8")
     program = "import sys; sys.path.append(sys.argv[1]); import service, bentoml, bentoml._internal.service.openapi"
     variables = {"PYTHONPYCACHEPREFIX": str(folder), "HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"}
     helper = Path(rules_bento.__file__).parent.parent
@@ -321,15 +321,15 @@ def test_an_image_that_was_changed_by_hand(imported, change, field, value):
 def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
     class Image:
         def __init__(self, python_version=""):
-            vars(self).update(dict.fromkeys(set(imported_image._FIELDS) - {"build_include_paths"}, ""))
+            vars(self).update(dict.fromkeys(set(image_recorder._FIELDS) - {"build_include_paths"}, ""))
             self.python_version = python_version
 
         def python_packages(self, *packages):
             self.python_requirements += "\n".join(packages)
 
-    for name in set(imported_image._CALLS) - {"build_include", "python_packages"}:
+    for name in set(image_recorder._CALLS) - {"build_include", "python_packages"}:
         setattr(Image, name, lambda self: None)
-    recorder = imported_image.Recorder(Image, tmp_path)
+    recorder = image_recorder.Recorder(Image, tmp_path)
     image = Image(python_version="3.12")
     image.python_packages("numpy", "six")
     facts = recorder.image(image)
@@ -337,7 +337,7 @@ def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
     assert [(call.method, call.args) for call in facts.calls] == [("python_packages", ("numpy", "six"))]
     del Image.run
     with pytest.raises(AttributeError, match="run"):  # one that came before has another name, and is not passed over
-        imported_image.Recorder(Image, tmp_path)
+        image_recorder.Recorder(Image, tmp_path)
 
 
 @pytest.mark.parametrize(

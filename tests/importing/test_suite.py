@@ -50,6 +50,8 @@ def imports(tmp_path_factory):
             "arguments": {},
             "aliases": {},
             "elsewhere": elsewhere,
+            "packages": [],
+            "remedy": "",
             "seconds": 60,
             "answer": str(answer),
             "trace": str(source.with_name("trace")),

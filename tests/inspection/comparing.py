@@ -1,9 +1,8 @@
-"""Real `bentoml build` of many services, and what `rules_bento.service.imported` says of them: `comparing.py RECORDER [MODELS]`.
+"""Real `bentoml build` of many services, and their import by `import_worker`: `comparing.py RECORDER [MODELS]`.
 
 Runs in BentoML's interpreter, with orders as JSON lines: {"folder", "service", "scratch"}, where `scratch` may have a
-folder `bento` already. The answer to each has the
-exit status of the inspection, the problem that it told, and of each part what both say. BentoML is imported once;
-each build and each inspection runs in a forked child, so that neither sees what another one left behind. RECORDER is
+folder `bento` already. The answer to each has the problem of the import, and each part from both. BentoML is imported
+once; each build and each import runs in a forked child, so that neither sees what another one left behind. RECORDER is
 `tests/services/record.py`, which has the models that the services ask for, and what stands in for the network; MODELS
 is a model store in the place of them.
 """
@@ -26,7 +25,6 @@ SHARED = (
     *("_bentoml_impl.docker", "bentoml.bentos", "bentoml.validators", "fastapi", "jinja2.ext", "pandas"),
     *("packaging.requirements", "PIL.Image", "pip_requirements_parser", "sklearn.base", "tomli_w"),
 )
-DERIVED = ("entry_service", "runners", "apis", "services", "schema")
 
 
 def main(recorder: str, models: str = "") -> None:
@@ -49,7 +47,7 @@ def main(recorder: str, models: str = "") -> None:
             scratch = Path(order["scratch"])
             if not (scratch / "bento").exists():
                 in_child(build, scratch, order)
-            in_child(inspect, scratch, order)
+            in_child(import_service, scratch, order)
             sys.stdout.write(json.dumps(answer(scratch)) + "\n")
             sys.stdout.flush()
 
@@ -86,13 +84,28 @@ def build(scratch: Path, order: dict) -> int:
     return 0
 
 
-def inspect(scratch: Path, _order: dict) -> int:
-    """Inspect that Bento."""
-    from rules_bento.service import imported
+def import_service(scratch: Path, _order: dict) -> int:
+    """Import the service of that Bento."""
+    import yaml
+    from rules_bento.service import import_worker
 
-    bento = scratch / "bento"
-    os.chdir(bento / "src")
-    return imported.main([str(bento), *(str(scratch / name) for name in ("openapi", "schema", "derived", "problem"))])
+    source = scratch.resolve() / "bento" / "src"
+    os.chdir(source)
+    order = {
+        "service": yaml.safe_load((source.parent / "bento.yaml").read_text("utf-8"))["service"],
+        "source": str(source),
+        "readable": [os.environ["BENTOML_HOME"], *sys.path],
+        "arguments": {},
+        "aliases": {},
+        "elsewhere": False,
+        "packages": [],
+        "remedy": "",
+        "seconds": 60,
+        "answer": str(scratch / "answer"),
+        "trace": str(scratch / "trace"),
+    }
+    (scratch / "order").write_text(json.dumps(order), "utf-8")
+    import_worker.main([str(scratch / "order")])
 
 
 def answer(scratch: Path) -> dict:
@@ -102,16 +115,19 @@ def answer(scratch: Path) -> dict:
         path = scratch / name
         return path.read_text("utf-8") if path.exists() else None
 
+    imported = json.loads(text("answer") or '{"problem": "no answer"}')
     built = text("build.status") == "0"
-    told = {"built": built, "status": int((scratch / "inspect.status").read_text()), "problem": text("problem")}
-    if not built or told["status"]:
-        return told | {"log": (text("build.log") or "") + (text("inspect.log") or "")}
+    if not built or "problem" in imported:
+        log = (text("build.log") or "") + (text("import_service.log") or "")
+        return {"built": built, "problem": imported.get("problem"), "log": log}
     document = yaml.safe_load(text("bento/bento.yaml"))
-    derived = yaml.safe_load(text("derived"))
-    return told | {
-        "openapi": [text("openapi"), text("bento/apis/openapi.yaml")],
-        "schema": [text("schema"), text("bento/apis/schema.json")],
-        "derived": [derived, {key: document.get(key, [] if key != "schema" else {}) for key in DERIVED}],
+    schema = json.loads(text("bento/apis/schema.json") or "{}")
+    return {
+        "built": True,
+        "problem": None,
+        "openapi": [imported["openapi"], text("bento/apis/openapi.yaml")],
+        "schema": [imported["schema"], schema],
+        "document": [imported["schema"], document.get("schema", {})],
     }
 
 

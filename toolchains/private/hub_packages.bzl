@@ -213,6 +213,9 @@ def _extras(package):
     """Returns the extras of a package, which is by platform."""
     return sorted({extra: True for found in package.values() for extra in found.get("extras", {})})
 
+# What the import of a service takes: BentoML, and FastAPI, whose routes BentoML writes into the metadata of a service.
+_IMPORTED = ["bentoml", "fastapi"]
+
 def _requirement(lock, package, extra):
     """Returns the text of a package's target, or of one of its extras'. `package` is by platform."""
     modules, locked, wheels = {}, {}, {}
@@ -229,6 +232,9 @@ def _requirement(lock, package, extra):
         # A configuration that only states packages, or needs only their files, gets no modules or wheels, so that Bazel fetches none.
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
+        imported = [(p, []) for p in closure if p["name"] in _IMPORTED]
+        imports = [p for _, p in sorted(_closure(imported, lock.packages, lock.environments[platform]).items())]
+        modules[platform + "_import"] = [_labels(lock, p, platform).modules for p in imports]
         wheels[platform] = []
     distribution = package.values()[0]["name"]
     no_match = _no_match(lock, distribution, package.keys())

@@ -10,21 +10,30 @@ from pathlib import Path
 from rules_bento.actions import archive
 from rules_bento.actions.snapshot import stated
 from rules_bento.bento.named_files import named_files
+from rules_bento.errors import BentoError
 from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
-from rules_bento.service.importing import Subject, import_service
+from rules_bento.service.import_runner import Subject, import_service
 from rules_bento.service.metadata import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.service.metadata import ServiceInfo
+
+_MEMBERS = ("service", "name", "members", "dependencies")
 
 FLAGS = {
+    "--api": 2,  # where to write openapi.yaml and schema.json, if the service has the members that the Bento states
     "--arg-file": 2,  # path, name in messages
     "--bentofile": 2,  # path, name in messages
+    "--hub": 1,  # what labels of packages begin with, for messages
     "--image": 2,  # path of the image's JSON, label in messages
+    "--locked": 1,  # what the lock has of a package
     "--model": 3,  # description, archive part, alias
     "--options": 1,  # JSON in the form of a bentofile: those that name files, and the arguments
     "--output": 1,
@@ -47,21 +56,29 @@ def run(arguments: Arguments) -> None:
         if arguments.records("--states-packages")
         else LEAVE_PLATFORMS,
     )
+    roots = [Path(root) for root in dict.fromkeys(arguments.many("--root"))]
+    if not any((root / "bentoml").is_dir() for root in roots):
+        raise BentoError("requirements: no package needs bentoml, which imports the service. Add the hub's bentoml.")
     facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
     options = _options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
         folder = Path(scratch, "bento")
         _unpack(arguments, folder)
-        python = make_environment(Path(scratch, "environment"), [Path(root) for root in arguments.many("--root")])
+        python = make_environment(Path(scratch, "environment"), roots)
         subject = Subject(
             facts["service"]["service"],
             folder,
             arguments=options.args,
             aliases=_aliases(arguments, options),
             variables=arguments.pairs("--variable"),
+            packages=_missing(arguments.many("--locked"), roots),
+            remedy=f'Add import_packages = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
         )
-        roots = [Path(root) for root in arguments.many("--root")]
         imported = import_service(subject, python, roots, Path(scratch, "imports"))
+        for openapi, schema in arguments.records("--api"):
+            _check_members(facts["service"], imported.info)
+            Path(openapi).write_text(imported.openapi, "utf-8")
+            Path(schema).write_text(json.dumps(imported.schema, indent=2), "utf-8")
         project = _project(folder / "src", facts)
         named = named_files(imported.info, options, project)
         if arguments.records("--states-packages"):
@@ -72,6 +89,28 @@ def run(arguments: Arguments) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
     Path(arguments.one("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _missing(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
+    """Return the packages of the lock that aren't unpacked here."""
+    folders = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
+    names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
+    return [name for name in names if name.replace("-", "_") not in {folder.replace(".", "_") for folder in folders}]
+
+
+def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
+    """Refuse other services, or edges between them, than the Bento has: BentoML looks services up by these names."""
+    if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
+        return
+    stated, found = (
+        {service["name"]: [one["service"] for one in service["dependencies"]] for service in info["services"]}
+        for info in (analyzed, to_json(imported))
+    )
+    if stated != found:
+        raise BentoError(
+            f"bento.yaml has the services {json.dumps(stated)}, importing gives {json.dumps(found)}. "
+            "Set the attribute services of the Bento to the latter."
+        )
 
 
 def _options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:

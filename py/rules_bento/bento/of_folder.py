@@ -7,6 +7,7 @@ helpers. Nothing is imported, resolved or downloaded.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from rules_bento.archives.assembling import assemble
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import references
 from rules_bento.bento.making import Bento, LockedRequirements, make_bento, members
-from rules_bento.bento.settings import Settings
+from rules_bento.bento.settings import Description, Settings
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
@@ -105,6 +106,7 @@ class Beside:
     bentoml_version: str = BENTOML_VERSION  # what the requirements pin unless they name one
     python_version: str = PYTHON_VERSION  # of the lock, and of the image where no option says another
     store: Path | None = None  # of models; without it, `models` under $BENTOML_HOME or ~/bentoml
+    python: Path | None = None  # an interpreter with BentoML to import the service with; without it, static analysis
     uv: str | None = None  # the program, for an image with `uv_lock()`
     secrets: tuple[str, ...] | None = ()  # files that may have some, as paths in the Bento; None to look for none
 
@@ -201,7 +203,11 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
         spec=beside.spec,
         export_uv_lock=partial(_export, uv=beside.uv),
     )
-    info = _service(settings, selection.kept, beside.stated or services.Declared())
+    if beside.python:
+        info, api = _imported(settings, selection, beside.python, beside.store or default_store())
+        settings = replace(settings, api=api)
+    else:
+        info = _service(settings, selection.kept, beside.stated or services.Declared())
     models = references.referenced(info, options, beside.store or default_store())
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     if beside.secrets is not None:
@@ -259,6 +265,36 @@ def _service(settings: Settings, kept: Sequence[Declared], stated: services.Decl
     info = services.override(services.read_service(name, tree, options.args), declared)
     services.require_known(info, words=declared.words)
     return info
+
+
+def _imported(
+    settings: Settings, selection: Selection, python: Path, store: Path
+) -> tuple[services.ServiceInfo, Description]:
+    """Import the service, with stand-ins for the packages that the environment of the interpreter lacks."""
+    from rules_bento.service.import_runner import Subject, import_service
+
+    options = settings.options
+    with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
+        source = Path(scratch, "bento", "src")
+        for file in selection.kept:
+            (source / file.path).parent.mkdir(parents=True, exist_ok=True)
+            if file.link is None:
+                shutil.copyfile(file.source, source / file.path)
+            else:
+                (source / file.path).symlink_to(file.link)
+        if store.is_dir():
+            source.with_name("models").symlink_to(store.absolute())
+        subject = Subject(
+            target_options.service_of(options, {file.path: file for file in selection.kept}),
+            source.parent,
+            arguments=options.args or {},
+            aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
+            packages=None,
+            outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
+            remedy="Install {} in the environment of --python",
+        )
+        imported = import_service(subject, python, [store], Path(scratch, "imports"))
+    return imported.info, Description(imported.schema, imported.openapi)
 
 
 def default_store() -> Path:

@@ -60,6 +60,15 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--bentoml-version", help="that serves it, where the requirements do not say")
     parser.add_argument("--python-version", help="of the image, where no option says it")
     parser.add_argument("--creation-time", help="ISO 8601 (default: SOURCE_DATE_EPOCH, else now)")
+    parser.add_argument(
+        "--import",
+        dest="imported",
+        action="store_true",
+        help="import the service with BentoML to get its metadata; packages that are missing have stand-ins",
+    )
+    parser.add_argument(
+        "--python", metavar="ENV", help="with --import: an environment, or its interpreter, that has BentoML"
+    )
     _add_facts(parser)
     parser.add_argument(
         "--allow-secret",
@@ -73,8 +82,8 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
-        "The service is read and never imported, and nothing is resolved or downloaded. The same project makes the\n"
-        "same Bento everywhere, and the same that the rule bento_package makes of it where no hub locks the packages,\n"
+        "Without --import, the service is never imported. Nothing is resolved or downloaded. The same project makes\n"
+        "the same Bento everywhere, and the same as the rule bento_package if no hub locks the packages,\n"
         "but for its creation time, of which neither version nor digest depends."
     )
 
@@ -149,6 +158,7 @@ def _build(options: Namespace, store: Store) -> Built:
         features=tuple(feature for feature in options.enable_features.split(",") if feature),
         spec=options.spec,
         store=store.home.entries_dir(MODEL),
+        python=_python(options),
         uv=shutil.which("uv"),
         secrets=None if options.no_secrets_check else tuple(options.allow_secret),
         **{key: value for key, value in versions.items() if value},
@@ -165,6 +175,21 @@ def _build(options: Namespace, store: Store) -> Built:
         more=_more(options),
         beside=beside,
     )
+
+
+def _python(options: Namespace) -> Path | None:
+    """Return the interpreter that imports the service, if one is to. Raises BentoError for contradicting options."""
+    from rules_bento.sharing.serving import interpreter
+
+    if not options.imported:
+        if options.python:
+            raise BentoError("--python: only --import uses it. Add --import, or remove --python.")
+        return None
+    if options.service or options.service_model or options.config or options.complete:
+        raise BentoError(
+            "--import: finds the service metadata on its own. Remove the options that declare a part of it."
+        )
+    return interpreter(options.python or "")
 
 
 def _creation_time(stated: str | None) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Behind the wheels, for the environment has nothing of ours; without the folder that it was started in.
 _START = (
     "import sys; sys.path[0:1] = []; sys.path.append(sys.argv[1]); "
-    "from rules_bento.service.imported_facts import main; main(sys.argv[2:])"
+    "from rules_bento.service.import_worker import main; main(sys.argv[2:])"
 )
 _LONGEST_LOG = 4000
 _SECONDS = 900
@@ -41,6 +41,9 @@ class Subject:
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
     seconds: float = _SECONDS  # how long it may take
+    packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
+    outside: Sequence[str] = ()  # modules of the project that aren't among its sources
+    remedy: str = ""  # what to do to import the package {}
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,11 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     finally:
         for run in runs:
             run.end()
+    varied = there.pop("varied")
+    del here["varied"]
     changing = next(differences(here, there), None)
     if changing:
-        raise BentoError(_told_changing(changing, here).replace(str(scratch.resolve()), ""))
+        raise BentoError(_told_changing(changing, here, varied).replace(str(scratch.resolve()), ""))
     try:
         return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
@@ -84,6 +89,7 @@ class _Run:
     ) -> None:
         self._folder = folder
         self._seconds = subject.seconds
+        self._elsewhere = elsewhere
         home = folder / "home"
         home.mkdir(parents=True)
         self._source = folder.resolve() / "src"
@@ -97,6 +103,9 @@ class _Run:
             "arguments": dict(subject.arguments),
             "aliases": dict(subject.aliases),
             "elsewhere": elsewhere,
+            "packages": None if subject.packages is None else list(subject.packages),
+            "outside": list(subject.outside),
+            "remedy": subject.remedy,
             "seconds": subject.seconds,
             "answer": str(self._path("answer")),
             "trace": str(self._path("trace")),
@@ -126,6 +135,10 @@ class _Run:
         answer = read_object(read_file(self._path("answer")), "the answer of the import")
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._folder.resolve()}/", "")
+            if self._elsewhere and answer.get("varied"):  # the other import has succeeded
+                problem += "".join(
+                    ["\nThe result depends on what these lines give:", *(f"\n  {one}" for one, _ in answer["varied"])]
+                )
             raise BentoError(f"{problem}\n{answer.get('remedy')}.")
         return answer
 
@@ -190,8 +203,14 @@ def place_of(name: str, facts: dict[str, Any]) -> str:
     return f"{service['path']}:{service['line']}" if service else str(facts["path"])
 
 
-def _told_changing(changing: Difference, facts: dict[str, Any]) -> str:
+def _told_changing(changing: Difference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
     name = changing.field.removeprefix("facts.")
+    if varied:
+        places = "".join(f"\n  {place}" for place, _ in varied)
+        return (
+            f"{place_of(name, facts['facts'])}: {name} depends on a package that isn't imported: it is "
+            f"{changing.first} or {changing.second}, by these lines:{places}\n{varied[0][1]}."
+        )
     return (
         f"{place_of(name, facts['facts'])}: {name} is {changing.first}, and {changing.second} on another machine or "
         "another day. Write a value that depends on the sources alone."

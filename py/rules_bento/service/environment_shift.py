@@ -20,7 +20,7 @@ _LATER = 400 * 24 * 3600 + 3723  # seconds
 _NAME = "another-host"
 
 
-def pretend() -> None:
+def shift_environment() -> None:
     """Change what this process sees of host name, processors and time."""
     processors = (os.cpu_count() or 1) * 2 + 1
     uname = os.uname()

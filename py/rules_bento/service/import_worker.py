@@ -1,6 +1,6 @@
 """Collects the facts of a service by importing it with real BentoML, in an environment of BentoML and its wheels.
 
-    imported_facts.main([ORDER])
+    import_worker.main([ORDER])
 
 ORDER is a JSON file: `service`, its import string; `source`, the folder of its sources; `readable`, the folders that
 it may read beside; `arguments` of the Bento; `aliases` of models; `elsewhere`, whether the process is to see another
@@ -15,12 +15,13 @@ import faulthandler
 import inspect
 import json
 import sys
+import traceback
 from pathlib import Path
 
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.service.guard import Guard, Refusal
-from rules_bento.service.imported import frames_of, reasons, told
-from rules_bento.service.imported_image import Recorder, UnfitImageError
+from rules_bento.service import stand_ins
+from rules_bento.service.image_recorder import Recorder, UnfitImageError
+from rules_bento.service.import_sandbox import Guard, Refusal
 from rules_bento.service.metadata import (
     Api,
     Dependency,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from rules_bento.service.metadata import Image
 
 _MISSING_MODULE = (
-    "Add its package to requirements, or its library to deps; what only the running service needs can stand in "
-    "`with bentoml.importing():`"
+    "Add its package to requirements (and to import_packages if it has another name), its library to deps, or its "
+    "file to srcs and include; what only the running service needs can stand in `with bentoml.importing():`"
 )
 _MISSING_FILE = (
     "Declare the file in srcs or data, look whether include and exclude keep it, and name it relative to the module"
@@ -58,10 +59,13 @@ def main(argv: list[str]) -> NoReturn:
     """Import, and write the answer."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     if order["elsewhere"]:
-        from rules_bento.service.other_machine import pretend
+        from rules_bento.service.environment_shift import shift_environment
 
-        pretend()
+        shift_environment()
     source = Path(order["source"])
+    stand_ins.Finder(source, order["packages"], order["remedy"], order.get("outside", ())).install(
+        is_second=order["elsewhere"]
+    )
     guard = Guard(source, [source, *map(Path, order["readable"])])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
         faulthandler.enable(trace)
@@ -84,19 +88,20 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
     try:
         service = _load(order)
         doing = "BentoML cannot describe the service"
+        stand_ins.set_place(f"{_service_place(service, source)}: {_service_name(service)}")
         answer = _described(service, source, recorder)
     except UnfitError as error:
         answer = {"problem": f"{_service_place(service, source)}: {error}", "remedy": _UNFIT}
     except BaseException as error:  # whatever the user's code raises, an exit too
         guard.active = False
-        place = "" if service is None or frames_of(error, source) else f"  {_service_place(service, source)}\n"
-        answer = {"problem": f"{doing}:\n{place}{told(error, source)}", "remedy": _remedy(error, source)}
+        place = "" if service is None or _frames_of(error, source) else f"  {_service_place(service, source)}\n"
+        answer = {"problem": f"{doing}:\n{place}{_message(error, source)}", "remedy": _remedy(error, source)}
     guard.active = False
     faulthandler.cancel_dump_traceback_later()
-    if guard.refusals:
-        refused: Refusal = guard.refusals[0]
+    if guard.refusals or stand_ins.refusals():
+        refused: Refusal = [*guard.refusals, *stand_ins.refusals()][0]
         answer = {"problem": refused.what, "remedy": refused.remedy}
-    return answer
+    return answer | {"varied": stand_ins.varied()}
 
 
 def _leave_workers_open() -> None:
@@ -118,6 +123,10 @@ def _leave_workers_open() -> None:
 
 def _service_place(service: Any, source: Path) -> str:
     return ":".join(map(str, _place(getattr(service, "inner", type(service)), source)))
+
+
+def _service_name(service: Any) -> str:
+    return f"the service {service.name}"
 
 
 def _load(order: dict[str, Any]) -> Any:
@@ -289,6 +298,8 @@ def _runner(runner: Any) -> Runner:
 
 def _plain(value: Any, fact: str) -> Any:
     """Return a value as JSON types. Raises UnfitError for a value that `bentoml build` cannot write to bento.yaml."""
+    if stand_ins.is_stand_in(value):
+        stand_ins.refuse(value, "value")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (list, tuple)):
@@ -301,8 +312,8 @@ def _plain(value: Any, fact: str) -> Any:
 
 def _remedy(error: BaseException, source: Path) -> str:
     """Return what to do about an error, where its kind tells."""
-    for reason in reasons(error):
-        own = "".join(frames_of(reason, source))
+    for reason in _reasons(error):
+        own = "".join(_frames_of(reason, source))
         if isinstance(reason, ModuleNotFoundError):
             return _MISSING_MODULE
         if isinstance(reason, FileNotFoundError) and own:
@@ -312,3 +323,27 @@ def _remedy(error: BaseException, source: Path) -> str:
         if type(reason).__name__ == "NotFound" and "Model" in str(reason):
             return "Add its bento_model to models"
     return "Make the service importable in a build: without a network, a GPU, or files that are not declared"
+
+
+def _message(error: BaseException, source: Path) -> str:
+    """Return the message of the error that the user's code raised, with its frames, not of BentoML's wrapping."""
+    reason = next((one for one in _reasons(error) if _frames_of(one, source)), error)
+    what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
+    lines = [*_frames_of(reason, source), f"{type(reason).__name__}: {what}"]
+    return "\n".join(f"  {line}" for text in lines for line in text.splitlines())
+
+
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that caused it."""
+    while error:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _frames_of(error: BaseException, source: Path) -> list[str]:
+    """Return the user's own lines that an error came through, as `file:line: text`."""
+    frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        frames.append((error.filename or "", error.lineno, (error.text or "").strip()))
+    prefix = f"{source}/"
+    return [f"{name[len(prefix) :]}:{number}: {text}" for name, number, text in frames if name.startswith(prefix)]

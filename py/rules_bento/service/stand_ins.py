@@ -1,0 +1,574 @@
+"""Stand-ins for third-party modules that the import of a service does without.
+
+A stand-in has every attribute, and can be called, subscripted, entered, subclassed, and used as a decorator or an
+annotation: the result is again a stand-in. Its value isn't known. If the project's code or BentoML uses the value, the
+import fails with the line and the package. Python has no hook for `x is None` and `type(x)`, so the project's modules
+are compiled with a check around them. In the second of the two imports, the answers that a stand-in can't refuse
+differ: metadata that depends on them differs, too, and is rejected.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+import linecache
+import operator
+import os
+import re
+import sys
+from importlib import machinery
+from types import ModuleType
+
+from rules_bento.service.import_sandbox import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from types import CodeType, FrameType
+    from typing import Any, NoReturn
+
+# Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
+_IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")
+# Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
+_DISTRIBUTIONS = dict(
+    pair.split("=")
+    for pair in (  # noqa: SIM905 - shorter
+        "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "
+        "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
+        "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
+    ).split()
+)
+# They change the environment of the process, which the code after them might read.
+_WITH_EFFECTS = ("dotenv", "environs", "truststore")
+# Code of libraries that handles values without regard to what they are.
+_STRUCTURAL = re.compile(
+    r"(_py_abc|abc|copy|dataclasses|inspect|types|typing|weakref|typing_extensions|importlib\._bootstrap(_external)?"
+    r"|bentoml\._internal\.service\.loader|(pydantic|attr|typing_inspection)(\..*)?)"
+)
+_OPERATIONS = (
+    "abs aiter anext await bool bytes ceil complex contains dir eq float floor format fspath ge gt hash index int "
+    "invert ior iter le len length_hint lt ne neg next pos repr reversed round sizeof str trunc"
+)
+_ARITHMETIC = "add and divmod floordiv lshift matmul mod mul pow rshift sub truediv xor"
+_BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
+
+
+class ValueNeededError(BaseException):
+    """Raised when code uses the value of a stand-in."""
+
+
+class _State:
+    """What this process knows: the project's folder, the packages, and what was observed."""
+
+    def __init__(self) -> None:
+        self.prefix = "\0"
+        self.remedy = ""
+        self.place = ""
+        self.is_second = False
+        self.refusals: list[Refusal] = []
+        self.varied: list[tuple[str, str]] = []  # line, and name of what decides
+        self.guarded: dict[str, list[tuple[int, int, bool]]] = {}  # lines of `try`, and whether imports may fail in it
+        self.types: dict[str, type] = {}
+        self.finder: Finder | None = None
+
+
+_state = _State()
+
+
+class StandIn:
+    """An object of a third-party package, of which only the name is known."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        if not _is_structural():
+            refuse(self, "type")
+        return StandIn
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return refuse(self, "docstring") if _from_project() else None
+
+    def __getattr__(self, name: str) -> Any:
+        return _attribute(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _vary_all(self, (value,))
+
+    __setitem__ = __setattr__
+
+    def __delattr__(self, name: str) -> None: ...
+
+    __delitem__ = __delattr__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> StandIn:
+        """Return what the call returns."""
+        _check_unguarded(self)
+        _vary_all(self, (*args, *kwargs.values()))
+        return StandIn(f"{self._name}()")
+
+    def __getitem__(self, key: Any) -> StandIn:
+        _check_unguarded(self)
+        return StandIn(f"{self._name}[]")
+
+    def __or__(self, other: Any) -> StandIn:
+        return StandIn(self._name)
+
+    __ror__ = __or__
+
+    def __enter__(self) -> StandIn:
+        return StandIn(f"{self._name}.__enter__()")
+
+    def __exit__(self, *_error: object) -> None: ...
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        if any(type(base) not in (type, StandIn, StandInType) for base in bases):
+            refuse(self, "metaclass")
+        return (type.__new__(StandInType, "Base", (), {"_name": _name_of(self)}),)
+
+    def __instancecheck__(self, value: Any) -> bool:
+        return _varied(self) if _from_project() else False
+
+    __subclasscheck__ = __instancecheck__
+
+    def __deepcopy__(self, _memo: Any) -> StandIn:
+        return self
+
+    def __copy__(self) -> StandIn:
+        return self
+
+    def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
+        return _unknown_schema(self)
+
+
+def _unknown_schema(value: Any) -> Any:
+    """Return a schema of pydantic that accepts anything, and has no description."""
+    from pydantic_core import core_schema
+
+    def describe(*_args: Any) -> NoReturn:
+        refuse(value, "schema")
+
+    return core_schema.any_schema(metadata={"pydantic_js_functions": [describe]})
+
+
+def _operation(name: str) -> Callable[..., Any]:
+    tolerated: dict[str, Callable[..., Any]] = {
+        "bool": lambda _self: True,
+        "eq": lambda self, other: self is other,
+        "ne": lambda self, other: self is not other,
+        "hash": id,
+        "str": lambda self: self._name,
+        "repr": lambda self: self._name,
+        "format": lambda self, _spec: self._name,
+    }
+
+    def operation(self: Any, *args: Any) -> Any:
+        if name in tolerated and (_is_structural() or (name in ("hash", "eq") and _builds_type(_caller()))):
+            return tolerated[name](self, *args)
+        return refuse(self, "value")
+
+    return operation
+
+
+setattr(StandIn, "__module__", property(lambda self: refuse(self, "module") if _from_project() else ""))  # noqa: B010
+for _name in (*_OPERATIONS.split(), *(side + name for name in _ARITHMETIC.split() for side in ("", "r", "i"))):
+    setattr(StandIn, f"__{_name}__", _operation(_name))
+
+
+class StandInType(type):
+    """The type of a stand-in that must be a type, because BentoML recognizes it in annotations."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_keywords: Any) -> Any:
+        """Return a type; for a class of the project, whose base decides about all of it, a stand-in."""
+        if namespace.get("_is_io_type"):
+            return super().__new__(cls, name, bases, namespace)
+        return StandIn(f"{vars(bases[0]).get('_name') or _name_of(bases[0])}:{name}")
+
+    def __getattr__(cls, name: str) -> Any:
+        return _attribute(cls, name)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> StandIn:
+        """Return what the call returns."""
+        return StandIn(_name_of(cls))(*args, **kwargs)
+
+    def __setattr__(cls, name: str, value: Any) -> None: ...
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return _varied(cls) if _from_project() else False
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return _varied(cls) if _from_project() else cls is other
+
+
+class StandInModule(ModuleType):
+    """A module of a third-party package that isn't imported."""
+
+    def __getattr__(self, name: str) -> Any:
+        return _attribute(self, name)
+
+
+for _name in ("bool", "contains", "dir", "eq", "format", "iter", "len", "ne", "str"):
+    setattr(StandInModule, f"__{_name}__", _operation(_name))
+
+
+def is_stand_in(value: Any) -> bool:
+    """Return whether a value, or the type of an instance, is a stand-in."""
+    return type(value) in (StandIn, StandInModule) or type(value) is StandInType
+
+
+def _name_of(value: Any) -> str:
+    if type(value) is StandIn:
+        name: str = object.__getattribute__(value, "_name")
+        return name
+    if type(value) is StandInModule:
+        return str(ModuleType.__getattribute__(value, "__name__"))
+    return f"{type.__getattribute__(value, '__module__')}.{type.__getattribute__(value, '__qualname__')}"
+
+
+def _attribute(parent: Any, name: str) -> Any:
+    if name == "__all__" or (name in ("__signature__", "__wrapped__") and type(parent) is StandIn):
+        refuse(parent, "names" if name == "__all__" else "signature")
+    if name.startswith("__") and name.endswith("__"):
+        if name in ("__name__", "__qualname__") and not _is_structural():
+            refuse(parent, "name")
+        if not _from_project():
+            raise AttributeError(name)
+    _check_unguarded(parent)
+    path = f"{_name_of(parent)}.{name}"
+    if path not in _IO_TYPES:
+        return StandIn(path)
+    if path not in _state.types:
+        module = path.rpartition(".")[0]
+        _state.types[path] = StandInType(name, (), {"__module__": module, "__qualname__": name, "_is_io_type": True})
+    return _state.types[path]
+
+
+def _caller() -> FrameType:
+    """Return the frame that uses a stand-in."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    assert frame is not None
+    return frame
+
+
+def _is_structural() -> bool:
+    """Return whether a library handles a stand-in, and not to answer a question of the project."""
+    frame: FrameType | None = _caller()
+    if _from_project() or not frame or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
+        return False
+    while frame and (frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__"):
+        frame = frame.f_back
+    return not (frame and frame.f_code.co_filename.startswith(_state.prefix))
+
+
+def _builds_type(frame: FrameType) -> bool:
+    """Return whether the instruction is `X[...]` or `X | ...`: Python 3.14 compares the types of a union in C."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
+
+
+def _from_project() -> bool:
+    return _caller().f_code.co_filename.startswith(_state.prefix)
+
+
+def _project_frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_state.prefix):
+            yield frame
+        frame = frame.f_back
+
+
+def _place() -> str:
+    for frame in _project_frames():
+        name = frame.f_code.co_filename
+        line = linecache.getline(name, frame.f_lineno).strip()
+        return f"{name[len(_state.prefix) :]}:{frame.f_lineno}: {line}"
+    return _state.place
+
+
+def refuse(value: Any, what: str) -> NoReturn:
+    """Record that the import needs something of a stand-in that isn't known, and end it."""
+    name = _name_of(value)
+    add_refusal(f"importing it needs the {what} of {name}, and that package isn't imported:\n  {_place()}", name)
+    raise ValueNeededError(f"the {what} of {name}")
+
+
+def add_refusal(problem: str, name: str) -> None:
+    """Record a problem that importing the package of a module, or of an object in it, solves."""
+    _state.refusals.append(Refusal(problem, _remedy(name)))
+
+
+def _remedy(name: str) -> str:
+    module = re.split(r"\W", name)[0]
+    package = (_state.finder.package(module) if _state.finder else "") or module
+    return _state.remedy.replace("{}", package.replace("-", "_") if "//" in _state.remedy else package)
+
+
+def _is_guarded(*, imports: bool = False) -> bool:
+    """Return whether a line of the project handles errors of what runs now; if `imports`, those of imports."""
+    return any(
+        first <= frame.f_lineno <= last and (handles_imports or not imports)
+        for frame in _project_frames()
+        for first, last, handles_imports in _state.guarded.get(frame.f_code.co_filename, ())
+    )
+
+
+def _check_unguarded(value: Any) -> None:
+    """Refuse what might fail in a `try` statement: which branch runs isn't known."""
+    if _state.guarded and _from_project() and _is_guarded():
+        refuse(value, "presence")
+
+
+def _varied(value: Any) -> bool:
+    """Return an answer that differs between the two imports."""
+    _state.varied.append((f"{_place()} (isinstance of {_name_of(value)})", _name_of(value)))
+    return _state.is_second
+
+
+def _vary_all(value: Any, arguments: Sequence[Any]) -> None:
+    """Change, in the second import, the containers that the project gives to a stand-in: the package might do so."""
+    for argument in (one for one in arguments if not is_stand_in(one)):
+        if type(argument).__module__.partition(".")[0] in _BENTOML:
+            refuse(value, "effect on a BentoML object")
+        if type(argument) in (dict, list, set) or _is_own(argument):
+            _state.varied.append((f"{_place()} (an argument of {_name_of(value)})", _name_of(value)))
+            if _state.is_second:
+                _vary(argument, set())
+
+
+def _is_own(value: Any) -> bool:
+    """Return whether a value is an instance of a class of the project."""
+    path = getattr(sys.modules.get(type(value).__module__), "__file__", None) or ""
+    return path.startswith(_state.prefix) and hasattr(value, "__dict__")
+
+
+def _vary(value: Any, seen: set[int]) -> None:
+    if id(value) in seen or is_stand_in(value):
+        return
+    seen.add(id(value))
+    if type(value) is list:
+        value[:] = [*map(_changed, value), "changed"]
+    elif type(value) is set:
+        value.add("changed")
+    elif type(value) is dict or _is_own(value):
+        entries = value if type(value) is dict else vars(value)
+        entries.update({key: _changed(item) for key, item in entries.items()}, changed="changed")
+    for item in [*(value.values() if type(value) is dict else value if type(value) is list else ())]:
+        _vary(item, seen)
+
+
+def _changed(value: Any) -> Any:
+    if type(value) is bool:
+        return not value
+    return value + 1 if type(value) in (int, float) else f"{value}~" if type(value) is str else value
+
+
+class Finder:
+    """Finds stand-ins for the modules of packages that aren't imported."""
+
+    def __init__(self, source: Path, packages: Sequence[str] | None, remedy: str, outside: Sequence[str] = ()) -> None:
+        """`packages` are the names of those that may have a stand-in; None for all that the project lacks."""
+        self._packages = packages
+        self._modules: set[str] = set()
+        self._source = source
+        self._outside = outside  # modules of the project that aren't among its sources
+        _state.prefix, _state.remedy, _state.finder = f"{source}/", remedy, self
+
+    def install(self, *, is_second: bool) -> None:
+        """Let imports of the project find stand-ins, and compile its modules with checks, if there are packages."""
+        if self._packages is not None and not self._packages:
+            return
+        _state.is_second = is_second
+        setattr(builtins, _CHECK_IDENTITY, _check_identity)
+        operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
+        operator.is_not = lambda one, other: _check_identity(one) is not _check_identity(other)
+        setattr(builtins, _CHECK_CALL, _check_call)
+        _check_schemas()
+        details = (_Loader, machinery.SOURCE_SUFFIXES)
+        extensions = (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES)
+        hook = machinery.FileFinder.path_hook(extensions, details)
+
+        def own_hook(path: str) -> Any:
+            if not f"{os.path.realpath(path)}/".startswith(_state.prefix):
+                raise ImportError(path)
+            return hook(path)
+
+        sys.path_hooks.insert(0, own_hook)
+        sys.meta_path.append(self)
+
+    def package(self, module: str) -> str:
+        """Return the package that provides a top-level module; empty if none is known."""
+        name = _normalized(_DISTRIBUTIONS.get(module, module))
+        if self._packages is None:
+            return name.rstrip("-")
+        exact = [
+            package for package in self._packages if package in (name, f"python-{name}", f"{name}-python", f"py{name}")
+        ]
+        prefixed = [package for package in self._packages if package.startswith(f"{name.rstrip('-')}-")]
+        return (exact or sorted(prefixed) or [""])[0]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> machinery.ModuleSpec | None:
+        """Find a stand-in for a module that no other finder has."""
+        top = name.partition(".")[0]
+        if top not in self._modules:
+            frame: FrameType | None = sys._getframe(1)
+            while frame is not None and ("importlib" in frame.f_code.co_filename):
+                frame = frame.f_back
+            if (
+                frame is None
+                or not frame.f_code.co_filename.startswith(_state.prefix)
+                or not self._may_stand_in(top, path)
+            ):
+                return None
+            self._modules.add(top)
+        return machinery.ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
+
+    def _may_stand_in(self, top: str, path: Any) -> bool:
+        if path is not None or top in sys.modules or top in sys.stdlib_module_names or top in self._outside:
+            return False
+        own = (self._source / top, self._source / f"{top}.py")
+        if any(map(os.path.lexists, own)):
+            return False
+        package = self.package(top)
+        if top in _WITH_EFFECTS and package:
+            add_refusal(f"importing {top} can change environment variables:\n  {_place()}", top)
+            raise ValueNeededError(top)
+        if package and not (self._packages is None and _is_guarded(imports=True)):
+            return True
+        if _is_guarded(imports=True):
+            _state.varied.append((f"{_place()} (whether {top} can be imported)", top))
+            return _state.is_second
+        return False
+
+    def create_module(self, spec: machinery.ModuleSpec) -> ModuleType:
+        """Create the stand-in for a module."""
+        module = StandInModule(spec.name)
+        module.__path__ = []
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run nothing."""
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+_CHECK_IDENTITY, _CHECK_CALL = "_rules_bento_identity", "_rules_bento_call"
+_OBSERVERS = ("callable", "getattr", "hasattr", "id", "vars")
+
+
+def _check_identity(value: Any) -> Any:
+    if is_stand_in(value) and type(value) is not StandInType:
+        refuse(value, "identity")
+    return value
+
+
+def _check_call(function: Any, *args: Any, **kwargs: Any) -> Any:
+    observed = args and is_stand_in(args[0]) and function in (callable, getattr, hasattr, id, type, vars)
+    if observed and (function is not getattr or len(args) == 3):
+        refuse(args[0], "type" if function is type else "attributes")
+    return function(*args, **kwargs)
+
+
+class _Loader(machinery.SourceFileLoader):
+    """Compiles a module of the project with checks where Python asks no object."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
+        tree = ast.parse(data, path)
+        guards = [node for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.With)) and _handled(node)]
+        ranges = [(node.body[0].lineno, node.body[-1].end_lineno or 0, _handles_imports(node)) for node in guards]
+        _state.guarded[os.fspath(path)] = ranges
+        checked = ast.fix_missing_locations(_Checks().visit(tree))
+        return compile(checked, path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+def _handled(node: ast.Try | ast.With) -> str:
+    """Return the errors that a statement handles, as source; empty for none."""
+    if isinstance(node, ast.With):
+        return "".join(ast.unparse(item.context_expr) for item in node.items if "suppress" in ast.unparse(item))
+    return " ".join(ast.unparse(one.type) if one.type else "BaseException" for one in node.handlers)
+
+
+def _handles_imports(node: ast.Try | ast.With) -> bool:
+    return not re.fullmatch(r"[( ]*((Attribute|Key|Name|OS|Runtime|Type|Value)Error[, )]*)+", _handled(node))
+
+
+class _Checks(ast.NodeTransformer):
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
+            node.left = _checked(node.left)
+            node.comparators = [_checked(value) for value in node.comparators]
+        return node
+
+    def visit_Match(self, node: ast.Match) -> ast.AST:
+        self.generic_visit(node)
+        node.subject = _checked(node.subject)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        is_type = (
+            isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1 and not node.keywords
+        )
+        if is_type or (isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS and node.args):
+            node.args.insert(0, node.func)
+            node.func = ast.copy_location(ast.Name(_CHECK_CALL, ast.Load()), node.func)
+        return node
+
+
+def _checked(value: ast.expr) -> ast.expr:
+    call = ast.Call(ast.Name(_CHECK_IDENTITY, ast.Load()), [value], [])
+    return ast.copy_location(call, value)
+
+
+def _check_schemas() -> None:
+    """Let pydantic take a stand-in as a limit or a default, and describe no field that has one."""
+    from pydantic._internal import _known_annotated_metadata as known
+    from pydantic.json_schema import GenerateJsonSchema
+    from pydantic_core import PydanticSerializationError
+
+    encode, apply = GenerateJsonSchema.encode_default, known.apply_known_metadata
+
+    def encode_checked(self: Any, default: Any) -> Any:
+        try:
+            return encode(self, default)
+        except PydanticSerializationError as error:
+            if "StandIn" in str(error):
+                refuse(default if is_stand_in(default) else StandIn("a default"), "value")
+            raise
+
+    def apply_checked(annotation: Any, schema: Any) -> Any:
+        names = (*getattr(annotation, "__dict__", ()), *getattr(annotation, "__slots__", ()))
+        limits = [value for name in names if is_stand_in(value := getattr(annotation, name, None))]
+        return _unknown_schema(limits[0]) if limits else apply(annotation, schema)
+
+    setattr(GenerateJsonSchema, "encode_default", encode_checked)  # noqa: B010 - it is a method
+    known.apply_known_metadata = apply_checked
+
+
+def refusals() -> list[Refusal]:
+    """Return what the import needed of stand-ins."""
+    return _state.refusals
+
+
+def set_place(place: str) -> None:
+    """Set what to name where no line of the project is being run."""
+    _state.place = place
+
+
+def varied() -> list[Refusal]:
+    """Return the lines whose results differ between the two imports, and what to do to import their packages."""
+    return [Refusal(place, _remedy(name)) for place, name in dict.fromkeys(_state.varied)]

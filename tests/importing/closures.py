@@ -1,0 +1,49 @@
+"""The unpacked wheels that some packages need, as one folder of links: the others of the environment are missing."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[-_.]+", "-", text).lower()
+
+
+def closure(roots: list[Path], *packages: str) -> dict[str, Distribution]:
+    """The installed distributions that packages need, themselves among them, by normalized name."""
+    from packaging.requirements import Requirement
+
+    installed = {_name(one.metadata["Name"]): one for one in distributions(path=[str(root) for root in roots])}
+    found: dict[str, Distribution] = {}
+    waiting = [(package, "") for package in packages]
+    while waiting:
+        name, extra = waiting.pop()
+        if name not in installed or name in found:
+            continue
+        found[name] = installed[name]
+        needed = [Requirement(text) for text in installed[name].requires or ()]
+        waiting += [(_name(one.name), "") for one in needed if not one.marker or one.marker.evaluate({"extra": extra})]
+    return found
+
+
+def link_closure(folder: Path, roots: list[Path], *packages: str) -> Path:
+    """Make a folder of links to the modules of the packages, and of those that they need."""
+    folder.mkdir(parents=True)
+    for distribution in closure(roots, *packages).values():
+        for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            link, target = folder / top, Path(distribution.locate_file(top)).absolute()
+            if link.is_symlink() and link.readlink() != target:  # a namespace package, as opentelemetry is
+                first = link.readlink()
+                link.unlink()
+                link.mkdir()
+                for item in first.iterdir():
+                    (link / item.name).symlink_to(item)
+            if link.is_dir() and not link.is_symlink():
+                for item in target.iterdir():
+                    if not (link / item.name).exists():
+                        (link / item.name).symlink_to(item)
+            elif not link.exists():
+                link.symlink_to(target)
+    return folder

@@ -1,0 +1,67 @@
+"""`bento build --import` imports the service with an environment that has BentoML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from closures import link_closure
+from conftest import locked_wheels
+from rules_bento.bento import of_folder
+from rules_bento.cli.__main__ import main
+from rules_bento.errors import BentoError
+from rules_bento.packages.virtualenv import make_environment
+
+SERVICE = """\
+import bentoml, torch
+from values import WORKERS
+
+def workers():
+    return WORKERS + len(str(bentoml.__name__)) - 7
+
+@bentoml.service(workers=workers())
+class Svc:
+    @bentoml.api
+    def predict(self, text: str) -> str: ...
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("python")
+    return make_environment(folder / "environment", [link_closure(folder / "site", locked_wheels(), "bentoml")])
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "service.py").write_text(SERVICE, "utf-8")
+    (tmp_path / "project" / "values.py").write_text("WORKERS = 2\n", "utf-8")
+    return tmp_path / "project"
+
+
+def test_the_metadata_is_that_of_the_import(python, project):
+    made = of_folder.build(build_ctx=project, beside=of_folder.Beside(python=python))
+    document = yaml.safe_load(made.bento.files["bento.yaml"])
+    assert document["services"][0]["config"] == {"workers": 2}
+    assert document["schema"]["routes"][0]["name"] == "predict"
+    assert "apis/openapi.yaml" in made.bento.files
+
+
+def test_a_module_that_include_drops_has_no_stand_in(python, project):
+    with pytest.raises(BentoError, match="No module named 'values'"):
+        of_folder.build(include=["service.py"], build_ctx=project, beside=of_folder.Beside(python=python))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--python", "x"], "--python: only --import uses it."),
+        (["--import", "--config", "Svc.workers=3"], "--import: finds the service metadata on its own."),
+        (["--import", "--python", "/nowhere"], "/nowhere: has no BentoML."),
+    ],
+)
+def test_options_that_contradict(project, tmp_path, capsys, options, message):
+    assert main(["build", str(project), "--archive", str(tmp_path / "out"), *options]) != 0
+    assert message in capsys.readouterr().err

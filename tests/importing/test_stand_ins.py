@@ -1,0 +1,244 @@
+"""With stand-ins, the import of a service gives what it gives with all packages, or it fails; it never differs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from closures import link_closure
+from conftest import locked_wheels
+from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service.differences import differences
+
+REMEDY = 'Add import_packages = ["@pypi//{}"]'
+
+
+class Imports:
+    """A process that imports services in an environment: `importing_all.py`."""
+
+    def __init__(self, folder: Path, roots: list[Path], packages: list[str]) -> None:
+        self._packages, self._folder, self._count = packages, folder, itertools.count()
+        python = make_environment(folder / "environment", roots)
+        here = Path(__file__).parent
+        variables = {
+            "BENTOML_DO_NOT_TRACK": "true",
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "PATH": f"{python.parent}:/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(here.parent.parent / "py"),
+        }
+        self._readable = [str(root) for root in (*roots, *locked_wheels())]
+        with (folder / "log").open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [str(python), str(here / "importing_all.py")],
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def __call__(self, files: dict[str, str]) -> tuple[dict, list[dict]]:
+        """The answer of the first import, and the differences of the second one."""
+        folder = self._folder / str(next(self._count))
+        for path, text in files.items():
+            (folder / "src" / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "src" / path).write_text(text, "utf-8")
+        answers = []
+        for elsewhere in (False, True):
+            answer = folder / f"{elsewhere}.json"
+            order: dict[str, object] = {
+                "service": "service:Svc",
+                "source": str((folder / "src").resolve()),
+                "arguments": {},
+                "aliases": {},
+                "elsewhere": elsewhere,
+                "packages": self._packages,
+                "remedy": REMEDY,
+                "seconds": 60,
+                "answer": str(answer),
+                "trace": str(folder / "trace"),
+            }
+            self._process.stdin.write(json.dumps({"order": order, "variables": {"PATH": os.defpath}}) + "\n")
+            self._process.stdin.flush()
+            assert self._process.stdout.readline() == "0\n", (self._folder / "log").read_text("utf-8")
+            answers.append(json.loads(answer.read_text("utf-8")))
+        varied = [answer.pop("varied") for answer in answers][-1]
+        found = [] if "problem" in answers[0] else [*differences(*answers)]
+        return answers[0], [(one.field, *varied) for one in found]
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    imports = Imports(tmp_path_factory.mktemp("real"), locked_wheels(), [])
+    yield imports
+    imports.close()
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stand_ins")
+    site = link_closure(folder / "site", locked_wheels(), "bentoml")
+    packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "torch", "python-dotenv"]
+    imports = Imports(folder, [site], packages)
+    yield imports
+    imports.close()
+
+
+SERVICE = """\
+@bentoml.service(labels={"a": str(X)}, resources={"gpu": 1})
+class Svc:
+    @bentoml.api
+    def predict(self, text: str = "x") -> str:
+        return text
+"""
+# What modules do with packages, and whether the import can do it without them.
+USES = {
+    "import pandas\nX = 1": True,
+    "import pandas as pd\nFRAME = pd.DataFrame({'a': [1]})\nX = 1": True,
+    "import pandas as pd\nX = 1\ndef load(path: str) -> pd.DataFrame: ...": True,
+    "import pandas as pd\nFRAME = pd.DataFrame({'a': [1]})\nX = len(FRAME)": False,
+    "import pandas as pd\nX = pd.DataFrame({'a': [1]}).shape[0]": False,
+    "import pandas as pd\nX = pd.__version__": False,
+    "import pandas as pd\nX = pd.NA is None": False,
+    "import pandas as pd\nX = hasattr(pd, 'DataFrame')": False,
+    "import pandas as pd\nX = type(pd.NA).__name__": False,
+    "import pandas as pd\nX = isinstance(1, pd.DataFrame)": False,
+    "import pandas as pd\nX = 1\nassert not isinstance(X, pd.DataFrame) or True": True,
+    "import pandas as pd\nC = {'a': 1}\nFRAME = pd.DataFrame(C, index=[0])\nX = 1": True,
+    "import pandas as pd\nC = {'a': 1}\nFRAME = pd.DataFrame(C, index=[0])\nX = C['a']": False,
+    "try:\n    import pandas\n    X = 1\nexcept ImportError:\n    X = 2": True,
+    "try:\n    from pandas import nothing\n    X = 1\nexcept ImportError:\n    X = 2": False,
+    "try:\n    import not_locked\n    X = 1\nexcept ImportError:\n    X = 2": False,
+    "try:\n    import not_locked\nexcept ImportError:\n    pass\nX = 1": True,
+    "import contextlib, pandas as pd\nX = 1\nwith contextlib.suppress(AttributeError):\n    pd.nothing\n    X = 2": False,
+    "from PIL import Image\nX = 1\ndef show(image: Image.Image) -> None: ...": True,
+    "from PIL import Image\nclass Mine(Image.Image):\n    SIZE = 3\nX = 1": True,
+    "from PIL import Image\nclass Mine(Image.Image):\n    SIZE = 3\nX = Mine.SIZE": False,
+    "from PIL import Image\nX = Image.new('L', (1, 2)).size[1]": False,
+    "from sklearn.linear_model import LogisticRegression\nMODEL = LogisticRegression()\nX = 1": True,
+    "from sklearn.linear_model import LogisticRegression\nX = LogisticRegression().max_iter": False,
+    "from sklearn.base import BaseEstimator\nclass Mine(BaseEstimator):\n    N = 3\nX = Mine().N": False,
+    "from sklearn import *\nX = 1": False,
+    "import sklearn\nwith sklearn.config_context(assume_finite=True):\n    X = 1": True,
+    "import typing\nfrom sklearn.base import BaseEstimator as B\nT = typing.Optional[B] | list[B]\nX = 1": True,
+    "import dataclasses, pandas as pd\n@dataclasses.dataclass\nclass C:\n    a: pd.DataFrame = None\n    n: int = 2\nX = C().n": True,
+    "import fastapi\napp = fastapi.FastAPI()\n@app.get('/a')\ndef a(): ...\nX = 1": True,
+}
+APIS = {
+    "def predict(self, image: PIL.Image.Image) -> PIL.Image.Image: ...": True,
+    "def predict(self, images: typing.List[PIL.Image.Image]) -> typing.List[PIL.Image.Image]: ...": True,
+    "def predict(self, image: typing.Optional[PIL.Image.Image] = None) -> str: ...": True,
+    "def predict(self, image: 'PIL.Image.Image') -> str: ...": True,
+    "def predict(self, frame: pandas.DataFrame) -> pandas.DataFrame: ...": True,
+    "def predict(self, array: numpy.ndarray) -> numpy.ndarray: ...": True,
+    "def predict(self, x: typing.Annotated[pandas.DataFrame, bentoml.validators.DataframeSchema(orient='records')]) -> str: ...": True,
+    "def predict(self, frames: typing.Dict[str, pandas.DataFrame]) -> str: ...": True,
+    "def predict(self, frame: pandas.Series) -> str: ...": False,
+    "def predict(self, x: int = pandas.NA) -> str: ...": False,
+    "def predict(self, x: int = pydantic.Field(1, le=pandas.LIMIT)) -> str: ...": False,
+    "def predict(self, x: str) -> typing.Iterator[pandas.Series]: ...": False,
+    "async def predict(self, x: pathlib.Path) -> typing.AsyncGenerator[str, None]:\n        yield ''": True,
+    "def predict(self, x: pandas.Nothing) -> str: ...": False,
+    "def predict(self, x: sklearn.base.BaseEstimator) -> str: ...": False,
+}
+OTHERS = {
+    "@bentoml.service(workers=pandas.N)\nclass Svc: ...": False,
+    "@bentoml.service(name=pandas.N)\nclass Svc: ...": False,
+    "@bentoml.service(labels={'a': pandas.N})\nclass Svc: ...": False,
+    "@bentoml.service(envs=[{'name': 'A', 'value': pandas.N}])\nclass Svc: ...": False,
+    "@bentoml.service(envs=pandas.ENVS)\nclass Svc: ...": False,
+    "@bentoml.service(image=pandas.IMAGE)\nclass Svc: ...": False,
+    "@bentoml.service(image=bentoml.images.Image(python_version=pandas.V))\nclass Svc: ...": False,
+    "@bentoml.service(image=bentoml.images.Image().python_packages(pandas.V))\nclass Svc: ...": False,
+    "@bentoml.service(**pandas.CONFIG)\nclass Svc: ...": False,
+    "@bentoml.service\nclass Svc(pandas.DataFrame): ...": False,
+    "@bentoml.service\nclass Svc:\n    model = bentoml.models.HuggingFaceModel(pandas.MODEL)": False,
+    "@bentoml.service\nclass Svc:\n    model = bentoml.models.BentoModel(pandas.MODEL)": False,
+    "@bentoml.service\nclass Svc:\n    other = bentoml.depends(pandas.Service)": False,
+    "@bentoml.service\nclass Svc:\n    other = bentoml.depends(url=pandas.URL)": False,
+    "@bentoml.service\nclass Svc:\n    frame = pandas.DataFrame()": False,
+    "@bentoml.service\nclass Svc:\n    def __init__(self):\n        self.frame = pandas.DataFrame()": True,
+    "@bentoml.service\n@pandas.decorate\nclass Svc: ...": False,
+    "@bentoml.service\nclass Svc:\n    @bentoml.api\n    @pandas.decorate\n    def predict(self) -> str: ...": False,
+    "@bentoml.service\nclass Svc:\n    @bentoml.api(route=pandas.ROUTE)\n    def predict(self) -> str: ...": False,
+    "@bentoml.service\nclass Svc:\n    @bentoml.api(batchable=pandas.B)\n    def predict(self, x: list[str]) -> list[str]: ...": False,
+    "@bentoml.asgi_app(fastapi.FastAPI(), path='/a')\n@bentoml.service\nclass Svc: ...": False,
+    "@bentoml.service\n@bentoml.asgi_app(starlette.applications.Starlette(), path='/a')\nclass Svc: ...": True,
+    "@bentoml.service\nclass Svc: ...\npandas.patch(Svc)": False,
+}
+IMPORTS = "import pathlib, typing\nimport bentoml, numpy, pandas, PIL.Image, pydantic, sklearn.base, starlette.applications, fastapi\n"
+CASES = {
+    **{f"import bentoml\n{use}\n{SERVICE}": can for use, can in USES.items()},
+    **{f"{IMPORTS}@bentoml.service\nclass Svc:\n    @bentoml.api\n    {api}\n": can for api, can in APIS.items()},
+    **{f"{IMPORTS}{service}\n": can for service, can in OTHERS.items()},
+}
+
+
+def test_there_are_enough():
+    assert len(CASES) >= 60
+
+
+@pytest.mark.parametrize("service", CASES, ids=lambda text: text.partition("\n")[2][:70])
+def test_with_stand_ins_it_is_the_same_or_fails(real, stand_ins, service):
+    found, varied = stand_ins({"service.py": service})
+    is_rejected = "problem" in found or bool(varied)
+    assert is_rejected != CASES[service], (found, varied)
+    if not is_rejected:
+        truth, _ = real({"service.py": service})
+        assert [*differences(found, truth)] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("X = 1 if torch.cuda.is_available() else 2", "importing it needs the value of torch.cuda.is_available(), and that package isn't imported:\n  service.py:3: X = 1 if torch.cuda.is_available() else 2"),
+        ("X = torch.x is None", "importing it needs the identity of torch.x, "),
+        ("X = {torch.a: 1, torch.b: 2}", "importing it needs the value of torch.a, "),
+        ("X = f'{torch.__version__}'", "importing it needs the value of torch.__version__, "),
+        ("D = {1: 2}\nX = D.get(torch.a, 3)", "importing it needs the value of torch.a, "),
+        ("X = [*torch.x]", "importing it needs the value of torch.x, "),
+        ("X = torch.x + 1", "importing it needs the value of torch.x, "),
+        ("X = 1 + torch.x", "importing it needs the value of torch.x, "),
+        ("X = 3 in torch.x", "importing it needs the value of torch.x, "),
+        ("X = [1, 2][torch.x]", "importing it needs the value of torch.x, "),
+        ("X = int(torch.x)", "importing it needs the value of torch.x, "),
+        ("X = getattr(torch, 'x', 1)", "importing it needs the attributes of torch, "),
+        ("X = callable(torch.x)", "importing it needs the attributes of torch.x, "),
+        ("X = torch.x.__class__", "importing it needs the type of torch.x, "),
+        ("X = torch.x.__doc__", "importing it needs the docstring of torch.x, "),
+        ("X = torch.x.__module__", "importing it needs the module of torch.x, "),
+        ("import inspect; X = inspect.isfunction(torch.x)", "importing it needs the type of torch.x, "),
+        ("import operator; X = operator.is_(torch.x, None)", "importing it needs the identity of torch.x, "),
+        ("import json; X = json.dumps(torch.x)", "importing it needs the type of torch.x, "),
+        ("import typing; X = typing.Optional[torch.a] == typing.Optional[torch.b]", "importing it needs the value of torch.a, "),
+        ("match torch.x:\n    case None:\n        X = 1\n    case _:\n        X = 2", "importing it needs the identity of torch.x, "),
+        ("class S(torch.S):\n    A = 3\nX = S().A", "importing it needs the value of torch.S:S().A, "),
+        ("from torch import *\nX = 1", "importing it needs the names of torch, "),
+        ("import dotenv\ndotenv.load_dotenv()\nX = 1", "importing dotenv can change environment variables:\n  service.py:3: import dotenv"),
+    ],
+)  # fmt: skip
+def test_the_line_and_the_package_of_a_value_that_is_needed(stand_ins, lines, problem):
+    found, _ = stand_ins({"service.py": f"import bentoml\nimport torch\n{lines}\n{SERVICE}"})
+    assert found["problem"].startswith(problem), found
+    assert found["remedy"] == REMEDY.replace("{}", "python_dotenv" if "dotenv" in lines else "torch")
+
+
+def test_a_module_that_no_package_has_is_missing(stand_ins):
+    found, _ = stand_ins({"service.py": f"import bentoml\nfrom services import X\n{SERVICE}"})
+    assert "service.py:2: from services import X\n  ModuleNotFoundError: No module named 'services'" in found["problem"]
+    assert "include" in found["remedy"]
+
+
+def test_a_module_of_the_project_that_is_missing(stand_ins):
+    service = f"import bentoml\nimport lib.missing\n{SERVICE}"
+    found, _ = stand_ins({"service.py": service, "lib/__init__.py": ""})
+    assert "No module named 'lib.missing'" in found["problem"]
