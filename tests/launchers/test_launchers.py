@@ -88,7 +88,7 @@ def test_an_interpreter_that_is_named_and_does_not_fit_is_refused(tmp_path):
     other = python(tmp_path, "other", "3.9")
     for named, said in ((other, "3.9"), (tmp_path / "gone", "none")):
         status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin", BENTO_PYTHON=str(named))
-        assert (status, f"{named} of this machine is {said}: " in message) == (1, True)
+        assert (status, f"{named} of this machine is {said}. " in message) == (1, True)
 
 
 def test_a_path_of_another_python_on_this_machine_is_refused():
