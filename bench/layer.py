@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
-ALONE = 2 << 20  # as rules/private/layer_plan.bzl has it
+ALONE = 2 << 20  # as rules/private/wheel_groups.bzl has it
 
 
 class Used(NamedTuple):

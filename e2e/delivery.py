@@ -24,7 +24,7 @@ bento_export(
     name = "export",
     src = "//examples/iris:iris_bento",
     stamp = 1,
-    to = "out/iris-{STABLE_TEAM}.tar",
+    destination = "out/iris-{STABLE_TEAM}.tar",
 )
 
 bento_import(

@@ -48,7 +48,7 @@ bento_load(
     name = "load",
     src = "//tests/images:gzip_image",
     reference = "iris:loaded",
-    tool = "podman",
+    backend = "podman",
 )
 
 bento_model(

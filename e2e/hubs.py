@@ -121,14 +121,14 @@ def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
         checkout.write(f"{WORKSPACE}/MODULE.bazel", text.replace(use, twice + use))
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
         said = twice.partition(",")[0]
-        assert f"{said}) stands twice in the module {name}, and " in failed.errors, failed.told()
+        assert f"{said}) is defined twice in the module {name}, and " in failed.errors, failed.told()
     other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
     checkout.write(f"{WORKSPACE}/other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag]))
     checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-    assert "stands in the modules hubs and other, and " in failed.errors, failed.told()
+    assert "is defined in the modules hubs and other, and " in failed.errors, failed.told()
     assert 'keep its BUILD files by use_repo(bento, pypi = "pypi_other")' in failed.errors, failed.told()
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
 
@@ -169,7 +169,7 @@ def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str)
     checkout.bazel(*query, workspace=WORKSPACE).succeeded()
     checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
     failed = checkout.bazel(*query, workspace=WORKSPACE)
-    told = 'bento.pypi(name = "shared") stands in the modules hubs and other, and glibc differ: give one another name'
+    told = 'bento.pypi(name = "shared") is defined in the modules hubs and other, and glibc differ. Rename one'
     assert told in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
@@ -193,7 +193,7 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
     old = checkout.root / WORKSPACE / "python3.9"
     old.chmod(0o755)
     for tag, said in (
-        (f"{one}\n{one}", "bento_tools.python stands there 2 times: one interpreter runs all actions, so leave one"),
+        (f"{one}\n{one}", "bento_tools.python is defined 2 times, but one interpreter runs all actions. Remove"),
         (absent, f"{absent}: no program of that name is on PATH"),
         (one.replace("python3", "/bin/false"), "/bin/false does not run"),
         (one.replace("python3", str(old)), f"{old} is Python 3.9.18; rules_bento needs 3.10 or newer: name one with"),

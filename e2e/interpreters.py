@@ -145,7 +145,7 @@ bento_image(
     base = "//examples/base:python",
     bento = ":hello",
     bytecode = "unchecked-hash",
-    provided = ["echo"],
+    ignore_system_requirements = ["echo"],
     size_limit = 500,
 )
 
@@ -186,7 +186,7 @@ bento_image(
     base = ":lazy_base",
     bento = ":hello",
     compression = "estargz",
-    provided = ["echo"],
+    ignore_system_requirements = ["echo"],
     startup_trace = "start.json",
 )
 

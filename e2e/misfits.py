@@ -51,7 +51,7 @@ bento_package(
 """
 IN_IMAGES = """\
 load("@rules_bento//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
-load("@rules_bento//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
+load("@rules_bento//rules/private:providers.bzl", "BentoWheelPartsInfo")
 
 def _impl(ctx):
     return [DefaultInfo(files = depset([part.part for part in ctx.attr.wheel[BentoWheelPartsInfo].parts.to_list()]))]

@@ -45,7 +45,7 @@ load("//rules:defs.bzl", "bento_load", "bento_push")
 bento_load(
     name = "loaded",
     src = "//examples/iris:iris_image",
-    tool = "docker",
+    backend = "docker",
 )
 
 bento_push(

@@ -1,8 +1,8 @@
-"""Defines bento_api_test, which holds the API of a service against a committed one."""
+"""Defines bento_api_test, which compares the API of a service with a committed API."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoApiInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/providers:api.bzl", "BentoApiInfo")
 
 def _bento_api_test_impl(ctx):
     schema = ctx.attr.api[BentoApiInfo].schema
@@ -11,7 +11,7 @@ def _bento_api_test_impl(ctx):
         ctx,
         arguments = [
             "--target",
-            label_text(ctx.label),
+            label_string(ctx.label),
             "--golden",
             runfile(ctx, golden),
             "--golden-path",
@@ -26,12 +26,16 @@ def _bento_api_test_impl(ctx):
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
-    doc = """Fails when the API of a service is not the committed one, and says which changes break callers and why.
+    doc = """Tests that the API of a service equals the committed schema, and reports which changes break clients and why.
 
-`bazel run` of the target with `-- --update` writes the committed file.""",
+```starlark
+bento_api_test(name = "iris_api_test", api = ":iris_api", golden = "iris_api.json")
+```
+
+To write the committed file, use `bazel run` of the target with `-- --update`.""",
     attrs = {
-        "api": attr.label(doc = "The API.", mandatory = True, providers = [BentoApiInfo]),
-        "golden": attr.label(allow_single_file = [".json"], doc = "The committed schema.", mandatory = True),
+        "api": attr.label(doc = "The `bento_api` target.", mandatory = True, providers = [BentoApiInfo]),
+        "golden": attr.label(allow_single_file = [".json"], doc = "Committed schema, JSON.", mandatory = True),
     } | TEST_RUNTIME,
     test = True,
 )

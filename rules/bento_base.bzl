@@ -1,15 +1,14 @@
-"""Defines bento_base, which makes a base for images of layers of Debian packages."""
+"""Defines bento_base, which builds an image base from layers of Debian packages."""
 
-load("//rules/private:attributes.bzl", "label_text")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
+load("//rules/private:attributes.bzl", "label_string")
 
 _OS = "linux"
 
 def _python_version(ctx, debs):
     version = ctx.attr.python_version or debs.python_version
     if not version:
-        fail("{}: its packages have no python3; add it to them, or say which version lies at {} by python_version".format(ctx.label, ctx.attr.python))
+        fail("{}: the packages have no python3. Add python3 to the packages, or set python_version to the version at {}".format(ctx.label, ctx.attr.python))
     return version
 
 def _bento_base_impl(ctx):
@@ -23,7 +22,7 @@ def _bento_base_impl(ctx):
             glibc = debs.glibc,
             layers = debs.layers,
             libraries = None,
-            name = label_text(ctx.label),
+            name = label_string(ctx.label),
             python = ctx.attr.python,
             python_version = _python_version(ctx, debs),
             system = None,
@@ -34,7 +33,7 @@ def _bento_base_impl(ctx):
 
 bento_base = rule(
     implementation = _bento_base_impl,
-    doc = """A base for images, made of Debian packages alone.
+    doc = """Builds an image base from Debian packages only.
 
 ```starlark
 bento_base(
@@ -49,12 +48,12 @@ bento_image(
 )
 ```
 
-A `bento_deb_layer` with `lower` set to it adds packages.""",
+To add packages, use a `bento_deb_layer` with `base` set to this target.""",
     attrs = {
-        "deb_layer": attr.label(doc = "The `bento_deb_layer` that is uppermost in it.", mandatory = True, providers = [BentoDebLayerInfo]),
-        "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Variables of the environment."),
+        "deb_layer": attr.label(doc = "The uppermost `bento_deb_layer`.", mandatory = True, providers = [BentoDebLayerInfo]),
+        "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Environment variables."),
         "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path of the interpreter."),
-        "python_version": attr.string(doc = "Its version, `X.Y`. Default: that of the package python3."),
+        "python_version": attr.string(doc = "Version of the interpreter, `X.Y`. Default: the version of the package python3."),
     },
     provides = [BentoBaseInfo, BentoDebLayerInfo],
 )

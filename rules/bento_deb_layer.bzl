@@ -1,11 +1,9 @@
 """Defines bento_deb_layer, which installs Debian packages into a layer of an image."""
 
-load("//rules/private:attributes.bzl", "add_pairs", "label_text")
+load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
-load("//rules/providers:deb.bzl", "BentoDebInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
 
 _EXCLUDES = [
     "/usr/share/bug/*",
@@ -19,18 +17,18 @@ _EXCLUDES = [
 _INCLUDES = ["/usr/share/doc/*/copyright"]
 _USERS = {"bentoml": "1034", "nonroot": "65532"}
 
-# Of the helper's third-party packages; .deb files of some distributions are compressed with zstd, too.
+# Third-party packages of the helper. Some distributions compress .deb files with zstd.
 _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):
-    """Returns the value that is not empty, if there is one."""
+    """Returns the value that isn't empty, if any."""
     found = sorted({value: True for value in values if value})
     if len(found) > 1:
-        fail("{}: the packages and the layers below bring {} of {}; take all from one lock".format(ctx.label, what, " and ".join(found)))
+        fail("{}: the packages and the layers below have different {}: {}. Use packages of one lock".format(ctx.label, what, " and ".join(found)))
     return (found + [""])[0]
 
 def _write(ctx, architecture, files, lower):
-    """Declares layer, description and index, and the action that writes them."""
+    """Declares layer, description, and index, and the action that writes them."""
     layer = BentoLayerInfo(
         blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression))),
         description = ctx.actions.declare_file(ctx.label.name + ".layer.json"),
@@ -38,7 +36,7 @@ def _write(ctx, architecture, files, lower):
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
     below = [info.index for info in lower]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--architecture", architecture])
     args.add_all(files, before_each = "--deb")
     args.add_all(below, before_each = "--lower")
@@ -54,7 +52,7 @@ def _write(ctx, architecture, files, lower):
     run_helper(
         ctx,
         mnemonic = "BentoDebLayer",
-        progress_message = "Installing Debian packages of %{label} into a layer",
+        progress_message = "Installing Debian packages of %{label}",
         verb = verb(
             "deb_layer",
             args,
@@ -67,7 +65,7 @@ def _write(ctx, architecture, files, lower):
 
 def _bento_deb_layer_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
-    lower = [ctx.attr.lower[BentoDebLayerInfo]] if ctx.attr.lower else []
+    lower = [ctx.attr.base[BentoDebLayerInfo]] if ctx.attr.base else []
     architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
     layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
     return [
@@ -86,7 +84,7 @@ def _bento_deb_layer_impl(ctx):
 
 bento_deb_layer = rule(
     implementation = _bento_deb_layer_impl,
-    doc = """Installs locked Debian packages into a layer, without running anything of them.
+    doc = """Installs locked Debian packages into an image layer without running their code.
 
 ```starlark
 bento_deb_layer(
@@ -98,19 +96,18 @@ bento_deb_layer(
 )
 ```
 
-Packages bring what they depend on. dpkg's database is there, so that dpkg, apt and scanners see what is installed. What
-maintainer scripts do is left out but for what a service needs: users, the bundle of certificates, `/tmp`, `nsswitch.conf`. It
-works for a foreign architecture as for the own. The default output is the layer's description; the layer is in the output
-group `layer`.""",
+The layer includes the transitive dependencies of the packages, and dpkg's database for dpkg, apt, and scanners. Maintainer scripts don't
+run; the layer replaces only their results that a service needs: users, the certificate bundle, `/tmp`, and `nsswitch.conf`. Foreign
+architectures are supported. The default output is the description of the layer. Output groups: `layer` and `index`.""",
     attrs = {
-        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Authorities that are trusted beside those of `ca-certificates`, in PEM form."),
-        "compression": attr.string(default = "zstd", doc = "Of the layer: `zstd`; `gzip` for runtimes of old; `estargz`, which can be pulled lazily; or `zstd:chunked`, which can be pulled in part.", values = COMPRESSIONS),
-        "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths that are left out, as of dpkg's `path-exclude`: absolute patterns whose `*` stands for slashes, too. Default: manuals, translations and documentation."),
-        "includes": attr.string_list(default = _INCLUDES, doc = "Paths that are not left out after all, as of dpkg's `path-include`. Default: copyright files."),
-        "lower": attr.label(doc = "The layer or base that this one lies over: what is installed there is not installed again.", providers = [BentoDebLayerInfo]),
-        "packages": attr.label_list(doc = "Packages of a hub of `bento.apt`.", mandatory = True, providers = [BentoDebInfo]),
-        "symlinks": attr.string_dict(doc = "Symbolic links that no package has, path to target: `{\"/usr/bin/python\": \"python3\"}`."),
-        "users": attr.string_dict(default = _USERS, doc = "Users beside those of the system, name to number, each with a group and a home of its own. Only for a lowest layer."),
+        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Certificate authorities (PEM) to trust in addition to `ca-certificates`."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling.", values = COMPRESSIONS),
+        "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths to exclude, in the form of dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes. Default: manuals, translations, and documentation."),
+        "includes": attr.string_list(default = _INCLUDES, doc = "Exceptions from `excludes`, in the form of dpkg's `path-include`. Default: copyright files."),
+        "base": attr.label(doc = "The layer or base below this layer. Packages that are installed there aren't installed again.", providers = [BentoDebLayerInfo]),
+        "packages": attr.label_list(doc = "Packages of a package hub of `bento.apt`.", mandatory = True, providers = [BentoDebInfo]),
+        "symlinks": attr.string_dict(doc = "Additional symbolic links, path to target: `{\"/usr/bin/python\": \"python3\"}`."),
+        "users": attr.string_dict(default = _USERS, doc = "Users in addition to the system's, name to number, each with a group and a home directory. Only for a lowest layer."),
     },
     provides = [BentoDebLayerInfo, BentoLayerInfo],
     toolchains = [TOOLCHAIN_TYPE],

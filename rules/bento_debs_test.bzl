@@ -1,12 +1,12 @@
 """Defines bento_debs_test, which fails when a lock of Debian packages is stale."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/providers:debs.bzl", "BentoDebsInfo")
+load("//rules/private:providers.bzl", "BentoDebLockInfo")
 
 def _bento_debs_test_impl(ctx):
-    info = ctx.attr.update[BentoDebsInfo]
-    arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
+    info = ctx.attr.update[BentoDebLockInfo]
+    arguments = ["--target", label_string(ctx.label), "--update", label_string(info.update)] + list(info.arguments)
     launcher = helper_launcher(
         ctx,
         arguments = arguments + ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path],
@@ -20,7 +20,7 @@ def _bento_debs_test_impl(ctx):
 
 bento_debs_test = rule(
     implementation = _bento_debs_test_impl,
-    doc = """Fails if a lock is not what its `bento_debs` target asks for. It needs no network.
+    doc = """Tests that a lock matches its `bento_debs` target. The test needs no network.
 
 ```starlark
 bento_debs_test(
@@ -31,7 +31,7 @@ bento_debs_test(
 ```""",
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
-        "update": attr.label(doc = "The `bento_debs` target that writes it.", mandatory = True, providers = [BentoDebsInfo]),
+        "update": attr.label(doc = "The `bento_debs` target that writes the lock.", mandatory = True, providers = [BentoDebLockInfo]),
     } | TEST_RUNTIME,
     test = True,
 )

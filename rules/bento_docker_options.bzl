@@ -1,29 +1,29 @@
-"""Defines bento_docker_options, which states the image that `bentoml containerize` makes of a Bento."""
+"""Defines bento_docker_options, the options of a Bento for the image of `bentoml containerize`."""
 
-load("//rules/private:option_groups.bzl", "options_of")
-load("//rules/providers:options.bzl", "BentoOptionsInfo")
+load("//rules:providers.bzl", "BentoOptionsInfo")
+load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
-    "base_image": attr.string(doc = "Name of an image, in place of that of the distribution."),
-    "cuda_version": attr.string(doc = "`12.8` or the like. The Bento is of spec 1 then."),
-    "distro": attr.string(doc = "`debian` (the default), `alpine`, `ubi8` or `amazonlinux`."),
-    "dockerfile_template": attr.string(doc = "Path of a Jinja2 template. The Bento is of spec 1 then."),
-    "env": attr.string_dict(doc = "Variables."),
-    "setup_script": attr.string(doc = "Path of a program that runs while the image is built."),
+    "base_image": attr.string(doc = "Image name that replaces the distribution's image."),
+    "cuda_version": attr.string(doc = "CUDA version, such as `12.8`. The Bento then uses spec 1."),
+    "distro": attr.string(doc = "`debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
+    "dockerfile_template": attr.string(doc = "Path of a Jinja2 template. The Bento then uses spec 1."),
+    "env": attr.string_dict(doc = "Environment variables."),
+    "setup_script": attr.string(doc = "Path of a program that runs during the image build."),
     "system_packages": attr.string_list(doc = "Packages of the distribution."),
 }
 
 def _bento_docker_options_impl(ctx):
-    options = options_of(ctx, _OPTIONS)
+    options = option_values(ctx, _OPTIONS)
     if ctx.attr.env_file:
         if ctx.attr.env:
-            fail("{}: set env or env_file, not both".format(ctx.label))
+            fail("{}: env and env_file are both set. Set only one".format(ctx.label))
         options["env"] = ctx.attr.env_file
     return [BentoOptionsInfo(group = "docker", options = options)]
 
 bento_docker_options = rule(
     implementation = _bento_docker_options_impl,
-    doc = """The image that `bentoml containerize` makes, as `docker` of a bentofile, for `bento_package(docker = ...)`.
+    doc = """Declares the image of `bentoml containerize`, as `docker` of a bentofile, for `bento_package(docker = ...)`.
 
 ```starlark
 bento_docker_options(
@@ -37,10 +37,9 @@ bento_docker_options(
 )
 ```
 
-Paths are of files in the build context, which have to be among `srcs` or `data` of the Bento. `python_version` is an attribute of
-`bento_package` itself.""",
+Paths are relative to the build context, and the files must be in `srcs` or `data` of the Bento. Set `python_version` on `bento_package`.""",
     attrs = _OPTIONS | {
-        "env_file": attr.string(doc = "Path of a file with a variable to a line, `NAME=value`, in place of `env`."),
+        "env_file": attr.string(doc = "Path of a file with one `NAME=value` per line, instead of `env`."),
     },
     provides = [BentoOptionsInfo],
 )

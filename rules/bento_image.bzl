@@ -1,31 +1,26 @@
-"""Defines bento_image, which makes an OCI image of a Bento, its packages and a base."""
+"""Defines bento_image, which builds an OCI image from a Bento, its packages, and a base."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_texts", "creation_time", "label_text")
-load("//rules/private:build_definition.bzl", "contents_of_image", "made_of", "write_build_definition")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_strings", "creation_time", "label_string")
+load("//rules/private:build_definition.bzl", "bento_inputs", "image_inputs", "write_build_definition")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "further_layers")
+load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "scan_added_layers")
 load("//rules/private:image_form.bzl", "write_form")
-load("//rules/private:image_report.bzl", "write_layer_report")
-load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "known_debs", "write_sbom")
-load("//rules/private:layer_plan.bzl", "plan_layers")
+load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "deb_indexes", "write_sbom")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
+load("//rules/private:reports.bzl", "write_layer_report", "write_summary")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/private:summary.bzl", "write_summary")
-load("//rules/private:target.bzl", "IMAGE_PLATFORM", "of_image", "platform_name")
+load("//rules/private:target.bzl", "IMAGE_PLATFORM", "image_cfg", "platform_name")
+load("//rules/private:transitions.bzl", "ENVIRONMENT", "metadata_plus_files_cfg")
+load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
-load("//rules/private:wheels.bzl", "ENVIRONMENT", "stated_and_files")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:installed.bzl", "BentoInstalledInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
 
-# How many layers wheels may take. The rest of the 127 that an image may have is for base, models, sources and images on top.
-_WHEEL_LAYERS = 40
+# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on top.
+_MAX_WHEEL_LAYERS = 40
 
 def _environment_layer(ctx, base):
-    """Declares a layer of the virtual environment without its packages, and of the user's home."""
+    """Declares a layer of the virtual environment without its packages, and of the user's home directory."""
     args = arguments(ctx)
     args.add_all(["--prefix", ctx.attr.prefix])
     args.add_all(["--python", base.python])
@@ -35,14 +30,14 @@ def _environment_layer(ctx, base):
         ctx,
         compression = ctx.attr.compression,
         name = ctx.label.name + ".environment",
-        progress_message = "Making the environment of %{label}",
+        progress_message = "Writing environment layer of %{label}",
         verb = verb("environment_layer", args, inputs = depset()),
     )
 
 def _check_target(ctx, base, bento):
-    """Refuses packages for another Python than the base has, or for another platform: they would fail in production."""
+    """Rejects packages for another Python version or platform than the base's: they would fail in production."""
     if bento.python_version != base.python_version:
-        fail("{}: base {} has Python {}, but the Bento is for Python {}: set python_version = \"{}\" of the bento_package, and more_python_versions of its hub".format(
+        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" of the bento_package, and more_python_versions of its package hub".format(
             ctx.label,
             base.name,
             base.python_version,
@@ -52,17 +47,17 @@ def _check_target(ctx, base, bento):
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
         # The transition would build another Bento for the image than the one that is exported and tested.
-        fail("{}: is for {}, but its Bento for {}: set the same platform of both, or of neither".format(
+        fail("{}: the image is for {}, but its Bento is for {}. Set the same platform on both, or on neither".format(
             ctx.label,
-            own or "a platform that no hub knows",
-            bento.requested_platform or "whatever the build is for",
+            own or "an unknown platform",
+            bento.requested_platform or "the platform of the build",
         ))
 
 def _check_bytecode(ctx, base, parts):
     for part in parts:
         if not part.part:
-            fail(("{target}: bytecode = \"{bytecode}\" needs a Python {version} that runs here, and the actions' is {own}: " +
-                  "name one in MODULE.bazel, bento_tools.compiler(version = \"{version}\"), or leave bytecode out").format(
+            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but actions run in Python {own}. " +
+                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
                 target = ctx.label,
@@ -70,12 +65,12 @@ def _check_bytecode(ctx, base, parts):
             ))
 
 def _check_packages(ctx, parts):
-    """Refuses a Bento that only names its packages, in files or as versions: its image would have none, and not start."""
+    """Rejects a Bento without locked packages: its image couldn't start."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
-    fail(("{}: {} has no bentoml among the packages of a hub, so the image could not serve it: images have the wheels of a lock, and of no " +
-          "requirements file or hub of rules_python. Name a lock in MODULE.bazel, bento.pypi(name = \"bento_pypi\", lock = ...), and packages of it in the Bento's requirements, \"@bento_pypi//bentoml\" " +
-          "among them; or set entrypoint to what starts it, if layers bring bentoml").format(ctx.label, ctx.split_attr.bento["stated"].label))
+    fail(("{}: {} has no bentoml from a package hub, so the image can't serve it. " +
+          "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and its packages to the Bento's requirements, including \"@bento_pypi//bentoml\"; " +
+          "or set entrypoint, if layers provide bentoml").format(ctx.label, ctx.split_attr.bento["metadata"].label))
 
 def _settings(ctx):
     return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)
@@ -84,7 +79,7 @@ def _by_name(parts):
     return {part.wheel.distribution: part for part in parts}
 
 def _bytecode_layers(ctx, parts, groups):
-    """Declares layers of the wheels' byte code, in the same groups."""
+    """Declares layers of the wheels' bytecode, in the same groups."""
     by_name = _by_name(parts)
     return [
         write_joined_layer(
@@ -92,13 +87,13 @@ def _bytecode_layers(ctx, parts, groups):
             name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
             parts = [by_name[name] for name in names],
             settings = _settings(ctx),
-            what = "byte code of ",
+            what = "bytecode of ",
         )
         for names in groups
     ] if parts else []
 
 def _wheel_layers(ctx, parts, groups):
-    """Declares layers of wheels: large ones alone, the others in groups."""
+    """Declares layers of wheels: single layers for large wheels, groups for the others."""
     by_name = _by_name(parts)
     alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
     return alone + [
@@ -113,16 +108,16 @@ def _wheel_layers(ctx, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns what checks have to know of the wheels, as it is written with what `_wheel_layers` takes of each."""
+    """Returns the library lists of the wheels, from the action that also writes the layer or part of each wheel."""
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
 def _bento_layer(ctx, bento):
-    """Declares the layer of bento.yaml, environment and sources, the only one that a changed source line rebuilds."""
-    models = bento.models.to_list() if ctx.attr.models != "none" else []  # those that its target names
-    parts = bento.parts[:2]  # data have a layer of their own
+    """Declares the layer of bento.yaml, environment, and sources: the only layer that a changed source line rebuilds."""
+    models = bento.models.to_list() if ctx.attr.models != "none" else []  # only the target's own
+    parts = bento.parts[:2]  # data has its own layer
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--folder", BENTO, "--user", USER])
     if ctx.attr.models == "image":
         args.add_all(["--mounted", MOUNTED])
@@ -132,7 +127,7 @@ def _bento_layer(ctx, bento):
         ctx,
         compression = ctx.attr.compression,
         name = ctx.label.name + ".bento",
-        progress_message = "Packing sources of %{label} into a layer",
+        progress_message = "Writing Bento layer of %{label}",
         verb = verb("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
     )
 
@@ -140,11 +135,11 @@ def _data_layers(bento, compression):
     return [bento.data_layers[compression]] if bento.data_layers else []
 
 def _prefetch_layers(ctx, layers):
-    """Returns the layers; those of this build have the files that a start reads at their beginning."""
+    """Returns the layers, with the files of the startup trace first in layers of this build."""
     if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":
-        fail("{}: startup_trace is for layers of which files are fetched as they are read, but these are of {}: set compression = \"estargz\", or leave startup_trace out".format(ctx.label, ctx.attr.compression))
+        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace".format(ctx.label, ctx.attr.compression))
     return [
         write_prefetch_layer(
             ctx,
@@ -155,12 +150,12 @@ def _prefetch_layers(ctx, layers):
         for number, layer in enumerate(layers)
     ]
 
-def _held_models(ctx, bento):
-    """Returns the models that are in the image itself; those of a mounted image or a store are chosen when a container starts."""
-    return bento.models.to_list() if ctx.attr.models == "layers" else []  # those that its target names
+def _included_models(ctx, bento):
+    """Returns the models in the image itself; a container gets other models from a mounted image or store."""
+    return bento.models.to_list() if ctx.attr.models == "layers" else []  # only the target's own
 
 def _assemble(ctx, base, bento, layers):
-    """Writes config and manifest from what is known of the layers."""
+    """Writes config and manifest from the descriptions of the layers."""
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
         digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
@@ -169,7 +164,7 @@ def _assemble(ctx, base, bento, layers):
     descriptions = [layer.description for layer in layers]
     status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--bento-yaml", bento.bento_yaml])
     args.add_all(["--base-config", base.config])
     args.add_all(["--bento", BENTO, "--environment", ctx.attr.prefix, "--home", HOME])
@@ -185,14 +180,14 @@ def _assemble(ctx, base, bento, layers):
     args.add_all(ctx.attr.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
-    add_texts(args, "--provided", ctx.attr.provided)
+    add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
     args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
     args.add_all(["--stop-signal", ctx.attr.stop_signal])
     if ctx.attr.working_dir:
         args.add_all(["--working-dir", ctx.attr.working_dir])
     args.add_all(descriptions, before_each = "--layer")
     if ctx.file.startup_trace:
-        args.add_all(["--startup-trace", label_text(ctx.attr.startup_trace.label)])
+        args.add_all(["--startup-trace", label_string(ctx.attr.startup_trace.label)])
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config])
     args.add_all(["--manifest", outputs.manifest])
@@ -200,7 +195,7 @@ def _assemble(ctx, base, bento, layers):
     run_helper(
         ctx,
         mnemonic = "BentoImage",
-        progress_message = "Assembling image %{label}",
+        progress_message = "Writing image %{label}",
         verb = verb(
             "image",
             args,
@@ -212,39 +207,39 @@ def _assemble(ctx, base, bento, layers):
     return outputs
 
 def _build_definition(ctx, base, bento, models, wheels):
-    """Describes what the image is made of. Layers of a base image are named by its digest, those of Debian packages one by one."""
+    """Describes the inputs of the image. Layers of a base image are identified by its digest, layers of Debian packages one by one."""
     own = [target[BentoLayerInfo] for target in ctx.attr.layers]
     return write_build_definition(
         ctx,
-        bento = made_of(bento, models = models, platform = bento.platform, python_version = bento.python_version),
-        image = contents_of_image(
+        bento = bento_inputs(bento, models = models, platform = bento.platform, python_version = bento.python_version),
+        image = image_inputs(
             base = base.config,
-            debs = known_debs(ctx, base),
+            debs = deb_indexes(ctx, base),
             layers = [layer.description for layer in (list(base.layers) if base.deb_index else []) + own],
             wheels = wheels,
         ),
     )
 
 def _installed(requirements, wheels):
-    """Returns the packages that policies are checked against."""
-    return BentoInstalledInfo(
+    """Returns the packages for policy tests."""
+    return BentoImagePackagesInfo(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         wheels = depset(wheels),
     )
 
 def _bento_image_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
 
-    # The closure of a service is some dozens of wheels, which become layers by their sizes.
+    # A service needs some dozens of wheels, which become layers by size.
     parts = ctx.split_attr.bento["packages"][BentoWheelPartsInfo].parts.to_list()
     _check_target(ctx, base, bento)
     bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
     _check_bytecode(ctx, base, bytecode)
     _check_packages(ctx, parts)
-    models = _held_models(ctx, bento)
-    groups = plan_layers({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.wheel_layers)
-    own_base = list(base.layers) if base.deb_index else []  # those of an existing image are not rewritten
+    models = _included_models(ctx, bento)
+    groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
+    own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
     layers = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
         ctx,
         own_base +
@@ -257,8 +252,8 @@ def _bento_image_impl(ctx):
         [_bento_layer(ctx, bento)],
     )
     image = _assemble(ctx, base, bento, layers)
-    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # those that its target names
-    further = further_layers(ctx)
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # only the target's own
+    further = scan_added_layers(ctx)
     libraries_checked, libraries_checked_early = [
         check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = requirements), further, early = early)
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
@@ -293,7 +288,7 @@ def _bento_image_impl(ctx):
 
 bento_image = rule(
     implementation = _bento_image_impl,
-    doc = """An OCI image that serves a Bento, assembled without a daemon.
+    doc = """Builds an OCI image that serves a Bento, without a daemon.
 
 ```starlark
 bento_image(
@@ -303,52 +298,59 @@ bento_image(
 )
 ```
 
-Each large wheel and each model is a layer that all images share through the cache; a changed source line rebuilds the
-last layer and two small documents. The default outputs are small: config, manifest, digest. Output groups
-`oci_layout` (a folder) and `docker_archive` (a tar for `docker load`) are the big forms; `sbom` is a bill of
-materials, which a `bento_push` attaches to the image; `layer_report` says what is in it, in JSON and as a page to look at;
-`build_definition` says of what it was made, as SLSA's provenance has it; `checked` runs the checks alone, before layers are made; `summary` has the sizes for dashboards.
+Each large wheel and each model is a layer that all images share through the cache. A changed source line rebuilds only the
+last layer and two small documents. The default outputs are config, manifest, and digest.
 
-What would go wrong only in production fails the build (unless `--norun_validations`): wheels for another machine or a newer
-glibc than the base has, shared libraries that nothing brings, CUDA libraries that are there twice, system packages that the
-Bento asks for and that neither base nor layers have, more than `size_limit`.""",
+| output group | content |
+|---|---|
+| `oci_layout` | directory with an OCI layout |
+| `docker_archive` | tar archive for `docker load` |
+| `sbom` | SBOM, which `bento_push` attaches to the image |
+| `layer_report` | contents of the layers, as JSON and HTML |
+| `build_definition` | inputs of the image, for SLSA provenance |
+| `checked` | results of the checks only, before layers are built |
+| `summary` | sizes, for dashboards |
+
+The build fails (unless `--norun_validations`) for problems that otherwise appear in production: wheels for another CPU architecture or a newer
+glibc than the base's, missing shared libraries, duplicate CUDA libraries, system packages that the Bento requests and the image lacks, and
+layers above `size_limit`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside the standard ones that are filled in: title, version, created, and of the base its name and digest. Those that OCI defines (`org.opencontainers.image.…`) are labels as well, and labels of these names annotations."),
-        "base": attr.label(doc = "What the image is built on: Python and the libraries of the system.", mandatory = True, providers = [BentoBaseInfo]),
-        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = stated_and_files, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
-        "bytecode": attr.string(default = "none", doc = "Whether the packages have their byte code, in layers of its own: `checked-hash`, which Python holds against the source, or `unchecked-hash`, which it takes as it is (PEP 552).", values = BYTECODES),
-        "cmd": attr.string_list(doc = "Arguments behind the entry point, which the caller of a container may replace."),
-        "compression": attr.string(default = "zstd", doc = "Of the layers: `zstd`; `gzip` for runtimes of old, which has to be the compression of base and `layers`, too; `estargz`, likewise of all, gzip of which containerd's stargz-snapshotter reads files before the rest is there; or `zstd:chunked`, zstd of which podman pulls the files that it does not have yet.", values = COMPRESSIONS),
-        "entrypoint": attr.string_list(doc = "What a container runs. Default: the environment's Python serves the Bento."),
-        "env": attr.string_dict(doc = "Variables of the environment, beside those of base and Bento."),
-        "healthcheck": attr.string_list(doc = "A command that says whether a container is well, run without a shell. It is docker's own field: docker reads it of an image that it loads or pulls; podman, containerd and Kubernetes leave it out of OCI images, so give it to those when they start a container. Default: none."),
-        "labels": attr.string_dict(doc = "Labels of the config, beside those of the Bento."),
-        "layers": attr.label_list(doc = "Further layers, below that of the Bento.", providers = [BentoLayerInfo]),
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to the standard ones: title, version, created, and name and digest of the base. OCI's own annotations (`org.opencontainers.image.…`) are also labels, and labels of these names are also annotations."),
+        "base": attr.label(doc = "Image base: Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
+        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "bytecode": attr.string(default = "none", doc = "Bytecode of the packages, in separate layers: `none` (default), `checked-hash`, which Python verifies against the source, or `unchecked-hash`, which Python trusts (PEP 552).", values = BYTECODES),
+        "cmd": attr.string_list(doc = "Arguments after the entry point. The caller of a container can replace them."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. Base and `layers` must also use gzip for `gzip`, and eStargz for `estargz`.", values = COMPRESSIONS),
+        "entrypoint": attr.string_list(doc = "Command of a container. Default: the environment's Python serves the Bento."),
+        "env": attr.string_dict(doc = "Environment variables, in addition to the variables of base and Bento."),
+        "healthcheck": attr.string_list(doc = "Command that checks a container's health, run without a shell. Only docker uses this field of an image; configure podman, containerd, and Kubernetes at container start. Default: none."),
+        "labels": attr.string_dict(doc = "Labels of the config, in addition to the Bento's."),
+        "layers": attr.label_list(doc = "Additional layers, below the layer of the Bento.", providers = [BentoLayerInfo]),
         "models": attr.string(
             default = "layers",
-            doc = "Where a container has the Bento's models from: `layers` of the image; an `image` of each model (`bento_model_image`), mounted at {}/<name>; or `none`, from a store that is mounted at {}/models.".format(MOUNTED, HOME),
+            doc = "Source of the Bento's models in a container: `layers` of the image, a mounted `image` of each model (`bento_model_image`) at {}/<name>, or `none`, for a mounted store at {}/models.".format(MOUNTED, HOME),
             values = ["layers", "image", "none"],
         ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes."),
-        "prefix": attr.string(default = ENVIRONMENT, doc = "Where the environment with the packages lies. Images with the same one share layers."),
-        "provided": attr.string_list(doc = "What the Bento asks of its image and the base has in another way, or the service does without, as messages of the checks name it: system packages, `distro`, `cuda`, commands."),
-        "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
-        "report_against": attr.label(allow_single_file = [".json"], doc = "The report of another image, from its output group `layer_report`, to show what differs."),
-        "sbom_format": attr.string(default = "cyclonedx", doc = "Of the bill of materials: CycloneDX 1.6 or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
-        "size_limit": attr.int(doc = "How many megabytes the layers may have in a registry. Default: no limit."),
-        "stamped_annotations": attr.string_dict(doc = "Further annotations, in which `{KEY}` is a value of the workspace status, such as `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`: of a stamped build. Layers stay what they are."),
-        "stamped_labels": attr.string_dict(doc = "Labels in the same way."),
+        "prefix": attr.string(default = ENVIRONMENT, doc = "Path of the Python environment. Images with the same prefix share layers."),
+        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that checks ignore, by their names in messages: system packages, `distro`, `cuda`, commands. Use it if the base provides them in another way, or the service doesn't need them."),
+        "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
+        "report_against": attr.label(allow_single_file = [".json"], doc = "Report of another image for comparison, from its output group `layer_report`."),
+        "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 (default) or SPDX 2.3, as JSON.", values = sorted(SBOM_FORMATS)),
+        "size_limit": attr.int(doc = "Maximum size of the layers in a registry, in megabytes. Default: no limit."),
+        "stamped_annotations": attr.string_dict(doc = "Annotations of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping changes no layer."),
+        "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in the form of `stamped_annotations`."),
         "startup_trace": attr.label(
             allow_single_file = [".json"],
-            doc = "What a start reads, which `bento_startup_trace` records: these files come first in layers of eStargz, and are fetched before a container starts. Such layers are the image's own, shared with images of the same trace.",
+            doc = "Startup trace from `bento_startup_trace`. Its files come first in eStargz layers, and are fetched before a container starts. Only images with the same trace share these layers.",
         ),
-        "stop_signal": attr.string(default = "SIGTERM", doc = "What ends a container."),
-        "ignore_libraries": attr.string_list(doc = "File names of shared libraries, and of programs for other machines, that checks let be: of parts that the service does not load, or there twice on purpose."),
-        "user": attr.string(default = "1034:1034", doc = "Who runs it, `uid:gid`."),
-        "wheel_layers": attr.int(default = _WHEEL_LAYERS, doc = "How many layers the packages may take. With many large ones, the smaller of them share layers."),
-        "working_dir": attr.string(doc = "Where a container starts. Default: the Bento's folder."),
+        "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that stops a container."),
+        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and foreign programs that checks ignore, because the service doesn't load them, or because duplicates are intended."),
+        "user": attr.string(default = "1034:1034", doc = "User of the container, `uid:gid`."),
+        "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for packages. Above it, large packages also share layers."),
+        "working_dir": attr.string(doc = "Working directory of a container. Default: the Bento's directory."),
     } | CREATION_TIME | IMAGE_PLATFORM | STAMP,
-    cfg = of_image,
-    provides = [BentoImageInfo, BentoInstalledInfo],
+    cfg = image_cfg,
+    provides = [BentoImageInfo, BentoImagePackagesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,10 +1,9 @@
-"""Defines bento_image_index, which makes an image for several platforms and an index over them."""
+"""Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
-load("//rules/private:attributes.bzl", "add_pairs", "label_text")
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
+load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
 
 _PLATFORMS = "//command_line_option:platforms"
 
@@ -22,7 +21,7 @@ def _bento_image_index_impl(ctx):
     index = ctx.actions.declare_file(ctx.label.name + ".index.json")
     digest = ctx.actions.declare_file(ctx.label.name + ".digest")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     for image in images:
         args.add_all(["--image", image.config, image.manifest])
     add_pairs(args, "--annotation", ctx.attr.annotations)
@@ -50,7 +49,7 @@ def _bento_image_index_impl(ctx):
 
 bento_image_index = rule(
     implementation = _bento_image_index_impl,
-    doc = """An index over the image of a service for several platforms, all made on this machine.
+    doc = """Builds an image of a service for several platforms, and an OCI image index of the images.
 
 ```starlark
 bento_image_index(
@@ -63,12 +62,12 @@ bento_image_index(
 )
 ```
 
-The platform chooses wheels, system packages and base; nothing of a foreign platform is executed.""",
+The platform selects wheels, system packages, and base. The build runs no code of a foreign platform.""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the index."),
         "image": attr.label(cfg = _for_each_platform, doc = "The image.", mandatory = True, providers = [BentoImageInfo]),
-        "platforms": attr.label_list(doc = "What it is for.", mandatory = True),
-        "stamped_annotations": attr.string_dict(doc = "Further annotations, as of `bento_image`."),
+        "platforms": attr.label_list(doc = "Target platforms.", mandatory = True),
+        "stamped_annotations": attr.string_dict(doc = "Annotations with values of the workspace status, as in `bento_image`."),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

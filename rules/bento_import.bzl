@@ -1,17 +1,21 @@
-"""Defines bento_import, a program that takes a Bento into the store of BentoML on this machine."""
+"""Defines bento_import, a program that imports a Bento into BentoML's store on this machine."""
 
-load("//rules/private:deliver.bzl", "SRC", "delivery")
+load("//rules/private:bento_command.bzl", "SRC", "store_program")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 
 def _bento_import_impl(ctx):
-    return delivery(ctx, verb = "import")
+    return store_program(ctx, verb = "import")
 
 bento_import = rule(
     implementation = _bento_import_impl,
-    doc = """A program, for `bazel run`, that takes a Bento and its models into the store that `BENTOML_HOME` names.
+    doc = """Imports a Bento and its models into the store at `BENTOML_HOME` with `bazel run`.
 
-Options of `bento import` may follow behind `--`. `bazel run` of the Bento itself does the same with `-- import`; as a target
-it can be one of several that a multirun starts.""",
+```starlark
+bento_import(name = "import", src = ":iris_bento")
+```
+
+Options of `bento import` can follow after `--`. `bazel run` of the Bento with `-- import` does the same; use this rule to start several
+imports with a multirun.""",
     attrs = {
         "src": SRC,
     } | RUN_RUNTIME,

@@ -1,66 +1,65 @@
-"""Defines bento_layout_base, which makes a base for images from an OCI layout that another rule makes."""
+"""Defines bento_layout_base, an image base from an OCI layout that another rule builds."""
 
-load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:base_contents.bzl", "write_base_contents")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:target.bzl", "PLATFORM", "of_image", "platform_name")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
+load("//rules/private:layer_contents.bzl", "scan_layers")
+load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
-# Name of a platform in hubs to its name in OCI images.
+# Platform of a package hub to its name in OCI images.
 _PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
 
-# How many layers an image may have: py/rules_bento/images/oci_image.py refuses more.
-_MOST_LAYERS = 127
+# Maximum number of layers in an image, as in py/rules_bento/images/oci_image.py.
+_MAX_LAYERS = 127
 
-# The output group in which rules for images (rules_img, bento_image and others) have their layout.
+# Output group with the layout in rules for images (rules_img, bento_image, and others).
 _GROUP = "oci_layout"
 
-def _folder(ctx):
-    """Returns the folder of the layout: the one output of the target, or of its output group. Fails for anything else."""
+def _layout_directory(ctx):
+    """Returns the directory of the layout: the only output of the target, or of its output group."""
     outputs = ctx.files.layout
     groups = ctx.attr.layout[OutputGroupInfo] if OutputGroupInfo in ctx.attr.layout else None
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
-        outputs = getattr(groups, _GROUP).to_list()  # one folder, where it is what its name says
+        outputs = getattr(groups, _GROUP).to_list()  # the group has one directory
     if len(outputs) != 1:
-        fail("{}: layout is {}, which has {} files and no output group {}, where one folder with an OCI layout belongs: name the target that makes it, or a filegroup of an output group".format(
+        fail("{}: layout is {}, which has {} files and no output group {}, but layout requires one directory. Set layout to the target that writes it, or to a filegroup of an output group".format(
             ctx.label,
-            label_text(ctx.attr.layout.label),
+            label_string(ctx.attr.layout.label),
             len(outputs),
             _GROUP,
         ))
     if outputs[0].is_source:
-        fail("{}: layout is {}, a source, of which Bazel does not see every change: bento.base(layout = ...) in MODULE.bazel takes it".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout is {}, a source directory, which Bazel doesn't track completely. Use bento.base(layout = ...) in MODULE.bazel".format(ctx.label, outputs[0].short_path))
     if not outputs[0].is_directory:
-        fail("{}: layout is the file {}, where a folder with an OCI layout belongs: name the target or output group that makes one".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout is the file {}, but layout requires a directory. Set layout to the target or output group that writes one".format(ctx.label, outputs[0].short_path))
     return outputs[0]
 
 def _layout(ctx):
-    """Returns the layout as actions take it: its folder, and all files that links in it may lead to.
+    """Returns the layout as actions read it: its directory, and all files that links in it might refer to.
 
-    In the folder of `oci_image`, layers are links to files elsewhere, which are runfiles of the target. Its own rules take them as
-    inputs, so that whatever runs an action sees them.
+    In the directory of `oci_image`, layers are links to other runfiles of the target. The rules of rules_oci use these runfiles as inputs
+    of actions.
     """
-    if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MOST_LAYERS:
-        fail("{}: layer_count is {}, but images have 1 to {} layers".format(ctx.label, ctx.attr.layer_count, _MOST_LAYERS))
-    folder = _folder(ctx)
+    if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MAX_LAYERS:
+        fail("{}: invalid layer_count {}. Use 1 to {}".format(ctx.label, ctx.attr.layer_count, _MAX_LAYERS))
+    folder = _layout_directory(ctx)
     return struct(folder = folder, inputs = depset([folder], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
 
 def _platform(ctx):
     name = platform_name(ctx)
     if name not in _PLATFORMS:
-        fail("{}: is for {}, but bases are for {}: set platform of the image".format(ctx.label, name or "a platform that no hub knows", " and ".join(sorted(_PLATFORMS))))
+        fail("{}: the target platform is {}, but bases support {}. Set platform of the image".format(ctx.label, name or "unknown", " and ".join(sorted(_PLATFORMS))))
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):
-    """Declares the action that verifies the layout's digests and describes the image. Returns config and descriptions, Files."""
+    """Declares the action that verifies the layout's digests and describes the image. Returns the Files of config and descriptions."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     descriptions = [
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
         for number in range(ctx.attr.layer_count)
     ]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--layout", layout.folder], expand_directories = False)
     args.add_all(["--platform", _platform(ctx)])
     args.add_all(["--config", config])
@@ -68,24 +67,24 @@ def _describe(ctx, layout):
     run_helper(
         ctx,
         mnemonic = "BentoBaseLayout",
-        progress_message = "Reading the OCI layout of %{label}",
+        progress_message = "Reading OCI layout of %{label}",
         verb = verb("base_layout", args, inputs = layout.inputs),
         outputs = [config] + descriptions,
     )
     return config, descriptions
 
 def _layer(ctx, layout, number, description):
-    """Declares a layer as a file of its own, for whatever asks for its bytes, which an image does not."""
+    """Declares a layer as a separate file, for users of its bytes; an image isn't one."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--layout", layout.folder], expand_directories = False)
     args.add_all(["--description", description])
     args.add_all(["--output", blob])
     run_helper(
         ctx,
         mnemonic = "BentoBaseLayer",
-        progress_message = "Taking layer {} of %{{label}} out of its OCI layout".format(number),
+        progress_message = "Extracting layer {} of %{{label}}".format(number),
         verb = verb("base_layer", args, inputs = depset([description], transitive = [layout.inputs])),
         outputs = [blob],
     )
@@ -95,7 +94,7 @@ def _bento_layout_base_impl(ctx):
     layout = _layout(ctx)
     config, descriptions = _describe(ctx, layout)
     layers = [_layer(ctx, layout, number, description) for number, description in enumerate(descriptions)]
-    contents = write_base_contents(ctx, [(description, layout.folder) for description in descriptions], behind = layout.inputs)
+    contents = scan_layers(ctx, [(description, layout.folder) for description in descriptions], linked = layout.inputs)
     return [
         BentoBaseInfo(
             config = config,
@@ -103,7 +102,7 @@ def _bento_layout_base_impl(ctx):
             glibc = ctx.attr.glibc,
             layers = tuple(layers),
             libraries = contents.libraries,
-            name = label_text(ctx.label),
+            name = label_string(ctx.label),
             python = ctx.attr.python,
             python_version = ctx.attr.python_version,
             system = contents.system,
@@ -114,8 +113,8 @@ def _bento_layout_base_impl(ctx):
 
 bento_layout_base = rule(
     implementation = _bento_layout_base_impl,
-    doc = """A base for images that another rule makes: a folder with an OCI layout, such as `oci_image` of rules_oci and `image_manifest` of rules_img
-have.
+    doc = """Builds an image base from the image of another rule: a directory with an OCI layout, such as the output of `oci_image` of rules_oci or
+`image_manifest` of rules_img.
 
 ```starlark
 bento_layout_base(
@@ -127,17 +126,17 @@ bento_layout_base(
 )
 ```
 
-Of an index, the image for the platform is taken. Every part is held to its digest, size and media type. The number of layers
-has to be known before the layout is made; where it is another, the build says which. Layers are copied where something asks for
-their bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
+For an index, uses the image for the platform. The build verifies digest, size, and media type of every part. Bazel requires the number of
+layers before it builds the layout; for a wrong number, the error reports the right one. Layers are copied only for targets that read their
+bytes: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of its C library, `X.Y`. Default: not known, and wheels are held to `glibc` of their hub."),
-        "layer_count": attr.int(doc = "How many layers the image has.", mandatory = True),
-        "layout": attr.label(allow_files = True, doc = "What makes the folder with the OCI layout: its one output, or that of its output group `oci_layout`.", mandatory = True),
+        "glibc": attr.string(doc = "Version of the image's glibc, `X.Y`. Default: unknown; wheels must then match `glibc` of their package hub."),
+        "layer_count": attr.int(doc = "Number of layers of the image.", mandatory = True),
+        "layout": attr.label(allow_files = True, doc = "Target that writes the directory with the OCI layout: its only output, or the only output of its output group `oci_layout`.", mandatory = True),
         "python": attr.string(doc = "Absolute path of the interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
+        "python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
     } | PLATFORM,
-    cfg = of_image,
+    cfg = image_cfg,
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,29 +1,34 @@
-"""Defines bento_load, a program that loads an image into the container tool of this machine."""
+"""Defines bento_load, a program that loads an image into a container engine of this machine."""
 
-load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:contents.bzl", "contents_of")
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
+load("//rules/private:push_manifest.bzl", "push_manifest")
 
 def _bento_load_impl(ctx):
-    described = contents_of(ctx, ctx.attr.src)
+    described = push_manifest(ctx, ctx.attr.src)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
-    if ctx.attr.tool:
-        arguments += ["--tool", ctx.attr.tool]
+    if ctx.attr.backend:
+        arguments += ["--backend", ctx.attr.backend]
     launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), verb = "load")
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
 bento_load = rule(
     implementation = _bento_load_impl,
-    doc = "A program, for `bazel run`, that loads an image into docker, podman or nerdctl. Of an index, that is the image for the tool's platform, or the one of `-- --platform os/architecture`.",
+    doc = """Loads an image into docker, podman, or nerdctl with `bazel run`.
+
+```starlark
+bento_load(name = "load", src = ":iris_image")
+```
+
+For an index, loads the image for the engine's platform, or the image of `-- --platform os/architecture`.""",
     attrs = {
-        "reference": attr.string(doc = "Its name and tag there. Default: the image's target name."),
-        "src": attr.label(doc = "The image, or an index of images.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "tool": attr.string(doc = "Which tool. Default: the first of these that is on PATH.", values = ["", "docker", "podman", "nerdctl"]),
+        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the image's target name."),
+        "src": attr.label(doc = "The image or image index.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
+        "backend": attr.string(doc = "Container engine. Default: the first of these on PATH.", values = ["", "docker", "podman", "nerdctl"]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -1,13 +1,13 @@
-"""Defines bento_model, which makes an entry of BentoML's model store from files."""
+"""Defines bento_model, which builds an entry of BentoML's model store from files."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "folder_path")
+load("//rules:providers.bzl", "BentoModelInfo")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "directory_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
-load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _bento_model_impl(ctx):
     def place(args):
-        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
+        args.add_all(["--package", directory_path(ctx.label, ctx.label.package)])
         args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
 
     def describe(args):
@@ -34,7 +34,7 @@ def _bento_model_impl(ctx):
 
 bento_model = rule(
     implementation = _bento_model_impl,
-    doc = """A model as BentoML's model store holds it: `model.yaml` and the model's files.
+    doc = """Builds a model in the form of BentoML's model store: `model.yaml` and the model's files.
 
 ```starlark
 bento_model(
@@ -45,25 +45,25 @@ bento_model(
 )
 ```
 
-The action runs once for all Bentos that name the model. The service finds it by
-`bentoml.models.BentoModel("iris_clf:latest")` and the loaders of BentoML's framework modules. Output groups: `bentomodel`,
-which `bentoml models import` takes, for Bentos that do not bundle it; `manifest`; `part`, what archives are joined from.""",
+All Bentos with the model share its actions. A service loads the model with `bentoml.models.BentoModel("iris_clf:latest")` or with the loaders
+of BentoML's framework modules. Output groups: `bentomodel` (for `bentoml models import`, if Bentos don't bundle the model), `manifest`, and
+`part` (the model's part of archives).""",
     attrs = {
-        "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader expects it."),
-        "context": attr.string_dict(doc = "Entries of `context`: `framework_name` (default: the last word of `module`), `python_version`, `bentoml_version`."),
+        "api_version": attr.string(default = "v1", doc = "Version of the framework module's format, as its loader requires it."),
+        "context": attr.string_dict(doc = "Entries of `context`: `framework_name` (default: the last part of `module`), `python_version`, `bentoml_version`."),
         "fields_file": attr.label(
             allow_single_file = [".json"],
-            doc = "A JSON object with `metadata`, `options` or `signatures`, for values that are no texts, or that training finds out: `{\"metadata\": {\"accuracy\": 0.97}}`.",
+            doc = "JSON object with `metadata`, `options`, or `signatures`, for values that aren't strings, or that training determines: `{\"metadata\": {\"accuracy\": 0.97}}`.",
         ),
         "framework_versions": attr.string_dict(doc = "`context.framework_versions`: package to version."),
         "labels": attr.string_dict(doc = "Labels of the model."),
-        "metadata": attr.string_dict(doc = "Metadata of the model, texts; other values are in `fields_file`."),
-        "module": attr.string(doc = "BentoML's framework module, for example `bentoml.sklearn`; empty for a generic model, as `bentoml.models.create` makes."),
-        "options": attr.string_dict(doc = "Options of the framework module, texts; other values are in `fields_file`."),
-        "signatures": attr.string_list_dict(doc = "Method name to what is said of it: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
-        "srcs": attr.label_list(allow_files = True, doc = "The model's files; they lie in the model as they do in the package.", mandatory = True),
-        "strip_prefix": attr.string(doc = "Folder below the package that is left out of the files' paths."),
-        "tag": attr.string(doc = "`name` or `name:version`, as BentoML writes tags. Without a version the digest of the content is the version.", mandatory = True),
+        "metadata": attr.string_dict(doc = "Metadata of the model, strings. Set other values in `fields_file`."),
+        "module": attr.string(doc = "BentoML's framework module, such as `bentoml.sklearn`. Default: a generic model, as created by `bentoml.models.create`."),
+        "options": attr.string_dict(doc = "Options of the framework module, strings. Set other values in `fields_file`."),
+        "signatures": attr.string_list_dict(doc = "Method name to its properties: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
+        "srcs": attr.label_list(allow_files = True, doc = "The model's files. Paths in the model are relative to the package.", mandatory = True),
+        "strip_prefix": attr.string(doc = "Directory below the package to remove from the paths of the files."),
+        "tag": attr.string(doc = "`name` or `name:version`, in the form of BentoML's tags. Default version: the digest of the content.", mandatory = True),
     } | CREATION_TIME | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],

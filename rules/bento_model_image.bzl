@@ -1,11 +1,10 @@
-"""Defines bento_model_image, which makes an image or an artifact of a model alone."""
+"""Defines bento_model_image, which builds an image or an OCI artifact of only a model."""
 
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_text")
+load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _assemble(ctx, model, layers):
     outputs = struct(
@@ -15,7 +14,7 @@ def _assemble(ctx, model, layers):
     )
     descriptions = [layer.description for layer in layers]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--format", ctx.attr.format])
     args.add_all(["--folder", BENTO])
     args.add_all(["--created", creation_time(ctx)])
@@ -28,7 +27,7 @@ def _assemble(ctx, model, layers):
     run_helper(
         ctx,
         mnemonic = "BentoModelImage",
-        progress_message = "Assembling image %{label} of a model",
+        progress_message = "Assembling model image %{label}",
         verb = verb("model_image", args, inputs = depset([model.description] + descriptions)),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
@@ -38,10 +37,10 @@ def _bento_model_image_impl(ctx):
     model = ctx.attr.model[BentoModelInfo]
     layers = model.layers[ctx.attr.compression]
     if ctx.attr.format == "modelpack" and len(layers) > 1:
-        fail(("{}: {} has layers of weights, and links to these, which tools for ModelPack refuse to unpack. " +
-              "Set image_layers = 1 of the model, or format = \"image\"").format(
-            label_text(ctx.label),
-            label_text(ctx.attr.model.label),
+        fail(("{}: {} has separate layers of weights with links to them, which tools for ModelPack can't unpack. " +
+              "Set image_layers = 1 on the model, or format = \"image\"").format(
+            label_string(ctx.label),
+            label_string(ctx.attr.model.label),
         ))
     image = _assemble(ctx, model, layers)
     groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format == "image" else [])
@@ -61,7 +60,7 @@ def _bento_model_image_impl(ctx):
 
 bento_model_image = rule(
     implementation = _bento_model_image_impl,
-    doc = """A model alone, of the layers that images of its Bentos have.
+    doc = """Builds an image of only a model, from the same layers as images of its Bentos.
 
 ```starlark
 bento_model_image(name = "llm_image", model = ":llm")
@@ -69,14 +68,14 @@ bento_model_image(name = "llm_image", model = ":llm")
 bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.example.com/llm-weights"])
 ```
 
-A container of a `bento_image` with `models = "image"` mounts it at /mnt/models/<name of the model>. Outputs and output groups are
-those of `bento_image`, so far as a model has them.""",
+For containers of a `bento_image` with `models = "image"`, mount it at /mnt/models/<name of the model>. Default outputs: config, manifest,
+and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, beside title, version and created. Those that OCI defines are labels of an image as well, and in the config of an artifact."),
-        "compression": attr.string(default = "zstd", doc = "Of the layers, as `bento_image` has it. What does not compress is stored in each.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "`image`, which engines mount, or `modelpack`, an artifact of CNCF ModelPack, of the same layer: of a model with `image_layers = 1`, for its tools unpack no links.", values = ["image", "modelpack"]),
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and created. Annotations that OCI defines are also labels of an image, and part of the config of an artifact."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers, as in `bento_image`. Data that doesn't compress is stored.", values = COMPRESSIONS),
+        "format": attr.string(default = "image", doc = "`image` (default), for container engines to mount, or `modelpack`, an artifact of CNCF ModelPack with the same layer. `modelpack` requires a model with `image_layers = 1`, because its tools unpack no links.", values = ["image", "modelpack"]),
         "model": attr.label(doc = "The model.", mandatory = True, providers = [BentoModelInfo]),
-        "reference": attr.string(doc = "Name and tag in the big forms. Default: the target's name."),
+        "reference": attr.string(doc = "Name and tag in the large output groups. Default: the target's name."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],

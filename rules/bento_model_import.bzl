@@ -1,16 +1,16 @@
-"""Defines bento_model_import, which takes an entry of BentoML's model store as it is."""
+"""Defines bento_model_import, which imports an entry of BentoML's model store without changes."""
 
-load("//rules/private:attributes.bzl", "folder_path")
+load("//rules:providers.bzl", "BentoModelInfo")
+load("//rules/private:attributes.bzl", "directory_path")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
-load("//rules/providers:model.bzl", "BentoModelInfo")
 
 def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
-        fail("{}: set archive, or srcs: the entry is the one or the others".format(ctx.label))
+        fail("{}: archive and srcs are both set or both empty. Set one of them".format(ctx.label))
 
     def place(args):
-        args.add_all(["--package", folder_path(ctx.label, ctx.label.package)])
+        args.add_all(["--package", directory_path(ctx.label, ctx.label.package)])
         args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
 
     def describe(args):
@@ -27,7 +27,7 @@ def _bento_model_import_impl(ctx):
 
 bento_model_import = rule(
     implementation = _bento_model_import_impl,
-    doc = """A model as somebody's model store has it, with its tag, labels and time of creation.
+    doc = """Imports a model from a model store, with its tag, labels, and creation time.
 
 ```starlark
 bento_model_import(
@@ -36,15 +36,15 @@ bento_model_import(
 )
 ```
 
-Or the files of the entry itself: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. Output groups are those of
+Alternatively, set the files of the entry: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`. Output groups: as in
 `bento_model`.""",
     attrs = {
         "archive": attr.label(
             allow_single_file = [".bentomodel", ".part", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
-            doc = "The entry, as `bentoml models export` writes it, or as a registry has it (`.part`).",
+            doc = "Archive of the entry from `bentoml models export`, or its form in a registry (`.part`).",
         ),
-        "srcs": attr.label_list(allow_files = True, doc = "The files of the entry, `model.yaml` among them."),
-        "strip_prefix": attr.string(doc = "The folder of the entry, below the package."),
+        "srcs": attr.label_list(allow_files = True, doc = "Files of the entry, including `model.yaml`."),
+        "strip_prefix": attr.string(doc = "Directory of the entry, relative to the package."),
     } | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,30 +1,30 @@
-"""Defines bento_policy_test, which fails where packages have known vulnerabilities, or licences that a policy does not take."""
+"""Defines bento_policy_test, which fails for packages with known vulnerabilities or rejected licenses."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
-load("//rules/private:wheels.bzl", "stated_and_licensed")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:installed.bzl", "BentoInstalledInfo")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
+load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
 
 _RATINGS = ["none", "low", "medium", "high", "critical"]
 
 def _check(ctx):
     if bool(ctx.attr.bento) == bool(ctx.attr.image):
-        fail("{}: set bento or image, one of them".format(ctx.label))
+        fail("{}: bento and image are both set or both empty. Set one of them".format(ctx.label))
     if not (ctx.attr.advisories or ctx.attr.allow_licenses or ctx.attr.deny_licenses):
-        fail("{}: holds packages against nothing: set advisories, allow_licenses or deny_licenses".format(ctx.label))
+        fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses".format(ctx.label))
     if ctx.attr.allow and not ctx.attr.advisories:
-        fail("{}: allow is of advisories, and there are none: set advisories".format(ctx.label))
+        fail("{}: allow requires advisories. Set advisories".format(ctx.label))
 
 def _contents(ctx):
-    """Returns the packages in the lock, their wheels if licences are checked, and a part with requirements if there is no hub."""
+    """Returns the locked packages, their wheels if the policy checks licenses, and a part with requirements if there is no package hub."""
     if ctx.attr.image:
-        installed = ctx.attr.image[BentoInstalledInfo]
+        installed = ctx.attr.image[BentoImagePackagesInfo]
         return struct(packages = installed.packages, part = None, wheels = installed.wheels)
     by_mode = ctx.split_attr.bento
-    stated = by_mode["stated"][BentoInfo]
-    requirements = by_mode.get("packages", by_mode["stated"])[BentoInfo].requirements.to_list()  # those that its target names
+    stated = by_mode["metadata"][BentoInfo]
+    requirements = by_mode.get("packages", by_mode["metadata"])[BentoInfo].requirements.to_list()  # only the target's own
     return struct(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         part = None if requirements else stated.parts[0],
@@ -32,16 +32,16 @@ def _contents(ctx):
     )
 
 def _write_inventory(ctx):
-    """Declares the file that says which packages there are."""
+    """Declares the file that lists the packages."""
     contents = _contents(ctx)
     output = ctx.actions.declare_file(ctx.label.name + ".packages.json")
     licensed = ctx.attr.allow_licenses or ctx.attr.deny_licenses
 
-    # The closure of a service is some dozens of wheels.
+    # A service needs some dozens of wheels.
     wheels = [wheel.file for wheel in contents.wheels.to_list()] if licensed else []
     parts = [contents.part] if contents.part else []
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(contents.packages, before_each = "--locked")
     args.add_all(parts, before_each = "--part")
     args.add_all(wheels, before_each = "--wheel")
@@ -49,7 +49,7 @@ def _write_inventory(ctx):
     run_helper(
         ctx,
         mnemonic = "BentoInventory",
-        progress_message = "Listing the packages of %{label}",
+        progress_message = "Listing packages of %{label}",
         verb = verb(
             "inventory",
             args,
@@ -78,7 +78,7 @@ def _bento_policy_test_impl(ctx):
         ctx,
         arguments = [
             "--target",
-            label_text(ctx.label),
+            label_string(ctx.label),
             "--settings",
             runfile(ctx, settings),
             "--inventory",
@@ -96,33 +96,33 @@ def _bento_policy_test_impl(ctx):
 
 bento_policy_test = rule(
     implementation = _bento_policy_test_impl,
-    doc = """Fails if a Bento or an image has packages with known vulnerabilities, or of licences that a policy does not take.
+    doc = """Tests that a Bento or an image has no packages with known vulnerabilities, and only allowed licenses.
 
 ```starlark
 bento_policy_test(
     name = "iris_policy_test",
     advisories = ["@osv_pypi//file"],
-    allow = {"GHSA-h5c8-rqwp-cp95": "we render no templates of others"},
+    allow = {"GHSA-h5c8-rqwp-cp95": "we render only our own templates"},
     deny_licenses = ["AGPL-*", "GPL-*"],
     image = ":iris_image",
     max_severity = "low",
 )
 ```
 
-The database is offline: files of OSV's format, as osv.dev has them for the ecosystem PyPI (`PyPI/all.zip`) and the advisory
-database of PyPA has them. It needs no network, and is as new as what you give it. Judged are the Python packages of the
-lock, and not those of Debian, models, further layers or the base ([more](../docs/security.md#vulnerabilities-and-licences)).""",
+The database is offline: files in OSV's format, such as `PyPI/all.zip` of osv.dev and PyPA's advisory database. The test needs no network,
+and is as current as the database. It checks the Python packages of the lock, and not Debian packages, models, additional layers, or the
+base ([more](../docs/security.md)).""",
     attrs = {
-        "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "The database: OSV's records as JSON or YAML, zips of them, or folders that a rule makes."),
-        "allow": attr.string_dict(doc = "Vulnerabilities that do no harm: identifier or alias of an advisory to the reason. An entry that allows nothing is refused."),
-        "allow_licenses": attr.string_list(doc = "Licences that packages may have, and no others: identifiers of SPDX, with `*` for several; classifiers as they stand, `License :: …`; or `text:` and what METADATA has as License. Packages that state none are refused. Fetches the wheels, which state it."),
-        "bento": attr.label(cfg = stated_and_licensed, doc = "The Bento; or `image`.", providers = [BentoInfo]),
-        "deny_licenses": attr.string_list(doc = "Licences that no package may have, in the same way; of those that state none the test only says so."),
-        "image": attr.label(doc = "The image; or `bento`.", providers = [BentoInstalledInfo]),
-        "package_licenses": attr.string_dict(doc = "What somebody has found out: name of a package to an expression of SPDX, which counts instead of what it states."),
-        "max_severity": attr.string(default = "none", doc = "The highest severity of a vulnerability that passes, of CVSS: `none` lets none pass that has a severity.", values = _RATINGS),
-        "require_hashes": attr.bool(default = True, doc = "Whether packages are refused that the lock has no hash or commit of."),
-        "unknown_severity": attr.string(default = "above", doc = "What counts for a vulnerability of which no severity is known: `above` all, or one of the values of `max_severity`.", values = ["above"] + _RATINGS),
+        "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "The database: OSV records as JSON or YAML, zip archives of them, or output directories of rules."),
+        "allow": attr.string_dict(doc = "Vulnerabilities to ignore: identifier or alias of an advisory to the reason. An unused entry fails the test."),
+        "allow_licenses": attr.string_list(doc = "The only licenses that packages may have: SPDX identifiers, with `*` as a wildcard; classifiers, `License :: …`; or `text:` and the License field of METADATA. Packages without a license fail the test. Fetches the wheels, which declare the license."),
+        "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento. Set this or `image`.", providers = [BentoInfo]),
+        "deny_licenses": attr.string_list(doc = "Licenses that no package may have, in the form of `allow_licenses`. The test only warns about packages without a license."),
+        "image": attr.label(doc = "The image. Set this or `bento`.", providers = [BentoImagePackagesInfo]),
+        "package_licenses": attr.string_dict(doc = "Corrected licenses: package name to an SPDX expression, which replaces the package's own license."),
+        "max_severity": attr.string(default = "none", doc = "Highest CVSS severity of a vulnerability that passes. `none` fails for any severity.", values = _RATINGS),
+        "require_hashes": attr.bool(default = True, doc = "Whether packages without a hash or commit in the lock fail the test."),
+        "unknown_severity": attr.string(default = "above", doc = "Severity to assume for vulnerabilities without one: `above` fails always, or one of the values of `max_severity`.", values = ["above"] + _RATINGS),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,33 +1,32 @@
 """Defines bento_push, a program that pushes an image, an index, a Bento or a model to registries."""
 
-load("//rules/private:attributes.bzl", "label_text")
-load("//rules/private:contents.bzl", "PUSHABLE", "contents_of")
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
+load("//rules/private:providers.bzl", "BentoFlagInfo")
+load("//rules/private:push_manifest.bzl", "PUSHABLE", "push_manifest")
 load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
-load("//rules/private:wheels.bzl", "on_host")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/private:transitions.bzl", "host_cfg")
 
 _CACHE = "cache"
 
 def _signing(signed):
-    """Returns the packages that sign, which are fetched only for targets that do."""
+    """Returns the packages for signing, which are fetched only for targets with `signed`."""
     return [Label("@bento_transports//cryptography"), Label("@bento_transports//pynacl")] if signed else []
 
 def _status(ctx):
-    """Returns the workspace status files that texts take values for `{KEY}` from; both, if tags come from files."""
+    """Returns the workspace status files with values for `{KEY}`; both, if tags come from files."""
     if ctx.files.tag_files:
         return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
 
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
-    described = contents_of(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
+    described = push_manifest(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.signed)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     files = described.files + [description] + ctx.files.tag_files
-    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
     for repository in ctx.attr.mount_from:
@@ -44,7 +43,7 @@ def _bento_push_impl(ctx):
     more = [target[BentoRequirementInfo].modules for target in ctx.attr._signing]
     more += [ctx.attr._http2[0][BentoRequirementInfo].modules] if from_cache else []
 
-    # A handful, and only of the target that signs or reads a cache.
+    # A few packages, only for a target that signs or reads a cache.
     more_modules = depset(transitive = more).to_list()
     launcher = helper_launcher(
         ctx,
@@ -57,7 +56,7 @@ def _bento_push_impl(ctx):
 
 bento_push = rule(
     implementation = _bento_push_impl,
-    doc = """A program, for `bazel run`, that pushes to registries what they lack.
+    doc = """Pushes an image, an index, a Bento, or a model to registries with `bazel run`.
 
 ```starlark
 bento_push(
@@ -68,24 +67,24 @@ bento_push(
 )
 ```
 
-`src` is an image or an index, or a Bento or a model, which travel as OCI artifacts. Blobs are sent in parallel, streamed,
-resumed and verified; what a repository has is not sent again. Credentials are those of docker's config and its helpers.
-Behind `--`, `--repository` takes the place of `repositories` and `--tag` adds a tag.
+Bentos and models are pushed as OCI artifacts. The push uploads only missing blobs, in parallel; interrupted uploads resume, and digests are
+verified. Credentials come from docker's config and its credential helpers. After `--`, `--repository` replaces `repositories`, and `--tag`
+adds a tag.
 
-With `signed = True` what is pushed is signed as cosign signs, with the private key that `-- --sign-key FILE` names when it
-runs; `--builder-id URI` attaches provenance, too (docs/distribution.md#signing). No action sees the key.
+With `signed = True`, the push signs in the form of cosign, with the private key of `-- --sign-key FILE`. `--builder-id URI` also attaches
+provenance (docs/distribution.md#signing). No action reads the key.
 
-With `--@rules_bento//rules:push_from=cache` the layers of images are not downloaded: those that the registry lacks are streamed to
-it from the build's remote cache, which is named, and opened, by the build's own flags behind `--` (docs/ci.md).""",
+With `--@rules_bento//rules:push_from=cache`, layers of images aren't downloaded to this machine. Missing layers are streamed to the registry
+from the build's remote cache; pass the build's cache flags after `--` (docs/ci.md).""",
     attrs = {
-        "mount_from": attr.string_list(doc = "Repositories of the same registry that may have some of the layers, `registry/name` each: of other images of the same hub. What earlier pushes left in others is known without."),
-        "repositories": attr.string_list(doc = "Where to push, `registry/name` each; `{KEY}` stands for a value of the workspace status in a stamped build; others refuse to push there."),
-        "signed": attr.bool(doc = "Whether what is pushed is signed: then the private key has to be given, `-- --sign-key FILE`."),
-        "src": attr.label(doc = "What to push.", mandatory = True, providers = PUSHABLE),
-        "tag_files": attr.label_list(allow_files = True, doc = "Files with a tag to a line."),
-        "remote_tags": attr.string_list(doc = "Tags; `{KEY}` as in `repositories`. Without any, what is pushed is known by its digest alone."),
-        "_http2": attr.label(cfg = on_host, default = "//toolchains:http2"),
-        "_signing": attr.label_list(cfg = on_host, default = _signing, providers = [BentoRequirementInfo]),
+        "mount_from": attr.string_list(doc = "Repositories of the same registry that might have some of the layers, `registry/name` each. The push also tries the repositories of earlier pushes."),
+        "repositories": attr.string_list(doc = "Target repositories, `registry/name` each. In a stamped build, `{KEY}` is replaced by a value of the workspace status; other builds reject a push to a repository with `{KEY}`."),
+        "signed": attr.bool(doc = "Whether to sign. Requires the private key at run time, `-- --sign-key FILE`."),
+        "src": attr.label(doc = "The image, image index, Bento, or model to push.", mandatory = True, providers = PUSHABLE),
+        "tag_files": attr.label_list(allow_files = True, doc = "Files with one tag per line."),
+        "remote_tags": attr.string_list(doc = "Tags, with `{KEY}` as in `repositories`. Default: none; the digest identifies the pushed artifact."),
+        "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
+        "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
     } | RUN_RUNTIME | STAMP,
     executable = True,

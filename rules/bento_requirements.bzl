@@ -1,10 +1,20 @@
-"""Defines bento_requirements, a program that writes the lock of a repository's packages."""
+"""Defines bento_requirements, a program that writes a lock of Python packages."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_text")
+load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
-load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
-load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
+load("//rules/private:providers.bzl", "BentoLockInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+
+# Packages that the verbs for these files import.
+RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
+
+def source_arguments(ctx, sources, constraints, overrides):
+    """Returns the launcher arguments for the files of a lock: requirements, constraints, and overrides."""
+    arguments = []
+    for flag, files in {"--constraint": constraints, "--override": overrides, "--source": sources}.items():
+        for file in files:
+            arguments += [flag, runfile(ctx, file), file.short_path]
+    return arguments
 
 def _arguments(ctx):
     arguments = ["--requires-python", ctx.attr.requires_python]
@@ -17,7 +27,7 @@ def _arguments(ctx):
 def _bento_requirements_impl(ctx):
     uv = runtime(ctx).uv
     shared = _arguments(ctx)
-    arguments = ["--target", label_text(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock), "--uv", runfile(ctx, uv)] + shared
+    arguments = ["--target", label_string(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock), "--uv", runfile(ctx, uv)] + shared
     arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,
@@ -27,7 +37,7 @@ def _bento_requirements_impl(ctx):
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
     return [
-        BentoRequirementsInfo(
+        BentoLockInfo(
             arguments = tuple(shared),
             constraints = tuple(ctx.files.constraints),
             overrides = tuple(ctx.files.overrides),
@@ -39,7 +49,7 @@ def _bento_requirements_impl(ctx):
 
 bento_requirements = rule(
     implementation = _bento_requirements_impl,
-    doc = """Resolves what files ask for, and writes the lock that `bento.pypi` reads into the source tree.
+    doc = """Resolves requirements, and writes the lock for `bento.pypi` into the source tree.
 
 ```starlark
 bento_requirements(
@@ -49,29 +59,29 @@ bento_requirements(
 )
 ```
 
-`bazel run //:requirements.update` keeps the versions that are locked as far as they fit; `-- --upgrade` takes the
-newest of all, `-- --upgrade-package NAME` of one, and `-- --from-bentofile FILE` first adds the packages of a bentofile
-to the first requirements file. `bento_requirements_test` says when the lock is stale.""",
+`bazel run //:requirements.update` keeps the locked versions as far as they satisfy the requirements; `-- --upgrade` selects the
+newest versions, `-- --upgrade-package NAME` the newest version of one package, and `-- --from-bentofile FILE` first adds the packages of a bentofile
+to the first requirements file. `bento_requirements_test` fails if the lock is stale.""",
     attrs = {
         "constraints": attr.label_list(
             allow_files = [".in", ".txt"],
-            doc = "Requirements files that limit versions and ask for no package, as `pip install -c` takes them. A file of `srcs` that another one names with `-c` is such a file, too.",
+            doc = "Requirements files that only limit versions, as in `pip install -c`. A file of `srcs` that another file names with `-c` is also a constraints file.",
         ),
-        "extras": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the extras that count. Default: all."),
-        "groups": attr.string_list(default = ["*"], doc = "Of a pyproject.toml: the dependency groups that count. Default: all."),
-        "lock": attr.string(default = "requirements.lock.json", doc = "The file to write, in this package. It need not be there yet."),
+        "extras": attr.string_list(default = ["*"], doc = "Extras of a pyproject.toml to lock. Default: all."),
+        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of a pyproject.toml to lock. Default: all."),
+        "lock": attr.string(default = "requirements.lock.json", doc = "File to write, relative to this package. The file doesn't need to exist."),
         "overrides": attr.label_list(
             allow_files = [".in", ".txt"],
-            doc = "Requirements files that stand for what packages ask of one another, as `uv pip compile --override` takes them: for a package whose own limits are wrong. `tool.uv.override-dependencies` of a pyproject.toml counts, too.",
+            doc = "Requirements files that replace the requirements of packages, as in `uv pip compile --override`: for a package whose own limits are wrong. `tool.uv.override-dependencies` of a pyproject.toml is also used.",
         ),
-        "platforms": attr.string_list(doc = "What is locked for: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of them."),
-        "requires_python": attr.string(default = ">=3.10", doc = "The versions of Python that the lock is for."),
+        "platforms": attr.string_list(doc = "Platforms to lock: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all."),
+        "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock supports."),
         "srcs": attr.label_list(
             allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],
-            doc = "Requirements files, pyproject.toml, bentofile.yaml. A requirements file that another one names with `-r` or `-c` has to be here as well, and counts where it is named.",
+            doc = "Requirements files, pyproject.toml, bentofile.yaml. Include files that another file names with `-r` or `-c`.",
             mandatory = True,
         ),
     } | INDEX_ATTRIBUTES | RUN_RUNTIME,
     executable = True,
-    provides = [BentoRequirementsInfo],
+    provides = [BentoLockInfo],
 )

@@ -1,13 +1,13 @@
 """Defines bento_requirements_test, which fails when a lock is stale."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules:bento_requirements.bzl", "RESOLUTION_PACKAGES", "source_arguments")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
-load("//rules/private:requirement_sources.bzl", "RESOLUTION_PACKAGES", "source_arguments")
-load("//rules/providers:requirements.bzl", "BentoRequirementsInfo")
+load("//rules/private:providers.bzl", "BentoLockInfo")
 
 def _bento_requirements_test_impl(ctx):
-    info = ctx.attr.update[BentoRequirementsInfo]
-    arguments = ["--target", label_text(ctx.label), "--update", label_text(info.update)] + list(info.arguments)
+    info = ctx.attr.update[BentoLockInfo]
+    arguments = ["--target", label_string(ctx.label), "--update", label_string(info.update)] + list(info.arguments)
     arguments += ["--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
     arguments += source_arguments(ctx, info.sources, info.constraints, info.overrides)
     launcher = helper_launcher(
@@ -24,7 +24,7 @@ def _bento_requirements_test_impl(ctx):
 
 bento_requirements_test = rule(
     implementation = _bento_requirements_test_impl,
-    doc = """Fails if a lock is not what its sources ask for. It needs no network.
+    doc = """Tests that a lock satisfies its sources. The test needs no network.
 
 ```starlark
 bento_requirements_test(
@@ -35,7 +35,7 @@ bento_requirements_test(
 ```""",
     attrs = {
         "lock": attr.label(allow_single_file = [".json"], doc = "The lock.", mandatory = True),
-        "update": attr.label(doc = "The `bento_requirements` target that writes it.", mandatory = True, providers = [BentoRequirementsInfo]),
+        "update": attr.label(doc = "The `bento_requirements` target that writes the lock.", mandatory = True, providers = [BentoLockInfo]),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -13,10 +13,10 @@ load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
 load("//rules/private:renamed.bzl", "reject_renamed")
 
-# Attributes that every rule has: each part takes the service's value unless it sets its own.
+# Common attributes of rules: the value of the service is the default for each part.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
 
-# Where a build is for a Mac, images and what is made of them are left out.
+# Builds for macOS skip images and the targets that use them.
 _LINUX = Label("@platforms//os:linux")
 
 def bento_service(
@@ -49,22 +49,22 @@ def bento_service(
     )
     ```
 
-    A part is a dict of attributes of its rule, with which it is made: `{}` where none is wanted. Parts that nobody names are
-    not made. Tags of a part are added to those of the service.
+    A part is a dict of attributes of its rule; `{}` sets none. The macro declares only the parts that are set. Tags of a part are added to
+    the tags of the service.
 
     Args:
-      name: of the Bento by `bazel build` and `bazel run`: an alias of `<name>_bento`. All targets begin with it.
-      api: of `bento_api`, `<name>_api`; with `golden`, a `bento_api_test` of it, `<name>_api_test`.
-      deployment: of `bento_deployment`, `<name>_deployment`, of the index, else the image; its `repository` is that of
-        `push`, if it names one, and that without a `{KEY}`.
-      image: of `bento_image`, `<name>_image`, which builds for Linux have.
-      index: of `bento_image_index`, `<name>_images`.
-      load_image: of `bento_load`, `<name>_load`, of the index, else the image.
-      push: of `bento_push`, `<name>_push`, of the index, else the image, else the Bento.
-      service_metadata_test: of `bento_service_metadata_test`, `<name>_service_metadata_test`.
-      test: of `bento_test`, `<name>_test`.
-      venv: of `bento_venv`, `<name>_venv`.
-      **package: attributes of `bento_package`, `<name>_bento`; those that any rule has are for all parts.
+      name: alias of `<name>_bento` for `bazel build` and `bazel run`, and prefix of all targets.
+      api: attributes of `bento_api`, `<name>_api`. With `golden`, the macro also declares a `bento_api_test`, `<name>_api_test`.
+      deployment: attributes of `bento_deployment`, `<name>_deployment`, for the index or else the image. Default of `repository`:
+        the repository of `push`, if `push` has one without `{KEY}`.
+      image: attributes of `bento_image`, `<name>_image`, for Linux.
+      index: attributes of `bento_image_index`, `<name>_images`.
+      load_image: attributes of `bento_load`, `<name>_load`, for the index or else the image.
+      push: attributes of `bento_push`, `<name>_push`, for the index, or else the image, or else the Bento.
+      service_metadata_test: attributes of `bento_service_metadata_test`, `<name>_service_metadata_test`.
+      test: attributes of `bento_test`, `<name>_test`.
+      venv: attributes of `bento_venv`, `<name>_venv`.
+      **package: attributes of `bento_package`, `<name>_bento`. Common attributes of rules apply to all parts.
     """
     parts = {
         "api": api,
@@ -79,13 +79,13 @@ def bento_service(
     }
     for part, attributes in parts.items():
         if attributes != None and type(attributes) != "dict":
-            fail("bento_service(name = \"{}\"): {} is {}. Give a dict of attributes of its rule, {{}} for none of them".format(name, part, repr(attributes)))
+            fail("bento_service(name = \"{}\"): invalid {} {}. Use a dict of attributes of the part's rule, {{}} for none".format(name, part, repr(attributes)))
     for part in ["deployment", "index", "load_image"]:
         if parts[part] != None and image == None:
-            fail("bento_service(name = \"{}\"): {} is of the image. Set image, a dict with the base of a bento_image".format(name, part))
+            fail("bento_service(name = \"{}\"): {} requires an image. Set image, a dict with the base of a bento_image".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
-    for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_service": package}.items():
+    for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_load": load_image, "bento_service": package, "bento_venv": venv}.items():
         reject_renamed(kind, {"name": name} | (attributes or {}))
     bento_package(name = name + "_bento", **package)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in ("exec_compatible_with", "features")})
@@ -100,7 +100,7 @@ def bento_service(
     _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
 
 def _part(shared, own, given):
-    """Returns the attributes of a part: its defaults, overridden by those given for it and for all parts."""
+    """Returns the attributes of a part: defaults, overridden by the attributes for all parts and for this part."""
     attributes = shared | own | given
     if "tags" in shared and "tags" in given:
         attributes["tags"] = shared["tags"] + given["tags"]

@@ -1,33 +1,33 @@
 """Defines bento_service_metadata_test, which compares the static analysis of a service with its import."""
 
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
-load("//rules/private:wheels.bzl", "stated_and_imported")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
+load("//rules/private:transitions.bzl", "metadata_plus_imported_cfg")
 
 def _bento_service_metadata_test_impl(ctx):
-    metadata = ctx.split_attr.bento["stated"][BentoServiceMetadataInfo]
+    metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
-    # What a service states is some dozens of packages.
+    # A service requires some dozens of packages.
     requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
     if not requirements:
-        fail("{}: {} has no packages of a hub to import its service with. Name them in its requirements, bentoml among them".format(
+        fail("{}: {} has no packages of a package hub, which the import of its service needs. Add them to its requirements, including bentoml".format(
             ctx.label,
-            label_text(ctx.split_attr.bento["stated"].label),
+            label_string(ctx.split_attr.bento["metadata"].label),
         ))
     imported = import_service(ctx, metadata, requirements)
     report = ctx.actions.declare_file(ctx.label.name + ".report")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--imported", imported])
     args.add_all(["--report", report])
     run_helper(
         ctx,
         mnemonic = "BentoCompareMetadata",
-        progress_message = "Comparing the service metadata of %{label}",
+        progress_message = "Comparing service metadata of %{label}",
         verb = verb(
             "compare_facts",
             [metadata.package_arguments, args],
@@ -38,7 +38,7 @@ def _bento_service_metadata_test_impl(ctx):
     )
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--report", runfile(ctx, report)],
+        arguments = ["--target", label_string(ctx.label), "--report", runfile(ctx, report)],
         files = depset([report]),
         verb = "check_facts",
     )
@@ -46,7 +46,7 @@ def _bento_service_metadata_test_impl(ctx):
 
 bento_service_metadata_test = rule(
     implementation = _bento_service_metadata_test_impl,
-    doc = """Fails where a Bento is not what importing its service gives, and names field, both values, file and line.
+    doc = """Tests that the Bento equals the result of importing its service, and reports field, both values, file, and line of differences.
 
 ```starlark
 bento_service_metadata_test(
@@ -55,10 +55,10 @@ bento_service_metadata_test(
 )
 ```
 
-The service is imported by real BentoML, in the sandbox, with the locked wheels of BentoML and of the Bento's `import_packages`, and the Bento is put together once more of what that
-tells. `schema`, which a service that is read does not have, is left out.""",
+Use it for services with static analysis of their metadata. Real BentoML imports the service in the sandbox with the locked wheels of BentoML and of
+the Bento's `import_packages`, and the test builds the Bento's metadata again from the result. The test ignores `schema`, which static analysis doesn't provide.""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_imported, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
+        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

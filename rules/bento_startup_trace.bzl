@@ -1,17 +1,17 @@
-"""Defines bento_startup_trace, a program that records which files of an image a start reads."""
+"""Defines bento_startup_trace, a program that records which files of an image a startup reads."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_text")
-load("//rules/private:contents.bzl", "contents_of")
+load("//rules:providers.bzl", "BentoImageInfo")
+load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
-load("//rules/providers:image.bzl", "BentoImageInfo")
+load("//rules/private:push_manifest.bzl", "push_manifest")
 
 def _bento_startup_trace_impl(ctx):
-    described = contents_of(ctx, ctx.attr.image)
+    described = push_manifest(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    arguments = ["--target", label_text(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--trace", in_package(ctx.label, ctx.attr.trace)]
-    arguments += ["--ready", ctx.attr.ready, "--seconds", str(ctx.attr.timeout_seconds)]
+    arguments += ["--ready", ctx.attr.readiness_path, "--seconds", str(ctx.attr.startup_timeout_seconds)]
     for path, body in ctx.attr.requests.items():
         arguments += ["--request", path, body]
     launcher = helper_launcher(
@@ -25,7 +25,7 @@ def _bento_startup_trace_impl(ctx):
 
 bento_startup_trace = rule(
     implementation = _bento_startup_trace_impl,
-    doc = """Records which files of an image a start reads, for `startup_trace` of a `bento_image`, into the source tree.
+    doc = """Records which files of an image a startup reads, for `startup_trace` of a `bento_image`, with `bazel run`.
 
 ```starlark
 bento_startup_trace(
@@ -36,15 +36,15 @@ bento_startup_trace(
 )
 ```
 
-`bazel run //:iris_startup_trace` unpacks the image and starts a container of it, in namespaces of its own and without an engine,
-until it is ready and has answered. It takes Linux, and a machine that runs the image's programs. Record again where packages have changed: files that the trace
-does not know are fetched when they are read.""",
+`bazel run //:iris_startup_trace` unpacks the image and runs a container in Linux namespaces, without a container engine, until the container
+is ready and has answered the requests. It requires Linux on the CPU architecture of the image, and writes the trace into the source tree.
+Record again after packages change: files outside of the trace are fetched when they are read.""",
     attrs = {
-        "image": attr.label(doc = "The image. Whether it has a trace itself makes no difference.", mandatory = True, providers = [BentoImageInfo]),
-        "trace": attr.string(doc = "The file to write, in this package. It need not be there yet.", mandatory = True),
-        "ready": attr.string(default = "/readyz", doc = "What answers without an error when a container is ready."),
-        "requests": attr.string_dict(doc = "What is sent to a container that is ready, for what only an answer reads: paths to bodies, as JSON, for POST."),
-        "timeout_seconds": attr.int(default = 300, doc = "How long it may take until a container is ready."),
+        "image": attr.label(doc = "The image, with or without a trace.", mandatory = True, providers = [BentoImageInfo]),
+        "trace": attr.string(doc = "File to write, relative to this package. The file doesn't need to exist.", mandatory = True),
+        "readiness_path": attr.string(default = "/readyz", doc = "HTTP path that answers without an error when a container is ready."),
+        "requests": attr.string_dict(doc = "POST requests to a ready container, path to JSON body, for files that only an answer reads."),
+        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready."),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -1,38 +1,36 @@
-"""Defines bento_test, which runs tests of a Bento beside a real server of it."""
+"""Defines bento_test, which tests a Bento with a real server."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:interpreter.bzl", "check_interpreter")
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//rules/private:run_environment.bzl", "RUN_ENVIRONMENT", "run_environment", "runfiles_of_attributes")
+load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
+load("//rules/private:providers.bzl", "BentoSourcesInfo")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:wheels.bzl", "stated_and_modules")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
+load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
-    """Returns the wheels of the Bento and of the tests; those of the Bento come first."""
+    """Returns the wheels of the Bento, followed by the wheels of the tests."""
     requirements = [bento.requirements] + [
         depset([target[BentoRequirementInfo]])
         for target in ctx.attr.requirements
     ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps]
 
-    # The closure of a service is some dozens of wheels.
+    # A service needs some dozens of wheels.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     check_interpreter(ctx, runtime(ctx).python, infos)
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _bento_test_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
-    # Folders that are imported from are few, whatever lies in them.
+    # Import directories are few, independent of their files.
     bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
 
-    # The parts and not the archive that is joined from them, so that no test waits for an archive with all models.
+    # The parts instead of the joined archive: tests don't wait for an archive with all models.
     models = [(model.description, model.archive_part) for model in bento.models.to_list()]
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
@@ -47,7 +45,7 @@ def _bento_test_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--settings", runfile(ctx, settings)],
+        arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings)],
         files = depset(
             [settings, bento.tag] + list(bento.parts) + [file for model in models for file in model] + ctx.files.srcs,
             transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
@@ -64,7 +62,7 @@ def _bento_test_impl(ctx):
 
 bento_test = rule(
     implementation = _bento_test_impl,
-    doc = """Tests of a Bento with pytest, beside a real BentoML server of it, from the locked wheels.
+    doc = """Tests a Bento with pytest and a real BentoML server from the locked wheels.
 
 ```starlark
 bento_test(
@@ -75,17 +73,17 @@ bento_test(
 )
 ```
 
-Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and folder), `server`, and `serve`, which starts
-another one. Tests run in the folder of the runfiles, so `$(rlocationpath …)` in `env` is a path for them. The server starts when the first test asks for it, on a free port of the loopback interface, without any other network;
-what it writes is shown beside tests that fail. `shard_count` shares the tests out, with a server for each shard.
-`bazel coverage` records the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
+Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts another server.
+Tests run in the runfiles directory, so they can open `$(rlocationpath …)` paths in `env`. The server starts for the first test that uses it,
+on a free port of the loopback interface, without other network access. Failing tests show its output. `shard_count` distributes the tests,
+with one server per shard. `bazel coverage` records the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
-        "data": attr.label_list(allow_files = True, doc = "What the tests read and start."),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento under test.", mandatory = True, providers = [BentoInfo]),
+        "data": attr.label_list(allow_files = True, doc = "Files that the tests read and programs that they start."),
         "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
-        "requirements": attr.label_list(doc = "Packages that the tests import beside those of the Bento; pytest among them.", providers = [BentoRequirementInfo]),
+        "requirements": attr.label_list(doc = "Packages that the tests import in addition to the Bento's, including pytest.", providers = [BentoRequirementInfo]),
         "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
-        "srcs": attr.label_list(allow_files = [".py"], doc = "Test files, for pytest.", mandatory = True),
+        "srcs": attr.label_list(allow_files = [".py"], doc = "Test files for pytest.", mandatory = True),
     } | RUN_ENVIRONMENT | TEST_RUNTIME,
     test = True,
 )

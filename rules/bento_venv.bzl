@@ -1,33 +1,32 @@
-"""Defines bento_venv, a program that makes a virtual environment of a Bento's packages, for editors and notebooks."""
+"""Defines bento_venv, a program that creates a virtual environment with a Bento's packages, for editors and notebooks."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_text")
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//rules/private:wheels.bzl", "stated_and_modules")
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
-    """Returns the wheels of the Bento and of `requirements`; those of the Bento come first."""
+    """Returns the wheels of the Bento, followed by the wheels of `requirements`."""
     requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
 
-    # The closure of a service is some dozens of wheels.
+    # A service needs some dozens of wheels.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     if not infos:
-        fail("{}: {} has no packages of a hub. Name them in its requirements, bentoml among them".format(
-            label_text(ctx.label),
-            label_text(ctx.split_attr.bento["stated"].label),
+        fail("{}: {} has no packages of a package hub. Add them to its requirements, including bentoml".format(
+            label_string(ctx.label),
+            label_string(ctx.split_attr.bento["metadata"].label),
         ))
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _wheels(ctx, modules):
-    """Returns the path of each wheel in the runfiles, by the name of its package."""
+    """Returns the path of each wheel in the runfiles, by package name."""
     wheels = {}
     for module in modules:
         path = runfile_path(ctx, module.wheel)
         other = wheels.setdefault(module.distribution, path)
         if other != path:
-            fail("{}: bento and requirements have two wheels of {}: {} and {}. Leave one of them out, or take all packages from one hub".format(
-                label_text(ctx.label),
+            fail("{}: bento and requirements have two wheels of {}: {} and {}. Remove one of them, or use one package hub for all packages".format(
+                label_string(ctx.label),
                 module.distribution,
                 other,
                 path,
@@ -35,20 +34,20 @@ def _wheels(ctx, modules):
     return wheels
 
 def _bento_venv_impl(ctx):
-    bento = ctx.split_attr.bento["stated"][BentoInfo]
+    bento = ctx.split_attr.bento["metadata"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     uv = runtime(ctx).uv
     if bento.build_ctx.startswith("../"):
-        fail("{}: {} is of another repository, whose sources are not here to be edited".format(label_text(ctx.label), label_text(ctx.split_attr.bento["stated"].label)))
+        fail("{}: {} belongs to another repository, whose sources can't be edited. Use a Bento of this repository".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
-    # Folders that are imported from are few, whatever lies in them.
+    # Import directories are few, independent of their files.
     import_roots = bento.import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "folder": in_package(ctx.label, ctx.attr.folder),
+        "directory": in_package(ctx.label, ctx.attr.directory),
         "import_roots": import_roots,
-        # The platform of the modules, which are for the machine that runs them, even if the Bento is for another one.
+        # The modules are for the machine that runs them, even if the Bento is for another platform.
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
         "python_version": bento.python_version,
         "repository": ctx.workspace_name,
@@ -56,7 +55,7 @@ def _bento_venv_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_text(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
+        arguments = ["--target", label_string(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
         files = depset([settings, uv] + [module.wheel for module in modules]),
         verb = "venv",
     )
@@ -64,7 +63,7 @@ def _bento_venv_impl(ctx):
 
 bento_venv = rule(
     implementation = _bento_venv_impl,
-    doc = """A program, for `bazel run`, that makes or refreshes a virtual environment of a Bento's packages, for editors and notebooks.
+    doc = """Creates or updates a virtual environment with a Bento's packages with `bazel run`, for editors and notebooks.
 
 ```starlark
 bento_venv(
@@ -74,13 +73,13 @@ bento_venv(
 )
 ```
 
-The packages are installed from the wheels that the lock names, without a network; modules of the Bento and of its `deps` are
-imported from the source tree, so an edit is seen at once. A second run changes what has changed. A folder that it has
-not made is left alone ([more](../docs/development.md)).""",
+The program installs the locked wheels without a network. Modules of the Bento and of its `deps` are imported from the source tree, so edits
+take effect immediately. Later runs update only changes. The program rejects an existing directory that it didn't create
+([more](../docs/development.md)).""",
     attrs = {
-        "bento": attr.label(cfg = stated_and_modules, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
-        "folder": attr.string(default = ".venv", doc = "Where, relative to this package in the source tree. Behind `--`, `--folder` takes its place."),
-        "requirements": attr.label_list(doc = "Packages beside those of the Bento: pytest, ipykernel and the like.", providers = [BentoRequirementInfo]),
+        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento.", mandatory = True, providers = [BentoInfo]),
+        "directory": attr.string(default = ".venv", doc = "Target directory, relative to this package in the source tree. `-- --directory DIR` replaces it."),
+        "requirements": attr.label_list(doc = "Packages in addition to the Bento's, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

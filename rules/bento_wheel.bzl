@@ -1,25 +1,24 @@
-"""Defines bento_wheel, which takes a wheel of the repository itself as a package beside those of a hub."""
+"""Defines bento_wheel, which adds a wheel of the repository to the packages of a package hub."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/private:attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
+load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:interpreter.bzl", "minor_version")
+load("//rules/private:providers.bzl", "BentoFlagInfo")
 load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
 
 def _describe(ctx, distribution):
-    """Declares the entry of a lock for the wheel, from the wheel's own metadata."""
+    """Declares the lock entry of the wheel, from the wheel's own metadata."""
     description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--wheel", ctx.file.src])
     args.add_all(["--output", description])
     run_helper(
         ctx,
         mnemonic = "BentoWheelMetadata",
-        progress_message = "Reading the metadata of {}".format(distribution),
+        progress_message = "Reading metadata of {}".format(distribution),
         verb = verb("describe_wheel", args, inputs = depset([ctx.file.src])),
         outputs = [description],
     )
@@ -28,12 +27,12 @@ def _describe(ctx, distribution):
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6):
-        fail("{}: {} is not the name of a wheel, name-version-python-abi-platform.whl: have it built or saved under its name".format(ctx.label, ctx.file.src.basename))
+        fail("{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl".format(ctx.label, ctx.file.src.basename))
     name, version = parts[:2]
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None
 
-    # If no package of a hub is among its deps, it is for the Python of the Bento that requires it.
+    # Without a package of a package hub in deps, the wheel is for the Python of the Bento that requires it.
     python_versions = [info.python_version for info in below if info.python_version]
     python_version = (python_versions + [ctx.attr._python_version[BentoFlagInfo].value])[0]
     wheel = BentoWheelInfo(
@@ -42,7 +41,7 @@ def _bento_wheel_impl(ctx):
         python_version = minor_version(python_version),
         allow_record_mismatch = False,
         sha256 = "",
-        size = ctx.attr.size,
+        size = ctx.attr.size_bytes,
         version = version,
     )
     modules = unpacked_wheel(ctx, wheel, ctx.label.name + ".site-packages")
@@ -68,7 +67,7 @@ def _bento_wheel_impl(ctx):
 
 bento_wheel = rule(
     implementation = _bento_wheel_impl,
-    doc = """A wheel that no index has: a file of the repository, or what another rule builds.
+    doc = """Declares a wheel that no index provides: a file of the repository, or the output of another rule.
 
 ```starlark
 bento_wheel(
@@ -78,13 +77,13 @@ bento_wheel(
 )
 ```
 
-It stands in `requirements` of a Bento, and in `deps` of any Python rule, as a package of a hub does. The Bento carries the
-file (`src/wheels/`) and installs it from there; images, tests and servers have it as they have the others. `deps` have to
-be what its metadata asks for (extras left out), or the build of a Bento tells what is missing. Images install it below the
-Python of its `deps`, or, where it has none, of the Bento's `python_version`, which has to be set then.""",
+Use it in `requirements` of a Bento and in `deps` of Python rules, like a package of a package hub. The Bento includes the file
+(`src/wheels/`) and installs it from there; images, tests, and servers install it like other packages. `deps` must match the requirements in
+the wheel's metadata, without extras; otherwise the build of the Bento reports missing packages. Without `deps`, set `python_version` of the
+Bento, which selects the Python of images.""",
     attrs = {
-        "deps": attr.label_list(doc = "Packages of a hub, and other wheels, that it needs.", providers = [BentoRequirementInfo]),
-        "size": attr.int(doc = "Bytes of the file, as far as images should know: large wheels are layers of their own."),
+        "deps": attr.label_list(doc = "Required packages of a package hub, and other wheels.", providers = [BentoRequirementInfo]),
+        "size_bytes": attr.int(doc = "Approximate size in bytes, for the grouping of wheels into image layers: large wheels get their own layers."),
         "src": attr.label(allow_single_file = [".whl"], doc = "The wheel.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo]),
     },

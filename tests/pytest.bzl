@@ -1,11 +1,11 @@
 """Tests in Python: pytest in the toolchain's interpreter, over locked wheels, without anything of the host."""
 
 # buildifier: disable=bzl-visibility - tests run in the interpreter of actions, as actions do
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")
 
 # buildifier: disable=bzl-visibility - and are started as tests are
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "runtime")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
 
 _LAUNCHER = """\
 #!/bin/sh

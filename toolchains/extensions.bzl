@@ -1,4 +1,4 @@
-"""The module extensions: `bento_tools` brings what actions run, `bento` what they build from."""
+"""The module extensions: `bento_tools` provides the programs of actions, `bento` their inputs."""
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
@@ -16,7 +16,7 @@ load("//toolchains/private:model.bzl", "declare_model", "model_tag")
 load("//toolchains/private:uv.bzl", "declare_uv")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
-# The repositories that this module's own files name.
+# Repositories in this module's own files.
 _OWN = ["bento_compilers", "bento_helper_packages", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
 _TOOLS_LOCK = Label("//toolchains:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
@@ -24,13 +24,13 @@ _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_compilers(mctx):
-    """Declares the interpreters that make byte code, each fetched only for images that ask for it."""
+    """Declares the interpreters that compile bytecode, each fetched only for images that use it."""
     names = []
     for module in mctx.modules:
         for tag in module.tags.compiler if module.is_root else []:
             name = "bento_compiler_" + tag.version.replace(".", "_")
             if name in names:
-                fail("bento_tools.compiler(version = \"{}\") stands there twice: leave one".format(tag.version))
+                fail("bento_tools.compiler(version = \"{}\") is defined twice. Remove one".format(tag.version))
             names.append(name)
             declare_python(mctx, name = name, exact = True, kind = "compiler", tag = tag)
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
@@ -40,7 +40,7 @@ def _bento_tools_impl(mctx):
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         if module.is_root and len(module.tags.python) > 1:
-            fail("bento_tools.python stands there {} times: one interpreter runs all actions, so leave one".format(len(module.tags.python)))
+            fail("bento_tools.python is defined {} times, but one interpreter runs all actions. Remove all except one".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
             chosen = tag
     declare_python(mctx, name = "bento_python", kind = "python", tag = chosen)
@@ -55,14 +55,14 @@ def _bento_tools_impl(mctx):
             lock = locked,
             platforms = PLATFORMS,
             settings = wheel_settings(
-                # Of those that are not packed: pip-tools is imported by each action that locks with it.
+                # For packages that aren't packed: actions that lock with pip-tools import it.
                 compiler = "@bento_python//:path",
                 newest = struct(glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS),
                 python_version = "",
             ),
         )
 
-    # Other modules name none of these repositories; they reach them by the toolchain.
+    # Other modules use these repositories only through the toolchain.
     own = [module for module in mctx.modules if module.is_root and module.name == "rules_bento"]
     return mctx.extension_metadata(
         reproducible = True,
@@ -71,33 +71,33 @@ def _bento_tools_impl(mctx):
     )
 
 _python = tag_class(
-    doc = "The interpreter of the actions, for the root module to choose.",
+    doc = "Selects the interpreter of actions, in the root module.",
     attrs = {
-        "debian_lock": attr.label(doc = "A lock of Debian packages, `python3` and `patchelf` among them: the interpreter is made of these. Machines that run actions need no Python then."),
-        "interpreter": attr.string(doc = "An interpreter of each machine, a path or a name on PATH: the host's, which no build takes without this."),
-        "mirrors": attr.string_list(doc = "Where the packages of `debian_lock` are fetched from, as in `bento.apt`."),
-        "version": attr.string(doc = "Without `debian_lock` and `interpreter`: which of the toolchains of rules_python, `X.Y`. Default: " + PYTHON_VERSION + ", or the newest where rules_python has none of that version."),
+        "debian_lock": attr.label(doc = "Lock of Debian packages, including `python3` and `patchelf`, that provide the interpreter. Machines that run actions then need no Python."),
+        "interpreter": attr.string(doc = "Interpreter of the host: a path or a name on PATH. By default, builds don't use the host's interpreter."),
+        "mirrors": attr.string_list(doc = "Mirrors for the packages of `debian_lock`, as in `bento.apt`."),
+        "version": attr.string(doc = "Version of rules_python's toolchain, `X.Y`, without `debian_lock` and `interpreter`. Default: " + PYTHON_VERSION + ", or the newest version if rules_python doesn't have it."),
     },
 )
 
 _compiler = tag_class(
-    doc = "A further interpreter, for the root module to name: it makes the byte code of images whose Python is of another version than the actions'.",
+    doc = "Adds an interpreter, in the root module, that compiles bytecode of images with another Python version than the actions'.",
     attrs = {
         "debian_lock": attr.label(doc = "As in `python`."),
-        "interpreter": attr.string(doc = "As in `python`. Without it and `debian_lock`, the interpreter is that of rules_python's toolchain for the version."),
+        "interpreter": attr.string(doc = "As in `python`. Default, without `debian_lock`: the interpreter of rules_python's toolchain for the version."),
         "mirrors": attr.string_list(doc = "As in `python`."),
-        "version": attr.string(doc = "Its version, `X.Y`.", mandatory = True),
+        "version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
     },
 )
 
 bento_tools = module_extension(
     implementation = _bento_tools_impl,
-    doc = "Brings uv, an interpreter, and the packages of the action helpers.",
+    doc = "Provides uv, an interpreter, and the packages of the helper.",
     tag_classes = {"compiler": _compiler, "python": _python},
 )
 
 def _build_hub(mctx, tag):
-    """Declares the hub of what builds of wheels need, where a tag has a lock of it."""
+    """Declares the package hub of build requirements, if a tag has a lock for it."""
     if not tag.build_lock:
         return None
     name = tag.name + "__build"
@@ -121,24 +121,24 @@ def _build_hub(mctx, tag):
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
-    """Returns the names of hubs of the same lock for other versions of Python."""
+    """Returns the names of package hubs of the same lock for other Python versions."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
 def _said(tag):
-    """Returns the attributes of a tag, to be compared."""
+    """Returns the attributes of a tag, for comparison."""
     return {name: str(getattr(tag, name)) for name in dir(tag)}
 
 def _is_new(claims, kind, tag, module):
-    """Records who claims the names of the repositories that a tag declares.
+    """Records the repository names of a tag, and fails for contradictory tags.
 
     Args:
-      claims: by name; changed.
+      claims: dict by name; changed.
       kind: of the tag.
       tag: the tag.
-      module: that has it.
+      module: the module of the tag.
 
     Returns:
-      Whether the repositories are to be declared: not where another tag has said the same before. Fails if one says otherwise.
+      Whether to declare the repositories: not for a tag that equals an earlier one.
     """
     names = [tag.name]
     if kind == "pypi":
@@ -157,8 +157,8 @@ def _is_new(claims, kind, tag, module):
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
         said = "bento.{}(name = \"{}\")".format(kind, name)
         if first.module == here:
-            fail("{} stands twice in the module {}, and {}: leave one, or give one another name".format(said, here, problem))
-        fail("{said} stands in the modules {one} and {two}, and {problem}: give one another name, and keep its BUILD files by use_repo(bento, {name} = \"{name}_{new}\")".format(
+            fail("{} is defined twice in the module {}, and {}. Remove one, or rename one".format(said, here, problem))
+        fail("{said} is defined in the modules {one} and {two}, and {problem}. Rename one, and keep its BUILD files with use_repo(bento, {name} = \"{name}_{new}\")".format(
             name = name,
             new = module.name or "mine",
             one = first.module,
@@ -171,7 +171,7 @@ def _is_new(claims, kind, tag, module):
     return True
 
 def _declare_hubs(mctx, tag):
-    """Declares the hub of a tag, and one of the same lock for each other version of Python."""
+    """Declares the package hub of a tag, and one of the same lock for each other Python version."""
     check_hub_settings(tag)
     problem = absence_of_lock(mctx, tag.lock)
     if problem:
@@ -232,43 +232,43 @@ def _bento_impl(mctx):
     )
 
 _pypi = tag_class(
-    doc = "A hub of the packages of a lock: `@<name>//<package>`.",
+    doc = "Declares a package hub, the packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Packages to the hashes, `sha256:<hex>`, of wheels that images take although their RECORD is wrong, as the message says that refuses one. A bill of materials and the report of the layers say of which."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Packages to the hashes, `sha256:<hex>`, of wheels that images accept although their RECORD is wrong. The error for such a wheel reports the hash. The SBOM and the layer report list these wheels."),
         "build_lock": attr.label(
-            doc = "A lock of what wheels are built with that the index does not have: build systems such as setuptools. Default: `lock`.",
+            doc = "Lock of build requirements, such as setuptools, for wheels that the index doesn't provide. Default: `lock`.",
         ),
-        "exclude": attr.string_list_dict(doc = "Packages to patterns of files of their wheels that images leave out, written as those of a bentofile's `exclude`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`; `acme@linux_x86_64` for a platform's wheels alone. Default: none. RECORD has what is left; the report of the layers and a bill of materials say how much is not. What runs outside of images has whole wheels."),
-        "exclude_presets": attr.string_list(doc = "Further patterns, known here: `serving_torch` leaves out of torch and triton what only who builds against them needs."),
-        "extras": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the extras of the project that count. Default: all, an error where two of them conflict (`tool.uv.conflicts`)."),
+        "exclude": attr.string_list_dict(doc = "Packages to patterns of wheel files that images exclude, in the form of a bentofile's `exclude`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`; `acme@linux_x86_64` for the wheels of one platform. Default: none. RECORD lists the remaining files; the layer report and the SBOM have the excluded size. Outside of images, wheels are complete."),
+        "exclude_presets": attr.string_list(doc = "Predefined patterns: `serving_torch` excludes files of torch and triton that only builds against them need."),
+        "extras": attr.string_list(default = ["*"], doc = "Extras of the project to include, for a `uv.lock`. Default: all, which fails if two of them conflict (`tool.uv.conflicts`)."),
         "glibc": attr.string(
             default = DEFAULT_GLIBC,
-            doc = "The newest C library that a Linux wheel may ask for, `X.Y`.",
+            doc = "Newest glibc that a Linux wheel may require, `X.Y`.",
         ),
-        "groups": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the dependency groups of the project that count. Default: all, as with `extras`."),
+        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of the project to include, for a `uv.lock`. Default: all, as with `extras`."),
         "lock": attr.label(
-            doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON that a `bento_requirements` target writes.",
+            doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON of a `bento_requirements` target.",
             mandatory = True,
         ),
         "macos": attr.string(
             default = DEFAULT_MACOS,
-            doc = "The newest macOS that a wheel for it may ask for, `X.Y`: the oldest that it is to run on.",
+            doc = "Newest macOS that a wheel may require, `X.Y`: the oldest macOS to support.",
         ),
-        "members": attr.string_list(default = ["*"], doc = "Of a `uv.lock`: the members of the workspace, by name, whose dependencies count. Default: all, as with `extras`."),
+        "members": attr.string_list(default = ["*"], doc = "Workspace members, by name, whose dependencies to include, for a `uv.lock`. Default: all, as with `extras`."),
         "more_python_versions": attr.string_list(
-            doc = "Further versions of Python, `X.Y`, that Bentos can be built for: a bento_package chooses one by `python_version`.",
+            doc = "Additional Python versions, `X.Y`, for Bentos that select one with `python_version` of bento_package.",
         ),
         "name": attr.string(doc = "Name of the hub.", mandatory = True),
         "platforms": attr.string_list(
-            doc = "What the wheels are for: `<os>_<machine>` of `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all of these; no wheel is fetched before it is needed.",
+            doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all. Bazel fetches a wheel only if the build needs it.",
         ),
-        "python_version": attr.string(default = PYTHON_VERSION, doc = "The Python that the packages are for, `X.Y`."),
+        "python_version": attr.string(default = PYTHON_VERSION, doc = "Python version of the packages, `X.Y`."),
         "record_errors": attr.string_list_dict(doc = "Renamed: allow_record_mismatch."),
     } | INDEX_ATTRIBUTES,
 )
 
 bento = module_extension(
     implementation = _bento_impl,
-    doc = "Brings hubs of locked wheels and of locked Debian packages, base images and models.",
+    doc = "Provides package hubs of locked wheels and Debian packages, base images, and models.",
     tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
 )

@@ -1,7 +1,7 @@
-"""The program that actions run, compiled."""
+"""The compiled program of actions."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "modules_cfg")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
@@ -26,16 +26,16 @@ def _bento_helper_impl(ctx):
     )
     return [DefaultInfo(files = depset([program]))]
 
-# Nothing in it is for one platform, its packages are: so they are not here, and it can be asked for where there are none.
+# The helper is independent of the platform, unlike its packages, so it builds on platforms without packages.
 bento_helper = rule(
     implementation = _bento_helper_impl,
 
-    # One configuration for all, or the helper would be compiled once for each set of flags of the targets that ask for it.
-    cfg = always_modules,
-    doc = "The helper as one file of byte code, so that a start compiles nothing and an action has one input for it.",
+    # One configuration; otherwise Bazel would compile the helper for each set of flags.
+    cfg = modules_cfg,
+    doc = "The helper as one file of bytecode: startup compiles nothing, and an action has one input for it.",
     attrs = {
-        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "The program whose first argument is the verb."),
-        "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "The modules of the helper."),
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Program whose first argument is the verb."),
+        "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "Modules of the helper."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
     toolchains = [_INTERPRETER_TYPE],

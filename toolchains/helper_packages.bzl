@@ -1,15 +1,15 @@
-"""The packages that verbs of the helper import."""
+"""The packages that the helper's verbs import."""
 
+load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_wheels")  # buildifier: disable=bzl-visibility
-load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
+load("//rules/private:providers.bzl", "BentoHelperPackagesInfo")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "wheels_cfg")  # buildifier: disable=bzl-visibility
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
 def _declare(ctx, args, wheel):
-    """Declares the zip of a wheel, and a folder beside it for machine code, which wheels for any platform have not."""
+    """Declares the zip archive of a wheel, and a directory for the machine code of a platform wheel."""
     name = "{}/{}".format(ctx.label.name, wheel.distribution)
     packed = ctx.actions.declare_file(name + ".zip")
     folder = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
@@ -48,8 +48,8 @@ def _bento_helper_packages_impl(ctx):
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
-    cfg = always_wheels,
-    doc = "The packages that verbs of the helper import, for one platform; a verb names which of them it needs.",
+    cfg = wheels_cfg,
+    doc = "The packages that the helper's verbs import, for one platform.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them.", mandatory = True),
         "packages": attr.label_list(doc = "The packages.", mandatory = True, providers = [BentoRequirementInfo]),

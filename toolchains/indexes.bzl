@@ -1,27 +1,19 @@
-"""Where packages come from: attributes that hubs and locks share, and what uv is told of them.
+"""The sources of packages: attributes that package hubs and locks share, and their form for uv.
 
-Credentials have no place here: uv finds them in netrc, in `UV_INDEX_<NAME>_USERNAME` and `UV_INDEX_<NAME>_PASSWORD`, in its
-own store, or in the keyring.
-"""
+Credentials aren't configured here: uv finds them in netrc, in `UV_INDEX_<NAME>_USERNAME` and `UV_INDEX_<NAME>_PASSWORD`, in its
+own store, or in the keyring."""
 
 INDEX_ATTRIBUTES = {
-    "explicit": attr.string_dict(doc = "Package to the name of the entry of `indexes` that it comes from. Such an index serves these packages and no other."),
-    "find_links": attr.string_list(doc = "Folders (from the root of the workspace) and pages with files of packages."),
-    "index_url": attr.string(doc = "The default index. Default: the one that uv is set up for."),
-    "indexes": attr.string_list(doc = "Further indexes, `NAME=address` or a mere address, asked before the default one."),
-    "no_index": attr.bool(doc = "Whether only `find_links` count."),
+    "explicit": attr.string_dict(doc = "Package to the name of its entry of `indexes`. Such an index serves only these packages."),
+    "find_links": attr.string_list(doc = "Directories (relative to the root of the workspace) and pages with package files."),
+    "index_url": attr.string(doc = "URL of the default index. Default: uv's configured index."),
+    "indexes": attr.string_list(doc = "Additional indexes, `NAME=URL` or a URL, which precede the default index."),
+    "no_index": attr.bool(doc = "Whether to use only `find_links`."),
     "trusted_hosts": attr.string_list(doc = "Hosts whose certificates are not verified."),
 }
 
 def encode_indexes(attributes):
-    """Writes the attributes as the helper reads them.
-
-    Args:
-      attributes: the tag, or `ctx.attr`.
-
-    Returns:
-      JSON; empty where all attributes are.
-    """
+    """Returns the attributes of a tag or `ctx.attr` as JSON; empty if all attributes are."""
     values = {
         "default": attributes.index_url,
         "explicit": attributes.explicit,
@@ -34,15 +26,15 @@ def encode_indexes(attributes):
     return json.encode(values) if values else ""
 
 def indexes_at(lock, label, indexes):
-    """Says where the folders of `find_links` are: they are from the root of the repository that has the lock.
+    """Resolves the directories of `find_links`, which are relative to the root of the repository with the lock.
 
     Args:
       lock: path of the lock.
       label: of the lock.
-      indexes: what `encode_indexes` returned.
+      indexes: result of `encode_indexes`.
 
     Returns:
-      JSON, of the same form.
+      JSON, in the same form.
     """
     root = lock.dirname
     for _ in [part for part in label.package.split("/") if part]:
@@ -52,14 +44,14 @@ def indexes_at(lock, label, indexes):
     return json.encode(values | {"find_links": links})
 
 def indexes_of_package(indexes, package):
-    """Returns the indexes that count for one package: its explicit one alone, or all but the explicit ones.
+    """Returns the indexes for one package: only its explicit index, or all except the explicit ones.
 
     Args:
-      indexes: what `encode_indexes` returned.
+      indexes: result of `encode_indexes`.
       package: its normalized name.
 
     Returns:
-      JSON; empty for what uv is set up for.
+      JSON; empty for uv's configuration.
     """
     if not indexes:
         return ""
@@ -69,7 +61,7 @@ def indexes_of_package(indexes, package):
         kept = {key: values[key] for key in ["trusted_hosts"] if key in values}
         found = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]
         if not found:
-            fail("explicit: {} is to come from the index '{}', which indexes does not have".format(package, explicit[package]))
+            fail("explicit: {} uses the index '{}', which indexes doesn't have. Add the index to indexes".format(package, explicit[package]))
         return json.encode(kept | {"default": found[0]})
     values["extra"] = [entry for entry in values.get("extra", []) if entry.partition("=")[0] not in explicit.values()]
     return json.encode(values)

@@ -1,8 +1,8 @@
 """The interpreter of actions in few files, for they are inputs of every action."""
 
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")  # buildifier: disable=bzl-visibility
-load("//rules/private:wheels.bzl", "always_modules")  # buildifier: disable=bzl-visibility
-load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "modules_cfg")  # buildifier: disable=bzl-visibility
 
 _PACKING_TYPE = "//toolchains:packing_type"
 
@@ -56,8 +56,8 @@ bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
     # One configuration for all, or it would be packed once for each set of flags of the targets that ask for it.
-    cfg = always_modules,
-    doc = """A CPython of few files: that of another target, packed where its modules are files, without what only people and their code import.
+    cfg = modules_cfg,
+    doc = """A CPython of few files: the CPython of another target, packed where its modules are files, without what only people and their code import.
 
 What has an `interpreter_path`, another layout, or is packed already stays as it is.""",
     attrs = {

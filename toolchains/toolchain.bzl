@@ -1,15 +1,13 @@
 """The toolchain of rules_bento."""
 
-load("//rules/private:wheels.bzl", "on_host")  # buildifier: disable=bzl-visibility
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:helper_packages.bzl", "BentoHelperPackagesInfo")
-load("//rules/providers:python.bzl", "BentoPythonInfo")
+load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "host_cfg")  # buildifier: disable=bzl-visibility
 
 def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
-        # For code of others, which may import whatever there is.
+        # For third-party code, which might import any module.
         complete = struct(
             python = complete,
             tools = depset([ctx.file.helper], transitive = [complete.files]),
@@ -30,19 +28,19 @@ def _bento_toolchain_impl(ctx):
 
 bento_interpreter = rule(
     implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
-    doc = "What compiles the helper, which the toolchain needs: the interpreter of actions alone.",
+    doc = "The interpreter that compiles the helper of the toolchain.",
     attrs = {
-        "python": attr.label(cfg = "exec", doc = "The interpreter; what it compiles is for those of all platforms.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter. Its bytecode is for all platforms.", mandatory = True, providers = [BentoPythonInfo]),
     },
 )
 
 bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
-    doc = "What actions run: the helper, its interpreter, and uv. All of it is for the machine that runs them.",
+    doc = "The programs of actions: the helper, its interpreter, and uv, for the machine that runs the actions.",
     attrs = {
-        "complete_python": attr.label(cfg = "exec", doc = "The interpreter with all of its standard library.", mandatory = True, providers = [BentoPythonInfo]),
+        "complete_python": attr.label(cfg = "exec", doc = "The interpreter with its complete standard library.", mandatory = True, providers = [BentoPythonInfo]),
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper.", mandatory = True),
-        "packages": attr.label(cfg = "exec", doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "packages": attr.label(cfg = "exec", doc = "Packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(cfg = "exec", doc = "The interpreter, with what the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "The resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
@@ -64,9 +62,9 @@ def _bento_runtime_impl(ctx):
 
 bento_runtime = rule(
     implementation = _bento_runtime_impl,
-    doc = "What `bazel run` and `bazel test` start: the same, for the machine that they start it on.",
+    doc = "The programs of `bazel run` and `bazel test`, for the machine that runs them.",
     attrs = {
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper; its byte code is for all machines.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its bytecode is for all machines.", mandatory = True),
         "packages": attr.label(doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
@@ -87,7 +85,7 @@ bento_current_runtime = rule(
 
 bento_host_runtime = rule(
     implementation = _bento_current_runtime_impl,
-    cfg = on_host,
+    cfg = host_cfg,
     doc = "The runtime for the machine that builds.",
     toolchains = [_RUNTIME_TYPE],
 )

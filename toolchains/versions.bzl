@@ -1,7 +1,7 @@
 """Constants of this version of the module, which outputs depend on."""
 
-# The Python of hubs and Bentos that name none: never that of the machine.
+# Default Python version of package hubs and Bentos, independent of the machine.
 PYTHON_VERSION = "3.11"
 
-# The oldest rules_python that MODULE.bazel takes.
+# Minimum version of rules_python.
 OLDEST_RULES_PYTHON = "0.40.0"

@@ -61,7 +61,7 @@ takes `--home FOLDER`, the store, in place of what `BENTOML_HOME` names.
 """
 _OF_EACH_COMMAND = ("help", "home")
 _FLAG = re.compile(
-    r'((?:# .*\n)+)bento_(flag|switch|t\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n',
+    r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n',
     re.MULTILINE,
 )
 
@@ -156,7 +156,7 @@ def flags(root: Path) -> dict[str, str]:
     for comment, kind, name, default in _FLAG.findall((root / "rules/BUILD.bazel").read_text("utf-8")):
         doc = _line(comment.replace("# ", ""))
         if "Rules set it" not in doc:
-            value = "" if kind == "switch" else "=VALUE"
+            value = "" if kind == "bool_flag" else "=VALUE"
             shown = "" if default in ("[]", "False") else f" Default: `{default.strip(chr(34))}`."
             by_name[f"--@rules_bento//rules:{name}{value}"] = doc + shown
     return by_name

@@ -1,14 +1,14 @@
-"""The actions that join the parts of a Bento to its archive, with the labels of a stamped build."""
+"""The actions that join the parts of a Bento to an archive, with the labels of a stamped build."""
 
-load(":attributes.bzl", "add_pairs", "label_text")
+load(":attributes.bzl", "add_pairs", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":stamping.bzl", "STAMP", "is_stamped", "status_files")
 
 STAMPED_LABELS = STAMP | {
-    "stamped_labels": attr.string_dict(doc = "Labels in which `{KEY}` is a value of the workspace status, such as `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`: in the archive of a stamped build, and no part of the Bento's version, digest, images and tests."),
+    "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has them; version, digest, images, and tests don't change."),
 }
 
-# Output group to the form of the archive and its suffix; BentoML tells forms by suffix.
+# Output group to the format of the archive and its suffix; BentoML detects formats by suffix.
 _OTHERS = {
     "folder": ("folder", ".folder"),
     "tar": ("tar", ".tar"),
@@ -17,13 +17,13 @@ _OTHERS = {
 }
 
 def _stamped(ctx, part):
-    """Returns the metadata's part with the stamped labels, if there are any."""
+    """Returns the metadata part with the stamped labels, if any."""
     if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
     status = status_files(ctx, ctx.attr.stamped_labels.values())
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     add_pairs(args, "--label", ctx.attr.stamped_labels)
     args.add_all(status, before_each = "--status")
     args.add_all(["--part", part, "--output", output])
@@ -37,7 +37,7 @@ def _stamped(ctx, part):
     return output
 
 def _join(ctx, output, *, parts, models, form = ""):
-    """Declares the action that joins parts and models to one file or folder."""
+    """Declares the action that joins parts and models to one file or directory."""
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
@@ -57,37 +57,36 @@ def _join(ctx, output, *, parts, models, form = ""):
         outputs = [output],
     )
 
-def archive_of_metadata(ctx, *, data, models, vendored):
-    """Declares the `.bento` that the metadata's action writes, too, for a Bento of sources alone: its parts always change together.
+def declare_metadata_archive(ctx, *, data, models, vendored):
+    """Declares the `.bento` that the metadata action writes, for a Bento with only sources, whose parts always change together.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
-      data: what `pack_data` returned.
+      data: result of `pack_data`.
       models: list of BentoModelInfo.
-      vendored: depset of Files, the wheels that the sources' part carries.
+      vendored: depset of Files, the wheels in the sources part.
 
     Returns:
-      A File; None for a Bento with models, data or wheels, whose bytes a test or an image would copy for nothing, and for one
-      whose archive has labels that its metadata has not.
+      A File; None for a Bento with models, data, or wheels, because a test or an image would copy their bytes needlessly, and
+      None for an archive with stamped labels.
     """
     if data or models or vendored or ctx.attr.stamped_labels:
         return None
     return ctx.actions.declare_file(ctx.label.name + ".bento")
 
 def write_archives(ctx, *, archive, metadata, contents, models, bundle):
-    """Declares the `.bento`, the other forms that BentoML reads, and the actions that write them.
+    """Declares the `.bento`, the other formats that BentoML reads, and the actions that write them.
 
     Args:
       ctx: context of a rule with the attributes of `STAMPED_LABELS`.
-      archive: what `archive_of_metadata` returned.
+      archive: result of `declare_metadata_archive`.
       metadata: File, the part with bento.yaml.
       contents: list of Files, the parts with sources and data.
       models: list of BentoModelInfo.
-      bundle: whether the models are in them.
+      bundle: whether the archives include the models.
 
     Returns:
-      A struct of `bento` (File), `whole` (File, with the models in any case) and `others` (dict of output group to
-      File). Each is made if it is asked for.
+      A struct of `bento` (File), `whole` (File, always with models), and `others` (dict of output group to File).
     """
     parts = [_stamped(ctx, metadata)] + contents
     name = ctx.label.name

@@ -1,172 +1,73 @@
-"""Arguments that several rules hand to the helper in the same way."""
+"""Arguments that several rules pass to the helper in the same form."""
 
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
+load(":providers.bzl", "BentoFlagInfo")
 
-# The time that Bentos, models and images say they were made at: a flag, so that no output depends on the clock.
+# Creation time of Bentos, models, and images: a flag, so that no output depends on the clock.
 CREATION_TIME = {
     "_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo]),
 }
 
 def creation_time(ctx):
-    """Returns the value of the flag.
-
-    Args:
-      ctx: context of a rule with the attributes of `CREATION_TIME`.
-
-    Returns:
-      An ISO 8601 time.
-    """
+    """Returns the value of the flag, an ISO 8601 time, for a rule with the attributes of `CREATION_TIME`."""
     return ctx.attr._creation_time[BentoFlagInfo].value
 
-def label_text(label):
-    """Writes a label as its user does.
-
-    Args:
-      label: a Label, or None.
-
-    Returns:
-      `//package:name` for one of the main repository.
-    """
+def label_string(label):
+    """Returns a label as users write it: `//package:name` in the main repository."""
     text = str(label)
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
-def folder_path(label, folder):
-    """Returns a folder of a target's repository as the start of short paths, which name other repositories by `../<repository>`.
-
-    Args:
-      label: of the target.
-      folder: relative to the root of its repository; empty for the root itself.
-
-    Returns:
-      A path.
-    """
+def directory_path(label, folder):
+    """Returns a directory of the label's repository in the form of short paths, with `../<repository>` for other repositories."""
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, folder] if part])
 
 def in_package(label, name):
-    """Resolves a path that is stated relative to a target's package.
-
-    Args:
-      label: of the target.
-      name: the path in the package.
-
-    Returns:
-      The path from the root of the target's repository.
-    """
+    """Returns a path in a target's package, relative to the root of its repository."""
     return "/".join([part for part in [label.package, name] if part])
 
 def workspace_path(file):
-    """Returns the path of a file from the root of the workspace, whether it is a source or an output.
-
-    Args:
-      file: a File.
-
-    Returns:
-      A path that no `..` is in.
-    """
+    """Returns the path of a source or output from the root of the workspace, without `..`."""
     return "external/" + file.short_path.removeprefix("../") if file.short_path.startswith("../") else file.short_path
 
 def describe_file(file):
-    """Names a file for the helper: where it is, what it is called, who made it.
-
-    Args:
-      file: a File.
-
-    Returns:
-      A list of three strings.
-    """
-    return [file.path, file.short_path, label_text(file.owner)]
+    """Returns the arguments for a file: path, short path, and owner."""
+    return [file.path, file.short_path, label_string(file.owner)]
 
 def describe_source(file):
-    """Names one of the rule's own sources for the helper: the flag, then `describe_file`.
-
-    Args:
-      file: a File.
-
-    Returns:
-      A list of four strings.
-    """
+    """Returns the arguments for a file in the rule's own `srcs`."""
     return ["--source"] + describe_file(file)
 
 def describe_data(file):
-    """Names one of the rule's own data files for the helper: the flag, then `describe_file`.
-
-    Args:
-      file: a File.
-
-    Returns:
-      A list of four strings.
-    """
+    """Returns the arguments for a file in the rule's own `data`."""
     return ["--data"] + describe_file(file)
 
 def describe_vendored(file):
-    """Names a wheel that the Bento carries for the helper: the flag, then `describe_file`.
-
-    Args:
-      file: a File.
-
-    Returns:
-      A list of four strings.
-    """
+    """Returns the arguments for a wheel that the Bento includes."""
     return ["--vendored"] + describe_file(file)
 
 def describe_dependency(file):
-    """Names a file that came with a library for the helper: the flag, then `describe_file`.
-
-    Args:
-      file: a File.
-
-    Returns:
-      A list of four strings.
-    """
+    """Returns the arguments for a file of a library."""
     return ["--dependency"] + describe_file(file)
 
-def text_word(text):
-    """Encodes any text as one line of the arguments, for flags that the helper's verb reads as texts.
-
-    Args:
-      text: a string, perhaps of several lines.
-
-    Returns:
-      A JSON string.
-    """
+def json_string(text):
+    """Encodes a string as one line of the arguments, for flags with JSON strings."""
     return json.encode(text)
 
-def add_texts(args, flag, texts):
-    """Adds strings to the arguments, each as a text after a flag.
-
-    Args:
-      args: an Args.
-      flag: what stands before each.
-      texts: list of strings.
-    """
+def add_strings(args, flag, texts):
+    """Adds each string to the arguments as a JSON string after the flag."""
     for text in texts:
         args.add(flag)
-        args.add(text_word(text))
+        args.add(json_string(text))
 
 def add_pairs(args, flag, pairs):
-    """Adds a dict of strings to the arguments, keys and values as texts.
-
-    Args:
-      args: an Args.
-      flag: what stands before each pair.
-      pairs: dict of strings; its order is kept.
-    """
+    """Adds each entry of a dict of strings to the arguments as two JSON strings after the flag, in the dict's order."""
     for key, value in pairs.items():
         args.add(flag)
-        args.add(text_word(key))
-        args.add(text_word(value))
+        args.add(json_string(key))
+        args.add(json_string(value))
 
 def add_wheels(args, wheels):
-    """Adds to the arguments which wheels there are, each with its hash.
-
-    Args:
-      args: an Args.
-      wheels: list of BentoWheelInfo.
-
-    Returns:
-      A list of Files: the wheels that are built here, whose hash the action takes.
-    """
+    """Adds a list of BentoWheelInfo with hashes to the arguments; returns the Files of wheels without a locked hash, which the action hashes."""
     built = []
     for wheel in wheels:
         name = [wheel.distribution, wheel.version]

@@ -1,58 +1,48 @@
-"""Describes what an image or a Bento is made of: the half of SLSA's provenance that is the same wherever it is built."""
+"""Describes the inputs of an image or a Bento: the part of SLSA's provenance that is independent of the builder."""
 
-load(":attributes.bzl", "add_wheels", "label_text", "text_word")
+load(":attributes.bzl", "add_wheels", "json_string", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-def made_of(bento_or_target, *, models, platform = "", python_version = ""):
-    """Describes what a Bento, or an image of it, is made of.
-
-    Args:
-      bento_or_target: a struct with the Files `tag` and `digest` of the Bento.
-      models: list of BentoModelInfo, those that it needs.
-      platform: what it is for, `<os>_<machine>`; may be empty.
-      python_version: the Python that it is for.
-
-    Returns:
-      A struct for `write_build_definition`.
-    """
+def bento_inputs(bento, *, models, platform = "", python_version = ""):
+    """Describes the inputs of a Bento, a struct with the Files `tag` and `digest`, for `write_build_definition`."""
     return struct(
-        digest = bento_or_target.digest,
+        digest = bento.digest,
         models = [model.description for model in models],
         platform = platform,
         python_version = python_version,
-        tag = bento_or_target.tag,
+        tag = bento.tag,
     )
 
-def contents_of_image(*, base, debs, layers, wheels):
-    """Describes what an image has beyond its Bento.
+def image_inputs(*, base, debs, layers, wheels):
+    """Describes the inputs of an image other than its Bento, for `write_build_definition`.
 
     Args:
       base: File, the config of its base.
-      debs: list of Files that say which Debian packages it has.
-      layers: list of Files, descriptions of layers that it takes as they are.
-      wheels: list of the BentoWheelInfo that it has.
+      debs: list of Files with the Debian packages of the image.
+      layers: list of Files, descriptions of unchanged layers.
+      wheels: list of BentoWheelInfo.
 
     Returns:
-      A struct for `write_build_definition`.
+      A struct.
     """
     return struct(base = base, debs = debs, layers = layers, wheels = wheels)
 
 def write_build_definition(ctx, *, bento, locked = None, image = None):
-    """Declares the action that writes it. It runs where something signed is pushed, and nowhere else.
+    """Declares the action that writes the build definition. It runs only for a signed push.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      bento: what `made_of` returned.
-      locked: File, the requirements of a Bento, which have their hashes, or None.
-      image: what `contents_of_image` returned; None for a Bento.
+      bento: result of `bento_inputs`.
+      locked: File with the hashed requirements of a Bento, or None.
+      image: result of `image_inputs`; None for a Bento.
 
     Returns:
       A File.
     """
     output = ctx.actions.declare_file("{}.build_definition.json".format(ctx.label.name))
-    known = [bento.tag, bento.digest] + bento.models
+    inputs = [bento.tag, bento.digest] + bento.models
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add("--kind", "image" if image else "bento")
     args.add_all(["--platform", bento.platform, "--python-version", bento.python_version])
     args.add("--tag", bento.tag)
@@ -60,21 +50,21 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
     args.add_all(bento.models, before_each = "--model")
     if locked:
         args.add("--locked", locked)
-        known.append(locked)
+        inputs.append(locked)
     if image:
         args.add("--base-config", image.base)
         args.add_all(image.debs, before_each = "--index")
         args.add_all(image.layers, before_each = "--layer")
         for wheel in image.wheels:
             for pattern in wheel.exclude + wheel.exclude_preset:
-                args.add_all(["--exclude", text_word(wheel.distribution), text_word(pattern)])
-        known += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
+                args.add_all(["--exclude", json_string(wheel.distribution), json_string(pattern)])
+        inputs += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
     args.add("--output", output)
     run_helper(
         ctx,
         mnemonic = "BentoBuildDefinition",
-        progress_message = "Writing of what %{label} is made",
-        verb = verb("build_definition", args, inputs = depset(known), packages = ["blake3"]),
+        progress_message = "Writing build definition of %{label}",
+        verb = verb("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
         outputs = [output],
     )
     return output

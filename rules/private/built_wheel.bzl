@@ -1,14 +1,14 @@
-"""A rule for a wheel that is built from a package's source."""
+"""Rules for wheels that are built from a package's source."""
 
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
-load(":attributes.bzl", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
+load(":attributes.bzl", "label_string")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
+load(":unpacked_wheel.bzl", "unpacked_wheel")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
 def _file_name(ctx):
-    """Returns the wheel's name, which must be known before the build: it has the tags of the target, even for a pure wheel."""
+    """Returns the wheel's file name, which Bazel needs before the build: it has the tags of the target, even for a pure wheel."""
     os, _, machine = ctx.attr.platform.partition("_")
     python = "cp" + ctx.attr.python_version.replace(".", "")
     name = ctx.attr.distribution.replace("-", "_").replace(".", "_")
@@ -17,19 +17,19 @@ def _file_name(ctx):
 def _built_wheel_impl(ctx):
     wheel = ctx.actions.declare_file(_file_name(ctx))
 
-    # Flattened, for the action needs names and folders; build requirements are a handful of packages.
+    # The action needs names and directories; build requirements are a few packages.
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
     args = arguments(ctx)
-    args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_text(ctx.label))])
+    args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_string(ctx.label))])
     args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
     args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
     args.add_all(["--python-version", ctx.attr.python_version, "--platform", ctx.attr.platform])
-    add_folders(args, "--import-root", modules)
+    add_directories(args, "--import-root", modules)
     args.add_all(["--output", wheel])
     run_helper(
         ctx,
         mnemonic = "BentoWheel",
-        progress_message = "Building the wheel of {}".format(ctx.attr.distribution),
+        progress_message = "Building wheel of {}".format(ctx.attr.distribution),
         verb = verb(
             "build_wheel",
             args,
@@ -58,17 +58,31 @@ built_wheel = rule(
     implementation = _built_wheel_impl,
     doc = "A wheel, built by its own build system (PEP 517) from locked requirements and without a network.",
     attrs = {
-        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of its files that images leave out."),
-        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
+        "distribution": attr.string(doc = "Normalized package name.", mandatory = True),
+        "exclude": attr.string_list(doc = "Patterns of files that images exclude."),
+        "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
         "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
-        "python_version": attr.string(doc = "The Python that it is for, `X.Y`.", mandatory = True),
-        "requirements": attr.label_list(cfg = "exec", doc = "What `build-system.requires` names.", providers = [BentoRequirementInfo]),
-        "size": attr.int(doc = "Bytes of the source: about those of the wheel.", mandatory = True),
-        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "The source archive.", mandatory = True),
-        "subfolder": attr.string(doc = "Where the project lies in the source."),
-        "version": attr.string(doc = "Version of the package.", mandatory = True),
+        "python_version": attr.string(doc = "Target Python version, `X.Y`.", mandatory = True),
+        "requirements": attr.label_list(cfg = "exec", doc = "Packages of `build-system.requires`.", providers = [BentoRequirementInfo]),
+        "size": attr.int(doc = "Size of the source in bytes, which approximates the wheel's size.", mandatory = True),
+        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),
+        "subfolder": attr.string(doc = "Directory of the project in the source."),
+        "version": attr.string(doc = "Package version.", mandatory = True),
     },
     provides = [BentoWheelInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)
+
+def _built_wheel_modules_impl(ctx):
+    modules = unpacked_wheel(ctx, ctx.attr.wheel[BentoWheelInfo], "site-packages")
+    return [modules, DefaultInfo(files = modules.files)]
+
+built_wheel_modules = rule(
+    implementation = _built_wheel_modules_impl,
+    doc = "The modules of a wheel that an action built.",
+    attrs = {
+        "wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo]),
+    },
+    provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,19 +1,39 @@
-"""Flags of the command line."""
+"""Build flags."""
 
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load(":time.bzl", "normal_time")
+load(":providers.bzl", "BentoFlagInfo")
 
-bento_flag = rule(
+_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+_DIGITS = "0123456789"
+
+def normalize_time(text):
+    """Returns an RFC 3339 time (whole seconds, milliseconds, or microseconds) with its zone as `+HH:MM`, or None for an invalid time."""
+    text = text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text
+    form = "".join(["0" if char in _DIGITS else char for char in text.elems()])
+    fraction = form.removeprefix("0000-00-00T00:00:00")[:-6]
+    if form not in ["0000-00-00T00:00:00{}{}00:00".format(fraction, sign) for sign in "+-".elems()]:
+        return None
+    if fraction not in ["", ".000", ".000000"]:
+        return None
+    year, month, day, hour, minute, second = [int(text[at:end]) for at, end in [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]]
+    if not year or month not in range(1, 13) or day not in range(1, _DAYS[month - 1] + 1):
+        return None
+    if (month, day) == (2, 29) and (year % 4 or (not year % 100 and year % 400)):
+        return None
+    if max(hour, int(text[-5:-3])) > 23 or max(minute, second, int(text[-2:])) > 59:
+        return None
+    return text
+
+bento_string_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.build_setting_value),
-    doc = "A flag with a text: `--@rules_bento//rules:<name>=<value>`.",
+    doc = "A string flag: `--@rules_bento//rules:<name>=<value>`.",
     build_setting = config.string(flag = True),
     provides = [BentoFlagInfo],
 )
 
 def _bento_time_flag_impl(ctx):
-    value = normal_time(ctx.build_setting_value)
+    value = normalize_time(ctx.build_setting_value)
     if not value:
-        fail("--@rules_bento//{}:{} is \"{}\", which is no time with a zone: write one such as 2026-01-31T12:00:00+00:00".format(
+        fail("--@rules_bento//{}:{}: invalid time \"{}\". Use a time with a zone, such as 2026-01-31T12:00:00+00:00".format(
             ctx.label.package,
             ctx.label.name,
             ctx.build_setting_value,
@@ -27,31 +47,31 @@ bento_time_flag = rule(
     provides = [BentoFlagInfo],
 )
 
-bento_switch = rule(
+bento_bool_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.build_setting_value else ""),
-    doc = "A flag without a text: `--@rules_bento//rules:<name>`.",
+    doc = "A boolean flag: `--@rules_bento//rules:<name>`.",
     build_setting = config.bool(flag = True),
     provides = [BentoFlagInfo],
 )
 
-bento_texts_flag = rule(
+bento_string_list_flag = rule(
     implementation = lambda ctx: BentoFlagInfo(value = tuple(ctx.build_setting_value)),
-    doc = "A flag that may be repeated, with a text each time.",
+    doc = "A repeatable string flag.",
     build_setting = config.string_list(flag = True, repeatable = True),
     provides = [BentoFlagInfo],
 )
 
-bento_constant = rule(
+bento_string_setting = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
-    doc = "A text that a select chooses, for rules to ask.",
-    attrs = {"value": attr.string(doc = "The text.", mandatory = True)},
+    doc = "A string from a select, readable by rules.",
+    attrs = {"value": attr.string(doc = "The string.", mandatory = True)},
     provides = [BentoFlagInfo],
 )
 
-# Makes a flag of Bazel's own, which only a select can read, readable for rules.
+# Makes a flag of Bazel readable by rules; otherwise only a select can read it.
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
-    doc = "Whether a condition holds, for rules to ask.",
-    attrs = {"holds": attr.bool(doc = "A select of the condition.", mandatory = True)},
+    doc = "A condition from a select, readable by rules.",
+    attrs = {"holds": attr.bool(doc = "Select of the condition.", mandatory = True)},
     provides = [BentoFlagInfo],
 )

@@ -1,9 +1,8 @@
-"""Bases that are images already: repositories of `bento.base` have these targets."""
+"""Rules for bases that are existing images, in repositories of `bento.base`."""
 
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load(":base_contents.bzl", "write_base_contents")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":helper.bzl", "TOOLCHAIN_TYPE")
+load(":layer_contents.bzl", "scan_layers")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -13,18 +12,18 @@ image_layer = rule(
     implementation = _image_layer_impl,
     doc = "A layer of an image.",
     attrs = {
-        "blob": attr.label(allow_single_file = True, doc = "The layer as a registry has it; nothing if it stays there."),
-        "description": attr.label(allow_single_file = [".json"], doc = "What is known of it: see BentoLayerInfo.", mandatory = True),
-        "origin": attr.string(doc = "`registry/repository` that has it; empty if it only lies here."),
+        "blob": attr.label(allow_single_file = True, doc = "The layer in the form of a registry; empty for a layer that stays in its registry."),
+        "description": attr.label(allow_single_file = [".json"], doc = "Description of the layer: see BentoLayerInfo.", mandatory = True),
+        "origin": attr.string(doc = "`registry/repository` that has the layer; empty for a local layer."),
     },
     provides = [BentoLayerInfo],
 )
 
 def _contents(ctx, layers):
-    """Finds out which shared libraries and packages the base has, as far as its layers are here."""
+    """Scans the base for shared libraries and packages, if all of its layers are local."""
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
-    return write_base_contents(ctx, [(layer.description, layer.blob) for layer in layers])
+    return scan_layers(ctx, [(layer.description, layer.blob) for layer in layers])
 
 def _image_base_impl(ctx):
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers]
@@ -46,12 +45,12 @@ def _image_base_impl(ctx):
 
 image_base = rule(
     implementation = _image_base_impl,
-    doc = "An image as what others are built on.",
+    doc = "An existing image as a base for other images.",
     attrs = {
-        "base": attr.string(doc = "What people know it by.", mandatory = True),
-        "config": attr.label(allow_single_file = [".json"], doc = "Architecture, os and environment: see BentoBaseInfo.", mandatory = True),
-        "glibc": attr.string(doc = "Version of its C library, `X.Y`; empty if not known."),
-        "layers": attr.label_list(doc = "Its layers, from the lowest up.", mandatory = True, providers = [BentoLayerInfo]),
+        "base": attr.string(doc = "Name in messages.", mandatory = True),
+        "config": attr.label(allow_single_file = [".json"], doc = "Architecture, os, and environment: see BentoBaseInfo.", mandatory = True),
+        "glibc": attr.string(doc = "Version of the image's glibc, `X.Y`; empty if unknown."),
+        "layers": attr.label_list(doc = "Layers from the lowest up.", mandatory = True, providers = [BentoLayerInfo]),
         "python": attr.string(doc = "Absolute path of its interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Version of its interpreter, `X.Y`.", mandatory = True),
     },

@@ -1,59 +1,58 @@
-"""Checks of an image that run beside its build."""
+"""Validation actions of an image."""
 
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load(":attributes.bzl", "add_texts", "label_text")
-load(":base_contents.bzl", "write_base_contents")
+load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
+load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
-load(":image_sbom.bzl", "known_debs")
+load(":image_sbom.bzl", "deb_indexes")
+load(":layer_contents.bzl", "scan_layers")
 
-def further_layers(ctx):
-    """Looks for what the layers of an image bring that are not of Debian packages.
+def scan_added_layers(ctx):
+    """Scans the layers of an image that aren't of Debian packages.
 
     Args:
       ctx: context of `bento_image`.
 
     Returns:
-      Whether all of them are here; and `write_base_contents` of those that are, or None.
+      Whether all of them are local; and the result of `scan_layers` for the local ones, or None.
     """
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     here = [(layer.description, layer.blob) for layer in layers if layer.blob]
-    contents = write_base_contents(ctx, here, with_machines = True) if here else None
+    contents = scan_layers(ctx, here, with_machines = True) if here else None
     return len(here) == len(layers), contents
 
 def _known_libraries(base, all_here, contents):
-    """Returns the Files of base_contents that list the shared libraries below the wheels; None if not all are known."""
+    """Returns the Files that list the shared libraries below the wheels; None if some are unknown."""
     if not (base.deb_index or base.libraries) or not all_here:
         return None
     return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
 
 def _arguments(ctx, base, output):
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--base", base.name])
     args.add_all(["--base-config", base.config])
     args.add_all(["--output", output])
     return args
 
 def check_libraries(ctx, base, packages, further, *, early):
-    """Declares the check that packages go with the base and each other.
+    """Declares the check that packages are compatible with the base and with each other.
 
     Args:
       ctx: context of `bento_image`.
       base: its BentoBaseInfo.
       packages: struct of lists: `requirements`, BentoRequirementInfo; `parts` of their wheels, BentoWheelPartInfo; and
-        `libraries`, Files, what checks have to know of these.
-      further: what `further_layers` returned.
-      early: whether it is the one of two that waits for no layer of a package.
+        `libraries`, Files with the libraries of the wheels.
+      further: result of `scan_added_layers`.
+      early: whether this is the variant that waits for no layer of a package.
 
     Returns:
-      A File: what optional parts of packages lack.
+      A File: libraries that optional parts of packages lack.
     """
     output = ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt")
     all_here, contents = further
     machines = [contents.machines] if contents else []
     known = _known_libraries(base, all_here, contents)
-    debs = [] if known == None else known_debs(ctx, base)
+    debs = [] if known == None else deb_indexes(ctx, base)
     below = known or []
     args = _arguments(ctx, base, output)
     args.add_all(["--python-version", base.python_version])
@@ -70,14 +69,14 @@ def check_libraries(ctx, base, packages, further, *, early):
     run_helper(
         ctx,
         mnemonic = "BentoImageCheck",
-        progress_message = "Checking packages of image %{label}",
+        progress_message = "Checking libraries of image %{label}",
         verb = verb("check_image", args, inputs = depset([base.config] + below + debs + packages.libraries + machines)),
         outputs = [output],
     )
     return output
 
 def check_system(ctx, base, bento, parts):
-    """Declares the check that the image has what the Bento asks for: packages of the distribution, the distribution, CUDA.
+    """Declares the check of the Bento's system requirements: packages, distribution, CUDA.
 
     Args:
       ctx: context of `bento_image`.
@@ -86,10 +85,10 @@ def check_system(ctx, base, bento, parts):
       parts: list of BentoWheelPartInfo.
 
     Returns:
-      A File, empty if all is there.
+      A File, empty if the image satisfies the requirements.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".system_checked")
-    debs = known_debs(ctx, base)
+    debs = deb_indexes(ctx, base)
     system = [base.system] if base.system else []
     args = _arguments(ctx, base, output)
     args.add_all(["--bento-yaml", bento.bento_yaml])
@@ -99,13 +98,13 @@ def check_system(ctx, base, bento, parts):
     if BentoDebLayerInfo in ctx.attr.base:
         upper = [target for target in [ctx.attr.base] + ctx.attr.layers if BentoDebLayerInfo in target][-1]
         args.add_all(["--hub", upper[BentoDebLayerInfo].hub])
-        args.add_all(["--lower", label_text(upper.label)])
-    add_texts(args, "--provided", ctx.attr.provided)
+        args.add_all(["--lower", label_string(upper.label)])
+    add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
     args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
     run_helper(
         ctx,
         mnemonic = "BentoSystemCheck",
-        progress_message = "Checking whether image %{label} has what its Bento asks for",
+        progress_message = "Checking system requirements of image %{label}",
         verb = verb(
             "check_system",
             args,
@@ -117,28 +116,20 @@ def check_system(ctx, base, bento, parts):
     return output
 
 def check_size(ctx, layers):
-    """Declares the check that the layers keep to `size_limit`.
-
-    Args:
-      ctx: context of `bento_image`.
-      layers: list of BentoLayerInfo.
-
-    Returns:
-      A list of Files, empty for no limit.
-    """
+    """Declares the check of `size_limit`; returns a list of its output, empty without a limit."""
     if not ctx.attr.size_limit:
         return []
     output = ctx.actions.declare_file(ctx.label.name + ".size_checked")
     descriptions = [layer.description for layer in layers]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
     args.add_all(descriptions, before_each = "--layer")
     args.add_all(["--output", output])
     run_helper(
         ctx,
         mnemonic = "BentoSizeCheck",
-        progress_message = "Checking the size of image %{label}",
+        progress_message = "Checking size of image %{label}",
         verb = verb("check_size", args, inputs = depset(descriptions)),
         outputs = [output],
     )

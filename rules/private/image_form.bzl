@@ -1,6 +1,6 @@
-"""Images as files: an OCI layout, or an archive that `docker load` takes."""
+"""Images as files: an OCI layout, or an archive for `docker load`."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
 # Output group to the form, the end of the output's name, and the mnemonic.
@@ -10,22 +10,12 @@ _FORMS = {
 }
 
 def write_form(ctx, image, layers, group):
-    """Declares one of the large forms of an image, made only if its output group is asked for.
-
-    Args:
-      ctx: context of `bento_image` or `bento_model_image`.
-      image: struct of config and manifest, Files.
-      layers: list of BentoLayerInfo.
-      group: the output group, `docker_archive` or `oci_layout`.
-
-    Returns:
-      A File.
-    """
+    """Declares a large form of an image: `docker_archive` or `oci_layout`, by output group; returns a File."""
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
     output = declare(ctx.label.name + suffix)
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
     args.add_all(["--config", image.config, "--manifest", image.manifest])
     for layer in layers:

@@ -1,49 +1,41 @@
-"""The bill of materials of an image."""
+"""The SBOM of an image."""
 
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
-load(":attributes.bzl", "add_wheels", "creation_time", "label_text")
+load("//rules:providers.bzl", "BentoDebLayerInfo")
+load(":attributes.bzl", "add_wheels", "creation_time", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-# Formats of bills of materials: what their files' names end in, and the media type.
+# SBOM formats: suffix of the file name, and media type.
 SBOM_FORMATS = {
     "cyclonedx": ("cdx", "application/vnd.cyclonedx+json"),
     "spdx": ("spdx", "application/spdx+json"),
 }
 
-def known_debs(ctx, base):
-    """Returns the Debian packages that are known to be in the base and in layers.
-
-    Args:
-      ctx: context of `bento_image`.
-      base: its BentoBaseInfo.
-
-    Returns:
-      A list of Files, see BentoDebLayerInfo.index.
-    """
+def deb_indexes(ctx, base):
+    """Returns the list of Files with the known Debian packages of the base and of layers, see BentoDebLayerInfo.index."""
     layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
     return [base.deb_index] + layers if base.deb_index else layers
 
-def write_sbom(ctx, base, bento, image, held):
-    """Declares the bill of materials of the image.
+def write_sbom(ctx, base, bento, image, contents):
+    """Declares the SBOM of the image.
 
     Args:
       ctx: context of `bento_image`.
       base: its BentoBaseInfo.
       bento: its BentoInfo.
       image: struct of its digest, a File.
-      held: struct of what is in it: `models`, list of BentoModelInfo, and `parts`, list of the BentoWheelPartInfo of its wheels.
+      contents: struct of `models`, list of BentoModelInfo, and `parts`, list of BentoWheelPartInfo.
 
     Returns:
       A struct of file and media_type.
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
-    models = [model.description for model in held.models]
-    debs = known_debs(ctx, base)
-    wheels = [part.wheel for part in held.parts]
-    excluded = [part.excluded for part in held.parts if part.excluded]
+    models = [model.description for model in contents.models]
+    debs = deb_indexes(ctx, base)
+    wheels = [part.wheel for part in contents.parts]
+    excluded = [part.excluded for part in contents.parts if part.excluded]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     args.add_all(["--format", ctx.attr.sbom_format])
     args.add_all(["--created", creation_time(ctx)])
     args.add_all(["--base-config", base.config])
@@ -59,7 +51,7 @@ def write_sbom(ctx, base, bento, image, held):
     run_helper(
         ctx,
         mnemonic = "BentoSbom",
-        progress_message = "Writing the bill of materials of %{label}",
+        progress_message = "Writing SBOM of %{label}",
         verb = verb(
             "sbom",
             args,

@@ -1,13 +1,13 @@
-"""The steps of an image, called as the methods of `bentoml.images.Image` are."""
+"""The steps of an image, named as the methods of `bentoml.images.Image`."""
 
 def _step(kind, *values):
     for value in values:
         if type(value) != "string":
-            fail("image_step.{} takes strings, not {}".format(kind, type(value)))
+            fail("image_step.{}: expected strings, got {}. Use strings".format(kind, type(value)))
     return json.encode([kind] + list(values))
 
 def _build_include(*paths):
-    """Copies files of the Bento's `src/` that the Python packages need while they are installed."""
+    """Copies files of the Bento's `src/` that the Python packages need during their installation."""
     return _step("build_include", *paths)
 
 def _pyproject_toml(path = "pyproject.toml"):
@@ -23,11 +23,11 @@ def _requirements_file(path):
     return _step("requirements_file", path)
 
 def _run(command):
-    """Runs a shell command; after the Python packages are installed, if it follows a step that names some."""
+    """Runs a shell command; after the installation of Python packages, if it follows a step with packages."""
     return _step("run", command)
 
 def _run_script(path):
-    """Runs a script, at the same point as `run` would."""
+    """Runs a script, at the same point as `run`."""
     return _step("run_script", path)
 
 def _system_packages(*packages):
@@ -35,7 +35,7 @@ def _system_packages(*packages):
     return _step("system_packages", *packages)
 
 def _uv_lock():
-    """Installs the Python packages of the uv.lock in the build context, unless the Bento takes them from a hub."""
+    """Installs the Python packages of the uv.lock in the build context, unless the Bento uses a package hub."""
     return _step("uv_lock")
 
 def _wheels(*paths):
@@ -55,17 +55,9 @@ image_step = struct(
 )
 
 def decode_steps(label, steps):
-    """Reads steps again.
-
-    Args:
-      label: the target that has them, for messages.
-      steps: list of what the functions of `image_step` returned.
-
-    Returns:
-      A list of lists: the kind of a step and its values.
-    """
+    """Decodes steps, results of the functions of `image_step`, to lists of the kind and its values; `label` is for errors."""
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):
         if type(values) != "list":
-            fail("{}: steps has {}, which is no step. Write one such as image_step.run(\"...\")".format(label, repr(step)))
+            fail("{}: invalid step {}. Use image_step, such as image_step.run(\"...\")".format(label, repr(step)))
     return decoded

@@ -1,22 +1,28 @@
-"""Programs that `bazel run` and `bazel test` start: the helper, with the runtime's interpreter, on runfiles."""
+"""Programs for `bazel run` and `bazel test`: the helper with the runtime's interpreter, on runfiles."""
 
-load(":attributes.bzl", "label_text")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":interpreter.bzl", "minor_version")
-load(":shell.bzl", "shell_word")
 
-# Attributes of rules whose programs `bazel run` starts: the runtime of the host, whatever the target is for. The target //toolchains:host_runtime changes the
-# configuration, and not a transition on this attribute, of which Bazel would keep a result for each target that has the attribute.
+def shell_word(text, owner):
+    """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors."""
+    for line_break in ["\n", "\r"]:
+        if line_break in text:
+            fail("{}: {} has a line break. Remove the line break".format(owner, repr(text)))
+    return "'" + text.replace("'", "'\\''") + "'"
+
+# Attributes of rules with programs for `bazel run`: the runtime of the host, for any target platform. The target //toolchains:host_runtime
+# changes the configuration; for a transition on this attribute, Bazel would keep a result per target.
 RUN_RUNTIME = {"_runtime": attr.label(default = "//toolchains:host_runtime", providers = [platform_common.ToolchainInfo])}
 
-# Attributes of rules for tests, which run on the platform that they are built for.
+# Attributes of test rules: tests run on the platform that they are built for.
 TEST_RUNTIME = {"_runtime": attr.label(default = "//toolchains:runtime", providers = [platform_common.ToolchainInfo])}
 
-# Words that a launcher fills in when it runs: the folder of its runfiles, and its interpreter.
+# Arguments that a launcher replaces at run time: the directory of its runfiles, and its interpreter.
 RUNFILES = struct(shell = "\"$runfiles\"")
 PYTHON = struct(shell = "\"$python\"")
 
-# sh is what every system that Bazel runs programs on has; all else comes from the runtime.
+# All systems that Bazel runs programs on have sh; the runtime provides everything else.
 _LAUNCHER = """\
 #!/bin/sh
 # Made by rules_bento.
@@ -27,8 +33,8 @@ python={python}
 {check}{chdir}exec {command} -- "$@"
 """
 
-# Where the interpreter is one of the host, the machine that runs the program may lack it, or have another version at its path.
-# The version has to be that of the build, for which the helper's byte code and the packages are made.
+# An interpreter of the host might be missing on the machine that runs the program, or have another version there.
+# The version must be the build's, because the helper's bytecode and the packages are built for it.
 _CHECK = """\
 own=$python
 found={version}
@@ -38,79 +44,40 @@ if [ "$python" != "$own" ] || ! [ -x "$own" ] || [ "${{own##*/}}" != python{vers
     found=$("$python" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=
 fi
 if [ "$found" != {version} ]; then
-    printf '%s\\n' {target}": the build ran in Python {version}, and $python of this machine is ${{found:-none}}: install python{version}, set BENTO_PYTHON to its path, or take the interpreter along by bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
+    printf '%s\\n' {target}": the build ran in Python {version}, and $python of this machine is ${{found:-none}}. Install python{version}, set BENTO_PYTHON to its path, or include the interpreter with bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
     exit 1
 fi
 """
 
 def runtime(ctx):
-    """Returns the interpreter and the tools that a program is started with, on the machine that starts it.
-
-    Args:
-      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-
-    Returns:
-      A ToolchainInfo, as `bento_runtime` has it.
-    """
+    """Returns the ToolchainInfo of `bento_runtime`: interpreter and tools, on the machine that starts the program."""
     return ctx.attr._runtime[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
-    """Returns the modules of third-party packages that a program imports.
-
-    Args:
-      ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-      packages: names.
-
-    Returns:
-      A list of structs, as BentoHelperPackagesInfo has them; those of what they need among them.
-    """
+    """Returns the modules of third-party packages that a program imports, and of their dependencies; see BentoHelperPackagesInfo."""
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
-    """Returns the path of a file as a word of a launcher's arguments.
-
-    Args:
-      ctx: the rule's context.
-      file: a File of the runfiles.
-
-    Returns:
-      A struct of `shell`, the word as the shell reads it.
-    """
+    """Returns the path of a File of the runfiles as a launcher argument: a struct of `shell`, the argument in shell syntax."""
     return _below_runfiles(ctx, runfile_path(ctx, file))
 
 def _below_runfiles(ctx, path):
-    return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_text(ctx.label)))
+    return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_string(ctx.label)))
 
 def runfile_path(ctx, file):
-    """Returns the path of a file below the runfiles.
-
-    Args:
-      ctx: the rule's context.
-      file: a File.
-
-    Returns:
-      A relative path.
-    """
+    """Returns the path of a File relative to the runfiles."""
     if file.short_path.startswith("../"):
         return file.short_path.removeprefix("../")
     return ctx.workspace_name + "/" + file.short_path
 
 def python_check(target, version):
-    """Returns the lines of a launcher that find another interpreter if `$python` is missing.
-
-    Args:
-      target: how the message begins, a text.
-      version: of the build's interpreter, as "3.11.2".
-
-    Returns:
-      A text.
-    """
+    """Returns the launcher lines that find another interpreter of the version if `$python` is missing; messages begin with `target`."""
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
-    """Returns the text of a program that replaces itself by the interpreter with these words."""
+    """Returns the text of a program that replaces itself with the interpreter and the arguments."""
     python = runtime(ctx).python
-    target = label_text(ctx.label)
+    target = label_string(ctx.label)
     return _LAUNCHER.format(
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
         check = "" if python.interpreter else python_check(target, python.version),
@@ -119,16 +86,16 @@ def _script(ctx, words, in_runfiles):
     )
 
 def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = False):
-    """Writes a program that runs a verb of the helper; the caller's arguments follow behind `--`.
+    """Writes a program that runs a verb of the helper; the caller's arguments follow after `--`.
 
     Args:
       ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-      verb: name of the verb, a module of `py/rules_bento/run`.
-      arguments: list of flags and values: strings, which are taken as they are, and what `runfile` gives.
-      files: depset of what the verb reads.
-      modules: list of BentoWheelModulesInfo, or of what has their `files` and `imports`, that the verb imports; `runtime_modules` has those of the runtime, and what the whole
-        command imports is its `command_packages`.
-      in_runfiles: whether its current folder is the runfiles' root, else the caller's.
+      verb: name of a module of `py/rules_bento/run`.
+      arguments: list of flags and values: strings, and results of `runfile`.
+      files: depset of Files that the verb reads.
+      modules: list of structs with `files` and `imports` (such as BentoWheelModulesInfo) that the verb imports. See `runtime_modules`,
+        and `command_packages` of the runtime for the `bento` command.
+      in_runfiles: whether the current directory is the runfiles' root instead of the caller's.
 
     Returns:
       A struct of executable (File) and runfiles.
@@ -146,4 +113,39 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
             [toolchain.helper],
             transitive = [files, toolchain.python.files] + [module.files for module in modules],
         )),
+    )
+
+RUN_ENVIRONMENT = {
+    "env": attr.string_dict(doc = "Environment variables for `bazel run` and `bazel test`. `$(rlocationpath LABEL)` and similar are replaced by files of `data` and `deps`, and `$(VAR)` by Make variables."),
+    "env_inherit": attr.string_list(doc = "Environment variables to inherit from the environment of Bazel."),
+}
+
+def run_environment(ctx):
+    """Returns the RunEnvironmentInfo of an executable rule with the attributes of `RUN_ENVIRONMENT`, `data`, and `deps`."""
+    targets = ctx.attr.data + ctx.attr.deps
+    return RunEnvironmentInfo(
+        environment = {
+            name: ctx.expand_make_variables("env", ctx.expand_location(value, targets), {})
+            for name, value in ctx.attr.env.items()
+        },
+        inherited_environment = ctx.attr.env_inherit,
+    )
+
+def runfiles_of_attributes(ctx):
+    """Returns the files of `data` and `deps` with their runfiles, without the `__init__.py` files that Bazel generates.
+
+    These files would split the namespace packages of wheels.
+
+    Args:
+      ctx: context of a rule with these attributes.
+
+    Returns:
+      A runfiles object.
+    """
+    needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]
+    return ctx.runfiles(
+        files = ctx.files.data,
+        root_symlinks = depset(transitive = [runfiles.root_symlinks for runfiles in needed]),
+        symlinks = depset(transitive = [runfiles.symlinks for runfiles in needed]),
+        transitive_files = depset(transitive = [runfiles.files for runfiles in needed]),
     )

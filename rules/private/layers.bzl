@@ -1,51 +1,37 @@
 """Actions that write layers."""
 
-load("//rules/providers:layer.bzl", "BentoLayerInfo")
-load(":attributes.bzl", "add_texts")
+load("//rules:providers.bzl", "BentoLayerInfo")
+load(":attributes.bzl", "add_strings")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 
-# Where a Bento lies in an image, as in BentoML's own.
+# Paths in an image, as in BentoML's images.
 BENTO = "/home/bentoml/bento"
 HOME = "/home/bentoml"
 USER = "1034"
 
-# Where the weights of models lie that are layers of their own.
+# Directory of model weights in separate layers.
 WEIGHTS = HOME + "/weights"
 
-# Where images of models are mounted, each below its name.
+# Mount point of model images, each in a directory with its name.
 MOUNTED = "/mnt/models"
 
 COMPRESSIONS = ["zstd", "gzip", "estargz", "zstd:chunked"]
 
-# How Python finds out whether byte code belongs to its source: without byte code, or by a mode of py_compile.
+# No bytecode, or the invalidation mode of py_compile.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
-# Compression to the packages that verbs import for it.
+# Compression to its third-party packages.
 COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:chunked": ["fastcrc", "zstandard"]}
 
-# Packages of verbs that read wheels or layers of wheels.
+# Third-party packages to read wheels or layers of wheels.
 _INFLATE = ["isal"]
 
 def extension(compression):
-    """Returns the end of the names of files.
-
-    Args:
-      compression: one of `COMPRESSIONS`.
-
-    Returns:
-      A string without a colon, which tells in labels where names begin.
-    """
+    """Returns the file suffix for a compression, without a colon, because labels use colons."""
     return compression.replace(":", "-")
 
 def wheel_packages(wheel):
-    """Names the packages that verbs import to read a wheel.
-
-    Args:
-      wheel: the BentoWheelInfo.
-
-    Returns:
-      A list of names.
-    """
+    """Returns the third-party packages to read a wheel."""
     return _INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
 def write_layer(ctx, *, name, compression, verb, progress_message, more_outputs = []):
@@ -53,11 +39,11 @@ def write_layer(ctx, *, name, compression, verb, progress_message, more_outputs 
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      name: what the outputs' names begin with.
+      name: prefix of the outputs' names.
       compression: one of `COMPRESSIONS`.
-      verb: what `verb` returned, the outputs and the package of the compression left out.
-      progress_message: what a person reads while it runs.
-      more_outputs: list of Files that the verb writes beside the layer.
+      verb: result of `verb`, without outputs and the package of the compression.
+      progress_message: message during the action.
+      more_outputs: list of Files that the verb writes in addition to the layer.
 
     Returns:
       A BentoLayerInfo.
@@ -89,34 +75,20 @@ def _wheel_arguments(ctx, settings, wheel):
     return args
 
 def add_wheel(args, wheel):
-    """Adds a wheel, and what is known of it before it is read (images/wheels/arguments.py).
-
-    Args:
-      args: an Args.
-      wheel: the BentoWheelInfo.
-    """
+    """Adds a BentoWheelInfo to the arguments (images/wheels/arguments.py)."""
     args.add_all(["--wheel", wheel.file])
     if wheel.sha256:
         args.add_all(["--locked", wheel.sha256])
     if wheel.allow_record_mismatch:
         args.add("--allow-record-mismatch")
-    add_texts(args, "--exclude", wheel.exclude)
-    add_texts(args, "--exclude-preset", wheel.exclude_preset)
+    add_strings(args, "--exclude", wheel.exclude)
+    add_strings(args, "--exclude-preset", wheel.exclude_preset)
 
 def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_wheel_layer(ctx, *, wheel, settings):
-    """Declares a layer of one installed wheel.
-
-    Args:
-      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      wheel: the BentoWheelInfo.
-      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
-
-    Returns:
-      A BentoLayerInfo; and what checks of images have to know of the wheel, a File.
-    """
+    """Declares a layer of one installed wheel, for a struct `settings` of `prefix` and `compression`; returns BentoLayerInfo and library list."""
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
     args = _wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", _name(wheel)])
@@ -127,22 +99,13 @@ def write_wheel_layer(ctx, *, wheel, settings):
         compression = settings.compression,
         more_outputs = [libraries],
         name = wheel.distribution,
-        progress_message = "Installing {} into a layer".format(_name(wheel)),
+        progress_message = "Writing layer of {}".format(_name(wheel)),
         verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
     )
     return layer, libraries
 
 def write_wheel_part(ctx, *, wheel, settings):
-    """Declares what layers of several wheels have of this one.
-
-    Args:
-      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      wheel: the BentoWheelInfo.
-      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
-
-    Returns:
-      Part and listing, and what checks of images have to know of the wheel, Files.
-    """
+    """Declares the part of a wheel in joined layers, for a struct `settings` of `prefix` and `compression`; returns part, listing, library list."""
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
     libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
@@ -155,22 +118,22 @@ def write_wheel_part(ctx, *, wheel, settings):
     run_helper(
         ctx,
         mnemonic = "BentoLayer",
-        progress_message = "Installing {} into a part of layers".format(_name(wheel)),
+        progress_message = "Writing layer part of {}".format(_name(wheel)),
         verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
         outputs = [part, listing, libraries],
     )
     return part, listing, libraries
 
 def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
-    """Declares what layers of byte code have of a wheel.
+    """Declares the part of a wheel in joined layers of bytecode.
 
     Args:
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       wheel: the BentoWheelInfo.
-      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
+      settings: struct of `prefix`, the environment's path in the image, and `compression`, one of `COMPRESSIONS`.
       bytecode: one of `BYTECODES`, not `none`.
-      compiler: the BentoPythonInfo that compiles, of the wheel's version of Python.
-      program: what it runs, a File.
+      compiler: BentoPythonInfo of the compiling interpreter, with the wheel's Python version.
+      program: File, the program that compiles.
 
     Returns:
       Part and listing, Files.
@@ -188,7 +151,7 @@ def write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
     run_helper(
         ctx,
         mnemonic = "BentoBytecode",
-        progress_message = "Compiling the modules of {}".format(_name(wheel)),
+        progress_message = "Compiling bytecode of {}".format(_name(wheel)),
         verb = verb(
             "bytecode_part",
             args,
@@ -204,10 +167,10 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      name: what the outputs' names begin with.
-      parts: list of BentoWheelPartInfo, for one version of Python.
-      settings: struct of `prefix`, where the environment lies in the image, and `compression`, one of `COMPRESSIONS`.
-      what: what it has of the wheels, where that is not all of them.
+      name: prefix of the outputs' names.
+      parts: list of BentoWheelPartInfo, for one Python version.
+      settings: struct of `prefix`, the environment's path in the image, and `compression`, one of `COMPRESSIONS`.
+      what: kind of contents, for names and messages.
 
     Returns:
       A BentoLayerInfo.
@@ -221,7 +184,7 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
         ctx,
         compression = settings.compression,
         name = name,
-        progress_message = "Joining {} to a layer".format(what),
+        progress_message = "Writing layer of {}".format(what),
         verb = verb(
             "joined_layer",
             args,
@@ -231,17 +194,7 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
     )
 
 def write_prefetch_layer(ctx, *, name, layer, trace):
-    """Declares a layer in which the files that a start reads come first.
-
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      name: what the outputs' names begin with.
-      layer: the BentoLayerInfo of the layer that there is, with its bytes.
-      trace: a File with what a start reads.
-
-    Returns:
-      A BentoLayerInfo.
-    """
+    """Declares a copy of a layer in which the files of a startup trace come first; returns a BentoLayerInfo."""
     args = arguments(ctx)
     args.add_all(["--layer", layer.description, layer.blob])
     args.add_all(["--startup-trace", trace])
@@ -249,6 +202,6 @@ def write_prefetch_layer(ctx, *, name, layer, trace):
         ctx,
         compression = "estargz",
         name = name,
-        progress_message = "Putting first what a start reads of " + layer.blob.basename,
+        progress_message = "Reordering files of " + layer.blob.basename,
         verb = verb("prefetch_layer", args, inputs = depset([layer.description, layer.blob, trace]), packages = _INFLATE),
     )

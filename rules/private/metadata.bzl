@@ -1,30 +1,19 @@
-"""The step that writes bento.yaml and all else of a Bento beside its sources and models."""
+"""The step that writes bento.yaml and all files of a Bento except sources and models."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-load(":attributes.bzl", "add_pairs", "creation_time", "label_text", "text_word", "workspace_path")
+load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
+load(":attributes.bzl", "add_pairs", "creation_time", "json_string", "label_string", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
-load(":option_groups.bzl", "option_groups")
-load(":secrets.bzl", "add_secrets")
-load(":service_config.bzl", "service_configs")
-load(":snapshot.bzl", "bentofile_arguments", "environment_of")
+load(":option_groups.bzl", "option_groups", "service_configs")
+load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
+load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
 load(":target.bzl", "platform_name")
 
 _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
-    """Returns the files among `requirements`.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A list of Files.
-    """
+    """Returns the Files of `requirements` that are requirements files."""
     return [
         file
         for target in ctx.attr.requirements
@@ -33,23 +22,23 @@ def requirements_files(ctx):
     ]
 
 def _checked_requirements(ctx, target):
-    """Returns the files of a target that is no package of a hub. Fails if they are no requirements files."""
+    """Returns the files of a target that isn't a package of a package hub, if they are requirements files."""
     if PyInfo in target:
-        fail(("{}: requirements has {}, a Python library or a package of a hub of rules_python: put it into deps, which state its " +
-              "version, or take the package from a hub of bento.pypi").format(label_text(ctx.label), label_text(target.label)))
+        fail(("{}: requirements has {}, a Python library or a package of rules_python. Add it to deps instead, or use " +
+              "the package from a package hub of bento.pypi").format(label_string(ctx.label), label_string(target.label)))
 
-    # The files of one label of the attribute; usually there is one.
+    # The files of one label; usually one.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
-            fail("{}: requirements has the wheel {}: make a bento_wheel of it".format(label_text(ctx.label), file.short_path))
+            fail("{}: requirements has the wheel {}. Declare a bento_wheel for it".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
-            fail(("{}: requirements has {}, which is no requirements file (.txt or .in): write the lock of other forms " +
-                  "into bento.pypi(lock = ...) in MODULE.bazel, and take packages of that hub").format(label_text(ctx.label), file.short_path))
+            fail(("{}: requirements has {}, which isn't a requirements file (.txt or .in). Use other formats with " +
+                  "bento.pypi(lock = ...) in MODULE.bazel, and packages of its package hub").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx):
-    """Returns the options of the target that are not flags of the verb, in the form of a bentofile."""
+    """Returns the options of the target that aren't flags of the verb, in the form of a bentofile."""
     options = option_groups(ctx)
     if ctx.attr.python_version:
         options["docker"] = options.get("docker", {}) | {"python_version": ctx.attr.python_version}
@@ -59,12 +48,12 @@ def _options(ctx):
     return options
 
 def _labels(ctx):
-    """Returns the attribute's labels, overridden by those of the command line."""
+    """Returns the attribute's labels, overridden by the labels of the command line."""
     labels = dict(ctx.attr.labels)
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            fail("{}: the flag labels is {}. Write KEY=VALUE".format(ctx.label, repr(text)))
+            fail("{}: invalid --@rules_bento//rules:labels value {}. Use KEY=VALUE".format(ctx.label, repr(text)))
         labels[key] = value
     return labels
 
@@ -72,7 +61,7 @@ def _describe_named(file):
     return ["--file", workspace_path(file), file.path]
 
 def _add_requirements(ctx, args, pins, lock):
-    """Adds the lock, or the requirements if there is none; returns the Files."""
+    """Adds the lock, or the requirements without a lock; returns the Files."""
     if lock:
         args.add("--locked", lock.locked)
         return [lock.locked]
@@ -91,7 +80,7 @@ def _add_uv(ctx, args, lock):
     return depset([toolchain.uv])
 
 def _add_options(ctx, args):
-    """What the target says of the Bento beside its service."""
+    """Adds the options of the Bento that don't depend on its service."""
     options = _options(ctx)
     for flag, value in {
         "--name": ctx.attr.bento_name,
@@ -103,17 +92,17 @@ def _add_options(ctx, args):
         if value:
             args.add_all([flag, value])
     if ctx.attr.description:
-        args.add("--description", text_word(ctx.attr.description))
+        args.add("--description", json_string(ctx.attr.description))
     args.add_all(bentofile_arguments(ctx))
     add_pairs(args, "--label", _labels(ctx))
-    args.add_all([text_word(env) for env in ctx.attr.envs], before_each = "--env")
+    args.add_all([json_string(env) for env in ctx.attr.envs], before_each = "--env")
     args.add_all(ctx.attr.enable_features, before_each = "--feature")
     for file in ctx.files.arg_file:
         args.add_all(["--arg-file", file, file.short_path])
     args.add_all(ctx.files.description_file, before_each = "--description-file")
 
 def _add_stated(ctx, args):
-    """What the target states of the service, where its source computes it."""
+    """Adds the declared service metadata."""
     for name, dependencies in ctx.attr.services.items():
         args.add_all(["--declared-service", name, json.encode(dependencies)])
     for name, config in service_configs(ctx).items():
@@ -123,39 +112,32 @@ def _add_stated(ctx, args):
     args.add_all(ctx.attr.complete_metadata, before_each = "--in-full")
 
 def _packages(ctx, lock):
-    """Returns those of the helper's third-party packages that the verb imports."""
+    """Returns the third-party packages that the verb imports."""
 
-    # jinja2 renders docker.dockerfile_template, which both may name.
+    # jinja2 renders docker.dockerfile_template, which either of them can set.
     packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
-    # Without a lock, versions that libraries of rules_python state are compared with those of the requirements files.
+    # Without a lock, the verb compares the pins of libraries of rules_python with the requirements files.
     return packages + (["packaging"] if ctx.attr.deps and not lock else [])
 
-def pins_of(ctx):
-    """Returns the pins of what libraries take from hubs of rules_python, and of what their generated code imports.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A depset of `name==version` or `name`.
-    """
+def dependency_pins(ctx):
+    """Returns a depset of the pins (`name==version` or `name`) of libraries from package hubs of rules_python, and of generated code."""
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
 def describe_metadata(ctx, *, snapshot, lock, into, python_version):
-    """Declares bento.yaml and what else tells of the Bento, and describes how they are written.
+    """Declares bento.yaml and the other metadata of the Bento, and describes the step that writes them.
 
     Args:
       ctx: context of bento_package.
-      snapshot: what `read_sources` returned.
-      lock: what `lock_slice` returned, or None.
-      into: a struct of `part`, the File to write this part of the archive to, and of `archive` and `contents`: the `.bento` where
-        the same action writes it, and the list of Files that it is joined with; else None and an empty list.
-      python_version: `X.Y`, what the packages are locked for.
+      snapshot: result of `read_sources`.
+      lock: result of `lock_subset`, or None.
+      into: a struct of `part`, the File of the metadata part, and of `archive` and `contents`: the `.bento` if the same action
+        writes it, and the list of Files to join; otherwise None and an empty list.
+      python_version: `X.Y` of the lock.
 
     Returns:
-      A struct of the Files bento_yaml, digest, manifest and tag, of `step`, for `run_steps`, and of `made_of`: arguments, inputs
-      and packages of that step.
+      A struct of the Files bento_yaml, digest, manifest, and tag, of `step`, for `run_steps`, and of `package_action`: arguments,
+      inputs, and packages of the step.
     """
     outputs = struct(
         bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
@@ -163,10 +145,10 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
     )
-    environment = environment_of(ctx)
+    environment = requested_image(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add("--creation-time", creation_time(ctx))
     args.add("--bentoml-version", ctx.attr.bentoml_version)
     args.add("--python-version", python_version)
@@ -176,7 +158,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     _add_options(ctx, args)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)
-    requirements = _add_requirements(ctx, args, pins_of(ctx), lock)
+    requirements = _add_requirements(ctx, args, dependency_pins(ctx), lock)
     uv = _add_uv(ctx, args, lock)
     _add_stated(ctx, args)
     for model in models:
@@ -188,7 +170,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add("--manifest", outputs.manifest)
     args.add("--digest", outputs.digest)
     args.add("--tag", outputs.tag)
-    handed = [snapshot.manifest, snapshot.service] + requirements
+    step_inputs = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset(
         [model.description for model in models] + ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
         transitive = [environment.files, uv],
@@ -199,7 +181,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         args.add("--archive", into.archive)
     args.add_all(into.contents, before_each = "--contents")
     step = struct(
-        handed = handed + into.contents,
+        step_inputs = step_inputs + into.contents,
         outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),
         verb = verb("package", args, inputs = inputs, packages = packages),
     )
@@ -208,6 +190,6 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         digest = outputs.digest,
         manifest = outputs.manifest,
         tag = outputs.tag,
-        made_of = struct(arguments = args, inputs = depset(handed, transitive = [inputs]), packages = packages),
+        package_action = struct(arguments = args, inputs = depset(step_inputs, transitive = [inputs]), packages = packages),
         step = step,
     )

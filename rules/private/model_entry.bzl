@@ -1,26 +1,26 @@
-"""Declares what all rules for models make: description, manifest, part of an archive, layers."""
+"""Declares the outputs of all model rules: description, manifest, archive part, layers."""
 
-load("//rules/providers:model.bzl", "BentoModelInfo")
-load(":attributes.bzl", "describe_source", "label_text")
+load("//rules:providers.bzl", "BentoModelInfo")
+load(":attributes.bzl", "describe_source", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
 
-# Suffixes of files of weights, each of which becomes a layer of its own.
+# Suffixes of weights files, each in a separate layer.
 _WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
 
-# Suffixes of files that name other files beside them. Their readers refuse links there, so a model with such a file is one layer.
+# Suffixes of files that refer to other files of the model. Their readers reject links, so a model with such a file is one layer.
 _NAMING = [".onnx"]
 
 def _arguments(ctx, source):
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     source.describe(args)
     return args
 
 def _archive(ctx, source):
-    """Declares the model as `bentoml models import` takes it; written only if its output group is asked for."""
+    """Declares the model as an archive for `bentoml models import`."""
     output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
     args = _arguments(ctx, source)
     args.add_all(["--output", output])
@@ -35,7 +35,7 @@ def _archive(ctx, source):
     return output
 
 def _layer(ctx, source, compression):
-    """Declares the model as a layer; written only if an image asks for it."""
+    """Declares the model as one layer."""
     args = _arguments(ctx, source)
     args.add_all(["--folder", BENTO, "--user", USER])
     args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
@@ -43,12 +43,12 @@ def _layer(ctx, source, compression):
         ctx,
         compression = compression,
         name = ctx.label.name,
-        progress_message = "Packing model %{label} into a layer",
+        progress_message = "Writing layer of model %{label}",
         verb = verb("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
     )
 
 def _groups(files, most):
-    """Splits files into at most so many groups, each of neighbours by name, as shards of weights are."""
+    """Splits files into at most `most` groups of neighbors by name."""
     ordered = sorted(files, key = lambda file: file.short_path)
     count = min(most, len(files))
     groups = [[] for _ in range(count)]
@@ -57,11 +57,11 @@ def _groups(files, most):
     return groups
 
 def _weights_layers(ctx, source, groups, folder, compression):
-    """Declares layers of weights, each of its own files alone, so that another shard writes and pushes none of them."""
+    """Declares layers of weights, each of only its own files, so that a changed shard changes no other layer."""
     layers = []
     for number, files in enumerate(groups):
         args = arguments(ctx)
-        args.add_all(["--target", label_text(ctx.label)])
+        args.add_all(["--target", label_string(ctx.label)])
         source.place(args)
         args.add_all(files, map_each = describe_source)
         args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
@@ -69,16 +69,16 @@ def _weights_layers(ctx, source, groups, folder, compression):
             ctx,
             compression = compression,
             name = "{}.weights-{}".format(ctx.label.name, number),
-            progress_message = "Packing weights of %{label} into a layer",
+            progress_message = "Writing weights layer of %{label}",
             verb = verb("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
         ))
     return layers
 
 def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
-    """Declares a layer of the model's other files, and of links to its weights, which it does not read."""
+    """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
     others = [file for file in source.files if file not in weights]
     args = arguments(ctx)
-    args.add_all(["--target", label_text(ctx.label)])
+    args.add_all(["--target", label_string(ctx.label)])
     source.place(args)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
@@ -90,7 +90,7 @@ def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
         ctx,
         compression = compression,
         name = ctx.label.name,
-        progress_message = "Packing model %{label} without its weights into a layer",
+        progress_message = "Writing layer of model %{label} without weights",
         verb = verb(
             "model_layer",
             args,
@@ -100,7 +100,7 @@ def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
     )
 
 def _describe_weights(file):
-    return ["--weights-file", "", file.short_path, label_text(file.owner)]
+    return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
 def _layers(ctx, source, written, compression):
     weights = [file for file in source.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
@@ -119,7 +119,7 @@ def _ends_with(name, suffixes):
     return False
 
 def _part(ctx, source):
-    """Declares the model as a part of archives; written only if an archive or a registry asks for it."""
+    """Declares the model as a part of archives."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
     args = _arguments(ctx, source)
     args.add_all(["--part", part])
@@ -155,18 +155,18 @@ def _described(ctx, source):
     return written
 
 def model_source(*, place, describe, files = [], further = [], packages = [], name = ""):
-    """Says what an entry of the model store is made from.
+    """Describes the inputs of an entry of the model store, for `model_entry`.
 
     Args:
-      place: a function that adds to an Args where in the model sources lie.
-      describe: a function that adds what else the verb `model` reads, but for sources.
+      place: a function that adds the placement of sources in the model to an Args.
+      describe: a function that adds the other arguments of the verb `model`, except sources.
       files: list of Files: the sources.
-      further: list of Files that `describe` names.
-      packages: further packages that reading these takes.
-      name: of the model, as far as it is known.
+      further: list of Files in the arguments of `describe`.
+      packages: third-party packages that reading the files requires.
+      name: model name, if known.
 
     Returns:
-      A struct for `model_entry`.
+      A struct.
     """
 
     def describe_all(args):
@@ -185,23 +185,15 @@ def model_source(*, place, describe, files = [], further = [], packages = [], na
 
 # Attributes that all rules for models have.
 MODEL_ATTRIBUTES = {
-    "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
+    "alias": attr.string(doc = "Alternative name for `bentoml.models.get`, in Bentos that bundle the model."),
     "image_layers": attr.int(
         default = 32,
-        doc = "How many layers of an image the model may take. Each file of weights ({}) is one, as far as they go round, so that a changed shard writes and pushes itself alone; it lies in {}, and the model has a link to it. With 1, the model is one layer and has no links; so is one with a file {}, whose readers refuse links to what it names.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
+        doc = "Maximum number of image layers for the model. Each weights file ({}) is a layer, up to the maximum, so that a changed shard rebuilds and pushes only itself. The weights are in {}, and the model has links to them. With 1, or with a {} file, whose readers reject links, the model is one layer without links.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
     ),
 }
 
 def model_entry(ctx, source):
-    """Declares the files of an entry of the model store.
-
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, and the attributes of `MODEL_ATTRIBUTES`.
-      source: what `model_source` returned.
-
-    Returns:
-      A list of providers, BentoModelInfo among them.
-    """
+    """Declares the files of an entry of the model store; returns a list of providers, including BentoModelInfo."""
     part = _part(ctx, source)
     written = _described(ctx, source)
     return [

@@ -1,6 +1,6 @@
-"""The groups of options of a bentofile: `conda`, `docker` and `python`, each a target of a rule of its own."""
+"""The option groups of a bentofile, `conda`, `docker`, and `python`, each from a target, and the configuration of services."""
 
-load("//rules/providers:options.bzl", "BentoOptionsInfo", "GROUPS")
+load("//rules:providers.bzl", "BentoOptionsInfo", GROUPS = "OPTION_GROUPS")
 
 _UNSET = -1
 
@@ -11,33 +11,18 @@ OPTION_GROUPS = {
         providers = [BentoOptionsInfo],
     )
     for group, doc in {
-        "conda": "What conda installs",
-        "docker": "The image that `bentoml containerize` makes",
-        "python": "How Python packages are installed in the image",
+        "conda": "Conda packages",
+        "docker": "Image of `bentoml containerize`",
+        "python": "Installation of Python packages in the image",
     }.items()
 }
 
 def switch(doc):
-    """Makes an attribute for an option that is on, off, or left to others.
+    """Returns an attribute for a boolean option with a third value for unset."""
+    return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 (default) for the bentofile's value.", values = [_UNSET, 0, 1])
 
-    Args:
-      doc: what it says of the option.
-
-    Returns:
-      An attribute.
-    """
-    return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 for what the bentofile says.", values = [_UNSET, 0, 1])
-
-def options_of(ctx, attributes):
-    """Returns the options that a target sets.
-
-    Args:
-      ctx: context of a rule with the attributes.
-      attributes: dict by name; those of `switch` are integers.
-
-    Returns:
-      A dict by BentoML's names, which are those of the attributes.
-    """
+def option_values(ctx, attributes):
+    """Returns the options that a target sets, a dict by BentoML's names, for attributes by name."""
     options = {}
     for name in attributes:
         value = getattr(ctx.attr, name)
@@ -49,14 +34,7 @@ def options_of(ctx, attributes):
     return options
 
 def option_groups(ctx):
-    """Returns the groups that a target has.
-
-    Args:
-      ctx: context of a rule with the attributes of `OPTION_GROUPS`.
-
-    Returns:
-      A dict from the name of a group to a dict of its options; groups that nobody set are not in it.
-    """
+    """Returns the option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options."""
     groups = {}
     for group in GROUPS:
         target = getattr(ctx.attr, group)
@@ -72,3 +50,25 @@ def option_groups(ctx):
             ))
         groups[group] = info.options
     return groups
+
+def service_config(**config):
+    """Returns the configuration of a service, or a part of it, for the attribute `service_config` of `bento_package`.
+
+    Args:
+      **config: arguments of `@bentoml.service`, such as `workers = 4` and `traffic = {"timeout": 60}`. Use a `select` around the
+        dict of `service_config`, not as an argument.
+
+    Returns:
+      A string.
+    """
+    for name, value in config.items():
+        if type(value) == "select":
+            fail("service_config({0} = select(...)) isn't supported. Use service_config = select({{...: {{\"Service\": service_config({0} = ...)}}}})".format(name))
+    return json.encode(config)
+
+def service_configs(ctx):
+    """Returns the attribute `service_config` of bento_package: service name to the JSON of its configuration."""
+    for service, text in ctx.attr.service_config.items():
+        if type(json.decode(text, default = None)) != "dict":
+            fail("{}: invalid service_config of {}: {}. Use service_config(...)".format(ctx.label, repr(service), repr(text)))
+    return ctx.attr.service_config

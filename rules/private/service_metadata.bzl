@@ -1,14 +1,13 @@
 """The action that imports a service to get its metadata."""
 
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:service_metadata.bzl", "BentoServiceMetadataInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-load(":attributes.bzl", "add_pairs", "label_text")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_folders", "arguments", "run_helper", "verb")
+load("//rules:providers.bzl", "BentoRequirementInfo")
+load(":attributes.bzl", "add_pairs", "label_string")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
 load(":interpreter.bzl", "check_interpreter")
-load(":lock_slice.bzl", "stated_requirements")
-load(":snapshot.bzl", "bentofile_arguments", "environment_of", "file_options")
-load(":wheels.bzl", "import_packages")
+load(":lock_subset.bzl", "hub_requirements")
+load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
+load(":transitions.bzl", "import_packages")
 
 IMPORT = "import"
 STATIC = "static"
@@ -23,15 +22,15 @@ sandbox with the wheels of BentoML, FastAPI, and `import_packages`, for services
     ),
     "import_packages": attr.label_list(
         cfg = import_packages,
-        doc = """Packages of a hub to import the service with, in addition to BentoML, FastAPI, and their dependencies. Every other package of the lock is a stand-in
-without a value: code that uses the value of a stand-in while the service is imported fails with the line to add here.""",
+        doc = """Packages of a package hub to import the service with, in addition to BentoML, FastAPI, and their dependencies. Every other package of the
+lock is a stand-in without a value. If the import uses the value of a stand-in, the error has the line to add.""",
         providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables of the import. No other variable of the user reaches it."),
 }
 
 def check_service_metadata(ctx, locked):
-    """Refuses an import without packages of a hub, and attributes that it would not use.
+    """Rejects an import without packages of a package hub, and attributes that an import doesn't use.
 
     Args:
       ctx: context of bento_package.
@@ -40,25 +39,25 @@ def check_service_metadata(ctx, locked):
     if ctx.attr.service_metadata == STATIC:
         return
     if not locked:
-        fail("{}: service_metadata = \"import\" imports the service with the packages of a hub. Name them in requirements, bentoml among them".format(ctx.label))
+        fail("{}: service_metadata = \"import\" requires packages of a package hub. Add them to requirements, including bentoml".format(ctx.label))
     for name in ["service_config", "service_models", "services", "complete_metadata"]:
         if getattr(ctx.attr, name):
-            fail("{}: {} is for static analysis; service_metadata = \"import\" finds all of it itself. Remove one of the two".format(ctx.label, name))
+            fail("{}: {} is only for static analysis, but service_metadata is \"import\". Remove one of them".format(ctx.label, name))
 
-def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
-    """Describes how the service is imported, for whoever does it.
+def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
+    """Returns a BentoServiceMetadataInfo, which describes the import of the service.
 
     Args:
       ctx: context of bento_package.
-      snapshot: what `read_sources` returned.
+      snapshot: result of `read_sources`.
       models: list of BentoModelInfo.
-      parts: list of Files: the parts of the archive with sources and data.
-      made_of: `made_of` of what `describe_metadata` returned, or None where the Bento is not yet put together.
+      parts: list of Files: the archive parts with sources and data.
+      package_action: `package_action` of the result of `describe_metadata`, or None before that.
 
     Returns:
       A BentoServiceMetadataInfo.
     """
-    options, environment = file_options(ctx), environment_of(ctx)
+    options, environment = file_options(ctx), requested_image(ctx)
     if ctx.attr.bento_args:
         options["args"] = ctx.attr.bento_args
     args = arguments(ctx)
@@ -76,7 +75,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
     return BentoServiceMetadataInfo(
         import_arguments = args,
         import_packages = depset(
-            stated_requirements(ctx.attr.requirements) + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
+            hub_requirements(ctx.attr.requirements) + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
             transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
         ),
         import_inputs = depset(
@@ -84,55 +83,55 @@ def service_metadata_info(ctx, *, snapshot, models, parts, made_of):
             environment.inputs +
             [file for model in models for file in (model.description, model.archive_part)],
         ),
-        package_arguments = made_of.arguments if made_of else None,
-        package_inputs = made_of.inputs if made_of else None,
-        package_packages = made_of.packages if made_of else None,
+        package_arguments = package_action.arguments if package_action else None,
+        package_inputs = package_action.inputs if package_action else None,
+        package_packages = package_action.packages if package_action else None,
     )
 
 def _hub(requirements):
-    """Returns what the labels of a hub's packages begin with, for messages."""
+    """Returns the prefix of the labels of a package hub's packages, for messages."""
     for info in requirements:
-        # The first package of a hub tells.
+        # The first package of a package hub has the name.
         for file in info.packages.to_list():
             name, _, package = file.owner.repo_name.replace("~", "+").rpartition("+")[2].partition("__")
             if package:
                 return "@{}//".format(name)
     return "@pypi//"
 
-def import_service(ctx, metadata, requirements, *, api = None, states_packages = False):
+def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
     """Declares the action that imports a service, and its output.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_packages`.
-      api: a struct of two Files, `openapi` and `schema`, for what BentoML writes to apis/, or None.
-      states_packages: whether it is to tell which packages bentofile and image ask for, which a lock has to give.
+      api: a struct of two Files, `openapi` and `schema`, for BentoML's apis/, or None.
+      report_packages: whether to report the packages that bentofile and image request, for the lock.
 
     Returns:
-      A File: what is known of the service.
+      A File with the service metadata.
     """
     check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
 
-    # The closure of BentoML is some dozens of wheels.
+    # A service needs some dozens of wheels.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     locked = depset(transitive = [info.packages for info in requirements])
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
-    add_folders(args, "--root", modules)
+    add_directories(args, "--root", modules)
     args.add_all(locked, before_each = "--locked")
     args.add("--hub", _hub(requirements))
     args.add("--output", service)
     if api:
         args.add_all(["--api", api.openapi, api.schema])
-    if states_packages:
+    if report_packages:
         args.add("--states-packages")
     run_helper(
         ctx,
         mnemonic = "BentoApi" if api else "BentoImportService",
-        progress_message = "Importing the service of %{label}",
+        progress_message = "Importing service of %{label}",
         verb = verb(
             "facts",
             [metadata.import_arguments, args],

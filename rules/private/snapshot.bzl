@@ -1,81 +1,63 @@
-"""The step that reads the sources of a Bento."""
+"""The step that selects the sources of a Bento and analyzes its service."""
 
-load("//rules/providers:environment.bzl", "BentoEnvironmentInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-load(":attributes.bzl", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "folder_path", "label_text")
+load("//rules:providers.bzl", "BentoEnvironmentInfo")
+load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
 load(":helper.bzl", "arguments", "verb")
 load(":option_groups.bzl", "option_groups")
-load(":secrets.bzl", "add_secrets")
+load(":providers.bzl", "BentoSourcesInfo")
+
+SECRETS = {
+    "allowed_secrets": attr.string_list(doc = "Files that may contain apparent secrets, as paths in the Bento (`src/fixtures/key.json`), if a comment `# bento: allow-secret` on the same or previous line isn't possible. A file without findings is rejected."),
+    "check_secrets": attr.bool(default = True, doc = "Whether apparent private keys or tokens in sources, data, or settings fail the build ([which](../docs/security.md#secrets-in-bentos))."),
+}
+
+def add_secrets(ctx, args):
+    """Adds the arguments of the search for secrets, for a rule with the attributes of `SECRETS`."""
+    if ctx.attr.check_secrets:
+        args.add("--look-for-secrets")
+        add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
 
 # build_ctx of a target whose package is the context.
 OWN_PACKAGE = "."
 
 def build_ctx(ctx):
-    """Returns the folder that becomes the Bento's `src/`.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A path as short paths begin.
-    """
+    """Returns the directory that becomes the Bento's `src/`, in the form of short paths."""
     folder = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
-    return folder_path(ctx.label, folder)
+    return directory_path(ctx.label, folder)
 
 def bentofile_arguments(ctx):
-    """Returns the arguments that name the bentofile to actions.
-
-    Args:
-      ctx: context of a rule with the attribute `bentofile`.
-
-    Returns:
-      A list of words: empty, or the flag, the File and its name in messages.
-    """
+    """Returns a list of the arguments for the bentofile: empty, or flag, File, and short path."""
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
 
-def environment_of(ctx):
-    """Describes the image that the service of a target asks for.
+def requested_image(ctx):
+    """Describes the image of the attribute `environment` of bento_package.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
-      A struct of `files`, a depset of what its steps read, and of two lists that are empty without one: `arguments`, words
-      of actions, and `inputs`, the Files in them.
+      A struct of `files`, a depset of the files of its steps, and of two lists: `arguments` of actions, and `inputs`, the Files in them.
     """
     if not ctx.attr.environment:
         return struct(arguments = [], files = depset(), inputs = [])
     info = ctx.attr.environment[BentoEnvironmentInfo]
     return struct(
-        arguments = ["--image", info.image, label_text(ctx.attr.environment.label)],
+        arguments = ["--image", info.image, label_string(ctx.attr.environment.label)],
         files = info.files,
         inputs = [info.image],
     )
 
 def file_options(ctx):
-    """Returns the options that may name files.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A dict in the form of a bentofile.
-    """
+    """Returns the options that can name files, a dict in the form of a bentofile."""
     options = option_groups(ctx)
     if ctx.attr.description.startswith("file:"):
         options["description"] = ctx.attr.description
     return options
 
 def add_selection(ctx, args, options):
-    """Adds to the arguments what selects among declared files.
-
-    Args:
-      ctx: context of bento_package.
-      args: an Args.
-      options: what `file_options` returned.
-    """
-    args.add("--target", label_text(ctx.label))
+    """Adds the arguments that select declared files; `options` is the result of `file_options`."""
+    args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:
         args.add("--options", json.encode(options))
@@ -83,23 +65,23 @@ def add_selection(ctx, args, options):
     args.add_all(ctx.attr.include, before_each = "--include")
     args.add_all(ctx.attr.exclude, before_each = "--exclude")
 
-def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
-    """Describes how sources are selected, placed and digested, and the service is read.
+def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, used):
+    """Describes the step that selects, places, and digests sources, and analyzes the service.
 
     Args:
       ctx: context of bento_package.
-      packed_data: what `pack_data` returned.
-      vendored: depset of wheels that the Bento carries.
-      states_packages: whether `service` is to tell which packages bentofile and image ask for, which a lock has to give.
-      unread: whether the service is imported by another action, which tells the packages, too.
-      used: list of Files that later steps read: they are none of the inputs without influence, though patterns drop them.
+      packed_data: result of `pack_data`.
+      vendored: depset of wheels that the Bento includes.
+      report_packages: whether to report the packages that bentofile and image request, for the lock.
+      skip_analysis: whether another action imports the service instead, and reports the packages.
+      used: list of Files that later steps read, and that are therefore used inputs even if patterns exclude them.
 
     Returns:
-      A struct of Files, manifest, part (of the archive) and service, and of `step`, for `run_steps`.
+      A struct of Files, manifest, part (of the archive), and service, and of `step`, for `run_steps`.
     """
     part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
-    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if unread else ".service.json"))
+    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if skip_analysis else ".service.json"))
     unused = ctx.actions.declare_file(ctx.label.name + ".unused")
     outputs = [manifest, service, part, unused]
     inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
@@ -109,12 +91,12 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     add_secrets(ctx, args)
     if ctx.attr.service:
         args.add("--service", ctx.attr.service)
-    if unread:
+    if skip_analysis:
         args.add("--unread")
-    elif states_packages:
+    elif report_packages:
         args.add("--states-packages")
-        args.add_all(environment_of(ctx).arguments)
-        inputs = inputs + environment_of(ctx).inputs
+        args.add_all(requested_image(ctx).arguments)
+        inputs = inputs + requested_image(ctx).inputs
     if ctx.attr.bento_args:
         args.add("--bento-args", json.encode(ctx.attr.bento_args))
     for file in ctx.files.arg_file:
@@ -130,13 +112,13 @@ def read_sources(ctx, *, packed_data, vendored, states_packages, unread, used):
     args.add("--service-info", service)
     args.add("--part", part)
     args.add("--unused", unused)
-    args.add_all(depset(used, transitive = [environment_of(ctx).files]), before_each = "--used")
+    args.add_all(depset(used, transitive = [requested_image(ctx).files]), before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(dependencies, map_each = describe_dependency)
     args.add_all(vendored, map_each = describe_vendored)
     step = struct(
-        handed = [],
+        step_inputs = [],
         outputs = outputs,
         verb = verb(
             "snapshot",

@@ -1,17 +1,17 @@
-"""Collects what a closure of Python libraries holds of the user's own."""
+"""Collects the first-party sources of Python libraries and their transitive dependencies."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:sources.bzl", "BentoSourcesInfo")
-load(":python_rule.bzl", "check_edges", "own_files", "own_roots", "runfiles_of", "runtime_of")
+load("//rules:providers.bzl", "BentoRequirementInfo")
+load(":providers.bzl", "BentoSourcesInfo")
+load(":python_targets.bzl", "check_edges", "own_files", "own_roots", "runfiles_of", "runtime_of")
 
 _EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 
-# Rules whose sources are what their attributes say; of all others, what their PyInfo and their runfiles say.
+# Rules whose attributes list their sources; for other rules, PyInfo and runfiles do.
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def _pin(ctx):
-    """Returns `name==version` (or `name`) of a package of a hub of rules_python, which its tags tell; None for others."""
+    """Returns `name==version` (or `name`) of a package of rules_python from its tags; None for others."""
     tags = {}
     for tag in getattr(ctx.rule.attr, "tags", []):
         name, _, value = tag.partition("=")
@@ -22,7 +22,7 @@ def _pin(ctx):
     return name + "==" + tags["pypi_version"] if "pypi_version" in tags else name
 
 def _package(target, requirements = [], pins = None):
-    """Makes the provider for a package of a hub, which has nothing of the user's own."""
+    """Returns the provider for a package, which has no first-party files."""
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
@@ -39,7 +39,7 @@ def _edges(ctx, names):
     return edges
 
 def _import_roots(ctx):
-    """Returns the `imports` of a library, as `<repository>/<folder>`."""
+    """Returns the `imports` of a library, as `<repository>/<directory>`."""
     base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
     return [base.rstrip("/") + "/" + root for root in getattr(ctx.rule.attr, "imports", [])]
 
@@ -77,7 +77,7 @@ def _sources_aspect_impl(target, ctx):
 
 sources_aspect = aspect(
     implementation = _sources_aspect_impl,
-    doc = "First-party sources and data of py_library and its like, and of any other rule that provides PyInfo.",
+    doc = "Collects first-party sources and data of py_library and similar rules, and of any other rule that provides PyInfo.",
     attr_aspects = _EDGES,
     provides = [BentoSourcesInfo],
 )

@@ -1,20 +1,11 @@
 """The action that unpacks the modules of a wheel."""
 
-load("//rules/providers:wheel_modules.bzl", "BentoWheelModulesInfo")
+load("//rules:providers.bzl", "BentoWheelModulesInfo")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":launcher.bzl", "runfile_path")
 
 def unpacked_wheel(ctx, wheel, folder_name):
-    """Declares the modules of a wheel.
-
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      wheel: BentoWheelInfo.
-      folder_name: where to put them, in the package.
-
-    Returns:
-      A BentoWheelModulesInfo.
-    """
+    """Declares the modules of a BentoWheelInfo in a directory of the package; returns a BentoWheelModulesInfo."""
     folder = ctx.actions.declare_directory(folder_name)
     args = arguments(ctx)
     args.add_all(["--wheel", wheel.file])
@@ -22,7 +13,7 @@ def unpacked_wheel(ctx, wheel, folder_name):
     run_helper(
         ctx,
         mnemonic = "BentoWheelModules",
-        progress_message = "Unpacking the wheel of {}".format(wheel.distribution),
+        progress_message = "Unpacking wheel of {}".format(wheel.distribution),
         verb = verb("unpack_wheel", args, inputs = depset([wheel.file])),
         outputs = [folder],
     )

@@ -1,14 +1,11 @@
-"""Layers and parts of layers for the wheels of a closure, declared where the wheels are, so that all images share them."""
+"""Layers and layer parts of wheels, declared where the wheels are, so that all images share them."""
 
-load("//rules/providers:compilers.bzl", "BentoCompilersInfo")
-load("//rules/providers:flag.bzl", "BentoFlagInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
-load("//rules/providers:wheel_part.bzl", "BentoWheelPartInfo")
-load("//rules/providers:wheel_parts.bzl", "BentoWheelPartsInfo")
-load(":attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoWheelInfo")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load(":layer_plan.bzl", "ALONE")
 load(":layers.bzl", "COMPRESSIONS", "add_wheel", "wheel_packages", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
+load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
+load(":wheel_groups.bzl", "ALONE")
 
 _EDGES = ["deps", "requirements", "wheels"]
 
@@ -20,7 +17,7 @@ def _edges(ctx):
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _libraries(ctx, wheel):
-    """Declares what checks of images have to know of a wheel, for who builds no layer of it."""
+    """Declares the library list of a wheel, for images that build no layer of the wheel."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
     add_wheel(args, wheel)
@@ -28,14 +25,14 @@ def _libraries(ctx, wheel):
     run_helper(
         ctx,
         mnemonic = "BentoScanLibraries",
-        progress_message = "Looking for the shared libraries of {} {}".format(wheel.distribution, wheel.version),
+        progress_message = "Scanning shared libraries of {} {}".format(wheel.distribution, wheel.version),
         verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
         outputs = [output],
     )
     return output
 
 def _excluded(ctx, wheel):
-    """Declares the file that says how much of a wheel is left out, for reports."""
+    """Declares the size of a wheel's excluded files, for reports."""
     if not wheel.exclude and not wheel.exclude_preset:
         return None
     output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
@@ -45,14 +42,14 @@ def _excluded(ctx, wheel):
     run_helper(
         ctx,
         mnemonic = "BentoExcludedFiles",
-        progress_message = "Looking for what is left out of {} {}".format(wheel.distribution, wheel.version),
+        progress_message = "Listing excluded files of {} {}".format(wheel.distribution, wheel.version),
         verb = verb("wheel_excluded", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
         outputs = [output],
     )
     return output
 
 def _compiler(ctx, wheel):
-    """Returns a Python of the wheel's version: the one named for it, or the toolchain's; None if there is none."""
+    """Returns an interpreter of the wheel's Python version: the one declared for it, or the toolchain's; None without one."""
     for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
         if (python.version + ".").startswith(wheel.python_version + "."):
             return python
@@ -86,10 +83,10 @@ def _files(ctx, wheel, settings):
 
     part, listing, part_libraries = write_wheel_part(ctx, wheel = wheel, settings = settings)
 
-    # A small one is never alone; whether a large one is depends on the others of an image.
+    # A small wheel never has its own layer; for a large wheel, that depends on the other wheels of an image.
     layer, layer_libraries = write_wheel_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
 
-    # Hardly a wheel for all platforms has machine code: a start of Python would cost more than its part.
+    # Wheels for all platforms rarely have machine code, so a separate process would cost more than the part.
     looked_into = not is_large and wheel.file.basename.endswith("-any.whl")
     return BentoWheelPartInfo(
         excluded = _excluded(ctx, wheel),
@@ -107,8 +104,8 @@ def _wheel_parts_aspect_impl(target, ctx):
         return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
     wheel = target[BentoWheelInfo]
     if not wheel.python_version:
-        fail("{}: below which Python an image has {} is not known, for no deps of it say so: set python_version of the bento_package, as \"3.12\"".format(
-            label_text(target.label),
+        fail("{}: the Python version for {} is unknown, because none of its deps sets one. Set python_version of the bento_package, such as \"3.12\"".format(
+            label_string(target.label),
             wheel.distribution,
         ))
     settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value)
@@ -118,7 +115,7 @@ def _wheel_parts_aspect_impl(target, ctx):
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
-    doc = "What becomes of each wheel of a closure in images, or of its byte code, written once for all of them.",
+    doc = "Writes the layer or layer part of each wheel, or of its bytecode, once for all images.",
     attr_aspects = _EDGES,
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),

@@ -82,6 +82,6 @@ def failure_tests(name):
     )
     _flag_test(
         name = "flag_without_a_value_test",
-        message = "//tests/actions:flag_without_a_value: the flag labels is \"owner\". Write KEY=VALUE",
+        message = "//tests/actions:flag_without_a_value: invalid --@rules_bento//rules:labels value \"owner\"",
         target_under_test = ":flag_without_a_value",
     )

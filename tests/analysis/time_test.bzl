@@ -3,15 +3,15 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:time.bzl", "normal_time")
+load("//rules/private:flag.bzl", "normalize_time")
 
 _FLAG = str(Label("//rules:creation_time"))
 
 def _normal_impl(ctx):
     env = unittest.begin(ctx)
     for text in ["2026-01-31T23:59:59+00:00", "2024-02-29T00:00:00.123-09:30", "2000-02-29T00:00:00.123456+14:00"]:
-        asserts.equals(env, text, normal_time(text))
-    asserts.equals(env, "2026-01-31T12:00:00+00:00", normal_time("2026-01-31T12:00:00Z"))
+        asserts.equals(env, text, normalize_time(text))
+    asserts.equals(env, "2026-01-31T12:00:00+00:00", normalize_time("2026-01-31T12:00:00Z"))
     for text in [
         "",
         "1700000000",
@@ -33,7 +33,7 @@ def _normal_impl(ctx):
         "0000-01-01T12:00:00Z",
         "yesterday",
     ]:
-        asserts.equals(env, None, normal_time(text), text)
+        asserts.equals(env, None, normalize_time(text), text)
     return unittest.end(env)
 
 normal_time_test = unittest.make(_normal_impl)
@@ -54,7 +54,7 @@ created_test = analysistest.make(
 
 def _no_time_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "--@rules_bento//rules:creation_time is \"yesterday\", which is no time with a zone")
+    asserts.expect_failure(env, "--@rules_bento//rules:creation_time: invalid time \"yesterday\". Use a time with a zone")
     return analysistest.end(env)
 
 no_time_test = analysistest.make(_no_time_impl, config_settings = {_FLAG: "yesterday"}, expect_failure = True)

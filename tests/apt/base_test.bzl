@@ -1,8 +1,7 @@
 """What bento_deb_layer and bento_base declare."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
-load("//rules/providers:deb_layer.bzl", "BentoDebLayerInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -55,7 +54,7 @@ upper_test = _arm64(_upper_impl)
 
 def _no_python_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "its packages have no python3; add it to them, or say which version lies at /usr/bin/python3")
+    asserts.expect_failure(env, "the packages have no python3. Add python3 to the packages, or set python_version to the version at /usr/bin/python3")
     return analysistest.end(env)
 
 no_python_test = _arm64(_no_python_impl, expect_failure = True)

@@ -1,7 +1,7 @@
 """What bento.base makes of a layout for two platforms, with an attestation beside them."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules/providers:base.bzl", "BentoBaseInfo")
+load("//rules:providers.bzl", "BentoBaseInfo")
 
 def _make(architecture):
     def _impl(ctx):

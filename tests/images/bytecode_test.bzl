@@ -2,9 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:wheel.bzl", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoImageInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
 def _names(layers):
     return [layer.blob.basename.partition(".")[2] for layer in layers if layer.blob]
@@ -23,8 +21,8 @@ layers_test = analysistest.make(_layers_impl)
 
 def _refused_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "bytecode = \"checked-hash\" needs a Python 3.12 that runs here, and the actions' is")
-    asserts.expect_failure(env, "bento_tools.compiler(version = \"3.12\"), or leave bytecode out")
+    asserts.expect_failure(env, "bytecode = \"checked-hash\" requires Python 3.12, but actions run in Python")
+    asserts.expect_failure(env, "bento_tools.compiler(version = \"3.12\") to MODULE.bazel, or remove bytecode")
     return analysistest.end(env)
 
 refused_test = analysistest.make(_refused_impl, expect_failure = True)

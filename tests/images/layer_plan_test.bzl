@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - this is under test
-load("//rules/private:layer_plan.bzl", "ALONE", "TOGETHER", "plan_layers")
+load("//rules/private:wheel_groups.bzl", "ALONE", "TOGETHER", "group_wheels")
 
 _MB = 1 << 20
 _BUDGET = 40
@@ -16,7 +16,7 @@ def _service(packages = 120):
 def _limits_impl(ctx):
     env = unittest.begin(ctx)
     sizes = _service()
-    layers = plan_layers(sizes, 2 * _BUDGET)
+    layers = group_wheels(sizes, 2 * _BUDGET)
     asserts.equals(env, sorted(sizes), sorted([name for layer in layers for name in layer]))
     asserts.true(env, len(layers) <= 2 * _BUDGET)
     for layer in layers:
@@ -26,10 +26,10 @@ def _limits_impl(ctx):
         for name in layer:
             total += sizes[name]
         asserts.true(env, large or total <= TOGETHER, str(layer))
-    asserts.equals(env, layers, plan_layers(dict(reversed(sizes.items())), 2 * _BUDGET), "the order has no say")
-    asserts.equals(env, [["a", "b"]], plan_layers({"b": 10, "a": 20}, _BUDGET))
-    asserts.equals(env, [["empty"]], plan_layers({"empty": 0}, _BUDGET))
-    asserts.equals(env, [], plan_layers({}, _BUDGET))
+    asserts.equals(env, layers, group_wheels(dict(reversed(sizes.items())), 2 * _BUDGET), "the order has no say")
+    asserts.equals(env, [["a", "b"]], group_wheels({"b": 10, "a": 20}, _BUDGET))
+    asserts.equals(env, [["empty"]], group_wheels({"empty": 0}, _BUDGET))
+    asserts.equals(env, [], group_wheels({}, _BUDGET))
     return unittest.end(env)
 
 limits_test = unittest.make(_limits_impl)
@@ -37,11 +37,11 @@ limits_test = unittest.make(_limits_impl)
 def _budget_impl(ctx):
     env = unittest.begin(ctx)
     sizes = {"package-{}".format(number): _MB for number in range(64)}
-    asserts.equals(env, [sorted(sizes)], plan_layers(sizes, 1))
-    asserts.equals(env, 64, len(plan_layers(sizes, 100, alone = _MB)))
+    asserts.equals(env, [sorted(sizes)], group_wheels(sizes, 1))
+    asserts.equals(env, 64, len(group_wheels(sizes, 100, alone = _MB)))
     for budget in (2, 5, 17, 40):
         large = {name: 3 * ALONE for name in sizes} | _service()
-        asserts.true(env, len(plan_layers(large, budget)) <= budget)
+        asserts.true(env, len(group_wheels(large, budget)) <= budget)
     return unittest.end(env)
 
 budget_test = unittest.make(_budget_impl)
@@ -54,15 +54,15 @@ def _changed(before, after):
 def _upgrade_impl(ctx):
     env = unittest.begin(ctx)
     sizes = _service()
-    before = plan_layers(sizes, _BUDGET)
+    before = group_wheels(sizes, _BUDGET)
     for name in sizes:
         for change in (-900000, 1000, 900000):
-            gone, new = _changed(before, plan_layers(sizes | {name: max(0, sizes[name] + change)}, _BUDGET))
+            gone, new = _changed(before, group_wheels(sizes | {name: max(0, sizes[name] + change)}, _BUDGET))
 
             # The group of the package is another one anyway; apart from it, it may part in two.
             asserts.true(env, len([group for group in new if name not in group]) <= 1, name)
             asserts.true(env, len(gone) <= 2, name)
-        gone, new = _changed(before, plan_layers({other: size for other, size in sizes.items() if other != name}, _BUDGET))
+        gone, new = _changed(before, group_wheels({other: size for other, size in sizes.items() if other != name}, _BUDGET))
         asserts.true(env, len(gone) <= 2 and len(new) <= 1, name)
     return unittest.end(env)
 

@@ -53,7 +53,7 @@ def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
     assert what in str(error.value)
     assert "bento_image runs nothing. Put what it makes into the base" in str(error.value)
     assert "bentoml containerize" in str(error.value)
-    way_out = str(error.value).rpartition("provided = ")[2].removesuffix(".")
+    way_out = str(error.value).rpartition("ignore_system_requirements = ")[2].removesuffix(".")
     refuse_commands(document(tmp_path, calls, **options), json.loads(way_out))
 
 

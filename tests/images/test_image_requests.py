@@ -77,7 +77,7 @@ def test_packages_that_are_there():
 def test_packages_that_are_not_there(name):
     [one] = found("mawk", name)
     assert one.startswith(f"the Bento asks for the system package {name}, which neither //base:python nor layers have")
-    assert f'provided = ["{name}"]' in one
+    assert f'ignore_system_requirements = ["{name}"]' in one
 
 
 def test_the_lines_that_add_them():
@@ -87,7 +87,7 @@ def test_the_lines_that_add_them():
         in one
     )
     assert (
-        '\nbento_deb_layer(\n    name = "image_debs",\n    lower = "//base:python",\n    packages = [\n'
+        '\nbento_deb_layer(\n    name = "image_debs",\n    base = "//base:python",\n    packages = [\n'
         '        "@debian//ffmpeg",\n        "@debian//libgl1",\n    ],\n)\n' in one
     )
     assert 'layers = [":image_debs"]' in one
@@ -99,7 +99,10 @@ def test_the_lines_that_add_them():
 def test_what_the_target_says_is_there():
     assert found("ffmpeg", provided=["ffmpeg"]) == []
     [one] = found("ffmpeg", provided=["ffmpg", "ffmpeg"])
-    assert one == "provided has 'ffmpg', which the Bento does not ask for. Did you mean 'ffmpeg'? Remove it."
+    assert (
+        one
+        == "ignore_system_requirements has 'ffmpg', which the Bento does not ask for. Did you mean 'ffmpeg'? Remove it."
+    )
     assert found("mawk", provided=["make all", "mawk"]) == []
 
 

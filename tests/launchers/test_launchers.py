@@ -79,7 +79,7 @@ def test_a_machine_without_the_interpreter_is_told_what_to_do(tmp_path, name, ve
     status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin")
     assert status == 1
     assert message.startswith("foreign: the build ran in Python 3.99, and ")
-    assert f"of this machine {said}: install python3.99, set BENTO_PYTHON to its path, or take the inter" in message
+    assert f"of this machine {said}. Install python3.99, set BENTO_PYTHON to its path, or include the inter" in message
     assert message.count("\n") == 1
 
 
@@ -88,10 +88,10 @@ def test_an_interpreter_that_is_named_and_does_not_fit_is_refused(tmp_path):
     other = python(tmp_path, "other", "3.9")
     for named, said in ((other, "3.9"), (tmp_path / "gone", "none")):
         status, message = foreign(PATH=f"{tmp_path}:/usr/bin:/bin", BENTO_PYTHON=str(named))
-        assert (status, f"{named} of this machine is {said}: " in message) == (1, True)
+        assert (status, f"{named} of this machine is {said}. " in message) == (1, True)
 
 
 def test_a_path_of_another_python_on_this_machine_is_refused():
     status, message = foreign("same_path", PATH="/usr/bin:/bin")
     assert status == 1
-    assert message.startswith("same_path: the build ran in Python 3.99, and /bin/sh of this machine is none: install ")
+    assert message.startswith("same_path: the build ran in Python 3.99, and /bin/sh of this machine is none. Install ")

@@ -1,7 +1,7 @@
 """A program of words as launchers have them."""
 
 # buildifier: disable=bzl-visibility - what is under test
-load("//rules/private:shell.bzl", "shell_word")
+load("//rules/private:launcher.bzl", "shell_word")
 
 def _words_impl(ctx):
     program = ctx.actions.declare_file(ctx.label.name)

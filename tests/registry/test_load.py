@@ -82,7 +82,7 @@ def test_a_tool_that_does_not_answer_is_passed_over(home, image, tool):
 
 def test_a_tool_that_is_not_there_is_named(home, image, tool):
     folder, _, document = image
-    done = load(folder, document, home, tool, "--tool", "nerdctl", code=1)
+    done = load(folder, document, home, tool, "--backend", "nerdctl", code=1)
     assert (
         "//:load: nerdctl: not on PATH, or without an answer. Install or start one, or build the output group"
         in done.stderr
@@ -127,9 +127,9 @@ def test_of_an_index_the_image_for_the_tools_platform(home, tmp_path, tool):
     assert_whole(tool, made["arm64"])
     (tool / "docker").write_text(_TOOL)
     (tool / "docker").chmod(0o755)
-    load_index(folder, document, home, tool, "--tool", "docker")
+    load_index(folder, document, home, tool, "--backend", "docker")
     assert_whole(tool, made["amd64"])
-    load_index(folder, document, home, tool, "--tool", "docker", "--", "--platform", "linux/arm64")
+    load_index(folder, document, home, tool, "--backend", "docker", "--", "--platform", "linux/arm64")
     assert_whole(tool, made["arm64"])
 
 
@@ -140,5 +140,5 @@ def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_
         "the index has images for linux/amd64, linux/arm64. Name one of these: -- --platform linux/amd64" in done.stderr
     )
     (tool / "podman").write_text("#!/bin/sh\n")
-    done = load_index(folder, document, home, tool, "--tool", "podman", code=1)
+    done = load_index(folder, document, home, tool, "--backend", "podman", code=1)
     assert "podman runs a platform that it does not tell" in done.stderr

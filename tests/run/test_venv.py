@@ -30,7 +30,7 @@ class Target:
             (self.workspace / path).write_text(text)
         self.settings = {
             "build_ctx": "svc",
-            "folder": "svc/.venv",
+            "directory": "svc/.venv",
             "import_roots": ["_main/lib/src", "other/lib"],
             "platform": "",
             "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
@@ -145,7 +145,7 @@ def test_a_folder_of_somebody_else_is_left_alone(target, found):
 
 
 def test_another_folder_is_named_from_where_bazel_was_started(target):
-    target.run("--folder", "env")
+    target.run("--directory", "env")
     target.environment = target.workspace / "lib/env"
     assert target.python("import first; print(first.WHO)") == "first"
 

@@ -1,15 +1,13 @@
 """What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
 
-load("//rules:defs.bzl", "bento_deployment", "bento_facts_test", "bento_image", "bento_package", "bento_policy_test", "bento_service", "bento_start_profile", "config_options", "environment_step")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:checked.bzl", "checked")
+load("//rules:defs.bzl", "bento_deployment", "bento_export", "bento_facts_test", "bento_image", "bento_package", "bento_policy_test", "bento_service", "bento_start_profile", "config_options", "environment_step")
+load("//rules:providers.bzl", "BentoDebInfo")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//rules/private:image_steps.bzl", "image_step")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:layer_plan.bzl", "plan_layers")
+load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
 
 # buildifier: disable=bzl-visibility - it is under test
@@ -85,8 +83,8 @@ _CASES = {
     "deb_lock_that_is_a_list": (_debs("[]"), _NOT_A_LOCK),
     "deb_lock_that_is_no_json": (_debs("packages:"), _NOT_A_LOCK),
     "field_that_is_missing": (
-        lambda: checked("BentoInfo", {"tag": "str - Name and version."})(),
-        "BentoInfo lacks tag: str - Name and version.",
+        lambda: BentoDebInfo(files = depset()),
+        "BentoDebInfo: missing field architecture. Set it: str - name of the architecture",
     ),
     "helper_that_fails": (
         lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),
@@ -188,6 +186,10 @@ _CASES = {
         lambda: bento_service(name = "a", image = {"unchecked_libraries": ["libacme.so"]}),
         "bento_image(name = \"a\"): unchecked_libraries was renamed. Use ignore_libraries",
     ),
+    "old_attribute_of_an_export": (
+        lambda: bento_export(name = "a", to = "out"),
+        "bento_export(name = \"a\"): to was renamed. Use destination.",
+    ),
     "old_function": (lambda: config_options(workers = 4), "config_options was renamed. Use service_config"),
     "old_functions": (lambda: environment_step.run("true"), "environment_step was renamed. Use image_step"),
     "old_part_of_a_service": (
@@ -196,7 +198,7 @@ _CASES = {
     ),
     "old_program": (lambda: bento_start_profile(name = "a"), "bento_start_profile was renamed. Use bento_startup_trace"),
     "old_test": (lambda: bento_facts_test(name = "a"), "bento_facts_test was renamed. Use bento_service_metadata_test"),
-    "step_with_a_number": (lambda: image_step.run(1), "image_step.run takes strings, not int"),
+    "step_with_a_number": (lambda: image_step.run(1), "image_step.run: expected strings, got int. Use strings"),
     "wheel_that_uv_does_not_find": (
         lambda: fetch_with_uv(
             _context({"indexes": "", "lock": None, "uv": "uv"}, stderr = "no index has it"),
@@ -206,7 +208,7 @@ _CASES = {
         ),
         "cannot find acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
     ),
-    "wheels_that_fit_nowhere": (lambda: plan_layers({"a": 1, "b": 1}, 1, alone = 0), "2 wheels do not fit into 1 layers"),
+    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels need more than 1 layers. Increase max_wheel_layers"),
 }
 
 def _refused_impl(ctx):

@@ -31,7 +31,7 @@ alias(
 """
 
 _PACKAGE = """\
-load("@rules_bento//rules/private:deb_package.bzl", "deb_package")
+load("@rules_bento//rules/private:hub_rules.bzl", "deb_package")
 
 deb_package(
     name = {name},

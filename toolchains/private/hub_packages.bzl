@@ -21,8 +21,7 @@ alias(
 """
 
 _PACKAGE_HEAD = """\
-load("@rules_bento//rules/private:locked_package.bzl", "locked_package")
-load("@rules_bento//rules/private:requirement.bzl", "requirement")
+load("@rules_bento//rules/private:hub_rules.bzl", "locked_package", "requirement")
 
 package(default_visibility = ["//visibility:public"])
 

@@ -5,8 +5,7 @@ load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
 load(":wheel.bzl", "newer_system", "python_version")
 
 _BUILD = """\
-load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel")
-load("@rules_bento//rules/private:built_wheel_modules.bzl", "built_wheel_modules")
+load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
 
 built_wheel(
     name = "wheel",

@@ -11,7 +11,7 @@ _ATTRIBUTES = {
 }
 
 _WHEEL_BUILD = """\
-load("@rules_bento//rules/private:locked_wheel.bzl", "locked_wheel")
+load("@rules_bento//rules/private:hub_rules.bzl", "locked_wheel")
 
 locked_wheel(
     name = "wheel",
@@ -29,7 +29,7 @@ locked_wheel(
 """
 
 _MODULES_BUILD = """\
-load("@rules_bento//rules/private:wheel_modules.bzl", "wheel_modules")
+load("@rules_bento//rules/private:hub_rules.bzl", "wheel_modules")
 
 wheel_modules(
     name = "modules",

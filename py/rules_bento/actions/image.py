@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> None:
     if len(layers) > oci_image.MOST_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MOST_LAYERS}. "
-            f"Set wheel_layers of the image, or image_layers of its models, to less, or give fewer layers."
+            f"Set max_wheel_layers of the image, or image_layers of its models, to less, or give fewer layers."
         )
     compression = arguments.optional("--compression")
     if compression == "gzip":

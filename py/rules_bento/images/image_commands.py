@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 _WAY_OUT = (
     "bento_image runs nothing. Put what it makes into the base or into layers, and build the image of a Bento without "
     "it; or import the Bento and let `bentoml containerize` build the image. If the base has what it makes, or the "
-    "service does without, say so: provided = "
+    "service does without, set ignore_system_requirements = "
 )
 
 
 class Refused(NamedTuple):
     """Describes something in a Bento that only a build with a daemon can do."""
 
-    name: str  # as `provided` has it
+    name: str  # as `ignore_system_requirements` has it
     said: str  # what the Bento does, for messages
 
 

@@ -84,7 +84,8 @@ def _unasked(requests: Requests, provided: Iterable[str]) -> Iterator[str]:
     known = [*requests.packages, *requests.refused, *([CUDA] if requests.cuda else []), DISTRO]
     for name in provided:
         if name not in known:
-            yield f"provided has {name!r}, which the Bento does not ask for.{did_you_mean(name, known)} Remove it."
+            hint = did_you_mean(name, known)
+            yield f"ignore_system_requirements has {name!r}, which the Bento does not ask for.{hint} Remove it."
 
 
 def _distro(requests: Requests, system: System) -> Iterator[str]:
@@ -95,7 +96,7 @@ def _distro(requests: Requests, system: System) -> Iterator[str]:
         yield (
             f"the Bento asks for the distribution {requests.distro}, but {system.base} is {system.ids[0]}. Take a base "
             f"of {requests.distro}, or change distro of the Bento; if it may be another one, set "
-            f'provided = ["{DISTRO}"].'
+            f'ignore_system_requirements = ["{DISTRO}"].'
         )
 
 
@@ -106,7 +107,7 @@ def _cuda(asked: str, system: System) -> Iterator[str]:
         yield (
             f"the Bento asks for CUDA {asked} (docker.cuda_version), and {system.base} and the packages {has}. Take a "
             f"base with it, or packages that bring it (nvidia-cuda-runtime); if the service runs with what is there, "
-            f'set provided = ["{CUDA}"].'
+            f'set ignore_system_requirements = ["{CUDA}"].'
         )
 
 
@@ -145,7 +146,7 @@ def _missing(names: list[str], system: System, place: Place) -> Iterator[str]:
         yield (
             f". Add\n\nbento_deb_layer(\n"
             f'    name = "{place.image}_debs",\n'
-            f'    lower = "{place.lower}",\n'
+            f'    base = "{place.lower}",\n'
             f"    packages = [\n{listed}    ],\n)\n\n"
             f'and layers = [":{place.image}_debs"] to the image. What the lock of @{place.hub} does not have is added '
             f"to `packages` of its bento_debs first. "
@@ -156,7 +157,7 @@ def _missing(names: list[str], system: System, place: Place) -> Iterator[str]:
 
 
 def _provided(names: Iterable[str]) -> str:
-    return f"provided = [{', '.join(_quoted(name) for name in names)}]"
+    return f"ignore_system_requirements = [{', '.join(_quoted(name) for name in names)}]"
 
 
 def _quoted(name: str) -> str:

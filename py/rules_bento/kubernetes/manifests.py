@@ -128,7 +128,7 @@ class _Maker:
             raise BentoError("startup_timeout_seconds: must be greater than 0.")
         for folder in wishes.writable:
             if not folder.startswith("/") or folder.rstrip("/") in ("", _SCRATCH):
-                raise BentoError(f"writable: {folder!r}: write absolute paths, {_SCRATCH} and / left out.")
+                raise BentoError(f"writable_dirs: {folder!r}: write absolute paths, {_SCRATCH} and / left out.")
 
     def _replicas(self, service: Service) -> tuple[int, int]:
         """Return how many Pods, or from how many to how many; the second is 0 if the number does not change."""

@@ -46,13 +46,13 @@ FLAGS = {
     "--folder": 1,  # that its paths are relative to
     "--reference": 1,
     "--target": 1,
-    "--tool": 1,  # docker, podman or nerdctl; the first that answers if not given
+    "--backend": 1,  # docker, podman or nerdctl; the first that answers if not given
 }
 
 
 def run(arguments: Arguments) -> int:
     """Stream the archive to the tool, and return its exit status."""
-    tool = _tool(arguments.optional("--tool"))
+    tool = _tool(arguments.optional("--backend"))
     folder = Path(arguments.one("--folder"))
     document = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))
     wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")

@@ -33,11 +33,11 @@ FLAGS = {
 HELP = """\
 Makes or refreshes a virtual environment of the Bento's packages.
 
---folder FOLDER  where, in the place of the target's `folder`
+--directory DIR  where, instead of the target's `directory`
 --python PYTHON  its interpreter, in the place of the build's: a path, or a version to be found on this machine
 """
 
-_CALLERS = {"--folder": 1, "--python": 1}
+_CALLERS = {"--directory": 1, "--python": 1}
 _STAMP = "rules_bento.json"
 """The file by which an environment is known to be ours."""
 
@@ -52,9 +52,9 @@ def run(arguments: Arguments) -> None:
     check_platform(filter(None, [settings["platform"]]), LEAVE_PLATFORMS)
     own = Arguments(arguments.rest, _CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
-    folder = own.optional("--folder")
+    folder = own.optional("--directory")
     environment = _Environment(
-        started / folder if folder else Path(workspace, settings["folder"]),
+        started / folder if folder else Path(workspace, settings["directory"]),
         uv=arguments.one("--uv"),
         version=settings["python_version"],
     )
@@ -133,7 +133,7 @@ class _Environment:
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.folder}: is there, and not of this program. Remove it, or name another: -- --folder FOLDER"
+            f"{self.folder}: is there, and not of this program. Remove it, or name another: -- --directory DIR"
         )
 
     def _write_stamp(self, made: dict[str, Any]) -> None:

@@ -665,7 +665,7 @@ EXPECTED = {
             "--folder \"$runfiles\"",
             "--contents load.contents.json",
             "--reference weights:latest",
-            "--tool podman",
+            "--backend podman",
         ],
         "load.contents.json": {
             "image": {
@@ -1456,7 +1456,7 @@ EXPECTED = {
         ],
         "venv.json": {
             "build_ctx": "tests/analysis/attributes",
-            "folder": "env",
+            "directory": "env",
             "import_roots": [],
             "python_version": "3.13",
             "repository": "_main",

@@ -1,6 +1,6 @@
 """What rules hand on of their attributes: the words of actions and programs, and the fields of providers.
 
-`described_test` holds which files there are; here an attribute that is forgotten, or handed on by another flag, fails.
+`described_test` holds which files there are; here an attribute that is forgotten, or step_inputs on by another flag, fails.
 """
 
 load("//tests/analysis:descriptions.bzl", "PROVIDERS", "report")

@@ -1,40 +1,30 @@
-"""Asks uv what a package of a lock needs: once, and not in each Bento that requires it."""
+"""Resolves each required package of a lock with uv, once for all Bentos."""
 
-load("//rules/providers:requirement.bzl", "BentoRequirementInfo")
-load("//rules/providers:resolved.bzl", "BentoResolvedInfo")
-load(":attributes.bzl", "label_text")
+load("//rules:providers.bzl", "BentoRequirementInfo")
+load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load(":providers.bzl", "BentoResolutionInfo")
 
 def add_requirement(args, requirement):
-    """Adds to the arguments a package and what it is for.
-
-    Args:
-      args: an Args.
-      requirement: BentoRequirementInfo.
-    """
+    """Adds a BentoRequirementInfo and its platform to the arguments."""
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
         args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
 
 def add_resolver(args, toolchain):
-    """Adds to the arguments the program that resolves.
-
-    Args:
-      args: an Args.
-      toolchain: the toolchain of the rule.
-    """
+    """Adds the resolver of the toolchain to the arguments."""
     args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
 
 def _resolved_aspect_impl(target, ctx):
     requirement = target[BentoRequirementInfo]
 
-    # A wheel that needs no package of a hub is for no platform.
+    # A wheel without packages of a package hub has no platform.
     if not requirement.platform:
         return []
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     answer = ctx.actions.declare_file(ctx.label.name + ".resolved.json")
     args = arguments(ctx)
-    args.add("--target", label_text(ctx.label))
+    args.add("--target", label_string(ctx.label))
     add_requirement(args, requirement)
     args.add_all(requirement.packages, before_each = "--locked")
     add_resolver(args, toolchain)
@@ -51,11 +41,11 @@ def _resolved_aspect_impl(target, ctx):
         ),
         outputs = [answer],
     )
-    return [BentoResolvedInfo(answer = answer)]
+    return [BentoResolutionInfo(answer = answer)]
 
-resolved_aspect = aspect(
+resolve_aspect = aspect(
     implementation = _resolved_aspect_impl,
-    doc = "What uv says of a package of a lock alone.",
+    doc = "Resolves a package of a lock with uv.",
     required_providers = [BentoRequirementInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

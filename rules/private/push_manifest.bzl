@@ -1,12 +1,9 @@
-"""Describes for the helper, in run targets, the files of an image, a Bento or a model (see run/push_contents.py)."""
+"""Describes the files of an image, a Bento, or a model for programs that push or load them (see run/push_contents.py)."""
 
-load("//rules/providers:bento.bzl", "BentoInfo")
-load("//rules/providers:image.bzl", "BentoImageInfo")
-load("//rules/providers:image_index.bzl", "BentoImageIndexInfo")
-load("//rules/providers:model.bzl", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")
 
-# One of these has to be provided.
+# A target must provide one of these.
 PUSHABLE = [[BentoImageInfo], [BentoImageIndexInfo], [BentoInfo], [BentoModelInfo]]
 
 def _path(ctx, file, below):
@@ -26,7 +23,7 @@ def _attested(ctx, info, attested, below = ""):
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
 
 def _image(ctx, image, leave_built, attested, below = ""):
-    # A source file is not in the remote cache, so it is always taken along.
+    # The remote cache doesn't have source files, so runfiles always include them.
     built = [bool(leave_built and layer.blob and not layer.blob.is_source) for layer in image.layers]
     contents = {
         "blobs": [_blob(ctx, layer, is_built, below) for layer, is_built in zip(image.layers, built)],
@@ -37,13 +34,13 @@ def _image(ctx, image, leave_built, attested, below = ""):
             for referrer in image.referrers
         ],
     }
-    made_of, made_of_files = _attested(ctx, image, attested, below)
-    files = made_of_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
+    definition, definition_files = _attested(ctx, image, attested, below)
+    files = definition_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
     files += [layer.blob for layer, is_built in zip(image.layers, built) if layer.blob and not is_built]
-    return contents | made_of, files + [referrer.file for referrer in image.referrers]
+    return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """Describes an index. Its images are of one target for several platforms, with files of equal names, so each has a folder."""
+    """Describes an index. Its images have files of equal names for several platforms, so each gets a directory."""
     images, links = [], {}
     for number, image in enumerate(info.images):
         below = "{}.images/{}".format(ctx.label.name, number)
@@ -57,9 +54,9 @@ def _model(ctx, model):
     return contents, [model.description, model.archive_part]
 
 def _bento(ctx, bento, attested):
-    made_of, made_of_files = _attested(ctx, bento, attested)
+    definition, definition_files = _attested(ctx, bento, attested)
 
-    # The models that the target itself names.
+    # Only the models in the target's attributes.
     models = [_model(ctx, model) for model in bento.models.to_list()]
     contents = {
         "bento_yaml": runfile_path(ctx, bento.bento_yaml),
@@ -67,20 +64,20 @@ def _bento(ctx, bento, attested):
         "models": [model for model, _ in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
     }
-    return contents | made_of, made_of_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
+    return contents | definition, definition_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
 
-def contents_of(ctx, target, leave_built = False, attested = False):
-    """Describes what a target has for a registry.
+def push_manifest(ctx, target, leave_built = False, attested = False):
+    """Describes the contents of a target for a registry.
 
     Args:
       ctx: the rule's context.
       target: a Target with one of the providers of `PUSHABLE`.
-      leave_built: whether layers of images that actions write are not asked for, only told where they would be.
-      attested: whether of what it is made is told, too.
+      leave_built: whether to omit built image layers from the runfiles and describe only their output paths.
+      attested: whether to include the build definition.
 
     Returns:
-      A struct of contents, a dict for the helper with paths below the runfiles; files, a list of the Files that it names;
-      links, a dict of further Files by the paths that they have below the runfiles' root.
+      A struct of contents, a dict for the helper with paths relative to the runfiles; files, a list of the Files in it; and
+      links, a dict of additional Files by their paths relative to the runfiles' root.
     """
     if BentoImageIndexInfo in target:
         info = target[BentoImageIndexInfo]

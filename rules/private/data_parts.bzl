@@ -1,27 +1,26 @@
-"""The actions that pack `data` of a Bento apart from its sources: a changed line packs, stores and sends no data again."""
+"""The actions that pack `data` of a Bento separately from its sources: a changed source line repacks, stores, and sends no data."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
-load(":secrets.bzl", "add_secrets")
-load(":snapshot.bzl", "add_selection", "file_options")
+load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 
 _IGNORE_FILE = ".bentoignore"
 
 def _selecting_sources(ctx, options):
-    """Returns the sources whose names or contents decide which data the Bento has."""
+    """Returns the sources whose names or contents select the Bento's data."""
     if options or ctx.file.bentofile:
         return ctx.files.srcs
     return [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]
 
 def pack_data(ctx):
-    """Declares what a Bento has of its `data`.
+    """Declares the parts and layers of a Bento's `data`.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
-      None without data; else a struct of the Files `part` (of the archive) and `manifest`, and of `layers`, a dict from
+      None without data; otherwise a struct of the Files `part` (of the archive) and `manifest`, and of `layers`, a dict from
       compression to BentoLayerInfo.
     """
     if not ctx.files.data:
@@ -59,7 +58,7 @@ def pack_data(ctx):
             ctx,
             compression = compression,
             name = ctx.label.name + ".data",
-            progress_message = "Packing data of %{label} into a layer",
+            progress_message = "Writing data layer of %{label}",
             verb = verb("data_layer", args, inputs = inputs, packages = packages),
         )
     return struct(layers = layers, manifest = manifest, part = part)

@@ -1,0 +1,99 @@
+"""The `bento` command, and programs that run it on a Bento."""
+
+load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load(":attributes.bzl", "label_string")
+load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
+load(":providers.bzl", "BentoCommandInfo")
+load(":transitions.bzl", "host_cfg")
+
+def _bento_command_impl(ctx):
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports])
+    launcher = helper_launcher(
+        ctx,
+        arguments = [],
+        files = depset(),
+
+        # A few packages, only for a target with transports.
+        modules = runtime(ctx).command_packages + modules.to_list(),
+        verb = "command",
+    )
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        BentoCommandInfo(modules = modules),
+    ]
+
+bento_command = rule(
+    implementation = _bento_command_impl,
+    doc = "The `bento` command, in the toolchain's interpreter.",
+    attrs = {
+        "transports": attr.label_list(cfg = host_cfg, doc = "Packages for additional transports.", providers = [BentoRequirementInfo]),
+    } | RUN_RUNTIME,
+    executable = True,
+)
+
+def _source_roots(ctx, build_ctx, import_roots):
+    """Returns the directories of the workspace with files of the Bento's `src/`."""
+    own = ctx.workspace_name + "/"
+
+    # Import directories are few, independent of their files.
+    roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
+    return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
+
+def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
+    """Writes a program that serves a Bento with the BentoML of its requirements, or lists its contents.
+
+    Args:
+      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`.
+      archive: the Bento's archive.
+      build_ctx: result of `build_ctx`.
+      import_roots: depset of import directories.
+      models: list of BentoModelInfo that the archive doesn't include.
+
+    Returns:
+      A struct of executable (File) and runfiles.
+    """
+    uv = runtime(ctx).uv
+    return helper_launcher(
+        ctx,
+        arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
+                    [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
+                    [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
+        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
+        modules = runtime(ctx).command_packages,
+        verb = "serve",
+    )
+
+SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
+
+def store_program(ctx, *, verb, to = "", words = [], status = [], command = None):
+    """Writes a program that runs a `bento` command on the Bento of `src`; the caller's arguments follow.
+
+    Args:
+      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`, and a `src`.
+      verb: the command.
+      to: default destination.
+      words: list of further arguments.
+      status: list of Files with values for `{KEY}` in `to`.
+      command: target with the additional packages of a `bento` command, or None.
+
+    Returns:
+      The providers of the rule.
+    """
+    archive = ctx.attr.src[BentoInfo].archive
+    arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--verb", verb]
+    if to:
+        arguments += ["--to", to]
+    for word in words:
+        arguments += ["--word", word]
+    for file in status:
+        arguments += ["--status", runfile(ctx, file)]
+    launcher = helper_launcher(
+        ctx,
+        arguments = arguments,
+        files = depset([archive] + status),
+
+        # A few packages, only for a target with `bento_command`.
+        modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
+        verb = "deliver",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

@@ -1,0 +1,79 @@
+"""The step that selects the locked packages that a Bento needs."""
+
+load("//rules:providers.bzl", "BentoRequirementInfo")
+load(":attributes.bzl", "label_string")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "verb")
+load(":providers.bzl", "BentoResolutionInfo")
+load(":resolve_aspect.bzl", "add_requirement", "add_resolver")
+
+def _pip_tools(resolver):
+    """Returns the label of pip-tools, only for a target that requests it, so that others don't fetch it."""
+    return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
+
+# Attributes of rules that select a subset of a lock.
+RESOLVER = {
+    "resolver": attr.string(
+        default = "uv",
+        doc = "Resolver for the subset of the lock: `uv` (default), or `pip-tools` if a policy requires it. The result is the same; pip-tools is slower and supports only the platform and Python that it runs on.",
+        values = ["pip-tools", "uv"],
+    ),
+    "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
+}
+
+def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
+    """Declares the contents of a Bento's `env/python`, and describes the step that writes them.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes of `RESOLVER`, and `requirements`
+        with `resolve_aspect`.
+      requirements: list of BentoRequirementInfo, of one package hub.
+      packages: list of additional requirement strings (PEP 508).
+      pins: depset of `name==version` that the lock must match.
+      stated: File with the service metadata, including the requirements of bentofile and image; or None.
+      all_files: whether to include the hashes of all files of a release instead of only the platform's.
+
+    Returns:
+      A struct of `locked`, a File with the requirements in the three formats of a Bento, and of `step`, for `run_steps`.
+    """
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
+
+    # Two or three packages, only for locks with pip-tools.
+    pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
+
+    # Results of uv for single packages (BentoResolve), and the lock entries of the other packages. pip-tools resolves all packages
+    # together, so it doesn't use these results.
+    answered = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
+    answers = [target[BentoResolutionInfo].answer for target in answered]
+    of_answers = [target[BentoRequirementInfo] for target in answered]
+    locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in of_answers])
+    args = arguments(ctx)
+    args.add("--target", label_string(ctx.label))
+    for requirement in requirements:
+        add_requirement(args, requirement)
+    args.add_all(packages, before_each = "--package")
+    args.add_all(pins, before_each = "--pin")
+    if stated:
+        args.add("--stated", stated)
+    args.add_all(locked, before_each = "--locked")
+    add_resolver(args, toolchain)
+    add_directories(args, "--pip-tools", pip_tools)
+    args.add_all(answers, before_each = "--answer")
+    if all_files:
+        args.add("--all-files")
+    args.add("--output", output)
+    step = struct(
+        step_inputs = [stated] if stated else [],
+        outputs = [output],
+        verb = verb(
+            "lock",
+            args,
+            inputs = depset([toolchain.uv] + answers, transitive = [locked] + [module.files for module in pip_tools]),
+            packages = ["packaging"],
+        ),
+    )
+    return struct(locked = output, step = step)
+
+def hub_requirements(targets):
+    """Returns the BentoRequirementInfo of each target that is a package of a package hub."""
+    return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
