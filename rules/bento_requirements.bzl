@@ -9,7 +9,17 @@ load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
 def source_arguments(ctx, sources, constraints, overrides):
-    """Returns the launcher arguments for the files of a lock: requirements, constraints, and overrides."""
+    """Returns the launcher arguments for the files of a lock: requirements, constraints, and overrides.
+
+    Args:
+      ctx: context of a rule.
+      sources: list of Files.
+      constraints: list of Files.
+      overrides: list of Files.
+
+    Returns:
+      The launcher arguments for the files of a lock: requirements, constraints, and overrides.
+    """
     arguments = []
     for flag, files in {"--constraint": constraints, "--override": overrides, "--source": sources}.items():
         for file in files:

@@ -60,14 +60,28 @@ def add_strings(args, flag, texts):
         args.add(json_string(text))
 
 def add_pairs(args, flag, pairs):
-    """Adds each entry of a dict of strings to the arguments as two JSON strings after the flag, in the dict's order."""
+    """Adds each entry of a dict of strings to the arguments as two JSON strings after the flag, in the dict's order.
+
+    Args:
+      args: Args to add the flags to.
+      flag: name of the flag.
+      pairs: dict of strings.
+    """
     for key, value in pairs.items():
         args.add(flag)
         args.add(json_string(key))
         args.add(json_string(value))
 
 def add_wheels(args, wheels):
-    """Adds a list of BentoWheelInfo with hashes to the arguments; returns the Files of wheels without a locked hash, which the action hashes."""
+    """Adds a list of BentoWheelInfo with hashes to the arguments; returns the Files of wheels without a locked hash, which the action hashes.
+
+    Args:
+      args: Args to add the flags to.
+      wheels: list of BentoWheelInfo.
+
+    Returns:
+      The Files of wheels without a locked hash, which the action hashes.
+    """
     built = []
     for wheel in wheels:
         name = [wheel.distribution, wheel.version]

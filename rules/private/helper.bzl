@@ -23,7 +23,14 @@ def _several_cores(_os, _inputs):
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
-    """Returns an Args for a verb, passed in a file with one argument per line."""
+    """Returns an Args for a verb, passed in a file with one argument per line.
+
+    Args:
+      ctx: context of a rule.
+
+    Returns:
+      An Args for a verb, passed in a file with one argument per line.
+    """
     args = ctx.actions.args()
     args.use_param_file("@%s", use_always = True)
     args.set_param_file_format("multiline")

@@ -116,7 +116,15 @@ def check_system(ctx, base, bento, parts):
     return output
 
 def check_size(ctx, layers):
-    """Declares the check of `size_limit`; returns a list of its output, empty without a limit."""
+    """Declares the check of `size_limit`; returns a list of its output, empty without a limit.
+
+    Args:
+      ctx: context of a rule.
+      layers: list of BentoLayerInfo.
+
+    Returns:
+      A list of its output, empty without a limit.
+    """
     if not ctx.attr.size_limit:
         return []
     output = ctx.actions.declare_file(ctx.label.name + ".size_checked")

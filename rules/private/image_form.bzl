@@ -10,7 +10,17 @@ _FORMS = {
 }
 
 def write_form(ctx, image, layers, group):
-    """Declares a large form of an image: `docker_archive` or `oci_layout`, by output group; returns a File."""
+    """Declares a large form of an image: `docker_archive` or `oci_layout`, by output group; returns a File.
+
+    Args:
+      ctx: context of a rule.
+      image: a BentoImageInfo.
+      layers: list of BentoLayerInfo.
+      group: name of the output group.
+
+    Returns:
+      A File.
+    """
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
     output = declare(ctx.label.name + suffix)

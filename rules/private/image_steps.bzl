@@ -55,7 +55,15 @@ image_step = struct(
 )
 
 def decode_steps(label, steps):
-    """Decodes steps, results of the functions of `image_step`, to lists of the kind and its values; `label` is for errors."""
+    """Decodes steps, results of the functions of `image_step`, to lists of the kind and its values; `label` is for errors.
+
+    Args:
+      label: label of the target, for messages.
+      steps: list of strings, each the JSON of a step.
+
+    Returns:
+      The result.
+    """
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):
         if type(values) != "list":

@@ -7,7 +7,13 @@ def minor_version(version):
     return ".".join(version.split(".")[:2])
 
 def check_interpreter(ctx, python, requirements):
-    """Rejects packages for another Python version than the interpreter's (BentoPythonInfo), which their modules might not support."""
+    """Rejects packages for another Python version than the interpreter's (BentoPythonInfo), which their modules might not support.
+
+    Args:
+      ctx: context of a rule.
+      python: a BentoPythonInfo.
+      requirements: list of BentoRequirementInfo.
+    """
     own = minor_version(python.version)
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != own:

@@ -5,7 +5,15 @@ load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":interpreter.bzl", "minor_version")
 
 def shell_word(text, owner):
-    """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors."""
+    """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors.
+
+    Args:
+      text: a string.
+      owner: label of the target, for messages.
+
+    Returns:
+      The result.
+    """
     for line_break in ["\n", "\r"]:
         if line_break in text:
             fail("{}: {} has a line break. Remove the line break".format(owner, repr(text)))

@@ -75,7 +75,12 @@ def _wheel_arguments(ctx, settings, wheel):
     return args
 
 def add_wheel(args, wheel):
-    """Adds a BentoWheelInfo to the arguments (images/wheels/arguments.py)."""
+    """Adds a BentoWheelInfo to the arguments (images/wheels/arguments.py).
+
+    Args:
+      args: Args to add the flags to.
+      wheel: a BentoWheelInfo.
+    """
     args.add_all(["--wheel", wheel.file])
     if wheel.sha256:
         args.add_all(["--locked", wheel.sha256])
@@ -88,7 +93,16 @@ def _name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_wheel_layer(ctx, *, wheel, settings):
-    """Declares a layer of one installed wheel, for a struct `settings` of `prefix` and `compression`; returns BentoLayerInfo and library list."""
+    """Declares a layer of one installed wheel, for a struct `settings` of `prefix` and `compression`; returns BentoLayerInfo and library list.
+
+    Args:
+      ctx: context of a rule.
+      wheel: a BentoWheelInfo.
+      settings: struct with the settings of the layer.
+
+    Returns:
+      BentoLayerInfo and library list.
+    """
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
     args = _wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", _name(wheel)])
@@ -105,7 +119,16 @@ def write_wheel_layer(ctx, *, wheel, settings):
     return layer, libraries
 
 def write_wheel_part(ctx, *, wheel, settings):
-    """Declares the part of a wheel in joined layers, for a struct `settings` of `prefix` and `compression`; returns part, listing, library list."""
+    """Declares the part of a wheel in joined layers, for a struct `settings` of `prefix` and `compression`; returns part, listing, library list.
+
+    Args:
+      ctx: context of a rule.
+      wheel: a BentoWheelInfo.
+      settings: struct with the settings of the layer.
+
+    Returns:
+      Part, listing, library list.
+    """
     part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
     listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
     libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
@@ -194,7 +217,17 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
     )
 
 def write_prefetch_layer(ctx, *, name, layer, trace):
-    """Declares a copy of a layer in which the files of a startup trace come first; returns a BentoLayerInfo."""
+    """Declares a copy of a layer in which the files of a startup trace come first; returns a BentoLayerInfo.
+
+    Args:
+      ctx: context of a rule.
+      name: name of the output.
+      layer: a BentoLayerInfo.
+      trace: File of a startup trace.
+
+    Returns:
+      A BentoLayerInfo.
+    """
     args = arguments(ctx)
     args.add_all(["--layer", layer.description, layer.blob])
     args.add_all(["--startup-trace", trace])

@@ -22,7 +22,15 @@ def switch(doc):
     return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 (default) for the bentofile's value.", values = [_UNSET, 0, 1])
 
 def option_values(ctx, attributes):
-    """Returns the options that a target sets, a dict by BentoML's names, for attributes by name."""
+    """Returns the options that a target sets, a dict by BentoML's names, for attributes by name.
+
+    Args:
+      ctx: context of a rule.
+      attributes: list of names of attributes.
+
+    Returns:
+      The options that a target sets, a dict by BentoML's names, for attributes by name.
+    """
     options = {}
     for name in attributes:
         value = getattr(ctx.attr, name)
@@ -34,7 +42,14 @@ def option_values(ctx, attributes):
     return options
 
 def option_groups(ctx):
-    """Returns the option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options."""
+    """Returns the option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options.
+
+    Args:
+      ctx: context of a rule.
+
+    Returns:
+      The option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options.
+    """
     groups = {}
     for group in GROUPS:
         target = getattr(ctx.attr, group)
@@ -67,7 +82,14 @@ def service_config(**config):
     return json.encode(config)
 
 def service_configs(ctx):
-    """Returns the attribute `service_config` of bento_package: service name to the JSON of its configuration."""
+    """Returns the attribute `service_config` of bento_package: service name to the JSON of its configuration.
+
+    Args:
+      ctx: context of a rule.
+
+    Returns:
+      The attribute `service_config` of bento_package: service name to the JSON of its configuration.
+    """
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":
             fail("{}: invalid service_config of {}: {}. Use service_config(...)".format(ctx.label, repr(service), repr(text)))

@@ -24,7 +24,15 @@ def runtime_of(label):
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def runfiles_of(ctx, target):
-    """Returns the depset of a target's runfiles at their own paths."""
+    """Returns the depset of a target's runfiles at their own paths.
+
+    Args:
+      ctx: context of a rule.
+      target: a Target.
+
+    Returns:
+      The depset of a target's runfiles at their own paths.
+    """
     runfiles = target[DefaultInfo].default_runfiles
     if not runfiles:
         return depset()
@@ -71,7 +79,13 @@ def own_files(ctx, target, package_roots):
     return struct(files = own, runtimes = list(runtimes))
 
 def check_edges(ctx, target, followed):
-    """Rejects a rule that accepts Python libraries in an attribute whose packages would be lost (not in `followed`)."""
+    """Rejects a rule that accepts Python libraries in an attribute whose packages would be lost (not in `followed`).
+
+    Args:
+      ctx: context of a rule.
+      target: a Target.
+      followed: list of names of attributes whose targets are followed.
+    """
     sources = None
     for name in dir(ctx.rule.attr):
         if name.startswith("_") or name in followed:

@@ -85,7 +85,16 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     return [report, page]
 
 def write_layer_report(ctx, layers, parts):
-    """Declares the report of an image's layers (BentoLayerInfo) and wheels (BentoWheelPartInfo); returns two Files: JSON and HTML."""
+    """Declares the report of an image's layers (BentoLayerInfo) and wheels (BentoWheelPartInfo); returns two Files: JSON and HTML.
+
+    Args:
+      ctx: context of a rule.
+      layers: list of BentoLayerInfo.
+      parts: list of BentoWheelPartInfo.
+
+    Returns:
+      Two Files: JSON and HTML.
+    """
     report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
     excluded = [part.excluded for part in parts if part.excluded]

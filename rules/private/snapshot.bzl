@@ -49,14 +49,27 @@ def requested_image(ctx):
     )
 
 def file_options(ctx):
-    """Returns the options that can name files, a dict in the form of a bentofile."""
+    """Returns the options that can name files, a dict in the form of a bentofile.
+
+    Args:
+      ctx: context of a rule.
+
+    Returns:
+      The options that can name files, a dict in the form of a bentofile.
+    """
     options = option_groups(ctx)
     if ctx.attr.description.startswith("file:"):
         options["description"] = ctx.attr.description
     return options
 
 def add_selection(ctx, args, options):
-    """Adds the arguments that select declared files; `options` is the result of `file_options`."""
+    """Adds the arguments that select declared files; `options` is the result of `file_options`.
+
+    Args:
+      ctx: context of a rule.
+      args: Args to add the flags to.
+      options: dict of options.
+    """
     args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:

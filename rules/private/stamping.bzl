@@ -22,7 +22,15 @@ def is_stamped(ctx):
     return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):
-    """Returns the list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys."""
+    """Returns the list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys.
+
+    Args:
+      ctx: context of a rule.
+      texts: list of strings.
+
+    Returns:
+      The list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys.
+    """
     if not is_stamped(ctx) or not [text for text in texts if "{" in text]:
         return []
     stable = [key for key in _STABLE for text in texts if key in text]

@@ -5,7 +5,16 @@ load(":helper.bzl", "arguments", "run_helper", "verb")
 load(":launcher.bzl", "runfile_path")
 
 def unpacked_wheel(ctx, wheel, folder_name):
-    """Declares the modules of a BentoWheelInfo in a directory of the package; returns a BentoWheelModulesInfo."""
+    """Declares the modules of a BentoWheelInfo in a directory of the package; returns a BentoWheelModulesInfo.
+
+    Args:
+      ctx: context of a rule.
+      wheel: a BentoWheelInfo.
+      folder_name: name of the directory.
+
+    Returns:
+      A BentoWheelModulesInfo.
+    """
     folder = ctx.actions.declare_directory(folder_name)
     args = arguments(ctx)
     args.add_all(["--wheel", wheel.file])

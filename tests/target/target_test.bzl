@@ -2,8 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
-load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo")
-load("//rules:providers.bzl", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo", "BentoWheelInfo")
 
 _ATTRIBUTES = {
     "platform": attr.string(doc = "What is expected of the Bento."),
