@@ -119,13 +119,13 @@ import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from rules_bento.images.wheels.install import Layout
-from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
+from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
 from rules_bento.images.wheels.wheel import Wheel
 out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
 parts = []
 for wheel in map(Path, sys.argv[3].split(":")):
     path = wheel.with_suffix(".part")
-    parts.append(Part(write_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
+    parts.append(WheelPart(write_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
 info = join_parts(out, parts, layout, sys.argv[1])
 print(info.diff_id, re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
@@ -150,11 +150,11 @@ def test_memory_does_not_grow_with_what_is_joined(tmp_path, compression):
 def tar_digest(path, compression):
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        opened = (
+        open_output = (
             gzip.GzipFile(fileobj=file)
             if compression == "gzip"
             else zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
         )
-        while piece := opened.read(1 << 20):
+        while piece := open_output.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The report of an image's layers as a page."""
+"""The HTML page of an image's layer report."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
     if "changes" in report:
         yield pages.heading("Changes", _changes(report["changes"]))
     if wrong := report.get("record_mismatches"):
-        text = f"Taken by their hashes, as bento.pypi says: {', '.join(wrong)}."
-        yield pages.heading("Wheels whose RECORD is wrong", pages.paragraph(text))
+        text = f"Accepted by their hashes, as configured in bento.pypi: {', '.join(wrong)}."
+        yield pages.heading("Wheels with an invalid RECORD", pages.paragraph(text))
     if excluded := report.get("excluded"):
         rows = [(one["name"], one["version"], str(one["files"]), pages.size(one["size"])) for one in excluded]
         saved = pages.size(sum(one["size"] for one in excluded))
-        title = f"Left out of packages, as bento.pypi says: {saved}"
+        title = f"Excluded from packages by bento.pypi: {saved}"
         yield pages.heading(title, pages.table(("name", "version", "files", "unpacked"), rows))
     for number, layer in enumerate(report["layers"], 1):
         rows = [
@@ -72,12 +72,12 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
         ]
         body = pages.table(("", "name", "version", "unpacked"), rows)
         title = f"{number}. {layer['name']}, {pages.size(layer['size'])} in a registry"
-        yield pages.section(title, body if rows else pages.paragraph("Its bytes are not here."))
+        yield pages.section(title, body if rows else pages.paragraph("This layer was not fetched."))
 
 
 def _changes(changes: list[dict[str, Any]]) -> str:
     if not changes:
-        return pages.paragraph("The packages are those of the other image.")
+        return pages.paragraph("Both images have the same packages.")
     rows = [
         (
             _KINDS[change["kind"]],

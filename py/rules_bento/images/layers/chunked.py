@@ -18,20 +18,20 @@ from binascii import a2b_base64, b2a_base64
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers import headers, lazy, zstd
-from rules_bento.images.layers.lazy import sha256
+from rules_bento.images.layers import headers, toc_layer, zstd
+from rules_bento.images.layers.toc_layer import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.images.layers.lazy import Count, Entry, Member
+    from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
 TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
 TOC_PLACE = "io.github.containers.zstd-chunked.manifest-position"
 TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"
 """Annotations of a layer in a manifest."""
 
-_FRAME = lazy.CHUNK + (1 << 20)
+_FRAME = toc_layer.CHUNK + (1 << 20)
 """Bytes in a frame: contents of one member, and headers behind them, of which there may be many."""
 
 _CRFS = 1  # the form of the table
@@ -45,7 +45,7 @@ _FILE, _SEGMENT = 1, 2  # of tar-split
 _HEADER, _CRC = "header", "crc64"
 
 
-class Blob(lazy.Blob):
+class ChunkedBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
@@ -57,24 +57,24 @@ class Blob(lazy.Blob):
         self._crc64 = crc64.go_iso
         self._annotations: tuple[tuple[str, str], ...] = ()
 
-    def packed(self, member: Member) -> bytes:
+    def packed(self, member: TocMember) -> bytes:
         """Return the frame of a member; several, if there are many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
-    def told(self, entry: Entry, header: bytes) -> None:
+    def told(self, entry: TocEntry, header: bytes) -> None:
         """Store the header of a member."""
         entry[_HEADER] = _base64(header)
 
-    def summed(self, entry: Entry, data: bytes) -> None:
+    def summed(self, entry: TocEntry, data: bytes) -> None:
         """Store the CRC-64 of a file up to here (ISO 3309, as Go computes it)."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
         """Yield the end of the tar, the table, the tar-split, and their places."""
-        split = _split(self.entries)
+        split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
-        fields = {"version": 1, "entries": _told(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
+        fields = {"version": 1, "entries": _formatted(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         packed_table = zstd.table(table)
         end = self._frame(END)
@@ -97,10 +97,10 @@ class Blob(lazy.Blob):
         return self._annotations
 
 
-def _told(entries: list[Entry], end: int) -> list[Entry]:
+def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
     """Return the entries in the format's terms, with `endOffset`; `end` is where the last one's contents end."""
-    whole: Entry = {}
-    before: Entry = {}  # the file whose contents are before
+    whole: TocEntry = {}
+    before: TocEntry = {}  # the file whose contents are before
     for entry in entries:
         if entry["type"] != "chunk":
             whole = entry
@@ -115,7 +115,7 @@ def _told(entries: list[Entry], end: int) -> list[Entry]:
     return entries
 
 
-def _split(entries: list[Entry]) -> bytes:
+def _take_tar_split(entries: list[TocEntry]) -> bytes:
     """Take from the entries what only the tar-split needs, and return that.
 
     It has each member's headers, with the padding of the member before, and its contents' CRC-64.

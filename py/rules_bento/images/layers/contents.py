@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-REMOVED, EMPTIED = ".wh.", ".wh..wh..opq"
+WHITEOUT, OPAQUE_WHITEOUT = ".wh.", ".wh..wh..opq"
 """How a layer says what is gone of those below: OCI image layer specification, "Whiteouts"."""
 
-_MOST_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
-_MOST_NAMES = 64 << 20  # characters of the paths that are looked for, which are held in memory
-_LARGEST_KEPT = 1 << 26
-_MOST_KEPT = 1 << 28
+_MAX_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
+_MAX_NAMES = 64 << 20  # characters of the paths that are looked for, which are held in memory
+_MAX_KEPT_FILE = 1 << 26
+_MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
@@ -26,7 +26,7 @@ def members(blob: Path, media_type: str) -> tarread.Members:
     where = f"{blob.name}: a layer that cannot be read"
     with blob.open("rb") as file:
         for member, contents in tarread.packed_members(file, form, where):
-            if member.size > _MOST_SIZE:
+            if member.size > _MAX_SIZE:
                 raise BentoError(f"{where}: {member.name!r} declares {member.size} bytes. Fetch the image again.")
             yield member, contents
 
@@ -48,10 +48,10 @@ def read_files(
         names = size = 0
         for path, data in _files(blob, media_type, kept):
             folder, _, name = path.rpartition("/")
-            if name == EMPTIED:
+            if name == OPAQUE_WHITEOUT:
                 hidden.add(f"{folder}/" if folder else "")
-            elif name.startswith(REMOVED):
-                removed = f"{folder}/{name.removeprefix(REMOVED)}".lstrip("/")
+            elif name.startswith(WHITEOUT):
+                removed = f"{folder}/{name.removeprefix(WHITEOUT)}".lstrip("/")
                 hidden |= {removed, f"{removed}/"}
             elif kept(path):
                 files.pop(path, None)
@@ -64,7 +64,7 @@ def read_files(
                 here.pop(path, None)
                 continue
             names, size = names + len(path), size + len(data or b"")
-            if names > _MOST_NAMES or size > _MOST_KEPT:
+            if names > _MAX_NAMES or size > _MAX_KEPT:
                 raise BentoError(f"{blob.name}: has more files to look at than any system. Take another base image.")
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
@@ -85,7 +85,7 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
             continue
         path = member.name.removeprefix("./").lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
-        if wanted and (member.size > _LARGEST_KEPT or member.kind == "sparse file"):
+        if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
             raise BentoError(f"{blob.name}: {path} has {member.size} bytes or gaps; no system has one of that size.")
         if member.kind != "file":
             yield path, None

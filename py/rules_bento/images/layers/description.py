@@ -87,6 +87,6 @@ def owner(user: str) -> dict[str, int]:
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
-def home(bento: str, whose: dict[str, int]) -> layer.Entry:
+def home_directory(bento: str, whose: dict[str, int]) -> layer.LayerEntry:
     """Return the user's home, in which the Bento's folder lies: all below it inherits its owner."""
-    return layer.Entry.folder(bento.rpartition("/")[0] or bento, **whose)
+    return layer.LayerEntry.folder(bento.rpartition("/")[0] or bento, **whose)

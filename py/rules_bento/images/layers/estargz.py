@@ -13,14 +13,14 @@ import struct
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers import gzip, headers, lazy
-from rules_bento.images.layers.lazy import sha256
+from rules_bento.images.layers import gzip, headers, toc_layer
+from rules_bento.images.layers.toc_layer import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.images.layers.gzip import Piece
-    from rules_bento.images.layers.lazy import Count, Entry, Member
+    from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
 TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 """The annotation, in a manifest, that has the digest of a layer's table."""
@@ -28,19 +28,19 @@ TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
 """The annotation that has the size of a layer's tar, for the lazy store of podman."""
 
-FOOTER = 51
+FOOTER_SIZE = 51
 """Bytes of the member at the end."""
 
 _TABLE = "stargz.index.json"
-_PREFETCHED, _NOT_PREFETCHED = ".prefetch.landmark", ".no.prefetch.landmark"
-_MARKED = b"\x0f"
-MARKS = frozenset((_PREFETCHED, _NOT_PREFETCHED))
+_PREFETCH, _NO_PREFETCH = ".prefetch.landmark", ".no.prefetch.landmark"
+_LANDMARK_CONTENTS = b"\x0f"
+LANDMARKS = frozenset((_PREFETCH, _NO_PREFETCH))
 """Names of the file that stands behind what is to be fetched beforehand, or says that nothing is."""
 
-_RESERVED = MARKS | {_TABLE}
+_RESERVED = LANDMARKS | {_TABLE}
 
 
-class Blob(lazy.Blob):
+class EstargzBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
@@ -51,44 +51,44 @@ class Blob(lazy.Blob):
         self._is_marked = False
         self._reserved = _RESERVED
 
-    def packed(self, member: Member) -> bytes:
+    def packed(self, member: TocMember) -> bytes:
         """Return the gzip member for a tar member; two where its stream cannot be joined."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
-        if data and kind == gzip.PLAIN:
-            return gzip.compressed(data + records)
+        if data and kind == gzip.RAW:
+            return gzip.compress(data + records)
         pieces: list[Piece] = [(b"", kind, data, packed)] if data else []
         if records:
-            pieces.append((records, gzip.PLAIN, b"", b""))
-        return b"".join(gzip.carried(pieces))
+            pieces.append((records, gzip.RAW, b"", b""))
+        return b"".join(gzip.reuse(pieces))
 
-    def told(self, entry: Entry, header: bytes) -> None:
+    def told(self, entry: TocEntry, header: bytes) -> None:
         """Raise BentoError for a name that the format reserves."""
         del header
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: a name that an eStargz layer has for its own use. Take another one.")
 
-    def summed(self, entry: Entry, data: bytes) -> None:
+    def summed(self, entry: TocEntry, data: bytes) -> None:
         """Store nothing: the table has digests alone."""
 
-    def mark(self, name: str = _PREFETCHED) -> Iterator[bytes]:
+    def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
         """Yield the landmark file: all files before it are fetched before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
-        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_MARKED))
-        yield from self.members([header, _MARKED, headers.padding(len(_MARKED))], 1)
+        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_LANDMARK_CONTENTS))
+        yield from self.members([header, _LANDMARK_CONTENTS, headers.padding(len(_LANDMARK_CONTENTS))], 1)
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
         """Yield the table and its place; without a mark, first a file that says that nothing is prefetched."""
         if not self._is_marked:
-            yield from self.mark(_NOT_PREFETCHED)
+            yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         header = headers.header(_TABLE, headers.REGULAR, 0o644, 0, 0, len(table))
         tar = b"".join((header, table, headers.padding(len(table)), END))
         self.count(tar)
         self._toc_digest = sha256(table)
-        yield gzip.compressed(tar)
+        yield gzip.compress(tar)
         yield _footer(self.size)
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
@@ -96,7 +96,7 @@ class Blob(lazy.Blob):
         return (TOC_DIGEST, self._toc_digest), (UNCOMPRESSED_SIZE, str(uncompressed_size))
 
 
-def place_of_table(footer: bytes) -> int:
+def table_offset(footer: bytes) -> int:
     """Return where a footer says that the table is. Raises ValueError for other bytes."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):

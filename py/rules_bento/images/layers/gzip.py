@@ -17,7 +17,7 @@ from rules_bento.images.layers import deflate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-LINES, PLAIN, CARRIED, JOINED = range(4)
+RECORD_TEXT, RAW, REUSED, REUSED_WHOLE = range(4)
 """What contents are: a text; not deflated, or none; with the part of a deflate stream that they come from; all
 contents of a file, with a stream that is ready to be joined."""
 
@@ -29,7 +29,7 @@ _LEVEL = 6
 _BLOCK = 0xFFFF  # bytes that a stored block has at most
 
 
-def compressed(data: bytes) -> bytes:
+def compress(data: bytes) -> bytes:
     """Return a member that zlib makes, or one that holds the data as they are where they do not get smaller.
 
     The blocks of the latter are made here: zlib copies twice, and cuts by the memory that its caller has.
@@ -53,28 +53,28 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
         yield block
 
 
-def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
+def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
     """Yield the members of a tar of wheels, whose streams are carried over. Only `PLAIN` pieces meet zlib."""
-    member = _Member()
+    member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:
-        if is_ending and (records or kind != CARRIED):  # the stream of a file has come to its end
+        if is_ending and (records or kind != REUSED):  # the stream of a file has come to its end
             yield member.close()
             is_ending = False
         if records:
             yield member.records(records)
-        if kind >= CARRIED:
+        if kind >= REUSED:
             yield member.add(data, packed)
-            is_ending = kind == CARRIED
-        elif data and kind == LINES:
+            is_ending = kind == REUSED
+        elif data and kind == RECORD_TEXT:
             yield member.add(data, deflate.lines(data))
         elif data:
             yield member.end()
-            yield compressed(data)
+            yield compress(data)
     yield member.end()
 
 
-class _Member:
+class _GzipMember:
     """Writes a gzip member, from the first contents that it is given until it is ended."""
 
     def __init__(self) -> None:

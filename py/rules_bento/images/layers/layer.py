@@ -28,7 +28,7 @@ from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.images.layers import gzip, headers, zstd
-from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
+from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
 from rules_bento.records import NamedTuple
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rules_bento.images.layers import lazy
+    from rules_bento.images.layers import toc_layer
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
     from rules_bento.images.wheels.record import Member
@@ -80,7 +80,7 @@ class LayerInfo(NamedTuple):
     annotations: tuple[tuple[str, str], ...] = ()  # of manifests, for those who read files alone
 
 
-class Entry(NamedTuple):
+class LayerEntry(NamedTuple):
     """Describes a file, symbolic link or folder of a layer; use the constructors below.
 
     `path` is the one in the image, without the slash before it. A folder that is not given has mode 0755 and the
@@ -99,24 +99,24 @@ class Entry(NamedTuple):
     @classmethod
     def file(
         cls, path: str, source: str, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0, size: int | None = None
-    ) -> Entry:
+    ) -> LayerEntry:
         """Return a file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
         if size is None:
             size = Path(source).stat().st_size
         return cls(path, mode, uid, gid, size, source=source)
 
     @classmethod
-    def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> Entry:
+    def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> LayerEntry:
         """Return a file with these bytes."""
         return cls(path, mode, uid, gid, len(data), data=data)
 
     @classmethod
-    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Entry:
+    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> LayerEntry:
         """Return a symbolic link; its target is not looked at."""
         return cls(path, _LINK_MODE, uid, gid, link=link)
 
     @classmethod
-    def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> Entry:
+    def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> LayerEntry:
         """Return a folder of the layer."""
         return cls(path, mode, uid, gid)
 
@@ -140,19 +140,19 @@ def write_wheel_layer(
     `threads` compress (zstd), by default one for each core. `watch` is in `wheel_members`. Memory stays below 200 MB.
     Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
     """
-    carry = carries(compression)
+    carry = reuses_deflate(compression)
     members = wheel_members(WheelPlan.of(wheel, layout), set(), carry=carry, watch=watch)
     if compression in LAZY:
         tar = Sum()
-        blob = lazy_blob(compression, tar.add)
-        return _write_lazy(out, tar, blob, blob.files(_lazy_files(members, layout, carry=carry), threads))
-    encode = gzip.carried if carry else encoder(compression, threads)
-    return write(out, _pieces(members, layout, END), encode)
+        blob = open_toc_blob(compression, tar.add)
+        return _write_toc_layer(out, tar, blob, blob.files(_toc_files(members, layout, carry=carry), threads))
+    encode = gzip.reuse if carry else encoder(compression, threads)
+    return write_layer(out, _pieces(members, layout, END), encode)
 
 
 def write_files_layer(
     out: Path,
-    entries: Iterable[Entry],
+    entries: Iterable[LayerEntry],
     compression: Compression,
     *,
     threads: int | None = None,
@@ -177,7 +177,7 @@ def write_tar_layer(
 
     The pieces of `tar` may have any length. `threads` as in `write_wheel_layer`.
     """
-    return _write_plain(out, map(contents, tar), compression, threads)
+    return _write_plain(out, map(raw_piece, tar), compression, threads)
 
 
 def _write_plain(
@@ -186,9 +186,9 @@ def _write_plain(
     """Write a layer of pieces of which none is carried over, without the end of an archive."""
     if compression in LAZY:
         tar = Sum()
-        blob = lazy_blob(compression, tar.add, storing=storing)
-        return _write_lazy(out, tar, blob, blob.members(_tar(pieces), threads))
-    return write(out, chain(pieces, [contents(END)]), encoder(compression, threads, storing=storing))
+        blob = open_toc_blob(compression, tar.add, storing=storing)
+        return _write_toc_layer(out, tar, blob, blob.members(_tar(pieces), threads))
+    return write_layer(out, chain(pieces, [raw_piece(END)]), encoder(compression, threads, storing=storing))
 
 
 class Sum:
@@ -205,7 +205,7 @@ class Sum:
         self._digest.update(data)
         self.size += len(data)
 
-    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def hashing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the same pieces, and count them."""
         for piece in pieces:
             self.add(piece)
@@ -217,7 +217,7 @@ class Sum:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
+def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
     """Write a layer of pieces to `out`, which is there only when it is whole."""
     tar, blob = Sum(), Sum()
 
@@ -230,73 +230,73 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
                 tar.add(data)
             yield piece
 
-    with opened(out) as file:
-        file.writelines(blob.passing(gathered(encode(counted()))))
+    with open_output(out) as file:
+        file.writelines(blob.hashing(coalesce(encode(counted()))))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def lazy_blob(compression: Compression, count: lazy.Count, *, storing: bool = False) -> lazy.Blob:
+def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
     """Begin a blob of one of `LAZY`; `count` as in `lazy.Blob`, `storing` as in `encoder`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
-        return estargz.Blob(count)
+        return estargz.EstargzBlob(count)
     from rules_bento.images.layers import chunked
 
-    return chunked.Blob(count, storing=storing)
+    return chunked.ChunkedBlob(count, storing=storing)
 
 
-def _write_lazy(out: Path, tar: Sum, lazy: lazy.Blob, members: Iterable[bytes]) -> LayerInfo:
+def _write_toc_layer(out: Path, tar: Sum, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> LayerInfo:
     """Write a layer of one of `LAZY` to `out`, which is there only when it is whole."""
     blob = Sum()
-    with opened(out) as file:
-        file.writelines(blob.passing(gathered(chain(members, lazy.end()))))
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
+    with open_output(out) as file:
+        file.writelines(blob.hashing(coalesce(chain(members, toc_blob.end()))))
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size))
 
 
-def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[lazy.Entry]:
+def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
     """Write pieces to `out` as a part of layers, and return what a table of contents has of them, if there is one."""
     if compression in LAZY:
-        lazy = lazy_blob(compression, _uncounted)
-        return _write_lazy_part(out, lazy, lazy.members(_tar(pieces), 1))
+        toc_blob = open_toc_blob(compression, _ignore)
+        return _write_toc_part(out, toc_blob, toc_blob.members(_tar(pieces), 1))
     return _write_plain_part(out, iter(pieces), encoder(compression, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: Layout, known: set[str], compression: Compression, watch: Watch | None
-) -> list[lazy.Entry]:
+) -> list[toc_layer.TocEntry]:
     """Write a wheel to `out` as `write_part` does, without the folders that are `known`."""
-    carry = carries(compression)
+    carry = reuses_deflate(compression)
     members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
-        lazy = lazy_blob(compression, _uncounted)
-        return _write_lazy_part(out, lazy, lazy.files(_lazy_files(members, layout, carry=carry), 1))
-    encode = gzip.carried if carry else encoder(compression, 1)
+        toc_blob = open_toc_blob(compression, _ignore)
+        return _write_toc_part(out, toc_blob, toc_blob.files(_toc_files(members, layout, carry=carry), 1))
+    encode = gzip.reuse if carry else encoder(compression, 1)
     return _write_plain_part(out, _pieces(members, layout), encode)
 
 
-def _uncounted(data: bytes | memoryview) -> None:
+def _ignore(data: bytes | memoryview) -> None:
     """Take bytes of a part, whose digest nobody needs."""
 
 
-def _write_lazy_part(out: Path, lazy: lazy.Blob, members: Iterable[bytes]) -> list[lazy.Entry]:
-    with opened(out) as file:
-        file.writelines(gathered(members))
-    return lazy.entries
+def _write_toc_part(out: Path, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> list[toc_layer.TocEntry]:
+    with open_output(out) as file:
+        file.writelines(coalesce(members))
+    return toc_blob.entries
 
 
-def _write_plain_part(out: Path, pieces: Iterator[Piece], encode: Encoder) -> list[lazy.Entry]:
-    with opened(out) as file:
-        file.writelines(gathered(encode(pieces)))
+def _write_plain_part(out: Path, pieces: Iterator[Piece], encode: Encoder) -> list[toc_layer.TocEntry]:
+    with open_output(out) as file:
+        file.writelines(coalesce(encode(pieces)))
     return []
 
 
-def carries(compression: Compression) -> bool:
+def reuses_deflate(compression: Compression) -> bool:
     """Return whether layers carry over the deflate streams of wheels."""
     return compression in ("gzip", "estargz")
 
 
-def opened(out: Path) -> AbstractContextManager[BinaryIO]:
+def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
     """Return the file of a layer, which becomes `out` if all goes well."""
     # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
     # page faults, and 4 per cent of the time of a layer.
@@ -304,7 +304,7 @@ def opened(out: Path) -> AbstractContextManager[BinaryIO]:
     return atomic_file(out)
 
 
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in fewer pieces: small ones cost more than what is done with them."""
     waiting = []
     size = 0
@@ -318,9 +318,9 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(waiting)
 
 
-def contents(data: bytes) -> Piece:
+def raw_piece(data: bytes) -> Piece:
     """Return a piece of tar that is compressed as it is."""
-    return b"", PLAIN, data, b""
+    return b"", RAW, data, b""
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
@@ -331,7 +331,7 @@ def encoder(compression: Compression, threads: int | None, *, storing: bool = Fa
     if compression == "none":
         return _tar
     if compression == "gzip":
-        return lambda pieces: xz.in_order(gzip.compressed, xz.cut(_tar(pieces), GZIP_MEMBER), threads)
+        return lambda pieces: xz.in_order(gzip.compress, xz.cut(_tar(pieces), GZIP_MEMBER), threads)
     frame = zstd.frames(storing=storing)
     return lambda pieces: xz.in_order(frame, xz.cut(_tar(pieces), ZSTD_FRAME), threads)
 
@@ -369,7 +369,7 @@ class WheelMember(NamedTuple):
 
     folders: list[str]
     file: Installed | None
-    contents: Iterable[Chunk]
+    raw_piece: Iterable[Chunk]
 
 
 def wheel_members(
@@ -404,32 +404,32 @@ def _pieces(members: Iterable[WheelMember], layout: Layout, end: bytes = b"") ->
         before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
         if file.member and size:
             for data, packed, joined in chunks:
-                kind = PLAIN if packed is None else JOINED if joined else CARRIED
+                kind = RAW if packed is None else REUSED_WHOLE if joined else REUSED
                 yield before, kind, data, packed or b""
                 before = b""
         else:
-            yield before, LINES, file.data, b""
+            yield before, RECORD_TEXT, file.data, b""
         before = headers.padding(size)
-    yield before + end, PLAIN, b"", b""
+    yield before + end, RAW, b"", b""
 
 
-def _lazy_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -> Iterator[lazy.TarFile]:
+def _toc_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -> Iterator[toc_layer.TarFile]:
     """Yield the tar of a wheel in the form that layers of `LAZY` are made of."""
     from rules_bento.images.layers import deflate
-    from rules_bento.images.layers.lazy import TarFile, entry_of
+    from rules_bento.images.layers.toc_layer import TarFile, make_entry
 
     padding = b""
     for folders, file, chunks in members:
         for folder in folders:
             uid, gid = _folder_owner(folder, layout)
-            entry = entry_of(f"{folder}/", "dir", _FOLDER_MODE, uid, gid)
+            entry = make_entry(f"{folder}/", "dir", _FOLDER_MODE, uid, gid)
             yield TarFile(entry, padding + folder_header(folder, layout), len(padding), 0, ())
             padding = b""
         if file is None:
             continue
         size, member = file.size, file.member
         mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
-        entry = entry_of(file.path, "reg", mode, layout.uid, layout.gid, size)
+        entry = make_entry(file.path, "reg", mode, layout.uid, layout.gid, size)
         records = padding + headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
         # Whoever reads the contents of a member to their end has its digest compared.
         digest = f"sha256:{member.digest.hex()}" if member and member.algorithm == "sha256" else ""
@@ -446,24 +446,24 @@ def folder_header(folder: str, layout: Layout) -> bytes:
 
 
 def _folder_owner(folder: str, layout: Layout) -> tuple[int, int]:
-    return (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
+    return (layout.uid, layout.gid) if _is_in_environment(folder, layout) else (0, 0)
 
 
-def _files_tar(entries: Iterable[Entry]) -> Iterator[Piece]:
+def _files_tar(entries: Iterable[LayerEntry]) -> Iterator[Piece]:
     for entry in entries:
         kind = headers.FOLDER if entry.is_folder else headers.REGULAR if entry.link is None else headers.LINK
         size, link = entry.size, entry.link or ""
-        yield contents(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
+        yield raw_piece(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
         if entry.data is not None:
-            yield contents(entry.data)
+            yield raw_piece(entry.data)
         elif entry.source is not None:
-            yield from map(contents, contents_of(entry.source, size))
-        yield contents(headers.padding(size))
+            yield from map(raw_piece, contents_of(entry.source, size))
+        yield raw_piece(headers.padding(size))
 
 
-def _with_folders(entries: Iterable[Entry]) -> list[Entry]:
+def _with_folders(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
     """Return the entries by path, with the folders that are not given."""
-    by_path: dict[str, Entry] = {}
+    by_path: dict[str, LayerEntry] = {}
     for entry in entries:
         _check_path(entry.path)
         _check_text(entry.link or "")
@@ -471,10 +471,10 @@ def _with_folders(entries: Iterable[Entry]) -> list[Entry]:
             raise BentoError(f"{entry.path}: twice in one layer. Leave one of them out.")
         by_path[entry.path] = entry
     for path in sorted(by_path):
-        above: Entry | None = None
+        above: LayerEntry | None = None
         for folder in _parents(path):
             uid, gid = (above.uid, above.gid) if above else (0, 0)
-            above = by_path.setdefault(folder, Entry.folder(folder, uid=uid, gid=gid))
+            above = by_path.setdefault(folder, LayerEntry.folder(folder, uid=uid, gid=gid))
             if not above.is_folder:
                 raise BentoError(f"{folder}: a file or a link, but {path} would be below it. Move one of them.")
     return [by_path[path] for path in sorted(by_path)]
@@ -514,7 +514,7 @@ def _parents(path: str) -> list[str]:
     return parents
 
 
-def _is_below(folder: str, layout: Layout) -> bool:
+def _is_in_environment(folder: str, layout: Layout) -> bool:
     """Return whether a path is in the environment, not above it."""
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
     return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

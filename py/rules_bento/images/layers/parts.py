@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
-    from rules_bento.images.layers.lazy import Entry
+    from rules_bento.images.layers.toc_layer import TocEntry
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -33,35 +33,35 @@ _MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is 
 _GZIP = 31  # zlib's: with gzip's header and checksum
 
 
-class Listing(NamedTuple):
+class PartListing(NamedTuple):
     """Lists what is in a part."""
 
     wheel: str  # its file name
     folders: tuple[str, ...]  # that its files need, from the top; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
-    entries: Sequence[Entry] = ()  # of a table of contents, if the part is one of `layer.LAZY`
+    entries: Sequence[TocEntry] = ()  # of a table of contents, if the part is one of `layer.LAZY`
 
     @staticmethod
-    def loads(text: str) -> Listing:
+    def loads(text: str) -> PartListing:
         """Read a listing, a JSON object."""
         fields = json.loads(text)
-        return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"], fields["entries"])
+        return PartListing(fields["wheel"], tuple(fields["folders"]), fields["files"], fields["entries"])
 
     def dumps(self) -> str:
         """Return the listing as a JSON object."""
         return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
 
 
-class Part(NamedTuple):
+class WheelPart(NamedTuple):
     """Holds a part's listing and its path."""
 
-    listing: Listing
+    listing: PartListing
     path: Path
 
 
 def write_part(
     out: Path, wheel: Wheel, layout: Layout, compression: Compression, *, watch: Watch | None = None
-) -> Listing:
+) -> PartListing:
     """Write the part of a wheel to `out`, which is there only when it is whole.
 
     `watch` is in `layer.wheel_members`. Raises as `layer.write_wheel_layer`.
@@ -70,48 +70,50 @@ def write_part(
     folders = plan.all_folders()
     entries = layer.write_wheel_part(out, plan, layout, set(folders), compression, watch)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return Listing(plan.wheel.name, tuple(sorted(folders)), files, entries)
+    return PartListing(plan.wheel.name, tuple(sorted(folders)), files, entries)
 
 
-def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Compression) -> LayerInfo:
+def join_parts(out: Path, parts: Sequence[WheelPart], layout: Layout, compression: Compression) -> LayerInfo:
     """Write a layer of parts, of this layout and compression, to `out`, which is there only when it is whole.
 
     Raises BentoError where a file of one wheel is a folder of another.
     """
-    left_out = _left_out([part.listing for part in parts])
+    left_out = _replaced_files([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
-    lazy = layer.lazy_blob(compression, tar.add) if compression in layer.LAZY else None
+    toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Compress tar members that are not copied from a part."""
-        if lazy:
-            return lazy.members(pieces, 1)
+        if toc_blob:
+            return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)
-        return encode(layer.contents(piece) for piece in tar.passing(pieces))
+        return encode(layer.raw_piece(piece) for piece in tar.hashing(pieces))
 
     def joined() -> Iterator[bytes]:
         yield from packed(layer.folder_header(folder, layout) for folder in _folders(parts))
         for part, names in zip(parts, left_out, strict=True):
-            contents = _unpacked(part.path, compression)
+            contents = _decompressed(part.path, compression)
             if names:
-                yield from packed(_without(names, contents, part, layout))
+                yield from packed(_without_files(names, contents, part, layout))
                 continue
             pieces = _pieces(part.path)
-            yield from lazy.copied(pieces, part.listing.entries) if lazy else pieces
+            yield from toc_blob.copied(pieces, part.listing.entries) if toc_blob else pieces
             for piece in contents:
                 tar.add(piece)
-        yield from lazy.end() if lazy else packed([END])
+        yield from toc_blob.end() if toc_blob else packed([END])
 
-    with layer.opened(out) as file:
-        file.writelines(blob.passing(joined()))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size) if lazy else ())
+    with layer.open_output(out) as file:
+        file.writelines(blob.hashing(joined()))
+    return layer.LayerInfo(
+        tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size) if toc_blob else ()
+    )
 
 
-def _folders(parts: Iterable[Part]) -> list[str]:
+def _folders(parts: Iterable[WheelPart]) -> list[str]:
     return sorted({folder for part in parts for folder in part.listing.folders})
 
 
-def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
+def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
     """Return for each wheel the files that a later one has, too."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
@@ -132,7 +134,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
+def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
     """Yield the tar of a part, in pieces."""
     if compression == "none":
         yield from _pieces(path)
@@ -165,7 +167,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
                     is_more = bool(packed) or len(data) == _PIECE  # which may be all that there was room for
 
 
-def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) -> Iterator[bytes]:
+def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: Layout) -> Iterator[bytes]:
     """Yield the tar of a part without the files of these names."""
     from rules_bento.archives import tarread
 

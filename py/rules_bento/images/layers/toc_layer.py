@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     Count = Callable[[bytes | memoryview], None]
 
-Entry = dict[str, Any]
+TocEntry = dict[str, Any]
 """What the table says of a member of the tar, or of a chunk of one, in the words of the formats."""
 
 CHUNK = 4 << 20
 """Bytes of a file in a member, at most: what has to be fetched to read any of them."""
 
-_OF_NOTHING = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_EMPTY_SHA256 = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
 _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of our headers
 
@@ -42,7 +42,7 @@ _MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits 
 class TarFile(NamedTuple):
     """Describes a member of a tar that is to be written."""
 
-    entry: Entry  # without chunks and digests; empty for the records behind the last member
+    entry: TocEntry  # without chunks and digests; empty for the records behind the last member
     records: bytes  # what stands before its contents: the padding of those before it, and its header
     padding: int  # bytes of that padding
     size: int  # of its contents
@@ -50,37 +50,37 @@ class TarFile(NamedTuple):
     digest: str = ""  # of its contents, where whoever reads them to their end holds them against it
 
 
-class Member(NamedTuple):
+class TocMember(NamedTuple):
     """Describes a member to write: contents, or a chunk of them, and the records up to the next contents."""
 
     kind: int
     data: bytes
     packed: bytes
-    entry: Entry  # empty where there are no contents
+    entry: TocEntry  # empty where there are no contents
     records: list[bytes]
     digest: str  # of the contents; empty if it is to be computed
 
 
-class Blob(ABC):
+class TocBlob(ABC):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
-        self.entries: list[Entry] = []
+        self.entries: list[TocEntry] = []
         self.count = count
         self.carries = False
         self.size = 0
 
     @abstractmethod
-    def packed(self, member: Member) -> bytes:
+    def packed(self, member: TocMember) -> bytes:
         """Compress a member. Called by several threads at once."""
 
     @abstractmethod
-    def told(self, entry: Entry, header: bytes) -> None:
+    def told(self, entry: TocEntry, header: bytes) -> None:
         """Store what the format needs of the header of a member of the tar."""
 
     @abstractmethod
-    def summed(self, entry: Entry, data: bytes) -> None:
+    def summed(self, entry: TocEntry, data: bytes) -> None:
         """Store what the format needs of the next piece of a member's contents."""
 
     @abstractmethod
@@ -96,12 +96,12 @@ class Blob(ABC):
 
         Raises BentoError for what is no file, folder or link.
         """
-        return self.files(_Tar(tar).files(), threads)
+        return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
         """Yield the blob of the members of a tar, as `members` does."""
 
-        def made(batch: list[Member]) -> list[tuple[Entry, bytes, str]]:
+        def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.packed(member), member.digest or sha256(member.data)) for member in batch]
 
         for batch in xz.in_order(made, _batches(self._cut(files)), threads):
@@ -114,7 +114,7 @@ class Blob(ABC):
                 self.size += len(blob)
                 yield blob
 
-    def copied(self, blob: Iterable[bytes], entries: Iterable[Entry]) -> Iterator[bytes]:
+    def copied(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
         """Yield members that were made for another blob, with these entries."""
         for entry in entries:
             copy = entry.copy()
@@ -125,9 +125,9 @@ class Blob(ABC):
             self.size += len(piece)
             yield piece
 
-    def _cut(self, files: Iterable[TarFile]) -> Iterator[Member]:
+    def _cut(self, files: Iterable[TarFile]) -> Iterator[TocMember]:
         """Cut a tar before the contents of files and, where these are large, within them."""
-        last = Member(gzip.PLAIN, b"", b"", {}, [], "")
+        last = TocMember(gzip.RAW, b"", b"", {}, [], "")
         for file in files:
             entry, records, padding, size, _, digest = file
             self.count(records)
@@ -146,19 +146,19 @@ class Blob(ABC):
                     self.entries.append(last.entry)
         yield last
 
-    def _whole(self, file: TarFile) -> tuple[Member]:
+    def _whole(self, file: TarFile) -> tuple[TocMember]:
         """Return the contents of a file of one chunk."""
         chunks = [*file.contents]
         data = b"".join([chunk.data for chunk in chunks])  # of one, those bytes themselves
-        kind, packed = gzip.PLAIN, b""
+        kind, packed = gzip.RAW, b""
         if self.carries and chunks[0].packed is not None:
-            kind = gzip.JOINED if chunks[0].joined else gzip.CARRIED
+            kind = gzip.REUSED_WHOLE if chunks[0].joined else gzip.REUSED
             packed = b"".join([chunk.packed or b"" for chunk in chunks])
         self.count(data)
         self.summed(file.entry, data)
-        return (Member(kind, data, packed, file.entry, [], file.digest),)
+        return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
-    def _chunks(self, file: TarFile) -> Iterator[Member]:
+    def _chunks(self, file: TarFile) -> Iterator[TocMember]:
         """Yield a file's contents in chunks, and store the digest of all in its entry.
 
         Of several chunks, all but the last have a size.
@@ -177,8 +177,8 @@ class Blob(ABC):
             self.summed(entry, data)
             if not digest:
                 whole.update(data)
-            kind = gzip.PLAIN if not stream else gzip.JOINED if is_open else gzip.CARRIED
-            yield Member(kind, data, stream, chunk, [], "")
+            kind = gzip.RAW if not stream else gzip.REUSED_WHOLE if is_open else gzip.REUSED
+            yield TocMember(kind, data, stream, chunk, [], "")
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Cut]:
@@ -191,7 +191,7 @@ class Blob(ABC):
         return (Cut(data, b"", is_open=False) for data in xz.cut((chunk.data for chunk in whole), CHUNK))
 
 
-class _Tar(tarread.Bytes):
+class _RecordingTarReader(tarread.Bytes):
     """Reads a tar that comes in pieces, and keeps its records."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
@@ -234,9 +234,9 @@ class _Tar(tarread.Bytes):
         yield END
 
 
-def _entry(member: TarMember, header: bytes) -> Entry:
+def _entry(member: TarMember, header: bytes) -> TocEntry:
     """Return a member's entry in the table of contents, without chunks; `header` ends with the member's own record."""
-    entry = entry_of(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
+    entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link
     if (modified := header[_MODIFIED]) != b"00000000000":
@@ -244,13 +244,13 @@ def _entry(member: TarMember, header: bytes) -> Entry:
     return entry
 
 
-def entry_of(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> Entry:
+def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
     """Return the entry of a member, without chunks, time and link; a folder's name ends with a slash."""
-    entry: Entry = {"name": name, "type": kind, "mode": mode}
+    entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size
     elif kind == "reg":
-        entry["digest"] = _OF_NOTHING
+        entry["digest"] = _EMPTY_SHA256
     if uid:
         entry["uid"] = uid
     if gid:
@@ -266,9 +266,9 @@ def _time(digits: bytes) -> str:
     return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
+def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
     """Gather members: one at a time costs more than to compress most of them."""
-    batch: list[Member] = []
+    batch: list[TocMember] = []
     size = 0
     for member in members:
         batch.append(member)
