@@ -305,9 +305,9 @@ def test_names_that_are_not_utf8(out):
 
 
 def test_entries_that_exclude_each_other(out):
-    with pytest.raises(BentoError, match="a/b: twice"):
+    with pytest.raises(BentoError, match="a/b: the path occurs twice"):
         write_files_layer(out, [LayerEntry.inline("a/b", b""), LayerEntry.folder("a/b")], "none")
-    with pytest.raises(BentoError, match="a: a file or a link"):
+    with pytest.raises(BentoError, match="a: is a file or a link"):
         write_files_layer(out, [LayerEntry.inline("a/b/c", b""), LayerEntry.symlink("a", "x")], "none")
 
 
@@ -598,9 +598,9 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
     ("words", "message"),
     [
         (["--file", "{folder}", '"/x"'], "/x: is the place of a file, and .* is a folder. Write /x/ for"),
-        (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': not a plain relative path"),
-        (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: twice in one layer"),
-        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x: a file or a link, but x/f would be below"),
+        (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': expected a plain relative path"),
+        (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the path occurs twice in one layer"),
+        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x: is a file or a link, but x/f is below"),
         (["--owner", "nobody"], "owner is 'nobody'. Write numbers"),
     ],
 )

@@ -256,7 +256,7 @@ def test_a_hard_link_of_a_system(tmp_path):
 
 @pytest.mark.parametrize("name", ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"])
 def test_a_name_of_the_format_is_refused(tmp_path, name):
-    with pytest.raises(BentoError, match=f"{name}: a name that an eStargz layer has for its own use"):
+    with pytest.raises(BentoError, match=f"{name}: eStargz reserves this name"):
         write_files_layer(tmp_path / "out", [LayerEntry.inline(name, b"")], "estargz")
     assert not (tmp_path / "out").exists()
 
@@ -365,7 +365,7 @@ def test_a_layer_of_another_table_is_refused(tmp_path):
     written = (tmp_path / "out").read_bytes()
     for blob, digest in ((written, sha256(b"")), (written[:-1], toc_digest(info)), (b"", toc_digest(info))):
         (tmp_path / "other").write_bytes(blob)
-        with pytest.raises(BentoError, match="other: not an eStargz layer as rules_bento makes it"):
+        with pytest.raises(BentoError, match="other: not an eStargz layer of rules_bento"):
             prioritized.write_prioritized(tmp_path / "first", tmp_path / "other", digest, ["a"])
 
 

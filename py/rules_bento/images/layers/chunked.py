@@ -1,12 +1,12 @@
-"""zstd:chunked: zstd layers of which only those files are pulled that no other layer on the machine has.
+"""zstd:chunked: zstd layers from which a machine pulls only the files that none of its other layers has.
 
-The format is that of podman and its kin (containers/storage, pkg/chunked): a layer is a zstd file like any other,
-whose frames are the members of `lazy`. Behind them are frames that a decoder skips (RFC 8878, 3.1.2): the table; what
-is needed to make the tar of the files once more, in the form of tar-split; where these two are. The manifest says
-where, too, and has the digest of the table, which has that of the other.
+The format is from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
+frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table; the data that
+rebuilds the tar from the files, in the form of tar-split; and the offsets of these two. The manifest also has the
+offsets, and the digest of the table; the table has the digest of the tar-split.
 
-From the files that it has and those that it fetches, podman makes the tar, and compares its digest with the diff id.
-So the tar-split has each header, and a CRC-64 of each file.
+podman rebuilds the tar from its own files and the fetched ones, and compares the tar's digest with the diff id.
+Therefore the tar-split has each header and a CRC-64 of each file.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"
 """Annotations of a layer in a manifest."""
 
 _FRAME = toc_layer.CHUNK + (1 << 20)
-"""Bytes in a frame: contents of one member, and headers behind them, of which there may be many."""
+"""Bytes in a frame: contents of one member, and the headers after them, possibly many."""
 
-_CRFS = 1  # the form of the table
+_CRFS = 1  # the type of the table
 _SKIPPED = struct.Struct("<2L")
 _SKIPPED_MAGIC = 0x184D2A50
 _FOOTER = struct.Struct("<7Q8s")
 _MAGIC = b"GNUlInUx"
 _FILE, _SEGMENT = 1, 2  # of tar-split
 
-# Keys of entries for the tar-split alone: a header in base64, as it is written there, and a number.
+# Keys that entries have only for the tar-split: a header in base64, as the tar-split has it, and a number.
 _HEADER, _CRC = "header", "crc64"
 
 
@@ -49,7 +49,7 @@ class ChunkedBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob; `count` as in `lazy.Blob`. With `storing`, what does not compress by a quarter is stored."""
+        """Begin a blob; for `count`, see `TocBlob`. With `storing`, data that doesn't shrink by a quarter is stored."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -58,7 +58,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def packed(self, member: TocMember) -> bytes:
-        """Return the frame of a member; several, if there are many headers."""
+        """Return the frame of a member, or several frames if it has many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
@@ -67,11 +67,11 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_HEADER] = _base64(header)
 
     def summed(self, entry: TocEntry, data: bytes) -> None:
-        """Store the CRC-64 of a file up to here (ISO 3309, as Go computes it)."""
+        """Update the CRC-64 of a file (ISO 3309, as Go computes it)."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table, the tar-split, and their places."""
+        """Yield the end of the tar, the table, the tar-split, and their offsets."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {"version": 1, "entries": _formatted(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
@@ -92,15 +92,15 @@ class ChunkedBlob(toc_layer.TocBlob):
         )
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations: the table's digest, and the places of the table and the tar-split."""
+        """Return the annotations: the table's digest, and the offsets of the table and the tar-split."""
         del uncompressed_size
         return self._annotations
 
 
 def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
-    """Return the entries in the format's terms, with `endOffset`; `end` is where the last one's contents end."""
+    """Return the entries in the format's terms, with `endOffset`; `end` is the end of the last entry's contents."""
     whole: TocEntry = {}
-    before: TocEntry = {}  # the file whose contents are before
+    before: TocEntry = {}  # the file with the preceding contents
     for entry in entries:
         if entry["type"] != "chunk":
             whole = entry
@@ -116,9 +116,9 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Take from the entries what only the tar-split needs, and return that.
+    """Remove the data for the tar-split from the entries, and return the tar-split.
 
-    It has each member's headers, with the padding of the member before, and its contents' CRC-64.
+    It has each member's headers, with the padding of the previous member, and the CRC-64 of its contents.
     """
     lines: list[str] = []
     padding = b""

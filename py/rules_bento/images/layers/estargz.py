@@ -1,8 +1,8 @@
-"""eStargz: gzip layers of which a container reads files before the rest is there.
+"""eStargz: gzip layers from which a container reads files before the whole layer is fetched.
 
-The format is that of containerd's stargz-snapshotter (its docs/estargz.md): a layer is a gzip file like any other,
-whose members are those of `lazy`. Its table is the last file of the tar; an empty member at the end says where it is.
-Streams of wheels are carried over, as `gzip` does it.
+The format is from containerd's stargz-snapshotter (its docs/estargz.md): a layer is an ordinary gzip file whose
+members are those of `toc_layer`. Its table is the last file of the tar; an empty member at the end has the table's
+offset. Streams of wheels are reused, as in `gzip`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
 TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
-"""The annotation, in a manifest, that has the digest of a layer's table."""
+"""The annotation, in a manifest, with the digest of a layer's table."""
 
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
-"""The annotation that has the size of a layer's tar, for the lazy store of podman."""
+"""The annotation with the size of a layer's tar, for podman's lazy store."""
 
 FOOTER_SIZE = 51
 """Bytes of the member at the end."""
@@ -35,7 +35,7 @@ _TABLE = "stargz.index.json"
 _PREFETCH, _NO_PREFETCH = ".prefetch.landmark", ".no.prefetch.landmark"
 _LANDMARK_CONTENTS = b"\x0f"
 LANDMARKS = frozenset((_PREFETCH, _NO_PREFETCH))
-"""Names of the file that stands behind what is to be fetched beforehand, or says that nothing is."""
+"""Names of the file that follows the prefetched files, or that marks a layer without prefetched files."""
 
 _RESERVED = LANDMARKS | {_TABLE}
 
@@ -44,7 +44,7 @@ class EstargzBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
+        """Begin a blob; for `count`, see `TocBlob`."""
         super().__init__(count)
         self.carries = True
         self._toc_digest = ""
@@ -52,7 +52,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def packed(self, member: TocMember) -> bytes:
-        """Return the gzip member for a tar member; two where its stream cannot be joined."""
+        """Return the gzip member for a tar member; two members if its stream cannot be joined."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:
@@ -66,10 +66,10 @@ class EstargzBlob(toc_layer.TocBlob):
         """Raise BentoError for a name that the format reserves."""
         del header
         if entry["name"] in self._reserved:
-            raise BentoError(f"{entry['name']}: a name that an eStargz layer has for its own use. Take another one.")
+            raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 
     def summed(self, entry: TocEntry, data: bytes) -> None:
-        """Store nothing: the table has digests alone."""
+        """Store nothing: the table has only digests."""
 
     def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
         """Yield the landmark file: all files before it are fetched before a container starts."""
@@ -79,7 +79,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table and its place; without a mark, first a file that says that nothing is prefetched."""
+        """Yield the table and its offset; without a landmark, first the one for a layer without prefetched files."""
         if not self._is_marked:
             yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
@@ -97,7 +97,7 @@ class EstargzBlob(toc_layer.TocBlob):
 
 
 def table_offset(footer: bytes) -> int:
-    """Return where a footer says that the table is. Raises ValueError for other bytes."""
+    """Return the offset of the table from a footer. Raises ValueError for invalid bytes."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):
         raise ValueError
@@ -105,7 +105,7 @@ def table_offset(footer: bytes) -> int:
 
 
 def _footer(offset: int) -> bytes:
-    """Return an empty member, of 51 bytes, with the place of the table in its extra field (RFC 1952, 2.3.1.1)."""
+    """Return an empty member, of 51 bytes, with the offset of the table in its extra field (RFC 1952, 2.3.1.1)."""
     field = b"%016xSTARGZ" % offset
     extra = b"SG" + struct.pack("<H", len(field)) + field
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra))

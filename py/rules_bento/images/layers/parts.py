@@ -1,10 +1,10 @@
-"""Layers of several wheels, joined from parts that are made once for each wheel.
+"""Layers of several wheels, joined from parts that are built once for each wheel.
 
-A part holds the files of one wheel, as tar members that are compressed on their own: gzip members and zstd frames may
-follow one another (RFC 1952, RFC 8878). What the part lacks is in its listing: the folders, which wheels share, stand
-once at the head of the layer. So a wheel is converted once for all images, and joining copies; it decompresses for
-the layer's diff id alone. Where two wheels have a file at one path the later one's is taken, as when they are
-installed one after the other, and the part of the earlier one is packed again without it.
+A part holds the files of one wheel as tar members that are compressed on their own: gzip members and zstd frames can be
+concatenated (RFC 1952, RFC 8878). The listing of a part has the directories, which wheels share: they are written once,
+at the head of the layer. Thus a wheel is converted once for all images, and joining copies it; joining decompresses
+only to compute the layer's diff id. If two wheels have a file at one path, the later wheel's file is used, as with an
+installer, and the part of the earlier wheel is compressed again without the file.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
 _PIECE = 1 << 20
-_MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is copied
-_GZIP = 31  # zlib's: with gzip's header and checksum
+_MEMBERS = 1 << 18  # bytes of members to read at a time: the rest after each member is copied
+_GZIP = 31  # zlib's number for gzip's header and checksum
 
 
 class PartListing(NamedTuple):
-    """Lists what is in a part."""
+    """Lists the contents of a part."""
 
-    wheel: str  # its file name
-    folders: tuple[str, ...]  # that its files need, from the top; not in the part
+    wheel: str  # file name
+    folders: tuple[str, ...]  # directories of its files, from the top; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
-    entries: Sequence[TocEntry] = ()  # of a table of contents, if the part is one of `layer.LAZY`
+    entries: Sequence[TocEntry] = ()  # of a table of contents, if the compression is in `layer.LAZY`
 
     @staticmethod
     def loads(text: str) -> PartListing:
@@ -62,9 +62,9 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: Layout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Write the part of a wheel to `out`, which is there only when it is whole.
+    """Write the part of a wheel atomically to `out`.
 
-    `watch` is in `layer.wheel_members`. Raises as `layer.write_wheel_layer`.
+    For `watch`, see `layer.wheel_members`. Raises the errors of `layer.write_wheel_layer`.
     """
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()
@@ -74,9 +74,9 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: Layout, compression: Compression) -> LayerInfo:
-    """Write a layer of parts, of this layout and compression, to `out`, which is there only when it is whole.
+    """Join parts of this layout and compression to a layer, and write it atomically to `out`.
 
-    Raises BentoError where a file of one wheel is a folder of another.
+    Raises BentoError if a file of one wheel is a directory of another.
     """
     left_out = _replaced_files([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
@@ -114,7 +114,7 @@ def _folders(parts: Iterable[WheelPart]) -> list[str]:
 
 
 def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
-    """Return for each wheel the files that a later one has, too."""
+    """Return for each wheel the files that a later wheel replaces."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
     dropped: list[set[str]] = []
@@ -123,7 +123,7 @@ def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
         taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
     for path in sorted(folders.keys() & taken.keys()):
         raise BentoError(
-            f"{taken[path]}: {path} is a file, but a folder in {folders[path]}. Leave one of the packages out."
+            f"{taken[path]}: {path} is a file, but a directory in {folders[path]}. Remove one of the packages."
         )
     return dropped[::-1]
 
@@ -135,7 +135,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
-    """Yield the tar of a part, in pieces."""
+    """Yield the tar of a part in pieces."""
     if compression == "none":
         yield from _pieces(path)
     elif compression in ("zstd", "zstd:chunked"):
@@ -164,7 +164,7 @@ def _inflated(path: Path) -> Iterator[bytes]:
                     is_more = bool(packed)
                 else:
                     packed = member.unconsumed_tail
-                    is_more = bool(packed) or len(data) == _PIECE  # which may be all that there was room for
+                    is_more = bool(packed) or len(data) == _PIECE  # a full piece: zlib may hold more
 
 
 def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: Layout) -> Iterator[bytes]:

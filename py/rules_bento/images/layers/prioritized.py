@@ -1,11 +1,11 @@
-"""eStargz layers with the files that a start reads before all others, where they are fetched in one request.
+"""Writes eStargz layers that begin with the files that startup reads, so that one request fetches all of them.
 
-Such a layer is made of the ordinary one, which is made once for all images. Its members are copied; what stands behind
-the contents of a file, the headers of those that follow, is written anew where others follow. So a file that moves, or
-whose neighbour does, is compressed again; of a large one that is the last chunk.
+Such a layer is derived from the ordinary layer, which is built once for all images. Its members are copied. The headers
+after the contents of a file are part of the file's member, so the member is compressed again if other headers follow
+now; for a large file only the last chunk is.
 
-Files that come first keep their order, as do the others. Folders come before what is in them. A file of several chunks
-is left where it is: of a large library a start reads some pages, and chunks are fetched as they are read.
+Prioritized files keep their order, as do the others. Directories precede their contents. A file of several chunks stays
+at its place: startup reads only some pages of a large library, and chunks are fetched as they are read.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
     from rules_bento.images.layers.toc_layer import TocEntry
 
-_GZIP = 31  # zlib's: with gzip's header and checksum
-_EXTENSIONS = b"xgLK"  # types of headers before a member's own
-_MAX_CONTENTS = CHUNK + (1 << 27)  # bytes of contents, and of headers behind them
+_GZIP = 31  # zlib's number for gzip's header and checksum
+_EXTENSIONS = b"xgLK"  # types of headers that precede a member's own
+_MAX_CONTENTS = CHUNK + (1 << 27)  # bytes of contents, and of the headers after them
 _MAX_TABLE = 1 << 28
 
 
 class PrioritizedLayer(NamedTuple):
-    """Describes a layer that was written, and counts the files before its landmark."""
+    """Describes a written layer, with the number of files before its landmark."""
 
     info: layer.LayerInfo
     files: int
 
 
 def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[str]) -> PrioritizedLayer | None:
-    """Write an eStargz layer to `out`, which is there only when it is whole, with the files of these names first.
+    """Write an eStargz layer atomically to `out`, with the files of these names first.
 
-    `names` are paths without the slash before them; `toc_digest` is that of the table in `blob`. Returns None, and
-    writes nothing, where none of the files is in the layer. Raises BentoError for one that `estargz` did not make.
+    `names` are paths without the leading slash; `toc_digest` is the digest of the table in `blob`. Returns None, and
+    writes nothing, if the layer has none of the files. Raises BentoError for a layer that `estargz` did not write.
     """
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
@@ -61,7 +61,7 @@ def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return the files of one chunk that come first: those that have a name, or that its hard link leads to."""
+    """Return the files of one chunk that have one of the names, or to which a hard link with such a name leads."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
@@ -71,7 +71,7 @@ def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set
 
 
 class _Range(NamedTuple):
-    """Locates in a blob the contents of a file, or a chunk of them; records follow the last one."""
+    """Locates the contents of a file, or a chunk of them, in a blob; records follow the last one."""
 
     begin: int
     end: int
@@ -97,7 +97,7 @@ class _EstargzReader:
         self._end = 0
 
     def table(self, digest: str) -> list[TocEntry]:
-        """Return the entries of the table. Raises BentoError for one that has another digest."""
+        """Return the entries of the table. Raises BentoError if its digest differs."""
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
@@ -111,12 +111,12 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the members of the tar in their order, but for mark and table.
+        """Return the members of the tar in their order, without landmark and table.
 
-        Raises BentoError if it is another one's.
+        Raises BentoError for a layer of another builder.
         """
         offsets = [entry["offset"] for entry in table if "offset" in entry]
-        if offsets != sorted(set(offsets)):  # several files in a member, as others make it
+        if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()
         ends = dict(zip(offsets, [*offsets[1:], self._end], strict=True))
         records = _headers(self._inflated(0, offsets[0]))
@@ -141,7 +141,7 @@ class _EstargzReader:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the blob in a range and its contents, with `records` behind these in place of what follows them."""
+        """Return the blob in a range, with its records replaced by `records`, and its contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -175,8 +175,8 @@ class _EstargzReader:
 
     def _error(self) -> BentoError:
         return BentoError(
-            f"{self._name}: not an eStargz layer as rules_bento makes it, so its files cannot be put in another order. "
-            "Leave out startup_trace of the image, or the layer."
+            f"{self._name}: not an eStargz layer of rules_bento, so its files cannot be reordered. "
+            "Remove startup_trace or the layer from the image."
         )
 
 
@@ -210,7 +210,7 @@ def _write(out: Path, source: _EstargzReader, first: list[_StoredMember], rest: 
 def _copied(
     toc_blob: estargz.EstargzBlob, tar: layer.Sum, source: _EstargzReader, members: list[_StoredMember]
 ) -> Iterator[bytes]:
-    """Yield the members in this order, counted."""
+    """Yield the members in this order, and count their bytes."""
     at = [number for number, member in enumerate(members) if member.ranges]
     leading = members[: at[0] + 1] if at else members
     records = b"".join(member.header for member in leading)

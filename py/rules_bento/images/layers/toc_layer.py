@@ -1,10 +1,10 @@
-"""Layers of which a container reads files before the rest is there: what their formats have in common.
+"""The common part of formats that let a container read files before the whole layer is fetched.
 
-The contents of each file begin a member (of gzip) or a frame (of zstd), and those of a large one have one for each
-`CHUNK` bytes. A table of contents says where these are, and their digests; the manifest has the digest of the table.
+The contents of each file begin a member (of gzip) or a frame (of zstd); a large file has one for each `CHUNK` bytes. A
+table of contents has their offsets and digests; the manifest has the digest of the table.
 
-The table is made of the tar that goes by, in the one pass that writes the blob. Members that were written before may
-be copied: their entries move by the place that they come to.
+The table is built in the same pass that writes the blob. Members that were written before can be copied: the offsets of
+their entries are shifted.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     Count = Callable[[bytes | memoryview], None]
 
 TocEntry = dict[str, Any]
-"""What the table says of a member of the tar, or of a chunk of one, in the words of the formats."""
+"""The table's entry for a member of the tar, or for a chunk of one, with the keys of the formats."""
 
 CHUNK = 4 << 20
-"""Bytes of a file in a member, at most: what has to be fetched to read any of them."""
+"""Maximum bytes of a file in a member: reading any of them fetches all of them."""
 
 _EMPTY_SHA256 = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
-_MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of our headers
+_MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of the headers
 
 
 class TarFile(NamedTuple):
-    """Describes a member of a tar that is to be written."""
+    """Describes a member of a tar to write."""
 
-    entry: TocEntry  # without chunks and digests; empty for the records behind the last member
-    records: bytes  # what stands before its contents: the padding of those before it, and its header
+    entry: TocEntry  # without chunks and digests; empty for the records after the last member
+    records: bytes  # bytes before the contents: padding of the previous contents, and the header
     padding: int  # bytes of that padding
     size: int  # of its contents
     contents: Iterable[Chunk]
-    digest: str = ""  # of its contents, where whoever reads them to their end holds them against it
+    digest: str = ""  # of the contents, if reading them to their end verifies it
 
 
 class TocMember(NamedTuple):
@@ -56,16 +56,16 @@ class TocMember(NamedTuple):
     kind: int
     data: bytes
     packed: bytes
-    entry: TocEntry  # empty where there are no contents
+    entry: TocEntry  # empty without contents
     records: list[bytes]
-    digest: str  # of the contents; empty if it is to be computed
+    digest: str  # of the contents; empty if it must be computed
 
 
 class TocBlob(ABC):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
+        """Begin a blob; `count` receives the bytes of its tar in their order, except for copied members."""
         self.entries: list[TocEntry] = []
         self.count = count
         self.carries = False
@@ -73,28 +73,28 @@ class TocBlob(ABC):
 
     @abstractmethod
     def packed(self, member: TocMember) -> bytes:
-        """Compress a member. Called by several threads at once."""
+        """Compress a member. Several threads call it in parallel."""
 
     @abstractmethod
     def told(self, entry: TocEntry, header: bytes) -> None:
-        """Store what the format needs of the header of a member of the tar."""
+        """Store the data that the format needs from the header of a member."""
 
     @abstractmethod
     def summed(self, entry: TocEntry, data: bytes) -> None:
-        """Store what the format needs of the next piece of a member's contents."""
+        """Store the data that the format needs from the next piece of a member's contents."""
 
     @abstractmethod
     def end(self) -> Iterator[bytes]:
-        """Return what follows the members: the table of contents, its place, and what else the format has."""
+        """Yield the data after the members: the table of contents, its offset, and the format's other data."""
 
     @abstractmethod
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations for the layer in a manifest, once `end` was called."""
+        """Return the annotations of the layer for a manifest; call `end` first."""
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar, which has no end; `threads` compress it.
+        """Yield the blob of a tar without its end; `threads` compress it.
 
-        Raises BentoError for what is no file, folder or link.
+        Raises BentoError for a member that isn't a file, directory, or link.
         """
         return self.files(_RecordingTarReader(tar).files(), threads)
 
@@ -115,7 +115,7 @@ class TocBlob(ABC):
                 yield blob
 
     def copied(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
-        """Yield members that were made for another blob, with these entries."""
+        """Yield members that were written for another blob, with these entries."""
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -126,7 +126,7 @@ class TocBlob(ABC):
             yield piece
 
     def _cut(self, files: Iterable[TarFile]) -> Iterator[TocMember]:
-        """Cut a tar before the contents of files and, where these are large, within them."""
+        """Split a tar before the contents of files and, for large files, within the contents."""
         last = TocMember(gzip.RAW, b"", b"", {}, [], "")
         for file in files:
             entry, records, padding, size, _, digest = file
@@ -138,7 +138,7 @@ class TocBlob(ABC):
             self.told(entry, records[padding:] if padding else records)
             if not size:
                 continue
-            entry["digest"] = digest  # now, for with threads others store theirs at one time or another
+            entry["digest"] = digest  # set here, because threads set the digests of other files at any time
             for following in self._whole(file) if size <= CHUNK else self._chunks(file):
                 yield last
                 last = following
@@ -149,7 +149,7 @@ class TocBlob(ABC):
     def _whole(self, file: TarFile) -> tuple[TocMember]:
         """Return the contents of a file of one chunk."""
         chunks = [*file.contents]
-        data = b"".join([chunk.data for chunk in chunks])  # of one, those bytes themselves
+        data = b"".join([chunk.data for chunk in chunks])  # for one chunk, its bytes without a copy
         kind, packed = gzip.RAW, b""
         if self.carries and chunks[0].packed is not None:
             kind = gzip.REUSED_WHOLE if chunks[0].joined else gzip.REUSED
@@ -159,9 +159,9 @@ class TocBlob(ABC):
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield a file's contents in chunks, and store the digest of all in its entry.
+        """Yield a file's contents in chunks, and store the digest of all contents in its entry.
 
-        Of several chunks, all but the last have a size.
+        If there are several chunks, all but the last have a size.
         """
         import hashlib
 
@@ -182,7 +182,7 @@ class TocBlob(ABC):
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Cut]:
-        """Cut a large file into chunks; where its deflate stream is carried over, reuse the parts of that."""
+        """Split a large file into chunks; if its deflate stream is reused, split the stream too."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -192,7 +192,7 @@ class TocBlob(ABC):
 
 
 class _RecordingTarReader(tarread.Bytes):
-    """Reads a tar that comes in pieces, and keeps its records."""
+    """Reads a tar from pieces, and keeps its records."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         super().__init__(self._ended(pieces), "a layer")
@@ -207,7 +207,7 @@ class _RecordingTarReader(tarread.Bytes):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, whose contents must be read to their end, and the records behind the last one."""
+        """Yield each member, whose contents the caller must read completely, and the records after the last one."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._taken()
@@ -245,7 +245,7 @@ def _entry(member: TarMember, header: bytes) -> TocEntry:
 
 
 def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
-    """Return the entry of a member, without chunks, time and link; a folder's name ends with a slash."""
+    """Return the entry of a member, without chunks, time and link; a directory's name ends with a slash."""
     entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size
@@ -258,7 +258,7 @@ def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 
     return entry
 
 
-@lru_cache(maxsize=64)  # files of a package have few
+@lru_cache(maxsize=64)  # files of a package have few different times
 def _time(digits: bytes) -> str:
     """Convert the octal time of a header to the table's form."""
     from datetime import datetime, timezone
@@ -267,7 +267,7 @@ def _time(digits: bytes) -> str:
 
 
 def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
-    """Gather members: one at a time costs more than to compress most of them."""
+    """Group members, because handling single members costs more than compressing most of them."""
     batch: list[TocMember] = []
     size = 0
     for member in members:
