@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.reports import page as pages
-from rules_bento.reports.page import Node
+from rules_bento.reports.page import MapNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,26 +32,26 @@ def page(report: dict[str, Any]) -> str:
     )
 
 
-def _tree(report: dict[str, Any]) -> Node:
+def _tree(report: dict[str, Any]) -> MapNode:
     layers = [_layer_node(layer) for layer in report["layers"]]
-    return Node(report["target"], "layer", sum(layer.size for layer in layers), layers)
+    return MapNode(report["target"], "layer", sum(layer.size for layer in layers), layers)
 
 
-def _layer_node(layer: dict[str, Any]) -> Node:
+def _layer_node(layer: dict[str, Any]) -> MapNode:
     packages = [_package_node(package) for package in layer["packages"]]
     if len(packages) == 1:
         return packages[0]
     size = sum(package.size for package in packages) if packages else layer["size"]
-    return Node(layer["name"], "layer", size, packages)
+    return MapNode(layer["name"], "layer", size, packages)
 
 
-def _package_node(package: dict[str, Any]) -> Node:
+def _package_node(package: dict[str, Any]) -> MapNode:
     kind = package["kind"]
-    files = [Node("/".join(file["path"].split("/")[-2:]), kind, file["size"]) for file in package["largest"]]
+    files = [MapNode("/".join(file["path"].split("/")[-2:]), kind, file["size"]) for file in package["largest"]]
     rest = package["size"] - sum(file.size for file in files)
     if rest:
-        files.append(Node(f"{package['files'] - len(files)} other files", kind, rest))
-    return Node(f"{package['name']} {package['version']}".strip(), kind, package["size"], files)
+        files.append(MapNode(f"{package['files'] - len(files)} other files", kind, rest))
+    return MapNode(f"{package['name']} {package['version']}".strip(), kind, package["size"], files)
 
 
 def _sections(report: dict[str, Any]) -> Iterator[str]:
