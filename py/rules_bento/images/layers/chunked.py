@@ -57,16 +57,16 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._crc64 = crc64.go_iso
         self._annotations: tuple[tuple[str, str], ...] = ()
 
-    def packed(self, member: TocMember) -> bytes:
+    def compress(self, member: TocMember) -> bytes:
         """Return the frame of a member, or several frames if it has many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
-    def told(self, entry: TocEntry, header: bytes) -> None:
+    def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Store the header of a member."""
         entry[_HEADER] = _base64(header)
 
-    def summed(self, entry: TocEntry, data: bytes) -> None:
+    def add_contents(self, entry: TocEntry, data: bytes) -> None:
         """Update the CRC-64 of a file (ISO 3309, as Go computes it)."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 

@@ -51,7 +51,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._is_marked = False
         self._reserved = _RESERVED
 
-    def packed(self, member: TocMember) -> bytes:
+    def compress(self, member: TocMember) -> bytes:
         """Return the gzip member for a tar member; two members if its stream cannot be joined."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
@@ -62,13 +62,13 @@ class EstargzBlob(toc_layer.TocBlob):
             pieces.append((records, gzip.RAW, b"", b""))
         return b"".join(gzip.reuse(pieces))
 
-    def told(self, entry: TocEntry, header: bytes) -> None:
+    def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Raise BentoError for a name that the format reserves."""
         del header
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 
-    def summed(self, entry: TocEntry, data: bytes) -> None:
+    def add_contents(self, entry: TocEntry, data: bytes) -> None:
         """Store nothing: the table has only digests."""
 
     def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:

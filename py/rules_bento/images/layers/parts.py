@@ -97,7 +97,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: Layout, compressio
                 yield from packed(_without_files(names, contents, part, layout))
                 continue
             pieces = _pieces(part.path)
-            yield from toc_blob.copied(pieces, part.listing.entries) if toc_blob else pieces
+            yield from toc_blob.copy_members(pieces, part.listing.entries) if toc_blob else pieces
             for piece in contents:
                 tar.add(piece)
         yield from toc_blob.end() if toc_blob else packed([END])

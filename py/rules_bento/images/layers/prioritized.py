@@ -216,17 +216,19 @@ def _copied(
     records = b"".join(member.header for member in leading)
     if records:
         tar.add(records)
-        yield from toc_blob.copied([gzip.compress(records)], [member.entry for member in leading if not member.ranges])
+        yield from toc_blob.copy_members(
+            [gzip.compress(records)], [member.entry for member in leading if not member.ranges]
+        )
     for number, following in zip(at, [*at, len(members) - 1][1:], strict=True):
         *chunks, last = members[number].ranges
         for chunk in chunks:
             packed, data = source.chunk(chunk)
             tar.add(data)
-            yield from toc_blob.copied([packed], [chunk.entry | {"offset": 0}])
+            yield from toc_blob.copy_members([packed], [chunk.entry | {"offset": 0}])
         behind = members[number + 1 : following + 1]
         records = headers.padding(members[number].entry["size"]) + b"".join(member.header for member in behind)
         packed, data = source.last_chunk(last, records)
         tar.add(data)
         tar.add(records)
         entries = [member.entry for member in behind if not member.ranges]
-        yield from toc_blob.copied([packed], [last.entry | {"offset": 0}, *entries])
+        yield from toc_blob.copy_members([packed], [last.entry | {"offset": 0}, *entries])

@@ -72,15 +72,15 @@ class TocBlob(ABC):
         self.size = 0
 
     @abstractmethod
-    def packed(self, member: TocMember) -> bytes:
+    def compress(self, member: TocMember) -> bytes:
         """Compress a member. Several threads call it in parallel."""
 
     @abstractmethod
-    def told(self, entry: TocEntry, header: bytes) -> None:
+    def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Store the data that the format needs from the header of a member."""
 
     @abstractmethod
-    def summed(self, entry: TocEntry, data: bytes) -> None:
+    def add_contents(self, entry: TocEntry, data: bytes) -> None:
         """Store the data that the format needs from the next piece of a member's contents."""
 
     @abstractmethod
@@ -102,7 +102,7 @@ class TocBlob(ABC):
         """Yield the blob of the members of a tar, as `members` does."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
-            return [(member.entry, self.packed(member), member.digest or sha256(member.data)) for member in batch]
+            return [(member.entry, self.compress(member), member.digest or sha256(member.data)) for member in batch]
 
         for batch in xz.in_order(made, _batches(self._cut(files)), threads):
             for entry, blob, digest in batch:
@@ -114,7 +114,7 @@ class TocBlob(ABC):
                 self.size += len(blob)
                 yield blob
 
-    def copied(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
+    def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
         """Yield members that were written for another blob, with these entries."""
         for entry in entries:
             copy = entry.copy()
@@ -135,7 +135,7 @@ class TocBlob(ABC):
             if not entry:
                 continue
             self.entries.append(entry)
-            self.told(entry, records[padding:] if padding else records)
+            self.add_header(entry, records[padding:] if padding else records)
             if not size:
                 continue
             entry["digest"] = digest  # set here, because threads set the digests of other files at any time
@@ -155,7 +155,7 @@ class TocBlob(ABC):
             kind = gzip.REUSED_WHOLE if chunks[0].joined else gzip.REUSED
             packed = b"".join([chunk.packed or b"" for chunk in chunks])
         self.count(data)
-        self.summed(file.entry, data)
+        self.add_contents(file.entry, data)
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
@@ -174,7 +174,7 @@ class TocBlob(ABC):
             if end < size:
                 chunk["chunkSize"] = len(data)
             self.count(data)
-            self.summed(entry, data)
+            self.add_contents(entry, data)
             if not digest:
                 whole.update(data)
             kind = gzip.RAW if not stream else gzip.REUSED_WHOLE if is_open else gzip.REUSED
