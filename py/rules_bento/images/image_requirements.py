@@ -86,7 +86,8 @@ def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> It
     known = [*requirements.packages, *requirements.unsupported, *([CUDA] if requirements.cuda else []), DISTRO]
     for name in provided:
         if name not in known:
-            yield f"ignore_system_requirements: the Bento doesn't require {name!r}.{did_you_mean(name, known)} Remove it."
+            near = did_you_mean(name, known)
+            yield f"ignore_system_requirements: the Bento doesn't require {name!r}.{near} Remove it."
 
 
 def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
