@@ -45,10 +45,10 @@ class Used(NamedTuple):
     size: int
 
 
-def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
+def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
     """Write a layer as our actions do, in the measured process: large wheels alone, parts of the others joined."""
     from rules_bento.images.layers.layer import write_wheel_layer
-    from rules_bento.images.layers.parts import Part, join_parts, write_part
+    from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -59,7 +59,7 @@ def write(kind: str, wheels: Sequence[Path], out: Path) -> None:
         if wheel.stat().st_size >= ALONE:
             large += write_wheel_layer(path, Wheel.read(wheel), layout, kind, threads=1).size  # type: ignore[arg-type]
         else:
-            parts.append(Part(write_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
+            parts.append(WheelPart(write_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
     os.truncate(out, out.stat().st_size + large)  # so that it has the size of all
 
@@ -189,7 +189,7 @@ def main() -> None:
     sys.path.insert(0, str(PACKAGE))
     wheels = [wheel for path in options.wheels for wheel in (sorted(path.glob("*.whl")) if path.is_dir() else [path])]
     if options.write:
-        write(options.write, wheels, options.out)
+        write_layer(options.write, wheels, options.out)
     elif options.limit:
         limit(options.limit, wheels)
     else:

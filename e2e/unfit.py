@@ -111,12 +111,12 @@ class Asking:
     pass
 """
 PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
-ASKED = "the Bento asks for the system package ca-certificates, which neither //tests/unfit:small nor layers have"
+ASKED = "the Bento requires the system package ca-certificates, but neither //tests/unfit:small nor the layers have it"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
 # The header of a program for 32-bit ARM, which no linker has a part in.
 PROGRAM = "\x7fELF\1\1\1" + 9 * "\0" + "\2\0\x28\0" + 32 * "\0"
 FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Put the file for amd64 in its place"
-LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package has."
+LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package provides."
 
 
 def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 from made_wheels import Maker
 from rules_bento.images.layers.layer import MEDIA_TYPES
-from rules_bento.images.layers.parts import Listing, Part, write_part
+from rules_bento.images.layers.parts import PartListing, WheelPart, write_part
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -81,7 +81,7 @@ def parts_of(folder, wheels, compression="gzip", layout=LAYOUT):
     for wheel in wheels:
         path = folder / f"{wheel.name}.part"
         listing = write_part(path, Wheel.read(wheel), layout, compression)
-        parts.append(Part(Listing.loads(listing.dumps()), path))
+        parts.append(WheelPart(PartListing.loads(listing.dumps()), path))
     return parts
 
 

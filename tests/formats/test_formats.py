@@ -577,7 +577,7 @@ OURS = {
     "formats/toml.py": "the reader",
     "formats/yaml.py": "the reader",
     "images/layers/parts.py": "the listing that an action of ours wrote",
-    "images/layers/prefetch.py": "the table of a layer, which has the digest that the layer's description tells",
+    "images/layers/prioritized.py": "the table of a layer, which has the digest that the layer's description tells",
     "images/oci_image.py": "the description that an action of ours wrote",
     "images/oci_layout.py": "the image that was built",
     "images/system_packages.py": "what an action of ours wrote",

@@ -1029,7 +1029,7 @@ def _system(path: Path, _out: Path) -> None:
 
     data = path.read_bytes()
     names = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/x", "lib/apk/db/installed", "etc/os-release")
-    found = SystemFiles.of({name: data for name in names if SystemFiles.has(name)})
+    found = SystemFiles.from_files({name: data for name in names if SystemFiles.has(name)})
     SystemFiles.loads(found.dumps())
 
 
@@ -1137,10 +1137,10 @@ def _models() -> list[bytes]:
 
 
 def _root(path: Path, out: Path) -> None:
-    from rules_bento.images import unpacked
+    from rules_bento.images import rootfs
 
     out.mkdir()
-    unpacked.unpack([(path, f"{_TYPE}layer.v1.tar")] * 2, out)
+    rootfs.unpack([(path, f"{_TYPE}layer.v1.tar")] * 2, out)
 
 
 def _roots() -> list[bytes]:

@@ -16,7 +16,7 @@ import pytest
 from made_layers import COMPRESSIONS, members, unpacked
 from made_wheels import Maker
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.parts import Part, join_parts
+from rules_bento.images.layers.parts import WheelPart, join_parts
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
@@ -40,7 +40,7 @@ COMPILED = {f"{SITE}/acme/__pycache__/{name}.{TAG}.pyc" for name in ("__init__",
 def part_of(folder, wheel, mode="checked-hash", compression="none", layout=LAYOUT, program=PROGRAM):
     with Compiler(sys.executable, str(program), mode) as compiler:
         listing = write_bytecode_part(folder / "part", Wheel.read(wheel), layout, compression, compiler)
-    return Part(listing, folder / "part")
+    return WheelPart(listing, folder / "part")
 
 
 def made(folder, files=MODULES):

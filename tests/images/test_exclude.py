@@ -200,17 +200,17 @@ def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form):
         ]
     )
     bill = json.loads((tmp_path / "bill").read_text())
-    [package] = [part for part in bill.get("components", bill.get("packages")) if "not installed" in json.dumps(part)]
+    [package] = [part for part in bill.get("components", bill.get("packages")) if "excludes files" in json.dumps(part)]
     assert package["name"] == "acme-tools"
-    assert "2, of 808 bytes" in json.dumps(package)
-    assert "RECORD of its wheel is wrong" in json.dumps(package)
+    assert "2 files, 808 bytes" in json.dumps(package)
+    assert "invalid RECORD" in json.dumps(package)
     report, html = tmp_path / "report", tmp_path / "html"
     words = ["--target", "//:image", "--bento", "/home/bentoml/bento", "--output", str(report), "--page", str(html)]
     run(["layer_report", *words, "--excluded", str(nothing)])
     assert "excluded" not in report.read_text()
     run(["layer_report", *words, "--excluded", str(excluded), "--excluded", str(nothing)])
     assert json.loads(report.read_text())["excluded"] == [told]
-    assert "Left out of packages, as bento.pypi says: 0.8 kB" in html.read_text()
+    assert "Excluded from packages by bento.pypi: 0.8 kB" in html.read_text()
 
 
 def test_actions_of_one_wheel_leave_out_the_same(wheel, tmp_path, capsys):

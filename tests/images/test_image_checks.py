@@ -55,7 +55,7 @@ def test_nothing_is_wrong():
 
 def test_a_wheel_for_a_newer_glibc():
     [one], _ = check(BASE, ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ())
-    assert one.startswith("acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl: is for glibc 2.39, but //base has 2.36.")
+    assert one.startswith("acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl: requires glibc 2.39, but //base has 2.36.")
     assert 'glibc = "2.36"' in one
     assert check(BASE._replace(glibc=None), ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ()) == ((), ())
 
@@ -70,11 +70,12 @@ def test_what_the_hub_allows_holds_where_the_glibc_of_the_base_is_not_known():
     newer = package(versions=("GLIBC_2.38",))
     [one] = found(newer, base=base)
     assert (
-        "acme/_a.so uses functions of glibc 2.38, the hub allows 2.28, and which glibc //base has is not known" in one
+        "acme/_a.so uses functions of glibc 2.38, the hub allows 2.28, and the glibc version of //base is unknown"
+        in one
     )
     [other], _ = check(base, ["acme-1.0-cp311-cp311-manylinux_2_39_x86_64.whl"], [], ())
     assert (
-        "is for glibc 2.39, the hub allows 2.28, and which glibc //base has is not known. Set glibc of the base"
+        "requires glibc 2.39, the hub allows 2.28, and the glibc version of //base is unknown. Set glibc of the base"
         in other
     )
     assert found(newer, base=base._replace(glibc=(2, 38))) == [], "the way out"
@@ -84,7 +85,7 @@ def test_what_the_hub_allows_holds_where_the_glibc_of_the_base_is_not_known():
 
 def test_another_machine():
     [one] = found(package(machine="arm64"))
-    assert "acme/_a.so is for arm64, but //base is for amd64. Take another wheel of acme." in one
+    assert "acme/_a.so is for arm64, but //base is for amd64. Use another wheel of acme." in one
 
 
 def head(machine, *, kind=3, order="<", size=2):
@@ -142,8 +143,8 @@ def wheel_of(machines, name="acme-1.0-py3-none-any.whl"):
 @pytest.mark.parametrize("machine", ["arm64", "macOS", "arm", "s390x"])
 def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, machine):
     one, last = found(wheel_of({path: machine}))
-    assert f"{path} is for {machine}, but //base is for amd64. Take another wheel of acme." in one
-    assert last.startswith("If the service does not load")
+    assert f"{path} is for {machine}, but //base is for amd64. Use another wheel of acme." in one
+    assert last.startswith("If the service doesn't load")
     assert last.endswith(f'ignore_libraries = ["{path.rpartition("/")[2]}"]')
     assert found(wheel_of({path: machine}), unchecked=[path.rpartition("/")[2]]) == []
 
@@ -208,8 +209,8 @@ def of_layers(machines, unchecked=(), base=BASE):
 def test_files_of_layers_for_another_machine_are_named_with_a_way_out():
     one, two, last = of_layers({"usr/bin/tool": "arm64", "opt/lib/libx.so.1": "macOS", "usr/bin/own": "amd64"})
     assert one == (
-        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Put the file for amd64 in its place, or leave "
-        "it out."
+        "layers: /opt/lib/libx.so.1 is for macOS, but //base is for amd64. Replace the file with one for amd64, "
+        "or exclude it."
     )
     assert two.startswith("layers: /usr/bin/tool is for arm64")
     assert last.endswith('ignore_libraries = ["libx.so.1", "tool"]')
@@ -233,7 +234,7 @@ def test_layers_for_several_machines():
 
 def test_a_library_that_nothing_has():
     one, last = found(package(needed=("libc.so.6", "libGL.so.1")))
-    assert "acme/_a.so needs libGL.so.1, which neither //base nor another package has." in one
+    assert "acme/_a.so needs libGL.so.1, which neither //base nor another package provides." in one
     assert last.endswith('ignore_libraries = ["libGL.so.1"]')
     assert found(package(needed=("libGL.so.1",)), unchecked=["libGL.so.1"]) == []
     assert found(package(needed=("libGL.so.1",)), package("gl", "gl.libs/libGL.so.1.7", soname="libGL.so.1")) == []
@@ -245,7 +246,9 @@ def test_a_base_without_the_gnu_c_library_is_one_problem():
     musl = BASE._replace(glibc=None, libraries=frozenset({"libc.musl-x86_64.so.1"}))
     wheels = [package("b", needed=("libc.so.6", "libm.so.6")), package("a", needed=("libc.so.6", "libstdc++.so.6"))]
     [one] = found(*wheels, base=musl)
-    assert one.startswith("//base: has no libc.so.6, which a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl and all others")
+    assert one.startswith(
+        "//base: has no libc.so.6, which a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl and all other wheels"
+    )
     assert found(package(needed=()), base=musl) == []
 
 

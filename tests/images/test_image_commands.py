@@ -9,7 +9,7 @@ import yaml
 from projects import write_project
 from rules_bento.bento.of_folder import build
 from rules_bento.errors import BentoError
-from rules_bento.images.image_commands import refuse_commands
+from rules_bento.images.image_commands import reject_commands
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 FILES = {"setup.sh": "#!/bin/sh\n", "t.j2": "{% extends bento_base_template %}\n"}
@@ -23,11 +23,11 @@ def document(tmp_path, calls="", **options):
 
 @pytest.mark.parametrize("distro", ["debian", "alpine", "ubi8", "amazonlinux"])
 def test_packages_of_a_distribution_are_the_bases(tmp_path, distro):
-    refuse_commands(document(tmp_path, docker={"distro": distro, "system_packages": ["curl"]}))
+    reject_commands(document(tmp_path, docker={"distro": distro, "system_packages": ["curl"]}))
 
 
 def test_a_bento_of_spec_1_without_steps(tmp_path):
-    refuse_commands(document(tmp_path, docker={"cuda_version": "12", "system_packages": ["curl"]}))
+    reject_commands(document(tmp_path, docker={"cuda_version": "12", "system_packages": ["curl"]}))
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,21 @@ def test_a_bento_of_spec_1_without_steps(tmp_path):
         ("", {"docker": {"setup_script": "setup.sh"}}, "runs 'chmod"),
         ("", {"docker": {"setup_script": "setup.sh", "cuda_version": "12"}}, "docker.setup_script"),
         ("", {"docker": {"dockerfile_template": "t.j2"}}, "docker.dockerfile_template"),
-        ("", {"conda": {"pip": ["idna"]}}, "packages of conda"),
+        ("", {"conda": {"pip": ["idna"]}}, "conda packages"),
     ],
 )
 def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
     with pytest.raises(BentoError) as error:
-        refuse_commands(document(tmp_path, calls, **options))
+        reject_commands(document(tmp_path, calls, **options))
     assert what in str(error.value)
-    assert "bento_image runs nothing. Put what it makes into the base" in str(error.value)
+    assert "bento_image runs no commands. Put the results into the base" in str(error.value)
     assert "bentoml containerize" in str(error.value)
     way_out = str(error.value).rpartition("ignore_system_requirements = ")[2].removesuffix(".")
-    refuse_commands(document(tmp_path, calls, **options), json.loads(way_out))
+    reject_commands(document(tmp_path, calls, **options), json.loads(way_out))
 
 
 @pytest.mark.parametrize("more", ["curl $(cat list)", "-t sid curl", "'curl", "", "`id`"])
 def test_what_only_begins_as_an_installation_is_a_command(more):
     commands = [f"apt-get install -q -y -o Dpkg::Options::=--force-confdef {more}"]
     with pytest.raises(BentoError, match="the image of the Bento runs"):
-        refuse_commands({"image": {"commands": commands}})
+        reject_commands({"image": {"commands": commands}})

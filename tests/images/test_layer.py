@@ -39,7 +39,7 @@ from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
-from rules_bento.images.layers.layer import LAZY, Entry, write_files_layer, write_wheel_layer
+from rules_bento.images.layers.layer import LAZY, LayerEntry, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import Layout
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -269,12 +269,12 @@ def test_files(out, tmp_path, compression):
     source = tmp_path / "weights"
     source.write_bytes(LARGE)
     entries = [
-        Entry.file("home/bentoml/models/m/weights", str(source), mode=0o600, uid=1034, gid=1034),
-        Entry.inline("home/bentoml/run.sh", b"#!/bin/sh\n", mode=0o4755),
-        Entry.symlink("home/bentoml/latest", "/somewhere/else"),
-        Entry.folder("home/bentoml", mode=0o700, uid=1034, gid=1035),
-        Entry.inline("etc/" + "ü" * 60 + "/" + "long" * 50, b"", uid=3_000_000),
-        Entry.symlink("etc/link", "../" * 60 + "target"),
+        LayerEntry.file("home/bentoml/models/m/weights", str(source), mode=0o600, uid=1034, gid=1034),
+        LayerEntry.inline("home/bentoml/run.sh", b"#!/bin/sh\n", mode=0o4755),
+        LayerEntry.symlink("home/bentoml/latest", "/somewhere/else"),
+        LayerEntry.folder("home/bentoml", mode=0o700, uid=1034, gid=1035),
+        LayerEntry.inline("etc/" + "ü" * 60 + "/" + "long" * 50, b"", uid=3_000_000),
+        LayerEntry.symlink("etc/link", "../" * 60 + "target"),
     ]
     info = write_files_layer(out, entries, compression)
     assert write_files_layer(out, entries[::-1], compression, threads=3) == info
@@ -295,27 +295,27 @@ def test_files(out, tmp_path, compression):
 @pytest.mark.parametrize("path", ["/a", "a/../b", "a//b", "", ".", "a/.wh.b", "a\0b", "a/"])
 def test_paths_that_are_not_plain(out, path):
     with pytest.raises(BentoError, match="plain relative path"):
-        write_files_layer(out, [Entry.inline(path, b"")], "none")
+        write_files_layer(out, [LayerEntry.inline(path, b"")], "none")
 
 
 def test_names_that_are_not_utf8(out):
-    for entry in (Entry.inline("a\udcff", b""), Entry.symlink("a", "\udcff")):
+    for entry in (LayerEntry.inline("a\udcff", b""), LayerEntry.symlink("a", "\udcff")):
         with pytest.raises(BentoError, match="not UTF-8"):
             write_files_layer(out, [entry], "none")
 
 
 def test_entries_that_exclude_each_other(out):
-    with pytest.raises(BentoError, match="a/b: twice"):
-        write_files_layer(out, [Entry.inline("a/b", b""), Entry.folder("a/b")], "none")
-    with pytest.raises(BentoError, match="a: a file or a link"):
-        write_files_layer(out, [Entry.inline("a/b/c", b""), Entry.symlink("a", "x")], "none")
+    with pytest.raises(BentoError, match="a/b: the path occurs twice"):
+        write_files_layer(out, [LayerEntry.inline("a/b", b""), LayerEntry.folder("a/b")], "none")
+    with pytest.raises(BentoError, match="a: is a file or a link"):
+        write_files_layer(out, [LayerEntry.inline("a/b/c", b""), LayerEntry.symlink("a", "x")], "none")
 
 
 @pytest.mark.parametrize(("size", "words"), [(3, "fewer"), (1, "more")])
 def test_sources_that_changed(out, tmp_path, size, words):
     (tmp_path / "source").write_bytes(b"12")
     with pytest.raises(BentoError, match=words):
-        write_files_layer(out, [Entry.file("a", str(tmp_path / "source"), size=size)], "none")
+        write_files_layer(out, [LayerEntry.file("a", str(tmp_path / "source"), size=size)], "none")
     assert not out.exists()
 
 
@@ -432,7 +432,7 @@ def test_short_names_need_one_header():
 
 def test_zstd_frames(out, tmp_path):
     """Each has its content size and no checksum; so threads and readers may take them apart."""
-    write_files_layer(out, [Entry.inline("a", LARGE * 2)], "zstd")
+    write_files_layer(out, [LayerEntry.inline("a", LARGE * 2)], "zstd")
     data, sizes = out.read_bytes(), []
     while data:
         parameters = zstandard.get_frame_parameters(data)
@@ -461,18 +461,18 @@ def test_a_frame_that_is_stored_is_one_that_others_read(tmp_path, size):
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "estargz"])
 def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression):
     weights = CHANCE.randbytes(layer.ZSTD_FRAME * 2)
-    info = write_files_layer(out, [Entry.inline("a", weights), Entry.inline("b", LARGE)], compression)
+    info = write_files_layer(out, [LayerEntry.inline("a", weights), LayerEntry.inline("b", LARGE)], compression)
     written = out.read_bytes()
     assert any(weights[at : at + 8192] in written for at in range(layer.ZSTD_FRAME, layer.ZSTD_FRAME + 65536, 8192))
     assert info.size < len(weights) + len(LARGE) // 3
-    write_files_layer(out, [Entry.inline("b", LARGE)], compression)
+    write_files_layer(out, [LayerEntry.inline("b", LARGE)], compression)
     assert LARGE[5000:9000] not in out.read_bytes()
 
 
 @pytest.mark.parametrize("size", [16_385, 65_535, 65_536, 131_070, 131_071, layer.GZIP_MEMBER])
 def test_a_member_of_stored_blocks_is_one_that_others_read(size):
     data = CHANCE.randbytes(size)
-    member = layer.gzip.compressed(data)
+    member = layer.gzip.compress(data)
     assert len(member) == 10 + size + 5 * -(-size // 65_535) + 8
     inflater = zlib.decompressobj(31)
     assert inflater.decompress(member + b"rest") == data
@@ -598,9 +598,9 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
     ("words", "message"),
     [
         (["--file", "{folder}", '"/x"'], "/x: is the place of a file, and .* is a folder. Write /x/ for"),
-        (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': not a plain relative path"),
-        (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: twice in one layer"),
-        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x: a file or a link, but x/f would be below"),
+        (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': expected a plain relative path"),
+        (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the path occurs twice in one layer"),
+        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x: is a file or a link, but x/f is below"),
         (["--owner", "nobody"], "owner is 'nobody'. Write numbers"),
     ],
 )

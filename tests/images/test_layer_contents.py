@@ -86,7 +86,7 @@ def test_a_layer_that_declares_an_enormous_file_is_refused_at_once(tmp_path, com
     blob = tmp_path / "0.blob"
     blob.write_bytes(PACK[compression](info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
     with pytest.raises(
-        BentoError, match=r"0\.blob: a layer that cannot be read: 'big' declares 4611686018427387904 bytes"
+        BentoError, match=r"0\.blob: the layer cannot be read: 'big' declares 4611686018427387904 bytes"
     ):
         library_names([(blob, MEDIA_TYPES[compression])])
 
@@ -95,5 +95,5 @@ def test_a_layer_that_declares_an_enormous_file_is_refused_at_once(tmp_path, com
 def test_a_damaged_layer_is_an_error_with_a_name(tmp_path, compression):
     blob, media_type = layer(tmp_path, *(f"lib/lib{number}.so" for number in range(100)), compression=compression)
     blob.write_bytes(blob.read_bytes()[:300])
-    with pytest.raises(BentoError, match=r"0\.blob: a layer that cannot be read: ends early"):
+    with pytest.raises(BentoError, match=r"0\.blob: the layer cannot be read: ends early"):
         library_names([(blob, media_type)])

@@ -20,8 +20,8 @@ from made_wheels import Maker, record_line
 from rules_bento import verbs
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import deflate, deflate_blocks, estargz, lazy, prefetch
-from rules_bento.images.layers.layer import Entry, write_files_layer, write_tar_layer, write_wheel_layer
+from rules_bento.images.layers import deflate, deflate_blocks, estargz, prioritized, toc_layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -84,7 +84,7 @@ def read_by_table(blob):
         whole = found[entry["name"]]
         if whole["type"] == "reg" and whole.get("size"):
             size = entry.get("chunkSize") or whole["size"] - entry.get("chunkOffset", 0)
-            assert size <= lazy.CHUNK
+            assert size <= toc_layer.CHUNK
             chunk = inflated(blob, entry["offset"], size)
             assert sha256(chunk) == entry["chunkDigest"]
             contents[entry["name"]] += chunk
@@ -109,7 +109,7 @@ def check(path, info):
     found, contents = read_by_table(blob)
     with tarfile.open(fileobj=io.BytesIO(unpacked(path, "estargz"))) as tar:
         listed = tar.getmembers()
-        [mark] = {member.name for member in listed} & estargz.MARKS
+        [mark] = {member.name for member in listed} & estargz.LANDMARKS
         assert listed[-1].name == ADDED[1]
         assert mark == PREFETCHED or [member.name for member in listed][-2:] == list(ADDED)
         assert [name.rstrip("/") for name in found] == [member.name for member in listed[:-1]]
@@ -141,7 +141,7 @@ def test_a_wheel(tmp_path):
 
 
 def test_a_large_file_is_read_in_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     maker = Maker().add({"a.bin": LARGE[:1_000_001], "b.bin": LARGE[:1_000_000], "c.py": "1"})
     maker.add({"stored.bin": LARGE[:250_000]}, stored=True)
     info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
@@ -157,7 +157,7 @@ def test_a_large_file_is_cut_alike_whoever_inflates_and_compresses(tmp_path, mon
     isal_zlib = pytest.importorskip(
         "isal.isal_zlib", reason="actions have it, and so has this test where Bazel runs it"
     )
-    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     wheel = Maker().add({"a.bin": LARGE[:500_000], "b.txt": TEXT[:700_000]}).write(tmp_path)
     found = set()
     for module, threads in ((isal_zlib, 1), (zlib, 3)):
@@ -168,7 +168,7 @@ def test_a_large_file_is_cut_alike_whoever_inflates_and_compresses(tmp_path, mon
 
 @pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
 def test_a_table_does_not_depend_on_threads(tmp_path, monkeypatch, compression):
-    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     files = {"a.bin": LARGE[:150_000], "b.bin": LARGE[:150_000], "c.txt": TEXT[:150_000], "d.txt": "d"}
     wheel = Wheel.read(Maker().add(files).write(tmp_path))
     infos = {write_wheel_layer(tmp_path / "out", wheel, LAYOUT, compression, threads=count) for count in (1, 2, 3, 8)}
@@ -178,7 +178,7 @@ def test_a_table_does_not_depend_on_threads(tmp_path, monkeypatch, compression):
 @pytest.mark.parametrize("large", [False, True])
 def test_a_stream_whose_last_piece_holds_no_contents_is_carried_over_whole(tmp_path, monkeypatch, large):
     if large:
-        monkeypatch.setattr(lazy, "CHUNK", 100_000)
+        monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     path = Maker().add({"a.bin": LARGE[:300_000]}).write(tmp_path, level=9)
     member = Wheel.read(path).member("a.bin")
     monkeypatch.setattr(zipread, "PIECE", member.packed_size - 1)
@@ -191,7 +191,7 @@ def test_a_stream_whose_last_piece_holds_no_contents_is_carried_over_whole(tmp_p
 @pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
 @pytest.mark.parametrize("name", ["small.py", "large.bin"])
 def test_digests_of_record_are_verified_before_they_are_the_tables(tmp_path, monkeypatch, compression, name):
-    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     maker = Maker().add({"large.bin": LARGE[:300_000], "small.py": "1"})
     lines = maker.lines()
     data = maker.files[name]
@@ -204,7 +204,7 @@ def test_digests_of_record_are_verified_before_they_are_the_tables(tmp_path, mon
 
 
 def test_the_table_has_sha256_where_record_has_another(tmp_path, monkeypatch):
-    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     maker = Maker().add({"large.bin": LARGE[:300_000], "small.py": "1"})
     lines = [record_line(path, data, "sha512") for path, data in maker.files.items()]
     maker.record = "\n".join([*lines, f"{maker.dist_info}/RECORD,,", ""]).encode()
@@ -256,8 +256,8 @@ def test_a_hard_link_of_a_system(tmp_path):
 
 @pytest.mark.parametrize("name", ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"])
 def test_a_name_of_the_format_is_refused(tmp_path, name):
-    with pytest.raises(BentoError, match=f"{name}: a name that an eStargz layer has for its own use"):
-        write_files_layer(tmp_path / "out", [Entry.inline(name, b"")], "estargz")
+    with pytest.raises(BentoError, match=f"{name}: eStargz reserves this name"):
+        write_files_layer(tmp_path / "out", [LayerEntry.inline(name, b"")], "estargz")
     assert not (tmp_path / "out").exists()
 
 
@@ -271,10 +271,10 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=0, max_size=8)
 )
 def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
     folder = tmp_path_factory.mktemp("layer")
-    entries = [Entry.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
-    entries += [Entry.symlink(f"links/{name}", target) for name, target in links.items()]
+    entries = [LayerEntry.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
+    entries += [LayerEntry.symlink(f"links/{name}", target) for name, target in links.items()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lazy, "CHUNK", chunk)
+        patch.setattr(toc_layer, "CHUNK", chunk)
         info = write_files_layer(folder / "out", entries, "estargz", threads=threads)
         check(folder / "out", info)
     write_files_layer(folder / "plain", entries, "gzip")
@@ -288,11 +288,11 @@ def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
 def check_prefetched(folder, info, names):
     """Write the layer `out` of a folder again, with these files first, and hold it to what it was."""
     before = check(folder / "out", info)
-    written = prefetch.write_prefetched(folder / "first", folder / "out", toc_digest(info), names)
+    written = prioritized.write_prioritized(folder / "first", folder / "out", toc_digest(info), names)
     found = check(folder / "first", written.info)
     order = list(found)
     first = order[: order.index(PREFETCHED)]
-    small = {name for name in names if before[name]["size"] <= lazy.CHUNK}
+    small = {name for name in names if before[name]["size"] <= toc_layer.CHUNK}
     assert {name for name in first if not name.endswith("/")} == small
     assert written.files == len(small)
     rest = order[len(first) + 1 :]
@@ -309,7 +309,7 @@ def contents_of(found):
 
 
 def test_files_of_a_start_come_before_the_mark(tmp_path, monkeypatch):
-    monkeypatch.setattr(lazy, "CHUNK", 100_000)
+    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     maker = Maker().add({"a.bin": LARGE[:500_000], "b.py": "1" * 600, "c/d.py": "2", "c/e.bin": LARGE[:200_001]})
     maker.add({"c/stored.bin": LARGE[:250_000], "z.py": "3" * 512}, stored=True)
     info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
@@ -346,27 +346,27 @@ def test_a_hard_link_brings_what_it_is_of(tmp_path):
     content = (tmp_path / "in").read_bytes().rstrip(b"\0")
     content += bytes(-len(content) % 512)
     info = write_tar_layer(tmp_path / "out", [content], "estargz")
-    written = prefetch.write_prefetched(tmp_path / "first", tmp_path / "out", toc_digest(info), ["usr/b"])
+    written = prioritized.write_prioritized(tmp_path / "first", tmp_path / "out", toc_digest(info), ["usr/b"])
     found = check(tmp_path / "first", written.info)
     assert list(found) == ["usr/a", PREFETCHED, "etc/z", "usr/ü" + "long" * 60, "usr/b"]
 
 
 def test_a_layer_without_files_of_a_start_is_left_alone(tmp_path, monkeypatch):
-    entries = [Entry.inline("a", b"a"), Entry.inline("empty", b""), Entry.inline("large", b"large" * 5)]
-    monkeypatch.setattr(lazy, "CHUNK", 9)
+    entries = [LayerEntry.inline("a", b"a"), LayerEntry.inline("empty", b""), LayerEntry.inline("large", b"large" * 5)]
+    monkeypatch.setattr(toc_layer, "CHUNK", 9)
     info = write_files_layer(tmp_path / "out", entries, "estargz")
     for names in ([], ["b"], ["empty"], [ADDED[0]], ["a/"], ["large"]):
-        assert prefetch.write_prefetched(tmp_path / "first", tmp_path / "out", toc_digest(info), names) is None
+        assert prioritized.write_prioritized(tmp_path / "first", tmp_path / "out", toc_digest(info), names) is None
     assert not (tmp_path / "first").exists()
 
 
 def test_a_layer_of_another_table_is_refused(tmp_path):
-    info = write_files_layer(tmp_path / "out", [Entry.inline("a", b"a")], "estargz")
+    info = write_files_layer(tmp_path / "out", [LayerEntry.inline("a", b"a")], "estargz")
     written = (tmp_path / "out").read_bytes()
     for blob, digest in ((written, sha256(b"")), (written[:-1], toc_digest(info)), (b"", toc_digest(info))):
         (tmp_path / "other").write_bytes(blob)
-        with pytest.raises(BentoError, match="other: not an eStargz layer as rules_bento makes it"):
-            prefetch.write_prefetched(tmp_path / "first", tmp_path / "other", digest, ["a"])
+        with pytest.raises(BentoError, match="other: not an eStargz layer of rules_bento"):
+            prioritized.write_prioritized(tmp_path / "first", tmp_path / "other", digest, ["a"])
 
 
 @settings(max_examples=40, deadline=None)
@@ -375,20 +375,20 @@ def test_whichever_come_first(tmp_path_factory, files, chunk, chosen, is_wheel):
     folder = tmp_path_factory.mktemp("layer")
     names = [name for number, (name, data) in enumerate(files.items()) if number in chosen and 0 < len(data) <= chunk]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lazy, "CHUNK", chunk)
+        patch.setattr(toc_layer, "CHUNK", chunk)
         if is_wheel:
             wheel = Wheel.read(Maker().add(files).write(folder))
             info = write_wheel_layer(folder / "out", wheel, LAYOUT, "estargz")
         else:
-            entries = [Entry.inline(f"{SITE}/{name}", data, uid=7) for name, data in files.items()]
-            info = write_files_layer(folder / "out", [*entries, Entry.symlink("link", "app")], "estargz")
+            entries = [LayerEntry.inline(f"{SITE}/{name}", data, uid=7) for name, data in files.items()]
+            info = write_files_layer(folder / "out", [*entries, LayerEntry.symlink("link", "app")], "estargz")
         if names:
             check_prefetched(folder, info, [f"{SITE}/{name}" for name in names])
 
 
 def prefetched(folder, compression, name):
     """The description that the action writes for a layer of one file, if a start reads that of this name."""
-    info = write_files_layer(folder / "in", [Entry.inline("app/a", b"a" * 50)], compression)
+    info = write_files_layer(folder / "in", [LayerEntry.inline("app/a", b"a" * 50)], compression)
     annotations = {"annotations": {estargz.TOC_DIGEST: toc_digest(info)}} if toc_digest(info) else {}
     described = {"media_type": "m", "digest": info.digest, "name": "files"} | annotations
     (folder / "in.json").write_text(json.dumps(described), "utf-8")

@@ -85,7 +85,7 @@ def test_parts_are_copied(tmp_path):
 def test_a_file_that_is_a_folder_in_another_wheel(tmp_path):
     one = Maker("one").add({"shared": "file"}).write(tmp_path)
     two = Maker("two").add({"shared/two.py": "2"}).write(tmp_path)
-    with pytest.raises(BentoError, match=r"one-1.0-.*shared is a file, but a folder in two-1.0"):
+    with pytest.raises(BentoError, match=r"one-1.0-.*shared is a file, but a directory in two-1.0"):
         join_parts(tmp_path / "out", parts_of(tmp_path, [one, two]), LAYOUT, "gzip")
     assert not (tmp_path / "out").exists()
 
@@ -119,13 +119,13 @@ import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from rules_bento.images.wheels.install import Layout
-from rules_bento.images.layers.parts import Listing, Part, join_parts, write_part
+from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
 from rules_bento.images.wheels.wheel import Wheel
 out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
 parts = []
 for wheel in map(Path, sys.argv[3].split(":")):
     path = wheel.with_suffix(".part")
-    parts.append(Part(write_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
+    parts.append(WheelPart(write_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
 info = join_parts(out, parts, layout, sys.argv[1])
 print(info.diff_id, re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
@@ -150,11 +150,11 @@ def test_memory_does_not_grow_with_what_is_joined(tmp_path, compression):
 def tar_digest(path, compression):
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        opened = (
+        open_output = (
             gzip.GzipFile(fileobj=file)
             if compression == "gzip"
             else zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
         )
-        while piece := opened.read(1 << 20):
+        while piece := open_output.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from made_wheels import Maker
 from rules_bento.images.layer_report import changes, describe_layer, read_packages
-from rules_bento.images.layers.layer import MEDIA_TYPES, Entry, write_files_layer, write_wheel_layer
+from rules_bento.images.layers.layer import MEDIA_TYPES, LayerEntry, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.report_page import page
 from rules_bento.images.wheels.install import Layout
@@ -21,7 +21,7 @@ COMPRESSIONS = list(MEDIA_TYPES)
 
 
 def files_layer(out, files, compression="gzip"):
-    write_files_layer(out, [Entry.inline(path, data) for path, data in files.items()], compression)
+    write_files_layer(out, [LayerEntry.inline(path, data) for path, data in files.items()], compression)
     return Layer(MEDIA_TYPES[compression], "sha256:0", out.stat().st_size, "", "files")
 
 
@@ -145,4 +145,4 @@ def test_bill_and_report_say_whose_record_is_wrong(tmp_path, form):
     assert "record_mismatches" not in report.read_text() + html.read_text()
     run(["layer_report", *words, "--allow-record-mismatch", "acme"])
     assert json.loads(report.read_text())["record_mismatches"] == ["acme"]
-    assert "Wheels whose RECORD is wrong" in html.read_text()
+    assert "Wheels with an invalid RECORD" in html.read_text()

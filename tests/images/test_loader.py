@@ -15,7 +15,7 @@ from made_wheels import Maker
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.loader import loaded
-from rules_bento.images.wheels.optional_libraries import spared
+from rules_bento.images.wheels.optional_libraries import optional_libraries
 from rules_bento.images.wheels.wheel import Wheel
 
 VERSION = "3.11"
@@ -179,7 +179,9 @@ GUARDED = "try:\n    from acme import _m\nexcept {}:\n    {}\n"
     ],
 )
 def test_modules_that_a_package_does_without(source, is_spared):
-    assert spared({"_m"}, (), lambda: [b"import acme\n", source.encode()]) == ({"_m"} if is_spared else set())
+    assert optional_libraries({"_m"}, (), lambda: [b"import acme\n", source.encode()]) == (
+        {"_m"} if is_spared else set()
+    )
 
 
 LAZY = "def load():\n    return CDLL('libx.so')\n"
@@ -201,7 +203,7 @@ LAZY = "def load():\n    return CDLL('libx.so')\n"
     ],
 )
 def test_libraries_that_a_package_does_without(sources, is_spared):
-    found = spared((), {"libx"}, lambda: [source.encode() for source in sources])
+    found = optional_libraries((), {"libx"}, lambda: [source.encode() for source in sources])
     assert found == ({"libx"} if is_spared else set())
 
 
@@ -212,8 +214,8 @@ def test_what_a_package_does_without_is_not_loaded(tmp_path):
     near = [module("a/_c.so", "libc.so.6", "libx.so")]
     read = Libraries.read(Wheel.read(Maker("a").add(sources).write(tmp_path)))
     libraries = read._replace(linked=(*asking, *near), named=frozenset({"libx"}))
-    libraries = libraries._replace(spared=libraries.without(lambda: [text.encode() for text in sources.values()]))
-    assert libraries.spared == {"a/_a.so", "a/libx.so"}
+    libraries = libraries._replace(optional=libraries.without(lambda: [text.encode() for text in sources.values()]))
+    assert libraries.optional == {"a/_a.so", "a/libx.so"}
     assert Libraries.loads(libraries.dumps()) == libraries
     # An extension module that needs the library loads it all the same.
     assert paths(libraries) == ["a/libx.so", "_b.so", "a/_c.so"]

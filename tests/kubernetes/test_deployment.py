@@ -180,11 +180,11 @@ def test_resources_are_requests_and_limits(rule, resources, expected):
     [
         ({"gpu": 0.5}, "whole GPUs"),
         ({"gpu": True}, "whole GPUs"),
-        ({"gpu_type": "nvidia-l4"}, "set resources.gpu"),
+        ({"gpu_type": "nvidia-l4"}, "Set resources.gpu"),
         ({"gpu": 1, "tpu_type": "v5e-1x1"}, "resources.tpu_type"),
-        ({"memory": "1"}, "a text with a unit"),
-        ({"memory": "2GB"}, "a text with a unit"),
-        ({"memory": "0Gi"}, "a text with a unit"),
+        ({"memory": "1"}, "a string with a unit"),
+        ({"memory": "2GB"}, "a string with a unit"),
+        ({"memory": "0Gi"}, "a string with a unit"),
         ({"memory": -1}, "a number of GiB"),
         ({"cpu": "two"}, "a number of cores"),
         ({"cpu": "0m"}, "a number of cores"),
@@ -235,7 +235,7 @@ def test_an_image_of_root_is_not_said_to_be_another(rule, user):
 
 
 def test_a_user_without_a_number_is_refused(rule):
-    with pytest.raises(BentoError, match="'bentoml', of which a cluster cannot tell"):
+    with pytest.raises(BentoError, match="'bentoml', but a cluster can reject root"):
         rule(bento(service("Studio")), config={"User": "bentoml"})
 
 
@@ -329,12 +329,12 @@ def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
 @pytest.mark.parametrize(
     ("config", "replicas", "message"),
     [
-        ({}, {"Studio": "1-4"}, "set traffic.concurrency"),
-        (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "leave metrics of it on"),
-        (TRAFFIC, {"Studio": "4-1"}, "a range as '1-4'"),
-        (TRAFFIC, {"Studio": "0-4"}, "a range as '1-4'"),
-        (TRAFFIC, {"Studio": "many"}, "a range as '1-4'"),
-        (TRAFFIC, {"studio": "2"}, "'studio' is no service that runs here. There are Studio"),
+        ({}, {"Studio": "1-4"}, "Set its traffic.concurrency"),
+        (TRAFFIC | {"metrics": {"enabled": False}}, {"Studio": "1-4"}, "Enable its metrics"),
+        (TRAFFIC, {"Studio": "4-1"}, "a range such as '1-4'"),
+        (TRAFFIC, {"Studio": "0-4"}, "a range such as '1-4'"),
+        (TRAFFIC, {"Studio": "many"}, "a range such as '1-4'"),
+        (TRAFFIC, {"studio": "2"}, "'studio' isn't a service of this workload. Valid: Studio"),
     ],
 )
 def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, message):
@@ -346,36 +346,36 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
 @pytest.mark.parametrize(
     ("document", "words", "more", "message"),
     [
-        (bento(), [], {}, "form before 1.2"),
-        (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is on"),
-        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "only its own Pod reaches it"),
-        (bento(service("Studio", http={"port": 70000})), [], {}, "70000 is no port"),
+        (bento(), [], {}, "form from before BentoML 1.2"),
+        (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is enabled"),
+        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "reachable only in its own Pod"),
+        (bento(service("Studio", http={"port": 70000})), [], {}, "70000 isn't a port"),
         (bento(service("Studio", extra_ports=[3000])), [], {}, "twice"),
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
         (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
-        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects of one name"),
-        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "which the manifest decides"),
-        (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "set port"),
+        (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects of the same name"),
+        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "but the manifest sets that option"),
+        (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "Set port"),
         (
             bento(service("Studio", "A"), service("A")),
             [],
             {"config": {"Cmd": ["--timeout", "9"]}},
-            "services Studio, A are started one by one",
+            "services Studio, A run separately",
         ),
         (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "has a tag or a digest"),
-        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: 'Team' is none"),
+        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid namespace 'Team'"),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
-        (bento(service("Studio")), ["--writable", "cache"], {}, "write absolute paths"),
+        (bento(service("Studio")), ["--writable", "cache"], {}, "Use absolute paths"),
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "is set by the rule"),
-        (bento(service("Studio")), pair("--label", "team", "a b"), {}, "no label of Kubernetes"),
-        (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "has a value already"),
-        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "no name of a variable"),
-        (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Write NAME/KEY"),
+        (bento(service("Studio")), pair("--label", "team", "a b"), {}, "isn't a Kubernetes label"),
+        (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "already sets this variable"),
+        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "isn't a valid name of a variable"),
+        (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (
             bento(service("Studio")),
             [*pair("--secret", "KEY", "keys/a"), *pair("--env", "KEY", "1")],
             {},
-            "KEY: has a value already",
+            "KEY: another attribute or the manifest already sets",
         ),
     ],
 )

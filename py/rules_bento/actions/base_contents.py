@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> None:
     names = {path.rpartition("/")[2] for path in files if _is_library(path)}
     Path(arguments.one("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
-    Path(arguments.one("--system")).write_text(SystemFiles.of(kept).dumps(), "utf-8")
+    Path(arguments.one("--system")).write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
     if output := arguments.optional("--machines"):
         machines = {path: machine for path, data in sorted(files.items()) if (machine := machine_of(data))}
         Path(output).write_text(json.dumps(machines, indent=0) + "\n", "utf-8")

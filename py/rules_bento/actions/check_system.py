@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.images import image_requests
+from rules_bento.images import image_requirements
 from rules_bento.images.system_packages import SystemFiles, read_dpkg
 
 TYPE_CHECKING = False
@@ -34,9 +34,11 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write that all is there, or raise BentoError with all that is not."""
-    requests = image_requests.read_requests(_document(arguments.one("--bento-yaml")))
-    place = image_requests.Place(arguments.one("--image"), arguments.optional("--hub"), arguments.optional("--lower"))
-    problems = list(image_requests.problems(requests, _system(arguments), place, arguments.texts("--provided")))
+    requirements = image_requirements.read_requirements(_document(arguments.one("--bento-yaml")))
+    hint = image_requirements.DebLayerHint(
+        arguments.one("--image"), arguments.optional("--hub"), arguments.optional("--lower")
+    )
+    problems = list(image_requirements.problems(requirements, _system(arguments), hint, arguments.texts("--provided")))
     if problems:
         raise BentoError("\n".join(problems))
     Path(arguments.one("--output")).write_text("", "utf-8")
@@ -48,7 +50,7 @@ def _document(path: str) -> dict[str, Any]:
     return read_mapping(read_file(path), path)
 
 
-def _system(arguments: Arguments) -> image_requests.System:
+def _system(arguments: Arguments) -> image_requirements.ImageSystem:
     """Return what is known of base and layers."""
     indexes = [json.loads(Path(path).read_text("utf-8")) for path in arguments.many("--index")]
     config = json.loads(Path(arguments.one("--base-config")).read_text("utf-8"))
@@ -56,10 +58,10 @@ def _system(arguments: Arguments) -> image_requests.System:
     base = SystemFiles.loads(Path(below).read_text("utf-8")) if below else SystemFiles((), None)
     packages = [*(base.packages or ()), *(package for index in indexes for package in read_dpkg(index["status"]))]
     cuda = config.get("env", {}).get("CUDA_VERSION", "")
-    return image_requests.System(
+    return image_requirements.ImageSystem(
         base=arguments.one("--base"),
         ids=base.ids or (("debian",) if arguments.optional("--hub") else ()),
         packages=tuple(packages),
         is_known=bool(arguments.optional("--hub")) or base.packages is not None,
-        cuda=(*([cuda] if cuda else []), *image_requests.cuda_of_wheels(arguments.many("--wheel"))),
+        cuda=(*([cuda] if cuda else []), *image_requirements.cuda_of_wheels(arguments.many("--wheel"))),
     )

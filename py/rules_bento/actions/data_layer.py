@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.actions import data
 from rules_bento.images.layers import description
-from rules_bento.images.layers.layer import Entry, write_files_layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
@@ -26,9 +26,11 @@ def run(arguments: Arguments) -> None:
     owner = description.owner(arguments.one("--user"))
     folder = arguments.one("--folder").strip("/")
     kept = data.kept_data(arguments)
-    entries = [description.home(folder, owner)]
+    entries = [description.home_directory(folder, owner)]
     for file, entry in zip(kept, snapshot.digest(kept).entries, strict=True):
-        entries.append(Entry.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner))
+        entries.append(
+            LayerEntry.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner)
+        )
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
     description.describe(arguments, info, "data")

@@ -8,7 +8,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.yaml import read_mapping
-from rules_bento.kubernetes.manifests import Wishes, dump, manifests
+from rules_bento.kubernetes.manifests import DeploymentOptions, dump, manifests
 from rules_bento.kubernetes.workloads import Workload, read_workload
 from rules_bento.registry.reference import Reference
 
@@ -39,7 +39,7 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the manifest."""
-    wishes = Wishes(
+    options = DeploymentOptions(
         image=_image(arguments),
         name=arguments.one("--app-name"),
         namespace=arguments.one("--namespace"),
@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> None:
         writable=tuple(arguments.many("--writable")),
         start_seconds=int(arguments.one("--startup-timeout-seconds")),
     )
-    Path(arguments.one("--output")).write_text(dump(manifests(_workload(arguments), wishes)), "utf-8")
+    Path(arguments.one("--output")).write_text(dump(manifests(_workload(arguments), options)), "utf-8")
 
 
 def _image(arguments: Arguments) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.images.layers import description
-from rules_bento.images.layers.layer import Entry, write_files_layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def run(arguments: Arguments) -> None:
     owner = description.owner(arguments.one("--user"))
     settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
     entries = [
-        Entry.folder(home, **owner),
-        *(Entry.folder(f"{home}/{folder}", **owner) for folder in _STORE),
-        Entry.folder(prefix, **owner),
-        Entry.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
-        Entry.symlink(f"{prefix}/bin/python", python, **owner),
-        Entry.symlink(f"{prefix}/bin/python3", "python", **owner),
-        Entry.symlink(f"{prefix}/bin/python{version}", "python", **owner),
+        LayerEntry.folder(home, **owner),
+        *(LayerEntry.folder(f"{home}/{folder}", **owner) for folder in _STORE),
+        LayerEntry.folder(prefix, **owner),
+        LayerEntry.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
+        LayerEntry.symlink(f"{prefix}/bin/python", python, **owner),
+        LayerEntry.symlink(f"{prefix}/bin/python3", "python", **owner),
+        LayerEntry.symlink(f"{prefix}/bin/python{version}", "python", **owner),
     ]
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)

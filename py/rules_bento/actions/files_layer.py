@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description
-from rules_bento.images.layers.layer import Entry, write_files_layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def run(arguments: Arguments) -> None:
     mode = int(arguments.one("--mode"), 8)
     links = arguments.pairs("--symlink")
     placed = [pair for source, place in arguments.records("--file") for pair in _files(source, json.loads(place))]
-    entries = [Entry.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
-    entries += [Entry.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
+    entries = [LayerEntry.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
+    entries += [LayerEntry.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
     out, compression = description.output(arguments)
     # Folders that are there stay as they are: /tmp is everyone's, and a home its user's.
     info = write_files_layer(out, entries, compression, folders=False)

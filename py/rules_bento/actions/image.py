@@ -10,7 +10,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION
 from rules_bento.hints import Any
 from rules_bento.images import oci_image
-from rules_bento.images.image_commands import refuse_commands
+from rules_bento.images.image_commands import reject_commands
 from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False
@@ -51,9 +51,9 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write config, manifest and digest."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--layer")]
-    if len(layers) > oci_image.MOST_LAYERS:
+    if len(layers) > oci_image.MAX_LAYERS:
         raise BentoError(
-            f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MOST_LAYERS}. "
+            f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MAX_LAYERS}. "
             f"Set max_wheel_layers of the image, or image_layers of its models, to less, or give fewer layers."
         )
     compression = arguments.optional("--compression")
@@ -111,11 +111,11 @@ def _read_bento(arguments: Arguments) -> dict[str, Any]:
 
     path = arguments.one("--bento-yaml")
     document = read_mapping(read_file(path), path)
-    refuse_commands(document, arguments.texts("--provided"))
+    reject_commands(document, arguments.texts("--provided"))
     return document
 
 
-def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.Settings:
+def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
     folder = arguments.one("--bento")
     status = read_status(Path(path) for path in arguments.many("--status"))
     annotations = _annotations(arguments, base, bento) | arguments.pairs("--annotation")
@@ -123,7 +123,7 @@ def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any])
     labels = bento["labels"] | arguments.pairs("--label")
     labels |= all_filled(arguments.pairs("--stamped-label"), status, "stamped_labels")
     python = arguments.one("--environment") + "/bin/python"
-    return oci_image.Settings(
+    return oci_image.ImageConfig(
         architecture=base["architecture"],
         os=base["os"],
         created=arguments.one("--created"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.images.layers import description
-from rules_bento.images.layers.parts import Listing, Part, join_parts
+from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FLAGS = (
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
     parts = [
-        Part(Listing.loads(Path(listing).read_text("utf-8")), Path(part))
+        WheelPart(PartListing.loads(Path(listing).read_text("utf-8")), Path(part))
         for listing, part in arguments.records("--part")
     ]
     out, compression = description.output(arguments)

@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> None:
     if arguments.one("--format") == "modelpack":
         folder = f"{arguments.one('--folder').strip('/')}/models/{tag.name}/{tag.version}"
         [layer] = layers
-        image = modelpack.make_artifact(tag, created, modelpack.Part(layer, folder), annotations)
+        image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, folder), annotations)
     else:
         image = oci_image.make_image(layers, _settings(created, annotations))
     Path(arguments.one("--config")).write_bytes(image.config)
@@ -47,10 +47,10 @@ def run(arguments: Arguments) -> None:
     Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
 
 
-def _settings(created: str, annotations: dict[str, str]) -> oci_image.Settings:
+def _settings(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:
     """Return the config's settings: a platform, because an image must name one, and nothing that runs."""
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
-    return oci_image.Settings(
+    return oci_image.ImageConfig(
         architecture="amd64",
         os="linux",
         created=created,

@@ -11,7 +11,7 @@ import posixpath
 from rules_bento.actions import model
 from rules_bento.formats import read_file
 from rules_bento.images.layers import description, weights
-from rules_bento.images.layers.layer import Entry, write_files_layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 from rules_bento.models.model import MODEL_YAML, ModelDescription
 from rules_bento.records import NamedTuple
 from rules_bento.sources.manifest import Manifest
@@ -70,18 +70,18 @@ def _write(arguments: Arguments, stored: _Model) -> None:
     owner = description.owner(arguments.one("--user"))
     bento = arguments.one("--folder").strip("/")
     folder = f"{bento}/models/{stored.tag.replace(':', '/')}"
-    entries = [description.home(bento, owner)]
+    entries = [description.home_directory(bento, owner)]
     for file in stored.manifest.entries:
         path = f"{folder}/{file.path}"
         if file.link is not None:
-            entries.append(Entry.symlink(path, file.link, **owner))
+            entries.append(LayerEntry.symlink(path, file.link, **owner))
         elif file.path == MODEL_YAML:
-            entries.append(Entry.inline(path, stored.model_yaml, mode=file.mode, **owner))
+            entries.append(LayerEntry.inline(path, stored.model_yaml, mode=file.mode, **owner))
         elif file.path in stored.weights:
             place = weights.place(arguments.one("--weights"), file)
-            entries.append(Entry.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
+            entries.append(LayerEntry.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
         else:
-            entries.append(Entry.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
+            entries.append(LayerEntry.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
     description.describe(arguments, info, f"model {stored.tag}")

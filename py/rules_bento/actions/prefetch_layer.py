@@ -10,7 +10,7 @@ from rules_bento.formats import read_file
 from rules_bento.images import startup_trace
 from rules_bento.images.layers import description
 from rules_bento.images.layers.estargz import TOC_DIGEST
-from rules_bento.images.layers.prefetch import write_prefetched
+from rules_bento.images.layers.prioritized import write_prioritized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> None:
     fields = json.loads(Path(described).read_text("utf-8"))
     out, _ = description.output(arguments)
     toc_digest = fields.get("annotations", {}).get(TOC_DIGEST)
-    written = write_prefetched(out, Path(blob), toc_digest, names) if toc_digest else None
+    written = write_prioritized(out, Path(blob), toc_digest, names) if toc_digest else None
     if written is None:
         shutil.copyfile(blob, out)
         shutil.copyfile(described, arguments.one("--description"))

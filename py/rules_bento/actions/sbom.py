@@ -38,7 +38,7 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write the bill of materials."""
     tag = Tag.parse(read_text(arguments.one("--tag")).strip(), "tag")
-    subject = sbom.Subject(
+    subject = sbom.ImageSubject(
         tag.name, tag.version, read_text(arguments.one("--digest")).strip(), arguments.one("--created")
     )
     architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
@@ -65,5 +65,5 @@ def _remarks(arguments: Arguments) -> dict[str, str]:
     for path in arguments.many("--excluded"):
         excluded = json.loads(read_text(path))
         if excluded["files"]:
-            remarks.setdefault(excluded["name"], []).append(sbom.LEFT_OUT.format_map(excluded))
+            remarks.setdefault(excluded["name"], []).append(sbom.EXCLUDED_FILES.format_map(excluded))
     return {name: " ".join(texts) for name, texts in remarks.items()}

@@ -31,8 +31,8 @@ def run(arguments: Arguments) -> None:
     if form == "tar":
         compression = wanted
         with Path(path).open("rb") as file:
-            pieces = map(layer.contents, streams.pieces(file))
-            info = layer.write(out, pieces, layer.encoder(compression, None))
+            pieces = map(layer.raw_piece, streams.pieces(file))
+            info = layer.write_layer(out, pieces, layer.encoder(compression, None))
     else:
         compression = _COMPRESSIONS[form]
         info = _copy(Path(path), out, form, where)
@@ -62,7 +62,7 @@ def _copy(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     blob, tar = layer.Sum(), layer.Sum()
 
     def copied() -> Iterator[bytes]:
-        for piece in blob.passing(streams.pieces(file)):
+        for piece in blob.hashing(streams.pieces(file)):
             to.write(piece)
             yield piece
 

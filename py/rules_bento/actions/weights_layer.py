@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.actions import model
 from rules_bento.images.layers import description, weights
-from rules_bento.images.layers.layer import Entry, write_files_layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False
@@ -29,8 +29,8 @@ def run(arguments: Arguments) -> None:
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
         path = weights.place(folder, entry)  # which equal files of one name share
-        entries[path] = Entry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
+        entries[path] = LayerEntry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
-    home = description.home(arguments.one("--folder").strip("/"), owner)
+    home = description.home_directory(arguments.one("--folder").strip("/"), owner)
     info = write_files_layer(out, [home, *entries.values()], compression)
     description.describe(arguments, info, f"weights {', '.join(file.path for file in files)}")

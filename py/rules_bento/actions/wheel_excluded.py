@@ -16,8 +16,8 @@ FLAGS = wheel_arguments.FLAGS | {"--output": 1}
 
 def run(arguments: Arguments) -> None:
     """Write the JSON object."""
-    wheel = wheel_arguments.read_whole(arguments)
-    kept = {member.path for member in wheel_arguments.left(arguments, wheel).members}
+    wheel = wheel_arguments.read_unfiltered(arguments)
+    kept = {member.path for member in wheel_arguments.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]
     excluded = {"name": wheel.distribution, "version": wheel.metadata.version, "files": len(sizes), "size": sum(sizes)}
     Path(arguments.one("--output")).write_text(json.dumps(excluded) + "\n", "utf-8")

@@ -28,8 +28,8 @@ def run(arguments: Arguments) -> None:
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
     wheel = wheel_arguments.read_wheel(arguments)
-    watched = wheel_arguments.watched(arguments, wheel)
-    info = write_wheel_layer(out, wheel, layout, compression, watch=watched.watch if watched else None)
+    scanner = wheel_arguments.library_scanner(arguments, wheel)
+    info = write_wheel_layer(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
     description.describe(arguments, info, arguments.one("--name"))
-    if watched:
-        Path(arguments.one("--libraries")).write_text(watched.libraries().dumps(), "utf-8")
+    if scanner:
+        Path(arguments.one("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")

@@ -1,1 +1,1 @@
-"""OCI images: wheels and files to layers, layers to images, and what is in them."""
+"""OCI images: builds layers from wheels and files, assembles images from layers, and reports their contents."""

@@ -1,6 +1,6 @@
-"""Reports what the layers of an image hold: packages, their sizes and largest files, and changes from another image.
+"""Reports the contents of an image's layers: packages, their sizes and largest files, and changes from another image.
 
-Who a file belongs to is what the layer itself says: RECORD of an installed wheel, the lists of dpkg, the folders of a
+The layer itself specifies the owner of a file: RECORD of an installed wheel, the lists of dpkg, the directories of a
 Bento and its models.
 """
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 Kind = Literal["wheel", "deb", "model", "bento", "other"]
 
 _DPKG_LISTS = "var/lib/dpkg/info/"
-_MOST_FILES = 12
-_SMALL = 32 << 20  # no RECORD or list is larger
+_MAX_FILES = 12
+_MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
 
 
 class Owner(NamedTuple):
-    """Names the package, or whatever else, that a file belongs to."""
+    """Names the package, or another owner, of a file."""
 
     kind: Kind
     name: str
@@ -32,7 +32,7 @@ class Owner(NamedTuple):
 
 
 @dataclass
-class Package:
+class OwnedFiles:
     """Sums up the files of one owner in one layer."""
 
     owner: Owner
@@ -45,14 +45,14 @@ class Package:
         self.size += size
         self.files += 1
         self.largest.append((size, path))
-        if len(self.largest) > 4 * _MOST_FILES:
+        if len(self.largest) > 4 * _MAX_FILES:
             self._cut()
 
     def _cut(self) -> None:
-        self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MOST_FILES]
+        self.largest = sorted(self.largest, key=lambda file: (-file[0], file[1]))[:_MAX_FILES]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the package as JSON of the report."""
+        """Return the entry of the report."""
         self._cut()
         return {
             **self.owner._asdict(),
@@ -65,9 +65,9 @@ class Package:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """Return the report of one layer, without packages if its bytes are not here. `bento` is the Bento's folder.
+    """Return the report of one layer, without packages if its blob isn't available. `bento` is the Bento's directory.
 
-    `owners` is what layers below have said of files; what this one says is added.
+    `owners` are the owners of files that the layers below specify; the function adds those that this layer specifies.
     """
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     return {
@@ -78,24 +78,24 @@ def describe_layer(
     }
 
 
-def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[Package]:
-    """Return the packages of a layer, the largest first; `owners` as in `describe_layer`."""
+def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
+    """Return the packages of a layer, the largest first; for `owners`, see `describe_layer`."""
     files: dict[str, int] = {}
     owners = {} if owners is None else owners
     for member, contents in members(blob, media_type):
         if member.kind == "file":
             files[member.name] = member.size
-            if _lists_others(member.name) and member.size < _SMALL:
-                owners.update(_listed(member.name, b"".join(contents).decode("utf-8", "replace")))
-    packages: dict[Owner, Package] = {}
+            if _is_file_list(member.name) and member.size < _MAX_LIST_SIZE:
+                owners.update(_owners_of_list(member.name, b"".join(contents).decode("utf-8", "replace")))
+    packages: dict[Owner, OwnedFiles] = {}
     for path, size in files.items():
-        owner = owners.get(path) or owners.get(_source(path)) or _by_folder(path, bento.strip("/"))
-        packages.setdefault(owner, Package(owner)).add(path, size)
+        owner = owners.get(path) or owners.get(_bytecode_source(path)) or _owner_by_directory(path, bento.strip("/"))
+        packages.setdefault(owner, OwnedFiles(owner)).add(path, size)
     return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return packages that came, went, or have another size or version, the largest difference first."""
+    """Return packages that were added, removed, or changed in size or version, the largest difference first."""
     before, after = _by_name(old), _by_name(new)
     rows = []
     for key in before.keys() | after.keys():
@@ -122,12 +122,12 @@ def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return by_name
 
 
-def _lists_others(name: str) -> bool:
+def _is_file_list(name: str) -> bool:
     return name.endswith(".dist-info/RECORD") or (name.startswith(_DPKG_LISTS) and name.endswith(".list"))
 
 
-def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:
-    """Yield the files that a list says are its package's."""
+def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
+    """Yield the files in a package's list, each with the package."""
     if path.startswith(_DPKG_LISTS):
         owner = Owner("deb", path.removeprefix(_DPKG_LISTS).removesuffix(".list").partition(":")[0])
         yield path, owner
@@ -145,13 +145,13 @@ def _listed(path: str, text: str) -> Iterator[tuple[str, Owner]]:
             yield posixpath.normpath(f"{root}/{row[0]}"), owner
 
 
-def _source(path: str) -> str:
-    """Return the module whose byte code a file is, if it is."""
+def _bytecode_source(path: str) -> str:
+    """Return the source file of a bytecode file, or an empty string for other files."""
     folder, cache, name = path.rpartition("/__pycache__/")
     return f"{folder}/{name.partition('.')[0]}.py" if cache else ""
 
 
-def _by_folder(path: str, bento: str) -> Owner:
+def _owner_by_directory(path: str, bento: str) -> Owner:
     if path.startswith(f"{bento}/models/"):
         name, _, rest = path.removeprefix(f"{bento}/models/").partition("/")
         version = rest.partition("/")[0]

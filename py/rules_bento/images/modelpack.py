@@ -1,4 +1,4 @@
-"""Models as artifacts of CNCF ModelPack, over the layer that images have."""
+"""Models as artifacts of CNCF ModelPack, over the same layer as in images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _CONFIG = f"{_MODEL}.config.v1+json"
 _FILEPATH = "org.cncf.model.filepath"
 
 
-class Part(NamedTuple):
-    """Describes a model in a layer, without links: tools that unpack artifacts refuse them."""
+class ModelLayer(NamedTuple):
+    """Describes a model in a layer, without links: tools that unpack artifacts reject links."""
 
     layer: Layer
-    folder: str  # of its files, in it
+    folder: str  # of the model's files in the layer
 
 
-def make_artifact(tag: Tag, created: str, part: Part, annotations: dict[str, str]) -> Image:
-    """Return the config and the manifest of a model; annotations that OCI defines are in the config, too."""
+def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> Image:
+    """Return the config and the manifest of a model; the config also has the annotations that OCI defines."""
     standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     described: dict[str, Any] = {"createdAt": created, "name": tag.name, "version": tag.version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}
@@ -49,7 +49,7 @@ def make_artifact(tag: Tag, created: str, part: Part, annotations: dict[str, str
     return Image(config, to_bytes(manifest))
 
 
-def _descriptor(part: Part) -> dict[str, Any]:
+def _descriptor(part: ModelLayer) -> dict[str, Any]:
     return {
         "mediaType": part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar"),
         "digest": part.layer.digest,

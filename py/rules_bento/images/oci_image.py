@@ -1,6 +1,6 @@
-"""Images by the OCI image specification 1.1: a config and a manifest over layers that are known by their descriptions.
+"""Images by the OCI image specification 1.1: a config and a manifest over layers that have descriptions.
 
-No layer is read to assemble an image, so that takes as long for a large one as for a small one.
+Assembling an image reads no layer, so its time doesn't depend on the size of the layers.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from rules_bento.formats.oci import CONFIG, INDEX, MANIFEST, digest_of, to_bytes
 from rules_bento.hints import Any
 from rules_bento.records import NamedTuple
 
-# Runtimes of old refuse more (overlayfs takes its lower folders from one page of options).
-MOST_LAYERS = 127
+# Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
+MAX_LAYERS = 127
 
 
 class Layer(NamedTuple):
-    """Describes a layer to the image that has it."""
+    """Describes a layer of an image."""
 
     media_type: str
     digest: str  # sha256:<hex> of the blob
     size: int  # bytes of the blob
     diff_id: str  # sha256:<hex> of the tar
-    name: str  # what it holds, for the image's history
+    name: str  # its contents, for the image's history
     annotations: dict[str, str] | None = None  # of its descriptor in a manifest
     prefetched: int = 0  # files that are fetched before a container starts
 
@@ -39,10 +39,10 @@ class Layer(NamedTuple):
         return document | {"annotations": self.annotations} if self.annotations else document
 
 
-class Settings(NamedTuple):
+class ImageConfig(NamedTuple):
     """Describes how a container of the image runs, and the image's labels and annotations."""
 
-    architecture: str  # as Go names it
+    architecture: str  # Go's name
     os: str
     created: str  # RFC 3339
     env: dict[str, str]
@@ -54,7 +54,7 @@ class Settings(NamedTuple):
     labels: dict[str, str]
     annotations: dict[str, str]
     stop_signal: str
-    healthcheck: list[str]  # a command; of engines that know docker's extension of the config
+    healthcheck: list[str]  # a command; for engines that support docker's extension of the config
 
 
 class Image(NamedTuple):
@@ -65,12 +65,12 @@ class Image(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Return the digest of the manifest, which names the image."""
+        """Return the digest of the manifest, which identifies the image."""
         return digest_of(self.manifest)
 
 
-def make_image(layers: list[Layer], settings: Settings) -> Image:
-    """Assemble an image of layers, the lowest first."""
+def make_image(layers: list[Layer], settings: ImageConfig) -> Image:
+    """Assemble an image from layers, the lowest first."""
     config = to_bytes(
         {
             "created": settings.created,
@@ -103,7 +103,7 @@ def make_image(layers: list[Layer], settings: Settings) -> Image:
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:
-    """Return the index over manifests, each with its platform (`os`, `architecture`, perhaps `variant`)."""
+    """Return an index of manifests, each with its platform (`os`, `architecture`, and optionally `variant`)."""
     manifests = [descriptor(MANIFEST, manifest) | {"platform": platform} for manifest, platform in images]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return to_bytes(_without_empty(index | {"annotations": annotations}))

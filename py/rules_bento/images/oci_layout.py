@@ -1,4 +1,4 @@
-"""Images as files: an OCI image layout (a folder), and the archive that `docker load` takes."""
+"""Images as files: an OCI image layout (a directory), and the archive that `docker load` accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.oci_image import Image
 
-# containerd's store takes the name of a loaded image from this one.
+# The annotation from which containerd's store gets the name of a loaded image.
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
@@ -33,13 +33,13 @@ def write_layout(folder: Path, image: Image, blobs: dict[str, Path], reference: 
 
 
 def write_docker_archive(out: Path, image: Image, blobs: dict[str, Path], reference: str) -> None:
-    """Write a tar that is both an OCI archive and what `docker load` and `podman load` take."""
+    """Write a tar that is both an OCI archive and an archive for `docker load` and `podman load`."""
     with out.open("wb") as file:
         file.writelines(docker_archive(image, blobs, reference))
 
 
 def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
-    """Yield the bytes of that tar, in pieces."""
+    """Yield the bytes of the archive that `write_docker_archive` writes."""
     layers = [layer["digest"] for layer in json.loads(image.manifest)["layers"]]
     manifest = [
         {

@@ -1,10 +1,10 @@
-"""The report of an image's layers as a page."""
+"""The HTML page of an image's layer report."""
 
 from __future__ import annotations
 
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.reports import page as pages
-from rules_bento.reports.page import Node
+from rules_bento.reports.page import MapNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,38 +32,38 @@ def page(report: dict[str, Any]) -> str:
     )
 
 
-def _tree(report: dict[str, Any]) -> Node:
+def _tree(report: dict[str, Any]) -> MapNode:
     layers = [_layer_node(layer) for layer in report["layers"]]
-    return Node(report["target"], "layer", sum(layer.size for layer in layers), layers)
+    return MapNode(report["target"], "layer", sum(layer.size for layer in layers), layers)
 
 
-def _layer_node(layer: dict[str, Any]) -> Node:
+def _layer_node(layer: dict[str, Any]) -> MapNode:
     packages = [_package_node(package) for package in layer["packages"]]
     if len(packages) == 1:
         return packages[0]
     size = sum(package.size for package in packages) if packages else layer["size"]
-    return Node(layer["name"], "layer", size, packages)
+    return MapNode(layer["name"], "layer", size, packages)
 
 
-def _package_node(package: dict[str, Any]) -> Node:
+def _package_node(package: dict[str, Any]) -> MapNode:
     kind = package["kind"]
-    files = [Node("/".join(file["path"].split("/")[-2:]), kind, file["size"]) for file in package["largest"]]
+    files = [MapNode("/".join(file["path"].split("/")[-2:]), kind, file["size"]) for file in package["largest"]]
     rest = package["size"] - sum(file.size for file in files)
     if rest:
-        files.append(Node(f"{package['files'] - len(files)} other files", kind, rest))
-    return Node(f"{package['name']} {package['version']}".strip(), kind, package["size"], files)
+        files.append(MapNode(f"{package['files'] - len(files)} other files", kind, rest))
+    return MapNode(f"{package['name']} {package['version']}".strip(), kind, package["size"], files)
 
 
 def _sections(report: dict[str, Any]) -> Iterator[str]:
     if "changes" in report:
         yield pages.heading("Changes", _changes(report["changes"]))
     if wrong := report.get("record_mismatches"):
-        text = f"Taken by their hashes, as bento.pypi says: {', '.join(wrong)}."
-        yield pages.heading("Wheels whose RECORD is wrong", pages.paragraph(text))
+        text = f"Accepted by their hashes, as configured in bento.pypi: {', '.join(wrong)}."
+        yield pages.heading("Wheels with an invalid RECORD", pages.paragraph(text))
     if excluded := report.get("excluded"):
         rows = [(one["name"], one["version"], str(one["files"]), pages.size(one["size"])) for one in excluded]
         saved = pages.size(sum(one["size"] for one in excluded))
-        title = f"Left out of packages, as bento.pypi says: {saved}"
+        title = f"Excluded from packages by bento.pypi: {saved}"
         yield pages.heading(title, pages.table(("name", "version", "files", "unpacked"), rows))
     for number, layer in enumerate(report["layers"], 1):
         rows = [
@@ -72,12 +72,12 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
         ]
         body = pages.table(("", "name", "version", "unpacked"), rows)
         title = f"{number}. {layer['name']}, {pages.size(layer['size'])} in a registry"
-        yield pages.section(title, body if rows else pages.paragraph("Its bytes are not here."))
+        yield pages.section(title, body if rows else pages.paragraph("This layer was not fetched."))
 
 
 def _changes(changes: list[dict[str, Any]]) -> str:
     if not changes:
-        return pages.paragraph("The packages are those of the other image.")
+        return pages.paragraph("Both images have the same packages.")
     rows = [
         (
             _KINDS[change["kind"]],

@@ -1,6 +1,6 @@
-"""A software bill of materials: the packages, models and sources of a Bento, and the system below it.
+"""Writes an SBOM: the packages, models, and sources of a Bento, and the system packages below it.
 
-Nothing in it is drawn by lot or by a clock: its identity is a name-based UUID of the image that it belongs to.
+The SBOM contains no random number or time: its identity is a name-based UUID of the image.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Format = Literal["cyclonedx", "spdx"]
 
 _CYCLONEDX = "1.6"
 _ALGORITHMS = {"sha256": "SHA-256", "blake3": "BLAKE3"}  # CycloneDX's names; SPDX has its own
-_NOT_SAID = "NOASSERTION"
+_NOASSERTION = "NOASSERTION"
 
-RECORD_MISMATCH = "The RECORD of its wheel is wrong; bento.pypi takes the wheel by its hash (allow_record_mismatch)."
-"""Of a wheel that was taken all the same."""
+RECORD_MISMATCH = "The wheel has an invalid RECORD; bento.pypi accepts the wheel by its hash (allow_record_mismatch)."
+"""Comment on an accepted wheel with an invalid RECORD."""
 
-LEFT_OUT = "Files of its wheel are not installed: {files}, of {size} bytes, as bento.pypi says (exclude)."
-"""Of a wheel that is not whole."""
+EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} bytes (exclude)."
+"""Comment on a wheel with excluded files."""
 
 
-class Subject(NamedTuple):
-    """Describes the image that the bill of materials is about."""
+class ImageSubject(NamedTuple):
+    """Describes the image of an SBOM."""
 
     name: str
     version: str
@@ -39,18 +39,18 @@ class Subject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """Describes a component of the image. `reference` is unique in a bill: the package URL, where there is one."""
+    """Describes a component of the image. `reference` is unique in an SBOM: the package URL, if there is one."""
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str
     name: str
     version: str
     digest: str = ""  # <algorithm>:<hex>
-    remark: str = ""  # what who reads the bill should know of it
+    remark: str = ""  # for the reader of the SBOM
 
     @property
     def purl(self) -> str:
-        """Return the package URL; it is empty for what has none."""
+        """Return the package URL, or an empty string for a component without one."""
         return self.reference if self.reference.startswith("pkg:") else ""
 
 
@@ -75,19 +75,19 @@ def model(description: ModelDescription) -> Component:
     return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
 
 
-def sources(subject: Subject, digest: str) -> Component:
+def sources(subject: ImageSubject, digest: str) -> Component:
     """Return the component of the Bento's own files, with the `blake3:<hex>` of the Bento."""
     return Component("application", f"bento:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
-def make_sbom(subject: Subject, components: Iterable[Component], form: Format) -> bytes:
-    """Return the bill, in CycloneDX 1.6 or SPDX 2.3, as JSON."""
+def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Format) -> bytes:
+    """Return the SBOM, in CycloneDX 1.6 or SPDX 2.3, as JSON."""
     ordered = sorted(set(components), key=lambda component: component.reference)
     document = _cyclonedx(subject, ordered) if form == "cyclonedx" else _spdx(subject, ordered)
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _cyclonedx(subject: Subject, components: list[Component]) -> dict[str, Any]:
+def _cyclonedx(subject: ImageSubject, components: list[Component]) -> dict[str, Any]:
     root = {"type": "container", "bom-ref": subject.digest, "name": subject.name, "version": subject.version}
     return {
         "bomFormat": "CycloneDX",
@@ -123,12 +123,12 @@ def _cyclonedx_component(component: Component) -> dict[str, Any]:
     return fields
 
 
-def _spdx(subject: Subject, components: list[Component]) -> dict[str, Any]:
+def _spdx(subject: ImageSubject, components: list[Component]) -> dict[str, Any]:
     image = {
         "SPDXID": "SPDXRef-image",
         "name": subject.name,
         "versionInfo": subject.version,
-        "downloadLocation": _NOT_SAID,
+        "downloadLocation": _NOASSERTION,
         "filesAnalyzed": False,
         "primaryPackagePurpose": "CONTAINER",
         "checksums": [_spdx_checksum(subject.digest)],
@@ -156,14 +156,14 @@ def _spdx_package(component: Component, number: int) -> dict[str, Any]:
         "SPDXID": f"SPDXRef-{number}",
         "name": component.name,
         "versionInfo": component.version,
-        "downloadLocation": _NOT_SAID,
+        "downloadLocation": _NOASSERTION,
         "filesAnalyzed": False,
         "primaryPackagePurpose": {"library": "LIBRARY", "application": "APPLICATION"}.get(component.kind, "OTHER"),
     }
     if component.digest.startswith("sha256:"):
         fields["checksums"] = [_spdx_checksum(component.digest)]
     elif component.digest:
-        # SPDX's own library takes a BLAKE3 digest of 256 bits for one that is too short.
+        # SPDX's own library rejects a BLAKE3 digest of 256 bits as too short.
         fields["comment"] = component.digest
     if component.remark:
         fields["comment"] = component.remark
@@ -179,7 +179,7 @@ def _spdx_checksum(digest: str) -> dict[str, str]:
 
 
 def _utc(moment: str) -> str:
-    """Return a moment as SPDX writes it: in seconds, in UTC."""
+    """Return a time in the form of SPDX: in seconds, in UTC."""
     from datetime import timezone
 
     from rules_bento.formats.times import parse_time

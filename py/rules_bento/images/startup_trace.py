@@ -1,4 +1,4 @@
-"""Reads and writes the list of files that a container reads when it starts, which is recorded and checked in."""
+"""Reads and writes the list of files that a container reads at startup, which is recorded and committed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def dumps(files: Iterable[str]) -> str:
-    """Return the trace with these files, paths in the image without the slash before them."""
+    """Return the trace of these files, paths in the image without the leading slash."""
     fields = {"files": [f"/{file}" for file in sorted(files)]}
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(data: bytes, where: str) -> frozenset[str]:
-    """Return the files of a trace. Raises BentoError, which begins with `where`, for what is none."""
+    """Return the files of a trace. Raises BentoError, which begins with `where`, for an invalid trace."""
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):
-        raise BentoError(f'{where}: not a startup trace, which has "files" alone, a list. Record it again.')
+        raise BentoError(f'{where}: not a startup trace: expected one key, "files", with a list. Record it again.')
     for file in files:
         if not isinstance(file, str) or not file.startswith("/") or {"", ".", ".."}.intersection(file[1:].split("/")):
-            raise BentoError(f"{where}: {file!r} is no absolute path of a file in the image. Record it again.")
+            raise BentoError(f"{where}: {file!r} isn't an absolute path of a file in the image. Record it again.")
     return frozenset(file[1:] for file in files)

@@ -1,4 +1,4 @@
-"""Packages of a distribution that a system has installed: what dpkg and apk write down, and how one is asked for."""
+"""Installed packages of a distribution, from the databases of dpkg and apk, and requests for such packages."""
 
 from __future__ import annotations
 
@@ -20,76 +20,76 @@ _FIELD = re.compile(r"^(Package|Status|Version|Architecture|Provides):(.*)$", re
 _INSTALLED = "install ok installed"
 _ANY_ARCHITECTURE = ("", "any", "native")
 # `name`, `name:arch`, `name=version`, `name/release`; not patterns, tasks (`name^`), removals (`name-`), or ranges.
-_ASKED = re.compile(r"([A-Za-z0-9][A-Za-z0-9+._-]*)(?::([a-z0-9-]+))?(?:=([A-Za-z0-9.+:~*-]+)|/([A-Za-z0-9._-]+))?")
-# One word of apk's `p:`, or one of dpkg's `Provides`.
+_REQUEST = re.compile(r"([A-Za-z0-9][A-Za-z0-9+._-]*)(?::([a-z0-9-]+))?(?:=([A-Za-z0-9.+:~*-]+)|/([A-Za-z0-9._-]+))?")
+# One item of apk's `p:`, or one of dpkg's `Provides`.
 _PROVIDED = re.compile(r"([^\s=(<>~:]+)(?::\w+)?\s*(?:\(\s*=\s*([^)\s]+)\s*\)|=(\S+))?")
 
 
-class Package(NamedTuple):
+class InstalledPackage(NamedTuple):
     """Describes an installed package."""
 
     name: str
     version: str
-    architecture: str  # `all` for each
+    architecture: str  # `all` for any architecture
     provides: tuple[tuple[str, str], ...] = ()  # name and version of virtual packages; a version may be empty
 
 
-class Asked(NamedTuple):
-    """Describes a package as somebody asks for it."""
+class PackageRequest(NamedTuple):
+    """Describes a requested package."""
 
     name: str
     architecture: str  # empty for any
     version: str  # empty for any
 
     @staticmethod
-    def of(text: str) -> Asked | None:
-        """Read what package managers take; nothing for patterns, removals, tasks and ranges of versions."""
-        match = _ASKED.fullmatch(text)
+    def parse(text: str) -> PackageRequest | None:
+        """Parse the syntax of package managers. Returns None for patterns, removals, tasks, and ranges of versions."""
+        match = _REQUEST.fullmatch(text)
         if not match or (match[1].endswith("-") and not match[3]):
             return None
-        return Asked(match[1], match[2] or "", match[3] or "")
+        return PackageRequest(match[1], match[2] or "", match[3] or "")
 
-    def is_met(self, packages: Iterable[Package]) -> bool:
-        """Return whether one of the packages is it, or provides it."""
-        return any(self._is(package) for package in packages)
+    def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
+        """Return whether one of the packages is the requested one, or provides it."""
+        return any(self._matches(package) for package in packages)
 
-    def _is(self, package: Package) -> bool:
+    def _matches(self, package: InstalledPackage) -> bool:
         if self.architecture not in (*_ANY_ARCHITECTURE, package.architecture) and package.architecture != "all":
             return False
-        offered = ((package.name, package.version), *package.provides)
-        return any(name == self.name and self._takes(version) for name, version in offered)
+        candidates = ((package.name, package.version), *package.provides)
+        return any(name == self.name and self._accepts(version) for name, version in candidates)
 
-    def _takes(self, version: str) -> bool:
+    def _accepts(self, version: str) -> bool:
         return not self.version or fnmatch.fnmatchcase(version, self.version)
 
 
 class SystemFiles(NamedTuple):
-    """Holds what the files of a system say of its distribution and packages."""
+    """Describes a system's distribution and packages, from its files."""
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
-    packages: tuple[Package, ...] | None  # that are installed; None if neither dpkg nor apk has written a list
+    packages: tuple[InstalledPackage, ...] | None  # the installed ones; None if neither dpkg nor apk has a database
 
     @staticmethod
     def has(path: str) -> bool:
-        """Return whether a file of an image, without the slash before it, is one of these."""
+        """Return whether the system's description needs this file, a path without the leading slash."""
         return path in (_STATUS, *_APK, *_RELEASE) or (
             path.startswith(_STATUS_OF_ONE) and not path.endswith(".md5sums")
         )
 
     @staticmethod
-    def of(files: Mapping[str, bytes]) -> SystemFiles:
+    def from_files(files: Mapping[str, bytes]) -> SystemFiles:
         """Read the contents of files, by their paths."""
         texts = {path: data.decode("utf-8", "replace") for path, data in sorted(files.items())}
         release = next((texts[path] for path in _RELEASE if path in texts), "")
-        match: list[Package] = []
+        packages: list[InstalledPackage] = []
         for path, text in texts.items():
             if path not in _RELEASE:
-                match += read_apk(text) if path in _APK else read_dpkg(text)
-        return SystemFiles(_os_ids(release), tuple(match) if texts.keys() - set(_RELEASE) else None)
+                packages += read_apk(text) if path in _APK else read_dpkg(text)
+        return SystemFiles(_os_ids(release), tuple(packages) if texts.keys() - set(_RELEASE) else None)
 
     @staticmethod
     def loads(text: str) -> SystemFiles:
-        """Read what `dumps` wrote."""
+        """Read the output of `dumps`."""
         fields = json.loads(text)
         packages = fields["packages"]
         return SystemFiles(tuple(fields["ids"]), None if packages is None else tuple(map(_package, packages)))
@@ -99,30 +99,31 @@ class SystemFiles(NamedTuple):
         return json.dumps(self._asdict(), indent=0) + "\n"
 
 
-def _package(fields: list[Any]) -> Package:
+def _package(fields: list[Any]) -> InstalledPackage:
     name, version, architecture, provides = fields
-    return Package(name, version, architecture, tuple((virtual, of) for virtual, of in provides))
+    return InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides))
 
 
-def read_dpkg(text: str) -> Iterator[Package]:
-    """Yield the packages of dpkg's status file, or of one of distroless' `status.d`, that are installed."""
+def read_dpkg(text: str) -> Iterator[InstalledPackage]:
+    """Yield the installed packages in dpkg's status file, or in a file of distroless' `status.d`."""
     for paragraph in text.split("\n\n"):
         fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
         # distroless writes no status.
         if "Package" in fields and fields.get("Status", _INSTALLED) == _INSTALLED:
             provides = _provided(fields.get("Provides", "").split(","))
-            yield Package(fields["Package"], fields.get("Version", ""), fields.get("Architecture", ""), provides)
+            version, architecture = fields.get("Version", ""), fields.get("Architecture", "")
+            yield InstalledPackage(fields["Package"], version, architecture, provides)
 
 
-def read_apk(text: str) -> Iterator[Package]:
-    """Yield the packages of Alpine's `installed`."""
+def read_apk(text: str) -> Iterator[InstalledPackage]:
+    """Yield the packages in Alpine's `installed`."""
     for paragraph in text.split("\n\n"):
         fields: dict[str, str] = {
             line[0]: line[2:] for line in paragraph.splitlines() if line[1:2] == ":" and line[0] in "PVAp"
         }
         if "P" in fields:
             provides = _provided(fields.get("p", "").split())
-            yield Package(fields["P"], fields.get("V", ""), fields.get("A", ""), provides)
+            yield InstalledPackage(fields["P"], fields.get("V", ""), fields.get("A", ""), provides)
 
 
 def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
-"""`resources` of a service as requests and limits of a container.
+"""Converts `resources` of a service to requests and limits of a container.
 
-BentoML counts CPUs in cores and memory in GiB where a number stands there; texts have units of Kubernetes.
+In BentoML, a number means cores for CPUs and GiB for memory; strings have units of Kubernetes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _BINARY = {"Gi": 1 << 30, "Mi": 1 << 20}
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the quantities that a service asks for, by the names that Kubernetes has for them.
+    """Return the quantities that a service requests, by Kubernetes' names.
 
-    `where` names the service in messages. Raises BentoError for what Kubernetes cannot give: parts of a GPU, TPUs,
-    and texts without a unit.
+    `where` names the service in messages. Raises BentoError for resources that Kubernetes cannot provide: fractions of
+    a GPU, TPUs, and strings without a unit.
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
-            f"{where}: resources.{unknown[0]} has no counterpart that all clusters know. Leave it out of the service "
-            "and add what your cluster has for it to the manifest, as a patch."
+            f"{where}: resources.{unknown[0]} has no counterpart in all clusters. Remove it from the service, "
+            "and add your cluster's resource to the manifest by a patch."
         )
     amounts = {}
     if "cpu" in resources:
@@ -37,7 +37,7 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
         vendor = "amd.com/gpu" if str(resources.get("gpu_type", "")).startswith("amd-") else "nvidia.com/gpu"
         amounts[vendor] = _gpus(resources["gpu"], where)
     elif "gpu_type" in resources:
-        raise BentoError(f"{where}: resources.gpu_type says which GPU, and nothing how many: set resources.gpu.")
+        raise BentoError(f"{where}: resources.gpu_type has no number of GPUs. Set resources.gpu.")
     return amounts
 
 
@@ -47,7 +47,7 @@ def _cpu(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number * 1000 % 1:
         raise BentoError(
-            f"{where}: resources.cpu is {value!r}: write a number of cores, or thousandths of one as '500m'."
+            f"{where}: resources.cpu is {value!r}. Use a number of cores, or thousandths of a core such as '500m'."
         )
     return str(int(number)) if not number % 1 else f"{int(number * 1000)}m"
 
@@ -58,7 +58,7 @@ def _memory(value: object, where: str) -> str:
     number = _number(value)
     if number is None:
         raise BentoError(
-            f"{where}: resources.memory is {value!r}: write a number of GiB, or a text with a unit, as "
+            f"{where}: resources.memory is {value!r}. Use a number of GiB, or a string with a unit such as "
             "'512Mi' or '2Gi'."
         )
     size = number * (1 << 30)
@@ -72,14 +72,14 @@ def _gpus(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number % 1:
         raise BentoError(
-            f"{where}: resources.gpu is {value!r}, but a cluster gives out whole GPUs: set 1, or leave it out of the "
-            "service and name the part that your cluster shares GPUs by in a patch of the manifest."
+            f"{where}: resources.gpu is {value!r}, but clusters allocate whole GPUs. Set 1, or remove it from the "
+            "service and add your cluster's resource for shared GPUs to the manifest by a patch."
         )
     return str(int(number))
 
 
 def _number(value: object) -> Decimal | None:
-    """Return a positive number; None for anything else."""
+    """Return a positive number, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     number = Decimal(str(value))

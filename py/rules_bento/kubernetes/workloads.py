@@ -1,4 +1,4 @@
-"""Describes what Kubernetes has to run: the services of a Bento, and how its image starts them."""
+"""Describes the services of a Bento that Kubernetes runs, and how the image starts them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rules_bento.kubernetes.resources import quantities
 from rules_bento.records import dataclass
 
 _PORT = 3000  # BentoML's own
-_MOST_PORT = 65535
+_MAX_PORT = 65535
 _SERVE = ["-m", "bentoml", "serve"]
 _LOOPBACK = re.compile(r"127\..*|::1|localhost")
 _USER = re.compile(r"([0-9]+)(?::([0-9]+))?")
 _METRICS = "bentoml_service"
-"""The namespace of BentoML's metrics, unless a service has another."""
+"""The default namespace of BentoML's metrics."""
 
 
 _BENTO = {
@@ -45,51 +45,51 @@ _CONFIG = {"config?": {"User?": str, "Entrypoint?": [str], "Cmd?": [str], "Env?"
 
 
 @dataclass(frozen=True)
-class Service:
-    """Describes a service that runs in Pods of its own."""
+class WorkloadService:
+    """Describes a service that runs in its own Pods."""
 
     name: str
     needs: tuple[str, ...]  # names of the services that it calls
-    ports: tuple[int, ...]  # the one for HTTP first
+    ports: tuple[int, ...]  # the HTTP port first
     quantities: dict[str, str]  # requests and limits
-    concurrency: int | None  # requests that one Pod is there for
-    metric: str  # that counts them; empty where the service counts none
+    concurrency: int | None  # concurrent requests for one Pod
+    metric: str  # the metric that counts them; empty if the service has none
     gpu_type: str
     livez: str
     readyz: str
 
 
 @dataclass(frozen=True)
-class Image:
+class StartupConfig:
     """Describes how an image starts, from its config."""
 
     uid: int
     gid: int | None
     entrypoint: tuple[str, ...]
     cmd: tuple[str, ...]
-    variables: frozenset[str]  # that have a value in it
+    variables: frozenset[str]  # variables with a value in the image
 
     @property
     def serves_bento(self) -> bool:
-        """Return whether it starts as bento_image has it: a Python, and `-m bentoml serve FOLDER`."""
+        """Return whether the image starts as bento_image configures it: a Python, and `-m bentoml serve DIRECTORY`."""
         return len(self.entrypoint) == len(_SERVE) + 2 and list(self.entrypoint[1:-1]) == _SERVE
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Describes a Bento in an image: its tag, its services with the entry service first, and variables to be set."""
+    """Describes a Bento in an image: its tag, its services with the entry service first, and required variables."""
 
     name: str
     version: str
-    services: tuple[Service, ...]
+    services: tuple[WorkloadService, ...]
     required: tuple[str, ...]  # variables without a value
-    image: Image
+    image: StartupConfig
 
 
 def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 0) -> Workload:
-    """Read `bento.yaml` and the config of an image; `port` is that of all services if it is not 0.
+    """Read `bento.yaml` and the config of an image; `port` is the port of all services if it isn't 0.
 
-    Raises BentoError for services that Kubernetes cannot run as they are.
+    Raises BentoError for services that Kubernetes cannot run without changes.
     """
     # Both can be those of an imported Bento, which is others' work.
     document, config = shapes.without_nulls(document), shapes.without_nulls(config)
@@ -104,20 +104,20 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
             if not env.get("value") and env.get("stage") != "build" and env["name"] not in image.variables
         )
     )
-    _check_start(image, services, port)
+    _check_startup(image, services, port)
     return Workload(document["name"], document["version"], services, required, image)
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of the services that the first one calls, itself first.
+    """Return the entries of the services that the first one calls, directly or indirectly, itself first.
 
-    What is addressed by URL runs elsewhere.
+    Dependencies with a URL run elsewhere and are excluded.
     """
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
-            f"{document['service']}: is a service of BentoML's form before 1.2, which has no description of what it "
-            "needs. Write it with @bentoml.service."
+            f"{document['service']}: this service has the form from before BentoML 1.2, which doesn't describe its "
+            "dependencies. Use @bentoml.service."
         )
     names = [document.get("entry_service", "")]
     for name in names:
@@ -136,21 +136,21 @@ def _needs(entry: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _service(entry: dict[str, Any], port: int) -> Service:
+def _service(entry: dict[str, Any], port: int) -> WorkloadService:
     name, config = entry["name"], entry.get("config", {})
     where = f"service {name!r}"
     part = {key: config.get(key) or {} for key in ("endpoints", "http", "metrics", "resources", "ssl", "traffic")}
     if part["ssl"].get("enabled"):
         raise BentoError(
-            f"{where}: ssl is on, for which its Pods would need files with keys. Leave it out, and let the cluster's "
+            f"{where}: ssl is enabled, but its Pods have no key files. Remove ssl, and let the cluster's "
             "ingress or mesh encrypt."
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, where only its own Pod reaches it. Leave it out."
+            f"{where}: http.host is {part['http']['host']}, which is reachable only in its own Pod. Remove it."
         )
     counted = part["metrics"].get("enabled", True)
-    return Service(
+    return WorkloadService(
         name=name,
         needs=_needs(entry),
         ports=_ports([port or part["http"].get("port", _PORT), *config.get("extra_ports", [])], where),
@@ -169,22 +169,22 @@ def _path(path: str) -> str:
 
 def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
     for number in numbers:
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MOST_PORT:
-            raise BentoError(f"{where}: {number!r} is no port. Write a number from 1 to {_MOST_PORT}.")
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MAX_PORT:
+            raise BentoError(f"{where}: {number!r} isn't a port. Use a number from 1 to {_MAX_PORT}.")
     if len(set(numbers)) < len(numbers):
         raise BentoError(f"{where}: extra_ports names {numbers} twice. Name each port once.")
     return tuple(numbers)
 
 
-def _image(config: dict[str, Any]) -> Image:
+def _image(config: dict[str, Any]) -> StartupConfig:
     user = "0" if config.get("User", "") in ("", "root", "root:root") else config["User"]
     match = _USER.fullmatch(user)
     if not match:
         raise BentoError(
-            f"the image runs as {user!r}, of which a cluster cannot tell that it is not root. Set user of the "
-            'bento_image to numbers, as "1034:1034".'
+            f"the image runs as {user!r}, but a cluster can reject root only for numeric users. Set user of the "
+            'bento_image to numbers, such as "1034:1034".'
         )
-    return Image(
+    return StartupConfig(
         uid=int(match[1]),
         gid=int(match[2]) if match[2] else None,
         entrypoint=tuple(config.get("Entrypoint") or ()),
@@ -193,16 +193,16 @@ def _image(config: dict[str, Any]) -> Image:
     )
 
 
-def _check_start(image: Image, services: tuple[Service, ...], port: int) -> None:
-    """Refuse an image that would not listen where the manifest says, or not run the service that it names."""
+def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
+    """Raise BentoError for an image that listens on another port than the manifest's, or that runs another service."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
-            raise BentoError(f"the image starts with {word}, which the manifest decides. Leave it out of its cmd.")
+            raise BentoError(f"the image starts with {word}, but the manifest sets that option. Remove it from cmd.")
     if not image.serves_bento and not port:
-        raise BentoError("the image has an entrypoint of its own: set port, at which it listens.")
+        raise BentoError("the image has a custom entrypoint. Set port to the port on which it listens.")
     if len(services) > 1 and (image.cmd or not image.serves_bento):
         names = ", ".join(service.name for service in services)
         raise BentoError(
-            f"the services {names} are started one by one, each in Pods of its own, and the image has an entrypoint or "
-            "a cmd of its own. Leave these out of the bento_image."
+            f"the services {names} run separately, each in its own Pods, but the image has a custom entrypoint or "
+            "cmd. Remove these from the bento_image."
         )

@@ -1,1 +1,1 @@
-"""Reports for people: what is in a Bento or an image, as pages to look at."""
+"""Reports on the contents of a Bento or an image, as HTML pages."""

@@ -1,10 +1,10 @@
-"""The report of a Bento as a page."""
+"""The HTML page of a Bento's report."""
 
 from __future__ import annotations
 
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.reports import page as pages
-from rules_bento.reports.page import Node
+from rules_bento.reports.page import MapNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ _KINDS = {"bento": "sources", "other": "environment", "model": "model"}
 
 
 def page(report: dict[str, Any]) -> str:
-    """Return the HTML of a report (`bento_report`, and what the verb `report` adds)."""
+    """Return the HTML of a report (`bento_report`, with the fields that the subcommand `report` adds)."""
     tree = _tree(report)
     files, models = report["files"], report["models"]
     summary = [
@@ -26,31 +26,31 @@ def page(report: dict[str, Any]) -> str:
     return pages.document(report["tag"], summary, _KINDS, tree, _sections(report))
 
 
-def _tree(report: dict[str, Any]) -> Node:
-    own = _folder("", "bento", [(file["path"], file["size"]) for file in report["files"]])
+def _tree(report: dict[str, Any]) -> MapNode:
+    own = _directory_node("", "bento", [(file["path"], file["size"]) for file in report["files"]])
     models = [
-        _folder(model["tag"], "model", [(file["path"], file["size"]) for file in model["files"]])
+        _directory_node(model["tag"], "model", [(file["path"], file["size"]) for file in model["files"]])
         for model in report["models"]
     ]
     nodes = [*own.children, *models]
-    return Node(report["tag"], "layer", sum(node.size for node in nodes), nodes)
+    return MapNode(report["tag"], "layer", sum(node.size for node in nodes), nodes)
 
 
-def _folder(label: str, kind: str, files: Sequence[tuple[str, int]]) -> Node:
-    """Return a folder with the files of these paths in it."""
+def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> MapNode:
+    """Return a node with the files of these paths."""
     inside: dict[str, list[tuple[str, int]]] = {}
     for path, size in files:
         name, _, rest = path.partition("/")
         inside.setdefault(name, []).append((rest, size))
     children = []
     for name, below in inside.items():
-        # At a Bento's top all but the sources is made.
+        # At the top of a Bento, everything except the sources is generated.
         own = "other" if not label and kind == "bento" and name != "src" else kind
         if below[0][0]:
-            children.append(_folder(f"{name}/", own, below))
+            children.append(_directory_node(f"{name}/", own, below))
         else:
-            children.append(Node(name, own, below[0][1]))
-    return Node(label, kind, sum(size for _, size in files), children)
+            children.append(MapNode(name, own, below[0][1]))
+    return MapNode(label, kind, sum(size for _, size in files), children)
 
 
 def _sections(report: dict[str, Any]) -> Iterator[str]:
@@ -83,14 +83,14 @@ def _model(model: dict[str, Any]) -> str:
 
 
 def _changes(report: dict[str, Any]) -> str:
-    known = pages.paragraph(f"Against {report['against']['tag']} ({report['against']['digest']}).")
+    known = pages.paragraph(f"Compared with {report['against']['tag']} ({report['against']['digest']}).")
     if not report["changes"]:
         return known + pages.paragraph("All is the same.")
     rows = [
         (
             change["kind"],
             change["name"],
-            _became(change),
+            _change_of(change),
             pages.difference(change["change"]) if change["change"] else "",
         )
         for change in report["changes"]
@@ -98,8 +98,8 @@ def _changes(report: dict[str, Any]) -> str:
     return known + pages.table(("", "name", "what", "size"), rows)
 
 
-def _became(change: dict[str, Any]) -> str:
-    """Return what people want to know: of a file not its digest."""
+def _change_of(change: dict[str, Any]) -> str:
+    """Return what changed; for a file, without its digests."""
     if change["kind"] == "file":
         return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
     return pages.versions(change["before"], change["after"])

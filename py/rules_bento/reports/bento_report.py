@@ -1,4 +1,4 @@
-"""Reports what a Bento holds: files, packages, models and APIs, and changes from another build of it."""
+"""Reports the contents of a Bento: files, packages, models, and APIs, and changes from another build of it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 
 def packages(requirements: str) -> list[dict[str, str]]:
-    """Name and version of each package of a requirements file; the whole condition where it pins none."""
+    """Return name and version of each package of a requirements file, or the complete condition of an unpinned one."""
     rows = []
     for line in requirements.splitlines():
         text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
         match = _PINNED.match(text) or _NAMED.match(text)
-        if match:  # else an option, a remark, the hashes of the line before
+        if match:  # otherwise an option, a comment, or the hashes of the previous line
             rows.append({"name": match[1], "version": match[2]})
     return sorted(rows, key=lambda package: package["name"].lower())
 
 
 def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the services that were read from the source, with their APIs and mounted applications."""
+    """Return the services of the service metadata, with their APIs and mounted applications."""
     if facts["kind"] == "legacy":
         apis = [_api(api) for api in facts["apis"]]
         return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
@@ -65,19 +65,19 @@ def model(description: ModelDescription, files: Manifest) -> dict[str, Any]:
 
 
 def files(manifest: Manifest) -> list[dict[str, Any]]:
-    """Return all files of the Bento itself; of a link its target in the place of a digest."""
+    """Return all files of the Bento itself; a link has its target in place of a digest."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what came, went, or is another: `kind`, `name`, `before` and `after`, `change` in bytes.
+    """Return the differences: `kind`, `name`, `before` and `after`, `change` in bytes.
 
-    Before and after are versions of models and packages, what an API is, the beginning of a file's digest; None where
-    there was none. APIs come first, and of a kind the largest difference.
+    Before and after are versions of models and packages, the kind of an API, or the beginning of a file's digest; None
+    for an added or a removed item. APIs come first; within a kind, the largest difference comes first.
     """
-    before, after = dict(_things(old)), dict(_things(new))
+    before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []
     for key in before.keys() | after.keys():
         one, other = before.get(key, _NOTHING), after.get(key, _NOTHING)
@@ -88,8 +88,8 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda change: (_ORDER.index(change["kind"]), -abs(change["change"]), change["name"]))
 
 
-def _things(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Yield what reports are compared by: kind and name, a description, and bytes."""
+def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
+    """Yield the compared items: kind and name, a description, and bytes."""
     for service in report["services"]:
         for api in service["apis"]:
             yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)

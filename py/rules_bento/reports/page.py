@@ -1,6 +1,6 @@
-"""Pages that reports are: one file without anything from elsewhere, for a desk or a phone, light or dark.
+"""Pages of reports: one file without external resources, for large and small screens, light and dark.
 
-Tables say all of it without a script; the script draws a map, whose areas are sizes.
+Tables have all data without a script; the script draws a map, whose areas are sizes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rules_bento.records import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_LONG = 24  # characters of a version
+_MAX_VERSION = 24  # characters of a version
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -50,9 +50,9 @@ summary {{ padding: .4rem 0; cursor: pointer; }}
 </style>
 <h1>{title}</h1>
 {summary}<p class="key">{key}</p>
-<noscript><p>The map needs a script; the tables below say the same.</p></noscript>
-<nav id="trail" aria-label="Where the map is"></nav>
-<div id="map" role="group" aria-label="Map of what is in it: areas are sizes"></div>
+<noscript><p>The map needs JavaScript; the tables below have the same data.</p></noscript>
+<nav id="trail" aria-label="Position in the map"></nav>
+<div id="map" role="group" aria-label="Map of the contents: areas are sizes"></div>
 {sections}<script type="application/json" id="tree">{tree}</script>
 <script>{script}</script>
 </html>
@@ -135,13 +135,13 @@ draw();
 
 
 @dataclass(frozen=True)
-class Node:
-    """Describes a rectangle of the map: `kind` is a class of the style, `size` its bytes with those of its children."""
+class MapNode:
+    """Describes a rectangle of the map: `kind` is a class of the style, `size` includes the bytes of its children."""
 
     label: str
     kind: str
     size: int
-    children: Sequence[Node] = field(default=())
+    children: Sequence[MapNode] = field(default=())
 
     def data(self) -> dict[str, Any]:
         """Return the data for the page's script."""
@@ -149,41 +149,43 @@ class Node:
         return {"label": self.label, "kind": self.kind, "size": self.size, "children": children}
 
 
-def document(title: str, summary: Iterable[str], kinds: Mapping[str, str], tree: Node, sections: Iterable[str]) -> str:
+def document(
+    title: str, summary: Iterable[str], kinds: Mapping[str, str], tree: MapNode, sections: Iterable[str]
+) -> str:
     """Return the HTML of a page, from plain text (title, summary) and from HTML of `section` and `table` (sections).
 
-    `kinds` is what the colours of the map mean, by class.
+    `kinds` has the meaning of the map's colors, by class.
     """
     return _PAGE.format(
         title=escape(title),
         summary="".join(f"<p>{escape(text)}</p>\n" for text in summary),
         key="".join(f'<span class="{kind}">{name}</span>' for kind, name in kinds.items()),
         sections="".join(sections),
-        # So that nothing in it ends the element.
+        # So that the data cannot end the element.
         tree=json.dumps(tree.data(), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
         script=_SCRIPT,
     )
 
 
 def section(title: str, body: str, *, is_open: bool = False) -> str:
-    """Return a section's HTML, which folds and unfolds at its title; `body` is HTML."""
+    """Return the HTML of a section that folds at its title; `body` is HTML."""
     return f"<details{' open' * is_open}><summary>{escape(title)}</summary>\n{body}</details>\n"
 
 
 def heading(title: str, body: str) -> str:
-    """Return HTML that is open for good; `body` is HTML."""
+    """Return the HTML of a section that is always open; `body` is HTML."""
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 
 def paragraph(text: str) -> str:
-    """Return the HTML of a text."""
+    """Return the HTML of a paragraph."""
     return f"<p>{escape(text)}</p>\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
-    """Return the HTML of a table of texts; `last` is the class of the last column, `size` for numbers.
+    """Return the HTML of a table of strings; `last` is the class of the last column, `size` for numbers.
 
-    A first column without a title says of what kind a row is.
+    A first column without a title has the kind of each row.
     """
     return '<div class="wide"><table>\n' + "".join(_lines(titles, rows, last)) + "</table></div>\n"
 
@@ -199,7 +201,7 @@ def _lines(titles: Sequence[str], rows: Iterable[Sequence[str]], last: str) -> I
 
 
 def size(count: int) -> str:
-    """Return bytes as people read them: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
+    """Return a number of bytes with a unit: `4.0 kB`, `12.3 MB`, `2.00 GB`."""
     if count < 100_000:
         return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
@@ -211,7 +213,7 @@ def difference(count: int) -> str:
 
 
 def versions(before: str | None, after: str | None) -> str:
-    """Return what became of something that has versions, the long ones shortened; None where it was not there."""
+    """Return the change of a version, with long versions shortened; None is a missing one."""
     if before is None:
         return f"new {_short(after or '')}".strip()
     if after is None:
@@ -220,5 +222,5 @@ def versions(before: str | None, after: str | None) -> str:
 
 
 def _short(version: str) -> str:
-    """Return a digest by its beginning, else the columns beside it have no place on a phone."""
-    return version if len(version) <= _LONG else f"{version[:12]}…"
+    """Return the beginning of a digest, so that the other columns fit on a phone."""
+    return version if len(version) <= _MAX_VERSION else f"{version[:12]}…"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any, NoReturn
-from rules_bento.images import unpacked
+from rules_bento.images import rootfs
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -175,10 +175,12 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
 def _move(libc: Any, root: Path) -> None:
     """Make the image's folder, and what programs expect in it, all that this process and those below it see."""
     # All places before anything is mounted at one: what is made, is made in the folder.
-    processes, devices, system, temporary = (unpacked.folder(root, name) for name in ("proc", "dev", "sys", "tmp"))
-    hosts = unpacked.folder(root, "etc") / "hosts"
+    processes, devices, system, temporary = (
+        rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")
+    )
+    hosts = rootfs.create_directory(root, "etc") / "hosts"
     if hosts.is_symlink() or not hosts.is_file():
-        unpacked.remove(hosts)
+        rootfs.remove(hosts)
         hosts.touch()
         os.utime(hosts, (0, 0))
     if libc.unshare(_NEW_MOUNTS):

@@ -18,7 +18,7 @@ from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.ustar import is_utf8
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.images import oci_image, startup_trace, unpacked
+from rules_bento.images import oci_image, rootfs, startup_trace
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
@@ -68,7 +68,7 @@ def run(arguments: Arguments) -> None:
             raise BentoError(f"{error}{_end_of(log)}") from None
         read = {
             path: status.st_size
-            for path, status in unpacked.files(root)
+            for path, status in rootfs.files(root)
             if status.st_atime > _LATER > status.st_mtime  # what the container has written is not of the image
             and is_utf8(path)  # else it has no name in a trace, nor in the table of a layer
         }
@@ -98,7 +98,7 @@ def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
     image = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], folder, scratch)
-    unpacked.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
+    rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
     settings: dict[str, Any] = json.loads((folder / image["config"]).read_text("utf-8"))["config"]
     return {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
 

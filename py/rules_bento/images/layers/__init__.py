@@ -1,1 +1,1 @@
-"""Layers: tar members in order, compressed by gzip or zstd, whole or as parts that are joined."""
+"""Layers: ordered tar members, compressed by gzip or zstd, written at once or joined from parts."""

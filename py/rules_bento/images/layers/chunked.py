@@ -1,12 +1,12 @@
-"""zstd:chunked: zstd layers of which only those files are pulled that no other layer on the machine has.
+"""zstd:chunked: zstd layers from which a machine pulls only the files that none of its other layers has.
 
-The format is that of podman and its kin (containers/storage, pkg/chunked): a layer is a zstd file like any other,
-whose frames are the members of `lazy`. Behind them are frames that a decoder skips (RFC 8878, 3.1.2): the table; what
-is needed to make the tar of the files once more, in the form of tar-split; where these two are. The manifest says
-where, too, and has the digest of the table, which has that of the other.
+The format is from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file whose
+frames are the members of `toc_layer`. Frames that decoders skip (RFC 8878, 3.1.2) follow: the table; the data that
+rebuilds the tar from the files, in the form of tar-split; and the offsets of these two. The manifest also has the
+offsets, and the digest of the table; the table has the digest of the tar-split.
 
-From the files that it has and those that it fetches, podman makes the tar, and compares its digest with the diff id.
-So the tar-split has each header, and a CRC-64 of each file.
+podman rebuilds the tar from its own files and the fetched ones, and compares the tar's digest with the diff id.
+Therefore the tar-split has each header and a CRC-64 of each file.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from binascii import a2b_base64, b2a_base64
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers import headers, lazy, zstd
-from rules_bento.images.layers.lazy import sha256
+from rules_bento.images.layers import headers, toc_layer, zstd
+from rules_bento.images.layers.toc_layer import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.images.layers.lazy import Count, Entry, Member
+    from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
 TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
 TOC_PLACE = "io.github.containers.zstd-chunked.manifest-position"
 TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"
 """Annotations of a layer in a manifest."""
 
-_FRAME = lazy.CHUNK + (1 << 20)
-"""Bytes in a frame: contents of one member, and headers behind them, of which there may be many."""
+_FRAME = toc_layer.CHUNK + (1 << 20)
+"""Bytes in a frame: contents of one member, and the headers after them, possibly many."""
 
-_CRFS = 1  # the form of the table
+_CRFS = 1  # the type of the table
 _SKIPPED = struct.Struct("<2L")
 _SKIPPED_MAGIC = 0x184D2A50
 _FOOTER = struct.Struct("<7Q8s")
 _MAGIC = b"GNUlInUx"
 _FILE, _SEGMENT = 1, 2  # of tar-split
 
-# Keys of entries for the tar-split alone: a header in base64, as it is written there, and a number.
+# Keys that entries have only for the tar-split: a header in base64, as the tar-split has it, and a number.
 _HEADER, _CRC = "header", "crc64"
 
 
-class Blob(lazy.Blob):
+class ChunkedBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count, *, storing: bool = False) -> None:
-        """Begin a blob; `count` as in `lazy.Blob`. With `storing`, what does not compress by a quarter is stored."""
+        """Begin a blob; for `count`, see `TocBlob`. With `storing`, data that doesn't shrink by a quarter is stored."""
         from fastcrc import crc64
 
         super().__init__(count)
@@ -57,24 +57,24 @@ class Blob(lazy.Blob):
         self._crc64 = crc64.go_iso
         self._annotations: tuple[tuple[str, str], ...] = ()
 
-    def packed(self, member: Member) -> bytes:
-        """Return the frame of a member; several, if there are many headers."""
+    def compress(self, member: TocMember) -> bytes:
+        """Return the frame of a member, or several frames if it has many headers."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
 
-    def told(self, entry: Entry, header: bytes) -> None:
+    def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Store the header of a member."""
         entry[_HEADER] = _base64(header)
 
-    def summed(self, entry: Entry, data: bytes) -> None:
-        """Store the CRC-64 of a file up to here (ISO 3309, as Go computes it)."""
+    def add_contents(self, entry: TocEntry, data: bytes) -> None:
+        """Update the CRC-64 of a file (ISO 3309, as Go computes it)."""
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table, the tar-split, and their places."""
-        split = _split(self.entries)
+        """Yield the end of the tar, the table, the tar-split, and their offsets."""
+        split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
-        fields = {"version": 1, "entries": _told(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
+        fields = {"version": 1, "entries": _formatted(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         packed_table = zstd.table(table)
         end = self._frame(END)
@@ -92,15 +92,15 @@ class Blob(lazy.Blob):
         )
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations: the table's digest, and the places of the table and the tar-split."""
+        """Return the annotations: the table's digest, and the offsets of the table and the tar-split."""
         del uncompressed_size
         return self._annotations
 
 
-def _told(entries: list[Entry], end: int) -> list[Entry]:
-    """Return the entries in the format's terms, with `endOffset`; `end` is where the last one's contents end."""
-    whole: Entry = {}
-    before: Entry = {}  # the file whose contents are before
+def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
+    """Return the entries in the format's terms, with `endOffset`; `end` is the end of the last entry's contents."""
+    whole: TocEntry = {}
+    before: TocEntry = {}  # the file with the preceding contents
     for entry in entries:
         if entry["type"] != "chunk":
             whole = entry
@@ -115,10 +115,10 @@ def _told(entries: list[Entry], end: int) -> list[Entry]:
     return entries
 
 
-def _split(entries: list[Entry]) -> bytes:
-    """Take from the entries what only the tar-split needs, and return that.
+def _take_tar_split(entries: list[TocEntry]) -> bytes:
+    """Remove the data for the tar-split from the entries, and return the tar-split.
 
-    It has each member's headers, with the padding of the member before, and its contents' CRC-64.
+    It has each member's headers, with the padding of the previous member, and the CRC-64 of its contents.
     """
     lines: list[str] = []
     padding = b""

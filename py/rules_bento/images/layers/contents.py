@@ -1,4 +1,4 @@
-"""Reads what layers of any builder hold, from their tars as streams."""
+"""Reads the contents of layers of any builder, from their tars as streams."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-REMOVED, EMPTIED = ".wh.", ".wh..wh..opq"
-"""How a layer says what is gone of those below: OCI image layer specification, "Whiteouts"."""
+WHITEOUT, OPAQUE_WHITEOUT = ".wh.", ".wh..wh..opq"
+"""How a layer removes files of the layers below: OCI image layer specification, "Whiteouts"."""
 
-_MOST_SIZE = 256 << 30  # bytes of a file: to pass over it is to read it
-_MOST_NAMES = 64 << 20  # characters of the paths that are looked for, which are held in memory
-_LARGEST_KEPT = 1 << 26
-_MOST_KEPT = 1 << 28
+_MAX_SIZE = 256 << 30  # bytes of a file: skipping a file means reading it
+_MAX_NAMES = 64 << 20  # characters of the paths of found files, which are kept in memory
+_MAX_KEPT_FILE = 1 << 26
+_MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str) -> tarread.Members:
-    """Yield the members of a layer's tar. Raises BentoError for a layer that cannot be read, or that is a bomb."""
+    """Yield the members of a layer's tar. Raises BentoError for an unreadable layer, and for a decompression bomb."""
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
-    where = f"{blob.name}: a layer that cannot be read"
+    where = f"{blob.name}: the layer cannot be read"
     with blob.open("rb") as file:
         for member, contents in tarread.packed_members(file, form, where):
-            if member.size > _MOST_SIZE:
+            if member.size > _MAX_SIZE:
                 raise BentoError(f"{where}: {member.name!r} declares {member.size} bytes. Fetch the image again.")
             yield member, contents
 
@@ -36,22 +36,22 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Find files of an image: those that `kept` tells with their contents, others with the first bytes (`HEAD`).
+    """Find files of an image: those that `kept` selects with their contents, others with their first bytes (`HEAD`).
 
-    `found` tells the others by path and first bytes, of which a link has none. A link is no file that can be kept.
-    Raises BentoError for a layer that cannot be read, or a file to keep that is larger than any that belongs there.
+    `found` selects the others by path and first bytes; a link has no bytes and is never kept. Raises BentoError for a
+    layer that cannot be read, and for a selected file that is larger than the limit.
     """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}
-        hidden: set[str] = set()  # of the layers below
+        hidden: set[str] = set()  # paths of the layers below
         names = size = 0
         for path, data in _files(blob, media_type, kept):
             folder, _, name = path.rpartition("/")
-            if name == EMPTIED:
+            if name == OPAQUE_WHITEOUT:
                 hidden.add(f"{folder}/" if folder else "")
-            elif name.startswith(REMOVED):
-                removed = f"{folder}/{name.removeprefix(REMOVED)}".lstrip("/")
+            elif name.startswith(WHITEOUT):
+                removed = f"{folder}/{name.removeprefix(WHITEOUT)}".lstrip("/")
                 hidden |= {removed, f"{removed}/"}
             elif kept(path):
                 files.pop(path, None)
@@ -64,14 +64,16 @@ def read_files(
                 here.pop(path, None)
                 continue
             names, size = names + len(path), size + len(data or b"")
-            if names > _MOST_NAMES or size > _MOST_KEPT:
-                raise BentoError(f"{blob.name}: has more files to look at than any system. Take another base image.")
+            if names > _MAX_NAMES or size > _MAX_KEPT:
+                raise BentoError(
+                    f"{blob.name}: the layer has more system files than the limit. Use another base image."
+                )
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
 
 
 def _is_hidden(path: str, hidden: set[str]) -> bool:
-    """Return whether a layer above has removed a file, or a folder that it is in."""
+    """Return whether a layer above has removed a file, or a directory above the file."""
     if not hidden:
         return False
     places = (path[: at + 1] for at, character in enumerate(path) if character == "/")
@@ -79,14 +81,16 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield the path of everything but folders: with the contents of files to keep, with the first bytes of others."""
+    """Yield each path except directories: with the contents of files to keep, with the first bytes of others."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue
         path = member.name.removeprefix("./").lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
-        if wanted and (member.size > _LARGEST_KEPT or member.kind == "sparse file"):
-            raise BentoError(f"{blob.name}: {path} has {member.size} bytes or gaps; no system has one of that size.")
+        if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
+            raise BentoError(
+                f"{blob.name}: {path} is sparse or too large ({member.size} bytes). Use another base image."
+            )
         if member.kind != "file":
             yield path, None
         else:

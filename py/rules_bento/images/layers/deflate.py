@@ -1,18 +1,18 @@
-"""Deflate streams of tar headers and of RECORD, made here, and streams of others joined to one.
+"""Encodes tar headers and RECORD as deflate streams, and makes existing streams joinable.
 
-Libraries differ in what they make of the same bytes, between versions, forks and processors. What a gzip layer
-of wheels holds beside the wheels' own streams are tar headers, padding, and lists with one line for each file.
-They are short and of one kind, so fixed codes and few sorts of matches do as well as zlib: runs of zeros, what a
-header shares with the header before it, and what a line shares with the line before it. So the bytes are the same
-on every machine, and it takes no longer than setting zlib up for each header.
+Libraries compress the same bytes differently, depending on version, fork, and processor. Apart from the wheels' own
+streams, a gzip layer of wheels contains tar headers, padding, and lists with one line for each file. These are short
+and similar, so fixed codes and a few kinds of matches compress them as well as zlib does: runs of zeros, the common
+bytes of a header and the previous header, and of a line and the previous line. Therefore the bytes are the same on
+every machine, and encoding a header is as fast as setting up zlib for it.
 
-The format is RFC 1951: blocks whose codes each reader knows (3.2.6), or that tell theirs (3.2.7, for RECORD), and
-stored blocks (3.2.4). A stream of whole blocks ends, here, at a whole byte, and what follows may be the next stream:
-blocks without anything in them fill it up, such as the stored one that zlib makes of a flush.
+The format is RFC 1951: blocks with fixed codes (3.2.6) or with codes of their own (3.2.7, for RECORD), and stored
+blocks (3.2.4). A stream of complete blocks ends at a whole byte here, so that another stream can follow: empty blocks
+fill up the last byte, such as the stored one that zlib writes for a flush.
 
-The invariant: each stream begins and ends at a whole byte, none of its blocks says that it is the last, and what it
-refers to lies in itself, or at most 32 KiB before it in the joined stream (the record that `records` is told of). So
-streams in a row, and `END`, inflate to what they hold, in their order.
+The invariant: each stream begins and ends at a whole byte, none of its blocks is marked as the last, and it refers only
+to itself or to at most 32 KiB before it in the joined stream (the record that `records` receives). Therefore
+concatenated streams with a final `END` inflate to their contents, in their order.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ import re
 from functools import lru_cache
 
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers.deflate_codes import LONGEST, SHORTEST, WINDOW, Bits, Code, bits, packed
+from rules_bento.images.layers.deflate_codes import MAX_MATCH, MIN_MATCH, WINDOW, Bits, Code, bits, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 END = b"\x03\x00"
-"""A last block without anything in it: what ends a stream that is at a whole byte."""
+"""An empty last block, which ends a stream that is at a whole byte."""
 
 RECORD = 512
 """Bytes of a tar record."""
 
-_EMPTY = b"\0\0\xff\xff"  # what follows the three zero bits of a stored block's header, from the next byte on
-_END_OF_BLOCK, _HEADER = 7, 3  # so many zero bits
-_AT_ONCE = 1 << 10  # lines
-_SHORT = 1 << 10  # bytes of lines that are not worth telling a code for
+_EMPTY = b"\0\0\xff\xff"  # a stored block without contents: the bytes after the three zero bits of its header
+_END_OF_BLOCK, _HEADER = 7, 3  # the number of zero bits
+_LINES_AT_ONCE = 1 << 10  # lines
+_MIN_DYNAMIC = 1 << 10  # bytes of lines that are not worth a header with codes
 
 _SAME = re.compile(rb"\0{4,}")
-_ZEROS = re.compile(rb"\0{4,}|0{4,}")  # a field that is not used; a number
+_ZEROS = re.compile(rb"\0{4,}|0{4,}")  # an unused field; a number
 _HASH = b",sha256="  # in every line of RECORD
 
 _CODE = Code.fixed()
@@ -46,17 +46,17 @@ _RECORD_SYMBOLS = (
     (10, 13), (1, 6), (33, 13), (1, 6), (1, 7), (1, 8), (1, 9), (10, 6), (7, 13), (11, 7), (15, 6), (4, 13), (1, 6),
     (1, 13), (26, 6), (134, 13), (5, 11), (1, 8), (2, 11), (1, 7), (8, 9), (1, 13), (11, 12),
 )  # fmt: skip
-"""Huffman codes for a typical RECORD: base64, lower case, digits, and commas have short ones, so has `,sha256=`."""
-_RECORD_DISTANCES = ((12, 7), (1, 1), (1, 2), (12, 7), (4, 6))  # mostly the line before: 65 to 128 bytes
+"""Huffman codes for a typical RECORD: base64, lower case, digits, commas, and `,sha256=` have short ones."""
+_RECORD_DISTANCES = ((12, 7), (1, 1), (1, 2), (12, 7), (4, 6))  # mostly the previous line: 65 to 128 bytes
 _BLOCK = bits(_CODE.header)
-_EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  # those of ASCII, and a few more
+_EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  # ASCII, and a few more
 
 
 def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
     """Return deflate blocks that hold `padding` zeros and then records of tar.
 
-    `before` is a record like them, which the stream holds already: it begins `distance` bytes before the padding
-    does. Without it, or too far away, runs of zeros are matched and nothing else.
+    `before` is a similar record that the stream already holds: it begins `distance` bytes before the padding. Without
+    it, or if it is too far away, only runs of zeros are matched.
     """
     value, width = _BLOCK
     if padding:
@@ -74,10 +74,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield guesses at the stream without its end, so that others can follow it; none if it is not of one block.
+    """Yield candidates for the stream without its end, so that others can follow it; none for several blocks.
 
-    A stream of one block has the bit that says so as its first. Without it, the zeros that fill up the last byte
-    begin a stored block, if they are three; else a byte more is needed. Which it is only inflating tells.
+    The first bit of a stream of one block marks the last block. With that bit cleared, the zeros that fill up the last
+    byte begin a stored block if there are three of them; otherwise it needs another byte. Only inflating shows which
+    candidate is right.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -86,15 +87,15 @@ def joinable(stream: bytes) -> Iterator[bytes]:
 
 
 def lines(data: bytes) -> bytes:
-    """Encode lines as a block: each repeats the beginning of the line before it, as sorted paths do."""
-    code = _record_code() if len(data) > _SHORT else _CODE
+    """Encode lines as a block: each line repeats the beginning of the previous one, as sorted paths do."""
+    code = _record_code() if len(data) > _MIN_DYNAMIC else _CODE
     pieces = []
     text = [code.header]
     before = b""
     for number, line in enumerate(data.splitlines(keepends=True)):
         _line(code, line, before, text)
         before = line
-        if number % _AT_ONCE == 0:
+        if number % _LINES_AT_ONCE == 0:
             waiting = "".join(text)
             whole = len(waiting) & -8
             pieces.append(packed(waiting[:whole]))
@@ -108,10 +109,10 @@ def _record_code() -> Code:
 
 
 def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
-    """Append the bits of a line: a match with the line before, then the rest."""
+    """Append the bits of a line: a match with the previous line, then the rest."""
     byte = code.bytes.__getitem__
-    begin = min(_common(line, before), LONGEST)
-    if begin >= SHORTEST and len(before) <= WINDOW:
+    begin = min(_common(line, before), MAX_MATCH)
+    if begin >= MIN_MATCH and len(before) <= WINDOW:
         text.append(code.match(begin, len(before)))
     else:
         begin = 0
@@ -119,16 +120,16 @@ def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
     distance = here + len(before) - there
     if here >= 0 and there >= 0 and distance <= WINDOW:
         same = len(_HASH)
-        while here > begin and there and line[here - 1] == before[there - 1]:  # file names end alike, too
+        while here > begin and there and line[here - 1] == before[there - 1]:  # the ends of file names are similar
             here, there, same = here - 1, there - 1, same + 1
         text.extend(map(byte, line[begin:here]))
-        text.append(code.match(min(same, LONGEST), distance))
-        begin = here + min(same, LONGEST)
+        text.append(code.match(min(same, MAX_MATCH), distance))
+        begin = here + min(same, MAX_MATCH)
     text.extend(map(byte, line[begin:]))
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """Return the length of the common beginning."""
+    """Return the length of the common prefix."""
     length = min(len(one), len(other))
     different = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
     return ((different & -different).bit_length() - 1) >> 3 if different else length
@@ -151,7 +152,7 @@ def _padding(size: int) -> Bits:
 
 
 def _record(record: bytes, before: bytes, distance: int) -> Bits:
-    """Encode a record as matches with the record before it, or runs of zeros, and literals between them."""
+    """Encode a record as matches with the previous record or with runs of zeros, and literals between them."""
     if before and distance <= WINDOW:
         runs, first = _SAME.finditer(_different(record, before)), 0
     else:
@@ -160,7 +161,7 @@ def _record(record: bytes, before: bytes, distance: int) -> Bits:
     codes = record.translate(_EIGHT) if record.isascii() else b""
     for run in runs:
         begin, end = run.span()
-        begin += first  # a run matches itself, but for its first byte
+        begin += first  # a run matches itself, except for its first byte
         if begin > at:
             block, more = _literals(record[at:begin], codes[at:begin])
             value |= block << width
@@ -193,8 +194,8 @@ def _matches(length: int, distance: int) -> Bits:
     """Encode a repetition of at least three bytes from `distance` bytes before, in as many matches as it needs."""
     text = ""
     while length:
-        # A match must not leave a rest that is shorter than the shortest match.
-        step = length if length <= LONGEST else min(LONGEST, length - SHORTEST)
+        # The rest after a match must not be shorter than the shortest match.
+        step = length if length <= MAX_MATCH else min(MAX_MATCH, length - MIN_MATCH)
         text += _CODE.match(step, distance)
         length -= step
     return bits(text)

@@ -1,16 +1,16 @@
-"""Deflate streams of others, cut where their blocks meet, so that each piece can be inflated alone.
+"""Splits existing deflate streams between their blocks, so that each piece can be inflated separately.
 
-A block (RFC 1951, 3.2.3) begins at any bit, and only the end of the block before it says where. With the bit set that
-marks a last block, inflating ends with it: the byte is known then, and the bit is told by what a block begins with. So
-a stream is walked block by block, and what comes out is held against the contents, which are known. Where it cannot be
-told, contents come without a stream.
+A block (RFC 1951, 3.2.3) begins at any bit, and only the end of the previous block determines it. If the bit that marks
+a last block is set, inflating ends with the block: this yields the byte, and the beginning of the next block yields the
+bit. Thus a stream is walked block by block, and the output is compared with the contents, which are known. If a
+beginning cannot be determined, contents come without a stream.
 
-What a block refers to lies at most 32 KiB before it. Of a piece that begins within a stream, the first blocks are
-compressed anew, until they hold that much, and the others are copied; empty blocks between them bring these to the bits
-of a byte at which they have been, so that nothing is shifted.
+A block refers to at most 32 KiB before it. The first blocks of a piece that begins within a stream are compressed again
+until they hold 32 KiB, and the other blocks are copied. Empty blocks between them move the copied blocks to their
+original bits of a byte, so that nothing must be shifted.
 
-The invariant: each piece begins and ends at a whole byte and refers to nothing before it, and the pieces inflate to
-the contents, one after the other.
+The invariant: each piece begins and ends at a whole byte and refers to nothing before it, and the concatenated pieces
+inflate to the contents.
 """
 
 from __future__ import annotations
@@ -27,32 +27,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WINDOW = 32 << 10
-_READ = 32 << 10  # bytes of a stream at once: about what a block has
-_BEGIN = 12  # bytes that have what a block begins with, from the last byte of the one before it
-_SAMPLE = 400  # bytes of what may be a block, codes of its own among them
+_READ = 32 << 10  # bytes of a stream to read at a time: about one block
+_BEGIN = 12  # bytes that contain the beginning of a block, from the last byte of the previous block on
+_SAMPLE = 400  # bytes of a possible block to inflate, including its codes
 _LEVEL = 6
-_FEW, _LEAST = 100, 512  # blocks that may be smaller than so many bytes; walking costs as much for each
+_MAX_SMALL_BLOCKS, _SMALL_BLOCK = (
+    100,
+    512,
+)  # allowed number of small blocks, and their bytes; each block costs the same time to walk
 _STORED, _FIXED, _DYNAMIC = range(3)  # kinds of blocks
-_EMPTY = b"\0\0\xff\xff"  # of a stored block without contents, what follows the three bits of its header
-_COMPLETE = 1 << 7  # what the lengths of a complete code come to
+_EMPTY = b"\0\0\xff\xff"  # a stored block without contents: the bytes after the three bits of its header
+_COMPLETE = 1 << 7  # the sum for the lengths of a complete code
 
-# Blocks without contents, as value and width: with fixed codes, and with codes of their own.
-_OF_FIXED = 0b010, 10
-_OF_OWN = 0x46AFF810000000000081E104, 95
+# Empty blocks, as value and width: with fixed codes, and with their own codes.
+_EMPTY_FIXED = 0b010, 10
+_EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
 class Cut(NamedTuple):
-    """Holds a piece of contents, and the blocks that hold it, which can be inflated alone."""
+    """Holds a piece of contents, and its blocks, which can be inflated separately."""
 
     data: bytes
-    stream: bytes  # empty where there is none
-    is_open: bool  # whether blocks may follow the stream, at a byte; else its last one is marked
+    stream: bytes  # empty if unknown
+    is_open: bool  # whether blocks can follow the stream at its end; otherwise its last block is marked
 
 
 def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
-    """Cut a deflate stream into pieces of at most so many bytes of contents.
+    """Split a deflate stream into pieces of at most `size` bytes of contents.
 
-    `pieces` are contents and parts of the stream, in which contents may come later than in these.
+    `pieces` are contents and parts of the stream; a part need not hold the contents that come with it.
     """
     walk = _Walk(pieces, size)
     try:
@@ -64,12 +67,12 @@ def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
 
 
 class _UnknownError(Exception):
-    """Reports that a block's begin cannot be found, or that blocks hold too much or too little."""
+    """Reports that a block's beginning cannot be determined, or that blocks are too large or too small."""
 
 
 class _Block(NamedTuple):
     length: int  # of its contents
-    end: int  # bit at which the next one begins, or at which the stream is over
+    end: int  # bit at which the next block begins, or at which the stream ends
 
 
 class _Walk:
@@ -78,13 +81,13 @@ class _Walk:
     def __init__(self, pieces: Iterator[tuple[bytes, bytes]], size: int) -> None:
         self.is_over = False
         self._pieces = pieces
-        self._most = size
+        self._max_size = size
         self._stream, self._data = bytearray(), bytearray()
-        self._before = b""  # the contents before these, so far as blocks refer to them
+        self._before = b""  # the previous contents, as far as blocks refer to them
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Cut:
-        """Take as many blocks as a piece may hold; `copied` is the bit and the offset at which copying begins."""
+        """Take as many blocks as fit into a piece; `copied` is the bit and the offset at which copying begins."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -92,9 +95,9 @@ class _Walk:
             is_last = self._is_last(at)
             block = self._inflated(at, held)
             count += 1
-            if count > _FEW + held // _LEAST:
+            if count > _MAX_SMALL_BLOCKS + held // _SMALL_BLOCK:
                 raise _UnknownError
-            if held + block.length > self._most:
+            if held + block.length > self._max_size:
                 if not held:
                     raise _UnknownError
                 break
@@ -105,7 +108,7 @@ class _Walk:
         with memoryview(self._data) as known:
             data = bytes(known[:held])
         if copied and copied[0] == at:
-            copied = None  # for it is the block that did not fit
+            copied = None  # it is the block that did not fit
         lead = copied[1] if copied else held
         stream = _compressed(data[:lead]) if lead else b""
         if copied:
@@ -115,7 +118,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> Iterator[bytes]:
-        """Return the contents that no cut has taken."""
+        """Return the contents that no piece has."""
         return chain((bytes(self._data),), (data for data, _ in self._pieces))
 
     def _end(self, end: int, held: int) -> None:
@@ -135,7 +138,7 @@ class _Walk:
         return self._before[-(_WINDOW - held) :] + bytes(self._data[:held])
 
     def _fill(self, end: int, data_end: int = 0) -> None:
-        """Read until there are so many bytes of the stream and of the contents, or none are left."""
+        """Read until the stream and the contents have these numbers of bytes, or until their end."""
         while len(self._stream) < end or len(self._data) < data_end:
             piece = next(self._pieces, None)
             if piece is None:
@@ -150,7 +153,7 @@ class _Walk:
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
     def _inflated(self, at: int, held: int) -> _Block:
-        """Inflate the block at a bit, and check its contents against the expected ones."""
+        """Inflate the block at a bit, and compare its contents with the expected ones."""
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)
@@ -160,7 +163,7 @@ class _Walk:
         length = 0
         while not inflater.eof:
             try:
-                data = inflater.decompress(packed, self._most + 1 - length)
+                data = inflater.decompress(packed, self._max_size + 1 - length)
             except module.error:
                 raise _UnknownError from None
             self._fill(0, held + length + len(data))
@@ -170,7 +173,7 @@ class _Walk:
             self._fill(end + _READ)
             packed = bytes(self._stream[end : end + _READ])
             end += 0 if inflater.eof else len(packed)
-            if length > self._most or not (packed or inflater.eof):
+            if length > self._max_size or not (packed or inflater.eof):
                 raise _UnknownError
         end -= len(inflater.unused_data)
         is_whole = (
@@ -179,7 +182,7 @@ class _Walk:
         return _Block(length, end * 8 if is_whole else self._begin(end, held + length))
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit at which a block begins, if the block before it ends in the last byte before `end`."""
+        """Return the bit at which a block begins, if the previous block ends in the last byte before `end`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -190,10 +193,10 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a stored or dynamic block may begin; of those for one stored block, the last.
+        """Return the bits at which a stored or dynamic block might begin; of several for one stored block, the last.
 
-        Zeros before the length of a stored block are its header, or fill up its byte: which, makes no difference. A one
-        is the mark of the last block or belongs to the block before, which the length of the stream tells.
+        Zeros before the length of a stored block are its header or fill up its byte; both have the same effect. A one
+        marks the last block or belongs to the previous block, which the length of the stream decides.
         """
         bits: dict[int, int] = {}
         for bit in range(1, 9):
@@ -212,7 +215,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int) -> bool:
-        """Return whether the data inflated from a possible block are the contents that follow."""
+        """Return whether a possible block inflates to the contents that follow."""
         byte, bit = byte + bit // 8, bit % 8
         packed = _moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + _SAMPLE]
         try:
@@ -223,21 +226,21 @@ class _Walk:
         return self._data[held : held + len(data)] == data
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Copy the blocks between two bits, and end at a byte with an empty one; or copy all, if the stream is over."""
+        """Copy the blocks between two bits, and end at a byte with an empty one; at the end of the stream, copy all."""
         byte, bit = at >> 3, at & 7
         first = _moved(bit, self._stream[byte])
         if self.is_over:
             return first + self._stream[byte + 1 : end >> 3]
         used = end & 7
         last = bytes((self._stream[end >> 3] & (1 << used) - 1,)) if used else b""
-        header = b"" if 0 < used <= 5 else b"\0"  # bits of it that do not fit into the last byte
+        header = b"" if 0 < used <= 5 else b"\0"  # bits of the header that don't fit into the last byte
         return first + self._stream[byte + 1 : end >> 3] + last + header + _EMPTY
 
 
 def _may_begin(value: int, padding: int) -> bool:
-    """Return whether a block that can be recognized begins with these bits: a stored or a dynamic one.
+    """Return whether a recognizable block, a stored or a dynamic one, begins with these bits.
 
-    `padding` is what fills up the byte behind its header.
+    `padding` is the number of bits that fill up the byte after its header.
     """
     kind = value >> 1 & 3
     if kind == _STORED:
@@ -250,11 +253,11 @@ def _may_begin(value: int, padding: int) -> bool:
 
 
 def _moved(bit: int, byte: int) -> bytes:
-    """Return empty blocks up to a bit of their last byte, whose remaining bits are those of `byte`."""
-    value, width = _OF_OWN if bit & 1 else (0, 0)
+    """Return empty blocks up to a bit of their last byte, whose remaining bits come from `byte`."""
+    value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
-        value |= _OF_FIXED[0] << width
-        width += _OF_FIXED[1]
+        value |= _EMPTY_FIXED[0] << width
+        width += _EMPTY_FIXED[1]
     value |= byte >> bit << width
     return value.to_bytes(width // 8 + 1, "little")
 

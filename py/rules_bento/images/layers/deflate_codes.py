@@ -1,6 +1,6 @@
 """The codes of deflate's blocks (RFC 1951, 3.2): the bits for a byte, for a match, for the end of a block.
 
-Bits are text here, "0" and "1" in the order of the stream; `packed` and `Bits` are what becomes of it.
+Bits are strings here, "0" and "1" in the order of the stream; `bits` and `packed` convert them.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Bits = tuple[int, int]
-"""A piece of a stream: a number whose bits, the lowest first, are those of the stream, and how many they are."""
+"""A piece of a stream: a number with the bits of the stream, the lowest first, and their count."""
 
 Runs = tuple[tuple[int, int], ...]
-"""Widths of codes: how many symbols in a row have a width, and the width."""
+"""Widths of codes: the number of consecutive symbols with a width, and the width."""
 
-SHORTEST, LONGEST = 3, 258
-"""Bytes that a match may have."""
+MIN_MATCH, MAX_MATCH = 3, 258
+"""Maximum bytes of a match."""
 
 WINDOW = 1 << 15
-"""Bytes that a match may reach back."""
+"""Maximum distance of a match, in bytes."""
 
-_LENGTHS, _DISTANCES = 29, 30  # so many symbols; those for lengths follow the bytes and the end of a block
+_LENGTHS, _DISTANCES = 29, 30  # numbers of symbols; the symbols for lengths follow the bytes and the end of a block
 _END = 256
-_FIXED, _DYNAMIC = "010", "001"  # headers: not the last block, and how its codes are found
+_FIXED, _DYNAMIC = "010", "001"  # headers: not the last block, and the kind of its codes
 _IN_HEADER = tuple(
     4 if 0 < symbol <= 16 else 0 for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 )
-_AGAIN, _MOST_AGAIN = 16, 6  # symbol of a header: the length before, 3 to 6 times
+_AGAIN, _MAX_AGAIN = 16, 6  # symbol of a header: the previous length, 3 to 6 times
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -77,7 +77,7 @@ def bits(text: str) -> Bits:
 
 
 def packed(text: str) -> bytes:
-    """Pack bits into bytes; the last byte is filled up with zeros."""
+    """Pack bits into bytes; zeros fill up the last byte."""
     size = (len(text) + 7) // 8
     return int(text.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big").translate(_MIRRORED)
 
@@ -106,18 +106,18 @@ def _encode_runs(runs: Runs) -> str:
     for count, width in runs:
         text += codes[width - 1]
         left = count - 1
-        while left >= SHORTEST:
-            again = min(left, _MOST_AGAIN)
-            text += codes[_AGAIN - 1] + _number(again - SHORTEST, 2)
+        while left >= MIN_MATCH:
+            again = min(left, _MAX_AGAIN)
+            text += codes[_AGAIN - 1] + _number(again - MIN_MATCH, 2)
             left -= again
         text += codes[width - 1] * left
     return text
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits of each length: a code for a range, and extra bits for the place in it."""
-    codes = [""] * SHORTEST
+    """Return the bits of each length: a code for a range, and extra bits for the position in it."""
+    codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
         codes += [symbol + _number(place, extra) for place in range(1 << extra)]
-    return [*codes[:LONGEST], symbols[_LENGTHS - 1]]
+    return [*codes[:MAX_MATCH], symbols[_LENGTHS - 1]]

@@ -1,4 +1,4 @@
-"""The description of a layer: a small JSON file that images are assembled from, in place of the layer's bytes."""
+"""Writes the description of a layer: a small JSON file from which images are assembled without reading the layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rules_bento.arguments import Arguments
 
-# Flags of every verb that writes a layer.
+# Flags of each subcommand that writes a layer.
 FLAGS = {
     "--compression": 1,  # zstd, gzip, estargz, zstd:chunked or none
     "--description": 1,
@@ -25,7 +25,7 @@ FLAGS = {
     "--target": 1,
 }
 
-# Flags of every verb that installs wheels.
+# Flags of each subcommand that installs wheels.
 ENVIRONMENT = {
     "--prefix": 1,  # of the environment, in the image
     "--python-version": 1,  # X.Y
@@ -34,12 +34,12 @@ ENVIRONMENT = {
 
 
 DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
-"""The extended attribute of a layer that has its SHA-256, 32 bytes. A Bazel that is told of it need not read the layer
-to know it (docs/ci.md)."""
+"""The extended attribute with a layer's SHA-256, 32 bytes. If Bazel is configured to use it, Bazel doesn't read the
+layer to compute the digest (docs/ci.md)."""
 
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
-    """Return where to write the layer, and how it is compressed."""
+    """Return the path of the layer, and its compression."""
     compression: layer.Compression = arguments.one("--compression")  # type: ignore[assignment]
     return Path(arguments.one("--output")), compression
 
@@ -51,10 +51,10 @@ def describe(
     compression: layer.Compression | None = None,
     prefetched: int = 0,
 ) -> None:
-    """Write the description of the layer that was written; `name` says what it holds.
+    """Write the description of a layer; `name` describes its contents.
 
-    `compression` is there for a layer that has another one than the arguments ask for, `prefetched` is how many of its
-    files are fetched before a container starts.
+    `compression` is set if it differs from the arguments. `prefetched` is the number of files that are fetched before a
+    container starts.
     """
     fields: dict[str, Any] = {
         "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
@@ -75,7 +75,7 @@ def describe(
 
 
 def environment(arguments: Arguments) -> Layout:
-    """Return where wheels are installed, and whose the files are."""
+    """Return the location of installed wheels, and the owner of their files."""
     minor = int(arguments.one("--python-version").split(".")[1])
     whose = owner(arguments.one("--user"))
     return Layout.venv(arguments.one("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
@@ -87,6 +87,6 @@ def owner(user: str) -> dict[str, int]:
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
-def home(bento: str, whose: dict[str, int]) -> layer.Entry:
-    """Return the user's home, in which the Bento's folder lies: all below it inherits its owner."""
-    return layer.Entry.folder(bento.rpartition("/")[0] or bento, **whose)
+def home_directory(bento: str, whose: dict[str, int]) -> layer.LayerEntry:
+    """Return the user's home directory, which contains the Bento: everything in it inherits its owner."""
+    return layer.LayerEntry.folder(bento.rpartition("/")[0] or bento, **whose)

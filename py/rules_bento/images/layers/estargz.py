@@ -1,8 +1,8 @@
-"""eStargz: gzip layers of which a container reads files before the rest is there.
+"""eStargz: gzip layers from which a container reads files before the whole layer is fetched.
 
-The format is that of containerd's stargz-snapshotter (its docs/estargz.md): a layer is a gzip file like any other,
-whose members are those of `lazy`. Its table is the last file of the tar; an empty member at the end says where it is.
-Streams of wheels are carried over, as `gzip` does it.
+The format is from containerd's stargz-snapshotter (its docs/estargz.md): a layer is an ordinary gzip file whose
+members are those of `toc_layer`. Its table is the last file of the tar; an empty member at the end has the table's
+offset. Streams of wheels are reused, as in `gzip`.
 """
 
 from __future__ import annotations
@@ -13,82 +13,82 @@ import struct
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
-from rules_bento.images.layers import gzip, headers, lazy
-from rules_bento.images.layers.lazy import sha256
+from rules_bento.images.layers import gzip, headers, toc_layer
+from rules_bento.images.layers.toc_layer import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.images.layers.gzip import Piece
-    from rules_bento.images.layers.lazy import Count, Entry, Member
+    from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
 TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
-"""The annotation, in a manifest, that has the digest of a layer's table."""
+"""The annotation, in a manifest, with the digest of a layer's table."""
 
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
-"""The annotation that has the size of a layer's tar, for the lazy store of podman."""
+"""The annotation with the size of a layer's tar, for podman's lazy store."""
 
-FOOTER = 51
+FOOTER_SIZE = 51
 """Bytes of the member at the end."""
 
 _TABLE = "stargz.index.json"
-_PREFETCHED, _NOT_PREFETCHED = ".prefetch.landmark", ".no.prefetch.landmark"
-_MARKED = b"\x0f"
-MARKS = frozenset((_PREFETCHED, _NOT_PREFETCHED))
-"""Names of the file that stands behind what is to be fetched beforehand, or says that nothing is."""
+_PREFETCH, _NO_PREFETCH = ".prefetch.landmark", ".no.prefetch.landmark"
+_LANDMARK_CONTENTS = b"\x0f"
+LANDMARKS = frozenset((_PREFETCH, _NO_PREFETCH))
+"""Names of the file that follows the prefetched files, or that marks a layer without prefetched files."""
 
-_RESERVED = MARKS | {_TABLE}
+_RESERVED = LANDMARKS | {_TABLE}
 
 
-class Blob(lazy.Blob):
+class EstargzBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
+        """Begin a blob; for `count`, see `TocBlob`."""
         super().__init__(count)
         self.carries = True
         self._toc_digest = ""
         self._is_marked = False
         self._reserved = _RESERVED
 
-    def packed(self, member: Member) -> bytes:
-        """Return the gzip member for a tar member; two where its stream cannot be joined."""
+    def compress(self, member: TocMember) -> bytes:
+        """Return the gzip member for a tar member; two members if its stream cannot be joined."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
-        if data and kind == gzip.PLAIN:
-            return gzip.compressed(data + records)
+        if data and kind == gzip.RAW:
+            return gzip.compress(data + records)
         pieces: list[Piece] = [(b"", kind, data, packed)] if data else []
         if records:
-            pieces.append((records, gzip.PLAIN, b"", b""))
-        return b"".join(gzip.carried(pieces))
+            pieces.append((records, gzip.RAW, b"", b""))
+        return b"".join(gzip.reuse(pieces))
 
-    def told(self, entry: Entry, header: bytes) -> None:
+    def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Raise BentoError for a name that the format reserves."""
         del header
         if entry["name"] in self._reserved:
-            raise BentoError(f"{entry['name']}: a name that an eStargz layer has for its own use. Take another one.")
+            raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 
-    def summed(self, entry: Entry, data: bytes) -> None:
-        """Store nothing: the table has digests alone."""
+    def add_contents(self, entry: TocEntry, data: bytes) -> None:
+        """Store nothing: the table has only digests."""
 
-    def mark(self, name: str = _PREFETCHED) -> Iterator[bytes]:
+    def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
         """Yield the landmark file: all files before it are fetched before a container starts."""
         self._reserved, self._is_marked = frozenset(), True
-        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_MARKED))
-        yield from self.members([header, _MARKED, headers.padding(len(_MARKED))], 1)
+        header = headers.header(name, headers.REGULAR, 0o644, 0, 0, len(_LANDMARK_CONTENTS))
+        yield from self.members([header, _LANDMARK_CONTENTS, headers.padding(len(_LANDMARK_CONTENTS))], 1)
         self._reserved = _RESERVED
 
     def end(self) -> Iterator[bytes]:
-        """Yield the table and its place; without a mark, first a file that says that nothing is prefetched."""
+        """Yield the table and its offset; without a landmark, first the one for a layer without prefetched files."""
         if not self._is_marked:
-            yield from self.mark(_NOT_PREFETCHED)
+            yield from self.mark(_NO_PREFETCH)
         fields = {"version": 1, "entries": self.entries}
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         header = headers.header(_TABLE, headers.REGULAR, 0o644, 0, 0, len(table))
         tar = b"".join((header, table, headers.padding(len(table)), END))
         self.count(tar)
         self._toc_digest = sha256(table)
-        yield gzip.compressed(tar)
+        yield gzip.compress(tar)
         yield _footer(self.size)
 
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
@@ -96,8 +96,8 @@ class Blob(lazy.Blob):
         return (TOC_DIGEST, self._toc_digest), (UNCOMPRESSED_SIZE, str(uncompressed_size))
 
 
-def place_of_table(footer: bytes) -> int:
-    """Return where a footer says that the table is. Raises ValueError for other bytes."""
+def table_offset(footer: bytes) -> int:
+    """Return the offset of the table from a footer. Raises ValueError for invalid bytes."""
     offset = int(footer[16:32], 16)
     if footer != _footer(offset):
         raise ValueError
@@ -105,7 +105,7 @@ def place_of_table(footer: bytes) -> int:
 
 
 def _footer(offset: int) -> bytes:
-    """Return an empty member, of 51 bytes, with the place of the table in its extra field (RFC 1952, 2.3.1.1)."""
+    """Return an empty member, of 51 bytes, with the offset of the table in its extra field (RFC 1952, 2.3.1.1)."""
     field = b"%016xSTARGZ" % offset
     extra = b"SG" + struct.pack("<H", len(field)) + field
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra))

@@ -1,8 +1,8 @@
-"""Gzip of a layer: around deflate streams that are there already, or by zlib.
+"""Gzip of a layer: reuses existing deflate streams, or compresses with zlib.
 
-RFC 1952: a file is members one after the other, each a deflate stream with the CRC and the size of what is in it.
-The streams of a wheel are carried over: those that can be joined (`deflate.joinable`) go into one member, with the
-tar headers between them in blocks of our own; one that cannot be ends its member.
+RFC 1952: a file consists of members, each a deflate stream with the CRC and the size of its contents. The streams of a
+wheel are reused: joinable ones (`deflate.joinable`) go into one member, with the tar headers between them in new
+blocks; a stream that isn't joinable ends its member.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from rules_bento.images.layers import deflate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-LINES, PLAIN, CARRIED, JOINED = range(4)
-"""What contents are: a text; not deflated, or none; with the part of a deflate stream that they come from; all
-contents of a file, with a stream that is ready to be joined."""
+RECORD_TEXT, RAW, REUSED, REUSED_WHOLE = range(4)
+"""Kinds of contents: the lines of RECORD; contents without a stream, or none; contents with their part of a deflate
+stream; all contents of a file, with a joinable stream."""
 
 Piece = tuple[bytes, int, bytes, bytes]
 """Bytes of a tar: the padding of a file and records; what follows them, its bytes, and those of its deflate stream."""
 
-_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, from no system in particular
+_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
 _LEVEL = 6
-_BLOCK = 0xFFFF  # bytes that a stored block has at most
+_BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
-def compressed(data: bytes) -> bytes:
-    """Return a member that zlib makes, or one that holds the data as they are where they do not get smaller.
+def compress(data: bytes) -> bytes:
+    """Return a member that zlib compresses, or one of stored blocks for data that doesn't get smaller.
 
-    The blocks of the latter are made here: zlib copies twice, and cuts by the memory that its caller has.
+    The stored blocks are written here: zlib copies twice, and splits by its caller's memory.
     """
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     if not xz.compressible(data):
@@ -53,29 +53,29 @@ def _stored(data: bytes) -> Iterator[bytes | memoryview]:
         yield block
 
 
-def carried(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """Yield the members of a tar of wheels, whose streams are carried over. Only `PLAIN` pieces meet zlib."""
-    member = _Member()
+def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """Yield the members of a tar of wheels, whose streams are reused. Only `RAW` pieces are compressed by zlib."""
+    member = _GzipMember()
     is_ending = False
     for records, kind, data, packed in pieces:
-        if is_ending and (records or kind != CARRIED):  # the stream of a file has come to its end
+        if is_ending and (records or kind != REUSED):  # the stream of a file has ended
             yield member.close()
             is_ending = False
         if records:
             yield member.records(records)
-        if kind >= CARRIED:
+        if kind >= REUSED:
             yield member.add(data, packed)
-            is_ending = kind == CARRIED
-        elif data and kind == LINES:
+            is_ending = kind == REUSED
+        elif data and kind == RECORD_TEXT:
             yield member.add(data, deflate.lines(data))
         elif data:
             yield member.end()
-            yield compressed(data)
+            yield compress(data)
     yield member.end()
 
 
-class _Member:
-    """Writes a gzip member, from the first contents that it is given until it is ended."""
+class _GzipMember:
+    """Writes a gzip member, which begins with the first contents."""
 
     def __init__(self) -> None:
         self._crc32 = fast_zlib().crc32
@@ -92,7 +92,7 @@ class _Member:
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Append padding, which ends a record, and whole records."""
+        """Append padding, which ends a record, and complete records."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)
@@ -101,11 +101,11 @@ class _Member:
         return packed
 
     def end(self) -> bytes:
-        """End the stream, and the member; nothing if there is none."""
+        """End the stream and the member. Returns nothing if no member has begun."""
         return deflate.END + self.close() if self._size else b""
 
     def close(self) -> bytes:
-        """End the member, whose stream has its end."""
+        """End the member after the end of its stream."""
         trailer = struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
         self._crc = self._size = self._before_at = 0
         self._before = b""

@@ -1,8 +1,8 @@
-"""Headers of the tar in an image layer: with owners, which the tar in a `.bento` has not (`tarstream`).
+"""Headers of the tar in an image layer: with owners, which the tar in a `.bento` doesn't have (`tarstream`).
 
-POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field takes the folders of a long name, and an
-extended header before it only for what ustar cannot say. Names are as image builders write them, without `./`, and
-folders end with a slash. Owners are numbers; their names are the image's affair.
+POSIX.1-2001 "pax interchange format": a ustar header, whose prefix field has the directories of a long name, and an
+extended header before it only for values that ustar cannot represent. Names have the form of image builders, without
+`./`, and directories end with a slash. Owners are numbers; the image defines their names.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
-    """Return the header records of a member: one, or three and more with an extended header.
+    """Return the header records of a member: one, or at least three with an extended header.
 
-    `mode` are permission bits, `size` is in bytes; none is negative. `link` is the target of a symbolic link.
+    `mode` has permission bits, `size` is in bytes; none is negative. `link` is the target of a symbolic link.
     """
     extended: dict[str, str] = {}
     name = path if kind != FOLDER else f"{path}/"
@@ -43,12 +43,12 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Split a name into prefix and name at a slash; both are empty if it does not fit."""
+    """Split a name into prefix and name at a slash; both are empty if it doesn't fit."""
     if not name.isascii():
         return b"", b""
     encoded = name.encode()
     if len(encoded) <= MOST_NAME:
         return b"", encoded
-    # The slash must leave at most `MOST_NAME` bytes behind it, and at least one.
+    # The slash must leave 1 to `MOST_NAME` bytes after it.
     at = encoded.find(b"/", len(encoded) - MOST_NAME - 1, -1)
     return (encoded[:at], encoded[at + 1 :]) if 0 < at <= _MOST_PREFIX else (b"", b"")

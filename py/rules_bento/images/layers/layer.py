@@ -1,19 +1,20 @@
-"""Layers of an image: tars of wheels or of files, compressed, with the digests that an image names them by.
+"""Layers of an image: compressed tars of wheels or of files, with the digests that images refer to.
 
-A layer is a tar (OCI image layer specification), known by the digest of the tar (its diff id) and by that of the
-blob as it is stored. Both, and the sizes, come out of the one pass that writes it. All members have one time, and
-each folder comes before what is in it.
+A layer is a tar (OCI image layer specification). Its diff id is the digest of the tar; its other digest is the digest
+of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have one time, and
+each directory precedes its contents.
 
-- `gzip` (RFC 1952) of wheels: the deflate streams of the wheels are carried over (`layer_gzip`). Nothing is
-  compressed again but what installing changes.
-- `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum. Of files
-  of models and data, what does not compress is stored (`zstd`); gzip's members do so as well.
-- `estargz`: gzip, of which a container reads files before the rest is there (`estargz`). Its tar has files more.
-- `zstd:chunked`: zstd, of which only those files are pulled that no other layer has (`chunked`).
-- `none`: the tar.
+- `gzip` (RFC 1952) of wheels: the deflate streams of the wheels are reused (`gzip`). Only files that installing changes
+  are compressed again.
+- `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum.
+  Incompressible data of models and files is stored (`zstd`), as in gzip's members.
+- `estargz`: gzip from which a container reads files before the whole layer is fetched (`estargz`). Its tar has more
+files. - `zstd:chunked`: zstd from which a machine pulls only the files that no other layer has (`chunked`). - `none`:
+the tar.
 
-The bytes depend on the inputs alone, not on cores or host: for `zstd` on the version of libzstd, which is pinned
-with the package that carries it; for `gzip` of plain files, and of files that a wheel does not deflate, on zlib's.
+The bytes depend only on the inputs, not on cores or host. `zstd` also depends on the version of libzstd, which is
+pinned with its package; `gzip` of plain files, and of files that a wheel doesn't deflate, depends on the version of
+zlib.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.images.layers import gzip, headers, zstd
-from rules_bento.images.layers.gzip import CARRIED, JOINED, LINES, PLAIN
+from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
 from rules_bento.records import NamedTuple
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from rules_bento.images.layers import lazy
+    from rules_bento.images.layers import toc_layer
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
     from rules_bento.images.wheels.record import Member
@@ -48,13 +49,13 @@ if TYPE_CHECKING:
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 
 LAZY: frozenset[Compression] = frozenset(("estargz", "zstd:chunked"))
-"""Those of which files are read alone."""
+"""Compressions from which single files can be read."""
 
 ZSTD_FRAME = 2 << 20
-"""Bytes of tar in a zstd frame: as much as the window of the level used here; less costs size, more memory."""
+"""Bytes of tar in a zstd frame: the window of the compression level. Fewer compress worse, more need more memory."""
 
 GZIP_MEMBER = 1 << 20
-"""Bytes of tar in a gzip member where nothing is carried over."""
+"""Bytes of tar in a gzip member without reused streams."""
 
 MEDIA_TYPES: dict[Compression, str] = {
     "none": "application/vnd.oci.image.layer.v1.tar",
@@ -77,14 +78,14 @@ class LayerInfo(NamedTuple):
     digest: str  # of the file
     size: int  # of the file
     uncompressed_size: int  # of the tar
-    annotations: tuple[tuple[str, str], ...] = ()  # of manifests, for those who read files alone
+    annotations: tuple[tuple[str, str], ...] = ()  # for manifests, from the formats in `LAZY`
 
 
-class Entry(NamedTuple):
-    """Describes a file, symbolic link or folder of a layer; use the constructors below.
+class LayerEntry(NamedTuple):
+    """Describes a file, symbolic link, or directory of a layer; use the constructors below.
 
-    `path` is the one in the image, without the slash before it. A folder that is not given has mode 0755 and the
-    owner of the nearest one above that is given, else root's.
+    `path` is the path in the image, without the leading slash. Missing parent directories get mode 0755 and the owner
+    of the nearest parent in the layer, else root.
     """
 
     path: str
@@ -99,30 +100,30 @@ class Entry(NamedTuple):
     @classmethod
     def file(
         cls, path: str, source: str, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0, size: int | None = None
-    ) -> Entry:
-        """Return a file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
+    ) -> LayerEntry:
+        """Return a file whose bytes are read from `source` later; without `size`, its current size is used."""
         if size is None:
             size = Path(source).stat().st_size
         return cls(path, mode, uid, gid, size, source=source)
 
     @classmethod
-    def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> Entry:
+    def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> LayerEntry:
         """Return a file with these bytes."""
         return cls(path, mode, uid, gid, len(data), data=data)
 
     @classmethod
-    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Entry:
-        """Return a symbolic link; its target is not looked at."""
+    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> LayerEntry:
+        """Return a symbolic link; its target isn't resolved."""
         return cls(path, _LINK_MODE, uid, gid, link=link)
 
     @classmethod
-    def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> Entry:
-        """Return a folder of the layer."""
+    def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> LayerEntry:
+        """Return a directory."""
         return cls(path, mode, uid, gid)
 
     @property
     def is_folder(self) -> bool:
-        """Return whether it is neither a file nor a link."""
+        """Return whether the entry is neither a file nor a link."""
         return self.source is None and self.data is None and self.link is None
 
 
@@ -135,34 +136,34 @@ def write_wheel_layer(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
-    """Write a layer with the wheel as it is installed to `out`, which is there only when it is whole.
+    """Write a layer with the installed wheel atomically to `out`.
 
-    `threads` compress (zstd), by default one for each core. `watch` is in `wheel_members`. Memory stays below 200 MB.
-    Raises BentoError for a wheel that should not be installed (`wheel`, `install`).
+    `threads` compress (zstd), by default one for each core. For `watch`, see `wheel_members`. Memory stays below 200
+    MB. Raises BentoError for a wheel that must not be installed (`wheel`, `install`).
     """
-    carry = carries(compression)
+    carry = reuses_deflate(compression)
     members = wheel_members(WheelPlan.of(wheel, layout), set(), carry=carry, watch=watch)
     if compression in LAZY:
         tar = Sum()
-        blob = lazy_blob(compression, tar.add)
-        return _write_lazy(out, tar, blob, blob.files(_lazy_files(members, layout, carry=carry), threads))
-    encode = gzip.carried if carry else encoder(compression, threads)
-    return write(out, _pieces(members, layout, END), encode)
+        blob = open_toc_blob(compression, tar.add)
+        return _write_toc_layer(out, tar, blob, blob.files(_toc_files(members, layout, carry=carry), threads))
+    encode = gzip.reuse if carry else encoder(compression, threads)
+    return write_layer(out, _pieces(members, layout, END), encode)
 
 
 def write_files_layer(
     out: Path,
-    entries: Iterable[Entry],
+    entries: Iterable[LayerEntry],
     compression: Compression,
     *,
     threads: int | None = None,
     folders: bool = True,
 ) -> LayerInfo:
-    """Write a layer with the entries, by path, to `out`, which is there only when it is whole.
+    """Write a layer with the entries, sorted by path, atomically to `out`.
 
-    `threads` as in `write_wheel_layer`. Without `folders`, those that are not given are left to whoever
-    unpacks the layer, who leaves alone what the layers below have. Raises BentoError for a path that is not a plain
-    relative one, comes twice or is below a file or a link, and for a source whose size is not the one declared.
+    For `threads`, see `write_wheel_layer`. Without `folders`, missing parent directories are omitted: unpacking creates
+    them, or keeps the directories of the layers below. Raises BentoError for a path that isn't a plain relative one,
+    occurs twice, or is below a file or a link, and for a source whose size isn't the declared one.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
@@ -173,26 +174,26 @@ def write_files_layer(
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
-    """Write a layer with the members of `tar`, a tar without its end, to `out`, which is there only when it is whole.
+    """Write a layer with the members of `tar`, a tar without its end, atomically to `out`.
 
-    The pieces of `tar` may have any length. `threads` as in `write_wheel_layer`.
+    The pieces of `tar` can have any length. For `threads`, see `write_wheel_layer`.
     """
-    return _write_plain(out, map(contents, tar), compression, threads)
+    return _write_plain(out, map(raw_piece, tar), compression, threads)
 
 
 def _write_plain(
     out: Path, pieces: Iterable[Piece], compression: Compression, threads: int | None, *, storing: bool = False
 ) -> LayerInfo:
-    """Write a layer of pieces of which none is carried over, without the end of an archive."""
+    """Write a layer of pieces without reused streams and without the end of an archive."""
     if compression in LAZY:
         tar = Sum()
-        blob = lazy_blob(compression, tar.add, storing=storing)
-        return _write_lazy(out, tar, blob, blob.members(_tar(pieces), threads))
-    return write(out, chain(pieces, [contents(END)]), encoder(compression, threads, storing=storing))
+        blob = open_toc_blob(compression, tar.add, storing=storing)
+        return _write_toc_layer(out, tar, blob, blob.members(_tar(pieces), threads))
+    return write_layer(out, chain(pieces, [raw_piece(END)]), encoder(compression, threads, storing=storing))
 
 
 class Sum:
-    """Computes the digest and the size of bytes that pass through."""
+    """Computes the digest and the size of a stream of bytes."""
 
     def __init__(self) -> None:
         import hashlib
@@ -201,24 +202,24 @@ class Sum:
         self.size = 0
 
     def add(self, data: bytes | memoryview) -> None:
-        """Count the bytes of a piece."""
+        """Add the bytes of a piece."""
         self._digest.update(data)
         self.size += len(data)
 
-    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the same pieces, and count them."""
+    def hashing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the same pieces, and add them."""
         for piece in pieces:
             self.add(piece)
             yield piece
 
     @property
     def digest(self) -> str:
-        """Return the digest as images name it."""
+        """Return the digest in the form of images."""
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
-    """Write a layer of pieces to `out`, which is there only when it is whole."""
+def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
+    """Write a layer of pieces atomically to `out`."""
     tar, blob = Sum(), Sum()
 
     def counted() -> Iterator[Piece]:
@@ -230,82 +231,82 @@ def write(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
                 tar.add(data)
             yield piece
 
-    with opened(out) as file:
-        file.writelines(blob.passing(gathered(encode(counted()))))
+    with open_output(out) as file:
+        file.writelines(blob.hashing(coalesce(encode(counted()))))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def lazy_blob(compression: Compression, count: lazy.Count, *, storing: bool = False) -> lazy.Blob:
-    """Begin a blob of one of `LAZY`; `count` as in `lazy.Blob`, `storing` as in `encoder`."""
+def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
+    """Begin a blob of a compression in `LAZY`; for `count`, see `TocBlob`, for `storing`, see `encoder`."""
     if compression == "estargz":
         from rules_bento.images.layers import estargz
 
-        return estargz.Blob(count)
+        return estargz.EstargzBlob(count)
     from rules_bento.images.layers import chunked
 
-    return chunked.Blob(count, storing=storing)
+    return chunked.ChunkedBlob(count, storing=storing)
 
 
-def _write_lazy(out: Path, tar: Sum, lazy: lazy.Blob, members: Iterable[bytes]) -> LayerInfo:
-    """Write a layer of one of `LAZY` to `out`, which is there only when it is whole."""
+def _write_toc_layer(out: Path, tar: Sum, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> LayerInfo:
+    """Write a layer of a compression in `LAZY` atomically to `out`."""
     blob = Sum()
-    with opened(out) as file:
-        file.writelines(blob.passing(gathered(chain(members, lazy.end()))))
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
+    with open_output(out) as file:
+        file.writelines(blob.hashing(coalesce(chain(members, toc_blob.end()))))
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size))
 
 
-def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[lazy.Entry]:
-    """Write pieces to `out` as a part of layers, and return what a table of contents has of them, if there is one."""
+def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
+    """Write pieces to `out` as a part of layers, and return their entries for a table of contents, if there is one."""
     if compression in LAZY:
-        lazy = lazy_blob(compression, _uncounted)
-        return _write_lazy_part(out, lazy, lazy.members(_tar(pieces), 1))
+        toc_blob = open_toc_blob(compression, _ignore)
+        return _write_toc_part(out, toc_blob, toc_blob.members(_tar(pieces), 1))
     return _write_plain_part(out, iter(pieces), encoder(compression, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: Layout, known: set[str], compression: Compression, watch: Watch | None
-) -> list[lazy.Entry]:
-    """Write a wheel to `out` as `write_part` does, without the folders that are `known`."""
-    carry = carries(compression)
+) -> list[toc_layer.TocEntry]:
+    """Write a wheel to `out` as `write_part` does, without the directories in `known`."""
+    carry = reuses_deflate(compression)
     members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
-        lazy = lazy_blob(compression, _uncounted)
-        return _write_lazy_part(out, lazy, lazy.files(_lazy_files(members, layout, carry=carry), 1))
-    encode = gzip.carried if carry else encoder(compression, 1)
+        toc_blob = open_toc_blob(compression, _ignore)
+        return _write_toc_part(out, toc_blob, toc_blob.files(_toc_files(members, layout, carry=carry), 1))
+    encode = gzip.reuse if carry else encoder(compression, 1)
     return _write_plain_part(out, _pieces(members, layout), encode)
 
 
-def _uncounted(data: bytes | memoryview) -> None:
-    """Take bytes of a part, whose digest nobody needs."""
+def _ignore(data: bytes | memoryview) -> None:
+    """Ignore the bytes of a part, whose digest isn't needed."""
 
 
-def _write_lazy_part(out: Path, lazy: lazy.Blob, members: Iterable[bytes]) -> list[lazy.Entry]:
-    with opened(out) as file:
-        file.writelines(gathered(members))
-    return lazy.entries
+def _write_toc_part(out: Path, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> list[toc_layer.TocEntry]:
+    with open_output(out) as file:
+        file.writelines(coalesce(members))
+    return toc_blob.entries
 
 
-def _write_plain_part(out: Path, pieces: Iterator[Piece], encode: Encoder) -> list[lazy.Entry]:
-    with opened(out) as file:
-        file.writelines(gathered(encode(pieces)))
+def _write_plain_part(out: Path, pieces: Iterator[Piece], encode: Encoder) -> list[toc_layer.TocEntry]:
+    with open_output(out) as file:
+        file.writelines(coalesce(encode(pieces)))
     return []
 
 
-def carries(compression: Compression) -> bool:
-    """Return whether layers carry over the deflate streams of wheels."""
+def reuses_deflate(compression: Compression) -> bool:
+    """Return whether layers reuse the deflate streams of wheels."""
     return compression in ("gzip", "estargz")
 
 
-def opened(out: Path) -> AbstractContextManager[BinaryIO]:
-    """Return the file of a layer, which becomes `out` if all goes well."""
-    # glibc returns free memory to the kernel, to ask for it again, until it has seen a large block come and go: 17,000
-    # page faults, and 4 per cent of the time of a layer.
+def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
+    """Open the file of a layer, which becomes `out` on success."""
+    # Until a large block is freed once, glibc returns free memory to the kernel and requests it again:
+    # 17,000 page faults, and 4 percent of the time of a layer.
     bytes(_LARGE)
     return atomic_file(out)
 
 
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in fewer pieces: small ones cost more than what is done with them."""
+def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in fewer pieces, because small pieces cost more than their processing."""
     waiting = []
     size = 0
     for piece in pieces:
@@ -318,20 +319,20 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(waiting)
 
 
-def contents(data: bytes) -> Piece:
-    """Return a piece of tar that is compressed as it is."""
-    return b"", PLAIN, data, b""
+def raw_piece(data: bytes) -> Piece:
+    """Return a piece of tar without a reused stream."""
+    return b"", RAW, data, b""
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return the function that compresses pieces to a blob and reuses nothing; `threads` as in `write_wheel_layer`.
+    """Return the function that compresses pieces to a blob and reuses nothing; for `threads`, see `write_wheel_layer`.
 
-    With `storing`, zstd leaves alone what does not compress by a quarter; gzip always does.
+    With `storing`, zstd stores data that doesn't compress by a quarter; gzip always does.
     """
     if compression == "none":
         return _tar
     if compression == "gzip":
-        return lambda pieces: xz.in_order(gzip.compressed, xz.cut(_tar(pieces), GZIP_MEMBER), threads)
+        return lambda pieces: xz.in_order(gzip.compress, xz.cut(_tar(pieces), GZIP_MEMBER), threads)
     frame = zstd.frames(storing=storing)
     return lambda pieces: xz.in_order(frame, xz.cut(_tar(pieces), ZSTD_FRAME), threads)
 
@@ -345,19 +346,19 @@ def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class WheelPlan(NamedTuple):
-    """Holds a wheel with the folders and files that it installs."""
+    """Holds a wheel with the directories and files that it installs."""
 
     wheel: Wheel
-    folders: list[str]  # those that it lists
+    folders: list[str]  # those in its listing
     files: list[Installed]
 
     @classmethod
     def of(cls, wheel: Wheel, layout: Layout) -> WheelPlan:
-        """Place the wheel's files. Raises BentoError for one that should not be installed."""
+        """Determine the paths of the wheel's files. Raises BentoError for a wheel that must not be installed."""
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
     def all_folders(self) -> set[str]:
-        """Return all folders that its files need."""
+        """Return all directories that its files need."""
         known: set[str] = set()
         for path in (*(f"{folder}/" for folder in self.folders), *(file.path for file in self.files)):
             _new_folders(path, known)
@@ -365,19 +366,19 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """Describes a file of a wheel, with those of the folders above it that are new; or folders that it lists."""
+    """Describes a file of a wheel with the new directories above it, or only directories."""
 
     folders: list[str]
     file: Installed | None
-    contents: Iterable[Chunk]
+    raw_piece: Iterable[Chunk]
 
 
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
-    """Yield the files of a wheel, without the folders that are `known`; `carry` over its deflate streams.
+    """Yield the files of a wheel, without the directories in `known`; `carry` reuses its deflate streams.
 
-    `watch` is given each member and its contents, and returns these.
+    `watch` receives each member and its contents, and returns the contents.
     """
     wheel, folders, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
@@ -393,7 +394,7 @@ def wheel_members(
 
 def _pieces(members: Iterable[WheelMember], layout: Layout, end: bytes = b"") -> Iterator[Piece]:
     """Yield the tar of a wheel, and `end`."""
-    before = b""  # what is to be written before the next header
+    before = b""  # bytes to write before the next header
     for folders, file, chunks in members:
         if folders:
             before += b"".join([folder_header(folder, layout) for folder in folders])
@@ -404,34 +405,34 @@ def _pieces(members: Iterable[WheelMember], layout: Layout, end: bytes = b"") ->
         before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
         if file.member and size:
             for data, packed, joined in chunks:
-                kind = PLAIN if packed is None else JOINED if joined else CARRIED
+                kind = RAW if packed is None else REUSED_WHOLE if joined else REUSED
                 yield before, kind, data, packed or b""
                 before = b""
         else:
-            yield before, LINES, file.data, b""
+            yield before, RECORD_TEXT, file.data, b""
         before = headers.padding(size)
-    yield before + end, PLAIN, b"", b""
+    yield before + end, RAW, b"", b""
 
 
-def _lazy_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -> Iterator[lazy.TarFile]:
-    """Yield the tar of a wheel in the form that layers of `LAZY` are made of."""
+def _toc_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -> Iterator[toc_layer.TarFile]:
+    """Yield the tar of a wheel in the form for layers of `LAZY`."""
     from rules_bento.images.layers import deflate
-    from rules_bento.images.layers.lazy import TarFile, entry_of
+    from rules_bento.images.layers.toc_layer import TarFile, make_entry
 
     padding = b""
     for folders, file, chunks in members:
         for folder in folders:
             uid, gid = _folder_owner(folder, layout)
-            entry = entry_of(f"{folder}/", "dir", _FOLDER_MODE, uid, gid)
+            entry = make_entry(f"{folder}/", "dir", _FOLDER_MODE, uid, gid)
             yield TarFile(entry, padding + folder_header(folder, layout), len(padding), 0, ())
             padding = b""
         if file is None:
             continue
         size, member = file.size, file.member
         mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
-        entry = entry_of(file.path, "reg", mode, layout.uid, layout.gid, size)
+        entry = make_entry(file.path, "reg", mode, layout.uid, layout.gid, size)
         records = padding + headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
-        # Whoever reads the contents of a member to their end has its digest compared.
+        # Reading the contents of a member to their end verifies its digest.
         digest = f"sha256:{member.digest.hex()}" if member and member.algorithm == "sha256" else ""
         if not member:
             chunks = (Chunk(file.data, deflate.lines(file.data) if carry else None, joined=carry),)
@@ -441,42 +442,42 @@ def _lazy_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) 
 
 
 def folder_header(folder: str, layout: Layout) -> bytes:
-    """Return the header of a folder: the environment's belong to its owner, those above to root."""
+    """Return the header of a directory: those in the environment belong to its owner, those above to root."""
     return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *_folder_owner(folder, layout))
 
 
 def _folder_owner(folder: str, layout: Layout) -> tuple[int, int]:
-    return (layout.uid, layout.gid) if _is_below(folder, layout) else (0, 0)
+    return (layout.uid, layout.gid) if _is_in_environment(folder, layout) else (0, 0)
 
 
-def _files_tar(entries: Iterable[Entry]) -> Iterator[Piece]:
+def _files_tar(entries: Iterable[LayerEntry]) -> Iterator[Piece]:
     for entry in entries:
         kind = headers.FOLDER if entry.is_folder else headers.REGULAR if entry.link is None else headers.LINK
         size, link = entry.size, entry.link or ""
-        yield contents(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
+        yield raw_piece(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
         if entry.data is not None:
-            yield contents(entry.data)
+            yield raw_piece(entry.data)
         elif entry.source is not None:
-            yield from map(contents, contents_of(entry.source, size))
-        yield contents(headers.padding(size))
+            yield from map(raw_piece, contents_of(entry.source, size))
+        yield raw_piece(headers.padding(size))
 
 
-def _with_folders(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries by path, with the folders that are not given."""
-    by_path: dict[str, Entry] = {}
+def _with_folders(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
+    """Return the entries sorted by path, with their missing parent directories."""
+    by_path: dict[str, LayerEntry] = {}
     for entry in entries:
         _check_path(entry.path)
         _check_text(entry.link or "")
         if entry.path in by_path:
-            raise BentoError(f"{entry.path}: twice in one layer. Leave one of them out.")
+            raise BentoError(f"{entry.path}: the path occurs twice in one layer. Remove one of them.")
         by_path[entry.path] = entry
     for path in sorted(by_path):
-        above: Entry | None = None
+        above: LayerEntry | None = None
         for folder in _parents(path):
             uid, gid = (above.uid, above.gid) if above else (0, 0)
-            above = by_path.setdefault(folder, Entry.folder(folder, uid=uid, gid=gid))
+            above = by_path.setdefault(folder, LayerEntry.folder(folder, uid=uid, gid=gid))
             if not above.is_folder:
-                raise BentoError(f"{folder}: a file or a link, but {path} would be below it. Move one of them.")
+                raise BentoError(f"{folder}: is a file or a link, but {path} is below it. Move one of them.")
     return [by_path[path] for path in sorted(by_path)]
 
 
@@ -484,18 +485,18 @@ def _check_path(path: str) -> None:
     _check_text(path)
     for part in path.split("/"):
         if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
-            raise BentoError(f"{path!r}: not a plain relative path, or one that removes files. Name it otherwise.")
+            raise BentoError(f"{path!r}: expected a plain relative path that isn't a whiteout. Rename the file.")
 
 
 def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BentoError(f"{text!r}: not UTF-8, as names in an image are. Name it otherwise.") from None
+        raise BentoError(f"{text!r}: invalid name in an image: not UTF-8. Rename the file.") from None
 
 
 def _new_folders(path: str, known: set[str]) -> list[str]:
-    """Return the folders above a path that are not known yet, from the top; they are then."""
+    """Return the directories above a path that aren't in `known`, from the top, and add them to it."""
     folder = path.rpartition("/")[0]
     if folder in known:
         return []
@@ -505,7 +506,7 @@ def _new_folders(path: str, known: set[str]) -> list[str]:
 
 
 def _parents(path: str) -> list[str]:
-    """Return the folders above a path, from the top."""
+    """Return the directories above a path, from the top."""
     parents = []
     at = path.find("/")
     while at >= 0:
@@ -514,7 +515,7 @@ def _parents(path: str) -> list[str]:
     return parents
 
 
-def _is_below(folder: str, layout: Layout) -> bool:
+def _is_in_environment(folder: str, layout: Layout) -> bool:
     """Return whether a path is in the environment, not above it."""
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
     return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

@@ -1,10 +1,10 @@
-"""Layers of several wheels, joined from parts that are made once for each wheel.
+"""Layers of several wheels, joined from parts that are built once for each wheel.
 
-A part holds the files of one wheel, as tar members that are compressed on their own: gzip members and zstd frames may
-follow one another (RFC 1952, RFC 8878). What the part lacks is in its listing: the folders, which wheels share, stand
-once at the head of the layer. So a wheel is converted once for all images, and joining copies; it decompresses for
-the layer's diff id alone. Where two wheels have a file at one path the later one's is taken, as when they are
-installed one after the other, and the part of the earlier one is packed again without it.
+A part holds the files of one wheel as tar members that are compressed on their own: gzip members and zstd frames can be
+concatenated (RFC 1952, RFC 8878). The listing of a part has the directories, which wheels share: they are written once,
+at the head of the layer. Thus a wheel is converted once for all images, and joining copies it; joining decompresses
+only to compute the layer's diff id. If two wheels have a file at one path, the later wheel's file is used, as with an
+installer, and the part of the earlier wheel is compressed again without the file.
 """
 
 from __future__ import annotations
@@ -24,95 +24,97 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
-    from rules_bento.images.layers.lazy import Entry
+    from rules_bento.images.layers.toc_layer import TocEntry
     from rules_bento.images.wheels.install import Layout
     from rules_bento.images.wheels.wheel import Wheel
 
 _PIECE = 1 << 20
-_MEMBERS = 1 << 18  # bytes of members at once: the rest behind each of them is copied
-_GZIP = 31  # zlib's: with gzip's header and checksum
+_MEMBERS = 1 << 18  # bytes of members to read at a time: the rest after each member is copied
+_GZIP = 31  # zlib's number for gzip's header and checksum
 
 
-class Listing(NamedTuple):
-    """Lists what is in a part."""
+class PartListing(NamedTuple):
+    """Lists the contents of a part."""
 
-    wheel: str  # its file name
-    folders: tuple[str, ...]  # that its files need, from the top; not in the part
+    wheel: str  # file name
+    folders: tuple[str, ...]  # directories of its files, from the top; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
-    entries: Sequence[Entry] = ()  # of a table of contents, if the part is one of `layer.LAZY`
+    entries: Sequence[TocEntry] = ()  # of a table of contents, if the compression is in `layer.LAZY`
 
     @staticmethod
-    def loads(text: str) -> Listing:
+    def loads(text: str) -> PartListing:
         """Read a listing, a JSON object."""
         fields = json.loads(text)
-        return Listing(fields["wheel"], tuple(fields["folders"]), fields["files"], fields["entries"])
+        return PartListing(fields["wheel"], tuple(fields["folders"]), fields["files"], fields["entries"])
 
     def dumps(self) -> str:
         """Return the listing as a JSON object."""
         return json.dumps(self._asdict(), ensure_ascii=False, indent=0) + "\n"
 
 
-class Part(NamedTuple):
+class WheelPart(NamedTuple):
     """Holds a part's listing and its path."""
 
-    listing: Listing
+    listing: PartListing
     path: Path
 
 
 def write_part(
     out: Path, wheel: Wheel, layout: Layout, compression: Compression, *, watch: Watch | None = None
-) -> Listing:
-    """Write the part of a wheel to `out`, which is there only when it is whole.
+) -> PartListing:
+    """Write the part of a wheel atomically to `out`.
 
-    `watch` is in `layer.wheel_members`. Raises as `layer.write_wheel_layer`.
+    For `watch`, see `layer.wheel_members`. Raises the errors of `layer.write_wheel_layer`.
     """
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()
     entries = layer.write_wheel_part(out, plan, layout, set(folders), compression, watch)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return Listing(plan.wheel.name, tuple(sorted(folders)), files, entries)
+    return PartListing(plan.wheel.name, tuple(sorted(folders)), files, entries)
 
 
-def join_parts(out: Path, parts: Sequence[Part], layout: Layout, compression: Compression) -> LayerInfo:
-    """Write a layer of parts, of this layout and compression, to `out`, which is there only when it is whole.
+def join_parts(out: Path, parts: Sequence[WheelPart], layout: Layout, compression: Compression) -> LayerInfo:
+    """Join parts of this layout and compression to a layer, and write it atomically to `out`.
 
-    Raises BentoError where a file of one wheel is a folder of another.
+    Raises BentoError if a file of one wheel is a directory of another.
     """
-    left_out = _left_out([part.listing for part in parts])
+    left_out = _replaced_files([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
-    lazy = layer.lazy_blob(compression, tar.add) if compression in layer.LAZY else None
+    toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Compress tar members that are not copied from a part."""
-        if lazy:
-            return lazy.members(pieces, 1)
+        if toc_blob:
+            return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)
-        return encode(layer.contents(piece) for piece in tar.passing(pieces))
+        return encode(layer.raw_piece(piece) for piece in tar.hashing(pieces))
 
     def joined() -> Iterator[bytes]:
         yield from packed(layer.folder_header(folder, layout) for folder in _folders(parts))
         for part, names in zip(parts, left_out, strict=True):
-            contents = _unpacked(part.path, compression)
+            contents = _decompressed(part.path, compression)
             if names:
-                yield from packed(_without(names, contents, part, layout))
+                yield from packed(_without_files(names, contents, part, layout))
                 continue
             pieces = _pieces(part.path)
-            yield from lazy.copied(pieces, part.listing.entries) if lazy else pieces
+            yield from toc_blob.copy_members(pieces, part.listing.entries) if toc_blob else pieces
             for piece in contents:
                 tar.add(piece)
-        yield from lazy.end() if lazy else packed([END])
+        yield from toc_blob.end() if toc_blob else packed([END])
 
-    with layer.opened(out) as file:
-        file.writelines(blob.passing(joined()))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size) if lazy else ())
+    with layer.open_output(out) as file:
+        file.writelines(blob.hashing(joined()))
+    return layer.LayerInfo(
+        tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size) if toc_blob else ()
+    )
 
 
-def _folders(parts: Iterable[Part]) -> list[str]:
+def _folders(parts: Iterable[WheelPart]) -> list[str]:
     return sorted({folder for part in parts for folder in part.listing.folders})
 
 
-def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
-    """Return for each wheel the files that a later one has, too."""
+def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
+    """Return for each wheel the files that a later wheel replaces."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
     dropped: list[set[str]] = []
@@ -121,7 +123,7 @@ def _left_out(listings: Sequence[Listing]) -> list[set[str]]:
         taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
     for path in sorted(folders.keys() & taken.keys()):
         raise BentoError(
-            f"{taken[path]}: {path} is a file, but a folder in {folders[path]}. Leave one of the packages out."
+            f"{taken[path]}: {path} is a file, but a directory in {folders[path]}. Remove one of the packages."
         )
     return dropped[::-1]
 
@@ -132,8 +134,8 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _unpacked(path: Path, compression: Compression) -> Iterator[bytes]:
-    """Yield the tar of a part, in pieces."""
+def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
+    """Yield the tar of a part in pieces."""
     if compression == "none":
         yield from _pieces(path)
     elif compression in ("zstd", "zstd:chunked"):
@@ -162,10 +164,10 @@ def _inflated(path: Path) -> Iterator[bytes]:
                     is_more = bool(packed)
                 else:
                     packed = member.unconsumed_tail
-                    is_more = bool(packed) or len(data) == _PIECE  # which may be all that there was room for
+                    is_more = bool(packed) or len(data) == _PIECE  # a full piece: zlib may hold more
 
 
-def _without(names: set[str], tar: Iterable[bytes], part: Part, layout: Layout) -> Iterator[bytes]:
+def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: Layout) -> Iterator[bytes]:
     """Yield the tar of a part without the files of these names."""
     from rules_bento.archives import tarread
 

@@ -1,4 +1,4 @@
-"""Names the paths of weights that have layers of their own."""
+"""Names the paths of weights with layers of their own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Zstd of a layer: frames by libzstd, or such as hold what does not compress as it is.
+"""Compresses layers by zstd: frames by libzstd, or frames that store incompressible data.
 
-RFC 8878: a frame is a header and blocks of at most 128 KiB, and a raw block is three bytes before its contents. Such a
-frame costs 24 bytes in a MiB and the time of a copy, here and where the layer is unpacked.
+RFC 8878: a frame is a header and blocks of at most 128 KiB; a raw block is three bytes and its contents. A frame of raw
+blocks costs 24 bytes in a MiB and the time of a copy, both when writing and when unpacking the layer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _LEVEL = 3
 _LEVEL_TABLE = 1
 
-# What a frame of a file alone is compressed with, up to so many bytes: of parameters that were tried for that class,
-# those that spared most for their time (docs/decisions.md). What is larger is compressed with `_LARGE`.
+# Parameters for a frame of a single file, up to a number of bytes: the parameters that saved most for
+# their time among those tried for this class (docs/decisions.md). Larger frames use `_LARGE`.
 _DFAST, _GREEDY = 2, 3  # strategies of libzstd
 _ALONE: tuple[tuple[int, dict[str, int]], ...] = (
     (4 << 10, {"compression_level": 3}),
@@ -29,12 +29,12 @@ _ALONE: tuple[tuple[int, dict[str, int]], ...] = (
 )
 _LARGE = {"strategy": _DFAST, "min_match": 5, "hash_log": 18, "chain_log": 17, "search_log": 1}
 _MAGIC = 0xFD2FB528
-_SINGLE_SEGMENT_OF_4_BYTES = 0xA0  # one segment, whose size stands in the header, in four bytes; no checksum
+_SINGLE_SEGMENT_OF_4_BYTES = 0xA0  # one segment, whose size is in the header, in four bytes; no checksum
 _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return a frame of raw blocks; `data` may have up to 8 MiB, the window that every decoder has."""
+    """Return a frame of raw blocks; `data` has up to 8 MiB, the window that every decoder supports."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -45,9 +45,9 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that makes a frame of some MiB; with `storing`, a sample decides whether they are compressed.
+    """Return a function that makes a frame of some MiB; with `storing`, a sample decides whether to compress it.
 
-    With `alone`, frames are of files, of which few bytes have little to refer to: other parameters make up for that.
+    With `alone`, each frame is a single file: its few bytes have little to refer to, which other parameters compensate.
     """
     import zstandard
 
@@ -57,7 +57,7 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
     classes = (*_ALONE, (sys.maxsize, _LARGE)) if alone else ((sys.maxsize, {"compression_level": _LEVEL}),)
     bounds = [bound for bound, _ in classes]
-    # One at a time may use a compressor, and making one costs as much as a small frame.
+    # Only one thread can use a compressor at a time, and creating one costs as much as a small frame.
     idle: list[list[zstandard.ZstdCompressor]] = [[] for _ in classes]
 
     def frame(data: bytes) -> bytes:
@@ -77,7 +77,7 @@ def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
 
 
 def table(data: bytes) -> bytes:
-    """Return a frame of a table, of which a layer has one or two."""
+    """Return a frame of a table; a layer has one or two."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=_LEVEL_TABLE, write_checksum=False).compress(data)

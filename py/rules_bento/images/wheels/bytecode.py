@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import headers, layer
-from rules_bento.images.layers.parts import Listing
+from rules_bento.images.layers.parts import PartListing
 from rules_bento.images.wheels.install import installed_files
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Compiler:
 
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: Layout, compression: Compression, compiler: Compiler
-) -> Listing:
+) -> PartListing:
     """Write the bytecode of a wheel's modules to `out`, atomically.
 
     Raises as `layer.write_wheel_layer`, and BentoError if the compiler's version differs from the layout's version.
@@ -107,7 +107,7 @@ def write_bytecode_part(
     files: dict[str, str] = {}
     entries = layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
     folders = {folder.as_posix() for path in files for folder in PurePosixPath(path).parents} - {"."}
-    return Listing(wheel.name, tuple(sorted(folders)), files, entries)
+    return PartListing(wheel.name, tuple(sorted(folders)), files, entries)
 
 
 def _tar(
@@ -125,7 +125,7 @@ def _tar(
             path = f"{folder}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc"
             files[path] = f"sha256:{hashlib.sha256(content).hexdigest()}"
             header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, len(content))
-            yield layer.contents(header + content + headers.padding(len(content)))
+            yield layer.raw_piece(header + content + headers.padding(len(content)))
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -42,7 +42,7 @@ class Libraries(NamedTuple):
     linked: tuple[Linked, ...]
     named: frozenset[str] = frozenset()  # words in its Python sources that might be names of libraries
     machines: tuple[tuple[str, str], ...] = ()  # paths and machines of all files with machine code
-    spared: frozenset[str] = frozenset()  # paths of files that the package can be imported without
+    optional: frozenset[str] = frozenset()  # paths of files that the package can be imported without
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
@@ -63,7 +63,7 @@ class Libraries(NamedTuple):
         texts = map(_text, wheel.chunks(sources))
         named = frozenset(word.decode() for word in {word for text in texts for word in words(text)})
         libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), named, machines)
-        return libraries._replace(spared=libraries.without(lambda: map(_text, wheel.chunks(sources))))
+        return libraries._replace(optional=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
     @staticmethod
     def loads(text: str) -> Libraries:
@@ -74,15 +74,15 @@ class Libraries(NamedTuple):
             for path, elf in fields["linked"].items()
         ]
         machines = tuple(fields["machines"].items())
-        named, spared = frozenset(fields["named"]), frozenset(fields["spared"])
-        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), named, machines, spared)
+        named, optional = frozenset(fields["named"]), frozenset(fields["optional"])
+        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional)
 
     def dumps(self) -> str:
         """Return the libraries as a JSON object."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
-        fields["spared"] = sorted(self.spared)
+        fields["optional"] = sorted(self.optional)
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
@@ -108,9 +108,9 @@ class Libraries(NamedTuple):
         named = set(stems.values()) & self.named - modules
         if not modules and not named:
             return frozenset()
-        from rules_bento.images.wheels.optional_libraries import spared
+        from rules_bento.images.wheels.optional_libraries import optional_libraries
 
-        excused = spared(modules, named, sources)
+        excused = optional_libraries(modules, named, sources)
         return frozenset(path for path, stem in stems.items() if stem in excused)
 
 
@@ -145,7 +145,7 @@ class Watched:
 
         openers = self._wheel.unverified([member])
         with tempfile.TemporaryFile() as file, SparseFile(file, member.size, next(openers)) as spread:
-            yield from spread.passing(chain(begin, chunks), read_elf)
+            yield from spread.tee(chain(begin, chunks), read_elf)
             self.files[member.path] = machine_of(head), read_elf(spread.data, spread.fetch)
         openers.close()
 

@@ -81,14 +81,14 @@ def _searched(file: File, name: str) -> Iterator[str]:
 
 def _roots(files: Sequence[File], packages: Sequence[Libraries], python_version: str) -> Iterator[File]:
     modules = [file for file in files if _is_module(file, python_version)]
-    yield from (file for file in modules if file.path not in file.package.spared)
+    yield from (file for file in modules if file.path not in file.package.optional)
     yield from (file for file in files if _SCRIPTS.match(file.path) and file.elf.is_program)
     with_modules = {file.package.wheel for file in modules}
     bare = [file for file in files if file.package.wheel not in with_modules]
     for package in packages:
         own = [file for file in files if file.package is package]
         named = [file for file in own if _is_named(file, package.named)]
-        yield from (file for file in named if file.path not in package.spared)
+        yield from (file for file in named if file.path not in package.optional)
         # Other packages load the libraries of a package that has only libraries, and name them.
         stems = {file.stem for file in own}
         yield from (file for file in bare if file.stem not in stems and _is_named(file, package.named))

@@ -38,7 +38,9 @@ class _UnclearError(Exception):
     """Reports that sources can't be analyzed."""
 
 
-def spared(modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]) -> frozenset[str]:
+def optional_libraries(
+    modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
+) -> frozenset[str]:
     """Return the modules and libraries (names without suffixes) that the package can be imported without.
 
     `read` yields the package's Python sources; each call starts again.

@@ -54,7 +54,7 @@ class SparseFile:
                 self._keep(chunk.data, self._at)
             self._at = following
 
-    def passing(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
+    def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
         """Yield the contents from the beginning, and keep ranges that a probe fetches while they pass.
 
         Must be called before anything is fetched.

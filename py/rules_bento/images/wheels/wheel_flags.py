@@ -23,12 +23,12 @@ FLAGS = {
 def read_wheel(arguments: Arguments) -> Wheel:
     """Return the wheel that the arguments name, without excluded files.
 
-    Raises as `read_whole` and `exclude.without`.
+    Raises as `read_unfiltered` and `exclude.without`.
     """
-    return left(arguments, read_whole(arguments))
+    return without_excluded(arguments, read_unfiltered(arguments))
 
 
-def read_whole(arguments: Arguments) -> Wheel:
+def read_unfiltered(arguments: Arguments) -> Wheel:
     """Return the complete wheel that the arguments name. Raises as `Wheel.read`."""
     locked = Locked(
         arguments.optional("--locked"), allow_record_mismatch=bool(arguments.records("--allow-record-mismatch"))
@@ -36,7 +36,7 @@ def read_whole(arguments: Arguments) -> Wheel:
     return Wheel.read(Path(arguments.one("--wheel")), locked)
 
 
-def left(arguments: Arguments, wheel: Wheel) -> Wheel:
+def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
     """Return the wheel without the files that the arguments exclude. Raises as `exclude.without`."""
     own, preset = arguments.texts("--exclude"), arguments.texts("--exclude-preset")
     if not own and not preset:
@@ -46,7 +46,7 @@ def left(arguments: Arguments, wheel: Wheel) -> Wheel:
     return without(wheel, Exclude(own, preset))
 
 
-def watched(arguments: Arguments, wheel: Wheel) -> Watched | None:
+def library_scanner(arguments: Arguments, wheel: Wheel) -> Watched | None:
     """Return a scanner that finds libraries while the wheel is installed; None without `--libraries`."""
     if not arguments.optional("--libraries"):
         return None

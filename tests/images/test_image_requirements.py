@@ -10,10 +10,17 @@ import yaml
 from projects import write_project
 from rules_bento.bento.of_folder import build
 from rules_bento.errors import BentoError
-from rules_bento.images.image_requests import Place, Requests, System, cuda_of_wheels, problems, read_requests
+from rules_bento.images.image_requirements import (
+    DebLayerHint,
+    ImageRequirements,
+    ImageSystem,
+    cuda_of_wheels,
+    problems,
+    read_requirements,
+)
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
-from rules_bento.images.system_packages import Asked, Package, SystemFiles, read_apk, read_dpkg
+from rules_bento.images.system_packages import InstalledPackage, PackageRequest, SystemFiles, read_apk, read_dpkg
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 STATUS = """\
@@ -40,27 +47,27 @@ Status: install ok installed
 Architecture: all
 Version: 2025b-4+deb13u1
 """
-DEBIAN = System("//base:python", ("debian",), tuple(read_dpkg(STATUS)), True, ())
-PLACE = Place("image", "debian", "//base:python")
+DEBIAN = ImageSystem("//base:python", ("debian",), tuple(read_dpkg(STATUS)), True, ())
+PLACE = DebLayerHint("image", "debian", "//base:python")
 
 
 def requests(tmp_path, calls="", **options):
     image = f"(image=bentoml.images.Image(){calls})" if calls else ""
     folder = write_project(tmp_path / "p", {"files": {}}, SERVICE.format(image=image))
-    return read_requests(yaml.safe_load(build(build_ctx=folder, **options).bento.files["bento.yaml"]))
+    return read_requirements(yaml.safe_load(build(build_ctx=folder, **options).bento.files["bento.yaml"]))
 
 
-def found(*packages, system=DEBIAN, place=PLACE, provided=(), distro="debian", cuda=""):
-    return list(problems(Requests(distro, packages, cuda, ("make all",)), system, place, provided))
+def found(*packages, system=DEBIAN, hint=PLACE, provided=(), distro="debian", cuda=""):
+    return list(problems(ImageRequirements(distro, packages, cuda, ("make all",)), system, hint, provided))
 
 
 def test_what_a_bento_asks_for(tmp_path):
     asked = requests(tmp_path, ".system_packages('libgl1', 'ffmpeg').python_packages('idna').system_packages('curl')")
-    assert asked == Requests("debian", ("libgl1", "ffmpeg", "curl"), "", ())
+    assert asked == ImageRequirements("debian", ("libgl1", "ffmpeg", "curl"), "", ())
     plain = {"distro": "ubi8", "system_packages": ["curl"]}
-    assert requests(tmp_path, docker=plain) == Requests("ubi8", ("curl",), "", ())
+    assert requests(tmp_path, docker=plain) == ImageRequirements("ubi8", ("curl",), "", ())
     old = {"cuda_version": "12.6", "system_packages": ["curl"]}
-    assert requests(tmp_path, docker=old) == Requests("debian", ("curl",), "12.6.3", ())
+    assert requests(tmp_path, docker=old) == ImageRequirements("debian", ("curl",), "12.6.3", ())
 
 
 def test_what_every_image_of_bentoml_gets_is_not_asked_for(tmp_path):
@@ -76,14 +83,16 @@ def test_packages_that_are_there():
 @pytest.mark.parametrize("name", ["ffmpeg", "gone", "libgl1:arm64", "libgl1=1.6", "libgl1-mesa-glx=2", "LIBGL1"])
 def test_packages_that_are_not_there(name):
     [one] = found("mawk", name)
-    assert one.startswith(f"the Bento asks for the system package {name}, which neither //base:python nor layers have")
+    assert one.startswith(
+        f"the Bento requires the system package {name}, but neither //base:python nor the layers have it"
+    )
     assert f'ignore_system_requirements = ["{name}"]' in one
 
 
 def test_the_lines_that_add_them():
     [one] = found("libgl1=9", "ffmpeg")
     assert (
-        "packages libgl1=9 and ffmpeg, which neither //base:python nor layers have (libgl1 is 1.7.0-1+b2 (amd64))"
+        "packages libgl1=9 and ffmpeg, but neither //base:python nor the layers have it (libgl1 is 1.7.0-1+b2 (amd64))"
         in one
     )
     assert (
@@ -91,18 +100,15 @@ def test_the_lines_that_add_them():
         '        "@debian//ffmpeg",\n        "@debian//libgl1",\n    ],\n)\n' in one
     )
     assert 'layers = [":image_debs"]' in one
-    [other] = found("ffmpeg", place=Place("image", "", ""))
+    [other] = found("ffmpeg", hint=DebLayerHint("image", "", ""))
     assert "bento_deb_layer" not in other
-    assert "Take a base image that has them" in other
+    assert "Use a base image that has them" in other
 
 
 def test_what_the_target_says_is_there():
     assert found("ffmpeg", provided=["ffmpeg"]) == []
     [one] = found("ffmpeg", provided=["ffmpg", "ffmpeg"])
-    assert (
-        one
-        == "ignore_system_requirements has 'ffmpg', which the Bento does not ask for. Did you mean 'ffmpeg'? Remove it."
-    )
+    assert one == "ignore_system_requirements: the Bento doesn't require 'ffmpg'. Did you mean 'ffmpeg'? Remove it."
     assert found("mawk", provided=["make all", "mawk"]) == []
 
 
@@ -114,14 +120,14 @@ def test_what_cannot_be_looked_up_is_not_taken_for_there(name):
 
 
 def test_a_name_that_ends_like_an_option_of_apt():
-    gcc = Package("g++", "14", "amd64")
+    gcc = InstalledPackage("g++", "14", "amd64")
     assert found("g++", system=DEBIAN._replace(packages=(gcc,))) == []
 
 
 def test_a_base_of_which_nothing_is_known():
-    opaque = System("@pulled", (), (), False, ())
+    opaque = ImageSystem("@pulled", (), (), False, ())
     [one] = found("ffmpeg", system=opaque)
-    assert "which @pulled has is not known" in one
+    assert "the packages of @pulled are unknown" in one
     assert "base_layers=fetched" in one
     assert found("ffmpeg", system=opaque, provided=["ffmpeg"]) == []
     assert found("mawk", system=opaque._replace(packages=DEBIAN.packages)) == []
@@ -130,9 +136,9 @@ def test_a_base_of_which_nothing_is_known():
 
 def test_another_distribution():
     [one] = found(distro="alpine")
-    assert one.startswith("the Bento asks for the distribution alpine, but //base:python is debian.")
+    assert one.startswith("the Bento requires the distribution alpine, but //base:python is debian.")
     assert found(distro="alpine", provided=["distro"]) == []
-    alpine = System("@alpine", ("alpine",), (), True, ())
+    alpine = ImageSystem("@alpine", ("alpine",), (), True, ())
     assert found(system=alpine) == [], "BentoML's default says nothing"
     assert len(found("ffmpeg", system=alpine)) == 2
     assert found("mawk", system=DEBIAN._replace(ids=("ubuntu", "debian"))) == []
@@ -143,9 +149,9 @@ def test_cuda():
     for has, asked in (("12.8.1", "12.8.0"), ("12.8.90", "12.8.1"), ("11.8", "11.8.0")):
         assert found(cuda=asked, system=DEBIAN._replace(cuda=(has,))) == []
     [one] = found(cuda="12.8", system=DEBIAN._replace(cuda=("12.6.3", "11.8")))
-    assert one.startswith("the Bento asks for CUDA 12.8 (docker.cuda_version), and //base:python and the packages have")
+    assert one.startswith("the Bento requires CUDA 12.8 (docker.cuda_version), but //base:python and the packages have")
     [one] = found(cuda="12.8")
-    assert "are not known to have any" in one
+    assert "have no known CUDA" in one
     assert found(cuda="12.8", provided=["cuda"]) == []
     wheels = ["nvidia_cuda_runtime_cu12-12.8.90-py3-none-manylinux2014_x86_64.whl", "numpy-2.0-x.whl"]
     assert cuda_of_wheels([*wheels, "nvidia_cuda_runtime-13.0.48-py3-none-x.whl"]) == ("12.8.90", "13.0.48")
@@ -155,8 +161,8 @@ def test_packages_of_alpine():
     text = "C:Q1\nP:busybox\nV:1.36.1-r20\nA:x86_64\np:/bin/sh cmd:sh=1.36.1-r20 so:libx.so.1=0\nF:bin\nR:busybox\n\nP:musl\n"
     packages = tuple(read_apk(text))
     assert [package.name for package in packages] == ["busybox", "musl"]
-    assert Asked.of("busybox=1.36.1-r20").is_met(packages)
-    assert not Asked.of("busybox=1.35").is_met(packages)
+    assert PackageRequest.parse("busybox=1.36.1-r20").is_satisfied(packages)
+    assert not PackageRequest.parse("busybox=1.35").is_satisfied(packages)
 
 
 def layer(tmp_path, number, files):
@@ -171,7 +177,9 @@ def layer(tmp_path, number, files):
 
 
 def system(*layers):
-    return SystemFiles.loads(SystemFiles.of(read_files(layers, lambda _path, _head: False, SystemFiles.has)).dumps())
+    return SystemFiles.loads(
+        SystemFiles.from_files(read_files(layers, lambda _path, _head: False, SystemFiles.has)).dumps()
+    )
 
 
 def test_what_the_layers_of_a_base_say(tmp_path):
@@ -193,9 +201,9 @@ def test_a_list_of_packages_without_end_is_refused(tmp_path):
     info = tarfile.TarInfo("var/lib/dpkg/status")
     info.size = 1 << 30
     (tmp_path / "blob").write_bytes(info.tobuf())
-    with pytest.raises(BentoError, match=r"var/lib/dpkg/status has 1073741824 bytes"):
+    with pytest.raises(BentoError, match=r"var/lib/dpkg/status is sparse or too large \(1073741824 bytes"):
         system((tmp_path / "blob", MEDIA_TYPES["none"]))
     info.size = 1 << 20
     (tmp_path / "blob").write_bytes(info.tobuf() + b"Package: cut\n")
-    with pytest.raises(BentoError, match="a layer that cannot be read"):
+    with pytest.raises(BentoError, match="the layer cannot be read"):
         system((tmp_path / "blob", MEDIA_TYPES["none"]))

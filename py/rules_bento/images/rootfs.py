@@ -1,8 +1,8 @@
-"""The file system of an image, unpacked to a folder, for programs that run in it.
+"""Unpacks an image's file system to a directory, for programs that run in it.
 
-Names and links mean what they mean in the image: nothing is written or removed outside of the folder, whatever links
-say. For that, each path is followed anew, part by part: a layer may put a link where a folder was a moment ago. Owners
-are left to whoever unpacks, and devices and pipes out.
+Names and links have the meaning that they have in the image: no link leads writes or removals out of the directory.
+Therefore each path is resolved again, part by part: a layer can replace a directory by a link at any time. Owners,
+devices, and pipes are ignored.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarread import TarMember
 
-_MOST_LINKS = 40  # on one path, as Linux has it
-_DEEPEST = 256  # folders on one path: who walks a tree calls itself for each
-_MOST_NAMES = 200_000  # on the ways of all members, those of links among them
-_MORE_NAMES = 32  # for each member
-_LEFT_OUT = ("device", "pipe")
-_NO_NAMES = ("", ".", "..")
-_UNREAD = 0, 0  # times of access and of change, nanoseconds
+_MAX_LINKS = 40  # on one path, as in Linux
+_MAX_DEPTH = 256  # directories on one path: walking a tree recurses once for each
+_MAX_NAMES = 200_000  # on the resolved paths of all members, including the targets of links
+_MAX_NAMES_PER_MEMBER = 32  # additional names for each member
+_SKIPPED_KINDS = ("device", "pipe")
+_SPECIAL_NAMES = ("", ".", "..")
+_EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers, blobs and their media types from the lowest up, into an empty folder.
+    """Unpack layers, blobs with their media types from the lowest up, into an empty directory.
 
-    All times are those of 1970. Raises BentoError for a layer that cannot be read or unpacked.
+    All times are set to 1970. Raises BentoError for a layer that cannot be read or unpacked.
     """
-    image = _Image(root)
+    image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
         for member, data in contents.members(blob, media_type):
@@ -46,12 +46,12 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
             except (OSError, ValueError) as error:  # ValueError: a NUL in a name
                 reason = (isinstance(error, OSError) and error.strerror) or error
                 raise BentoError(
-                    f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Take another base."
+                    f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Use another base."
                 ) from None
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the files in an unpacked image by their paths, and what the system knows of them."""
+    """Yield the path and the status of each file in an unpacked image."""
     for above, _, names in os.walk(root):
         for name in names:
             path = Path(above, name)
@@ -60,37 +60,37 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield path.relative_to(root).as_posix(), status
 
 
-def folder(root: Path, name: str) -> Path:
-    """Return the folder of a path in the image, as it is in `root`, made if it is missing.
+def create_directory(root: Path, name: str) -> Path:
+    """Return the directory of a path in the image, resolved in `root`, created if it is missing.
 
-    No part of what is returned is a link. Raises BentoError for a circle of links and folders without end, OSError for
-    what cannot be made.
+    No part of the returned path is a link. Raises BentoError for a loop of links and for too many nested directories,
+    OSError for a directory that cannot be created.
     """
-    return _followed(root, name)[0]
+    return _resolve(root, name)[0]
 
 
-def _followed(root: Path, name: str) -> tuple[Path, int]:
-    """Resolve a path as `folder` does; return how many names were on the way, too."""
+def _resolve(root: Path, name: str) -> tuple[Path, int]:
+    """Resolve a path as `create_directory` does. Returns also the number of resolved names."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
         names += 1
         if part == ".." and at != root:
             at = at.parent
-        if part in _NO_NAMES:
+        if part in _SPECIAL_NAMES:
             continue
         path = at / part
         if path.is_symlink():
             target = str(path.readlink())
             links += 1
-            if links > _MOST_LINKS:
-                raise BentoError(f"{name[:80]}: links that lead in a circle. Take another base.")
+            if links > _MAX_LINKS:
+                raise BentoError(f"{name[:80]}: its links form a loop. Use another base.")
             at = root if target.startswith("/") else at
             waiting += target.split("/")[::-1]
             continue
         if not path.is_dir():
-            if len(at.parts) - len(root.parts) >= _DEEPEST:
-                raise BentoError(f"{name[:80]}: lies in more than {_DEEPEST} folders. Take another base.")
+            if len(at.parts) - len(root.parts) >= _MAX_DEPTH:
+                raise BentoError(f"{name[:80]}: more than {_MAX_DEPTH} nested directories. Use another base.")
             remove(path)
             path.mkdir()
         at = path
@@ -98,58 +98,58 @@ def _followed(root: Path, name: str) -> tuple[Path, int]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder with all in it, or a link and not what it leads to."""
+    """Remove a file, a directory with its contents, or a link without its target."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-class _Image:
-    """Unpacks the layers of an image to a folder.
+class _RootfsWriter:
+    """Unpacks the layers of an image to a directory.
 
-    What a layer says is gone is that of the layers below, wherever in the layer it says so: what it has made stays.
+    A whiteout hides files of the layers below, wherever it is in its layer: files of its own layer stay.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._names_left = _MOST_NAMES
+        self._names_left = _MAX_NAMES
         self._new: set[Path] = set()
         self._emptied: set[Path] = set()
 
     def begin_layer(self) -> None:
-        """Treat all that is there as of the layers below."""
-        self._new = {self._root}  # what the layer has made, and the folders above that
-        self._emptied = set()  # folders that have nothing of the layers below any more
+        """Begin a layer: all existing files now belong to the layers below."""
+        self._new = {self._root}  # paths of this layer, and the directories above them
+        self._emptied = set()  # directories without files of the layers below
 
     def apply(self, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-        """Apply a member of the layer: a file, folder, link or whiteout.
+        """Apply a member of the layer: a file, directory, link, or whiteout.
 
-        Raises BentoError, OSError and ValueError if it cannot.
+        Raises BentoError, OSError, and ValueError on failure.
         """
-        self._names_left += _MORE_NAMES
+        self._names_left += _MAX_NAMES_PER_MEMBER
         place = self._place(member.name.rstrip("/"))
-        if place.name == contents.EMPTIED:
+        if place.name == contents.OPAQUE_WHITEOUT:
             self._empty(place.parent)
-        elif place.name.startswith(contents.REMOVED):
-            self._hide(_named(place.parent, place.name.removeprefix(contents.REMOVED)))
+        elif place.name.startswith(contents.WHITEOUT):
+            self._hide(_child(place.parent, place.name.removeprefix(contents.WHITEOUT)))
         elif member.kind == "sparse file":
-            raise ValueError("a sparse file")
-        elif member.kind not in _LEFT_OUT:
+            raise ValueError("sparse files are not supported")
+        elif member.kind not in _SKIPPED_KINDS:
             target = self._place(member.link) if member.kind == "hard link" else None
-            _make(place, target, member, data)
+            _write_member(place, target, member, data)
             while place not in self._new:
                 self._new.add(place)
                 place = place.parent
 
     def _place(self, path: str) -> Path:
-        """Return where a path of the image lies, whatever its last part is."""
+        """Return the location of a path of the image, without following its last part."""
         above, _, name = path.rpartition("/")
-        place, names = _followed(self._root, above)
+        place, names = _resolve(self._root, above)
         self._names_left -= names
         if self._names_left < 0:
-            raise ValueError("links lead to it by more names than any image has")
-        return _named(place, name)
+            raise ValueError("its links have more names than the limit")
+        return _child(place, name)
 
     def _hide(self, path: Path) -> None:
         if path not in self._new:
@@ -158,7 +158,7 @@ class _Image:
             self._empty(path)
 
     def _empty(self, place: Path) -> None:
-        """Remove what lies in a folder and in those below it, but what the layer itself has made."""
+        """Remove the contents of a directory and of those below it, except what this layer has written."""
         if place in self._emptied:
             return
         self._emptied.add(place)
@@ -169,8 +169,8 @@ class _Image:
             folders[:] = [name for name in folders if Path(above, name) not in self._emptied]
 
 
-def _make(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-    """Make what a member is, in the place of what is there; a folder joins one. `target` is that of a hard link."""
+def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
+    """Write a member, replacing what exists; an existing directory stays. `target` is the target of a hard link."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():
             remove(place)
@@ -188,10 +188,10 @@ def _make(place: Path, target: Path | None, member: TarMember, data: Iterable[by
         with place.open("xb") as file:
             file.writelines(data)
         place.chmod(member.mode & 0o777 | 0o400)
-        os.utime(place, ns=_UNREAD)
+        os.utime(place, ns=_EPOCH)
 
 
-def _named(above: Path, name: str) -> Path:
-    if name in _NO_NAMES:
-        raise ValueError("it has no name")
+def _child(above: Path, name: str) -> Path:
+    if name in _SPECIAL_NAMES:
+        raise ValueError("its name is empty, '.', or '..'")
     return above / name

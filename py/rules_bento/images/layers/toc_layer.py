@@ -1,10 +1,10 @@
-"""Layers of which a container reads files before the rest is there: what their formats have in common.
+"""The common part of formats that let a container read files before the whole layer is fetched.
 
-The contents of each file begin a member (of gzip) or a frame (of zstd), and those of a large one have one for each
-`CHUNK` bytes. A table of contents says where these are, and their digests; the manifest has the digest of the table.
+The contents of each file begin a member (of gzip) or a frame (of zstd); a large file has one for each `CHUNK` bytes. A
+table of contents has their offsets and digests; the manifest has the digest of the table.
 
-The table is made of the tar that goes by, in the one pass that writes the blob. Members that were written before may
-be copied: their entries move by the place that they come to.
+The table is built in the same pass that writes the blob. Members that were written before can be copied: the offsets of
+their entries are shifted.
 """
 
 from __future__ import annotations
@@ -28,81 +28,81 @@ if TYPE_CHECKING:
 
     Count = Callable[[bytes | memoryview], None]
 
-Entry = dict[str, Any]
-"""What the table says of a member of the tar, or of a chunk of one, in the words of the formats."""
+TocEntry = dict[str, Any]
+"""The table's entry for a member of the tar, or for a chunk of one, with the keys of the formats."""
 
 CHUNK = 4 << 20
-"""Bytes of a file in a member, at most: what has to be fetched to read any of them."""
+"""Maximum bytes of a file in a member: reading any of them fetches all of them."""
 
-_OF_NOTHING = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_EMPTY_SHA256 = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
-_MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of our headers
+_MODIFIED = slice(-tarread.RECORD + 136, -tarread.RECORD + 147)  # octal digits at the end of the headers
 
 
 class TarFile(NamedTuple):
-    """Describes a member of a tar that is to be written."""
+    """Describes a member of a tar to write."""
 
-    entry: Entry  # without chunks and digests; empty for the records behind the last member
-    records: bytes  # what stands before its contents: the padding of those before it, and its header
+    entry: TocEntry  # without chunks and digests; empty for the records after the last member
+    records: bytes  # bytes before the contents: padding of the previous contents, and the header
     padding: int  # bytes of that padding
     size: int  # of its contents
     contents: Iterable[Chunk]
-    digest: str = ""  # of its contents, where whoever reads them to their end holds them against it
+    digest: str = ""  # of the contents, if reading them to their end verifies it
 
 
-class Member(NamedTuple):
+class TocMember(NamedTuple):
     """Describes a member to write: contents, or a chunk of them, and the records up to the next contents."""
 
     kind: int
     data: bytes
     packed: bytes
-    entry: Entry  # empty where there are no contents
+    entry: TocEntry  # empty without contents
     records: list[bytes]
-    digest: str  # of the contents; empty if it is to be computed
+    digest: str  # of the contents; empty if it must be computed
 
 
-class Blob(ABC):
+class TocBlob(ABC):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob; `count` is given the bytes of its tar in their order, but for what is copied."""
-        self.entries: list[Entry] = []
+        """Begin a blob; `count` receives the bytes of its tar in their order, except for copied members."""
+        self.entries: list[TocEntry] = []
         self.count = count
         self.carries = False
         self.size = 0
 
     @abstractmethod
-    def packed(self, member: Member) -> bytes:
-        """Compress a member. Called by several threads at once."""
+    def compress(self, member: TocMember) -> bytes:
+        """Compress a member. Several threads call it in parallel."""
 
     @abstractmethod
-    def told(self, entry: Entry, header: bytes) -> None:
-        """Store what the format needs of the header of a member of the tar."""
+    def add_header(self, entry: TocEntry, header: bytes) -> None:
+        """Store the data that the format needs from the header of a member."""
 
     @abstractmethod
-    def summed(self, entry: Entry, data: bytes) -> None:
-        """Store what the format needs of the next piece of a member's contents."""
+    def add_contents(self, entry: TocEntry, data: bytes) -> None:
+        """Store the data that the format needs from the next piece of a member's contents."""
 
     @abstractmethod
     def end(self) -> Iterator[bytes]:
-        """Return what follows the members: the table of contents, its place, and what else the format has."""
+        """Yield the data after the members: the table of contents, its offset, and the format's other data."""
 
     @abstractmethod
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
-        """Return the annotations for the layer in a manifest, once `end` was called."""
+        """Return the annotations of the layer for a manifest; call `end` first."""
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar, which has no end; `threads` compress it.
+        """Yield the blob of a tar without its end; `threads` compress it.
 
-        Raises BentoError for what is no file, folder or link.
+        Raises BentoError for a member that isn't a file, directory, or link.
         """
-        return self.files(_Tar(tar).files(), threads)
+        return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
         """Yield the blob of the members of a tar, as `members` does."""
 
-        def made(batch: list[Member]) -> list[tuple[Entry, bytes, str]]:
-            return [(member.entry, self.packed(member), member.digest or sha256(member.data)) for member in batch]
+        def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
+            return [(member.entry, self.compress(member), member.digest or sha256(member.data)) for member in batch]
 
         for batch in xz.in_order(made, _batches(self._cut(files)), threads):
             for entry, blob, digest in batch:
@@ -114,8 +114,8 @@ class Blob(ABC):
                 self.size += len(blob)
                 yield blob
 
-    def copied(self, blob: Iterable[bytes], entries: Iterable[Entry]) -> Iterator[bytes]:
-        """Yield members that were made for another blob, with these entries."""
+    def copy_members(self, blob: Iterable[bytes], entries: Iterable[TocEntry]) -> Iterator[bytes]:
+        """Yield members that were written for another blob, with these entries."""
         for entry in entries:
             copy = entry.copy()
             if "offset" in copy:
@@ -125,9 +125,9 @@ class Blob(ABC):
             self.size += len(piece)
             yield piece
 
-    def _cut(self, files: Iterable[TarFile]) -> Iterator[Member]:
-        """Cut a tar before the contents of files and, where these are large, within them."""
-        last = Member(gzip.PLAIN, b"", b"", {}, [], "")
+    def _cut(self, files: Iterable[TarFile]) -> Iterator[TocMember]:
+        """Split a tar before the contents of files and, for large files, within the contents."""
+        last = TocMember(gzip.RAW, b"", b"", {}, [], "")
         for file in files:
             entry, records, padding, size, _, digest = file
             self.count(records)
@@ -135,10 +135,10 @@ class Blob(ABC):
             if not entry:
                 continue
             self.entries.append(entry)
-            self.told(entry, records[padding:] if padding else records)
+            self.add_header(entry, records[padding:] if padding else records)
             if not size:
                 continue
-            entry["digest"] = digest  # now, for with threads others store theirs at one time or another
+            entry["digest"] = digest  # set here, because threads set the digests of other files at any time
             for following in self._whole(file) if size <= CHUNK else self._chunks(file):
                 yield last
                 last = following
@@ -146,22 +146,22 @@ class Blob(ABC):
                     self.entries.append(last.entry)
         yield last
 
-    def _whole(self, file: TarFile) -> tuple[Member]:
+    def _whole(self, file: TarFile) -> tuple[TocMember]:
         """Return the contents of a file of one chunk."""
         chunks = [*file.contents]
-        data = b"".join([chunk.data for chunk in chunks])  # of one, those bytes themselves
-        kind, packed = gzip.PLAIN, b""
+        data = b"".join([chunk.data for chunk in chunks])  # for one chunk, its bytes without a copy
+        kind, packed = gzip.RAW, b""
         if self.carries and chunks[0].packed is not None:
-            kind = gzip.JOINED if chunks[0].joined else gzip.CARRIED
+            kind = gzip.REUSED_WHOLE if chunks[0].joined else gzip.REUSED
             packed = b"".join([chunk.packed or b"" for chunk in chunks])
         self.count(data)
-        self.summed(file.entry, data)
-        return (Member(kind, data, packed, file.entry, [], file.digest),)
+        self.add_contents(file.entry, data)
+        return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
-    def _chunks(self, file: TarFile) -> Iterator[Member]:
-        """Yield a file's contents in chunks, and store the digest of all in its entry.
+    def _chunks(self, file: TarFile) -> Iterator[TocMember]:
+        """Yield a file's contents in chunks, and store the digest of all contents in its entry.
 
-        Of several chunks, all but the last have a size.
+        If there are several chunks, all but the last have a size.
         """
         import hashlib
 
@@ -174,15 +174,15 @@ class Blob(ABC):
             if end < size:
                 chunk["chunkSize"] = len(data)
             self.count(data)
-            self.summed(entry, data)
+            self.add_contents(entry, data)
             if not digest:
                 whole.update(data)
-            kind = gzip.PLAIN if not stream else gzip.JOINED if is_open else gzip.CARRIED
-            yield Member(kind, data, stream, chunk, [], "")
+            kind = gzip.RAW if not stream else gzip.REUSED_WHOLE if is_open else gzip.REUSED
+            yield TocMember(kind, data, stream, chunk, [], "")
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
     def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Cut]:
-        """Cut a large file into chunks; where its deflate stream is carried over, reuse the parts of that."""
+        """Split a large file into chunks; if its deflate stream is reused, split the stream too."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
@@ -191,8 +191,8 @@ class Blob(ABC):
         return (Cut(data, b"", is_open=False) for data in xz.cut((chunk.data for chunk in whole), CHUNK))
 
 
-class _Tar(tarread.Bytes):
-    """Reads a tar that comes in pieces, and keeps its records."""
+class _RecordingTarReader(tarread.Bytes):
+    """Reads a tar from pieces, and keeps its records."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         super().__init__(self._ended(pieces), "a layer")
@@ -207,7 +207,7 @@ class _Tar(tarread.Bytes):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, whose contents must be read to their end, and the records behind the last one."""
+        """Yield each member, whose contents the caller must read completely, and the records after the last one."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._taken()
@@ -234,9 +234,9 @@ class _Tar(tarread.Bytes):
         yield END
 
 
-def _entry(member: TarMember, header: bytes) -> Entry:
+def _entry(member: TarMember, header: bytes) -> TocEntry:
     """Return a member's entry in the table of contents, without chunks; `header` ends with the member's own record."""
-    entry = entry_of(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
+    entry = make_entry(member.name, _TYPES[member.kind], member.mode, member.uid, member.gid, member.size)
     if member.link:
         entry["linkName"] = member.link
     if (modified := header[_MODIFIED]) != b"00000000000":
@@ -244,13 +244,13 @@ def _entry(member: TarMember, header: bytes) -> Entry:
     return entry
 
 
-def entry_of(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> Entry:
-    """Return the entry of a member, without chunks, time and link; a folder's name ends with a slash."""
-    entry: Entry = {"name": name, "type": kind, "mode": mode}
+def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0) -> TocEntry:
+    """Return the entry of a member, without chunks, time and link; a directory's name ends with a slash."""
+    entry: TocEntry = {"name": name, "type": kind, "mode": mode}
     if size:
         entry["size"] = size
     elif kind == "reg":
-        entry["digest"] = _OF_NOTHING
+        entry["digest"] = _EMPTY_SHA256
     if uid:
         entry["uid"] = uid
     if gid:
@@ -258,7 +258,7 @@ def entry_of(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 0)
     return entry
 
 
-@lru_cache(maxsize=64)  # files of a package have few
+@lru_cache(maxsize=64)  # files of a package have few different times
 def _time(digits: bytes) -> str:
     """Convert the octal time of a header to the table's form."""
     from datetime import datetime, timezone
@@ -266,9 +266,9 @@ def _time(digits: bytes) -> str:
     return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
-    """Gather members: one at a time costs more than to compress most of them."""
-    batch: list[Member] = []
+def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
+    """Group members, because handling single members costs more than compressing most of them."""
+    batch: list[TocMember] = []
     size = 0
     for member in members:
         batch.append(member)

@@ -1,11 +1,11 @@
-"""eStargz layers with the files that a start reads before all others, where they are fetched in one request.
+"""Writes eStargz layers that begin with the files that startup reads, so that one request fetches all of them.
 
-Such a layer is made of the ordinary one, which is made once for all images. Its members are copied; what stands behind
-the contents of a file, the headers of those that follow, is written anew where others follow. So a file that moves, or
-whose neighbour does, is compressed again; of a large one that is the last chunk.
+Such a layer is derived from the ordinary layer, which is built once for all images. Its members are copied. The headers
+after the contents of a file are part of the file's member, so the member is compressed again if other headers follow
+now; for a large file only the last chunk is.
 
-Files that come first keep their order, as do the others. Folders come before what is in them. A file of several chunks
-is left where it is: of a large library a start reads some pages, and chunks are fetched as they are read.
+Prioritized files keep their order, as do the others. Directories precede their contents. A file of several chunks stays
+at its place: startup reads only some pages of a large library, and chunks are fetched as they are read.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from rules_bento.archives.zipread import fast_zlib
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING, BinaryIO
 from rules_bento.images.layers import estargz, gzip, headers, layer
-from rules_bento.images.layers.lazy import CHUNK, sha256
+from rules_bento.images.layers.toc_layer import CHUNK, sha256
 from rules_bento.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from rules_bento.images.layers.lazy import Entry
+    from rules_bento.images.layers.toc_layer import TocEntry
 
-_GZIP = 31  # zlib's: with gzip's header and checksum
-_EXTENSIONS = b"xgLK"  # types of headers before a member's own
-_MOST = CHUNK + (1 << 27)  # bytes of contents, and of headers behind them
-_MOST_TABLE = 1 << 28
+_GZIP = 31  # zlib's number for gzip's header and checksum
+_EXTENSIONS = b"xgLK"  # types of headers that precede a member's own
+_MAX_CONTENTS = CHUNK + (1 << 27)  # bytes of contents, and of the headers after them
+_MAX_TABLE = 1 << 28
 
 
-class Prefetched(NamedTuple):
-    """Describes a layer that was written, and counts the files before its landmark."""
+class PrioritizedLayer(NamedTuple):
+    """Describes a written layer, with the number of files before its landmark."""
 
     info: layer.LayerInfo
     files: int
 
 
-def write_prefetched(out: Path, blob: Path, toc_digest: str, names: Collection[str]) -> Prefetched | None:
-    """Write an eStargz layer to `out`, which is there only when it is whole, with the files of these names first.
+def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[str]) -> PrioritizedLayer | None:
+    """Write an eStargz layer atomically to `out`, with the files of these names first.
 
-    `names` are paths without the slash before them; `toc_digest` is that of the table in `blob`. Returns None, and
-    writes nothing, where none of the files is in the layer. Raises BentoError for one that `estargz` did not make.
+    `names` are paths without the leading slash; `toc_digest` is the digest of the table in `blob`. Returns None, and
+    writes nothing, if the layer has none of the files. Raises BentoError for a layer that `estargz` did not write.
     """
     with blob.open("rb") as file:
-        source = _Source(file, blob.name)
+        source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
-        wanted = _wanted(table, names)
+        wanted = _prioritized_files(table, names)
         if not wanted:
             return None
         members = source.members(table)
@@ -57,38 +57,38 @@ def write_prefetched(out: Path, blob: Path, toc_digest: str, names: Collection[s
         places = wanted | above
         first = [member for member in members if member.name in places]
         rest = [member for member in members if member.name not in places]
-        return Prefetched(_write(out, source, first, rest), len(wanted))
+        return PrioritizedLayer(_write(out, source, first, rest), len(wanted))
 
 
-def _wanted(table: Iterable[Entry], names: Collection[str]) -> set[str]:
-    """Return the files of one chunk that come first: those that have a name, or that its hard link leads to."""
+def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
+    """Return the files of one chunk that have one of the names, or to which a hard link with such a name leads."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {
         entry["name"]: "chunkSize" not in entry for entry in entries if entry["type"] == "reg" and "offset" in entry
     }
-    return {name for name, small in is_small.items() if small and (name in names or name in linked)} - estargz.MARKS
+    return {name for name, small in is_small.items() if small and (name in names or name in linked)} - estargz.LANDMARKS
 
 
 class _Range(NamedTuple):
-    """Locates in a blob the contents of a file, or a chunk of them; records follow the last one."""
+    """Locates the contents of a file, or a chunk of them, in a blob; records follow the last one."""
 
     begin: int
     end: int
     size: int  # of the contents
-    entry: Entry  # of the table
+    entry: TocEntry  # of the table
 
 
-class _Member(NamedTuple):
+class _StoredMember(NamedTuple):
     """Describes a member of the tar, with the ranges of its contents if it has any."""
 
     name: str
     header: bytes
-    entry: Entry
+    entry: TocEntry
     ranges: list[_Range]
 
 
-class _Source:
+class _EstargzReader:
     """Reads the existing layer."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -96,34 +96,34 @@ class _Source:
         self._name = name
         self._end = 0
 
-    def table(self, digest: str) -> list[Entry]:
-        """Return the entries of the table. Raises BentoError for one that has another digest."""
+    def table(self, digest: str) -> list[TocEntry]:
+        """Return the entries of the table. Raises BentoError if its digest differs."""
         size = self._file.seek(0, os.SEEK_END)
         try:
-            self._end = estargz.place_of_table(self._read(max(size - estargz.FOOTER, 0), size))
-            tar = fast_zlib().decompressobj(_GZIP).decompress(self._read(self._end, size), _MOST_TABLE)
+            self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
+            tar = fast_zlib().decompressobj(_GZIP).decompress(self._read(self._end, size), _MAX_TABLE)
             [table] = [b"".join(data) for _, data in tarread.members(tarread.Bytes([tar], self._name))]
         except (ValueError, BentoError, fast_zlib().error):
             raise self._error() from None
         if sha256(table) != digest:
             raise self._error()
-        entries: list[Entry] = json.loads(table)["entries"]
+        entries: list[TocEntry] = json.loads(table)["entries"]
         return entries
 
-    def members(self, table: list[Entry]) -> list[_Member]:
-        """Return the members of the tar in their order, but for mark and table.
+    def members(self, table: list[TocEntry]) -> list[_StoredMember]:
+        """Return the members of the tar in their order, without landmark and table.
 
-        Raises BentoError if it is another one's.
+        Raises BentoError for a layer of another builder.
         """
         offsets = [entry["offset"] for entry in table if "offset" in entry]
-        if offsets != sorted(set(offsets)):  # several files in a member, as others make it
+        if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()
         ends = dict(zip(offsets, [*offsets[1:], self._end], strict=True))
         records = _headers(self._inflated(0, offsets[0]))
-        listed: list[_Member] = []
+        listed: list[_StoredMember] = []
         for entry in table:
             if entry["type"] != "chunk":
-                member = _Member(entry["name"], next(records, b""), entry, [])
+                member = _StoredMember(entry["name"], next(records, b""), entry, [])
                 if not member.header:
                     raise self._error()
                 listed.append(member)
@@ -133,7 +133,7 @@ class _Source:
                 if "chunkSize" not in entry:
                     behind = self._inflated(entry["offset"], ends[entry["offset"]])[size:]
                     records = _headers(behind[len(headers.padding(listed[-1].entry["size"])) :])
-        return [member for member in listed if member.name not in estargz.MARKS]
+        return [member for member in listed if member.name not in estargz.LANDMARKS]
 
     def chunk(self, place: _Range) -> tuple[bytes, bytes]:
         """Return the blob in a range without records, and the contents."""
@@ -141,7 +141,7 @@ class _Source:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the blob in a range and its contents, with `records` behind these in place of what follows them."""
+        """Return the blob in a range, with its records replaced by `records`, and its contents."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)
@@ -149,8 +149,8 @@ class _Source:
         if whole[place.size :] == records:
             return packed, data
         if len(pieces[0][0]) == place.size:
-            return pieces[0][1] + (gzip.compressed(records) if records else b""), data
-        return gzip.compressed(data + records), data
+            return pieces[0][1] + (gzip.compress(records) if records else b""), data
+        return gzip.compress(data + records), data
 
     def _inflated(self, begin: int, end: int) -> bytes:
         return b"".join(data for data, _ in self._pieces(self._read(begin, end)))
@@ -160,7 +160,7 @@ class _Source:
         while packed:
             inflater = fast_zlib().decompressobj(_GZIP)
             try:
-                data = inflater.decompress(packed, _MOST)
+                data = inflater.decompress(packed, _MAX_CONTENTS)
             except fast_zlib().error:
                 raise self._error() from None
             if not inflater.eof:
@@ -175,8 +175,8 @@ class _Source:
 
     def _error(self) -> BentoError:
         return BentoError(
-            f"{self._name}: not an eStargz layer as rules_bento makes it, so its files cannot be put in another order. "
-            "Leave out startup_trace of the image, or the layer."
+            f"{self._name}: not an eStargz layer of rules_bento, so its files cannot be reordered. "
+            "Remove startup_trace or the layer from the image."
         )
 
 
@@ -192,39 +192,43 @@ def _headers(records: bytes) -> Iterator[bytes]:
             begin = at
 
 
-def _write(out: Path, source: _Source, first: list[_Member], rest: list[_Member]) -> layer.LayerInfo:
+def _write(out: Path, source: _EstargzReader, first: list[_StoredMember], rest: list[_StoredMember]) -> layer.LayerInfo:
     tar, blob = layer.Sum(), layer.Sum()
-    lazy = estargz.Blob(tar.add)
+    toc_blob = estargz.EstargzBlob(tar.add)
 
     def pieces() -> Iterator[bytes]:
-        yield from _copied(lazy, tar, source, first)
-        yield from lazy.mark()
-        yield from _copied(lazy, tar, source, rest)
-        yield from lazy.end()
+        yield from _copied(toc_blob, tar, source, first)
+        yield from toc_blob.mark()
+        yield from _copied(toc_blob, tar, source, rest)
+        yield from toc_blob.end()
 
-    with layer.opened(out) as file:
-        file.writelines(blob.passing(layer.gathered(pieces())))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, lazy.annotations(tar.size))
+    with layer.open_output(out) as file:
+        file.writelines(blob.hashing(layer.coalesce(pieces())))
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size))
 
 
-def _copied(lazy: estargz.Blob, tar: layer.Sum, source: _Source, members: list[_Member]) -> Iterator[bytes]:
-    """Yield the members in this order, counted."""
+def _copied(
+    toc_blob: estargz.EstargzBlob, tar: layer.Sum, source: _EstargzReader, members: list[_StoredMember]
+) -> Iterator[bytes]:
+    """Yield the members in this order, and count their bytes."""
     at = [number for number, member in enumerate(members) if member.ranges]
     leading = members[: at[0] + 1] if at else members
     records = b"".join(member.header for member in leading)
     if records:
         tar.add(records)
-        yield from lazy.copied([gzip.compressed(records)], [member.entry for member in leading if not member.ranges])
+        yield from toc_blob.copy_members(
+            [gzip.compress(records)], [member.entry for member in leading if not member.ranges]
+        )
     for number, following in zip(at, [*at, len(members) - 1][1:], strict=True):
         *chunks, last = members[number].ranges
         for chunk in chunks:
             packed, data = source.chunk(chunk)
             tar.add(data)
-            yield from lazy.copied([packed], [chunk.entry | {"offset": 0}])
+            yield from toc_blob.copy_members([packed], [chunk.entry | {"offset": 0}])
         behind = members[number + 1 : following + 1]
         records = headers.padding(members[number].entry["size"]) + b"".join(member.header for member in behind)
         packed, data = source.last_chunk(last, records)
         tar.add(data)
         tar.add(records)
         entries = [member.entry for member in behind if not member.ranges]
-        yield from lazy.copied([packed], [last.entry | {"offset": 0}, *entries])
+        yield from toc_blob.copy_members([packed], [last.entry | {"offset": 0}, *entries])

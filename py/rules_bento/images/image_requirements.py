@@ -1,0 +1,175 @@
+"""Checks the requirements of a Bento against base and layers: packages, distribution, CUDA, commands."""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.build_options import distros
+from rules_bento.build_options.document import did_you_mean
+from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.images.image_commands import installation, unsupported_steps
+from rules_bento.images.system_packages import InstalledPackage, PackageRequest
+from rules_bento.records import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+CUDA = "cuda"
+DISTRO = "distro"
+
+# IDs in os-release of BentoML's distributions, or of distributions that are based on them.
+_IDS = {"debian": {"debian"}, "alpine": {"alpine"}, "ubi8": {"rhel", "centos", "fedora"}, "amazonlinux": {"amzn"}}
+_CUDA_WHEEL = re.compile(r"nvidia_cuda_runtime(?:_cu\d+)?-(\d+(?:\.\d+)*)")
+
+
+class ImageRequirements(NamedTuple):
+    """Holds the requirements of a Bento for its image."""
+
+    distro: str  # BentoML's name; empty for none
+    packages: tuple[str, ...]  # of the distribution, as requested
+    cuda: str  # a version; empty for none
+    unsupported: tuple[str, ...]  # names of steps that need a container builder
+
+
+class ImageSystem(NamedTuple):
+    """Describes the contents of the base and the layers, as far as they were determined."""
+
+    base: str  # label
+    ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if unknown
+    packages: tuple[InstalledPackage, ...]  # the installed packages, as far as known
+    is_known: bool  # whether `packages` is complete
+    cuda: tuple[str, ...]  # versions in the base and in packages
+
+
+class DebLayerHint(NamedTuple):
+    """Holds the names for a message that shows how to add packages."""
+
+    image: str  # name of the bento_image
+    hub: str  # of Debian packages; empty for a base that isn't built from them
+    lower: str  # label of the layer or base below a further layer
+
+
+def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
+    """Return the requirements in a bento.yaml."""
+    image, docker = (bento.get(key) or {} for key in ("image", "docker"))
+    installs = [install for command in image.get("commands", ()) if (install := installation(command))]
+    packages = [*(docker.get("system_packages") or ()), *(name for install in installs for name in install.packages)]
+    return ImageRequirements(
+        str(docker.get("distro") or (installs[0].distro if installs else "")),
+        tuple(dict.fromkeys(packages)),
+        str(docker.get("cuda_version") or ""),
+        tuple(step.name for step in unsupported_steps(bento)),
+    )
+
+
+def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the versions of CUDA that packages include, from the names of their wheels."""
+    return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
+
+
+def problems(
+    requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
+) -> Iterator[str]:
+    """Yield the requirements that the image doesn't meet, each with a remedy.
+
+    `provided` names requirements that are met in another way, or that the service doesn't have.
+    """
+    yield from _unrequested(requirements, provided)
+    if DISTRO not in provided:
+        yield from _distro(requirements, system)
+    yield from _packages([name for name in requirements.packages if name not in provided], system, hint)
+    if requirements.cuda and CUDA not in provided:
+        yield from _cuda(requirements.cuda, system)
+
+
+def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> Iterator[str]:
+    known = [*requirements.packages, *requirements.unsupported, *([CUDA] if requirements.cuda else []), DISTRO]
+    for name in provided:
+        if name not in known:
+            near = did_you_mean(name, known)
+            yield f"ignore_system_requirements: the Bento doesn't require {name!r}.{near} Remove it."
+
+
+def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
+    """Yield a problem if the base and the Bento have different distributions; BentoML's default counts as unset."""
+    if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
+        return
+    if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
+        yield (
+            f"the Bento requires the distribution {requirements.distro}, but {system.base} is {system.ids[0]}. Use a "
+            f"base of {requirements.distro}, or change distro of the Bento. If the service supports both, set "
+            f'ignore_system_requirements = ["{DISTRO}"].'
+        )
+
+
+def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
+    """Yield a problem if the image has another version of CUDA; patch releases are compatible."""
+    if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
+        has = f"have {_listed(system.cuda)}" if system.cuda else "have no known CUDA"
+        yield (
+            f"the Bento requires CUDA {requested} (docker.cuda_version), but {system.base} and the packages {has}. Use "
+            f"a base or packages (nvidia-cuda-runtime) that include it. If the service also runs with this image, "
+            f'set ignore_system_requirements = ["{CUDA}"].'
+        )
+
+
+def _packages(requested: Sequence[str], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
+    parsed = [(name, PackageRequest.parse(name)) for name in requested]
+    for name, request in parsed:
+        if request is None:
+            yield (
+                f"the Bento requires the system package {name!r}, a pattern, range, or option of its package manager "
+                f"that cannot be checked. Name the package, or set {_provided([name])}."
+            )
+    missing = [
+        name for name in requested if (one := PackageRequest.parse(name)) and not one.is_satisfied(system.packages)
+    ]
+    if missing and system.is_known:
+        yield "".join(_missing(missing, system, hint))
+    elif missing:
+        yield (
+            f"the Bento requires the system packages {_listed(missing)}, but the packages of {system.base} are "
+            f"unknown. It has no list of dpkg or apk, or its layers are not fetched. Build with "
+            f"--@rules_bento//rules:base_layers=fetched. If it has the packages, or the service doesn't need them, set"
+            f" {_provided(missing)}."
+        )
+
+
+def _missing(names: list[str], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
+    kind = "package" if len(names) == 1 else "packages"
+    yield f"the Bento requires the system {kind} {_listed(names)}, but neither {system.base} nor the layers have it"
+    there = [
+        f"{package.name} is {package.version} ({package.architecture})"
+        for name in names
+        for package in system.packages
+        if (request := PackageRequest.parse(name)) and package.name == request.name
+    ]
+    yield f" ({', '.join(there)})" if there else ""
+    if hint.hub:
+        labels = sorted(
+            {f"@{hint.hub}//{requested.name}" for name in names if (requested := PackageRequest.parse(name))}
+        )
+        listed = "".join(f'        "{label}",\n' for label in labels)
+        yield (
+            f". Add\n\nbento_deb_layer(\n"
+            f'    name = "{hint.image}_debs",\n'
+            f'    base = "{hint.lower}",\n'
+            f"    packages = [\n{listed}    ],\n)\n\n"
+            f'and layers = [":{hint.image}_debs"] to the image. First add packages that the lock of @{hint.hub} '
+            f"lacks to `packages` of its bento_debs. "
+        )
+    else:
+        yield ". Use a base image that has them, or one built from Debian packages (bento_base). "
+    yield f"If the image has them in another way, or the service doesn't need them, set {_provided(names)}."
+
+
+def _provided(names: Iterable[str]) -> str:
+    return f"ignore_system_requirements = [{', '.join(_quoted(name) for name in names)}]"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
