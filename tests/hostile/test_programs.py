@@ -52,7 +52,7 @@ def test_commands_refuse_what_is_no_input():
 
 def test_a_module_that_verbs_share_is_none(capsys):
     assert "snapshot" in verbs.every()
-    for name in ("arguments", "push_cache", "following", "x.y", ""):
+    for name in ("arguments", "push_cache", "watch", "x.y", ""):
         assert name not in verbs.every()
         assert verbs.run([name]) == 2
         assert capsys.readouterr().err.startswith("usage: main.py VERB")

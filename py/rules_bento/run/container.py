@@ -29,7 +29,7 @@ _NEW_MOUNTS, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x10000000, 0x2
 _BIND, _RECURSIVE, _PRIVATE, _DETACHED = 0x1000, 0x4000, 0x40000, 2
 _TO_READ = 1 | 2 | 4 | 8  # read-only, and nothing in it is a program or a device
 _SIGNAL_OF_PARENTS_END = 1
-_DROP_CAPABILITY, _MOST_CAPABILITIES = 24, 64
+_DROP_CAPABILITY, _MAX_CAPABILITIES = 24, 64
 # Capabilities for files, users, signals and ports, as engines give them to root. CAP_SYS_ADMIN, which mounts, would
 # allow writing to /proc.
 _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10, 18)
@@ -154,7 +154,7 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
             for descriptor in (1, 2):
                 os.dup2(output.fileno(), descriptor)
         _move(libc, container.root)
-        for capability in set(range(_MOST_CAPABILITIES)).difference(_CAPABILITIES):
+        for capability in set(range(_MAX_CAPABILITIES)).difference(_CAPABILITIES):
             libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)  # fails for those that the kernel does not know
         program = subprocess.Popen(
             container.command,

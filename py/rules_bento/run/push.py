@@ -20,7 +20,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
-from rules_bento.run.pushed_before import PushedBefore
+from rules_bento.run.blob_history import BlobHistory
 from rules_bento.sharing.registry import artifact
 from rules_bento.workspace_status import filled, read_status
 
@@ -82,7 +82,7 @@ def run(arguments: Arguments) -> None:
     cache = push_cache.settings({flag: caller.many(flag) for flag in push_cache.FLAGS})
     signer = _signer(arguments, caller)
     with Registries(insecure) as registries:
-        before = PushedBefore.of_user()
+        before = BlobHistory.from_user_cache()
         package = _package(arguments, registries, cache)
         named = [Reference.parse(text).name for text in arguments.many("--mount-from") + caller.many("--mount-from")]
         package = replace(package, mount_from=[*package.mount_from, *named], mounts=before.repositories())

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
-from rules_bento.run import deliver, nursery
-from rules_bento.run.following import BuildsFollowed, SourcesFollowed
+from rules_bento.run import deliver, reload_forkserver
+from rules_bento.run.watch import BuildWatcher, SourceWatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rules_bento.arguments import Arguments
-    from rules_bento.run.following import Following
+    from rules_bento.run.watch import Watcher
 
 FLAGS = {
     "--archive": 1,
@@ -67,16 +67,16 @@ def run(arguments: Arguments) -> int:
     with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
         _unpack(arguments, bento)
-        follow = _following(arguments, Path(home)) if reload or _is_notified() else None
+        watcher = _watcher(arguments, Path(home)) if reload or _is_notified() else None
         _install(arguments, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
-        if follow:
-            variables |= nursery.install(environment / "bin" / "python", follow.edits)
+        if watcher:
+            variables |= reload_forkserver.install(environment / "bin" / "python", watcher.edits)
             if reload[-1:] == ["--reload=cold"]:
-                variables[nursery.COLD] = "1"
+                variables[reload_forkserver.NO_PRELOAD] = "1"
         program = str(environment / "bin" / "bentoml")
         command_line = [program, command, str(bento), *from_caller(options)]
-        return _run_until_signal(command_line, os.environ | variables, home, follow)
+        return _run_until_signal(command_line, os.environ | variables, home, watcher)
 
 
 def _is_notified() -> bool:
@@ -84,14 +84,14 @@ def _is_notified() -> bool:
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
-def _following(arguments: Arguments, home: Path) -> Following:
+def _watcher(arguments: Arguments, home: Path) -> Watcher:
     """Make the server's sources those of the workspace, or of the builds that ibazel tells of."""
     if _is_notified():
-        return BuildsFollowed(home / "bento", home / "edits", partial(_unpack, arguments))
+        return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.many("--source-root")]
-    followed = SourcesFollowed(home / "bento", home / "edits", roots)
-    sys.stderr.write(f"following {followed.told()}\n")
-    return followed
+    watcher = SourceWatcher(home / "bento", home / "edits", roots)
+    sys.stderr.write(f"following {watcher.summary()}\n")
+    return watcher
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
@@ -151,7 +151,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
             )
 
 
-def _run_until_signal(command: list[str], variables: dict[str, str], home: str, follow: Following | None) -> int:
+def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
     """Run BentoML and pass signals on, once each: a session of its own keeps those of the terminal from it."""
     stdin = subprocess.DEVNULL if _is_notified() else None
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
@@ -160,8 +160,8 @@ def _run_until_signal(command: list[str], variables: dict[str, str], home: str, 
             # Its supervisor takes a hang-up for the wish to start all workers again.
             passed_on = signal.SIGTERM if number == signal.SIGHUP else number
             signal.signal(number, partial(_pass_on, server, passed_on))
-        while follow and server.poll() is None:
-            follow.look()
+        while watcher and server.poll() is None:
+            watcher.poll()
             with suppress(subprocess.TimeoutExpired):
                 server.wait(_TICK)
         status = server.wait()

@@ -18,11 +18,11 @@ from rules_bento.hints import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_MOST_REPOSITORIES = 64
-_LARGEST = 4 << 20  # bytes of the file
+_MAX_REPOSITORIES = 64
+_MAX_BYTES = 4 << 20  # bytes of the file
 
 
-class PushedBefore:
+class BlobHistory:
     """Holds the file's contents as they were read."""
 
     def __init__(self, path: Path | None) -> None:
@@ -30,11 +30,11 @@ class PushedBefore:
         self._digests = _read(path) if path else {}
 
     @staticmethod
-    def of_user() -> PushedBefore:
+    def from_user_cache() -> BlobHistory:
         """Return the file of whoever runs this; nothing is kept for one without a home."""
         cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
         folder = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
-        return PushedBefore(folder / "rules_bento/pushed.json" if folder else None)
+        return BlobHistory(folder / "rules_bento/pushed.json" if folder else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
         """Return the repositories (`registry/name`) that had each digest, the last one first."""
@@ -51,7 +51,7 @@ class PushedBefore:
         names, listed = list(pushed), sorted(set(digests))
         known = {name: of for name, of in _read(self._path).items() if name not in names}
         known |= dict.fromkeys(names, listed)
-        kept = dict(list(known.items())[-_MOST_REPOSITORIES:])
+        kept = dict(list(known.items())[-_MAX_REPOSITORIES:])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".pushed", delete=False) as file:
@@ -64,7 +64,7 @@ class PushedBefore:
 def _read(path: Path) -> dict[str, list[str]]:
     """Return what the file says; nothing of one that is none."""
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > _MAX_BYTES:
             return {}
         document = read_json(path.read_bytes(), str(path))
     except (OSError, FormatError):

@@ -22,7 +22,7 @@ _DESCRIPTION = "README.md"  # for people: a docstring may be it
 _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
-class Following:
+class Watcher:
     """Makes the workers of a server restart, by writing the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
@@ -30,7 +30,7 @@ class Following:
         self._count = 0
         self._edit()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Do what is to be done, if anything has changed."""
         raise NotImplementedError
 
@@ -39,7 +39,7 @@ class Following:
         self.edits.write_text(f"{self._count}\n", "utf-8")
 
 
-class SourcesFollowed(Following):
+class SourceWatcher(Watcher):
     """Follows edits of the workspace: files of `src/` are links to what they were built from."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
@@ -58,12 +58,12 @@ class SourcesFollowed(Following):
                 self._others.append(path.as_posix())
         self._seen = self._pending = self._states()
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Say which files are followed, and which are as they were built."""
         followed = f"{len(self._files)} files of the workspace"
         return followed + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Tell of files that have changed, once they are as they were a moment ago: editors write in steps."""
         now = self._states()
         if now == self._pending and now != self._seen:
@@ -77,25 +77,25 @@ class SourcesFollowed(Following):
         return {os.readlink(file): _state(file) for file in self._files}  # noqa: PTH115 - a text
 
 
-class BuildsFollowed(Following):
+class BuildWatcher(Watcher):
     """Follows builds: ibazel tells on standard input when Bazel has built the archive again."""
 
-    def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], told: int = 0) -> None:
+    def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
         """Follow builds of which the descriptor `told` tells; `unpack` writes what was built to a folder."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
-        self._told = told
-        self._said = b""
+        self._notices = notices
+        self._partial = b""
         self._is_open = True
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Take what was built, if anything was. Raises BentoError for a Bento that the server has to begin anew for."""
-        if not self._is_open or not select.select([self._told], [], [], 0)[0]:
+        if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
-        read = os.read(self._told, _READ)
+        read = os.read(self._notices, _READ)
         self._is_open = bool(read)
-        *lines, self._said = (self._said + read).split(b"\n")
+        *lines, self._partial = (self._partial + read).split(b"\n")
         if _BUILT in (line.strip() for line in lines):
             self._take()
 
@@ -103,7 +103,7 @@ class BuildsFollowed(Following):
         with tempfile.TemporaryDirectory(prefix="built-", dir=self._bento.parent) as scratch:
             built = Path(scratch, "bento")
             self._unpack(built)
-            if other := _first_other(self._bento, built):
+            if other := _first_difference(self._bento, built):
                 raise BentoError(f"{other} is another, which no running server takes. Start it again.")
             before, after = _files(self._bento / "src"), _files(built / "src")
             changed = [
@@ -131,7 +131,7 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _first_other(old: Path, new: Path) -> str:
+def _first_difference(old: Path, new: Path) -> str:
     """Return the first file in which two Bentos differ to a server, sources left out; empty if there is none."""
     for path in sorted(_files(old) | _files(new)):
         if path.startswith("src/") or path == _DESCRIPTION:

@@ -6,7 +6,7 @@ what the worker has imported of packages, stops it when there is an edit, and fo
 of the service's own modules, and not that of BentoML and of all packages.
 
 What the worker sees is what a new process would see: its variables, its descriptors, its folder. Where packages in
-memory could make a difference (`_unsound`), the parent starts over without them, and says so.
+memory could make a difference (`_difference`), the parent starts over without them, and says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import FrameType, ModuleType
 
-COLD = "RULES_BENTO_COLD"
+NO_PRELOAD = "RULES_BENTO_NO_PRELOAD"
 """The variable with which packages are imported again for each edit."""
 
 _EDITS = "RULES_BENTO_EDITS"  # the file that changes with each edit
@@ -35,7 +35,10 @@ _MODULES = ("_bentoml_impl.worker.", "bentoml_cli.worker.")  # what BentoML star
 _STARTUP = "wheels_worker.pth"  # behind those that name folders, for the parent imports from them
 # site reads the file twice in a virtual environment.
 _START = "import os; {edits!r} in os.environ and exec({program!r})\n"
-_PROGRAM = "import sys; sys.path.append({place!r}); import rules_bento.run.nursery as n; sys.path.pop(); n.begin()"
+_PROGRAM = (
+    "import sys; sys.path.append({place!r}); import rules_bento.run.reload_forkserver as server; "
+    "sys.path.pop(); server.maybe_fork()"
+)
 _TICK = 0.05  # seconds
 _QUIET = 1.0  # seconds without an import, after which a worker has started
 _TO_STOP = 5.0  # seconds that a worker has for the requests that it is at
@@ -58,7 +61,7 @@ def install(python: Path, edits: Path) -> dict[str, str]:
     return {_EDITS: str(edits)}
 
 
-def begin() -> None:
+def maybe_fork() -> None:
     """Return where the process should go on as usual: in one that is no worker, and in each worker forked from here."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
@@ -75,10 +78,10 @@ class _Parent:
         self._folder = os.getcwd()  # noqa: PTH109 - a text
         self._edits = edits
         self._edit = _written(edits)
-        self._cold = bool(os.environ.pop(COLD, ""))
+        self._no_preload = bool(os.environ.pop(NO_PRELOAD, ""))
         self._worker = int(os.environ.pop(_WORKER, "0"))
         self._is_first = True
-        self._told_to_stop = False
+        self._is_stopping = False
         self._reports = -1
         self._quiet_since = 0.0
         self._imported: list[tuple[str, int]] = []
@@ -93,7 +96,7 @@ class _Parent:
             return
         while True:
             ended = self._wait()
-            if ended is not None and (self._told_to_stop or self._is_first or ended < 0):
+            if ended is not None and (self._is_stopping or self._is_first or ended < 0):
                 _end_as(ended)
             if ended is not None:
                 sys.stderr.write("the service did not start (see above). Waiting for another edit\n")
@@ -101,13 +104,13 @@ class _Parent:
                 self._edit = _written(self._edits)
                 self._is_first = False
                 self._end_worker()
-                if self._told_to_stop:  # while the worker ended
+                if self._is_stopping:  # while the worker ended
                     _end_as(0)
                 if self._forks():
                     return
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        self._told_to_stop = True
+        self._is_stopping = True
         if not self._worker:
             os._exit(0)
         os.kill(self._worker, number)
@@ -133,7 +136,7 @@ class _Parent:
         # Python tells stale byte code by the time of the source in whole seconds, so an edit in the same second would
         # not be seen.
         sys.dont_write_bytecode = not self._is_first
-        if not self._cold:
+        if not self._no_preload:
             os.set_blocking(report, False)
             sys.meta_path.insert(0, _Recorder(report))
         for name in [name for name in sys.modules if name.partition(".")[0] == "rules_bento"]:
@@ -172,17 +175,17 @@ class _Parent:
 
     def _read(self) -> bool:
         """Read which modules the worker imports; returns whether there may be more."""
-        said = os.read(self._reports, _READ)
-        while said and not said.endswith(b"\n"):
+        data = os.read(self._reports, _READ)
+        while data and not data.endswith(b"\n"):
             more = os.read(self._reports, _READ)
-            said += more or b"\n"
-        for line in said.decode().splitlines():
+            data += more or b"\n"
+        for line in data.decode().splitlines():
             name, _, variables = line.partition("\t")
             if variables:
                 self._imported.append((name, int(variables)))
             elif name:
                 self._own.add(name)
-        return bool(said)
+        return bool(data)
 
     def _import(self) -> None:
         """Import what the worker has imported of packages, where the variables are those that it had."""
@@ -197,17 +200,17 @@ class _Parent:
                 continue
             with suppress(Exception, SystemExit):  # what it needs may be what the service does
                 importlib.import_module(name)
-            if why := _unsound(self._own - self._before):
+            if why := _difference(self._own - self._before):
                 sys.stderr.write(f"{name}: {why}, so packages are imported again after each edit\n")
-                variables_then = self._variables | {COLD: "1", _WORKER: str(self._worker)}
-                os.execve(sys.executable, sys.orig_argv, variables_then)
+                environment = self._variables | {NO_PRELOAD: "1", _WORKER: str(self._worker)}
+                os.execve(sys.executable, sys.orig_argv, environment)
 
 
 class _Recorder:
     """Records, before all other finders, which modules are found, and where."""
 
     def __init__(self, report: int) -> None:
-        self._report = report
+        self._pipe = report
         self._packages = tuple(path + os.sep for path in sys.path if Path(path).name == "site-packages")
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
@@ -215,11 +218,11 @@ class _Recorder:
         """Return what the other finders find."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
-                self._tell(name, spec.origin)
+                self._report_module(name, spec.origin)
                 return spec
         return None
 
-    def _tell(self, name: str, origin: str | None) -> None:
+    def _report_module(self, name: str, origin: str | None) -> None:
         if origin and origin.startswith(self._packages):
             line = f"{name}\t{_variables()}\n"
         elif origin and os.sep in origin and not origin.startswith(self._standard):
@@ -227,10 +230,10 @@ class _Recorder:
         else:
             return
         with suppress(OSError):  # it is imported again the next time
-            os.write(self._report, line.encode())
+            os.write(self._pipe, line.encode())
 
 
-def _unsound(own: set[str]) -> str:
+def _difference(own: set[str]) -> str:
     """Return why a worker that is forked from this process would not be what a new process is.
 
     Empty if nothing is known.
