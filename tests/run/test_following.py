@@ -194,7 +194,7 @@ def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
     assert not (builds.bento / "src/gone.py").exists()
     assert builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n") == edited  # nothing has changed
     builds.built["bento.yaml"] = "version: c\nservice: y\n"
-    with pytest.raises(BentoError, match=r"bento\.yaml is another, which no running server takes"):
+    with pytest.raises(BentoError, match=r"bento\.yaml: has changed, which requires a restart"):
         builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n")
     os.close(builds.tell)
     builds.follow.poll()
@@ -228,5 +228,5 @@ def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, ca
     for name in ("BUILD_WORKSPACE_DIRECTORY", "IBAZEL_NOTIFY_CHANGES"):
         monkeypatch.delenv(name, raising=False)
     assert verbs.run(["serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"]) == 1
-    said = "//svc:hi: --reload is for a source tree: start it by `bazel run //svc:hi`.\n"
+    said = "//svc:hi: --reload requires a source tree. Start it with `bazel run //svc:hi`.\n"
     assert capsys.readouterr().err == said

@@ -1,7 +1,8 @@
-"""Remembers which blobs this user pushed to which repositories, so that others mount them: a file in the user's cache.
+"""Remembers which blobs this user pushed to which repositories, so that later pushes can mount them.
 
-A JSON object: `registry/repository` to the digests of its blobs, the repository of the last push last. It is a hint and
-nothing more: what is not there any more is sent, and without the file, or with another one in its place, all is.
+The file in the user's cache is a JSON object from `registry/repository` to the digests of its blobs. The repository of
+the last push is the last key. The file is only a hint: a push sends blobs that no longer exist there, and all blobs if
+the file is missing or invalid.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MAX_REPOSITORIES = 64
-_MAX_BYTES = 4 << 20  # bytes of the file
+_MAX_BYTES = 4 << 20  # of the file
 
 
 class BlobHistory:
-    """Holds the file's contents as they were read."""
+    """Holds the file's contents."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -31,7 +32,7 @@ class BlobHistory:
 
     @staticmethod
     def from_user_cache() -> BlobHistory:
-        """Return the file of whoever runs this; nothing is kept for one without a home."""
+        """Read the current user's file. Without a home directory, nothing is stored."""
         cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
         folder = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
         return BlobHistory(folder / "rules_bento/pushed.json" if folder else None)
@@ -45,7 +46,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Remember what repositories have now. Nothing is raised where that cannot be written."""
+        """Store what the repositories contain now. A write error is ignored."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))
@@ -62,7 +63,7 @@ class BlobHistory:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Return what the file says; nothing of one that is none."""
+    """Read the file. The result is empty if the file is invalid."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}

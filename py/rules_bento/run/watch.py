@@ -1,4 +1,4 @@
-"""Tells a server that is running of changes: files of the workspace, or builds that ibazel tells of."""
+"""Notifies a running server of changes: edits of the workspace, or builds that ibazel reports."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
 _READ = 1 << 16
-_DESCRIPTION = "README.md"  # for people: a docstring may be it
+_DESCRIPTION = "README.md"  # can be a docstring, without effect
 _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
 class Watcher:
-    """Makes the workers of a server restart, by writing the file `edits`."""
+    """Restarts the server's workers by a write to the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits
@@ -31,7 +31,7 @@ class Watcher:
         self._edit()
 
     def poll(self) -> None:
-        """Do what is to be done, if anything has changed."""
+        """Check for changes, and apply them."""
         raise NotImplementedError
 
     def _edit(self) -> None:
@@ -40,10 +40,10 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Follows edits of the workspace: files of `src/` are links to what they were built from."""
+    """Watches the workspace: files of `src/` become links to their sources."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
-        """Replace each file of the Bento that has the bytes of one below `roots` by a link to it."""
+        """Replace each file of the Bento by a link to an identical file below `roots`, if one exists."""
         super().__init__(edits)
         source = bento / "src"
         self._files: list[Path] = []
@@ -54,17 +54,17 @@ class SourceWatcher(Watcher):
                 file.unlink()
                 file.symlink_to(original)
                 self._files.append(file)
-            elif path.as_posix() != "bentofile.yaml":  # BentoML's own, of no source
+            elif path.as_posix() != "bentofile.yaml":  # written by BentoML
                 self._others.append(path.as_posix())
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Say which files are followed, and which are as they were built."""
+        """Describe which files are watched, and which remain as built."""
         followed = f"{len(self._files)} files of the workspace"
         return followed + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
-        """Tell of files that have changed, once they are as they were a moment ago: editors write in steps."""
+        """Report changed files once they are stable for one interval, because editors write in steps."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]
@@ -78,10 +78,10 @@ class SourceWatcher(Watcher):
 
 
 class BuildWatcher(Watcher):
-    """Follows builds: ibazel tells on standard input when Bazel has built the archive again."""
+    """Watches builds: ibazel reports on standard input that Bazel has built the archive again."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
-        """Follow builds of which the descriptor `told` tells; `unpack` writes what was built to a folder."""
+        """Watch builds that the descriptor `notices` reports; `unpack` writes the built Bento to a directory."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
@@ -90,7 +90,7 @@ class BuildWatcher(Watcher):
         self._is_open = True
 
     def poll(self) -> None:
-        """Take what was built, if anything was. Raises BentoError for a Bento that the server has to begin anew for."""
+        """Apply a new build. Raises BentoError for a Bento that requires a restart of the server."""
         if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
         read = os.read(self._notices, _READ)
@@ -104,7 +104,7 @@ class BuildWatcher(Watcher):
             built = Path(scratch, "bento")
             self._unpack(built)
             if other := _first_difference(self._bento, built):
-                raise BentoError(f"{other} is another, which no running server takes. Start it again.")
+                raise BentoError(f"{other}: has changed, which requires a restart. Start the server again.")
             before, after = _files(self._bento / "src"), _files(built / "src")
             changed = [
                 path
@@ -132,7 +132,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _first_difference(old: Path, new: Path) -> str:
-    """Return the first file in which two Bentos differ to a server, sources left out; empty if there is none."""
+    """Return the first file in which two Bentos differ for a server, ignoring sources; empty if there is none."""
     for path in sorted(_files(old) | _files(new)):
         if path.startswith("src/") or path == _DESCRIPTION:
             continue
@@ -148,7 +148,7 @@ def _described(file: Path) -> list[str]:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    filecmp.clear_cache()  # it goes by times, and those in a Bento are all one
+    filecmp.clear_cache()  # the cache compares times, which are equal in a Bento
     with suppress(OSError):
         return filecmp.cmp(one, other, shallow=False)
     return False
