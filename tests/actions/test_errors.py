@@ -325,9 +325,9 @@ def test_patterns_that_are_none(actions):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--version", "V 1"], ["version: the version is 'V 1'", "lower-case letters", "Try 'v-1'"]),
+        (["--version", "V 1"], ["version: the version is 'V 1'", "lowercase letters", "Try 'v-1'"]),
         (["--version", "a" * 64], ["version: the version is", "at most 63", "Try"]),
-        (["--version", "latest"], ["version: the version is 'latest'", "Give a version, or none"]),
+        (["--version", "latest"], ["version: the version is 'latest'", "Specify another version, or omit it"]),
         (["--name", "Iris"], ["bento_name: the name is 'Iris'", "Try 'iris'"]),
         (["--label", '" "', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
         (["--env", '"1X=2"'], ["envs: what has no name cannot be read", "Write NAME=value"]),
@@ -365,7 +365,7 @@ def test_two_descriptions(actions):
         (["--tag", "weights:"], ["tag: the version in 'weights:' is ''", "Try"]),
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "Try 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
-        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Give a version, or none"]),
+        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Specify another version, or omit it"]),
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
         (
             ["--signature", '"predict"', r'"[\"batch\"]"'],

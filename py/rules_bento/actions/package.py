@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-LASTING = True  # see worker
+REUSABLE = True  # see worker
 
 FLAGS = secrets_search.FLAGS | {
     "--archive": 1,  # the `.bento`, where sources are all there is beside

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import Entry
     from rules_bento.sources.snapshot import Declared, Selection
 
-LASTING = True  # see worker
+REUSABLE = True  # see worker
 
 FLAGS = (
     data.SELECTION
