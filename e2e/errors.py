@@ -55,9 +55,9 @@ ESCAPES = {
     "from_tree": "planted/data.csv (from srcs //broken:planted) is a link to '/etc/passwd'",
     "from_upward": "upward.csv (from srcs //broken:upward) is a link to '../../../../../../etc/passwd'",
 }
-REMEDY = "which is absolute or leaves the workspace. Put a copy in its place, or exclude it.\n"
+REMEDY = "which is absolute or leaves the workspace. Replace it by a copy, or exclude it.\n"
 DROPPED = (
-    "service 'service:Service' needs service.py (from srcs //broken:service.py), but pattern 1 of exclude ('*.py')"
+    "service 'service:Service' requires service.py (from srcs //broken:service.py), but pattern 1 of exclude ('*.py')"
 )
 
 BENTOFILES = """\

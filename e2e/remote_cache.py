@@ -168,7 +168,7 @@ def layers_go_from_cache_to_registry(checkout: Checkout, cache: CacheServer, beh
     """Push without Bazel's downloading layers: the push fetches those that the registry lacks, and none twice."""
     command = ("run", "//tests/pushed:pushed_image", *OTHERWISE, "--remote_download_minimal", FROM_CACHE, *behind)
     lost = checkout.bazel(*command)
-    assert "Give the build's --remote_cache" in lost.errors, lost.told()
+    assert "Pass the build's --remote_cache" in lost.errors, lost.told()
     cache.transfers()
     checkout.bazel(*command, f"--remote_cache={cache.url}").succeeded()
     layers = built_layers(checkout)

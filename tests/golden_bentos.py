@@ -30,7 +30,7 @@ APT = (
 REFUSED = {
     "abs_symlink": "is absolute or leaves the Bento",
     "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: there is no CUDA for distro 'alpine'",
-    "dangling_symlink": "is a link to 'missing.py', but no file lies there",
+    "dangling_symlink": "is a link to 'missing.py', which doesn't exist",
     "models_key": "bentofile.yaml:3: models: the Bento needs the model 'raw_model:v1'",
     "src_layout_pathed": "the service `src.hi_svc:Hi` needs src/hi_svc.py",
     "unknown_key": "bentofile.yaml:3: labls is no option of BentoML 1.4. Did you mean 'labels'?",

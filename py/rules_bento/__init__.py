@@ -1,1 +1,1 @@
-"""Build BentoML Bentos and OCI images of them, deterministically."""
+"""Builds BentoML Bentos and OCI images of them, deterministically."""

@@ -1,4 +1,4 @@
-"""The one error type that reaches people."""
+"""The error type that is shown to people."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MAX_NAMES = 5000
 
 
 class BentoError(Exception):
-    """Reports input that cannot be built from: what is wrong, where, and what to do about it.
+    """Reports invalid input: what is wrong, where, and what to do.
 
-    The command line prints the message and exits with 1; it never shows a traceback for it.
+    The command line prints the message without a traceback, and exits with 1.
     """
 
 

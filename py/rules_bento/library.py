@@ -1,4 +1,4 @@
-"""Offers what scripts import: the store as one class, and its everyday verbs as functions.
+"""Provides the public Python API: the store as a class, and its common commands as functions.
 
     from rules_bento.library import Store, import_bento
 
@@ -6,8 +6,8 @@
     for bento in Store().bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions are those of `Store` for the default home; `home` names another one. Both work on the very folders that
-BentoML works on (`rules_bento.store.home` shows them), at the same time if need be. Errors are BentoError.
+The functions use the `Store` of the default home; `home` selects another one. They work on the same directories as
+BentoML (`rules_bento.store.home` finds them), also while BentoML is running. Errors are BentoError.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _HOMES = {
 class EntryCollection:
     """Gives access to the Bentos, or the models, of one store.
 
-    Errors are BentoError; NotFoundError if nothing has the tag.
+    Errors are BentoError, and NotFoundError if nothing has the tag.
     """
 
     def __init__(self, home: Home, kind: Kind) -> None:
@@ -72,20 +72,20 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries by name and version, those of a name, or the one of a tag.
+        """Return all entries by name and version, the entries of a name, or the entry of a tag.
 
-        Folders that are no entries are passed over; `entries.list` tells of them.
+        Skips directories that aren't entries; `entries.list` reports them.
         """
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry of a tag, of the beginning of one, or the latest of a name."""
+        """Return the entry of a tag or of a unique prefix of it, or the latest entry of a name."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
-        """Delete the entry that `get` gives for a tag with a version, all entries of a name without one.
+        """Delete the entry that `get` returns for a tag with a version, or all entries of a name.
 
-        A model that a Bento needs is not deleted without `force`. Returns what was deleted.
+        Doesn't delete a model that a Bento needs, except with `force`. Returns the deleted entries.
         """
         from rules_bento.store.delete import delete
         from rules_bento.tag import Tag
@@ -105,11 +105,11 @@ class EntryCollection:
         sha256: str = "",
         counter: Counter | None = None,
     ) -> Imported:
-        """Take an archive in; its name says its form unless one is given, and a folder is one.
+        """Import an archive or a directory; the format is `form`, by default detected from the name.
 
-        `progress` is told how many more bytes of the archive were read. What a URL names is brought here first, which
-        `counter` is told of, and is held against `sha256` if that is given. Raises BentoError for an archive that is
-        wrong or is not what `sha256` says, and for an entry that is there.
+        `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts its bytes, and
+        `sha256`, if given, is verified. Raises BentoError for an invalid archive, a wrong checksum, and an entry that
+        exists.
         """
         from rules_bento.store.import_session import import_archive
         from rules_bento.transports.address import parse
@@ -124,7 +124,7 @@ class EntryCollection:
                 )
             source = local(source)
         if sha256:
-            raise BentoError("A sha256 is for what comes from a URL. A file of this machine is read as it is.")
+            raise BentoError("sha256: only supported for a URL. Omit it for a local file.")
         return import_archive(self.home, self.kind, source, form or _form(source), options, progress)
 
     def export(
@@ -138,10 +138,11 @@ class EntryCollection:
         progress: Progress | None = None,
         counter: Counter | None = None,
     ) -> Exported:
-        """Write an entry to a file, folder or URL as `bentoml export` does (`exporting.destination` says where).
+        """Export an entry to a file, directory, or URL as `bentoml export` does (see `exporting.destination`).
 
-        `models` are left out of a Bento if false, `check` reads all files first. `progress` is told bytes that are
-        packed, `counter` those that are sent to a URL. Raises BentoError for damage, and for what cannot be written.
+        `models=False` excludes a Bento's models; `check` reads all files first. `progress` counts packed bytes,
+        `counter` bytes that are sent to a URL. Raises BentoError for a damaged entry, and if the destination can't be
+        written.
         """
         from rules_bento.store.export import export
         from rules_bento.transports.address import parse
@@ -172,7 +173,7 @@ class Store:
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
         """Use the home, by default BentoML's: BENTOML_HOME, else `~/bentoml`. It need not exist.
 
-        A `durable` store waits for the disk, so that what is done outlives a power cut.
+        A `durable` store waits for the disk, so that changes survive a power failure.
         """
         self.home = Home.find(home, durable=durable)
         self.bentos = EntryCollection(self.home, BENTO)
@@ -183,22 +184,22 @@ class Store:
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Hold entries against what was imported; without any, everything that is there."""
+        """Compare entries with their imported contents; all entries by default."""
         from rules_bento.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
     def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-        """Remove what nothing uses any more; entries are never touched.
+        """Remove unused data; entries aren't changed.
 
-        `waiting` is called if another process makes entries, which has to end first.
+        `waiting` is called if another process is creating entries, which must end first.
         """
         from rules_bento.store.gc import collect
 
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """Return how two of them differ: tags, or paths of archives."""
+        """Return the differences of two Bentos or models, given as tags or paths of archives."""
         from rules_bento.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -209,19 +210,19 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path if the text is one (it has a slash, or a file is there), and not a tag."""
+    """Return the path if the string is a path (it contains a slash, or the file exists) and not a tag."""
     path = Path(text)
     return path if "/" in text or path.is_file() else None
 
 
 def local(text: str) -> Path:
-    """Return a path of this machine. Raises BentoError for an address of another one."""
+    """Return a local path. Raises BentoError for an address of another machine."""
     scheme, colon, rest = text.partition("://")
     if not colon:
         return Path(text)
     if scheme in ("file", "osfs") and rest.startswith("/"):
         return Path(rest)
-    raise BentoError(f"{text}: only files of this machine can be read and written here. Transfer it first.")
+    raise BentoError(f"{text}: only local files are supported. Copy it to this machine first.")
 
 
 def _form(source: Path | BinaryIO) -> Form:
@@ -231,7 +232,7 @@ def _form(source: Path | BinaryIO) -> Form:
 
 
 def __getattr__(name: str) -> object:
-    """Import a name when it is asked for: a command needs few of them, and starts fast."""
+    """Import a name on its first use: a command needs few names, and starts fast."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -240,67 +241,70 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return all Bentos by name and version, those of a name, or the one of a tag."""
+    """Return all Bentos by name and version, the Bentos of a name, or the one with a tag."""
     return _store(home).bentos.list(tag)
 
 
 def get(tag: str, *, home: str | Path | None = None) -> Entry:
-    """Return the Bento of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
+    """Return the Bento of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
     return _store(home).bentos.get(tag)
 
 
 def delete(tag: str, *, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """Delete a Bento, or all of a name; returns what was deleted. Raises NotFoundError."""
+    """Delete a Bento, or all of a name; return the deleted entries. Raises NotFoundError."""
     return _store(home).bentos.delete(tag)
 
 
 def import_bento(
     source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
 ) -> Imported:
-    """Take a Bento and its models in from an archive. Raises BentoError for one that is not whole, safe and valid."""
+    """Import a Bento and its models from an archive. Raises BentoError if it is damaged, unsafe, or invalid."""
     return _store(home).bentos.import_archive(source, form, options)
 
 
 def export_bento(
     tag: str, out: str | Path = "", form: Form | None = None, *, models: bool = True, home: str | Path | None = None
 ) -> Exported:
-    """Write a Bento, with its models unless told otherwise, to a file or folder that BentoML imports."""
+    """Write a Bento, by default with its models, to a file or directory that BentoML imports."""
     return _store(home).bentos.export(tag, out, form, models=models)
 
 
 def list_models(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """Return all models by name and version, those of a name, or the one of a tag."""
+    """Return all models by name and version, the models of a name, or the one with a tag."""
     return _store(home).models.list(tag)
 
 
 def get_model(tag: str, *, home: str | Path | None = None) -> Entry:
-    """Return the model of a tag, of the beginning of one, or the latest of a name. Raises NotFoundError."""
+    """Return the model of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
     return _store(home).models.get(tag)
 
 
 def delete_model(tag: str, *, force: bool = False, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """Delete a model, or all of a name, but none that a Bento needs without `force`; returns what was deleted."""
+    """Delete a model, or all of a name; return the deleted entries.
+
+    Deletes a model that a Bento needs only with `force`.
+    """
     return _store(home).models.delete(tag, force=force)
 
 
 def import_model(
     source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
 ) -> Imported:
-    """Take a model in from an archive."""
+    """Import a model from an archive."""
     return _store(home).models.import_archive(source, form, options)
 
 
 def export_model(
     tag: str, out: str | Path = "", form: Form | None = None, *, home: str | Path | None = None
 ) -> Exported:
-    """Write a model to a file or folder that BentoML imports."""
+    """Write a model to a file or directory that BentoML imports."""
     return _store(home).models.export(tag, out, form)
 
 
 def push(
     tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
 ) -> Sequence[Delivered]:
-    """Send a Bento and its models to registries (`oci://registry/repository[:tag]`): what they lack."""
+    """Push a Bento and its models to registries (`oci://registry/repository[:tag]`)."""
     from rules_bento.sharing.registry.api import push
 
     return push(_store(home).bentos.entry_store, tag, targets, insecure)
@@ -314,7 +318,7 @@ def pull(
     insecure: Collection[str] = (),
     home: str | Path | None = None,
 ) -> Pulled:
-    """Fetch a Bento, and those of its models that are missing, from a registry into the store."""
+    """Pull a Bento and its missing models from a registry into the store."""
     from rules_bento.sharing.registry.api import pull
 
     return pull(_store(home).bentos.entry_store, source, force, options, insecure)
@@ -323,7 +327,7 @@ def pull(
 def push_model(
     tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
 ) -> Sequence[Delivered]:
-    """Send a model to registries."""
+    """Push a model to registries."""
     from rules_bento.sharing.registry.api import push
 
     return push(_store(home).models.entry_store, tag, targets, insecure)
@@ -337,7 +341,7 @@ def pull_model(
     insecure: Collection[str] = (),
     home: str | Path | None = None,
 ) -> Pulled:
-    """Fetch a model from a registry into the store."""
+    """Pull a model from a registry into the store."""
     from rules_bento.sharing.registry.api import pull
 
     return pull(_store(home).models.entry_store, source, force, options, insecure)
@@ -352,7 +356,7 @@ def containerize(
     features: Sequence[str] = (),
     home: str | Path | None = None,
 ) -> Containerized:
-    """Build an image of a Bento with docker, podman and their like; `options` are those of the backend by name."""
+    """Build an image of a Bento with docker, podman, or another backend; `options` are the backend's, by name."""
     from rules_bento.sharing.builders.backends import choose
     from rules_bento.sharing.builders.building import containerize
 
@@ -362,7 +366,7 @@ def containerize(
 
 
 def serve(tag: str, *options: str, python: str = "", home: str | Path | None = None) -> subprocess.Popen[bytes]:
-    """Start real BentoML's server of a Bento, with options of `bentoml serve`; the caller stops it."""
+    """Start real BentoML's server for a Bento, with options of `bentoml serve`; the caller stops it."""
     import subprocess
 
     from rules_bento.sharing.serving import server
@@ -373,17 +377,17 @@ def serve(tag: str, *options: str, python: str = "", home: str | Path | None = N
 
 
 def verify(*entries: Entry, home: str | Path | None = None) -> Verified:
-    """Hold entries against what was imported; without any, everything that is there."""
+    """Compare entries with their imported contents; all entries by default."""
     return _store(home).verify(*entries)
 
 
 def diff(one: str, other: str, *, home: str | Path | None = None) -> Difference:
-    """Return how two Bentos differ: tags, or paths of archives."""
+    """Return the differences of two Bentos, given as tags or paths of archives."""
     return _store(home).diff(one, other)
 
 
 def gc(*, dry_run: bool = False, home: str | Path | None = None) -> Collected:
-    """Remove what no entry uses."""
+    """Remove data that no entry uses."""
     return _store(home).gc(dry_run=dry_run)
 
 

@@ -1,9 +1,9 @@
-"""`dataclass` and `NamedTuple` as the standard library has them, without what that costs at each start.
+"""Provides `dataclass` and `NamedTuple` of the standard library without their cost at each startup.
 
-The standard library imports `inspect`, writes the methods of each class as text and compiles them: 40 million
-instructions, and 2 to 5 million for a class. Here classes share what can be shared, and `__init__` is compiled when the
-first record of a class is made. Of a `NamedTuple`, `typing` compiles each annotation, which nobody here reads. A type
-checker sees the standard library's own, and holds us to it; what is not used (order, slots, `kw_only`, …) is left out.
+The standard library imports `inspect`, writes the methods of each class as source, and compiles them: 40 million
+instructions, and 2 to 5 million per class. This module shares methods between classes, and compiles `__init__` when the
+first instance is created. `typing` compiles each annotation of a `NamedTuple`, which rules_bento doesn't need. A type
+checker uses the standard library's definitions. Unused features (order, slots, `kw_only`, …) are omitted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
     _MADE_OF = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
 
     class _Named(type):
-        """Makes a class with `NamedTuple` as its base one of `collections.namedtuple`."""
+        """Converts a class with the base `NamedTuple` to a class of `collections.namedtuple`."""
 
         def __new__(cls, name, bases, namespace):
             if not bases:
@@ -39,7 +39,7 @@ else:
             return made
 
     class NamedTuple(metaclass=_Named):
-        """Makes subclasses tuples whose items have names."""
+        """Makes subclasses tuples with named items."""
 
     class _Field:
         """Describes a field: its name, its default and its flags."""
@@ -55,7 +55,7 @@ else:
         return _Field(default, default_factory, (init, repr, compare))
 
     def dataclass(cls=None, /, *, frozen=False, eq=True):
-        """Turn a class into a record of its annotated fields, and those of its bases."""
+        """Convert a class to a data class of its annotated fields and the fields of its bases."""
         if cls is None:
             return lambda cls: dataclass(cls, frozen=frozen, eq=eq)
         declared = dict(getattr(cls, _FIELDS, ()))
@@ -105,7 +105,7 @@ else:
         if hasattr(cls, "__post_init__"):
             lines.append("self.__post_init__()")
         text = f"def __init__({', '.join(['self', *parameters])}):\n {'; '.join(lines) or 'pass'}\n"
-        exec(text, known)  # names of fields of our own classes, nothing of others
+        exec(text, known)  # only names of fields of rules_bento's classes
         return known["__init__"]
 
     def _compare(cls, frozen):
@@ -124,15 +124,15 @@ else:
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def fields(record):
-        """Return the fields of a record, or of a class of them."""
+        """Return the fields of a data class or an instance."""
         return tuple(getattr(record, _FIELDS).values())
 
     def replace(record, /, **changes):
-        """Return the same record with other values of some fields."""
+        """Return a copy with other values of some fields."""
         return type(record)(**{name: getattr(record, name) for name in record.__match_args__} | changes)
 
     def asdict(record):
-        """Return a record, and those in its fields, as dicts."""
+        """Return an instance as a dict, including instances in its fields."""
         return {spec.name: _plain(getattr(record, spec.name)) for spec in fields(record)}
 
     def _plain(value):

@@ -1,4 +1,4 @@
-"""Tags: `name:version`, as BentoML has them for Bentos and models."""
+"""Parses BentoML's tags of Bentos and models: `name:version`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rules_bento.errors import BentoError
 from rules_bento.records import NamedTuple
 
 _WORD = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
-_LONGEST = 63
+_MAX_LENGTH = 63
 
 
 class Tag(NamedTuple):
-    """Holds a name and a version; an empty version is still to be resolved."""
+    """Holds a name and a version. An empty version isn't resolved yet."""
 
     name: str
     version: str = ""
@@ -22,7 +22,7 @@ class Tag(NamedTuple):
 
     @staticmethod
     def parse(text: str, attribute: str) -> Tag:
-        """Read `name` or `name:version`. Raises BentoError that names `attribute`."""
+        """Parse `name` or `name:version`. Raises BentoError that names `attribute`."""
         name, colon, version = text.partition(":")
         check_word(name, f"{attribute}: the name in {text!r}")
         if colon:
@@ -31,25 +31,27 @@ class Tag(NamedTuple):
 
 
 def check_word(word: str, what: str) -> str:
-    """Return a name or version that BentoML takes unchanged. Raises BentoError that begins with `what`."""
-    if not _WORD.fullmatch(word) or len(word) > _LONGEST:
+    """Return a name or version that BentoML accepts unchanged. Raises BentoError that begins with `what`."""
+    if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
-            f"{what} is {word!r}, but BentoML takes at most {_LONGEST} lower-case letters, digits, '.', '-' and '_', "
-            f"with a letter or digit at both ends. Try {_suggest(word)!r}."
+            f"{what} is {word!r}, but BentoML accepts at most {_MAX_LENGTH} lowercase letters, digits, '.', '-', "
+            f"and '_', with a letter or digit at both ends. Try {_suggest(word)!r}."
         )
     return word
 
 
 def check_version(version: str, what: str) -> str:
-    """Return a version; `latest` is the name of BentoML's own pointer and cannot be one.
+    """Return a valid version. `latest` is invalid, because BentoML uses it as a pointer.
 
     Raises BentoError, beginning with `what`.
     """
     if version == "latest":
-        raise BentoError(f"{what} is 'latest', which BentoML keeps for the newest version. Give a version, or none.")
+        raise BentoError(
+            f"{what} is 'latest', which BentoML reserves for the newest version. Specify another version, or omit it."
+        )
     return check_word(version, what)
 
 
 def _suggest(word: str) -> str:
-    kept = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_LONGEST].strip("-._")
+    kept = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
     return kept or "v1"

@@ -1,4 +1,4 @@
-"""The verbs of the helper: where their modules are, and how one is run."""
+"""Finds the modules of the helper's subcommands, and runs them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rules_bento.hints import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-# What Bazel runs in a sandbox, and what `bazel run` and `bazel test` start.
+# Programs that Bazel runs in a sandbox, and programs of `bazel run` and `bazel test`.
 PACKAGES = ("rules_bento.actions", "rules_bento.run")
 
 
 def run(argv: list[str]) -> int:
-    """Run the verb that `argv` begins with; returns the exit status, and raises nothing but SystemExit.
+    """Run the subcommand that `argv` begins with; return the exit status. Raises only SystemExit.
 
-    Behind `--then` stands the next one: several run in one process, until one fails.
+    Several subcommands, separated by `--then`, run in one process until one fails.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        from rules_bento.ending import open_streams
+        from rules_bento.exit_handling import open_streams
 
         open_streams()
     while True:
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
         if verb is None:
             sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(every())}\n")
             return 2
-        if not gc.isenabled():  # main.py: what is imported stays, and need not be looked through
+        if not gc.isenabled():  # main.py: skip the garbage collection of imported objects
             gc.freeze()
             gc.enable()
         status, argv = _run_one(verb, argv[1:])
@@ -40,12 +40,12 @@ def run(argv: list[str]) -> int:
 
 
 def _run_one(verb: Any, words: list[str]) -> tuple[int, list[str]]:
-    """Run one verb; returns the exit status, and the next verb with its arguments."""
+    """Run one subcommand; return the exit status, and the next subcommand with its arguments."""
     target = ""
     try:
         arguments = Arguments(words, verb.FLAGS)
         target = arguments.optional("--target")
-        # A verb that takes flags of whoever runs it behind `--` says which.
+        # HELP describes the flags that follow `--`.
         if {"-h", "--help"}.intersection(arguments.rest) and hasattr(verb, "HELP"):
             sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.HELP}")
             return 0, []
@@ -53,31 +53,31 @@ def _run_one(verb: Any, words: list[str]) -> tuple[int, list[str]]:
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _fail(target, error), []
-    return status or 0, arguments.following
+    return status or 0, arguments.next_verb
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
-    """Say in a line what went wrong; returns the exit status."""
-    from rules_bento import ending
+    """Print the error in one line; return the exit status."""
+    from rules_bento import exit_handling
 
-    ending.drop_output()
+    exit_handling.drop_output()
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write(f"{_named(target, 'interrupted')}\n")
-        return ending.INTERRUPTED
+        return exit_handling.INTERRUPTED
     sys.stderr.write(f"{_named(target, _told(error))}\n")
     return 1
 
 
 def _told(error: Exception) -> str:
-    from rules_bento import ending
+    from rules_bento import exit_handling
 
     if isinstance(error, BentoError):
         return str(error)
-    return ending.of_system(error) if isinstance(error, OSError) else ending.unexpected(error)
+    return exit_handling.os_error_message(error) if isinstance(error, OSError) else exit_handling.crash_message(error)
 
 
 def _find(verb: str) -> Any:
-    """Import the module of a verb; return None if there is none."""
+    """Import the module of a subcommand; return None if it doesn't exist."""
     for package in PACKAGES if verb.isidentifier() else ():
         name = f"{package}.{verb}"
         try:
@@ -91,12 +91,12 @@ def _find(verb: str) -> Any:
 
 
 def _is_verb(module: Any) -> bool:
-    """Return whether a module is one, and not what some of them share."""
+    """Return whether a module is a subcommand, and not shared code."""
     return hasattr(module, "FLAGS") and hasattr(module, "run")
 
 
 def every() -> list[str]:
-    """Return the names of all verbs."""
+    """Return the names of all subcommands."""
     import pkgutil
 
     packages = (importlib.import_module(package) for package in PACKAGES)

@@ -1,11 +1,13 @@
-"""The helper as a persistent worker of Bazel's: one start of Python for many actions of a kind.
+"""Runs the helper as a persistent worker of Bazel: one startup of Python for many actions of a kind.
 
-Requests and responses are lines of JSON. The process that talks with Bazel has imported what the verb needs and does
-nothing else: each request runs in a fork of it, so what a verb does to variables, folders, caches or files that it
-opens ends with the request. A verb whose module says `LASTING` leaves nothing behind (a test holds it to that), and
-its fork takes the next request as well, which spares it the copies of the memory that it writes to, and all that
-Python finds out the first time: snapshot and package of a service take 12 ms in place of 29. Such a fork ends, too,
-once a request failed, imported a module, or changed anything of the process that `_surroundings` sees.
+Requests and responses are lines of JSON. The process that communicates with Bazel only imports the modules of the
+subcommand. Each request runs in a fork, so a change of variables, directories, caches, or open files ends with the
+request.
+
+A subcommand whose module defines `REUSABLE` leaves no state (a test verifies it), and its fork accepts the next request
+too. This avoids copies of memory and repeated initialization: snapshot and package of a service take 12 ms instead of
+29. Such a fork also ends after a request that failed, imported a module, or changed the state of the process (see
+`_surroundings`).
 """
 
 from __future__ import annotations
@@ -27,16 +29,16 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _VERBS = "rules_bento.actions."
-_STOPPED = "a worker of rules_bento got a line that is no request, and stops: "
-_MOST_REQUESTS = 500  # of one fork: what it holds of large ones, it does not hold for ever
+_STOPPED = "a worker of rules_bento received an invalid request, and stops: "
+_MAX_REQUESTS = 500  # per fork, so that memory of large requests is released
 _CHUNK = 1 << 16
 
 
 def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
-    """Answer requests until there are no more; `words` come before the arguments of each.
+    """Answer requests until the input ends; `words` precede the arguments of each request.
 
-    Whatever `run` prints is the response's, so what Bazel reads has nothing else. Returns 1 if a line is no request:
-    nobody could be answered, so Bazel is left to start another worker.
+    Output of `run` becomes part of the response, so Bazel reads nothing else. Returns 1 for an invalid line: it has no
+    request to answer, and Bazel starts another worker.
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
@@ -56,7 +58,7 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
         print(file=responses, flush=True)
         if fork.ended:
             fork = None
-        # After the answer, so that Bazel need not wait: what this request had to import, later forks have already.
+        # After the answer, so that Bazel doesn't wait: later forks inherit the imports of this request.
         _import(imported)
     return 0
 
@@ -89,7 +91,7 @@ class _Fork:
         os.set_blocking(self._output, False)
 
     def ask(self, words: list[str]) -> tuple[int, str, list[str]]:
-        """Run, and return the status, what was printed, and the names of the modules that were imported for it."""
+        """Run a request; return the status, the output, and the names of the modules that it imported."""
         _write(self._requests, json.dumps(words).encode() + b"\n")
         printed, answer = bytearray(), bytearray()
         waiting = select.poll()
@@ -100,8 +102,8 @@ class _Fork:
             if self._output in ready and not _take(self._output, printed):
                 waiting.unregister(self._output)
             if self._answers in ready and not _take(self._answers, answer):
-                break  # it died, so there is no answer
-        # What it printed, it printed before it answered.
+                break  # it died without an answer
+        # All output precedes the answer.
         while _take(self._output, printed):
             pass
         told: dict[str, Any] = json.loads(answer) if answer.endswith(b"\n") else {}
@@ -116,14 +118,14 @@ class _Fork:
         return told["status"], text, told["imported"]
 
     def is_gone(self) -> bool:
-        """Return whether the process has ended since it answered, which somebody else must have done."""
+        """Return whether the process has ended since its last answer, for example because it was killed."""
         ended, _ = os.waitpid(self._process, os.WNOHANG)
         if ended:
             self._close()
         return bool(ended)
 
     def _end(self) -> int:
-        """Wait for the end of the process, and return its exit code as `subprocess` has it."""
+        """Wait for the end of the process, and return its exit code as `subprocess` does."""
         _, status = os.waitpid(self._process, 0)
         self._close()
         return os.waitstatus_to_exitcode(status)
@@ -135,7 +137,7 @@ class _Fork:
 
 
 def _take(fd: int, into: bytearray) -> bool:
-    """Add to `into` what can be read at once; return whether it was anything."""
+    """Add the available data to `into`; return whether there was any."""
     try:
         chunk = os.read(fd, _CHUNK)
     except BlockingIOError:
@@ -145,14 +147,14 @@ def _take(fd: int, into: bytearray) -> bool:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write all of it, unless the reader is gone, of which its missing answer tells."""
+    """Write all data. A missing reader is ignored here, because its answer will be missing."""
     with contextlib.suppress(BrokenPipeError):
         while data:
             data = data[os.write(fd, data) :]
 
 
 def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
-    """Run requests in the forked process, and end it once it may not take another."""
+    """Run requests in the forked process until it can't accept another one."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)
@@ -165,13 +167,13 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
         words = json.loads(line)
         try:
             status = run(words)
-        except BaseException:  # whatever it is, Bazel has to be told
+        except BaseException:  # every error must reach Bazel
             traceback.print_exc()
             status = 1
         sys.stdout.flush()
         sys.stderr.flush()
         imported = [name for name in sys.modules if name not in known]
-        stays = _is_lasting(words) and not status and not imported and number < _MOST_REQUESTS
+        stays = _is_reusable(words) and not status and not imported and number < _MAX_REQUESTS
         stays = stays and _surroundings() == before
         _write(answers, json.dumps({"status": status, "imported": imported, "stays": stays}).encode() + b"\n")
         if not stays:
@@ -179,19 +181,19 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
     os._exit(0)
 
 
-def _is_lasting(words: list[str]) -> bool:
-    """Return whether the first verb and those behind THEN are; a value that looks like another one ends the fork."""
+def _is_reusable(words: list[str]) -> bool:
+    """Return whether the first subcommand and those after THEN are reusable. A value equal to THEN ends the fork."""
     verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
-    return bool(verbs) and all(getattr(sys.modules.get(_VERBS + verb), "LASTING", False) for verb in verbs)
+    return bool(verbs) and all(getattr(sys.modules.get(_VERBS + verb), "REUSABLE", False) for verb in verbs)
 
 
 def _surroundings() -> list[Any]:
-    """Return what a verb could change of its process and another one would see, memory aside."""
+    """Return the state of the process, except memory, that a subcommand could change for a later one."""
     umask = os.umask(0o077)
     os.umask(umask)
     folder = os.stat(".")  # noqa: PTH116 - as in verbs, no pathlib before a verb needs it
     fds: list[str] = []
-    with contextlib.suppress(OSError):  # a sandbox need not have it
+    with contextlib.suppress(OSError):  # a sandbox might not have it
         fds = sorted(os.listdir("/dev/fd"))  # noqa: PTH208 - likewise
     warnings, threading, signal, locale = map(sys.modules.get, ("warnings", "threading", "signal", "locale"))
     return [
@@ -210,9 +212,9 @@ def _surroundings() -> list[Any]:
 
 
 def _die_with(parent: int, lifeline: int) -> None:
-    """Have the kernel end this process with its parent: a request that was given up must write nothing.
+    """Let the kernel end this process with its parent: a canceled request must not write anything.
 
-    The parent alone holds the other end of the pipe; when that closes, this one gets a SIGIO, which nobody handles.
+    Only the parent has the other end of the pipe. When it closes, this process gets SIGIO, which has no handler.
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)

@@ -1,4 +1,4 @@
-"""Values of Bazel's workspace status in texts: `{KEY}` stands for one."""
+"""Reads Bazel's workspace status, and replaces `{KEY}` in strings by its values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
-    """Return the values of status files, lines of `KEY value`. Raises BentoError for one that is not UTF-8."""
+    """Read status files, lines of `KEY value`. Raises BentoError for a file that isn't UTF-8."""
     from rules_bento.formats import decoded
 
     status = {}
     for file in files:
-        # Not splitlines(): values may hold the other characters that it breaks at.
+        # Not splitlines(): values can contain the other line breaks that it splits at.
         for line in decoded(file.read_bytes(), f"the workspace status, {file.name}").split("\n"):
             key, _, value = line.partition(" ")
             status[key] = value
@@ -28,14 +28,17 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
 
 
 def filled(text: str, status: Mapping[str, str], attribute: str) -> str:
-    """Return the text with its keys replaced. Raises BentoError, naming the attribute, for one that is not known."""
+    """Return the string with its keys replaced. Raises BentoError, naming the attribute, for an unknown key."""
     for key in _KEY.findall(text):
         if key not in status:
-            known = ", ".join(sorted(status)) or "none, for this build is not stamped: give --stamp, or set stamp = 1"
-            raise BentoError(f"{attribute}: {text!r} has a {{{key}}}, but the workspace status has {known}.")
+            known = ", ".join(sorted(status)) or "no values, because the build isn't stamped"
+            raise BentoError(
+                f"{attribute}: {text!r} has a {{{key}}}, but the workspace status has {known}. "
+                "Use one of its keys, or stamp the build with --stamp or stamp = 1."
+            )
     return _KEY.sub(lambda match: status[match[1]], text)
 
 
 def all_filled(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
-    """Return texts by the same names with their keys replaced. Raises BentoError as `filled` does."""
+    """Replace the keys in each string. Raises the same errors as `filled`."""
     return {name: filled(text, status, attribute) for name, text in texts.items()}

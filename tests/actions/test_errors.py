@@ -67,9 +67,7 @@ def test_machine_code_for_another_platform(actions, path, content, machine):
     outcome = packaged(actions, {path: content})
     assert (outcome.code, outcome.outputs) == (1, {})
     name = path.rpartition("/")[2]
-    assert (
-        f"machine code that linux_x86_64 neither starts nor loads:\n  src/{path}: is for {machine}\n" in outcome.errors
-    )
+    assert f"machine code that linux_x86_64 can't run:\n  src/{path}: is for {machine}\n" in outcome.errors
     assert outcome.errors.startswith(f"{LABEL}: ")
     assert outcome.errors.endswith(f'ignore_libraries = ["{name}"]\n')
     assert packaged(actions, {path: content}, "linux_x86_64", name).code == 0
@@ -93,7 +91,9 @@ def test_machine_code_that_is_well(actions, files, platform):
 
 def test_a_name_to_let_be_that_no_machine_code_has(actions):
     outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_x86_64", "gone.so")
-    refused(outcome, LABEL, "ignore_libraries has gone.so, and no machine code in the Bento has that name. Remove it.")
+    refused(
+        outcome, LABEL, "ignore_libraries has gone.so, but the Bento has no machine code with this name. Remove it."
+    )
 
 
 # The service
@@ -137,15 +137,15 @@ def test_a_service_that_a_pattern_drops(actions):
     refused(
         outcome,
         LABEL,
-        "service 'service:Service' needs service.py",
+        "service 'service:Service' requires service.py",
         "pattern 2 of exclude ('serv*') drops it",
         "Change",
     )
     outcome = actions.snapshot(more=["--include", "*.txt"])
-    refused(outcome, LABEL, "service 'service:Service' needs", "no pattern of include matches it", "Change")
+    refused(outcome, LABEL, "service 'service:Service' requires", "no pattern of include matches it", "Change")
     srcs = with_service(actions, **{"svc/.bentoignore": "# mine\n*.py\n"})
     outcome = actions.snapshot(srcs=srcs)
-    refused(outcome, LABEL, "service 'service:Service' needs", "line 2 of .bentoignore ('*.py') drops it", "Change")
+    refused(outcome, LABEL, "service 'service:Service' requires", "line 2 of .bentoignore ('*.py') drops it", "Change")
 
 
 def test_patterns_that_keep_nothing(actions):
@@ -186,7 +186,7 @@ def test_two_files_for_one_path(actions):
         "lib/src/service.py (from deps //lib/src:service.py)",
         "Remove",
     )
-    refused(outcome, LABEL, "Two files want the path service.py", *words)
+    refused(outcome, LABEL, "two files have the path service.py", *words)
 
 
 def test_a_path_that_is_absolute_or_has_dots(actions):
@@ -199,12 +199,14 @@ def test_a_path_that_is_absolute_or_has_dots(actions):
 @pytest.mark.parametrize("context", ["/svc", "svc/../..", "../svc/../.."])
 def test_a_build_context_that_is_absolute_or_has_dots(actions, context):
     outcome = actions.snapshot(more=["--build-ctx", context])
-    refused(outcome, LABEL, f"build_ctx is {context!r}, which is absolute or leaves its repository", "Give a folder")
+    refused(
+        outcome, LABEL, f"build_ctx is {context!r}, which is absolute or leaves its repository", "Specify a directory"
+    )
 
 
 def test_a_file_outside_of_the_build_context(actions):
     srcs = with_service(actions, **{"other/a.py": ""})
-    words = ("has 'other/a.py', which does not lie in the build context, 'svc'", "Set build_ctx", "deps")
+    words = ("has 'other/a.py', which isn't in the build context, 'svc'", "Set build_ctx", "deps")
     refused(actions.snapshot(srcs=srcs), LABEL, "srcs", *words)
     refused(actions.snapshot(srcs=srcs[:1], data=srcs[1:]), LABEL, "data", *words)
 
@@ -221,9 +223,9 @@ def test_a_link_that_escapes(actions, target, folder):
     short_path = path.removeprefix("bazel-out/k8-fastbuild/bin/")
     outcome = actions.snapshot(srcs=[*with_service(actions), (path, short_path)])
     name = f"{short_path.removeprefix('svc/')} (from srcs {label_of(short_path)})"
-    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Put a copy in its place")
+    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Replace it by a copy")
     outcome = actions.model(srcs=[(path, short_path)])
-    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Put a copy in its place")
+    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Replace it by a copy")
 
 
 @pytest.fixture
@@ -254,9 +256,7 @@ def test_a_link_that_escapes_from_the_top(actions, forest):
     outcome = actions.snapshot(
         srcs=["svc/service.py", "top.csv"], service="svc.service:Service", more=["--build-ctx", ""]
     )
-    refused(
-        outcome, LABEL, "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'", "Put a copy in its place"
-    )
+    refused(outcome, LABEL, "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'", "Replace it by a copy")
 
 
 def test_links_that_stay_inside_are_followed(actions, forest):
@@ -293,14 +293,14 @@ def test_a_name_that_is_not_utf8(actions, attribute):
     name = actions.write(os.fsdecode(b"svc/caf\xe9.csv"))
     attributes = {"srcs": with_service(actions)}
     attributes[attribute] = [*attributes.get(attribute, []), name]
-    words = (rf"{attribute} //svc:caf\udce9.csv declares 'caf\udce9.csv': not UTF-8", "Rename it, or exclude it")
+    words = (rf"{attribute} //svc:caf\udce9.csv declares 'caf\udce9.csv', which isn't UTF-8", "Rename or exclude it")
     refused(actions.snapshot(**attributes), LABEL, *words)
 
 
 def test_a_folder_in_the_place_of_a_file(actions):
     actions.write("svc/data/a.csv")
     outcome = actions.snapshot(srcs=[*with_service(actions), "svc/data"])
-    refused(outcome, LABEL, "data (from srcs //svc:data) is a folder, where a file is expected", "Declare files")
+    refused(outcome, LABEL, "data (from srcs //svc:data) is a directory, but a file is expected", "Declare files")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_folder_in_the_place_of_a_file(actions):
 def test_texts_that_are_not_utf8(actions, path, remedy):
     outcome = actions.snapshot(srcs=with_service(actions, **{path: b"caf\xe9\n"}))
     name = path.removeprefix("svc/")
-    refused(outcome, LABEL, f"{name} (from srcs //svc:{name}) is not UTF-8 text", remedy)
+    refused(outcome, LABEL, f"{name} (from srcs //svc:{name}) is", "UTF-8", remedy)
 
 
 def test_patterns_that_are_none(actions):
@@ -325,9 +325,9 @@ def test_patterns_that_are_none(actions):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--version", "V 1"], ["version: the version is 'V 1'", "lower-case letters", "Try 'v-1'"]),
+        (["--version", "V 1"], ["version: the version is 'V 1'", "lowercase letters", "Try 'v-1'"]),
         (["--version", "a" * 64], ["version: the version is", "at most 63", "Try"]),
-        (["--version", "latest"], ["version: the version is 'latest'", "Give a version, or none"]),
+        (["--version", "latest"], ["version: the version is 'latest'", "Specify another version, or omit it"]),
         (["--name", "Iris"], ["bento_name: the name is 'Iris'", "Try 'iris'"]),
         (["--label", '" "', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
         (["--env", '"1X=2"'], ["envs: what has no name cannot be read", "Write NAME=value"]),
@@ -365,7 +365,7 @@ def test_two_descriptions(actions):
         (["--tag", "weights:"], ["tag: the version in 'weights:' is ''", "Try"]),
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "Try 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
-        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Give a version, or none"]),
+        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Specify another version, or omit it"]),
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
         (
             ["--signature", '"predict"', r'"[\"batch\"]"'],
@@ -406,7 +406,7 @@ def test_fields_of_a_model(actions, fields, words):
             "svc/__pycache__/a.pyc",
             ["(from srcs //svc/__pycache__:a.pyc) cannot be in a model", "'__pycache__/'", "Leave"],
         ),
-        ("other/a", ["srcs has 'other/a', which does not lie in", "'svc'"]),
+        ("other/a", ["srcs has 'other/a', which isn't in", "'svc'"]),
     ],
 )
 def test_files_that_a_model_cannot_have(actions, path, words):

@@ -57,9 +57,9 @@ def run(words):
     return 3
 """
 # A verb that says that it leaves nothing behind, and tells which process ran it before it does what it is asked to.
-LASTING = """\
+REUSABLE = """\
 import locale, os, signal, sys, threading, time, types, warnings
-sys.modules["rules_bento.actions.words"] = types.SimpleNamespace(LASTING=True)
+sys.modules["rules_bento.actions.words"] = types.SimpleNamespace(REUSABLE=True)
 def run(words):
     print(os.getpid())
     return eval(words[1]) or 0
@@ -384,7 +384,7 @@ def test_nothing_of_a_request_is_left(tmp_path: Path) -> None:
 
 def test_a_verb_that_leaves_nothing_goes_on_in_its_process(tmp_path: Path) -> None:
     """Which spares each request a fork."""
-    with started(serving(LASTING), tmp_path) as worker:
+    with started(serving(REUSABLE), tmp_path) as worker:
         assert len({worker.ask(["words", "0"])["output"] for _ in range(5)}) == 1
         assert len({worker.ask(["words", "0", "--then", "words"])["output"] for _ in range(3)}) == 1
         for others in (["others", "0"], ["words", "0", "--then", "others"]):
@@ -392,7 +392,7 @@ def test_a_verb_that_leaves_nothing_goes_on_in_its_process(tmp_path: Path) -> No
 
 
 def test_a_process_that_somebody_ended_between_requests_costs_nothing(tmp_path: Path) -> None:
-    with started(serving(LASTING), tmp_path) as worker:
+    with started(serving(REUSABLE), tmp_path) as worker:
         first = worker.ask(["words", "0"])["output"]
         os.kill(int(first), signal.SIGKILL)
         while Path(f"/proc/{int(first)}/stat").read_text("utf-8").split()[2] != "Z":
@@ -404,7 +404,7 @@ def test_a_process_that_somebody_ended_between_requests_costs_nothing(tmp_path: 
 
 def test_a_process_that_ends_without_an_answer_has_failed(tmp_path: Path) -> None:
     """Whatever status it ends with."""
-    with started(serving(LASTING), tmp_path) as worker:
+    with started(serving(REUSABLE), tmp_path) as worker:
         for status, code in ((0, 1), (3, 3)):
             answer = worker.ask(["words", f"os._exit({status})"])
             assert answer["exitCode"] == code
@@ -414,7 +414,7 @@ def test_a_process_that_ends_without_an_answer_has_failed(tmp_path: Path) -> Non
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_request_that_leaves_something_ends_its_process(tmp_path: Path, change: str) -> None:
     """Whatever the verb says of itself."""
-    with started(serving(LASTING), tmp_path) as worker:
+    with started(serving(REUSABLE), tmp_path) as worker:
         first, changing, after, last = (worker.ask(["words", what])["output"] for what in ("0", change, "0", "0"))
     assert first in changing
     assert after == last != first
@@ -481,7 +481,7 @@ def test_responses_hold_what_is_printed(tmp_path: Path) -> None:
 )
 def test_a_line_that_is_no_request_stops_it(tmp_path: Path, line: str) -> None:
     """With a word for Bazel's log and none for Bazel, which starts another."""
-    told = "a worker of rules_bento got a line that is no request"
+    told = "a worker of rules_bento received an invalid request"
     with started(serving(LOUD), tmp_path, code=1, errors=told) as worker:
         worker.send(line)
         worker.process.wait(SECONDS)

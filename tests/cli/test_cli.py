@@ -820,7 +820,7 @@ def test_errors_are_one_message(home, monkeypatch, capsys):
     monkeypatch.setattr("rules_bento.library.Store.gc", lambda *_, **__: 1 / 0)
     assert main(["gc"]) == status.ERROR
     assert capsys.readouterr().err == (
-        "bento: an error of this program: ZeroDivisionError: division by zero (cli/commands/gc.py:27). BENTO_TRACEBACK=1 shows where.\n"
+        "bento: internal error: ZeroDivisionError: division by zero (cli/commands/gc.py:27). Report it with the traceback of BENTO_TRACEBACK=1.\n"
     )
     monkeypatch.setenv("BENTO_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # An error that no part of the program has a message for; it says the place in the program, not in what was given.
-UNEXPECTED = "an error of this program"
+UNEXPECTED = "internal error"
 
 
 def _file(data: bytes) -> Callable[[Path], object]:

@@ -21,9 +21,7 @@ from rules_bento.errors import BentoError
 _PACKAGES = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
 BENTO = (sys.executable, "-m", "rules_bento.cli")
-FULL = (
-    "where it writes, which may be the folder for temporary files (TMPDIR), too. Make room there, and start it again.\n"
-)
+FULL = "the output or temporary directory (TMPDIR). Free space there, and run it again.\n"
 
 
 def ended(cases):
@@ -52,7 +50,7 @@ def test_commands_refuse_what_is_no_input():
 
 def test_a_module_that_verbs_share_is_none(capsys):
     assert "snapshot" in verbs.every()
-    for name in ("arguments", "push_cache", "following", "x.y", ""):
+    for name in ("arguments", "push_cache", "watch", "x.y", ""):
         assert name not in verbs.every()
         assert verbs.run([name]) == 2
         assert capsys.readouterr().err.startswith("usage: main.py VERB")
@@ -67,12 +65,12 @@ def test_a_module_that_verbs_share_is_none(capsys):
         (
             OSError(28, "No space left on device", "x", None, "y"),
             1,
-            "//:x: No space left on device: y. Make room there",
+            "//:x: No space left on device: y. Free space there",
         ),
-        (OSError(28, "No space left on device"), 1, "//:x: No space left on device: where it writes, which may be the"),
-        (KeyError("x"), 1, "//:x: an error of this program: KeyError: 'x' (verbs.py:"),
-        (MemoryError(), 1, "//:x: an error of this program: MemoryError: "),
-        (RecursionError("deep"), 1, "//:x: an error of this program: RecursionError: deep"),
+        (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output or temporary"),
+        (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (verbs.py:"),
+        (MemoryError(), 1, "//:x: internal error: MemoryError: "),
+        (RecursionError("deep"), 1, "//:x: internal error: RecursionError: deep"),
         (KeyboardInterrupt(), 130, "//:x: interrupted\n"),
     ],
 )

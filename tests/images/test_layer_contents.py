@@ -12,7 +12,7 @@ import zstandard
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
-from rules_bento.sources.machines import machine_of
+from rules_bento.sources.cpu_arch import machine_of
 
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 

@@ -5,53 +5,53 @@ from __future__ import annotations
 import json
 
 import pytest
-from rules_bento.run.pushed_before import PushedBefore
+from rules_bento.run.blob_history import BlobHistory
 
 
 def test_the_last_push_is_asked_first(tmp_path):
     path = tmp_path / "cache/pushed.json"
-    PushedBefore(path).note(["r/a"], ["sha256:1", "sha256:2"])
-    PushedBefore(path).note(["r/b", "s/c"], ["sha256:2"])
-    assert PushedBefore(path).repositories() == {"sha256:1": ["r/a"], "sha256:2": ["s/c", "r/b", "r/a"]}
-    PushedBefore(path).note(["r/a"], ["sha256:2"])
-    assert PushedBefore(path).repositories() == {"sha256:2": ["r/a", "s/c", "r/b"]}
+    BlobHistory(path).note(["r/a"], ["sha256:1", "sha256:2"])
+    BlobHistory(path).note(["r/b", "s/c"], ["sha256:2"])
+    assert BlobHistory(path).repositories() == {"sha256:1": ["r/a"], "sha256:2": ["s/c", "r/b", "r/a"]}
+    BlobHistory(path).note(["r/a"], ["sha256:2"])
+    assert BlobHistory(path).repositories() == {"sha256:2": ["r/a", "s/c", "r/b"]}
     assert [file.name for file in path.parent.iterdir()] == ["pushed.json"]
 
 
 def test_a_push_of_another_process_is_not_forgotten(tmp_path):
     path = tmp_path / "pushed.json"
-    first, second = PushedBefore(path), PushedBefore(path)
+    first, second = BlobHistory(path), BlobHistory(path)
     first.note(["r/a"], ["sha256:1"])
     second.note(["r/b"], ["sha256:2"])
-    assert set(PushedBefore(path).repositories()) == {"sha256:1", "sha256:2"}
+    assert set(BlobHistory(path).repositories()) == {"sha256:1", "sha256:2"}
 
 
 def test_old_ones_are_forgotten(tmp_path):
     path = tmp_path / "pushed.json"
     for number in range(70):
-        PushedBefore(path).note([f"r/{number}"], ["sha256:1"])
+        BlobHistory(path).note([f"r/{number}"], ["sha256:1"])
     assert len(json.loads(path.read_text())) == 64
-    assert PushedBefore(path).repositories()["sha256:1"][0] == "r/69"
+    assert BlobHistory(path).repositories()["sha256:1"][0] == "r/69"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"r/a": 1, "r/b": [2]}', "\x00", '"x"'])
 def test_a_file_that_says_something_else(tmp_path, text):
     path = tmp_path / "pushed.json"
     path.write_text(text)
-    assert PushedBefore(path).repositories() == {}
-    PushedBefore(path).note(["r/a"], ["sha256:1"])
-    assert PushedBefore(path).repositories() == {"sha256:1": ["r/a"]}
+    assert BlobHistory(path).repositories() == {}
+    BlobHistory(path).note(["r/a"], ["sha256:1"])
+    assert BlobHistory(path).repositories() == {"sha256:1": ["r/a"]}
 
 
 def test_where_nothing_can_be_kept(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    PushedBefore(tmp_path / "file/pushed.json").note(["r/a"], ["sha256:1"])
+    BlobHistory(tmp_path / "file/pushed.json").note(["r/a"], ["sha256:1"])
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME", raising=False)
-    before = PushedBefore.of_user()
+    before = BlobHistory.from_user_cache()
     before.note(["r/a"], ["sha256:1"])
     assert before.repositories() == {}
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    PushedBefore.of_user().note(["r/a"], [])
+    BlobHistory.from_user_cache().note(["r/a"], [])
     assert (tmp_path / ".cache/rules_bento/pushed.json").exists()

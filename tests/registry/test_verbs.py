@@ -76,7 +76,7 @@ def test_a_second_repository_gets_what_the_first_has(server, reference, home, im
     folder, _ = image
     flags = ["--folder", folder, "--contents", "contents.json", "--repository"]
     run("push", *flags, reference.name, home=home)
-    assert "4 mounted, 0 there already" in run("push", *flags, f"{reference.name}/second", home=home).stderr
+    assert "4 mounted, 0 exist already" in run("push", *flags, f"{reference.name}/second", home=home).stderr
     (home / ".cache/rules_bento/pushed.json").write_text("not JSON")
     assert "0 mounted" in run("push", *flags, f"{reference.name}/third", home=home).stderr
     (home / ".cache/rules_bento/pushed.json").unlink()
@@ -108,15 +108,18 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "//:push: repository: none is set"),
+        ([], "//:push: repository: isn't set"),
         (["--repository", "team/Upper", "--tag", "v1"], "//:push: 'team/Upper'"),
         (
             ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],
             "//:push: tag: '{STABLE_X}' has a {STABLE_X}, but",
         ),
         (["--repository", "registry.invalid/x", "--tag", "a/b"], "is no tag"),
-        (["--repository", "registry.invalid/x", "--jobs", "\u00b2"], "--jobs takes a number from 1 on, not '\u00b2'"),
-        (["--repository", "registry.invalid/x", "--jobs", "0"], "--jobs takes a number from 1 on, not '0'"),
+        (
+            ["--repository", "registry.invalid/x", "--jobs", "\u00b2"],
+            "--jobs: expected a number of at least 1, got '\u00b2'",
+        ),
+        (["--repository", "registry.invalid/x", "--jobs", "0"], "--jobs: expected a number of at least 1, got '0'"),
     ],
 )
 def test_wrong_settings_are_named_with_the_target(home, image, flags, said):

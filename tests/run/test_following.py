@@ -12,8 +12,8 @@ import pytest
 from conftest import free_port, post, wait_until_ready
 from rules_bento import verbs
 from rules_bento.errors import BentoError
-from rules_bento.run import nursery
-from rules_bento.run.following import BuildsFollowed, SourcesFollowed
+from rules_bento.run import reload_forkserver
+from rules_bento.run.watch import BuildWatcher, SourceWatcher
 from store_support import bento_yaml
 
 # Packages say which processes import them: one that is in memory is imported by the parent, and no more.
@@ -49,7 +49,7 @@ class Served:
         (built / "src/service.py").write_text(SERVICE)
         (built / "src/generated.py").write_text("")
         (built / "bento.yaml").write_bytes(bento_yaml())
-        self.follow = SourcesFollowed(built, folder / "edits", [folder / "workspace/svc", folder / "workspace"])
+        self.follow = SourceWatcher(built, folder / "edits", [folder / "workspace/svc", folder / "workspace"])
         self.log = folder / "log"
         self._address = f"http://127.0.0.1:{(port := free_port())}"
         variables = os.environ | {
@@ -60,7 +60,7 @@ class Served:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [python, "-m", "bentoml", "serve", str(built), "--host", "127.0.0.1", "--port", str(port)],
-                env=variables | nursery.install(python, folder / "edits"),
+                env=variables | reload_forkserver.install(python, folder / "edits"),
                 cwd=folder,
                 stdout=log,
                 stderr=log,
@@ -72,14 +72,14 @@ class Served:
     def edit(self, text: str) -> None:
         """Write the source in two steps, as editors do."""
         self.source.write_text("")
-        self.follow.look()
+        self.follow.poll()
         self.source.write_text(text)
 
     def wait_for(self, answer: str) -> float:
         """Wait until the service answers so; returns the seconds."""
         began = time.monotonic()
         while time.monotonic() < began + 120:
-            self.follow.look()
+            self.follow.poll()
             try:
                 if post(f"{self._address}/greet", {}) == [answer]:
                     return time.monotonic() - began
@@ -92,7 +92,7 @@ class Served:
         deadline = time.monotonic() + 120
         while self.log.read_text().count(text) < count:
             assert time.monotonic() < deadline, self.log.read_text()
-            self.follow.look()
+            self.follow.poll()
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -132,15 +132,15 @@ def test_an_edit_answers_without_importing_packages_again(served):
     # What a service sets before it imports is seen by what it imports, in each worker: BentoML's own process sets it first.
     assert said.count("IMPORT late x\n") == 1, said
     assert said.count("IMPORT late xx\n") == said.count("IMPORT late") - 1 >= 3, said
-    assert server.follow.told() == "1 files of the workspace; as they were built: generated.py"
+    assert server.follow.summary() == "1 files of the workspace; as they were built: generated.py"
 
 
 def test_a_server_that_is_told_to_stop_at_an_edit_ends(served):
     server = served(early=PACKAGE, late=PACKAGE)
     server.wait_for("one")
     server.edit(SERVICE.replace("one", "two"))
-    server.follow.look()
-    server.follow.look()
+    server.follow.poll()
+    server.follow.poll()
     time.sleep(0.1)  # the worker of before ends
     server.process.terminate()
     server.process.wait(20)
@@ -166,7 +166,7 @@ class Builds:
         self.bento = folder / "bento"
         self.edits = folder / "edits"
         self.unpack(self.bento)
-        self.follow = BuildsFollowed(self.bento, self.edits, self.unpack, self.told)
+        self.follow = BuildWatcher(self.bento, self.edits, self.unpack, self.told)
 
     def unpack(self, folder: Path) -> None:
         for path, text in self.built.items():
@@ -176,7 +176,7 @@ class Builds:
     def say(self, *lines: str) -> str:
         """Say lines as ibazel does; returns what workers are told."""
         os.write(self.tell, "".join(lines).encode())
-        self.follow.look()
+        self.follow.poll()
         return self.edits.read_text()
 
 
@@ -194,16 +194,16 @@ def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
     assert not (builds.bento / "src/gone.py").exists()
     assert builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n") == edited  # nothing has changed
     builds.built["bento.yaml"] = "version: c\nservice: y\n"
-    with pytest.raises(BentoError, match=r"bento\.yaml is another, which no running server takes"):
+    with pytest.raises(BentoError, match=r"bento\.yaml: has changed, which requires a restart"):
         builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n")
     os.close(builds.tell)
-    builds.follow.look()
-    builds.follow.look()
+    builds.follow.poll()
+    builds.follow.poll()
 
 
 @pytest.mark.parametrize("words", [["-c", "pass"], ["-m", "json.tool", "--help"]])
 def test_processes_that_are_no_workers_are_left_alone(bentoml, tmp_path, words):
-    variables = os.environ | nursery.install(bentoml.python, tmp_path / "edits")
+    variables = os.environ | reload_forkserver.install(bentoml.python, tmp_path / "edits")
     done = subprocess.run([bentoml.python, *words], env=variables, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
@@ -214,12 +214,12 @@ def test_a_file_that_is_elsewhere_or_another_is_as_it_was_built(tmp_path, capsys
         (tmp_path / "bento/src" / name).write_text(built)
         if source:
             (tmp_path / name).write_text(source)
-    follow = SourcesFollowed(tmp_path / "bento", tmp_path / "edits", [tmp_path])
-    assert follow.told() == "1 files of the workspace; as they were built: none.py, other.py"
+    follow = SourceWatcher(tmp_path / "bento", tmp_path / "edits", [tmp_path])
+    assert follow.summary() == "1 files of the workspace; as they were built: none.py, other.py"
     edits = (tmp_path / "edits").read_text()
     (tmp_path / "same.py").unlink()
-    follow.look()
-    follow.look()
+    follow.poll()
+    follow.poll()
     assert (tmp_path / "edits").read_text() != edits
     assert capsys.readouterr().err == f"{tmp_path}/same.py changed\n"
 
@@ -228,5 +228,5 @@ def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, ca
     for name in ("BUILD_WORKSPACE_DIRECTORY", "IBAZEL_NOTIFY_CHANGES"):
         monkeypatch.delenv(name, raising=False)
     assert verbs.run(["serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"]) == 1
-    said = "//svc:hi: --reload is for a source tree: start it by `bazel run //svc:hi`.\n"
+    said = "//svc:hi: --reload requires a source tree. Start it with `bazel run //svc:hi`.\n"
     assert capsys.readouterr().err == said

@@ -61,12 +61,12 @@ def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> 
     "text", ["", "{}x", "[1]", '["a"]', '[{"path":"a"}]', '[{"path":"a","mode":"rw","size":1}]', "1"]
 )
 def test_text_of_something_else(text: str) -> None:
-    with pytest.raises(BentoError, match=r"^m\.json is not a manifest of rules_bento \(.*\)\. Build it again\.$"):
+    with pytest.raises(BentoError, match=r"^m\.json isn't a manifest of rules_bento \(.*\)\. Build it again\.$"):
         Manifest.from_json(text, "m.json")
 
 
 def test_two_entries_at_one_path() -> None:
-    with pytest.raises(BentoError, match=r"^The tree would have two files at a\. Remove or exclude one"):
+    with pytest.raises(BentoError, match=r"^a: the tree would have two files here\. Remove or exclude one"):
         Manifest.of([Entry.of_bytes("a", b""), Entry.of_link("a", "b")])
 
 
@@ -154,12 +154,12 @@ def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(manifest, "_PIECE", 2)
     (tmp_path / "a").write_bytes(b"123")
     monkeypatch.setattr(os, "readv", lambda _file, _buffers: 0)
-    with pytest.raises(BentoError, match="changed while it was read"):
+    with pytest.raises(BentoError, match="changed during the read"):
         Entry.of_file("a", str(tmp_path / "a"), "//svc:bento")
 
 
 def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"12")
     monkeypatch.setattr(os, "read", lambda _file, _size: b"123")
-    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed while it was read\. Build again\.$"):
+    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed during the read\. Build again\.$"):
         Entry.of_file("a", str(tmp_path / "a"), "//svc:bento")

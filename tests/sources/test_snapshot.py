@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from rules_bento.build_options.options import BuildOptions
-from rules_bento.build_options.target_options import idle_patterns
+from rules_bento.build_options.target_options import unmatched_patterns
 from rules_bento.errors import BentoError
 from rules_bento.sources.snapshot import Declared, Place, digest, place, require_kept, select, walk
 
@@ -101,34 +101,37 @@ def test_names_that_differ_in_case_are_two_files() -> None:
     [
         (
             [declared("a.py"), declared("a.py", "//lib", source="lib/a.py")],
-            r"Two files want the path a\.py .*: svc/a\.py \(from //svc:bento\) and lib/a\.py \(from //lib\)\. Remove",
+            r"two files have the path a\.py .*: svc/a\.py \(from //svc:bento\) and lib/a\.py \(from //lib\)\. Remove",
         ),
         (
             [declared("a"), declared("a-b"), declared("a/b/c", "//lib")],
-            r"a is a file \(from //svc:bento\), and a folder because of a/b/c \(from //lib\)\. Rename",
+            r"a is a file \(from //svc:bento\), but a directory for a/b/c \(from //lib\)\. Rename",
         ),
         ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or leaves"),
         ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or leaves"),
         ([declared("./a")], r"declares '\./a'.* relative path without '\.' and '\.\.'"),
         ([declared("a//b")], r"declares 'a//b'"),
         ([declared("")], r"declares ''"),
-        ([declared("caf\udce9.py")], r"declares 'caf\\udce9\.py': not UTF-8, or with a line break\. Rename it, or"),
-        ([declared("a\nb.py")], r"declares 'a\\nb\.py': not UTF-8, or with a line break"),
-        ([declared("l", link="a\udce9")], r"declares 'l -> a\\udce9': not UTF-8"),
+        ([declared("caf\udce9.py")], r"declares 'caf\\udce9\.py', which isn't UTF-8 or has a line break\. Rename or"),
+        ([declared("a\nb.py")], r"declares 'a\\nb\.py', which isn't UTF-8 or has a line break"),
+        ([declared("l", link="a\udce9")], r"declares 'l -> a\\udce9', which isn't UTF-8"),
         ([declared("l", link="/etc/passwd")], r"l \(from //svc:bento\) is a link to '/etc/passwd', .* absolute"),
-        ([declared("a/l", link="../../b")], r"a/l .* is a link to '\.\./\.\./b', which .* leaves the Bento\. Put a"),
+        (
+            [declared("a/l", link="../../b")],
+            r"a/l .* is a link to '\.\./\.\./b', which .* leaves the Bento\. Replace it",
+        ),
         ([declared("l", link="..")], r"which is absolute or leaves"),
         ([declared("l", link="")], r"which is absolute or leaves"),
-        ([declared("l", link="gone")], r"l .* is a link to 'gone', but no file lies there\. Declare gone, or exclude"),
-        ([declared("l", link="m"), declared("m", link="l")], r"is a link to '.', which leads in a circle\. Exclude"),
-        ([declared("l", link="l")], r"leads in a circle"),
-        ([declared(".bentoignore"), declared(".bentoignore", "//b", source="b")], r"Two files want .*bentoignore"),
+        ([declared("l", link="gone")], r"l .* is a link to 'gone', which doesn't exist\. Declare gone, or exclude"),
+        ([declared("l", link="m"), declared("m", link="l")], r"is a link to '.', which is circular\. Exclude"),
+        ([declared("l", link="l")], r"circular"),
+        ([declared(".bentoignore"), declared(".bentoignore", "//b", source="b")], r"two files have .*bentoignore"),
         ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="/x")], r"a .* is a link to '/x', .* absolute"),
-        ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* but no file lies there"),
-        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* but no file lies there\. Put a copy"),
-        ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) cannot be read: No such"),
-        ([declared(".bentoignore", source=".")], r"\.bentoignore .* cannot be read: it is a directory"),
+        ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* which doesn't exist"),
+        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* which doesn't exist\. Replace it by a copy"),
+        ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) can't be read: No such"),
+        ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),
     ],
 )
 def test_refused_files(files: list[Declared], message: str) -> None:
@@ -156,7 +159,7 @@ def test_links_inside(files: list[Declared], exclude: list[str]) -> None:
 
 def test_ignore_file_that_is_not_utf8(tmp_path: Path) -> None:
     write(tmp_path, ".bentoignore", b"caf\xe9\n")
-    with pytest.raises(BentoError, match=r"\.bentoignore \(from .*\) is not UTF-8 text\. Save it as UTF-8"):
+    with pytest.raises(BentoError, match=r"\.bentoignore \(from .*\) isn't valid UTF-8\. Save it as UTF-8"):
         select(list(walk(str(tmp_path))))
 
 
@@ -192,14 +195,14 @@ def test_many_patterns_that_match_nothing_are_told_of_in_time() -> None:
     patterns = [f"data/{number:05}/*.csv" for number in range(2_000)] + ["x" * 100_000]
     files = [declared(f"data/{number}.csv") for number in range(200)]
     before = time.process_time()
-    notes = idle_patterns(select(files, include=patterns), BuildOptions(), "srcs")
+    notes = unmatched_patterns(select(files, include=patterns), BuildOptions(), "srcs")
     assert time.process_time() - before < 5
     assert len(notes) == 21
     assert notes[-1] == "include: 1981 more patterns match none."
 
 
 def test_src_layout_refuses_what_it_would_overwrite() -> None:
-    with pytest.raises(BentoError, match=r"Two files want the path a\.py"):
+    with pytest.raises(BentoError, match=r"two files have the path a\.py"):
         select([declared("a.py"), declared("src/a.py")], src_layout=True)
     dependency = declared("src/a.py", "//lib", filtered=False)
     assert [file.path for file in select([dependency], src_layout=True).kept] == ["src/a.py"]
@@ -211,10 +214,12 @@ def test_require_kept() -> None:
     assert require_kept(selection, ["service/__init__.py", "service.py"], what=what).path == "service.py"
     with pytest.raises(
         BentoError,
-        match=r"^service 'service:Iris' needs old\.py \(from //svc:bento\), but pattern 2 of exclude \('old\*'\) drops",
+        match=r"^service 'service:Iris' requires old\.py \(from //svc:bento\), but pattern 2 of exclude \('old\*'\) drops",
     ):
         require_kept(selection, ["old.py", "old/__init__.py"], what=what)
-    with pytest.raises(BentoError, match=r"needs new\.py or new/__init__\.py, which is not declared\. Add the file to"):
+    with pytest.raises(
+        BentoError, match=r"requires new\.py or new/__init__\.py, which isn't declared\. Add the file to"
+    ):
         require_kept(selection, ["new.py", "new/__init__.py"], what=what)
 
 
@@ -259,21 +264,26 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: Place)
             "lib/a.py",
             "svc",
             "srcs",
-            r"^//svc:bento: srcs has 'lib/a\.py', which does not lie in the .*context, 'svc'\. Set build_ctx .* deps",
+            r"^//svc:bento: srcs has 'lib/a\.py', which isn't in the .*context, 'svc'\. Set build_ctx .* deps",
         ),
-        ("svc2/a.py", "svc", "data", r"^//svc:bento: data has 'svc2/a\.py', which does not lie in"),
-        ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs has '\.\./foo\+/a\.py', which does not lie in"),
+        ("svc2/a.py", "svc", "data", r"^//svc:bento: data has 'svc2/a\.py', which isn't in"),
+        ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs has '\.\./foo\+/a\.py', which isn't in"),
         ("/etc/passwd", "", "deps", r"^//svc:bento: deps has the path '/etc/passwd', which is absolute"),
         ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs has the path 'svc/\.\./\.\./a\.py', which is absolute or"),
         ("../foo+", "", "deps", r"has the path '\.\./foo\+'"),
-        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or leaves its repository\. Give a folder"),
+        (
+            "a.py",
+            "/svc",
+            "srcs",
+            r"^build_ctx is '/svc', which is absolute or leaves its repository\. Specify a directory",
+        ),
         ("a.py", "svc/..", "srcs", r"^build_ctx is 'svc/\.\.'"),
         ("a.py", "../foo+/..", "srcs", r"^build_ctx is '\.\./foo\+/\.\.'"),
         (
             "svc/a.py",
             "../foo+/svc",
             "srcs",
-            r"srcs has 'svc/a\.py', which does not lie in the build context, '\.\./foo",
+            r"srcs has 'svc/a\.py', which isn't in the build context, '\.\./foo",
         ),
     ],
 )
@@ -293,17 +303,17 @@ def test_walk_of_odd_entries(tmp_path: Path) -> None:
     files = {file.path: file.link for file in walk(str(tmp_path))}
     assert files == {"gone": "nowhere", "round": "round", "in": "./a", "a": None, "pipe": None, "caf\udce9": None}
     assert kept(*walk(str(tmp_path)), include=["in", "a"]) == ["a", "in"]
-    for include, message in (("gone", "no file lies there"), ("round", "in a circle"), ("caf*", "not UTF-8")):
+    for include, message in (("gone", "doesn't exist"), ("round", "circular"), ("caf*", "isn't UTF-8")):
         with pytest.raises(BentoError, match=message):
             select(list(walk(str(tmp_path))), [include])
-    with pytest.raises(BentoError, match=r"pipe \(from .*\) is no regular file"):
+    with pytest.raises(BentoError, match=r"pipe \(from .*\) is not a regular file"):
         digest(select(list(walk(str(tmp_path))), ["pipe"]).kept)
 
 
 def test_walk_of_no_folder(tmp_path: Path) -> None:
     write(tmp_path, "a")
     for folder, remark in ((tmp_path / "a", "Not a directory"), (tmp_path / "b", "No such file or directory")):
-        with pytest.raises(BentoError, match=rf"{folder}/ is no folder that can be read \({remark}\)"):
+        with pytest.raises(BentoError, match=rf"{folder}/ isn't a readable directory \({remark}\)"):
             list(walk(str(folder)))
 
 
@@ -326,11 +336,11 @@ def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
 
 
 def test_digest_of_a_folder(tmp_path: Path) -> None:
-    message = r"data \(from //svc:bento\) is a folder, where a file is expected\. Declare files, or exclude it\."
+    message = r"data \(from //svc:bento\) is a directory, but a file is expected\. Declare files, or exclude it\."
     with pytest.raises(BentoError, match=message):
         digest([declared("data", source=str(tmp_path))])
 
 
 def test_digest_of_what_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(BentoError, match=r"a \(from //svc:bento\) cannot be read at .*/a: No such file or directory\."):
+    with pytest.raises(BentoError, match=r"a \(from //svc:bento\) can't be read at .*/a: No such file or directory\."):
         digest([declared("a", source=str(tmp_path / "a"))])

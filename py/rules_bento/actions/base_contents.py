@@ -8,7 +8,7 @@ from pathlib import Path
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.system_packages import SystemFiles
-from rules_bento.sources.machines import machine_of
+from rules_bento.sources.cpu_arch import machine_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

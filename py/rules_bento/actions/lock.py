@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-LASTING = True  # see worker
+REUSABLE = True  # see worker
 
 FLAGS = {
     "--all-files": 0,

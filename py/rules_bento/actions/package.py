@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-LASTING = True  # see worker
+REUSABLE = True  # see worker
 
 FLAGS = secrets_search.FLAGS | {
     "--archive": 1,  # the `.bento`, where sources are all there is beside
@@ -101,9 +101,9 @@ def _check_machines(arguments: Arguments, sources: Manifest) -> None:
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.many("--unchecked")
     if files or unchecked:
-        from rules_bento.sources.machines import refuse_foreign
+        from rules_bento.sources.cpu_arch import reject_wrong_architecture
 
-        refuse_foreign(files, arguments.optional("--platform"), unchecked)
+        reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)
 
 
 def _declared(arguments: Arguments, settings: Settings, models: list[BundledModel]) -> service.Declared:

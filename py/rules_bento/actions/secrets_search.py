@@ -19,9 +19,9 @@ def refuse_secrets_of(arguments: Arguments, kept: Iterable[Declared]) -> None:
     """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
     if arguments.records("--look-for-secrets"):
         from rules_bento.audit.secrets import MOST_BYTES
-        from rules_bento.sources.snapshot import beginnings
+        from rules_bento.sources.snapshot import read_prefixes
 
-        refuse_secrets(arguments, beginnings(kept, MOST_BYTES))
+        refuse_secrets(arguments, read_prefixes(kept, MOST_BYTES))
 
 
 def refuse_secrets(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import Entry
     from rules_bento.sources.snapshot import Declared, Selection
 
-LASTING = True  # see worker
+REUSABLE = True  # see worker
 
 FLAGS = (
     data.SELECTION
@@ -97,9 +97,9 @@ def _tell_idle(target: str, selection: Selection, plan: Plan) -> None:
     """Tell of patterns that match no file: BentoML does not, and an action sees only what the target declares."""
     if selection.idle:
         from rules_bento.build_options.options import BuildOptions
-        from rules_bento.build_options.target_options import idle_patterns
+        from rules_bento.build_options.target_options import unmatched_patterns
 
-        for note in idle_patterns(selection, plan.options or BuildOptions(), "srcs, data and deps"):
+        for note in unmatched_patterns(selection, plan.options or BuildOptions(), "srcs, data and deps"):
             sys.stderr.write(f"{target}: {note}\n")
 
 

@@ -221,7 +221,7 @@ def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) ->
     made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
     if beside.secrets is not None:
         _check_secrets(made, selection.kept, beside.secrets)
-    notes = target_options.idle_patterns(selection, options, "the project")
+    notes = target_options.unmatched_patterns(selection, options, "the project")
     return Built(made, selection.kept, tuple(models), tuple(notes))
 
 
@@ -230,7 +230,7 @@ def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ..
     from rules_bento.audit import secrets
 
     findings = [*secrets.look_through(sorted(made.files.items()))]
-    findings += secrets.look_through(snapshot.beginnings(kept, secrets.MOST_BYTES))
+    findings += secrets.look_through(snapshot.read_prefixes(kept, secrets.MOST_BYTES))
     words = secrets.Words("--allow-secret", "--no-secrets-check")
     secrets.check(findings, allowed, [entry.path for entry in made.manifest.entries], words)
 

@@ -45,7 +45,7 @@ def service_of(options: BuildOptions, sources: Container[str]) -> str:
     return "service"
 
 
-def idle_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
+def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
     """Return what is to be said of each pattern of `include` that matches no file of `among`: a typo, or nothing."""
     notes = []
     for rule in selection.idle[:_MOST_TOLD]:

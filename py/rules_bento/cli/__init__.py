@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rules_bento import ending
+from rules_bento import exit_handling
 from rules_bento.cli import status
 from rules_bento.errors import BentoError
 from rules_bento.hints import TYPE_CHECKING
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its status, and raises nothing but SystemExit for a wrong command line."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        ending.open_streams()
+        exit_handling.open_streams()
     try:
         from rules_bento.cli.parsing import parse
 
@@ -43,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BentoError as error:
         return _fail(str(error), status.of(error))
     except OSError as error:
-        return _fail(ending.of_system(error), status.ERROR)
+        return _fail(exit_handling.os_error_message(error), status.ERROR)
     except Exception as error:
-        return _fail(ending.unexpected(error), status.ERROR)
+        return _fail(exit_handling.crash_message(error), status.ERROR)
 
 
 def _fail(text: str, code: int) -> int:
     from rules_bento.cli.show import err
 
-    ending.drop_output()
+    exit_handling.drop_output()
     err(text)
     return code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento import ending
+from rules_bento import exit_handling
 from rules_bento.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ ERROR = 1  # it could not be done; the message says why
 USAGE = 2  # a wrong command line; argparse's own
 FOUND = 3  # `verify` found damage, `diff` found differences
 NOT_FOUND = 4  # nothing in the store has the tag
-INTERRUPTED = ending.INTERRUPTED
+INTERRUPTED = exit_handling.INTERRUPTED
 PIPE = 141  # who reads the output has gone
 
 

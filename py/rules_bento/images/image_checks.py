@@ -7,7 +7,7 @@ import re
 from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.records import NamedTuple
-from rules_bento.sources.machines import ALSO, foreign
+from rules_bento.sources.cpu_arch import COMPATIBLE, wrong_architecture
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -132,7 +132,7 @@ def _tag(platform: str) -> tuple[int, int]:
 
 
 def _wrong_machine_files(base: Base, machines: Mapping[str, str], unchecked: Collection[str]) -> Iterator[_Problem]:
-    wrong = foreign(machines, (base.architecture, *ALSO.get(base.architecture, ())))
+    wrong = wrong_architecture(machines, (base.architecture, *COMPATIBLE.get(base.architecture, ())))
     # A file with a name that only macOS loads is one of several variants on purpose.
     paths = [path for path in sorted(wrong) if _name(path) not in unchecked and not path.endswith(".dylib")]
     for path in paths:
@@ -144,10 +144,11 @@ def _wrong_machine_files(base: Base, machines: Mapping[str, str], unchecked: Col
 
 
 def _wrong_machine_wheel(package: Libraries, base: Base, unchecked: Collection[str]) -> Iterator[_Problem]:
-    also = ALSO.get(base.architecture, ())
+    also = COMPATIBLE.get(base.architecture, ())
     # 32-bit programs start, but a 64-bit Python loads no 32-bit libraries.
     machines = {path: machine for path, machine in package.machines if ".so" in _name(path) or machine not in also}
-    wrong = {path: of for path, of in foreign(machines, (base.architecture,)).items() if _name(path) not in unchecked}
+    wrong = wrong_architecture(machines, (base.architecture,))
+    wrong = {path: machine for path, machine in wrong.items() if _name(path) not in unchecked}
     if wrong:
         path, machine = min(wrong.items())
         # Nothing in a wheel for another machine works; an `any` wheel might have files for other machines.

@@ -1,4 +1,4 @@
-r"""Reads the headers of an answer in linear time, and never fails with an error of this program.
+r"""Reads the headers of an answer in linear time, and never fails with an internal error.
 
 Digits are those of ASCII: `str.isdigit` and `\d` take more than `int` does, and `int` refuses thousands of them.
 """

@@ -1,4 +1,4 @@
-"""Holds what `bazel run` and `bazel test` start: the verbs that reach a network or a store, a module to each.
+"""Holds the subcommands that `bazel run` and `bazel test` start, one per module: those that use a network or a store.
 
-Their modules have what those of `actions` have.
+The modules have the same interface as the modules of `actions`.
 """

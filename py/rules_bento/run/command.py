@@ -1,4 +1,4 @@
-"""Runs the `bento` command for `bazel run`, in the folder that Bazel was started from."""
+"""Runs the `bento` command for `bazel run`, in the directory that Bazel was started from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Runs a program in the file system of an image, without a container engine or root, in namespaces of its own.
+"""Runs a program in the file system of an image, in its own namespaces, without a container engine or root.
 
-It sees the image's files, processes of its own alone, a network of its own (the loopback interface), /proc and /sys to
-read, the devices that have nothing behind them, and a /tmp. When it ends, all that it has started has ended.
+The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
+devices without hardware. When the program ends, everything that it started ends too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>
 _NEW_MOUNTS, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
 _BIND, _RECURSIVE, _PRIVATE, _DETACHED = 0x1000, 0x4000, 0x40000, 2
-_TO_READ = 1 | 2 | 4 | 8  # read-only, and nothing in it is a program or a device
+_TO_READ = 1 | 2 | 4 | 8  # read-only, without programs and devices
 _SIGNAL_OF_PARENTS_END = 1
-_DROP_CAPABILITY, _MOST_CAPABILITIES = 24, 64
+_DROP_CAPABILITY, _MAX_CAPABILITIES = 24, 64
 # Capabilities for files, users, signals and ports, as engines give them to root. CAP_SYS_ADMIN, which mounts, would
 # allow writing to /proc.
 _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10, 18)
@@ -43,7 +43,7 @@ _TICK = 0.05
 
 
 class Container(NamedTuple):
-    """Describes what a container runs, and in which file system."""
+    """Describes the command of a container, and its root file system."""
 
     root: Path
     command: Sequence[str]
@@ -53,10 +53,10 @@ class Container(NamedTuple):
 
 
 def run(container: Container, log: Path, use: Use) -> None:
-    """Start a container, which writes to `log`, call `use` in its network, and stop it.
+    """Start a container, which writes to `log`, call `use` in its network, and stop the container.
 
-    `use` is called in a process of its own, with a function that says whether the container has ended. Raises
-    BentoError for what it or the start raises, and where the system has no namespaces for the user.
+    `use` runs in a separate process. Its argument is a function that returns whether the container has ended. Raises
+    BentoError for an error of `use` or of the startup, and if the system doesn't allow user namespaces.
     """
     receive, send = os.pipe()
     parent = os.getpid()
@@ -79,13 +79,13 @@ def run(container: Container, log: Path, use: Use) -> None:
 
 
 def _ignore_signals() -> None:
-    """Let nothing come between the end that was asked for and its end."""
+    """Ignore signals that would interrupt the cleanup."""
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _child(container: Container, log: Path, use: Use, send: int, parent: int) -> NoReturn:
-    """Do it, tell what went wrong, and end without what the parent has to do at its end."""
+    """Run the container, report an error to the parent, and exit without the parent's cleanup."""
     status = 1
     for number in _STOPPING:
         signal.signal(number, lambda *_: sys.exit(1))
@@ -93,7 +93,7 @@ def _child(container: Container, log: Path, use: Use, send: int, parent: int) ->
         libc: Any = ctypes.CDLL(None, use_errno=True)
         _enter(libc, container)
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGTERM)
-        if os.getppid() != parent:  # it has ended before that
+        if os.getppid() != parent:  # the parent has ended already
             sys.exit(1)
         first = _start(libc, container, log)
         try:
@@ -116,8 +116,8 @@ def _enter(libc: Any, container: Container) -> None:
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
-            f"this system lets nobody make namespaces ({os.strerror(ctypes.get_errno())}), and the image runs in some. "
-            "Record on another machine, or as root; on Ubuntu, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+            f"this system doesn't allow user namespaces ({os.strerror(ctypes.get_errno())}), which the image runs in. "
+            "Use another machine, or as root; on Ubuntu, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
         )
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")
@@ -126,7 +126,7 @@ def _enter(libc: Any, container: Container) -> None:
 
 
 def _start(libc: Any, container: Container, log: Path) -> int:
-    """Start the container's first process, with which all others end. Raises BentoError if its program cannot be."""
+    """Start the container's first process; all others end with it. Raises BentoError if its program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
@@ -146,7 +146,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, tell why if that cannot be, and pass on to it that it is to stop."""
+    """Run the program in the image, report why it can't start, and pass the stop signal on to it."""
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
@@ -154,8 +154,8 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
             for descriptor in (1, 2):
                 os.dup2(output.fileno(), descriptor)
         _move(libc, container.root)
-        for capability in set(range(_MOST_CAPABILITIES)).difference(_CAPABILITIES):
-            libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)  # fails for those that the kernel does not know
+        for capability in set(range(_MAX_CAPABILITIES)).difference(_CAPABILITIES):
+            libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)  # fails for capabilities that the kernel doesn't have
         program = subprocess.Popen(
             container.command,
             env=dict(container.variables),
@@ -166,15 +166,15 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
             signal.signal(number, lambda *_: program.terminate())
         os.close(send)
         program.wait()
-    except (BentoError, OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in what is run
+    except (BentoError, OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in the command
         _tell(send, error)
     finally:
         os._exit(0)
 
 
 def _move(libc: Any, root: Path) -> None:
-    """Make the image's folder, and what programs expect in it, all that this process and those below it see."""
-    # All places before anything is mounted at one: what is made, is made in the folder.
+    """Make the image's directory the root of this process and its children, with /proc, /sys, /dev, and /tmp."""
+    # Create all mount points before the first mount, so that they are in the image's directory.
     processes, devices, system, temporary = (
         rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")
     )
@@ -184,7 +184,7 @@ def _move(libc: Any, root: Path) -> None:
         hosts.touch()
         os.utime(hosts, (0, 0))
     if libc.unshare(_NEW_MOUNTS):
-        raise _refusal("mounts of its own")
+        raise _refusal("private mounts")
     _mount(libc, "none", Path("/"), "", _RECURSIVE | _PRIVATE)
     _mount(libc, str(root), root, "", _BIND)
     _mount(libc, "proc", processes, "proc", _TO_READ)
@@ -201,9 +201,9 @@ def _move(libc: Any, root: Path) -> None:
     written.write_text("127.0.0.1 localhost\n", "ascii")
     _mount(libc, str(written), hosts, "", _BIND)
     os.chdir(root)
-    # A root in the place of the other one, which is then taken away from above it: pivot_root(2).
+    # Replace the root, and unmount the old one, which is then on top: see pivot_root(2).
     if libc.pivot_root(b".", b".") or libc.umount2(b".", _DETACHED):
-        raise _refusal("a root of its own")
+        raise _refusal("the image's root")
     os.chdir("/")
 
 
@@ -213,11 +213,11 @@ def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
 
 
 def _refusal(what: str) -> BentoError:
-    return BentoError(f"{what}: could not be mounted ({os.strerror(ctypes.get_errno())}). Record on another machine.")
+    return BentoError(f"{what}: couldn't be mounted ({os.strerror(ctypes.get_errno())}). Use another machine.")
 
 
 def _loopback() -> None:
-    """Bring the interface up, which a new network has down."""
+    """Bring up the loopback interface, which is down in a new network."""
     import fcntl
     import socket
     import struct
@@ -233,7 +233,7 @@ def _has_ended(process: int) -> bool:
 
 
 def _stop(first: int) -> None:
-    """Have the program stop, and end with it, or after a while, all that it has started."""
+    """Stop the program. Kill it and everything that it started if it doesn't end in time."""
     _ignore_signals()
     os.kill(first, signal.SIGTERM)
     deadline = time.monotonic() + _STOPPING_SECONDS

@@ -1,6 +1,6 @@
-"""Runs a command of `bento` on a built Bento: the archive takes the place of the tag.
+"""Runs a command of `bento` on a built Bento: the archive replaces the tag.
 
-The Bento is taken into a store that lasts as long as the command; `import` takes it into the caller's own.
+The Bento is imported into a temporary store. The command `import` imports it into the caller's store.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from rules_bento.library import Store
 
 VERBS = ("push", "containerize", "export", "import")
-"""The commands that a built Bento can be given to."""
+"""The commands that accept a built Bento."""
 
 FLAGS = {
     "--archive": 1,
-    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in words
+    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
     "--target": 1,
-    "--to": 1,  # where to, which the first of the caller's words takes the place of, unless it is an option
+    "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
     "--verb": 1,  # one of VERBS
     "--word": 1,  # for the command, before the caller's
 }
 
 
 def run(arguments: Arguments) -> int:
-    """Run the command that the target names; what follows `--` goes to it, too."""
+    """Run the command that the target names, with the arguments after `--`."""
     status = read_status(map(Path, arguments.many("--status")))
     places = [filled(place, status, "to") for place in arguments.many("--to")]
     if arguments.rest and not arguments.rest[0].startswith("-"):
@@ -43,9 +43,9 @@ def run(arguments: Arguments) -> int:
 
 
 def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
-    """Run a command of `bento` on an archive or a folder, where Bazel was started from; return its status.
+    """Run a command of `bento` on an archive or a directory, where Bazel was started; return the exit status.
 
-    Raises BentoError for a command that takes no Bento.
+    Raises BentoError for a command that doesn't accept a Bento.
     """
     from rules_bento.cli import main
     from rules_bento.library import Store
@@ -57,7 +57,7 @@ def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
     if verb == "import":
         return main([verb, str(archive), *words])
     if verb not in VERBS:
-        raise BentoError(f"{verb!r}: cannot be done with a Bento. There are {', '.join(VERBS)}.")
+        raise BentoError(f"{verb!r}: not a command for a Bento. Use one of {', '.join(VERBS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         _keep_contexts(store)
@@ -66,7 +66,7 @@ def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
 
 
 def _keep_contexts(store: Store) -> None:
-    """Let the caller's contexts of clouds be those of the store that lasts as long as the command."""
+    """Let the temporary store use the caller's cloud contexts."""
     from rules_bento.sharing.cloud.contexts import FILE
     from rules_bento.store.home import Home
 

@@ -1,7 +1,9 @@
-"""Loads an image into docker, podman or nerdctl, whichever answers; of an index, the one for the tool's platform.
+"""Loads an image into docker, podman, or nerdctl, whichever answers first.
 
-Behind `--`, `--platform os/architecture` names another. Nothing is written to disk for it but layers of a base that
-are in its registry.
+For an index, loads the image for the tool's platform.
+
+After `--`, `--platform os/architecture` selects another platform. Only layers of a base that are in its registry are
+written to the disk.
 """
 
 from __future__ import annotations
@@ -30,20 +32,20 @@ if TYPE_CHECKING:
 
     from rules_bento.net.transfers import Counter
 
-# Machines as the kernel names them, which is what docker tells, to their names in OCI images.
+# Machine names of the kernel, as docker reports them, to their names in OCI images.
 _MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 HELP = """\
-Loads the image into docker, podman or nerdctl, the first that answers.
+Loads the image into docker, podman, or nerdctl, the first that answers.
 
---platform OS/ARCHITECTURE  of an index: another image than the one for the tool's platform
+--platform OS/ARCHITECTURE  select this image of an index (default: the tool's platform)
 """
 
 _CALLERS = {"--platform": 1}  # os/architecture, of an index
 
 FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
-    "--folder": 1,  # that its paths are relative to
+    "--folder": 1,  # directory that its paths are relative to
     "--reference": 1,
     "--target": 1,
     "--backend": 1,  # docker, podman or nerdctl; the first that answers if not given
@@ -59,14 +61,16 @@ def run(arguments: Arguments) -> int:
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.Image((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
     if "artifactType" in json.loads(image.manifest):
-        raise BentoError('image: it is an artifact, which no engine loads. Push it, or load one of format = "image".')
+        raise BentoError(
+            'image: is an artifact, which engines cannot load. Push it, or load one with format = "image".'
+        )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], folder, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.one("--reference")))
 
 
 def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """Return the image of an index for a platform, by default the tool's. Raises BentoError if there is none."""
+    """Return the image of an index for a platform, by default the tool's. Raises BentoError if the index has none."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:
@@ -75,13 +79,13 @@ def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) 
     if platform in by_platform:
         return by_platform[platform]
     raise BentoError(
-        f"{Path(tool).name} runs {platform or 'a platform that it does not tell'}, and the index has images for "
-        f"{', '.join(sorted(by_platform))}. Name one of these: -- --platform {min(by_platform)}"
+        f"{Path(tool).name} runs {platform or 'an unknown platform'}, and the index has images for "
+        f"{', '.join(sorted(by_platform))}. Choose one: -- --platform {min(by_platform)}"
     )
 
 
 def _platform(tool: str) -> str:
-    """Return what a tool runs, `os/architecture` as Go names them; empty if it does not say."""
+    """Return the tool's platform, `os/architecture` as Go names them; empty if the tool doesn't report it."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")
@@ -89,7 +93,7 @@ def _platform(tool: str) -> str:
 
 
 def blobs_of(described: list[dict[str, Any]], folder: Path, scratch: Path) -> dict[str, Path]:
-    """Return the files of layers by digest; those that are in a registry are brought to `scratch`."""
+    """Return the files of layers by digest. Layers that are in a registry are downloaded to `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:
@@ -114,7 +118,7 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
         with loading.stdin as pipe:
             pipe.writelines(archive)
     except BrokenPipeError:
-        sys.stderr.write(f"{tool} ended before it had read the image\n")
+        sys.stderr.write(f"{tool} ended before it read the whole image\n")
     return loading.wait()
 
 
@@ -122,6 +126,6 @@ def _tool(wanted: str) -> str:
     if tool := which(wanted or loader()):
         return tool
     raise BentoError(
-        f"{wanted or ', '.join(LOADERS)}: not on PATH, or without an answer. Install or start one, or build the output "
-        f"group docker_archive of the image and load that file where one is."
+        f"{wanted or ', '.join(LOADERS)}: not on PATH, or doesn't answer. Install or start one. Or build the output "
+        f"group docker_archive of the image, and load this file on a machine with an engine."
     )

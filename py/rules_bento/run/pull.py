@@ -1,4 +1,4 @@
-"""Pulls an image of a registry into an OCI layout, for repository rules."""
+"""Pulls an image from a registry into an OCI layout, for repository rules."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--image": 1,  # registry/name[:tag][@digest]
-    "--layout": 1,  # out: folder of an OCI layout
-    "--mirror": 1,  # registry/name that is asked first, may be repeated
-    "--lenient": 0,  # of the platforms, those that are there will do
-    "--platform": 1,  # os/architecture[/variant] of an index, may be repeated; default: all
-    "--shallow": 0,  # leave out layers
+    "--layout": 1,  # directory of the OCI layout
+    "--mirror": 1,  # registry/name of a mirror that is tried first, repeatable
+    "--lenient": 0,  # platforms can be missing in the index
+    "--platform": 1,  # os/architecture[/variant] of an index, repeatable; default: all
+    "--shallow": 0,  # exclude layers
     "--target": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
-    """Pull an image; standard output gets its digest."""
+    """Pull an image, and print its digest to the standard output."""
     image = Reference.parse(arguments.one("--image"))
     mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.many("--mirror") if image.digest]
     with Registries() as registries, Progress(f"pulling {image}") as progress:

@@ -1,7 +1,7 @@
-"""Pushes an image, an index, a Bento or a model to registries. What follows `--` is for whoever runs it.
+"""Pushes an image, an index, a Bento, or a model to registries. The caller's arguments follow `--`.
 
-There, `--repository` takes the place of the target's, `--tag` comes to its tags, the flags of `push_cache` say where
-layers are that were not downloaded, and those of `push_signing` who signs.
+There, `--repository` replaces the target's repositories, and `--tag` adds to its tags. `push_cache` has the flags for
+layers that weren't downloaded, and `push_signing` the flags for signatures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
-from rules_bento.run.pushed_before import PushedBefore
+from rules_bento.run.blob_history import BlobHistory
 from rules_bento.sharing.registry import artifact
 from rules_bento.workspace_status import filled, read_status
 
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from rules_bento.registry.push import Pushed
 
 HELP = """\
-Pushes what the registries lack.
+Pushes the blobs that the registries lack.
 
---repository REGISTRY/NAME  push there, and not to the target's `repositories`; may be repeated
---tag TAG                   one more tag; may be repeated
---mount-from REGISTRY/NAME  a repository of the same registry that may have some of the layers; may be repeated
---jobs N                    blobs at once
---check-blobs               ask for each blob although the image is there: of a registry that has lost some
---insecure HOST[:PORT]      may be reached without encryption
---sign-key FILE             sign it, as cosign does, with this private key; or env://NAME
---sign-password-file FILE   with the key's password; without it, COSIGN_PASSWORD has it
---builder-id URI            who has built it: attach provenance (SLSA), signed with the key
---invocation-id ID, --started-on TIME, --finished-on TIME: said there, too
---remote_*, --credential_helper, --tls_*: of Bazel, for layers that are only in a remote cache
+--repository REGISTRY/NAME  push there instead of to the target's `repositories` (repeatable)
+--tag TAG                   add this tag (repeatable)
+--mount-from REGISTRY/NAME  mount layers from this repository of the same registry (repeatable)
+--jobs N                    push N blobs in parallel
+--check-blobs               check each blob even if the image exists, for a registry that lost blobs
+--insecure HOST[:PORT]      connect to this registry without encryption (repeatable)
+--sign-key FILE             sign with this private key, as cosign does; or env://NAME
+--sign-password-file FILE   read the key's password from this file (default: COSIGN_PASSWORD)
+--builder-id URI            attach provenance (SLSA) of this builder, signed with the key
+--invocation-id ID, --started-on TIME, --finished-on TIME: add these values to the provenance
+--remote_*, --credential_helper, --tls_*: Bazel's flags, for layers that are only in a remote cache
 """
 
 _CALLERS = (
     push_cache.FLAGS
     | push_signing.FLAGS
     | {
-        "--check-blobs": 0,  # whether blobs are asked for although the manifests are there
-        "--insecure": 1,  # host[:port] that may be reached without encryption
-        "--jobs": 1,  # blobs at once
-        "--mount-from": 1,  # registry/name that may have some of the blobs
+        "--check-blobs": 0,  # check blobs even if the manifests exist
+        "--insecure": 1,  # host[:port] to connect to without encryption
+        "--jobs": 1,  # blobs in parallel
+        "--mount-from": 1,  # registry/name that might have some of the blobs
         "--repository": 1,  # registry/name
         "--tag": 1,
     }
@@ -62,19 +62,19 @@ _CALLERS = (
 
 FLAGS = {
     **_CALLERS,
-    "--attach": 2,  # media type, file: refers to what is pushed
+    "--attach": 2,  # media type, file: refers to the pushed manifest
     "--contents": 1,  # JSON, see run/push_contents.py
-    "--folder": 1,  # that the paths of --contents and --attach are relative to
+    "--folder": 1,  # directory that the paths of --contents and --attach are relative to
     "--layout": 1,  # instead of --contents: an OCI layout
-    "--signed": 0,  # whether a key has to be given
+    "--signed": 0,  # a key is required
     "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
-    "--tag-file": 1,  # a tag to a line
+    "--tag-file": 1,  # one tag per line
     "--target": 1,
 }
 
 
 def run(arguments: Arguments) -> None:
-    """Push to each repository; standard output gets a line for each, `registry/name@digest`."""
+    """Push to each repository; print a line `registry/name@digest` for each to the standard output."""
     caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
     status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
     targets = _targets(arguments, caller, status)
@@ -82,13 +82,13 @@ def run(arguments: Arguments) -> None:
     cache = push_cache.settings({flag: caller.many(flag) for flag in push_cache.FLAGS})
     signer = _signer(arguments, caller)
     with Registries(insecure) as registries:
-        before = PushedBefore.of_user()
+        before = BlobHistory.from_user_cache()
         package = _package(arguments, registries, cache)
         named = [Reference.parse(text).name for text in arguments.many("--mount-from") + caller.many("--mount-from")]
         package = replace(package, mount_from=[*package.mount_from, *named], mounts=before.repositories())
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
             if signer:
-                # No tag stands for what is not signed yet.
+                # Sign before the tags refer to the manifests.
                 signer.sign(package, _definitions(arguments, package), targets, registries, progress)
             check_blobs = bool(caller.records("--check-blobs"))
             pushed = push(
@@ -107,12 +107,12 @@ def run(arguments: Arguments) -> None:
 def _signer(arguments: Arguments, caller: Arguments) -> push_signing.Signer | None:
     signer = push_signing.signer(caller, arguments.optional("--target"))
     if arguments.records("--signed") and not signer:
-        raise BentoError("signed: what this pushes is signed. Run with `-- --sign-key FILE`, the private key.")
+        raise BentoError("signed: requires a private key. Run with `-- --sign-key FILE`.")
     return signer
 
 
 def _definitions(arguments: Arguments, package: Package) -> dict[str, dict[str, Any]]:
-    """Return of what that which is pushed was made, by digest; empty for what is not known."""
+    """Return the build definitions of the pushed images or Bentos, by digest. Unknown ones are omitted."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return push_contents.read_definitions(folder / described, folder, package) if described else {}
 
@@ -125,7 +125,7 @@ def _package(arguments: Arguments, registries: Registries, cache: push_cache.Set
 
 
 def _referrers(arguments: Arguments, package: Package) -> list[Package]:
-    """Return what refers to it: documents about images, and what the caller attaches."""
+    """Return the referrers: documents about the images, and the caller's attachments."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return [
         *(push_contents.read_referrers(folder / described, folder) if described else ()),
@@ -143,7 +143,7 @@ def _folder(arguments: Arguments) -> Path:
 def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:
     repositories = caller.many("--repository") or arguments.many("--repository")
     if not repositories:
-        raise BentoError("repository: none is set. Set the attribute, or run with `-- --repository registry/name`.")
+        raise BentoError("repository: isn't set. Set the attribute, or run with `-- --repository registry/name`.")
     tags = arguments.many("--tag") + caller.many("--tag")
     for file in arguments.many("--tag-file"):
         tags += decoded((_folder(arguments) / file).read_bytes(), file).split()
@@ -159,7 +159,7 @@ def _jobs(arguments: Arguments, caller: Arguments) -> int:
     text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
     jobs = parse_nonnegative_int(text)
     if not jobs:
-        raise BentoError(f"--jobs takes a number from 1 on, not {text!r}.")
+        raise BentoError(f"--jobs: expected a number of at least 1, got {text!r}.")
     return jobs
 
 
@@ -167,5 +167,5 @@ def _report(pushed: Pushed, tags: list[str]) -> str:
     there = pushed.blobs - pushed.sent - pushed.mounted
     return (
         f"pushed {pushed.reference.name}{' as ' if tags else ''}{', '.join(tags)}: {pushed.sent} of {pushed.blobs} "
-        f"blobs sent ({pushed.size / 1_000_000:.1f} MB), {pushed.mounted} mounted, {there} there already"
+        f"blobs sent ({pushed.size / 1_000_000:.1f} MB), {pushed.mounted} mounted, {there} exist already"
     )

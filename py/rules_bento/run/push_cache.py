@@ -1,11 +1,11 @@
-"""Pushes blobs straight from the build's remote cache, so that they are not downloaded to this machine.
+"""Pushes blobs straight from the build's remote cache, without a download to this machine first.
 
-Remote caches keep what actions write by its SHA-256 and size, which is how images name their layers, too. Two
-protocols, as Bazel's `--remote_cache` knows them:
+Remote caches store the outputs of actions by SHA-256 and size, as images name their layers. It supports two protocols
+of Bazel's `--remote_cache`:
 
 - `http://`, `https://`: GET `<path>/cas/<sha256>` (Bazel's HTTP caching protocol);
 - `grpc://`, `grpcs://`: `google.bytestream.ByteStream/Read` of `<instance>/blobs/<sha256>/<size>` (Remote Execution
-  API v2). Blobs are asked for as they are: layers are compressed already.
+  API v2). Blobs are requested uncompressed: layers are compressed already.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.content import Source
 
 FLAGS = {
-    "--credential_helper": 1,  # a program, or `domain=program`: asked for headers as Bazel asks it
+    "--credential_helper": 1,  # a program, or `domain=program`: returns headers, called as Bazel calls it
     "--remote_cache": 1,
     "--remote_header": 1,  # NAME=VALUE
     "--remote_instance_name": 1,
@@ -46,12 +46,12 @@ FLAGS = {
     "--tls_client_certificate": 1,
     "--tls_client_key": 1,
 }
-"""Bazel's own, so that a build's options can be given to a push as they are; none of them is ever printed."""
+"""Bazel's flags, so that a push accepts a build's options unchanged. Their values are never printed."""
 
 _PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
-_DEFAULT = "grpcs"  # what Bazel takes an address without a scheme for
+_DEFAULT = "grpcs"  # Bazel's default for an address without a scheme
 _PATH = "/google.bytestream.ByteStream/Read"
-_WINDOW = 16 << 20  # bytes that a server may send ahead of what we have read
+_WINDOW = 16 << 20  # bytes that a server can send before we read
 _HELPER_TIME = 60  # seconds
 _OK, _NOT_FOUND, _DENIED = 0, 5, {7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
 _PASSING = {
@@ -60,12 +60,12 @@ _PASSING = {
     10,
     13,
     14,
-}  # gRPC's statuses that another try may change: deadline, exhausted, aborted, internal, away
+}  # gRPC statuses to retry: deadline exceeded, exhausted, aborted, internal, unavailable
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Holds the cache's address, and the credentials for it, which no repr shows."""
+    """Holds the cache's address, and its credentials, which the repr hides."""
 
     scheme: str
     host: str
@@ -83,7 +83,7 @@ class Settings:
 
 
 def words(arguments: list[str]) -> list[str]:
-    """Split Bazel's `--flag=value` into two words, for the flags in `FLAGS`."""
+    """Split Bazel's `--flag=value` into two arguments, for the flags in `FLAGS`."""
     split: list[str] = []
     for word in arguments:
         flag, equals, value = word.partition("=")
@@ -92,7 +92,7 @@ def words(arguments: list[str]) -> list[str]:
 
 
 def settings(values: dict[str, list[str]]) -> Settings | None:
-    """Read the flags, by name; None without `--remote_cache`. Raises BentoError for an address that is none."""
+    """Read the flags by name; None without `--remote_cache`. Raises BentoError for an invalid address."""
 
     def last(flag: str) -> str:
         return values.get(flag, [""])[-1] if values.get(flag) else ""
@@ -102,7 +102,9 @@ def settings(values: dict[str, list[str]]) -> Settings | None:
         return None
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise BentoError("--remote_cache: give grpc://, grpcs://, http:// or https://, and a host, as for the build.")
+        raise BentoError(
+            "--remote_cache: expected grpc://, grpcs://, http://, or https://, and a host. Use the build's address."
+        )
     headers = [_header(text) for text in values.get("--remote_header", ())]
     if parts.username is not None and parts.scheme.startswith("http"):
         from base64 import b64encode
@@ -127,12 +129,12 @@ def settings(values: dict[str, list[str]]) -> Settings | None:
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise BentoError("--remote_header: give NAME=VALUE.")
+        raise BentoError("--remote_header: expected NAME=VALUE.")
     return name.lower(), value
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return what a credential helper says (EngFlow's credential-helper-spec): the last one that is for the host."""
+    """Return the headers of the last credential helper for the host (EngFlow's credential-helper-spec)."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -150,7 +152,7 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         headers: dict[str, list[str]] = read_object(done.stdout or "{}", program).get("headers", {})
         return [(name.lower(), value) for name, values in headers.items() for value in values]
     except (OSError, FormatError, ValueError, AttributeError, subprocess.SubprocessError):
-        raise BentoError(f"--credential_helper: {program} gives no headers for {host}. Run it by hand.") from None
+        raise BentoError(f"--credential_helper: {program} returns no headers for {host}. Run it manually.") from None
 
 
 class _Cache(Protocol):
@@ -159,13 +161,13 @@ class _Cache(Protocol):
 
 
 def open_cache(where: Settings) -> _Cache:
-    """Return the cache. Nothing is sent yet."""
+    """Return the cache. It sends nothing yet."""
     return _HttpCache(where) if where.scheme.startswith("http") else _GrpcCache(where)
 
 
 @dataclass(frozen=True)
 class BuiltSource:
-    """Reads a blob that an action wrote: from Bazel's output folder if it was downloaded, else from the cache."""
+    """Reads a blob that an action wrote: from Bazel's output directory if it was downloaded, else from the cache."""
 
     file: Path
     digest: str
@@ -173,19 +175,19 @@ class BuiltSource:
     cache: Settings | None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes, as they come.
+        """Write the bytes as they arrive.
 
-        Raises BentoError where the blob is nowhere, SourceLostError where it ends early.
+        Raises BentoError if the blob doesn't exist anywhere, SourceLostError if it ends early.
         """
-        if start == end:  # what ends an upload in chunks
+        if start == end:  # the end of an upload in chunks
             return
         if here := self._here():
             here.send(connection, start, end, tally)
             return
         if self.cache is None:
             raise BentoError(
-                f"{self.digest}: is neither downloaded nor is it said where it is. Give the build's --remote_cache "
-                f"behind --, or run without --@rules_bento//rules:push_from=cache."
+                f"{self.digest}: isn't downloaded, and no remote cache is set. Pass the build's --remote_cache "
+                f"after --, or run without --@rules_bento//rules:push_from=cache."
             )
         at = start
         for piece in self._cached(self.cache, start):
@@ -196,10 +198,10 @@ class BuiltSource:
             if at == end:
                 return
         if at < end:
-            raise SourceLostError(f"the remote cache {self.cache} gave {at} bytes of {self.size}")
+            raise SourceLostError(f"the remote cache {self.cache} sent {at} bytes of {self.size}")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes are not the digest's. A cache that is cut off meanwhile is not judged."""
+        """Raise BentoError if the digest doesn't match. Ignores a lost connection to the cache."""
         if here := self._here():
             here.check(digest, size)
         elif self.cache:
@@ -211,15 +213,14 @@ class BuiltSource:
                 return
             if digester.hexdigest() != digest.partition(":")[2]:
                 raise BentoError(
-                    f"{self.cache} has other bytes for blob {digest}. Remove them there, run `bazel clean` and build "
-                    f"again."
+                    f"{self.cache}: blob {digest} is corrupt. Remove it there, run `bazel clean`, and build again."
                 )
 
     def _cached(self, cache: Settings, start: int) -> Iterator[bytes]:
         try:
             yield from open_cache(cache).read(self.digest.partition(":")[2], self.size, start)
         except ConnectionLostError as cut:
-            raise SourceLostError(f"the remote cache {cache} does not give it to its end ({cut})") from cut
+            raise SourceLostError(f"the remote cache {cache} doesn't send the whole blob ({cut})") from cut
 
     def _here(self) -> Source | None:
         with_size = self.file.is_file() and self.file.stat().st_size == self.size
@@ -227,7 +228,7 @@ class BuiltSource:
 
 
 def built_file(path: str) -> Path:
-    """Return where a file of the build is, if it was downloaded; `path` is relative to the execution root."""
+    """Return the path of a file of the build, if it was downloaded; `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 
@@ -241,7 +242,7 @@ class _HttpCache:
             response = get_over(channel, f"{self._where}{self._where.path}/cas/{digest}", headers)
             if response.status not in (200, 206):
                 raise _refused(self._where, digest, f"HTTP {response.status}", missing=response.status == 404)
-            at = start if response.status == 206 else 0  # not every cache gives a part
+            at = start if response.status == 206 else 0  # not every cache supports ranges
             for piece in response.pieces():
                 if wanted := bytes(piece[max(0, start - at) :]):
                     yield wanted
@@ -276,14 +277,14 @@ class _GrpcCache:
             end = time.monotonic() + limits.PATIENCE
             while not ended:
                 if time.monotonic() > end:
-                    raise ConnectionLostError("the remote cache sends nothing of the blob")
+                    raise ConnectionLostError("the remote cache sends no data of the blob")
                 data = channel.recv(limits.PIECE)
                 if not data:
                     raise ConnectionLostError("the remote cache closed the connection")
                 try:
                     events = http2.receive_data(data)
                 except ProtocolError as error:
-                    raise ConnectionLostError(f"the remote cache sent what is not HTTP/2: {error}") from None
+                    raise ConnectionLostError(f"the remote cache sent invalid HTTP/2: {error}") from None
                 for event in events:
                     if isinstance(event, (ResponseReceived, TrailersReceived)):
                         status = dict(event.headers).get(b"grpc-status", status)
@@ -297,7 +298,7 @@ class _GrpcCache:
                 channel.sendall(http2.data_to_send())
                 since = time.monotonic()
                 yield from _contents(received)
-                end += time.monotonic() - since  # the registry may be slow to take it
+                end += time.monotonic() - since  # the registry might read slowly
             self._check(digest, parse_nonnegative_int(status.decode("latin-1")))
 
     def _request_headers(self) -> list[tuple[str, str]]:
@@ -314,9 +315,9 @@ class _GrpcCache:
 
     def _check(self, digest: str, status: int | None) -> None:
         if status is None:
-            raise ConnectionLostError("the remote cache answers with a status of gRPC that is no number")
+            raise ConnectionLostError("the remote cache answers with an invalid gRPC status")
         if status in _PASSING:
-            raise ConnectionLostError(f"the remote cache answers with gRPC's status {status}")
+            raise ConnectionLostError(f"the remote cache answers with gRPC status {status}")
         if status != _OK:
             reason = _DENIED.get(status, f"gRPC status {status}")
             raise _refused(self._where, digest, reason, missing=status == _NOT_FOUND)
@@ -325,12 +326,12 @@ class _GrpcCache:
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
         return BentoError(
-            f"{where} has no blob sha256:{digest} any more, which Bazel does not notice. Run `bazel clean` and build "
-            f"again, or run without --@rules_bento//rules:push_from=cache, twice if Bazel says `Missing digest`."
+            f"{where}: blob sha256:{digest} no longer exists, and Bazel doesn't notice. Run `bazel clean` and build "
+            f"again, or run without --@rules_bento//rules:push_from=cache, twice if Bazel reports `Missing digest`."
         )
     return BentoError(
-        f"{where} does not give blob sha256:{digest}: {reason}. Give the --remote_header, --credential_helper or "
-        f"--tls_client_certificate of the build behind --."
+        f"{where}: blob sha256:{digest} couldn't be read: {reason}. Pass the build's --remote_header, "
+        f"--credential_helper, or --tls_client_certificate after --."
     )
 
 
@@ -347,7 +348,9 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
             context.load_cert_chain(where.certificate, where.key or None)
     except OSError as error:
         channel.close()
-        raise BentoError(f"--tls_certificate, --tls_client_certificate, --tls_client_key: {error}.") from None
+        raise BentoError(
+            f"--tls_certificate, --tls_client_certificate, --tls_client_key: {error}. Correct the files."
+        ) from None
     if protocols:
         context.set_alpn_protocols(protocols)
     return context.wrap_socket(channel, server_hostname=where.host)
@@ -360,14 +363,14 @@ def _cuts(where: Settings) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"{where}: its certificate is not believed: {error.verify_message}. Give the build's --tls_certificate."
+            f"{where}: the certificate isn't trusted: {error.verify_message}. Pass the build's --tls_certificate."
         ) from None
     except OSError as error:
         raise ConnectionLostError(repr(error)) from error
 
 
 def _framed(message: bytes) -> bytes:
-    """Return a message of gRPC: not compressed, its length, its bytes."""
+    """Return a gRPC message: uncompressed, length, bytes."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
@@ -379,16 +382,17 @@ def _read_request(resource: str, start: int) -> bytes:
 
 
 def _contents(received: bytearray) -> Iterator[bytes]:
-    """Take whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`.
+    """Consume whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`.
 
-    Raises BentoError for a message that is compressed, or of more than `limits.MESSAGE` bytes.
+    Raises BentoError for a message that is compressed or too large.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
         if received[0] or length > limits.MESSAGE:
             raise BentoError(
-                f"--remote_cache: sends a message of {length} bytes{', compressed' if received[0] else ''}. Taken are "
-                f"such of {limits.MESSAGE} bytes, as they are. Run without --@rules_bento//rules:push_from=cache."
+                f"--remote_cache: sends a message of {length} bytes{', compressed' if received[0] else ''}. Supported "
+                f"are uncompressed messages of at most {limits.MESSAGE} bytes. "
+                "Run without --@rules_bento//rules:push_from=cache."
             )
         if len(received) < 5 + length:
             return
@@ -414,7 +418,7 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """Return a number, the lowest seven bits first, and where it ends."""
+    """Return a varint (the lowest seven bits first), and its end."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift

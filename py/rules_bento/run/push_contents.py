@@ -1,17 +1,17 @@
-"""Reads what a rule hands to `push`: a JSON object that says where the files of an image, a Bento or a model are.
+"""Reads the push description that a rule writes: a JSON object with the files of an image, a Bento, or a model.
 
-One of these keys, each path relative to the folder that is given beside it:
+It has one of these keys. Each path is relative to the directory argument:
 
-- `image`: an object of `manifest`, `config` and `blobs`, a list of objects with `path` and either `digest` or
-  `description` (a JSON file with a `digest` and a `size`); a blob without a `path` has `from`, the repository that
-  it is in, or `built`, where an action has written it, below the execution root: here, or in the remote cache alone;
-  perhaps `referrers`, a list of objects with `media_type` and `path`: documents about the image;
+- `image`: an object of `manifest`, `config`, and `blobs`, a list of objects with `path` and either `digest` or
+  `description` (a JSON file with a `digest` and a `size`). Instead of `path`, a blob can have `from`, its repository,
+  or `built`, an action's output below the execution root, which might exist only in the remote cache.
+  Optional: `referrers`, a list of objects with `media_type` and `path`: documents about the image;
 - `index`: an object of `manifest` and `images`;
-- `bento`: an object of `bento_yaml`, `digest`, `parts` and `models`, a list of objects with `description` and `part`;
+- `bento`: an object of `bento_yaml`, `digest`, `parts`, and `models`, a list of objects with `description` and `part`;
 - `model`: an object of `description` and `part`.
 
-Beside `manifest` of an image, and in `bento`, may stand `build_definition`, a JSON file: of what it was made.
-Beside it may stand `mount_from`, a list of repositories that may have some of the blobs.
+An image and a `bento` can also have `build_definition`, a JSON file with the inputs of the build. The top object can
+have `mount_from`, a list of repositories that might have some of the blobs.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> Package:
-    """Read the description of what is pushed; `cache` is where blobs are that were built and not downloaded.
+    """Read the push description; `cache` has the built blobs that weren't downloaded.
 
-    Raises BentoError if it, or a file that it names, cannot be read.
+    Raises BentoError if the description, or a file that it names, can't be read.
     """
     try:
         document = json.loads(path.read_bytes())
         package = _package(document, folder, registries, cache)
         return replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
     except OSError as error:
-        raise BentoError(f"{error.filename}: cannot be read: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{error.filename}: can't be read: {error.strerror}. Build it again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BentoError(f"{path}: does not say what is to be pushed ({error!r}). See run/push_contents.py.") from None
+        raise BentoError(f"{path}: invalid push description ({error!r}). Build it again.") from None
 
 
 def read_referrers(path: Path, folder: Path) -> list[Package]:
-    """Return the documents about what `read` gave, each as an artifact that refers to its image.
+    """Return the documents about the images of `read`, each as an artifact that refers to its image.
 
-    Raises as `read` does.
+    Raises the same errors as `read`.
     """
     document = json.loads(path.read_bytes())
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
@@ -68,7 +68,7 @@ def read_referrers(path: Path, folder: Path) -> list[Package]:
 
 
 def read_definitions(path: Path, folder: Path, package: Package) -> dict[str, dict[str, Any]]:
-    """Return of what images, or a Bento, were made, by the digests of their manifests; `package` is of `read`."""
+    """Return the build definitions of images or a Bento, by manifest digest; `package` is the result of `read`."""
     document = json.loads(path.read_bytes())
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
     described = {_manifest(folder / image["manifest"]).descriptor.digest: image for image in images}

@@ -1,4 +1,4 @@
-"""Signs what is pushed, and states how it was built. The key is the caller's, and stays in this process."""
+"""Signs the pushed images, and attests how they were built. The caller's key stays in this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signs what is pushed by a key, and states who built it, if that is given."""
+    """Signs the pushed images with a key, and attests the builder if it is given."""
 
     key: PrivateKey
     target: str
@@ -45,9 +45,9 @@ class Signer(NamedTuple):
         registries: Registries,
         counter: Counter,
     ) -> None:
-        """Sign what is about to be pushed, an index and each of its images; attest of what they were made.
+        """Sign the images before the push, an index and each of its images, and attest their inputs.
 
-        Raises BentoError where that is not known, and as `signatures.sign` does.
+        Raises BentoError if the inputs aren't known, and the errors of `signatures.sign`.
         """
         from rules_bento.sharing.registry import signatures
 
@@ -74,14 +74,14 @@ class Signer(NamedTuple):
             definition = definitions[digest]
         else:
             raise BentoError(
-                "--builder-id: there is no provenance of this: of images and Bentos that a bento_push with "
-                "signed = True pushes, the inputs are known. Leave it out to sign alone."
+                "--builder-id: the inputs aren't known, so provenance isn't available. Push images or Bentos by a "
+                "bento_push with signed = True, or omit --builder-id to only sign."
             )
         return provenance.predicate(definition, self.run)
 
 
 def signer(caller: Arguments, target: str) -> Signer | None:
-    """Return what the caller's flags ask for. Raises BentoError for flags without a key, and a key that is none."""
+    """Read the caller's flags. Raises BentoError for flags without a key, and for an invalid key."""
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
 
@@ -89,10 +89,10 @@ def signer(caller: Arguments, target: str) -> Signer | None:
     stated = [caller.optional(flag) for flag in _STATED]
     if not name:
         if any(stated) or caller.optional("--sign-password-file"):
-            raise BentoError("--sign-key is missing: what is said of the build is signed. Name the key.")
+            raise BentoError("--sign-key is missing: provenance must be signed. Set --sign-key.")
         return None
     if any(stated) and not stated[0]:
-        raise BentoError("--builder-id is missing: without it, there is no provenance that could say when it was made.")
+        raise BentoError("--builder-id is missing: the other values are part of the provenance. Set --builder-id.")
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, folder, caller.optional("--sign-password-file"))
     return Signer(key, target, Run(*stated).checked() if stated[0] else None)

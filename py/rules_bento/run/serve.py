@@ -1,7 +1,7 @@
-"""Serves a built Bento with real BentoML, in an environment of its own requirements, and leaves nothing behind.
+"""Serves a built Bento with real BentoML, in an environment of its requirements, and removes everything at the end.
 
-`tree` in the place of `serve` says what is in it. With `--reload` it follows edits of the workspace, and under ibazel
-builds: `nursery` has workers that start anew in a moment.
+`tree` instead of `serve` prints the contents. With `--reload`, the server follows edits of the workspace, and under
+ibazel, builds. `reload_forkserver` restarts its workers quickly.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
-from rules_bento.run import deliver, nursery
-from rules_bento.run.following import BuildsFollowed, SourcesFollowed
+from rules_bento.run import deliver, reload_forkserver
+from rules_bento.run.watch import BuildWatcher, SourceWatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rules_bento.arguments import Arguments
-    from rules_bento.run.following import Following
+    from rules_bento.run.watch import Watcher
 
 FLAGS = {
     "--archive": 1,
-    "--model": 2,  # one that is not in the archive: description, archive part
+    "--model": 2,  # a model that isn't in the archive: description, archive part
     "--python": 1,
-    "--source-root": 1,  # a folder of the workspace that `src/` has files of, the first that has one
+    "--source-root": 1,  # a directory of the workspace with files of `src/`; the first match counts
     "--target": 1,
     "--uv": 1,
 }
 
-# Commands of BentoML that serve. The second is for legacy services, whose requirements have its extra `grpc`.
+# BentoML's commands that serve. The second is for legacy services that require the extra `grpc`.
 _COMMANDS = ("serve", "serve-grpc")
-_PATHS = ("--arg-file", "--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs")  # options with a file of the caller's
+_PATHS = ("--arg-file", "--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs")  # options that name a file
 _RELOAD = ("--reload", "--reload=cold")
 _TICK = 0.1  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(arguments: Arguments) -> int:
-    """Unpack, install, serve until a signal; returns the exit status.
+    """Unpack, install, and serve until a signal; return the exit status.
 
-    Behind `--` stands a command, `serve` if there is none, and its options, which BentoML gets. With `tree` or one of
-    `deliver.VERBS` this is done in its place.
+    After `--`, there is a command (default: `serve`) with its options for BentoML. The command can also be `tree` or
+    one of `deliver.VERBS`.
     """
     words = arguments.rest
     if words[:1] == ["tree"]:
@@ -60,42 +60,42 @@ def run(arguments: Arguments) -> int:
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
     if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
-        raise BentoError(f"{reload[-1]} is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
-    for number in _SIGNALS:  # by an exception, so that what was written is removed
+        raise BentoError(f"{reload[-1]} requires a source tree. Start it with `bazel run {arguments.one('--target')}`.")
+    for number in _SIGNALS:  # an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
-    # Services of a Bento talk over sockets there, whose paths may have 103 characters.
+    # Services of a Bento use sockets there, and a socket's path has at most 103 characters.
     with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
         _unpack(arguments, bento)
-        follow = _following(arguments, Path(home)) if reload or _is_notified() else None
+        watcher = _watcher(arguments, Path(home)) if reload or _is_notified() else None
         _install(arguments, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
-        if follow:
-            variables |= nursery.install(environment / "bin" / "python", follow.edits)
+        if watcher:
+            variables |= reload_forkserver.install(environment / "bin" / "python", watcher.edits)
             if reload[-1:] == ["--reload=cold"]:
-                variables[nursery.COLD] = "1"
+                variables[reload_forkserver.NO_PRELOAD] = "1"
         program = str(environment / "bin" / "bentoml")
         command_line = [program, command, str(bento), *from_caller(options)]
-        return _run_until_signal(command_line, os.environ | variables, home, follow)
+        return _run_until_signal(command_line, os.environ | variables, home, watcher)
 
 
 def _is_notified() -> bool:
-    """Return whether ibazel started this program, and tells it of builds."""
+    """Return whether ibazel started this program, and reports builds to it."""
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
-def _following(arguments: Arguments, home: Path) -> Following:
-    """Make the server's sources those of the workspace, or of the builds that ibazel tells of."""
+def _watcher(arguments: Arguments, home: Path) -> Watcher:
+    """Watch the sources of the workspace, or the builds that ibazel reports."""
     if _is_notified():
-        return BuildsFollowed(home / "bento", home / "edits", partial(_unpack, arguments))
+        return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.many("--source-root")]
-    followed = SourcesFollowed(home / "bento", home / "edits", roots)
-    sys.stderr.write(f"following {followed.told()}\n")
-    return followed
+    watcher = SourceWatcher(home / "bento", home / "edits", roots)
+    sys.stderr.write(f"following {watcher.summary()}\n")
+    return watcher
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
-    """Return the options with files named from where Bazel was started: the server starts elsewhere."""
+    """Resolve file options against the directory where Bazel was started; the server starts elsewhere."""
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:
@@ -118,7 +118,7 @@ def _tree(arguments: Arguments) -> int:
 
 
 def _deliver(arguments: Arguments) -> int:
-    """Return the Bento to another command, whole."""
+    """Pass the complete Bento to another command."""
     verb, *words = arguments.rest
     if not arguments.records("--model"):
         return deliver.deliver(Path(arguments.one("--archive")), verb, words)
@@ -146,27 +146,27 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
             raise BentoError(
-                "its requirements could not be installed (see above). Serving fetches them; the build does not. "
-                "Name an index of your own in UV_INDEX, as NAME=https://..., with its credentials: no Bento names one."
+                "the requirements couldn't be installed (see above). Serving downloads them; the build doesn't. "
+                "For a private index, set UV_INDEX to NAME=https://... with its credentials."
             )
 
 
-def _run_until_signal(command: list[str], variables: dict[str, str], home: str, follow: Following | None) -> int:
-    """Run BentoML and pass signals on, once each: a session of its own keeps those of the terminal from it."""
+def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
+    """Run BentoML and pass each signal on once. Its own session protects it from the terminal's signals."""
     stdin = subprocess.DEVNULL if _is_notified() else None
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
     try:
         for number in _SIGNALS:
-            # Its supervisor takes a hang-up for the wish to start all workers again.
+            # BentoML's supervisor restarts all workers on SIGHUP.
             passed_on = signal.SIGTERM if number == signal.SIGHUP else number
             signal.signal(number, partial(_pass_on, server, passed_on))
-        while follow and server.poll() is None:
-            follow.look()
+        while watcher and server.poll() is None:
+            watcher.poll()
             with suppress(subprocess.TimeoutExpired):
                 server.wait(_TICK)
         status = server.wait()
     finally:
-        for number in _SIGNALS:  # the rest takes a moment, and is to be done
+        for number in _SIGNALS:  # don't interrupt the cleanup
             signal.signal(number, signal.SIG_IGN)
         server.terminate()
         server.wait()

@@ -1,7 +1,7 @@
-"""Records which files of an image a start reads, and writes that into the source tree; `bazel run` starts it.
+"""Records which files of an image a startup reads, and writes the trace into the source tree, by `bazel run`.
 
-The image is unpacked, with the times of 1970, and a container of it runs until it answers. Linux then says when a file
-was last read: whoever read it, the linker and libraries in C included, without a look at a single call.
+The image is unpacked with times of 1970, and its container runs until it answers. The access times of Linux then show
+which files were read, also by the linker and C libraries, without tracing of system calls.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
-    "--folder": 1,  # that its paths are relative to
+    "--folder": 1,  # directory that its paths are relative to
     "--trace": 1,  # path from the root of the workspace
-    "--ready": 1,  # path of an address that answers when the container is ready
-    "--request": 2,  # path of an address, body as JSON
-    "--seconds": 1,  # until it has to be ready
+    "--ready": 1,  # URL path that answers when the container is ready
+    "--request": 2,  # URL path, body as JSON
+    "--seconds": 1,  # timeout of the startup
     "--target": 1,
 }
 
 _SHOWN = 4000  # bytes of the log, from its end
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_LATER = 1 << 30  # seconds since 1970; nothing is read before that
+_LATER = 1 << 30  # seconds since 1970, before every access
 
 
 def run(arguments: Arguments) -> None:
-    """Start a container of the image, and write the trace if all went well."""
+    """Start a container of the image, and write the trace after a successful startup."""
     target = arguments.one("--target")
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
-        raise BentoError(f"it writes into the source tree. Start it with `bazel run {target}`.")
+        raise BentoError(f"writes into the source tree. Start it with `bazel run {target}`.")
     if sys.platform != "linux":
-        raise BentoError("images run on Linux. Record there, and check the trace in.")
+        raise BentoError("images run only on Linux. Run it there, and commit the trace.")
     output = Path(workspace, arguments.one("--trace"))
-    for number in _SIGNALS:  # by an exception, so that what was unpacked is removed
+    for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
         root = Path(scratch, "root")
@@ -69,31 +69,31 @@ def run(arguments: Arguments) -> None:
         read = {
             path: status.st_size
             for path, status in rootfs.files(root)
-            if status.st_atime > _LATER > status.st_mtime  # what the container has written is not of the image
-            and is_utf8(path)  # else it has no name in a trace, nor in the table of a layer
+            if status.st_atime > _LATER > status.st_mtime  # skip files that the container wrote
+            and is_utf8(path)  # a trace and the table of a layer can't name it otherwise
         }
     with atomic_file(output) as file:
         file.write(startup_trace.dumps(read).encode())
     megabytes = sum(read.values()) / 1e6
-    sys.stderr.write(f"{arguments.one('--trace')}: a start reads {len(read)} files, of {megabytes:.1f} MB\n")
+    sys.stderr.write(f"{arguments.one('--trace')}: a startup reads {len(read)} files, {megabytes:.1f} MB\n")
 
 
 def _check_times(folder: Path) -> None:
-    """Raise BentoError for a file system that does not keep when files were read."""
+    """Raise BentoError for a file system that doesn't record access times."""
     probe = folder / "probe"
     probe.write_bytes(b"probe")
     os.utime(probe, (0, 0))
     probe.read_bytes()
     if probe.stat().st_atime < _LATER:
         raise BentoError(
-            f"{folder.parent}: mounted with noatime, so nobody can tell which files were read. "
-            "Set TMPDIR to a folder of another file system, such as /dev/shm."
+            f"{folder.parent}: mounted with noatime, so access times aren't recorded. "
+            "Set TMPDIR to a directory on another file system, such as /dev/shm."
         )
     probe.unlink()
 
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
-    """Unpack the image, and return how its containers run."""
+    """Unpack the image, and return the settings of its containers."""
     folder = Path(arguments.one("--folder"))
     image = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
@@ -107,7 +107,7 @@ def _container(settings: dict[str, Any], root: Path) -> container.Container:
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(f"user: {settings['User']!r} is no number, `uid:gid`. Set user of the image.")
+        raise BentoError(f"user: {settings['User']!r} isn't numeric (`uid:gid`). Set the attribute user of the image.")
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
@@ -118,7 +118,7 @@ def _container(settings: dict[str, Any], root: Path) -> container.Container:
 
 
 def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
-    """Wait for the container, and send what is to be sent."""
+    """Wait for the container, and send the requests."""
     ready, seconds = url + arguments.one("--ready"), float(arguments.one("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():

@@ -1,4 +1,4 @@
-"""Runs the tests of a Bento beside a server of it; `bento_test` starts it."""
+"""Runs the tests of a Bento with a server of it, for `bento_test`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ FLAGS = {
 
 
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, make an environment of the wheels, run pytest; what follows `--` goes to pytest."""
+    """Unpack the Bento, make an environment of the wheels, and run pytest with the arguments after `--`."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
-        Path(shards).touch()  # tells Bazel that tests are shared out
+        Path(shards).touch()  # reports support for sharding to Bazel
     settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
     folder = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
     python = make_environment(folder / "environment", roots)
     sys.path[:0] = [*(str(Path(root).absolute()) for root in settings["imports"]), *map(str, roots)]
-    bytecode = str(folder / "bytecode")  # of wheels, which are read-only: compiled once for tests and servers
+    bytecode = str(folder / "bytecode")  # the wheels are read-only: compile once for tests and servers
     sys.pycache_prefix, sys.dont_write_bytecode = bytecode, False
-    # What tests start finds the wheels, too, and writes nowhere else: `bentoml.serve` and the like.
+    # Processes that tests start, such as `bentoml.serve`, also find the wheels, and write nowhere else.
     sys.executable = str(python)
     os.environ |= {
         "BENTOML_DO_NOT_TRACK": "true",
@@ -44,9 +44,9 @@ def run(arguments: Arguments) -> int:
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPYCACHEPREFIX": bytecode,
     }
-    # On a time-out Bazel asks before it kills: servers are stopped, and nothing is left.
+    # On a timeout, Bazel sends SIGTERM before SIGKILL: stop the servers.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    # BentoML refuses files below hidden folders, and Bazel's own folder for tests is in `~/.cache`.
+    # BentoML rejects files below hidden directories, and Bazel's test directory is in `~/.cache`.
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         bento = Path(scratch, "bento")
         archive.write(bento, settings["parts"], settings["models"], "folder")
@@ -57,9 +57,7 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
     try:
         import pytest
     except ImportError:
-        raise BentoError(
-            "requirements: pytest is missing, which runs the tests. Add the hub's package of it."
-        ) from None
+        raise BentoError("requirements: pytest is missing. Add the package hub's pytest.") from None
     from rules_bento.testing import plugin
     from rules_bento.testing.recording import recording
 
@@ -82,5 +80,5 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
     if record:
         record.finish(Path(os.environ["COVERAGE_OUTPUT_FILE"]))
     if status == pytest.ExitCode.NO_TESTS_COLLECTED and os.environ.get("TEST_TOTAL_SHARDS"):
-        return 0  # there are more shards than tests
+        return 0  # more shards than tests
     return int(status)

@@ -1,4 +1,4 @@
-"""Locks Debian packages, over the network, and writes the lock into the source tree; `bazel run` starts it."""
+"""Locks Debian packages over the network, and writes the lock into the source tree, by `bazel run`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _USAGE = "bazel run %s [-- --mirror URL]"
 
 
 def run(arguments: Arguments) -> None:
-    """Let apt resolve, and replace the lock if all went well."""
+    """Resolve with apt, and replace the lock on success."""
     target = arguments.one("--target")
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
-        raise BentoError(f"it writes into the source tree. Start it with `{_USAGE % target}`.")
+        raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
     mirror = _mirror(arguments.rest, target)
     output = Path(root, arguments.one("--lock"))
     before = apt.loads(decoded(output.read_bytes(), str(output)), str(output)) if output.exists() else None
@@ -46,6 +46,6 @@ def _mirror(words: list[str], target: str) -> str:
     while rest:
         word, _, value = rest.pop(0).partition("=")
         if word != "--mirror" or not (value or rest):
-            raise BentoError(f"unknown or unfinished argument {word!r}. Usage: {_USAGE % target}")
+            raise BentoError(f"unknown or incomplete argument {word!r}. Run {_USAGE % target}")
         mirror = value or rest.pop(0)
     return mirror

@@ -1,4 +1,4 @@
-"""Locks what sources require, over the network, and writes the lock into the source tree; `bazel run` starts it."""
+"""Locks requirements over the network, and writes the lock into the source tree, by `bazel run`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _USAGE = "bazel run %s [-- [--upgrade | --upgrade-package NAME]... [--from-bento
 
 
 def run(arguments: Arguments) -> None:
-    """Read the sources, resolve, and replace the lock if all went well."""
+    """Read the sources, resolve, and replace the lock on success."""
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     target = arguments.one("--target")
     if not root:
-        raise BentoError(f"it writes into the source tree. Start it with `{_USAGE % target}`.")
+        raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
     upgrade, bentofiles = _options(arguments.rest, target)
     for bentofile in bentofiles:
         _import(bentofile, arguments, Path(root))
@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
-    """Return packages to upgrade, and bentofiles to import."""
+    """Return the packages to upgrade and the bentofiles to import."""
     upgrade, bentofiles = [], []
     rest = list(words)
     while rest:
@@ -67,15 +67,15 @@ def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
             else:
                 bentofiles.append(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), value))
         else:
-            raise BentoError(f"unknown or unfinished argument {word!r}. Usage: {_USAGE % target}")
+            raise BentoError(f"unknown or incomplete argument {word!r}. Run {_USAGE % target}")
     return upgrade, bentofiles
 
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
-    """Append what a bentofile requires to the first requirements file, but for what is there."""
+    """Append the missing requirements of a bentofile to the first requirements file."""
     names = [name for _, name in arguments.records("--source") if name.endswith((".in", ".txt"))]
     if not names:
-        raise BentoError(f"{bentofile}: no requirements file to import it into. Add one to srcs.")
+        raise BentoError(f"{bentofile}: srcs has no requirements file for the import. Add one to srcs.")
     packages = stated.read_bentofile(bentofile)
     target = root / names[0]
     there = read_sources(arguments)[0].requirements
@@ -84,7 +84,9 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     replace_file(target, (text + ("" if text.endswith("\n") or not text else "\n") + new).encode())
     options = "".join(f"  {option.flag} {option.value}\n" for option in packages.options)
     if options:
-        sys.stderr.write(f"{bentofile} also has these, for attributes of the target and of bento.pypi:\n{options}")
+        sys.stderr.write(
+            f"{bentofile} has more options. Set them as attributes of the target and of bento.pypi:\n{options}"
+        )
 
 
 def _previous(path: Path) -> Lock | None:

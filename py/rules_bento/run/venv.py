@@ -1,7 +1,7 @@
-"""Makes or refreshes a virtual environment of a Bento's packages in the source tree; `bento_venv` starts it.
+"""Makes or updates a virtual environment of a Bento's packages in the source tree, for `bento_venv`.
 
-uv installs the wheels that Bazel has fetched by their hashes. The stamp says what was installed: while wheels,
-interpreter and roots are the same, nothing is done, and else no more than what differs.
+uv installs the wheels that Bazel fetched by hash. The stamp records the installed wheels, interpreter, and roots:
+without a change nothing is done, else only the difference is installed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FLAGS = {
 }
 
 HELP = """\
-Makes or refreshes a virtual environment of the Bento's packages.
+Makes or updates a virtual environment of the Bento's packages.
 
 --directory DIR  where, instead of the target's `directory`
 --python PYTHON  its interpreter, in the place of the build's: a path, or a version to be found on this machine
@@ -39,16 +39,18 @@ Makes or refreshes a virtual environment of the Bento's packages.
 
 _CALLERS = {"--directory": 1, "--python": 1}
 _STAMP = "rules_bento.json"
-"""The file by which an environment is known to be ours."""
+"""The file that marks an environment as ours."""
 
 
 def run(arguments: Arguments) -> None:
-    """Bring the environment to what the target says; say where it is."""
+    """Update the environment for the target, and report its path."""
     settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
-        raise BentoError(f"the environment is for a source tree: start it by `bazel run {arguments.one('--target')}`.")
-    # uv installs wheels for other machines, too, where they are named by their files.
+        raise BentoError(
+            f"the environment requires a source tree. Start it with `bazel run {arguments.one('--target')}`."
+        )
+    # uv also installs wheels for other machines if they are given as files.
     check_platform(filter(None, [settings["platform"]]), LEAVE_PLATFORMS)
     own = Arguments(arguments.rest, _CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
@@ -65,23 +67,23 @@ def run(arguments: Arguments) -> None:
     }
     changed = environment.bring_to(wanted)
     sys.stderr.write(
-        f"{environment.folder}: {len(wanted['wheels'])} packages, {'refreshed' if changed else 'as they were'}. Take "
-        f"{environment.python} for the interpreter of your editor.\n"
+        f"{environment.folder}: {len(wanted['wheels'])} packages, {'updated' if changed else 'unchanged'}. Set "
+        f"{environment.python} as the interpreter of your editor.\n"
     )
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
-    """Return folders of the source tree that modules are imported from, the Bento's own first."""
+    """Return directories of the source tree that modules are imported from, the Bento's own first."""
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
-        sys.stderr.write(f"{repository}: is another repository, whose modules are not in the environment\n")
+        sys.stderr.write(f"{repository}: another repository, whose modules aren't in the environment\n")
     folders = [settings["build_ctx"], *(folder for repository, _, folder in roots if repository == own), ""]
     return list(dict.fromkeys(os.path.normpath(workspace / folder) for folder in folders))
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """Return each package's wheel file with its size and time, by which a wheel that is built again is noticed."""
+    """Return each package's wheel file with its size and time, which detect a rebuilt wheel."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)
@@ -100,21 +102,23 @@ class _Environment:
         self._version = version
 
     def bring_to(self, wanted: dict[str, Any]) -> bool:
-        """Make it what is wanted; return whether anything had to be done. Raises BentoError for a folder of others."""
+        """Update the environment; return whether it changed. Raises BentoError for another program's directory."""
         made = self._made()
         if made == wanted and os.access(self.python, os.X_OK):
             return False
         if made.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
             made = {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_stamp({"python": made.get("python", "")})  # whatever ends us, the folder is known to be ours
+        self._write_stamp(
+            {"python": made.get("python", "")}
+        )  # even after an interruption, the directory is marked as ours
         if not made:
             self._clear()
             self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.folder))
         packages = self.folder / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
             raise BentoError(
-                f"{wanted['python']}: is no Python {self._version}, which the packages are for. Name one of this "
+                f"{wanted['python']}: isn't Python {self._version}, which the packages require. Use one of this "
                 f"machine: -- --python {self._version}, or the path of one"
             )
         before = made.get("wheels")
@@ -124,7 +128,7 @@ class _Environment:
         return True
 
     def _made(self) -> dict[str, Any]:
-        """Return what the stamp says; nothing for a folder that is not there or empty."""
+        """Read the stamp. Empty if the directory is empty or doesn't exist."""
         try:
             return read_object(read_file(str(self.folder / _STAMP)), str(self.folder / _STAMP))
         except FileNotFoundError:
@@ -149,7 +153,7 @@ class _Environment:
                 path.unlink()
 
     def _install(self, wheels: dict[str, list[Any]], before: dict[str, list[Any]]) -> None:
-        """Install what differs from `before`, and remove what is not among the wheels."""
+        """Install the differences from `before`, and remove packages that aren't among the wheels."""
         with tempfile.TemporaryDirectory(prefix="rules_bento-venv-") as scratch:
             requirements = Path(scratch, "requirements.txt")
             lines = [f"{name} @ {Path(wheel[0]).as_uri()}\n" for name, wheel in wheels.items()]
@@ -164,4 +168,4 @@ class _Environment:
     def _run(self, *words: str) -> None:
         done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
         if done.returncode:
-            raise BentoError(f"{self.folder}: uv could not make the environment (see above).")
+            raise BentoError(f"{self.folder}: uv couldn't make the environment. Check its output above.")

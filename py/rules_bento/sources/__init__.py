@@ -1,1 +1,1 @@
-"""Decides which files of a project a Bento has: patterns, the snapshot, the manifest with their digests."""
+"""Selects the files of a Bento: patterns, the snapshot, and the manifest with its digests."""

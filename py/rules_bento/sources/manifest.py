@@ -1,4 +1,4 @@
-"""The manifest of a Bento tree, its identity, and the version that follows from it."""
+"""Provides the manifest of a Bento tree, its identity, and the version that is computed from the identity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REGULAR = 0o644
 _EXECUTABLE = 0o755
 _LINK = 0o777
 
-# How ELF, Mach-O and files of several Mach-O begin.
+# First bytes of ELF, Mach-O, and fat Mach-O files.
 _MACHINE_CODE = (
     b"\x7fELF",
     b"\xca\xfe\xba\xbe",
@@ -29,8 +29,8 @@ _MACHINE_CODE = (
     b"\xfe\xed\xfa\xce",
     b"\xfe\xed\xfa\xcf",
 )
-_HEAD = 64  # bytes that tell what a file is
-_PIECE = 4 << 20  # bytes that are read at once, and hashed on all cores
+_HEAD = 64  # bytes that identify the kind of a file
+_PIECE = 4 << 20  # bytes per read, hashed on all cores
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class Entry:
     size: int  # bytes; 0 for a link
     mode: int  # permission bits: 0o644 or 0o755; 0o777 for a link
     blake3: str | None  # of the content, 64 hexadecimal digits
-    link: str | None = None  # the target's text
-    machine: str = field(default="", compare=False)  # that machine code in it is for, by Go's name; no part of identity
+    link: str | None = None  # the target as it is stored
+    machine: str = field(
+        default="", compare=False
+    )  # machine of its machine code, by Go's name; not part of the identity
 
     @staticmethod
     def of_bytes(path: str, content: bytes) -> Entry:
@@ -60,7 +62,7 @@ class Entry:
     def of_file(path: str, source: str, origin: str) -> Entry:
         """Return the entry of the file at ``source``, which ``origin`` declared.
 
-        Raises BentoError if it is not a regular file, or cannot be read.
+        Raises BentoError if it isn't a regular file, or can't be read.
         """
         try:
             file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -70,7 +72,7 @@ class Entry:
                 os.close(file)
         except OSError as error:
             raise BentoError(
-                f"{path} (from {origin}) cannot be read at {source}: {error.strerror}. Declare a readable file."
+                f"{path} (from {origin}) can't be read at {source}: {error.strerror}. Declare a readable file."
             ) from None
 
 
@@ -82,37 +84,37 @@ class Manifest:
 
     @staticmethod
     def of(entries: Iterable[Entry]) -> Manifest:
-        """Sort entries. Raises BentoError for two at one path."""
+        """Sort entries. Raises BentoError for two entries with the same path."""
         # Code points and their UTF-8 bytes sort alike.
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
             if one.path == other.path:
-                raise BentoError(f"The tree would have two files at {one.path}. Remove or exclude one of them.")
+                raise BentoError(f"{one.path}: the tree would have two files here. Remove or exclude one.")
         return Manifest(tuple(ordered))
 
     @staticmethod
     def from_json(text: str, origin: str) -> Manifest:
-        """Read what `to_json` wrote. Raises BentoError, naming ``origin``, for anything else."""
+        """Read the output of `to_json`. Raises BentoError, naming ``origin``, for other contents."""
         try:
             return Manifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
-            raise BentoError(f"{origin} is not a manifest of rules_bento ({error}). Build it again.") from None
+            raise BentoError(f"{origin} isn't a manifest of rules_bento ({error}). Build it again.") from None
 
     def to_json(self) -> str:
-        """Return a JSON array with one entry per line, the same text for the same entries."""
+        """Return a JSON array with one entry per line; equal entries give equal strings."""
         lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
     def under(self, folder: str) -> Manifest:
-        """Return the same entries below a folder (``src``) of a larger tree."""
+        """Return the same entries below a directory (``src``) of a larger tree."""
         return Manifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
-        """Return BLAKE3 (32 bytes) of what makes the tree: paths, executable bits, link targets, contents.
+        """Return BLAKE3 (32 bytes) of the tree: paths, executable bits, link targets, and contents.
 
-        Hashed are the bytes of "bento-tree-1" and, for each entry, of its kind ("f", "x" for an executable file, "l"
-        for a link), its path, and its content's digest in hexadecimal or its target, each followed by a NUL, which none
-        of them can hold. Raises BentoError for a path with a NUL.
+        The hashed bytes are "bento-tree-1" and, for each entry, its kind ("f", "x" for an executable file, "l" for a
+        link), its path, and its content's hexadecimal digest or its target. A NUL, which none of them can contain,
+        follows each. Raises BentoError for a path with a NUL.
         """
         from blake3 import blake3
 
@@ -124,14 +126,16 @@ class Manifest:
                 fields += ("x" if entry.mode & 0o100 else "f", entry.path, entry.blake3)
         encoded = "\0".join([*fields, ""]).encode()
         if encoded.count(b"\0") != len(fields):
-            raise BentoError("A path of the tree holds a NUL character, which no file system allows. Rename it.")
+            raise BentoError(
+                "a path of the tree contains a NUL character, which file systems don't allow. Rename the file."
+            )
         return blake3(encoded).digest()
 
 
 def content_version(digest: bytes) -> str:
     """Return the version for a digest: its first 160 bits as 32 characters of [a-z2-7].
 
-    That is RFC 4648's base32 in lower case, the alphabet of BentoML's own versions.
+    The encoding is RFC 4648's base32 in lower case, the alphabet of BentoML's own versions.
     """
     from base64 import b32encode
 
@@ -157,9 +161,9 @@ def _from_object(item: dict[str, Any]) -> Entry:
 def _mode(beginning: bytes) -> int:
     """Return the permission bits of a file, derived from its content.
 
-    The disk's own bits do not tell: Bazel makes every output 0555, remote execution may set them on all
-    inputs, git keeps one bit, a umask takes some away. So executable is what the kernel could execute: a
-    script that names its interpreter, and an ELF binary. BentoML's import forgets the bit anyway.
+    The disk's bits aren't reliable: Bazel makes every output 0555, remote execution can set them on all inputs, git
+    stores one bit, and a umask removes some. So a file is executable if the kernel could execute it: a script that
+    names its interpreter, or an ELF binary. BentoML's import ignores the bit.
     """
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
@@ -169,29 +173,29 @@ def _of_open_file(path: str, file: int, origin: str) -> Entry:
 
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise BentoError(f"{path} (from {origin}) is {kind}, where a file is expected. Declare files, or exclude it.")
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise BentoError(f"{path} (from {origin}) is {kind}, but a file is expected. Declare files, or exclude it.")
     if status.st_size < _PIECE:
         content = os.read(file, status.st_size + 1)
         size, beginning, digest = len(content), content, blake3(content).hexdigest()
     else:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
-        raise BentoError(f"{path} (from {origin}) changed while it was read. Build again.")
+        raise BentoError(f"{path} (from {origin}) changed during the read. Build again.")
     return Entry(path, size, _mode(beginning), digest, None, _machine(beginning))
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine that a file is for, which hardly a file of a Bento is: only then is there more to import."""
+    """Return the machine of a file. Few files have one; only for them are more modules imported."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
-    from rules_bento.sources.machines import HEAD, machine_of
+    from rules_bento.sources.cpu_arch import HEAD, machine_of
 
     return machine_of(beginning[:HEAD])
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return size, first bytes and digest of a large file, in pieces: a mapping takes memory and is no faster."""
+    """Return size, first bytes, and digest of a large file, in pieces: a mapping needs memory and isn't faster."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

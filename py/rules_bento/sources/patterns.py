@@ -4,11 +4,11 @@ pathspec turns each line into a regular expression, and tries all of them on eac
 of lines, and an expression of many ``a*`` groups backtracks for ever. Here pathspec reads the lines, and its
 expressions become one automaton for a list, which reads a path once.
 
-How: the pieces of an expression (a character, a set, a star, a run of folders) are laid out one after the other, and
-the place before each is a bit of an integer (`_Layout`). The set bits are the places at which the beginning of a path
+How: the pieces of an expression (a character, a set, a star, a run of directories) are laid out one after the other.
+The place before each is a bit of an integer (`_Layout`). The set bits are the places at which the beginning of a path
 may have arrived, in all lines at once: the states of a nondeterministic automaton without a stack, as in K. Thompson,
-"Regular expression search algorithm" (CACM 11:6, 1968), in bits as in R. Baeza-Yates and G. Gonnet, "A new approach
-to text searching" (CACM 35:10, 1992). A character shifts those bits whose piece takes it, and keeps those at a loop.
+"Regular expression search algorithm" (CACM 11:6, 1968), in bits as in R. Baeza-Yates and G. Gonnet, "A new approach to
+text searching" (CACM 35:10, 1992). A character shifts those bits whose piece takes it, and keeps those at a loop.
 
 Why it is linear: a step is a few operations on one integer, whatever has been read before. Steps are remembered
 (`State` is a deterministic automaton, built as it is needed), so the usual character costs one look-up; what is
@@ -18,7 +18,7 @@ The invariant: after a prefix of a path, bit i is set if and only if the pieces 
 that prefix. Lines lie one after the other, so the highest accepting bit belongs to the last line that matches.
 
 The language is pathspec's, oddities included (tests compare the two on generated lines and paths): ``[!a]``
-matches a slash, ``./x`` matches nothing, a later ``!line`` wins even inside an excluded folder. Only names
+matches a slash, ``./x`` matches nothing, a later ``!line`` wins even inside an excluded directory. Only names
 with a line break may differ, and no such file gets into a Bento.
 """
 
@@ -42,16 +42,16 @@ BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 
 # What an automaton remembers before it starts afresh. A project of 100,000 files needs a few thousand steps and a
 # few hundred states; the limits are for lists and names that somebody made up to fill the memory.
-_MOST_STEPS = 100_000
-_MOST_STATES = 10_000
-_MOST_BITS = 1 << 28  # of all states together: 32 MB
+_MAX_STEPS = 100_000
+_MAX_STATES = 10_000
+_MAX_BITS = 1 << 28  # of all states together: 32 MB
 MAX_CHARACTERS = 1 << 18
 """Of all patterns in a list: the time for each step grows with them. BentoML needs minutes for as many."""
 MAX_SETS = 1_000
 """Of different sets of characters in a list, because compiling one takes up to 2 ms."""
 _KEPT = 64  # lines that are not read anew: each filter has the built-in ones, and several the same
 
-# A name at any depth without escapes and sets, and of more than stars; a slash behind it asks for a folder.
+# A name at any depth without escapes and sets, and of more than stars; a slash behind it matches only a directory.
 _PLAIN = re.compile(r"(?!\*+/?\Z)(?P<name>[\w.*-]+)(?P<folder>/?)")
 
 # The pieces of pathspec's expressions. No set of a user has a slash, for lines are split at slashes first.
@@ -69,7 +69,7 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _STARS = {"[^/]+": ("?", "*"), "[^/]*": ("*",), "[^/]": ("?",)}  # a whole component is never empty
-# pathspec's short forms: what matches all paths, and all that lie in a folder.
+# pathspec's short forms: what matches all paths, and all in a directory.
 _ANYWHERE: dict[str, tuple[str, ...]] = {".": (), "/": ("**",), "(?P<ps_d>/)": ("**",)}
 
 
@@ -107,11 +107,11 @@ class State(dict[str, "State"]):
 class Patterns:
     """Matches paths against one list of patterns, in which the last line that matches a path decides.
 
-    ``lines`` may end in line breaks. ``unit`` and ``origin`` say where they stand ("pattern 2 of exclude").
+    ``lines`` may end in line breaks. ``unit`` and ``origin`` name their location ("pattern 2 of exclude").
     Raises BentoError for a line that pathspec cannot read.
     """
 
-    __slots__ = ("_layout", "_masks", "_most_states", "_rules", "_states", "_steps", "start")
+    __slots__ = ("_layout", "_masks", "_max_states", "_rules", "_states", "_steps", "start")
 
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
         self._layout = _Layout()
@@ -132,7 +132,7 @@ class Patterns:
         self._masks: dict[str, tuple[int, int]] = {}
         self._states: dict[int, State] = {}
         self._steps = 0
-        self._most_states = min(_MOST_STATES, _MOST_BITS // (self._layout.size + 1))
+        self._max_states = min(_MAX_STATES, _MAX_BITS // (self._layout.size + 1))
         self.start = self._state(self._layout.start())
 
     def rule(self, path: str) -> Rule | None:
@@ -144,7 +144,7 @@ class Patterns:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Return the lines that can decide: not those that are empty or a remark."""
+        """Return the lines that can decide: not empty lines and comments."""
         return tuple(self._rules)
 
     def unmatched(self, paths: Iterable[str]) -> tuple[Rule, ...]:
@@ -181,7 +181,7 @@ class Patterns:
             reason = "nothing follows the exclamation mark" if text == "!" else "its backslash escapes nothing"
             raise BentoError(f"{where}, {text!r}, is not a pattern: {reason}. Correct or remove it.") from None
         if expression is None:
-            return  # empty, a remark, or a "[" without its "]", which git ignores
+            return  # empty, a comment, or a "[" without its "]", which git ignores
         try:
             self._layout.add(_segments(expression))
         except ValueError as error:
@@ -203,16 +203,16 @@ class Patterns:
 
     def _step(self, bits: int, character: str) -> State:
         self._steps += 1
-        if self._steps > _MOST_STEPS or len(self._states) > self._most_states:
+        if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
             self._forget()
         masks = self._masks.get(character)
         if masks is None:
-            if len(self._masks) > self._most_states:
+            if len(self._masks) > self._max_states:
                 self._masks.clear()
             masks = self._masks[character] = self._layout.masks(character)
         moving, staying = masks
         moved = (bits & moving) << 1
-        # A "**" may stand for no folder at all: who reaches it has also passed it.
+        # "**" also matches no directory: a state that reaches it has also passed it.
         moved |= (moved & self._layout.gaps) << 1
         return self._state(moved | bits & staying)
 
@@ -245,7 +245,7 @@ class _Verdict(dict[str, "_Verdict"]):
 class Filter:
     """Decides whether a Bento keeps a path: BentoML's four tests, each with a list of its own.
 
-    ``ignored`` maps a folder ("", "pkg", "pkg/deep") to the lines of the ``.bentoignore`` in it. Paths are
+    ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of the ``.bentoignore`` in it. Paths are
     relative and POSIX, without empty or dot components.
     """
 
@@ -255,7 +255,7 @@ class Filter:
         self._ignored = ignored
         self._include = include
         self._reached = 0
-        self._most_verdicts = min(lines._most_states for lines in (include, exclude, *ignored.values()))
+        self._most_verdicts = min(lines._max_states for lines in (include, exclude, *ignored.values()))
         self._verdicts: dict[tuple[int, ...], _Verdict] = {}
         built_in = Patterns(BUILT_IN, "the built-in exclusions")
         root = self._verdict(built_in.start, include.start, (exclude.start,))
@@ -277,7 +277,7 @@ class Filter:
         """Return what keeps ``path`` out of the Bento, in words; None if nothing does."""
         verdict = self._at(path)
         if verdict.built_in.matched:
-            return f"{verdict.built_in.rule} drops it, and nothing brings it back"
+            return f"{verdict.built_in.rule} drops it, and no line includes it again"
         if not filtered or verdict.kept:
             return None
         if not verdict.include.matched:
@@ -331,10 +331,10 @@ class Filter:
 
 @lru_cache(_KEPT)
 def _expression(text: str) -> tuple[str | None, bool | None]:
-    """Return a line as pathspec's regular expression, and False if the line begins with "!"; None for a remark.
+    """Return a line as pathspec's regular expression, and False if the line begins with "!"; None for a comment.
 
     A plain name, as most lines are, is spelt out here as pathspec does it (a test compares the two), for importing
-    pathspec costs a tenth of an action. Raises ValueError for a line that is no pattern.
+    pathspec costs a tenth of an action. Raises ValueError for an invalid pattern.
     """
     plain = _PLAIN.fullmatch(text)
     if plain:
@@ -395,14 +395,14 @@ def _compiled(bracket: str) -> re.Pattern[str]:
         try:
             return re.compile(bracket)
         except re.error as error:
-            raise ValueError(f"{bracket} is no set of characters ({error.msg})") from None
+            raise ValueError(f"{bracket} isn't a set of characters ({error.msg})") from None
 
 
 class _Layout:
     """Numbers the positions of an automaton, each between two pieces of a pattern, each a bit.
 
     A character moves a bit on to the next position where the piece takes it, and lets it stay where the
-    position is a loop ("*", "**", and the end of a pattern that has matched a folder).
+    position is a loop ("*", "**", and the end of a pattern that has matched a directory).
     """
 
     def __init__(self) -> None:
@@ -431,7 +431,7 @@ class _Layout:
     def add(self, segments: list[str | list[str]]) -> None:
         """Lay out a pattern: the tokens of each component, or "**" in its place.
 
-        Raises ValueError for a bracket expression that ``re`` refuses.
+        Raises ValueError for a bracket expression that ``re`` rejects.
         """
         brackets: dict[str, re.Pattern[str]] = {}
         for token in chain.from_iterable(tokens for tokens in segments if isinstance(tokens, list)):

@@ -1,8 +1,8 @@
-"""Decides which declared files a Bento's ``src/`` holds, and where.
+"""Selects the declared files for a Bento's ``src/``, and their paths.
 
-BentoML walks a folder; here somebody declares each file (a Bazel target does, or `walk` for a plain folder).
-What happens to the files then is BentoML's: a file is kept if ``include`` matches its path, ``exclude`` does
-not, the built-in exclusions do not, and no ``.bentoignore`` in a folder above it does, each list on its own.
+BentoML walks a directory. In rules_bento each file is declared, by a Bazel target, or by `walk` for a plain directory.
+The rules for these files are BentoML's: a file is kept if ``include`` matches its path, and ``exclude``, the built-in
+exclusions, and each ``.bentoignore`` in a directory above it, each list on its own, don't drop it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
-_EXTERNAL = "external/"  # where the files of other repositories lie; their rules may well have linked them
-_EXECUTION_ROOTS = "/execroot/"  # in the target of each link that is Bazel's own
-DEPENDENCIES = "deps"  # the attribute whose files may lie outside of the build context
+_EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
+_EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
+DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
 
 
 _ALL = ("*",)
-_MOST_LINKS = 40  # as Linux has it
+_MAX_LINKS = 40  # the limit of Linux
 
 
 @dataclass(frozen=True)
 class Declared:
-    """Describes one file that a target or a folder declares."""
+    """Describes one file that a target or a directory declares."""
 
-    path: str  # where it lies in the Bento's src/: POSIX, relative
-    source: str  # where to read it
-    origin: str  # who declared it (a Bazel label, or a folder); only messages use it
-    link: str | None = None  # the target's text, for a symbolic link
+    path: str  # path in the Bento's src/: POSIX, relative
+    source: str  # path to read it from
+    origin: str  # the declaring Bazel label or directory; only for messages
+    link: str | None = None  # the target, for a symbolic link
     filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
 
 
@@ -53,33 +53,33 @@ class Selection:
 
     kept: tuple[Declared, ...]
     dropped: tuple[Declared, ...]
-    idle: tuple[Rule, ...]  # patterns of include that match no declared file
+    idle: tuple[Rule, ...]  # include patterns without a declared file
     _filter: Filter = field(repr=False, compare=False)
 
     def reason(self, file: Declared) -> str | None:
-        """Return which line of which list dropped ``file``, in words; None if it is kept."""
+        """Return the line and list that dropped ``file``, in words; None if it is kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Tells where a declared file lies in the Bento's src/, and whether patterns apply to it (see `Declared`)."""
+    """Holds the path of a declared file in the Bento's src/, and whether patterns apply to it (see `Declared`)."""
 
     path: str
     filtered: bool
 
 
 def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str) -> Place:
-    """Return where a file of ``attribute`` of the target ``label`` goes.
+    """Return the path in src/ of a file of ``attribute`` of the target ``label``.
 
-    ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), and so is ``build_ctx``, a folder ("" is the root of
-    the main repository). ``import_roots`` are entries of ``PyInfo.imports`` (``_main/lib/src``, ``repo+``); the root
-    of each repository is one without being named.
+    ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), and so is ``build_ctx``, a directory ("" is the root of
+    the main repository). ``import_roots`` are entries of ``PyInfo.imports`` (``_main/lib/src``, ``repo+``); the root of
+    each repository is always an import root.
 
-    Files below the build context keep their path in it. Files of ``deps`` that a deeper import root covers, or
-    that lie elsewhere, go where Python finds them: below the longest import root.
-    Raises BentoError for a file of another attribute that is not below the build context, and for a path or a
-    context that is absolute or leaves its repository.
+    Files below the build context keep their path in it. Files of ``deps`` outside of the build context, or below a
+    deeper import root, are placed where Python finds them: below the longest import root. Raises BentoError for a file
+    of another attribute outside of the build context, and for a path or a context that is absolute or leaves its
+    repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split_repository(short_path, label, attribute)
@@ -89,17 +89,17 @@ def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), 
         return Place(_relative(path, context), filtered=True)
     if attribute != DEPENDENCIES:
         raise BentoError(
-            f"{label}: {attribute} has {short_path!r}, which does not lie in the build context, {build_ctx!r}. Set "
-            f"build_ctx to a folder above it, or, if it is code of a Python library, put its target into deps."
+            f"{label}: {attribute} has {short_path!r}, which isn't in the build context, {build_ctx!r}. Set "
+            f"build_ctx to a directory above it, or add a Python library's target to deps."
         )
     return Place(_relative(path, root), filtered=False)
 
 
 def walk(folder: str) -> Iterator[Declared]:
-    """Yield the files of a plain folder, as BentoML walks it.
+    """Yield the files of a plain directory, as BentoML walks it.
 
-    Symbolic links to files stay links, links to folders and empty folders vanish. Folders that the built-in
-    exclusions drop in any case are not entered. Raises BentoError for a folder that cannot be read.
+    Symbolic links to files stay links; links to directories, and empty directories, are omitted. Directories that the
+    built-in exclusions always drop aren't entered. Raises BentoError for a directory that can't be read.
     """
     root = os.path.realpath(folder)
     pending = [""]
@@ -110,12 +110,12 @@ def walk(folder: str) -> Iterator[Declared]:
                 entries = sorted(scan, key=attrgetter("name"))
         except OSError as error:
             raise BentoError(
-                f"{folder}/{prefix} is no folder that can be read ({error.strerror}). Give one that can."
+                f"{folder}/{prefix} isn't a readable directory ({error.strerror}). Specify a readable directory."
             ) from None
         for entry in entries:
             path = prefix + entry.name
             if not _is_folder(entry):
-                # Path.readlink would tidy the target's text.
+                # Path.readlink would normalize the target.
                 link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115
                 yield Declared(path, entry.path, folder, link)
             elif not entry.is_symlink() and entry.name + "/" not in BUILT_IN:
@@ -125,7 +125,7 @@ def walk(folder: str) -> Iterator[Declared]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # links in a circle, or through what may not be read
+    except OSError:  # circular links, or an unreadable directory
         return False
 
 
@@ -136,14 +136,14 @@ def select(
     *,
     src_layout: bool = False,
 ) -> Selection:
-    """Apply BentoML's include, exclude and ``.bentoignore`` rules to declared files.
+    """Apply BentoML's include, exclude, and ``.bentoignore`` rules to declared files.
 
-    A ``.bentoignore`` counts because it is declared (with ``filtered``), whether it is kept or not.
-    ``src_layout`` strips a leading ``src/`` from the paths that are kept; the patterns see the path before.
+    A ``.bentoignore`` takes effect if it is declared (with ``filtered``), whether it is kept or not. ``src_layout``
+    strips a leading ``src/`` from the paths that are kept; patterns match the path before.
 
-    Raises BentoError for a path that is absolute, leaves the Bento, is not UTF-8 or has a line break; for an
-    unreadable pattern or ignore file; for two files at one path, or a file where another needs a folder; for
-    a link that is absolute, leaves the Bento or leads to nothing declared.
+    Raises BentoError for a path that is absolute, leaves the Bento, isn't UTF-8, or has a line break; for an unreadable
+    pattern or ignore file; for two files at one path, or a file where another needs a directory; for a link that is
+    absolute, leaves the Bento, or has a target that isn't declared.
     """
     for file in files:
         _check_path(file)
@@ -167,8 +167,8 @@ def select(
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> Declared:
     """Return the first of ``paths`` that the selection keeps.
 
-    ``what`` says who needs it ("service 'service:Iris'"). Raises BentoError that tells which line dropped it,
-    or that nobody declared it.
+    ``what`` names the user of the file ("service 'service:Iris'"). Raises BentoError with the line that dropped the
+    file, or because it isn't declared.
     """
     for path in paths:
         for file in selection.kept:
@@ -178,14 +178,14 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     for file in selection.dropped:
         if file.path in paths:
             raise BentoError(
-                f"{what} needs {file.path} (from {file.origin}), but {selection.reason(file)}. "
-                f"Change that list so that it keeps the file."
+                f"{what} requires {file.path} (from {file.origin}), but {selection.reason(file)}. "
+                f"Change this list to keep the file."
             )
-    raise BentoError(f"{what} needs {wanted}, which is not declared. Add the file to srcs, or its library to deps.")
+    raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
 
 def digest(kept: Iterable[Declared]) -> Manifest:
-    """Read and hash the kept files. Raises BentoError for what is not a readable regular file."""
+    """Read and hash the kept files. Raises BentoError for a file that isn't a readable regular file."""
     return Manifest.of(
         Entry.of_file(file.path, file.source, file.origin) if file.link is None else Entry.of_link(file.path, file.link)
         for file in kept
@@ -195,18 +195,18 @@ def digest(kept: Iterable[Declared]) -> Manifest:
 def content(file: Declared) -> bytes:
     """Return the bytes of a file that is read before it is digested.
 
-    Raises BentoError for more than a reader of text takes, and for what is not a readable regular file.
+    Raises BentoError for a file above the limit of text files, and if it isn't a readable regular file.
     """
     try:
         return read_source(file.source, file.path)
     except OSError as error:
         raise BentoError(
-            f"{file.path} (from {file.origin}) cannot be read: {error.strerror}. Declare a readable file."
+            f"{file.path} (from {file.origin}) can't be read: {error.strerror}. Declare a readable file."
         ) from None
 
 
-def beginnings(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes]]:
-    """Read the first `most` bytes of files that were digested; yields paths in the Bento, and bytes."""
+def read_prefixes(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes]]:
+    """Read the first `most` bytes of digested files; yields paths in the Bento, and bytes."""
     for file in kept:
         if file.link is None:
             with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
@@ -214,29 +214,29 @@ def beginnings(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes
 
 
 def check_followed(kept: Iterable[Declared]) -> None:
-    """Refuse files whose content lies outside of Bazel's execution root, where a link leads.
+    """Reject files that are links to a target outside of Bazel's execution root.
 
-    Links that stay inside are followed: sandboxes are made of links, and Bazel has digested what is behind them.
+    Links inside the root are followed: sandboxes consist of links, and Bazel has digested their targets.
     """
     for file in kept:
-        text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _way_out(file.source)
+        text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
         if text:
             raise BentoError(
                 f"{file.path} (from {file.origin}) is a link to {text!r}, which is absolute or leaves the workspace. "
-                f"Put a copy in its place, or exclude it."
+                f"Replace it by a copy, or exclude it."
             )
 
 
 def check_inside(file: Declared, folder: str) -> None:
-    """Refuse a file of a plain folder that is a link out of it, or no regular file.
+    """Reject a file of a plain directory that is a link out of it, or isn't a regular file.
 
-    What `walk` finds and no pattern keeps is held against nothing else, and an option may name it.
+    No other check covers the files that `walk` finds and no pattern keeps, but an option can name them.
     """
     root, real = os.path.realpath(folder), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
-        raise BentoError(f"{file.path} is a link to {real!r}, which is outside of {folder}. Put a copy in its place.")
+        raise BentoError(f"{file.path} is a link to {real!r}, which is outside of {folder}. Replace it by a copy.")
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
-        raise BentoError(f"{file.path} is a pipe, a socket or a device. Put a file in its place.")
+        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it by a file.")
 
 
 _by_path = attrgetter("path")
@@ -255,7 +255,7 @@ def _split_repository(short_path: str, label: str, attribute: str) -> tuple[str,
 
 
 def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into the repository and the folder in it. Raises BentoError if it leaves the repository."""
+    """Split ``build_ctx`` into its repository and directory. Raises BentoError if it leaves the repository."""
     repository, context = MAIN_REPOSITORY, build_ctx.rstrip("/")
     if context.startswith("../"):
         repository, _, context = context[len("../") :].partition("/")
@@ -263,14 +263,14 @@ def _context(build_ctx: str) -> tuple[str, str]:
         return repository, ""
     if not _is_clean(context):
         raise BentoError(
-            f"build_ctx is {build_ctx!r}, which is absolute or leaves its repository. Give a folder relative to the "
-            f"root of the repository."
+            f"build_ctx is {build_ctx!r}, which is absolute or leaves its repository. "
+            f"Specify a directory relative to the root of the repository."
         )
     return repository, context
 
 
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
-    """Return the deepest folder above ``path`` that is an import root; "" is the root of the repository."""
+    """Return the deepest directory above ``path`` that is an import root; "" is the root of the repository."""
     roots = _normalised(tuple(import_roots))
     folder = path.rpartition("/")[0]
     while folder and f"{repository}/{folder}" not in roots:
@@ -278,7 +278,7 @@ def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str
     return folder
 
 
-@lru_cache(maxsize=8)  # asked for each file, with the same roots
+@lru_cache(maxsize=8)  # called for each file, with the same roots
 def _normalised(import_roots: tuple[str, ...]) -> frozenset[str]:
     return frozenset([posixpath.normpath(root) for root in import_roots])
 
@@ -296,20 +296,20 @@ def _relative(path: str, folder: str) -> str:
     return path[len(folder) + 1 :] if folder else path
 
 
-def _way_out(source: str) -> str | None:
+def _escaping_target(source: str) -> str | None:
     """Return the target of the link by which ``source`` leaves the execution root; None if it stays inside."""
     root, path, in_workspace = "", source, False
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         try:
             text = os.readlink(root + path)  # noqa: PTH115 - see walk
-        except OSError:  # no link, or nothing there, which whoever reads it will say
+        except OSError:  # not a link, or it doesn't exist, which a later read reports
             return None
         before, own, after = text.rpartition(_EXECUTION_ROOTS)
         if own and text.startswith("/"):
             workspace, _, path = after.partition("/")
             root = f"{before}{own}{workspace}/"
         elif text.endswith(f"/{path}") and text.startswith("/") and "/" not in path and not in_workspace:
-            # What lies at the top of the workspace, Bazel links into the execution root.
+            # Bazel links the top level of the workspace into the execution root.
             root, in_workspace = text.removesuffix(path), True
         else:
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
@@ -321,7 +321,7 @@ def _way_out(source: str) -> str | None:
 def _check_path(file: Declared) -> None:
     if not _is_clean(file.path):
         raise BentoError(
-            f"{file.origin} declares {file.path!r}, which is absolute or leaves the Bento. A file needs a "
+            f"{file.origin} declares {file.path!r}, which is absolute or leaves the Bento. Use a "
             f"relative path without '.' and '..'."
         )
 
@@ -330,8 +330,8 @@ def _check_include(include: Sequence[str]) -> None:
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include has {pattern!r}, but a Bento takes nothing from outside of its build context. Set "
-                f"build_ctx to a folder above it, or declare the files of a library in deps."
+                f"include has {pattern!r}, but a Bento can't contain files outside of its build context. Set "
+                f"build_ctx to a directory above it, or declare the files of a library in deps."
             )
 
 
@@ -346,24 +346,24 @@ def _ignored(files: Sequence[Declared]) -> dict[str, Patterns]:
 
 def _read_ignore_file(file: Declared, files: Sequence[Declared]) -> Patterns:
     source = file
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         if source.link is None:
             break
         target = _target(source)
         source = next((other for other in files if other.path == target), file)
     if source.link is not None:
         raise BentoError(
-            f"{file.path} (from {file.origin}) is a link to {file.link!r}, but no file lies there. Put a copy of the "
-            f"file in its place."
+            f"{file.path} (from {file.origin}) is a link to {file.link!r}, which doesn't exist. "
+            f"Replace it by a copy of the file."
         )
     check_followed([source])
-    # Line breaks as BentoML reads them: LF, CRLF and CR, and no other.
+    # Line breaks as BentoML reads them: only LF, CRLF, and CR.
     lines = io.TextIOWrapper(io.BytesIO(content(replace(source, path=file.path))), encoding="utf-8")
     try:
         return Patterns(lines, file.path, unit="line")
     except UnicodeDecodeError:
         raise BentoError(
-            f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or remove it from srcs."
+            f"{file.path} (from {file.origin}) isn't valid UTF-8. Save it as UTF-8, or remove it from srcs."
         ) from None
 
 
@@ -376,8 +376,8 @@ def _out_of_src(file: Declared) -> Declared:
 def _check_same(one: Declared, other: Declared) -> None:
     if (one.source, one.link) != (other.source, other.link):
         raise BentoError(
-            f"Two files want the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
-            f"{other.source} (from {other.origin}). Remove one from srcs, data or deps, or exclude it."
+            f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
+            f"{other.source} (from {other.origin}). Remove one from srcs, data, or deps, or exclude it."
         )
 
 
@@ -392,12 +392,12 @@ def _unique(ordered: list[Declared]) -> tuple[Declared, ...]:
 
 
 def _check_names(kept: Iterable[Declared]) -> None:
-    # Names that differ in case only are left alone: a Bento runs on Linux, and BentoML takes them too.
+    # Names that differ only in case are allowed: a Bento runs on Linux, and BentoML accepts them.
     for file in kept:
         name = file.path if file.link is None else f"{file.path} -> {file.link}"
         if "\n" in name or not _is_utf8(name):
             raise BentoError(
-                f"{file.origin} declares {name!r}: not UTF-8, or with a line break. Rename it, or exclude it."
+                f"{file.origin} declares {name!r}, which isn't UTF-8 or has a line break. Rename or exclude it."
             )
 
 
@@ -422,7 +422,7 @@ def _check_folders(kept: Iterable[Declared]) -> None:
         if file.path in within:
             other = within[file.path]
             raise BentoError(
-                f"{file.path} is a file (from {file.origin}), and a folder because of {other.path} (from "
+                f"{file.path} is a file (from {file.origin}), but a directory for {other.path} (from "
                 f"{other.origin}). Rename one, or exclude it."
             )
 
@@ -434,17 +434,17 @@ def _check_links(kept: Iterable[Declared], files: Sequence[Declared], rules: Fil
     declared = {file.path for file in files}
     for path, file in links.items():
         target = _target(file)
-        # A target that the patterns drop is let pass, for BentoML keeps such a link, too.
+        # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
             raise BentoError(
-                f"{path} (from {file.origin}) is a link to {file.link!r}, but no file lies there. "
+                f"{path} (from {file.origin}) is a link to {file.link!r}, which doesn't exist. "
                 f"Declare {target}, or exclude the link."
             )
         passed = {path}
         while target in links:
             if target in passed:
                 raise BentoError(
-                    f"{path} (from {file.origin}) is a link to {file.link!r}, which leads in a circle. Exclude it."
+                    f"{path} (from {file.origin}) is a link to {file.link!r}, which is circular. Exclude it."
                 )
             passed.add(target)
             target = _target(links[target])
@@ -456,6 +456,6 @@ def _target(file: Declared) -> str:
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
         raise BentoError(
             f"{file.path} (from {file.origin}) is a link to {link!r}, which is absolute or leaves the Bento. "
-            f"Put a copy in its place, or exclude it."
+            f"Replace it by a copy, or exclude it."
         )
     return target

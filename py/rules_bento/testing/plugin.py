@@ -23,11 +23,11 @@ class Bento(NamedTuple):
     """Describes the Bento under test."""
 
     tag: str  # name:version
-    path: Path  # the folder that it is unpacked to
+    path: Path  # the directory that it is unpacked to
 
 
 class Setting(NamedTuple):
-    """Holds what the target under test gives to the plugin."""
+    """Holds the plugin's settings from the target under test."""
 
     bento: Bento
     python: Path
@@ -37,16 +37,16 @@ class Setting(NamedTuple):
 
 
 class Servers:
-    """Starts servers of the Bento under test, and knows what they wrote."""
+    """Starts servers of the Bento under test, and collects their logs."""
 
     def __init__(self, setting: Setting) -> None:
-        """Serve what `setting` says, when somebody asks for it."""
+        """Serve with `setting`, on request."""
         self.setting = setting
         self.logs: list[Path] = []
         self._numbers = count()
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Let fixtures find it."""
+        """Register the object for the fixtures."""
         config.stash[_SERVERS] = self
 
     @contextmanager
@@ -70,7 +70,7 @@ class Servers:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Any:
-        """Show what servers wrote beside a test that failed."""
+        """Show the servers' logs with a failed test."""
         report = yield
         if report.failed:
             for log in self.logs:
@@ -83,7 +83,7 @@ _SERVERS = pytest.StashKey[Servers]()
 
 @pytest.fixture(scope="session")
 def bento(request: pytest.FixtureRequest) -> Bento:
-    """Return the Bento: its tag and the folder that it is unpacked to."""
+    """Return the Bento: its tag and the directory that it is unpacked to."""
     return request.config.stash[_SERVERS].setting.bento
 
 
@@ -95,7 +95,7 @@ def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManage
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Yield the server, which all tests of the target (of a shard, where it has some) share."""
+    """Yield the server, which all tests of the target (or of a shard) share."""
     servers = request.config.stash[_SERVERS]
     with servers.serve(*servers.setting.options) as server:
         yield server
@@ -103,7 +103,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def url(server: Server) -> str:
-    """Return the server's address, without a slash at its end."""
+    """Return the server's address, without a trailing slash."""
     return server.url
 
 
@@ -118,7 +118,7 @@ def client(url: str) -> Iterator[Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this shard: every n-th, in their order."""
+    """Select the tests of this shard: every n-th, in order."""
     shards = int(os.environ.get("TEST_TOTAL_SHARDS", "1"))
     if shards > 1:
         shard = int(os.environ["TEST_SHARD_INDEX"])

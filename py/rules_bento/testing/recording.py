@@ -1,7 +1,7 @@
 """Records which lines of the user's sources ran, in tests and servers: LCOV, for `bazel coverage`.
 
-coverage.py does the work, where it is among the requirements of the test. Bazel names the sources by their path in the
-workspace; the Bento has them in its own `src/`.
+It uses coverage.py, if the test requires it. Bazel names sources by their path in the workspace; the Bento has them in
+`src/`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Interpreters of the environment read it as they start; the name comes behind that of the wheels' folders.
+# Interpreters of the environment read it at startup; the name sorts after the wheels' directories.
 _STARTUP = "wheels_recorded.pth"
 _START = "import coverage; coverage.process_startup()\n"
 
@@ -36,7 +36,7 @@ class Recording:
     """Records one run of the tests."""
 
     def __init__(self, folder: Path, files: Mapping[Path, str]) -> None:
-        """Keep what is recorded in `folder`, which is made; `files` is each file to its path in the workspace."""
+        """Store the data in `folder`, which is created; `files` maps each file to its path in the workspace."""
         folder.mkdir(parents=True)
         self._files = files
         self._settings = folder / "settings"
@@ -45,7 +45,7 @@ class Recording:
         self._coverage: Any = None
 
     def start(self, python: Path) -> None:
-        """Record from here on: in this process, and in those of the environment of `python` that it starts."""
+        """Start to record in this process, and in its later children in the environment of `python`."""
         import coverage
 
         [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -55,7 +55,7 @@ class Recording:
         self._coverage.start()
 
     def finish(self, output: Path) -> None:
-        """Write what all processes recorded, as LCOV with paths of the workspace."""
+        """Write the data of all processes as LCOV, with paths of the workspace."""
         import coverage
 
         self._coverage.stop()
@@ -63,7 +63,7 @@ class Recording:
         self._coverage.combine()
         try:
             self._coverage.lcov_report(morfs=[str(path) for path in self._files], outfile=str(output))
-        except coverage.exceptions.NoDataError:  # nothing of them was imported
+        except coverage.exceptions.NoDataError:  # none of them was imported
             output.write_text("", "utf-8")
             return
         lines = output.read_text("utf-8").splitlines(keepends=True)
@@ -76,10 +76,9 @@ class Recording:
 
 
 def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recording | None:
-    """Return the recording that `bazel coverage` asks for.
+    """Return the recording for `bazel coverage`.
 
-    None if this is another command, or nothing of Python is to be recorded. Raises BentoError where coverage is
-    missing.
+    None for another command, or without Python sources to record. Raises BentoError if coverage is missing.
     """
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:
@@ -91,14 +90,12 @@ def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recordi
     try:
         import coverage  # noqa: F401
     except ImportError:
-        raise BentoError(
-            "requirements: coverage is missing, which records what ran. Add the hub's package of it."
-        ) from None
+        raise BentoError("requirements: coverage is missing. Add the package hub's coverage.") from None
     return Recording(folder, files)
 
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
-    """Return where each source lies that Bazel names: in the Bento, and where tests import it from."""
+    """Return the location of each source that Bazel names: in the Bento, and where tests import it."""
     files = {}
     for name in named:
         short_path = _short_path(name)
@@ -125,5 +122,5 @@ def _short_path(path: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """Return a pattern for the path; coverage.py knows no way to quote what it has a meaning for."""
+    """Return a pattern for the path. coverage.py has no way to quote special characters."""
     return "".join("?" if letter in "*?[]" else letter for letter in str(path))

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 _STOPPING_SECONDS = 60
 _HOST = "127.0.0.1"
-# A port is free when it is chosen; another test may have it when BentoML binds it.
+# A port is free when chosen; another test might use it when BentoML binds it.
 _PORTS_TO_TRY = 5
 
 
 class Server(NamedTuple):
-    """Describes a server that answers: its URL and its log."""
+    """Describes a running server: its URL and its log."""
 
     url: str
     log: Path
 
 
 class NotReadyError(Exception):
-    """Reports that the server ended, or did not answer in time; the message has its log."""
+    """Reports that the server ended, or didn't answer in time; the message has its log."""
 
 
 @contextmanager
@@ -44,15 +44,15 @@ def serve(
     options: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Serve the Bento in the folder `bento` with the BentoML of an environment's interpreter.
+    """Serve the Bento in the directory `bento` with the BentoML of an environment's interpreter.
 
-    `folder`, which is made, takes its log; `options` go to `bentoml serve`, `variables` to its environment beside
-    those of this process. The server answers when the block begins, and has stopped when it ends. Raises
-    NotReadyError if it is not ready within `seconds`.
+    `folder`, which is created, receives the log. `options` go to `bentoml serve`; `variables` extend its environment.
+    The server is ready when the block begins, and is stopped when the block ends. Raises NotReadyError if the server
+    isn't ready within `seconds`.
     """
     folder.mkdir(parents=True)
     log = folder / "server.log"
-    # Services of a Bento talk over sockets in TMPDIR, whose paths may have 103 characters, and TMPDIR of macOS has 49.
+    # Services of a Bento use sockets in TMPDIR. Their paths have at most 103 characters; TMPDIR of macOS has 49.
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]
         environment = os.environ | {"TMPDIR": scratch} | dict(variables or {})
@@ -69,7 +69,7 @@ def _start(
     for _ in range(_PORTS_TO_TRY):
         port = _free_port()
         with log.open("wb") as output:
-            # From a folder without modules, for BentoML prefers those to the Bento.
+            # From a directory without modules, because BentoML prefers such modules to the Bento.
             process = subprocess.Popen(
                 [*command, "--port", str(port)], cwd=log.parent, env=environment, stdout=output, stderr=output
             )
@@ -85,7 +85,7 @@ def _start(
         _stop(process)
         written = log.read_text("utf-8", "replace")
         if f"Could not bind {_HOST}:{port}" not in written:
-            reason = f"did not answer within {waited:.0f} s" if ended is None else f"ended with status {ended}"
+            reason = f"didn't answer within {waited:.0f} s" if ended is None else f"ended with status {ended}"
             raise NotReadyError(f"the server {reason}; its log:\n{written}")
     raise NotReadyError(f"the server found no port in {_PORTS_TO_TRY} attempts; its log:\n{written}")
 

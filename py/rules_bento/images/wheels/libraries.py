@@ -9,7 +9,7 @@ from itertools import chain
 from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.records import NamedTuple
-from rules_bento.sources.machines import HEAD, machine_of
+from rules_bento.sources.cpu_arch import HEAD, machine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -7,18 +7,18 @@ import os
 import sys
 
 TRACEBACK = "BENTO_TRACEBACK"
-"""The environment variable that lets an error of the program itself come out as one."""
+"""The environment variable that requests tracebacks of unexpected errors."""
 
 INTERRUPTED = 130
-"""The status after Ctrl-C."""
+"""The exit status after Ctrl-C."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_streams() -> None:
-    """Give the program each of the three streams that it was started without.
+    """Open each of the three standard streams that is missing.
 
-    Else its prints fail, and the next file that it opens is what others take for one of the three.
+    Otherwise prints fail, and the next file that the program opens gets the number of a standard stream.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -30,27 +30,27 @@ def open_streams() -> None:
 
 
 def drop_output() -> None:
-    """Leave out what standard output does not take, or Python writes it once more at its end, and complains."""
+    """Discard output that the standard output rejects; otherwise Python writes it again at its exit, and fails."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def of_system(error: OSError) -> str:
-    """Return what people are told of an error of the system: what it was doing that with, and what would help."""
+def os_error_message(error: OSError) -> str:
+    """Return the message for an error of the operating system: the file, the reason, and a remedy."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = error.strerror or str(error)
     if error.errno not in _FULL:
         return f"{' -> '.join(names) or 'the system'}: {reason}."
-    place = names[-1] if names else "where it writes, which may be the folder for temporary files (TMPDIR), too"
-    return f"{reason}: {place}. Make room there, and start it again."
+    place = names[-1] if names else "the output or temporary directory (TMPDIR)"
+    return f"{reason}: {place}. Free space there, and run it again."
 
 
-def unexpected(error: Exception) -> str:
-    """Return what people are told of an error that no part of the program has a message for.
+def crash_message(error: Exception) -> str:
+    """Return the message for an unexpected error.
 
-    Raises it where the environment asks for tracebacks.
+    Raises the error if the environment requests tracebacks.
     """
     if os.environ.get(TRACEBACK):
         raise error
@@ -59,4 +59,4 @@ def unexpected(error: Exception) -> str:
         file = step.tb_frame.f_code.co_filename
         place = f" ({file.rpartition('rules_bento/')[2]}:{step.tb_lineno})" if "rules_bento/" in file else place
         step = step.tb_next
-    return f"an error of this program: {type(error).__name__}: {error}{place}. {TRACEBACK}=1 shows where."
+    return f"internal error: {type(error).__name__}: {error}{place}. Report it with the traceback of {TRACEBACK}=1."

@@ -1,4 +1,4 @@
-"""Tells a server that is running of changes: files of the workspace, or builds that ibazel tells of."""
+"""Notifies a running server of changes: edits of the workspace, or builds that ibazel reports."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
 _READ = 1 << 16
-_DESCRIPTION = "README.md"  # for people: a docstring may be it
+_DESCRIPTION = "README.md"  # can be a docstring, without effect
 _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
-class Following:
-    """Makes the workers of a server restart, by writing the file `edits`."""
+class Watcher:
+    """Restarts the server's workers by a write to the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits
         self._count = 0
         self._edit()
 
-    def look(self) -> None:
-        """Do what is to be done, if anything has changed."""
+    def poll(self) -> None:
+        """Check for changes, and apply them."""
         raise NotImplementedError
 
     def _edit(self) -> None:
@@ -39,11 +39,11 @@ class Following:
         self.edits.write_text(f"{self._count}\n", "utf-8")
 
 
-class SourcesFollowed(Following):
-    """Follows edits of the workspace: files of `src/` are links to what they were built from."""
+class SourceWatcher(Watcher):
+    """Watches the workspace: files of `src/` become links to their sources."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
-        """Replace each file of the Bento that has the bytes of one below `roots` by a link to it."""
+        """Replace each file of the Bento by a link to an identical file below `roots`, if one exists."""
         super().__init__(edits)
         source = bento / "src"
         self._files: list[Path] = []
@@ -54,17 +54,17 @@ class SourcesFollowed(Following):
                 file.unlink()
                 file.symlink_to(original)
                 self._files.append(file)
-            elif path.as_posix() != "bentofile.yaml":  # BentoML's own, of no source
+            elif path.as_posix() != "bentofile.yaml":  # written by BentoML
                 self._others.append(path.as_posix())
         self._seen = self._pending = self._states()
 
-    def told(self) -> str:
-        """Say which files are followed, and which are as they were built."""
+    def summary(self) -> str:
+        """Describe which files are watched, and which remain as built."""
         followed = f"{len(self._files)} files of the workspace"
         return followed + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
 
-    def look(self) -> None:
-        """Tell of files that have changed, once they are as they were a moment ago: editors write in steps."""
+    def poll(self) -> None:
+        """Report changed files once they are stable for one interval, because editors write in steps."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]
@@ -77,25 +77,25 @@ class SourcesFollowed(Following):
         return {os.readlink(file): _state(file) for file in self._files}  # noqa: PTH115 - a text
 
 
-class BuildsFollowed(Following):
-    """Follows builds: ibazel tells on standard input when Bazel has built the archive again."""
+class BuildWatcher(Watcher):
+    """Watches builds: ibazel reports on standard input that Bazel has built the archive again."""
 
-    def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], told: int = 0) -> None:
-        """Follow builds of which the descriptor `told` tells; `unpack` writes what was built to a folder."""
+    def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
+        """Watch builds that the descriptor `notices` reports; `unpack` writes the built Bento to a directory."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
-        self._told = told
-        self._said = b""
+        self._notices = notices
+        self._partial = b""
         self._is_open = True
 
-    def look(self) -> None:
-        """Take what was built, if anything was. Raises BentoError for a Bento that the server has to begin anew for."""
-        if not self._is_open or not select.select([self._told], [], [], 0)[0]:
+    def poll(self) -> None:
+        """Apply a new build. Raises BentoError for a Bento that requires a restart of the server."""
+        if not self._is_open or not select.select([self._notices], [], [], 0)[0]:
             return
-        read = os.read(self._told, _READ)
+        read = os.read(self._notices, _READ)
         self._is_open = bool(read)
-        *lines, self._said = (self._said + read).split(b"\n")
+        *lines, self._partial = (self._partial + read).split(b"\n")
         if _BUILT in (line.strip() for line in lines):
             self._take()
 
@@ -103,8 +103,8 @@ class BuildsFollowed(Following):
         with tempfile.TemporaryDirectory(prefix="built-", dir=self._bento.parent) as scratch:
             built = Path(scratch, "bento")
             self._unpack(built)
-            if other := _first_other(self._bento, built):
-                raise BentoError(f"{other} is another, which no running server takes. Start it again.")
+            if other := _first_difference(self._bento, built):
+                raise BentoError(f"{other}: has changed, which requires a restart. Start the server again.")
             before, after = _files(self._bento / "src"), _files(built / "src")
             changed = [
                 path
@@ -131,8 +131,8 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _first_other(old: Path, new: Path) -> str:
-    """Return the first file in which two Bentos differ to a server, sources left out; empty if there is none."""
+def _first_difference(old: Path, new: Path) -> str:
+    """Return the first file in which two Bentos differ for a server, ignoring sources; empty if there is none."""
     for path in sorted(_files(old) | _files(new)):
         if path.startswith("src/") or path == _DESCRIPTION:
             continue
@@ -148,7 +148,7 @@ def _described(file: Path) -> list[str]:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    filecmp.clear_cache()  # it goes by times, and those in a Bento are all one
+    filecmp.clear_cache()  # the cache compares times, which are equal in a Bento
     with suppress(OSError):
         return filecmp.cmp(one, other, shallow=False)
     return False

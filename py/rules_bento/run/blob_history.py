@@ -1,7 +1,8 @@
-"""Remembers which blobs this user pushed to which repositories, so that others mount them: a file in the user's cache.
+"""Remembers which blobs this user pushed to which repositories, so that later pushes can mount them.
 
-A JSON object: `registry/repository` to the digests of its blobs, the repository of the last push last. It is a hint and
-nothing more: what is not there any more is sent, and without the file, or with another one in its place, all is.
+The file in the user's cache is a JSON object from `registry/repository` to the digests of its blobs. The repository of
+the last push is the last key. The file is only a hint: a push sends blobs that no longer exist there, and all blobs if
+the file is missing or invalid.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from rules_bento.hints import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_MOST_REPOSITORIES = 64
-_LARGEST = 4 << 20  # bytes of the file
+_MAX_REPOSITORIES = 64
+_MAX_BYTES = 4 << 20  # of the file
 
 
-class PushedBefore:
-    """Holds the file's contents as they were read."""
+class BlobHistory:
+    """Holds the file's contents."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._digests = _read(path) if path else {}
 
     @staticmethod
-    def of_user() -> PushedBefore:
-        """Return the file of whoever runs this; nothing is kept for one without a home."""
+    def from_user_cache() -> BlobHistory:
+        """Read the current user's file. Without a home directory, nothing is stored."""
         cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
         folder = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
-        return PushedBefore(folder / "rules_bento/pushed.json" if folder else None)
+        return BlobHistory(folder / "rules_bento/pushed.json" if folder else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
         """Return the repositories (`registry/name`) that had each digest, the last one first."""
@@ -45,13 +46,13 @@ class PushedBefore:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Remember what repositories have now. Nothing is raised where that cannot be written."""
+        """Store what the repositories contain now. A write error is ignored."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))
         known = {name: of for name, of in _read(self._path).items() if name not in names}
         known |= dict.fromkeys(names, listed)
-        kept = dict(list(known.items())[-_MOST_REPOSITORIES:])
+        kept = dict(list(known.items())[-_MAX_REPOSITORIES:])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".pushed", delete=False) as file:
@@ -62,9 +63,9 @@ class PushedBefore:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Return what the file says; nothing of one that is none."""
+    """Read the file. The result is empty if the file is invalid."""
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > _MAX_BYTES:
             return {}
         document = read_json(path.read_bytes(), str(path))
     except (OSError, FormatError):

@@ -1,12 +1,12 @@
-"""Forks the workers of a server that follows edits from a process that keeps the packages in memory.
+"""Forks the workers of a reloading server from a process that keeps the packages in memory.
 
-BentoML's own supervisor starts a worker as it always does. The interpreter of that process imports this module before
-it runs anything (`install`), and `begin` forks: the child goes on as the worker, and never notices. The parent imports
-what the worker has imported of packages, stops it when there is an edit, and forks again. So an edit costs the import
-of the service's own modules, and not that of BentoML and of all packages.
+BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before everything
+else (`install`), and `maybe_fork` forks. The child continues as the worker. The parent imports the packages that the
+worker has imported, stops the worker after an edit, and forks again. So an edit costs only the import of the service's
+own modules, without BentoML and other packages.
 
-What the worker sees is what a new process would see: its variables, its descriptors, its folder. Where packages in
-memory could make a difference (`_unsound`), the parent starts over without them, and says so.
+A worker sees the same variables, descriptors, and directory as a new process. If packages in memory could make a
+difference (`_difference`), the parent restarts without them, and reports it.
 """
 
 from __future__ import annotations
@@ -26,21 +26,24 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import FrameType, ModuleType
 
-COLD = "RULES_BENTO_COLD"
-"""The variable with which packages are imported again for each edit."""
+NO_PRELOAD = "RULES_BENTO_NO_PRELOAD"
+"""The variable that makes each edit import the packages again."""
 
 _EDITS = "RULES_BENTO_EDITS"  # the file that changes with each edit
-_WORKER = "RULES_BENTO_WORKER"  # the process that a parent has, which starts over
-_MODULES = ("_bentoml_impl.worker.", "bentoml_cli.worker.")  # what BentoML starts workers by
-_STARTUP = "wheels_worker.pth"  # behind those that name folders, for the parent imports from them
+_WORKER = "RULES_BENTO_WORKER"  # the worker of a parent that restarts
+_MODULES = ("_bentoml_impl.worker.", "bentoml_cli.worker.")  # modules of BentoML that run workers
+_STARTUP = "wheels_worker.pth"  # sorts after the files that add directories
 # site reads the file twice in a virtual environment.
 _START = "import os; {edits!r} in os.environ and exec({program!r})\n"
-_PROGRAM = "import sys; sys.path.append({place!r}); import rules_bento.run.nursery as n; sys.path.pop(); n.begin()"
+_PROGRAM = (
+    "import sys; sys.path.append({place!r}); import rules_bento.run.reload_forkserver as server; "
+    "sys.path.pop(); server.maybe_fork()"
+)
 _TICK = 0.05  # seconds
-_QUIET = 1.0  # seconds without an import, after which a worker has started
-_TO_STOP = 5.0  # seconds that a worker has for the requests that it is at
+_QUIET = 1.0  # seconds without an import until a worker counts as started
+_TO_STOP = 5.0  # seconds for a worker to finish its requests
 _READ = 1 << 16
-# Handlers of signals that a new process begins with.
+# Signal handlers of a new process.
 _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | signal.Handlers] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
@@ -48,18 +51,18 @@ _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | s
 
 
 def install(python: Path, edits: Path) -> dict[str, str]:
-    """Let workers of the environment of `python` begin here; returns the variables of the server.
+    """Set up the environment of `python` so that its workers start here; return the server's variables.
 
-    `edits` is a file; whenever it is written, all workers start again.
+    All workers restart whenever the file `edits` is written.
     """
-    program = _PROGRAM.format(place=str(Path(__file__).parents[2]))  # the archive or the folder of this module
+    program = _PROGRAM.format(place=str(Path(__file__).parents[2]))  # the archive or the directory of this module
     [packages] = python.parent.parent.glob("lib/python*/site-packages")
     (packages / _STARTUP).write_text(_START.format(edits=_EDITS, program=program), "utf-8")
     return {_EDITS: str(edits)}
 
 
-def begin() -> None:
-    """Return where the process should go on as usual: in one that is no worker, and in each worker forked from here."""
+def maybe_fork() -> None:
+    """Return where the process should continue as usual: if it isn't a worker, and in each worker forked from here."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
     if edits and words[:1] == ["-m"] and words[1].startswith(_MODULES):
@@ -75,10 +78,10 @@ class _Parent:
         self._folder = os.getcwd()  # noqa: PTH109 - a text
         self._edits = edits
         self._edit = _written(edits)
-        self._cold = bool(os.environ.pop(COLD, ""))
+        self._no_preload = bool(os.environ.pop(NO_PRELOAD, ""))
         self._worker = int(os.environ.pop(_WORKER, "0"))
         self._is_first = True
-        self._told_to_stop = False
+        self._is_stopping = False
         self._reports = -1
         self._quiet_since = 0.0
         self._imported: list[tuple[str, int]] = []
@@ -86,14 +89,14 @@ class _Parent:
         self._before = {*sys.modules, sys.orig_argv[2]}
 
     def attend(self) -> None:
-        """Have a worker until it is told to stop, a new one for each edit; returns in each worker alone."""
+        """Run a worker until the stop signal, and a new one after each edit. Returns only in a worker."""
         for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
             return
         while True:
             ended = self._wait()
-            if ended is not None and (self._told_to_stop or self._is_first or ended < 0):
+            if ended is not None and (self._is_stopping or self._is_first or ended < 0):
                 _end_as(ended)
             if ended is not None:
                 sys.stderr.write("the service did not start (see above). Waiting for another edit\n")
@@ -101,23 +104,23 @@ class _Parent:
                 self._edit = _written(self._edits)
                 self._is_first = False
                 self._end_worker()
-                if self._told_to_stop:  # while the worker ended
+                if self._is_stopping:  # while the worker ended
                     _end_as(0)
                 if self._forks():
                     return
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        self._told_to_stop = True
+        self._is_stopping = True
         if not self._worker:
             os._exit(0)
         os.kill(self._worker, number)
 
     def _forks(self) -> bool:
-        """Start a worker; returns whether this is its process."""
+        """Start a worker; return whether this is the worker's process."""
         reports, report = os.pipe()
         if self._reports >= 0:
             os.close(self._reports)
-        # Until each process knows which one it is, a signal waits.
+        # Block signals until each process has set its state.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLERS)
         worker = os.fork()
         if worker:
@@ -129,11 +132,10 @@ class _Parent:
         for number, handler in _HANDLERS.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLERS)
-        os.chdir(self._folder)  # there may be another of its name
-        # Python tells stale byte code by the time of the source in whole seconds, so an edit in the same second would
-        # not be seen.
+        os.chdir(self._folder)  # the directory might have been replaced
+        # Python compares bytecode with the source's time in whole seconds, and would miss an edit in the same second.
         sys.dont_write_bytecode = not self._is_first
-        if not self._cold:
+        if not self._no_preload:
             os.set_blocking(report, False)
             sys.meta_path.insert(0, _Recorder(report))
         for name in [name for name in sys.modules if name.partition(".")[0] == "rules_bento"]:
@@ -141,7 +143,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait for what the worker does; returns its status once it has ended."""
+        """Wait for the worker's reports; return its status once it has ended."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -160,7 +162,7 @@ class _Parent:
         return os.waitstatus_to_exitcode(status)
 
     def _end_worker(self) -> None:
-        """End the worker, which may have a request to answer, but not for long."""
+        """Stop the worker; kill it if it doesn't end in time."""
         if not self._worker:
             return
         os.kill(self._worker, signal.SIGTERM)
@@ -171,21 +173,21 @@ class _Parent:
             time.sleep(_TICK / 5)
 
     def _read(self) -> bool:
-        """Read which modules the worker imports; returns whether there may be more."""
-        said = os.read(self._reports, _READ)
-        while said and not said.endswith(b"\n"):
+        """Read which modules the worker imports; return whether more can follow."""
+        data = os.read(self._reports, _READ)
+        while data and not data.endswith(b"\n"):
             more = os.read(self._reports, _READ)
-            said += more or b"\n"
-        for line in said.decode().splitlines():
+            data += more or b"\n"
+        for line in data.decode().splitlines():
             name, _, variables = line.partition("\t")
             if variables:
                 self._imported.append((name, int(variables)))
             elif name:
                 self._own.add(name)
-        return bool(said)
+        return bool(data)
 
     def _import(self) -> None:
-        """Import what the worker has imported of packages, where the variables are those that it had."""
+        """Import the worker's packages, each only if the variables are the same as in the worker."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -195,48 +197,48 @@ class _Parent:
                 or variables != _variables()
             ):
                 continue
-            with suppress(Exception, SystemExit):  # what it needs may be what the service does
+            with suppress(Exception, SystemExit):  # it might need an effect of the service
                 importlib.import_module(name)
-            if why := _unsound(self._own - self._before):
-                sys.stderr.write(f"{name}: {why}, so packages are imported again after each edit\n")
-                variables_then = self._variables | {COLD: "1", _WORKER: str(self._worker)}
-                os.execve(sys.executable, sys.orig_argv, variables_then)
+            if why := _difference(self._own - self._before):
+                sys.stderr.write(f"{name} {why}, so packages are imported again after each edit\n")
+                environment = self._variables | {NO_PRELOAD: "1", _WORKER: str(self._worker)}
+                os.execve(sys.executable, sys.orig_argv, environment)
 
 
 class _Recorder:
-    """Records, before all other finders, which modules are found, and where."""
+    """Records the found modules and their locations, before all other finders."""
 
     def __init__(self, report: int) -> None:
-        self._report = report
+        self._pipe = report
         self._packages = tuple(path + os.sep for path in sys.path if Path(path).name == "site-packages")
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return what the other finders find."""
+        """Return the result of the other finders."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
-                self._tell(name, spec.origin)
+                self._report_module(name, spec.origin)
                 return spec
         return None
 
-    def _tell(self, name: str, origin: str | None) -> None:
+    def _report_module(self, name: str, origin: str | None) -> None:
         if origin and origin.startswith(self._packages):
             line = f"{name}\t{_variables()}\n"
         elif origin and os.sep in origin and not origin.startswith(self._standard):
             line = f"{name}\n"
         else:
             return
-        with suppress(OSError):  # it is imported again the next time
-            os.write(self._report, line.encode())
+        with suppress(OSError):  # the next worker reports it again
+            os.write(self._pipe, line.encode())
 
 
-def _unsound(own: set[str]) -> str:
-    """Return why a worker that is forked from this process would not be what a new process is.
+def _difference(own: set[str]) -> str:
+    """Return why a worker that is forked from this process would differ from a new process.
 
-    Empty if nothing is known.
+    Empty if no difference is known.
     """
     if shadowed := sorted(own & sys.modules.keys()):
-        return f"imports {shadowed[0]}, which the service has itself"
+        return f"imports {shadowed[0]}, which is also a module of the service"
     threading = sys.modules.get("threading")
     if threading and threading.active_count() > 1:
         return "starts threads"
@@ -248,7 +250,7 @@ def _unsound(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """Return what tells the variables of a process from those of its parent: names and values, hashed with one seed."""
+    """Return a hash of the process's variables, which is comparable between a process and its parent."""
     return hash(frozenset(os.environ.items()))
 
 
@@ -259,7 +261,7 @@ def _written(edits: Path) -> int:
 
 
 def _end_as(status: int) -> None:
-    """End as the worker did."""
+    """End with the worker's status."""
     if status < 0:
         with suppress(OSError):  # SIGKILL has no handler
             signal.signal(-status, signal.SIG_DFL)
