@@ -149,7 +149,7 @@ def test_a_server_that_is_told_to_stop_at_an_edit_ends(served):
 def test_packages_that_start_threads_are_imported_by_each_worker(served):
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
     server = served(early=threads + PACKAGE, late="")
-    server.wait_for_log("early: starts threads, so packages are imported again after each edit")
+    server.wait_for_log("early starts threads, so packages are imported again after each edit")
     server.wait_for("one")
     before = server.log.read_text().count("IMPORT early")
     server.edit(SERVICE.replace("one", "two"))
