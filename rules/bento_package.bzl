@@ -73,6 +73,8 @@ def _read(ctx, *, data, locked, models, vendored):
         return struct(contents = contents, manifest = read.manifest, service = read.service, steps = [read.step])
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Packing sources of %{label}", steps = [read.step])
     metadata = service_metadata_info(ctx, package_action = None, models = models, parts = contents, snapshot = read)
+
+    # A target imports a few packages: the closures of bentoml and of import_packages.
     service = import_service(ctx, metadata, metadata.import_packages.to_list(), report_packages = True)
     return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
 

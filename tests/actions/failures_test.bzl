@@ -23,32 +23,32 @@ _REFUSED = {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
-    "import_and_services": (bento_package, "services is for static analysis; service_metadata = \"import\" finds", {
+    "import_and_services": (bento_package, "services is only for static analysis, but service_metadata is \"import\"", {
         "service_metadata": "import",
         "requirements": ["@pypi//bentoml"],
         "service": "service:Service",
         "services": {"Service": []},
     }),
-    "import_without_packages": (bento_package, "service_metadata = \"import\" imports the service with the packages of a hub", {
+    "import_without_packages": (bento_package, "service_metadata = \"import\" requires packages of a package hub", {
         "service_metadata": "import",
         "service": "service:Service",
     }),
-    "mixed_requirements": (bento_package, "requirements has packages of a hub and files; take all from", {
+    "mixed_requirements": (bento_package, "requirements mixes packages of a package hub and files", {
         "requirements": ["requirements.txt", "@pypi//bentoml"],
         "service": "service:Service",
     }),
-    "no_interpreter": (bento_python, "set one of interpreter and interpreter_path", {
+    "no_interpreter": (bento_python, "interpreter and interpreter_path are both set or both empty", {
         "version": "3.11.2",
     }),
-    "no_service": (bento_package, "set service, as \"module:Service\", or bentofile, which names it", {}),
-    "step_as_text": (bento_environment, "steps has \"apt-get install curl\", which is no step. Write one such as image_step.run(", {
+    "no_service": (bento_package, "service and bentofile are not set", {}),
+    "step_as_text": (bento_environment, "invalid step \"apt-get install curl\". Use image_step, such as image_step.run(", {
         "steps": ["apt-get install curl"],
     }),
-    "two_environments_of_docker": (bento_docker_options, "set env or env_file, not both", {
+    "two_environments_of_docker": (bento_docker_options, "env and env_file are both set", {
         "env": {"A": "b"},
         "env_file": "env.txt",
     }),
-    "two_interpreters": (bento_python, "set one of interpreter and interpreter_path", {
+    "two_interpreters": (bento_python, "interpreter and interpreter_path are both set or both empty", {
         "interpreter": "requirements.txt",
         "interpreter_path": "/usr/bin/python3",
         "version": "3.11.2",

@@ -590,7 +590,6 @@ OURS = {
     "run/test.py": "what a rule wrote",
     "run/venv.py": "what a rule wrote",
     "service/import_worker.py": "the order of the process that has started it",
-    "service/imported.py": "the bento.yaml that an action of ours wrote, in the Bento's own environment",
     "sources/manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",
     "worker.py": "what Bazel asks",
 }
