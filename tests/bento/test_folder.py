@@ -241,7 +241,7 @@ def test_an_option_cannot_name_a_pipe(tmp_path):
     folder = leaving_project(tmp_path / "svc", "description", "relative")
     (folder / "notes").unlink()
     os.mkfifo(folder / "notes")
-    with pytest.raises(BentoError, match="notes is a pipe, a socket or a device"):
+    with pytest.raises(BentoError, match="notes is a pipe, a socket, or a device"):
         build_bentofile(build_ctx=folder)
 
 
@@ -597,7 +597,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     [
         ({"service": "x:Y"}, Beside(), "needs x.py"),
         ({"exclude": ["*.py"]}, Beside(), "whether include, exclude or a .bentoignore leaves service.py out"),
-        ({"name": "U P"}, Beside(), "the name is 'u p', but BentoML takes"),
+        ({"name": "U P"}, Beside(), "the name is 'u p', but BentoML accepts"),
         ({"version": "latest"}, Beside(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, Beside(), "description: 'N.md' is not among the files"),
         ({"description": "file: ../N.md"}, Beside(), "description: '../N.md' is not a path inside"),

@@ -465,7 +465,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "is given twice."),
         (["--config", "Svc.traffic.timeout=1", "--config", "Svc.traffic=2"], "Svc.traffic.timeout is below traffic"),
         (["--env", "A=1", "--env", "A=2"], "--env: a variable is given twice for one stage."),
-        (["--name", "Bad Name"], "--name: the name is 'bad name', but BentoML takes"),
+        (["--name", "Bad Name"], "--name: the name is 'bad name', but BentoML accepts"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: /nonexistent/dir/a.bento is in a directory that does"),
         (["--archive", "project"], "--archive: project is a directory."),
         (["--arg-file", "project/service.py"], "project/service.py:"),

@@ -119,7 +119,7 @@ def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress
         pull_from(one_cloud, other, "hi:v1", progress)
     with pytest.raises(NotFoundError, match="has no Bento with this tag"):
         pull_from(one_cloud, other, "hi:v9", progress)
-    with pytest.raises(NotFoundError, match="has no Bento of this name"):
+    with pytest.raises(NotFoundError, match="has no Bento with this name"):
         pull_from(one_cloud, other, "nothing", progress)
 
 
