@@ -176,7 +176,7 @@ CASES = {
     "another name": (lambda found: [*found, ("hello", b"")], "isn't a part of a bundle"),
     "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "leaves the archive"),
     "no name": (lambda found: [("bentos/v1.bento", b"x"), *found], "isn't a part of a bundle"),
-    "no tag": (lambda found: [("bentos/a+b/v1.bento", b"x"), *found], "lower-case"),
+    "no tag": (lambda found: [("bentos/a+b/v1.bento", b"x"), *found], "lowercase"),
     "a folder too deep": (lambda found: [("bentos/a/b/v1.bento", b"x"), *found], "the version"),
     "twice": (lambda found: [found[0], *found], "two members"),
     "another format": (lambda found: [*found[:-1], ("bundle.json", b'{"format": "x"}')], "doesn't have the format"),

@@ -35,7 +35,7 @@ class Hello:
 """
 SECONDS_TO_SERVE = 100
 # Imported in the environment of a Bento, which has its own.
-OF_BENTOS = {"_bentoml_sdk", "bentoml", "coverage", "pytest"}
+OF_BENTOS = {"_bentoml_sdk", "bentoml", "coverage", "pydantic", "pydantic_core", "pytest"}
 
 
 def imported():
