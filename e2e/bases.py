@@ -179,7 +179,7 @@ def write_misfits(folder: Path, layer: bytes) -> None:
 def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     """Check that each misfit's error says which base it is, what is wrong, and what to do."""
     for target, *texts in (
-        ("//tests/bases:bare", "@bare: has no libc.so.6", "Take a base with the GNU C library"),
+        ("//tests/bases:bare", "@bare: has no libc.so.6", "Use a base with the GNU C library"),
         ("@foreign", "has no image for linux/amd64 or linux/arm64, only for linux/s390x"),
         ("@gone", "tests/bases/gone/index.json is not there; layout is the file index.json of an OCI layout"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "answers 404", f"`docker login {relay.host}`"),
