@@ -115,7 +115,7 @@ ASKED = "the Bento requires the system package ca-certificates, but neither //te
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
 # The header of a program for 32-bit ARM, which no linker has a part in.
 PROGRAM = "\x7fELF\1\1\1" + 9 * "\0" + "\2\0\x28\0" + 32 * "\0"
-FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Put the file for amd64 in its place"
+FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Replace the file with one for amd64"
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package provides."
 
 

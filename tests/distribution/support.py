@@ -55,16 +55,16 @@ def store(tmp_path):
 @pytest.fixture
 def documents_read(monkeypatch):
     """Count the YAML files and the records of entries that are parsed from now on, by their last three names."""
-    parse, load, counts = yaml._read, Manifest.from_json, Counter()
+    parse, load, counts = yaml.read_yaml, Manifest.from_json, Counter()
 
     def counted(read):
-        def reading(text, origin, *rest):
+        def reading(text, origin, *rest, **options):
             counts["/".join(Path(origin).parts[-3:])] += 1
-            return read(text, origin, *rest)
+            return read(text, origin, *rest, **options)
 
         return reading
 
-    monkeypatch.setattr(yaml, "_read", counted(parse))
+    monkeypatch.setattr(yaml, "read_yaml", counted(parse))
     monkeypatch.setattr(Manifest, "from_json", counted(load))
     return counts
 
