@@ -262,7 +262,7 @@ def test_what_is_left_out_is_told():
         if "properties" in component
     }
     assert remarks.keys() == {"joblib"}
-    assert f"{told['files']}, of {told['size']} bytes" in remarks["joblib"]
+    assert f"{told['files']} files, {told['size']} bytes" in remarks["joblib"]
 
 
 def test_no_path_is_there_twice_in_a_layer():
