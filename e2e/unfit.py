@@ -78,9 +78,9 @@ bento_package(
         # Of itself it serves nothing, and has no packages.
         entrypoint = ["/usr/bin/python3"],
         layers = layers,
-        provided = provided,
+        ignore_system_requirements = ignored,
     )
-    for name, layers, provided in [
+    for name, layers, ignored in [
         ("wanting", [], ["ffmpeg"]),
         ("given", [":wanting_debs"], ["ffmpeg"]),
     ]
