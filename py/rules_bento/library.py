@@ -16,9 +16,9 @@ from pathlib import Path
 
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL, Home
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.records import NamedTuple
 
 _WORD = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
 _MAX_LENGTH = 63

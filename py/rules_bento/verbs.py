@@ -8,7 +8,7 @@ import sys
 
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any

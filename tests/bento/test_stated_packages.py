@@ -10,8 +10,8 @@ from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.bento.stated_packages import StatedPackages, stated_packages
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError
-from rules_bento.records import asdict
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
 IMAGE = Image(

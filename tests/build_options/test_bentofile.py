@@ -16,8 +16,8 @@ from rules_bento.build_options.document import Document
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.build_options.options import KEYS, Env, ModelChoice, merge
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError, nearest
-from rules_bento.records import asdict
 
 EVERYTHING = """\
 service: "service:Svc"

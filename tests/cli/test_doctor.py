@@ -12,8 +12,8 @@ import pytest
 from rules_bento.cli import main
 from rules_bento.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose, index
 from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
+from rules_bento.dataclasses_lite import replace
 from rules_bento.programs import which
-from rules_bento.records import replace
 
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")

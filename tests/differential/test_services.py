@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, write_project
 from rules_bento.bento.image_steps import Image, Step
 from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.records import replace
 from rules_bento.service import Declared, override, read_service
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))

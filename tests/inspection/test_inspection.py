@@ -18,9 +18,9 @@ from conftest import locked_wheels
 from projects import HERE, write_project
 from rules_bento.actions import facts
 from rules_bento.arguments import Arguments
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.records import replace
 from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_json
 
 SERVICES = HERE / "services"

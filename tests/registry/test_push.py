@@ -10,8 +10,8 @@ import pytest
 import servers
 from images import make_image, make_index
 from relay import Relay
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Repository
 from rules_bento.registry.content import FileSource

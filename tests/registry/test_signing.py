@@ -17,8 +17,8 @@ from images import make_image, make_index
 from nacl.secret import SecretBox
 from rules_bento import verbs
 from rules_bento.cli import main, status
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource
 from rules_bento.registry.descriptor import Descriptor, Manifest

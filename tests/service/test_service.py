@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.records import replace
 from rules_bento.service import (
     Declared,
     Dependency,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives.assembling import assemble
-from rules_bento.hints import cast
+from rules_bento.typing_lite import cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from rules_bento.archives.digests import sha256_of
 from rules_bento.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.hints import Any
 from rules_bento.models.model import ModelDescription
 from rules_bento.signing.provenance import definition, dependency
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution, stated
 from rules_bento.packages.indexes import Indexes
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from rules_bento.actions import package
-from rules_bento.hints import Any
 from rules_bento.service.differences import Difference, differences
 from rules_bento.service.import_runner import place_of
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from rules_bento.actions import secrets_search
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.packages.requirements import WHEELS
-from rules_bento.records import dataclass
 from rules_bento.sources import snapshot
 
 TYPE_CHECKING = False

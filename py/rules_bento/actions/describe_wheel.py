@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.requirements import normalized
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

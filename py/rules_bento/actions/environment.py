@@ -7,9 +7,9 @@ from pathlib import Path
 from rules_bento.bento import image_steps as images
 from rules_bento.bento.env import scripts
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import parse
-from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

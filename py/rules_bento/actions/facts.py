@@ -11,10 +11,10 @@ from rules_bento.actions import archive
 from rules_bento.actions.snapshot import stated
 from rules_bento.bento.named_files import named_files
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
 from rules_bento.service.import_runner import Subject, import_service
 from rules_bento.service.metadata import to_json
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION
-from rules_bento.hints import Any
 from rules_bento.images import oci_image
 from rules_bento.images.image_commands import reject_commands
+from rules_bento.typing_lite import Any
 from rules_bento.workspace_status import all_filled, read_status
 
 TYPE_CHECKING = False

@@ -8,9 +8,9 @@ from pathlib import Path
 from rules_bento.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.hints import Any
 from rules_bento.images import layer_report, report_page
 from rules_bento.images.oci_image import Layer
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from rules_bento.arguments import read_text
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.stated_packages import StatedPackages
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.packages import slice as slices
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.hints import Any
 from rules_bento.models import model_store
 from rules_bento.models.model import make_entry
 from rules_bento.models.model_store import StoredModel
 from rules_bento.sources import snapshot
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

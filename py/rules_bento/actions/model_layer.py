@@ -9,11 +9,11 @@ from __future__ import annotations
 import posixpath
 
 from rules_bento.actions import model
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats import read_file
 from rules_bento.images.layers import description, weights
 from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 from rules_bento.models.model import MODEL_YAML, ModelDescription
-from rules_bento.records import NamedTuple
 from rules_bento.sources.manifest import Manifest
 
 TYPE_CHECKING = False

@@ -15,9 +15,9 @@ from rules_bento.bento.settings import Description, Settings
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.sources.manifest import Manifest
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

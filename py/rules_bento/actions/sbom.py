@@ -8,10 +8,10 @@ from pathlib import Path
 from rules_bento.arguments import read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.hints import cast
 from rules_bento.images import sbom
 from rules_bento.models.model import ModelDescription
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from rules_bento import service as services
 from rules_bento.actions import data, secrets_search
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.models.loading import loads
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def stated(
     """Return, as objects of JSON, what the options and the image (`--image`, else the service's) ask for."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.stated_packages import stated_packages
-    from rules_bento.records import asdict
+    from rules_bento.dataclasses_lite import asdict
 
     image = images.Image()
     for path, label in arguments.records("--image"):

@@ -19,9 +19,9 @@ from itertools import chain
 from rules_bento.archives import forms, tarstream, xz
 from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.archives.links import check_links
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.archives.archive import join, transcode, write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

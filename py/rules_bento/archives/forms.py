@@ -7,9 +7,9 @@ compressed, on the library that does it), not on the number of cores.
 from __future__ import annotations
 
 from rules_bento.archives import xz
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

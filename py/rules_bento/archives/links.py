@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

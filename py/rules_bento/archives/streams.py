@@ -8,7 +8,7 @@ of these is an error.
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 
 from rules_bento.archives.streams import MOST_PADDING
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

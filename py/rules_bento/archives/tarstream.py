@@ -14,9 +14,9 @@ from pathlib import Path
 from rules_bento.archives import ustar
 from rules_bento.archives.links import check_links
 from rules_bento.archives.ustar import FOLDER, LINK, MOST_NAME, MOST_SIZE, RECORD, REGULAR
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,9 +15,9 @@ from pathlib import Path
 from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.archives.ustar import is_utf8
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
-from rules_bento.records import NamedTuple, dataclass
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

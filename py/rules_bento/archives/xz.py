@@ -27,8 +27,8 @@ import zlib
 from collections import deque
 from itertools import chain, islice
 
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, TypeVar
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -8,10 +8,10 @@ knows commits alone: then `Match.certain` is false, and it counts as one that af
 from __future__ import annotations
 
 from rules_bento.audit import severity
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats import shapes
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.packages.requirements import normalized
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

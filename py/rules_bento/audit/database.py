@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.audit import advisories
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

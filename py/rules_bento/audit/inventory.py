@@ -7,13 +7,13 @@ import re
 from urllib.parse import unquote
 
 from rules_bento.audit.licenses import Stated
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.formats.json import read_json, read_object
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import normalized
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

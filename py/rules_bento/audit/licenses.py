@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, TypeAlias
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rules_bento.audit import licenses
 from rules_bento.audit.severity import RATINGS, highest
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.packages.requirements import normalized
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rules_bento.formats.yaml_writer import dump_yaml
-from rules_bento.hints import Any
 from rules_bento.sources.manifest import Entry, Manifest
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.build_options import distros
 from rules_bento.build_options.document import as_text, did_you_mean, kind
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any, Literal, cast
-from rules_bento.records import dataclass, field, replace
 from rules_bento.service.sdk_names import IMAGE
+from rules_bento.typing_lite import Any, Literal, cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.yaml_writer import dump_yaml
-from rules_bento.hints import Any
 from rules_bento.packages.requirements import WHEELS
-from rules_bento.records import dataclass, replace
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ from rules_bento.bento.starlark import Code, call
 from rules_bento.bento.workspace import EXTENSION, Workspace
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.models import model_store
 from rules_bento.models.loading import loads
-from rules_bento.records import dataclass
 from rules_bento.service.metadata import Dependency
 from rules_bento.service.remediation import IMPORT, way
 from rules_bento.sources import snapshot
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

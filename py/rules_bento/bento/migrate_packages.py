@@ -7,12 +7,12 @@ import re
 from rules_bento.bento.image_steps import project_dependencies
 from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.formats.toml import project_of, read_toml
-from rules_bento.hints import Any
 from rules_bento.packages import requirements
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

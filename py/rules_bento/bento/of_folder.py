@@ -24,12 +24,12 @@ from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.models.loading import loads
 from rules_bento.models.model import latest
-from rules_bento.records import dataclass, replace
 from rules_bento.sources import snapshot
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.models.model import BundledModel
-from rules_bento.records import replace
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

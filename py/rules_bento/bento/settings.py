@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.build_options.project import ProjectFiles
-from rules_bento.hints import Any
-from rules_bento.records import dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 
 class Code(str):

@@ -6,8 +6,8 @@ import ast
 import itertools
 import re
 
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from pathlib import Path as FilePath
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document, WrittenFloat, plain
 from rules_bento.build_options.option_checks import check_package
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decoded, read_file
 from rules_bento.formats.toml import project_of, read_toml
-from rules_bento.hints import Any
-from rules_bento.records import replace
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from rules_bento.records import dataclass
+from rules_bento.dataclasses_lite import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

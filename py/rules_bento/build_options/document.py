@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, nearest
-from rules_bento.hints import Any, Protocol
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import Any, Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from rules_bento.build_options.options import (
     check,
 )
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

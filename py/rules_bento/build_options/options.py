@@ -7,9 +7,9 @@ be built, or of which BentoML would leave a part out, are refused here by name.
 from __future__ import annotations
 
 from rules_bento.build_options import distros
+from rules_bento.dataclasses_lite import dataclass, field, fields, replace
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any, TypeVar
-from rules_bento.records import dataclass, field, fields, replace
+from rules_bento.typing_lite import Any, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.errors import BentoError, nearest
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import sys
 from rules_bento import exit_handling
 from rules_bento.cli import status
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.programs import which
-from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.records import dataclass
+from rules_bento.dataclasses_lite import dataclass
 
 FINE, HINT, MISSING = "fine", "hint", "missing"
 

@@ -11,7 +11,7 @@ import sys
 
 from rules_bento.cli import status, table
 from rules_bento.errors import nearest
-from rules_bento.hints import TYPE_CHECKING, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from rules_bento.cli.table import Command

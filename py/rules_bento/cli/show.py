@@ -6,7 +6,7 @@ import os
 import sys
 
 from rules_bento.formats.times import aware
-from rules_bento.hints import TYPE_CHECKING, Any, TextIO
+from rules_bento.typing_lite import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rules_bento.cli import registries, show, status
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.signing import SignatureError
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import Namespace

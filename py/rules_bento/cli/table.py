@@ -11,9 +11,9 @@ complete to the tags of the kind, those with PATH to files.
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING, Protocol, cast
-from rules_bento.records import dataclass
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.store.home import BENTO, MODEL, Kind
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -22,13 +22,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.hints import Any
 from rules_bento.packages import lock_shapes
 from rules_bento.packages.lock_shapes import DEB_LOCK
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

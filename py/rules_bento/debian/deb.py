@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from rules_bento.archives import tarread
 from rules_bento.archives.tarstream import DEEPEST
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import IO, TYPE_CHECKING, BinaryIO
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

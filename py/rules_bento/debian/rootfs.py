@@ -16,11 +16,11 @@ import fnmatch
 import hashlib
 import re
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.debian.apt import Stanza, parse_stanzas
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.layers import headers
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, decoded
-from rules_bento.hints import Any, NoReturn
+from rules_bento.typing_lite import Any, NoReturn
 
 
 def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any:

@@ -7,7 +7,7 @@ must be there and one that may; `{...: str}` says what all other keys lead to. K
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import importlib
 import re
 
 from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decoded, shapes
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

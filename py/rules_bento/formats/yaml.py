@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.formats import MAX_CHARACTERS, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, decoded
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

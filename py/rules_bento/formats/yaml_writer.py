@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 _WIDTH = 80  # a single space behind this column becomes a line break
 _DEEPEST = 20  # levels: what is nested deeper leaves no room for words within the width

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.wheels.loader import loaded
-from rules_bento.records import NamedTuple
 from rules_bento.sources.cpu_arch import COMPATIBLE, wrong_architecture
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

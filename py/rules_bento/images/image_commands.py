@@ -6,9 +6,9 @@ import shlex
 
 from rules_bento.build_options import distros
 from rules_bento.build_options.option_checks import is_system_package
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -6,10 +6,10 @@ import re
 
 from rules_bento.build_options import distros
 from rules_bento.build_options.document import did_you_mean
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.image_commands import installation, unsupported_steps
 from rules_bento.images.system_packages import InstalledPackage, PackageRequest
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -6,9 +6,9 @@ Bento and its models.
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING, Any, Literal
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.images.layers.contents import members
-from rules_bento.records import NamedTuple, dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

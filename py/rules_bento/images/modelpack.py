@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import ANNOTATION, MANIFEST, TAR_LAYER, to_bytes
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.oci_image import Image, Layer, descriptor
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rules_bento.tag import Tag

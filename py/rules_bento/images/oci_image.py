@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import CONFIG, INDEX, MANIFEST, digest_of, to_bytes
-from rules_bento.hints import Any
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import Any
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127

@@ -7,8 +7,8 @@ import shutil
 
 from rules_bento.archives import tarstream
 from rules_bento.formats.oci import LAYOUT, MANIFEST, REFERENCE, digest_of
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images.oci_image import descriptor
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

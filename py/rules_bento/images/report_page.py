@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.reports import page as pages
 from rules_bento.reports.page import MapNode
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import json
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

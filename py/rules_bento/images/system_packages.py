@@ -6,8 +6,8 @@ import fnmatch
 import json
 import re
 
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 _CPU = re.compile(r"[0-9]+m|[0-9]+(\.[0-9]{1,3})?")
 _MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])")

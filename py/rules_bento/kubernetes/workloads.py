@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
-from rules_bento.hints import Any
 from rules_bento.kubernetes.resources import quantities
-from rules_bento.records import dataclass
+from rules_bento.typing_lite import Any
 
 _PORT = 3000  # BentoML's own
 _MAX_PORT = 65535

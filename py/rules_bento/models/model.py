@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+from rules_bento.dataclasses_lite import asdict, dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
-from rules_bento.records import asdict, dataclass, field
 from rules_bento.sources.manifest import Entry, Manifest, content_version
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

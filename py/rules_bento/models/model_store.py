@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import Member
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.hints import Any
 from rules_bento.models.model import (
     MODEL_YAML,
     BundledModel,
@@ -18,10 +18,10 @@ from rules_bento.models.model import (
     labels_of,
     make_entry,
 )
-from rules_bento.records import dataclass
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

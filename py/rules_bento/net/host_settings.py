@@ -13,10 +13,10 @@ from base64 import b64encode
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Protocol, TextIO, TypeVar
 from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -16,11 +16,11 @@ import time
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, urljoin, urlsplit
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any, Protocol
 from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
 from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

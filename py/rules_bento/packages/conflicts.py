@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
-from rules_bento.records import dataclass
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

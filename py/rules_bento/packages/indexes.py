@@ -11,11 +11,11 @@ import json
 import re
 from pathlib import Path
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
-from rules_bento.hints import Any
 from rules_bento.packages.requirements import normalized
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -35,12 +35,12 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
-from rules_bento.hints import Any
 from rules_bento.packages import conflicts, lock_shapes
 from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
 from rules_bento.packages.lock_shapes import LOCK
 from rules_bento.packages.requirements import LOCAL
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

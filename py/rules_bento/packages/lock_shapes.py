@@ -11,8 +11,8 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
-from rules_bento.hints import Any
 from rules_bento.packages.indexes import without_credentials
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

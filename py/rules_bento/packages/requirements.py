@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

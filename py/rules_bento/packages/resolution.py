@@ -9,14 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
-from rules_bento.hints import Any, cast
 from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.stand_in import write_stand_in
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import Any, cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

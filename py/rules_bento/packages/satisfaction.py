@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.hints import Any
 from rules_bento.packages.requirements import normalized, parsed
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from rules_bento.arguments import read_text
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import WHEELS, parse
 from rules_bento.packages.stand_in import write_stand_in
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import posixpath
 import re
 
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, shapes
 from rules_bento.formats.toml import read_toml
-from rules_bento.hints import Any, Literal
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import refuse_credentials
 from rules_bento.packages.requirements import Option
-from rules_bento.records import NamedTuple, dataclass, field
+from rules_bento.typing_lite import Any, Literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ import time
 from base64 import b64encode
 from urllib.parse import urlencode, urlsplit
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import challenges
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import Bytes, Origin, resolve
-from rules_bento.records import NamedTuple
 from rules_bento.registry import credentials
 from rules_bento.registry.errors import refusal
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

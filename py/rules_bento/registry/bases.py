@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import NamedTuple, replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,20 +10,20 @@ import threading
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode
 
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.headers import next_link, parse_nonnegative_int
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
 from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolve
-from rules_bento.records import NamedTuple, dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import refusal
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

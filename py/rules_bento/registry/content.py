@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from io import FileIO
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import refusal
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import socket

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import limits
 from rules_bento.registry.pull import as_package
 from rules_bento.registry.push import push
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

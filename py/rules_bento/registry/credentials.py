@@ -10,12 +10,12 @@ from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.programs import which
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

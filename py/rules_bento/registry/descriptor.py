@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import CONFIG as CONFIG
@@ -14,9 +15,8 @@ from rules_bento.formats.oci import MANIFEST as MANIFEST
 from rules_bento.formats.oci import TAR_LAYER as TAR_LAYER
 from rules_bento.formats.oci import digest_of as digest_of
 from rules_bento.formats.oci import to_bytes as to_bytes
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import limits
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -6,14 +6,14 @@ import hashlib
 import posixpath
 
 from rules_bento.archives import tarread
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any, BinaryIO
-from rules_bento.records import NamedTuple
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.package import Package
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,13 @@ from where another run goes on, too.
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.resumable_file import open_partial
 from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

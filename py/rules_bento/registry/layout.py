@@ -9,17 +9,17 @@ import stat
 from contextlib import contextmanager
 from functools import partial
 
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import LAYOUT, REFERENCE
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import limits
-from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.package import Package
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import transfers
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import RemoteSource
 from rules_bento.registry.download import download
 from rules_bento.registry.package import Package
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.net import transfers
-from rules_bento.records import NamedTuple
 from rules_bento.registry import referrers
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.upload import upload
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, replace
 from rules_bento.registry.descriptor import is_digest
 
 # What the format says of names without a registry: they are Docker Hub's, which has three host names.

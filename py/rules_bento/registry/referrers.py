@@ -5,11 +5,11 @@ OCI distribution specification 1.1, `Backwards Compatibility` and `Referrers Tag
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import replace
+from rules_bento.dataclasses_lite import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import referrers_tag
 from rules_bento.registry.descriptor import Manifest
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rules_bento.registry.client import Repository

@@ -9,12 +9,12 @@ registry compares the digest at the end; what does not have it is never kept.
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Literal
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.registry.client import Reply, Upload
 from rules_bento.registry.content import Part
 from rules_bento.registry.errors import RegistryError
+from rules_bento.typing_lite import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

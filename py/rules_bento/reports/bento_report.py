@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from html import escape
 
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

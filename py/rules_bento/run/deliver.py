@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 from rules_bento.workspace_status import filled, read_status
 
 if TYPE_CHECKING:

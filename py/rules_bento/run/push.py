@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from rules_bento.arguments import Arguments
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decoded
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transfers import JOBS, Progress
-from rules_bento.records import replace
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push

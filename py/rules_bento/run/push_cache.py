@@ -20,16 +20,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Protocol
 from rules_bento.net import ConnectionLostError, SourceLostError, host_settings, limits
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
-from rules_bento.records import dataclass, field
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import json
 
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.models.model import ModelDescription
-from rules_bento.records import replace
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import FileSource, RemoteSource
 from rules_bento.registry.descriptor import Manifest
@@ -30,6 +29,7 @@ from rules_bento.registry.package import Package
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.sharing.registry import artifact
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,11 +17,11 @@ from pathlib import Path
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.ustar import is_utf8
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.images import oci_image, rootfs, startup_trace
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rules_bento.actions import archive
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import make_environment
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

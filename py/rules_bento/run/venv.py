@@ -19,8 +19,8 @@ from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
-from rules_bento.hints import Any
 from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform
+from rules_bento.typing_lite import Any
 
 FLAGS = {
     "--python": 1,

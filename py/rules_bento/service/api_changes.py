@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from math import inf
 
-from rules_bento.hints import TYPE_CHECKING, Any, Literal
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

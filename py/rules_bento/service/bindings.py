@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.service.sdk_names import public_name
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import functools
 import inspect
 import os
 
-from rules_bento.records import dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.service.metadata import Image, ImageCall
 
 TYPE_CHECKING = False

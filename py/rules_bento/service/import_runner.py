@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 
 import rules_bento
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.hints import Any
-from rules_bento.records import dataclass, field
 from rules_bento.service.differences import Difference, differences
 from rules_bento.service.metadata import ServiceInfo, from_json
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import linecache
 import os
 import sys
 
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ import sys
 import traceback
 from pathlib import Path
 
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.service import stand_ins
 from rules_bento.service.image_recorder import Recorder, UnfitImageError
 from rules_bento.service.import_sandbox import Guard, Refusal
@@ -34,6 +33,7 @@ from rules_bento.service.metadata import (
     ServiceInfo,
     to_json,
 )
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

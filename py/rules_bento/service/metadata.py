@@ -6,7 +6,7 @@ Shapes follow bento.yaml of BentoML 1.4 (`services`, `labels`, `envs`, `schema.r
 
 from __future__ import annotations
 
-from rules_bento.records import asdict, dataclass, field
+from rules_bento.dataclasses_lite import asdict, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

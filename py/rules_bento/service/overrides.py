@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, field, replace
 from rules_bento.service import configuration, remediation
 from rules_bento.service.metadata import Dependency, Model, Service, ServiceInfo, Unknown
 

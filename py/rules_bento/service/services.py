@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.records import NamedTuple, dataclass, replace
 from rules_bento.service.bindings import (
     BUILTIN,
     CLASS,

@@ -21,17 +21,17 @@ from tempfile import TemporaryFile
 
 from rules_bento.archives import tarstream, unpack, ustar
 from rules_bento.archives.tarstream import Member
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any, cast
-from rules_bento.records import dataclass
 from rules_bento.store import export
 from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.import_session import import_session
 from rules_bento.store.verification import require_intact
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,12 +13,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, shapes
 from rules_bento.formats.json import read_json
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.transport import shown
-from rules_bento.records import dataclass
 from rules_bento.transports import address as addresses
 from rules_bento.transports.http import Http
 from rules_bento.transports.remote import MissingError, Stat

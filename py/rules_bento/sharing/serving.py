@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.programs import IMPORT_PATH, which
-from rules_bento.records import NamedTuple
 from rules_bento.store.export import models_of
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ from tempfile import TemporaryFile
 from rules_bento.archives import unpack
 from rules_bento.archives.unpack import form_of
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store import descriptors, export
 from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO
 from rules_bento.store.import_session import Options, import_archive
 from rules_bento.transports.download import downloaded
 from rules_bento.transports.upload import upload
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress

@@ -11,9 +11,9 @@ from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.signing import SignatureError, from_base64, to_base64, to_json
 from rules_bento.signing.keys import digest_of
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path

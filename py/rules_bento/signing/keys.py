@@ -11,11 +11,11 @@ import hashlib
 import os
 import re
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Any, NoReturn
-from rules_bento.records import dataclass, field
 from rules_bento.signing import from_base64
+from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from pathlib import Path

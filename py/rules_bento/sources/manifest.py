@@ -8,8 +8,8 @@ import stat
 from itertools import pairwise
 from operator import attrgetter
 
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from bisect import bisect_right
 from functools import lru_cache
 from itertools import chain
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

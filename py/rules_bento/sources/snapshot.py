@@ -13,8 +13,8 @@ import posixpath
 from functools import lru_cache
 from operator import attrgetter
 
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.records import dataclass, field, replace
 from rules_bento.sources.manifest import Entry, Manifest
 from rules_bento.sources.opening import read_source
 from rules_bento.sources.patterns import BUILT_IN, Filter, Patterns

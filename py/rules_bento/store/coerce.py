@@ -12,7 +12,7 @@ import datetime as dt
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import parse_time
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import NamedTuple
 from rules_bento.store import import_manifests, locks
 from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL, unique
 from rules_bento.store.pool import Pool
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
 from rules_bento.formats.times import parse_time
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import dataclass
 from rules_bento.store.coerce import (
     REQUIRED,
     any_value,
@@ -28,6 +27,7 @@ from rules_bento.store.coerce import (
 )
 from rules_bento.store.home import BENTO, Kind
 from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from rules_bento.archives import unpack
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import dataclass, field
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.store import descriptors, staging
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.verification import digest_of, walk
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ import errno
 import os
 import sys
 
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import unique
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass, field
 from rules_bento.store import descriptors
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datetime as dt

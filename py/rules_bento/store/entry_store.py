@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass
 from rules_bento.store import descriptors, durable, import_manifests, summaries
 from rules_bento.store.entries import Entry, NotFoundError
 from rules_bento.tag import Tag, check_word
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

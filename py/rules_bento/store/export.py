@@ -15,13 +15,13 @@ from pathlib import Path
 from rules_bento.archives import forms, tarstream
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
 from rules_bento.archives.tarstream import Member
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
-from rules_bento.records import dataclass
 from rules_bento.store import verification
 from rules_bento.store.entries import NotFoundError
 from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.store.home import BENTO, MODEL
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass
 from rules_bento.store import import_manifests, locks
 from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import Pool
 from rules_bento.store.verification import walk
 from rules_bento.transports import download
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rules_bento.records import dataclass
+from rules_bento.dataclasses_lite import dataclass
 
 
 def unique(folder: Path) -> Path:

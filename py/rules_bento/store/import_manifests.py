@@ -11,11 +11,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.sources.manifest import Manifest
 from rules_bento.store import durable
 from rules_bento.store.pool import digest_time
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 
 from rules_bento.archives import unpack
 from rules_bento.archives.links import check_links
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass, field
 from rules_bento.store import delete, descriptors, durable, import_manifests, locks
 from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.store.home import BENTO, MODEL, unique
@@ -20,6 +19,7 @@ from rules_bento.store.pool import Pool
 from rules_bento.store.staging import Tree, digest
 from rules_bento.store.summaries import of_description
 from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

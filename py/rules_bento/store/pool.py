@@ -19,8 +19,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from rules_bento.hints import TYPE_CHECKING, Literal
 from rules_bento.store.home import unique
+from rules_bento.typing_lite import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ import sys
 
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.store.coerce import any_value, items, optional, record, strict_bool, strict_str, to_str
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rules_bento.store.coerce import Conversion

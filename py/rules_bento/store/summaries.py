@@ -10,14 +10,14 @@ import json
 import os
 from contextlib import suppress
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.times import aware, parse_time
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass
 from rules_bento.store import descriptors, durable
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datetime as dt

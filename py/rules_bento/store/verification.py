@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import dataclass
 from rules_bento.store import import_manifests
 from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.pool import digest_time
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

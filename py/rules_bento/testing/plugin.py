@@ -8,10 +8,10 @@ from itertools import count
 
 import pytest
 
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.testing.server import NotReadyError, Server
 from rules_bento.testing.server import serve as run_server
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
 from rules_bento.sources.snapshot import DEPENDENCIES, place
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

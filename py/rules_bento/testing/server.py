@@ -9,9 +9,9 @@ import tempfile
 import time
 from contextlib import contextmanager
 
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.net import loopback
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import host_settings
-from rules_bento.records import dataclass, field, replace
 
 _WEB = ("http", "https")
 _SHORTEST_TOKEN = 8  # characters; a shorter user is a name, which other words may have in them

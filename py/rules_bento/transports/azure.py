@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from functools import partial
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.transports import object_store
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rules_bento.transports.address import Address

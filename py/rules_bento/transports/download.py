@@ -15,11 +15,11 @@ from io import BufferedReader, FileIO
 from threading import Lock
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Retry, parallel_map
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, opened
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Transport
 from rules_bento.transports import hashes
 from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, understood
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,10 +7,10 @@ import ssl
 from contextlib import contextmanager, suppress
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, host_settings, limits
 from rules_bento.transports.partial_upload import RenameUpload
 from rules_bento.transports.remote import Stat
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket

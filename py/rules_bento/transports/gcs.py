@@ -18,13 +18,13 @@ from urllib.parse import quote
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import Bytes, Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat, json_of, needs, understood
 from rules_bento.transports.source import Slice
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

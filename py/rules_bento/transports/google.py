@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from google.auth import exceptions, transport
 
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transport import Bytes
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

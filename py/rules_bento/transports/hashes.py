@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from rules_bento.hints import Protocol
+from rules_bento.typing_lite import Protocol
 
 DROPBOX = "dropbox's content_hash"
 _BLOCK = 4 << 20

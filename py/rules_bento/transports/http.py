@@ -9,12 +9,12 @@ from base64 import b64encode
 from contextlib import contextmanager
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import Origin, Transport, resolve
 from rules_bento.transports.remote import ChangedError, Remote, Stat
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError
 from rules_bento.transports.remote import ChangedError, Remote, Stat, needs
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.records import NamedTuple
 from rules_bento.transports.partial_upload import RenameUpload
 from rules_bento.transports.remote import Stat
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net import ConnectionLostError
 from rules_bento.net.transfers import Retry
 from rules_bento.transports.remote import Remote
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

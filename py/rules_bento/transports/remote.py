@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from importlib import import_module
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any, TypeVar
 from rules_bento.net import ConnectionLostError
 from rules_bento.net.transfers import Retry
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

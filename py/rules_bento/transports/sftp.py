@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.programs import which
 from rules_bento.transports.openssh import OpenSsh
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rules_bento.transports.address import Address

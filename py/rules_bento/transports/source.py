@@ -6,8 +6,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.transports import hashes
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.transports.remote import opened
 from rules_bento.transports.source import Source
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import BinaryIO

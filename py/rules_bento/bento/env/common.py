@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rules_bento.build_options.option_checks import check_env
 from rules_bento.build_options.options import Env
-from rules_bento.hints import Any
-from rules_bento.records import dataclass
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

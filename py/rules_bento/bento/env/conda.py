@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.build_options.options import channels
-from rules_bento.hints import Any
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 
-from rules_bento.records import dataclass
+from rules_bento.dataclasses_lite import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

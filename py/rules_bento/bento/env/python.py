@@ -6,9 +6,9 @@ import json
 import re
 import shlex
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import name_of, normalized, parse
-from rules_bento.records import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

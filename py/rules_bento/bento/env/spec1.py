@@ -8,9 +8,9 @@ from rules_bento.bento.env.entrypoint import ENTRYPOINT
 from rules_bento.bento.nested_requirements import with_nested
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import filled, packages_place
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.hints import Any
-from rules_bento.records import replace
+from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from rules_bento.bento.env.entrypoint import ENTRYPOINT
 from rules_bento.bento.image_steps import FrozenImage, Image, freeze
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
-from rules_bento.records import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

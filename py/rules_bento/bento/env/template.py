@@ -15,7 +15,7 @@ import shlex
 
 from rules_bento.bento.env import dockerfile
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from pathlib import Path
 from rules_bento.cli import show, status
 from rules_bento.cli.commands.build import pairs
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.cli import show, status
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.cli import show, status
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,7 +29,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.bento.workspace import root_above
     from rules_bento.cli.diagnosis import Surroundings, diagnose
     from rules_bento.cli.findings import FINE, MISSING
-    from rules_bento.records import asdict
+    from rules_bento.dataclasses_lite import asdict
 
     if not Path(options.folder).is_dir():
         raise BentoError(f"{options.folder}: no such directory. Name a directory of the workspace.")

@@ -7,8 +7,8 @@ import sys
 from rules_bento.cli import show, status
 from rules_bento.cli.progress import progress, transfer
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any, cast
 from rules_bento.store.home import BENTO
+from rules_bento.typing_lite import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

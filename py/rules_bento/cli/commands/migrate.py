@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.cli import show, status
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -31,7 +31,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from pathlib import Path
 
     from rules_bento.bento.migrate import migrate
-    from rules_bento.records import asdict
+    from rules_bento.dataclasses_lite import asdict
     from rules_bento.store.home import MODEL
 
     project = Path(options.project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.cli import show, status
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Print the commit and the hashes, as a source and as MODULE.bazel take them."""
-    from rules_bento.records import asdict
+    from rules_bento.dataclasses_lite import asdict
     from rules_bento.sharing.huggingface import pin
 
     name, _, revision = options.model.partition("@")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rules_bento.cli import registries, show, status
 from rules_bento.cli.commands import import_
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.home import BENTO
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

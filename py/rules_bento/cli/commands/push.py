@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.cli import registries, show, signing, status
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

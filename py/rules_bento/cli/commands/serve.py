@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rules_bento.hints import TYPE_CHECKING, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

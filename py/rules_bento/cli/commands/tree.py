@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rules_bento.archives.tarstream import DEEPEST
 from rules_bento.cli import show, status
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Any
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -6,7 +6,7 @@ from rules_bento.cli import show, status
 from rules_bento.cli.commands import import_
 from rules_bento.cli.progress import progress
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

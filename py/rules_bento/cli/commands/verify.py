@@ -5,8 +5,8 @@ from __future__ import annotations
 from rules_bento.cli import registries, show, signing, status
 from rules_bento.cli.progress import progress
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store.verification import Finding, Verified
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -17,9 +17,9 @@ from binascii import a2b_base64, b2a_base64
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import headers, toc_layer, zstd
 from rules_bento.images.layers.toc_layer import sha256
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

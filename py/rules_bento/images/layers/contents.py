@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.sources.cpu_arch import HEAD
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -20,8 +20,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers.deflate_codes import MAX_MATCH, MIN_MATCH, WINDOW, Bits, Code, bits, packed
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

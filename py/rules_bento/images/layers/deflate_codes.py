@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

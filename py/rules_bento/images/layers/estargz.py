@@ -12,9 +12,9 @@ import struct
 
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import gzip, headers, toc_layer
 from rules_bento.images.layers.toc_layer import sha256
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

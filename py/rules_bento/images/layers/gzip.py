@@ -11,8 +11,8 @@ import struct
 
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import fast_zlib
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import deflate
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

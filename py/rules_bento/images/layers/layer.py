@@ -26,12 +26,12 @@ from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import END, contents_of
 from rules_bento.archives.zipread import PIECE, Chunk
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, Literal
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
 from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

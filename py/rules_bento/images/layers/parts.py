@@ -14,10 +14,10 @@ from itertools import chain
 
 from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import fast_zlib
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import headers, layer
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

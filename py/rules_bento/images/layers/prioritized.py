@@ -15,11 +15,11 @@ import os
 
 from rules_bento.archives import tarread
 from rules_bento.archives.zipread import fast_zlib
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO
 from rules_bento.images.layers import estargz, gzip, headers, layer
 from rules_bento.images.layers.toc_layer import CHUNK, sha256
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -16,10 +16,10 @@ from itertools import chain
 from rules_bento.archives import tarread, xz
 from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import PIECE, Chunk
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.layers import deflate_blocks, gzip
 from rules_bento.images.layers.deflate_blocks import Cut
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

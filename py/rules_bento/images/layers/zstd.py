@@ -11,7 +11,7 @@ import sys
 from bisect import bisect_left
 
 from rules_bento.archives import xz
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

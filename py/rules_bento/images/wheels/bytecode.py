@@ -12,10 +12,10 @@ import subprocess
 from pathlib import PurePosixPath
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.parts import PartListing
 from rules_bento.images.wheels.install import installed_files
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

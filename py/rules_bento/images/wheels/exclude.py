@@ -7,10 +7,10 @@ or, for scripts, headers, and data, with its name in the wheel (`acme-1.0.data/s
 
 from __future__ import annotations
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError, nearest
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import NamedTuple
 from rules_bento.sources.patterns import Patterns
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import posixpath
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.wheels.importable import check_parents, duplicate_message
 from rules_bento.images.wheels.record import SIGNATURES
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,8 +10,8 @@ import ast
 import re
 import warnings
 
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, Protocol
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from rules_bento.hints import TYPE_CHECKING, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

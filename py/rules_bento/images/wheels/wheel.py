@@ -18,12 +18,12 @@ import re
 from functools import partial
 
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 from rules_bento.images.wheels.record import Member, RecordError
-from rules_bento.records import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

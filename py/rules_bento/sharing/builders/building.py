@@ -10,13 +10,13 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import IO, TYPE_CHECKING
 from rules_bento.programs import which
-from rules_bento.records import dataclass
 from rules_bento.sharing.builders.backends import LOADERS, loader
 from rules_bento.sharing.builders.command import Job, words
 from rules_bento.sharing.builders.context import DOCKERFILE, context
+from rules_bento.typing_lite import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

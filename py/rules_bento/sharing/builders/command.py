@@ -6,10 +6,10 @@ docs/distribution.md lists the differences and their reasons.
 
 from __future__ import annotations
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import NamedTuple
 from rules_bento.registry.reference import DEFAULT_REGISTRY, names_registry
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.store import verification
 from rules_bento.store.export import contents, models_of, write_folder
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

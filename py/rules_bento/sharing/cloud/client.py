@@ -9,10 +9,10 @@ from urllib.parse import quote
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
 from rules_bento.net.transport import Bytes, Origin, Transport, shown
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

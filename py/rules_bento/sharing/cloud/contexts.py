@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from urllib.parse import SplitResult, urlsplit
 
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.transport import shown
-from rules_bento.records import dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path

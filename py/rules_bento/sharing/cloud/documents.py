@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 
 from rules_bento.formats.times import parse_time
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
 from rules_bento.store.export import walk
 from rules_bento.store.home import BENTO
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING
-from rules_bento.records import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.sharing.cloud.client import quoted
 from rules_bento.store.home import BENTO
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rules_bento.store.home import Kind

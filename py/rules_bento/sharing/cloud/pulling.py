@@ -9,14 +9,13 @@ import hashlib
 import threading
 
 from rules_bento.archives import streams
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
-from rules_bento.hints import TYPE_CHECKING, Any, BinaryIO, cast
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.headers import content_range
 from rules_bento.net.resumable_file import open_partial
 from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
-from rules_bento.records import dataclass, replace
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.pushing import label_in
@@ -26,6 +25,7 @@ from rules_bento.store.entry_store import LATEST, EntryStore
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.import_session import Imported, Options, import_session
 from rules_bento.tag import Tag, check_word
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from rules_bento.hints import TYPE_CHECKING, Any
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.net import transfers
-from rules_bento.records import dataclass
 from rules_bento.sharing.cloud import documents
 from rules_bento.sharing.cloud.places import Place
 from rules_bento.sharing.cloud.tarball import Tarball
@@ -15,6 +14,7 @@ from rules_bento.store import import_manifests, locks, verification
 from rules_bento.store.export import models_of, walk
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from pathlib import Path
 
 from rules_bento.archives import tarstream, ustar
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.registry.content import BytesSource, FileSource, Part
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket

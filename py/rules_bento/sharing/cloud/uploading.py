@@ -15,11 +15,11 @@ from contextlib import suppress
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
 from rules_bento.sharing.cloud.client import CloudError
 from rules_bento.store import durable
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path

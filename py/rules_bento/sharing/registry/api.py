@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import pulling, pushing
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -11,17 +11,17 @@ import re
 from pathlib import Path
 
 from rules_bento.archives.digests import sha256_of
+from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
-from rules_bento.hints import TYPE_CHECKING, Any
 from rules_bento.models.model import ModelDescription
-from rules_bento.records import NamedTuple, asdict, dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.package import Package
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

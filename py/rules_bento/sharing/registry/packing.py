@@ -10,7 +10,6 @@ from functools import cached_property
 
 from rules_bento.archives.archive import write_measured_part
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.models import model_store
 from rules_bento.sharing.registry import artifact, streamed
 from rules_bento.sharing.registry.artifact import ModelPart, Part
@@ -18,6 +17,7 @@ from rules_bento.sources.manifest import Entry as File
 from rules_bento.sources.manifest import Manifest
 from rules_bento.store import import_manifests, locks
 from rules_bento.store.home import BENTO, unique
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,10 +9,9 @@ from contextlib import ExitStack
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING, BinaryIO, cast
 from rules_bento.net import transfers
-from rules_bento.records import dataclass, replace
 from rules_bento.registry.download import download
 from rules_bento.sharing.registry import artifact
 from rules_bento.store import downloads, locks
@@ -20,6 +19,7 @@ from rules_bento.store.entry_store import EntryStore
 from rules_bento.store.home import BENTO, MODEL
 from rules_bento.store.import_session import Imported, Options, import_session
 from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
 from rules_bento.net.transfers import JOBS
-from rules_bento.records import dataclass
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import Pushed
@@ -14,6 +13,7 @@ from rules_bento.sharing.registry import packing
 from rules_bento.store import verification
 from rules_bento.store.export import models_of
 from rules_bento.store.home import BENTO
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

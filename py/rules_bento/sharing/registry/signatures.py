@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.hints import TYPE_CHECKING, Protocol, TypeVar
-from rules_bento.records import NamedTuple
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.content import BytesSource, FileSource, RemoteSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -22,6 +21,7 @@ from rules_bento.registry.package import Package
 from rules_bento.registry.push import push
 from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
 from rules_bento.signing.keys import digest_of
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

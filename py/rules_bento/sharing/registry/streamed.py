@@ -12,7 +12,7 @@ from pathlib import Path
 from rules_bento.archives import tarstream, xz
 from rules_bento.archives.archive import PartInfo
 from rules_bento.errors import BentoError
-from rules_bento.hints import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import rules_bento
-from rules_bento import hints, records
+from rules_bento import dataclasses_lite, typing_lite
 
 FOLDER = Path(rules_bento.__file__).parent
 
@@ -25,7 +25,7 @@ def record_classes() -> list[type]:
     """All classes of records that are in the package."""
     found = set()
     for module in pkgutil.walk_packages(rules_bento.__path__, "rules_bento."):
-        if "from rules_bento.records import" in _source(module.name):
+        if "from rules_bento.dataclasses_lite import" in _source(module.name):
             for value in vars(importlib.import_module(module.name)).values():
                 if isinstance(value, type) and value.__module__ == module.name and "__match_args__" in vars(value):
                     found.add(value)
@@ -81,7 +81,7 @@ def test_a_record_is_made_and_shown_and_refuses_arguments_as_the_standard_librar
 ) -> None:
     values, named = call
     said = []
-    for made_by in (records, dataclasses):
+    for made_by in (dataclasses_lite, dataclasses):
         cls = twin(made_by, **flags)
         try:
             one, other = cls(*values, **named), cls(*values, **named)
@@ -98,7 +98,7 @@ def test_a_record_is_made_and_shown_and_refuses_arguments_as_the_standard_librar
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
 def test_a_record_is_hashed_and_frozen_as_the_standard_library_has_it(flags: dict[str, Any]) -> None:
     said = []
-    for made_by in (records, dataclasses):
+    for made_by in (dataclasses_lite, dataclasses):
         cls = twin(made_by, **flags)
         one, other = cls(1, third=()), cls(1, third=(), aside="not compared")
         hashed = cls.__hash__ and hash(one) == hash(other)
@@ -113,17 +113,17 @@ def test_a_record_is_hashed_and_frozen_as_the_standard_library_has_it(flags: dic
 
 
 def test_another_class_with_the_same_fields_is_not_equal() -> None:
-    assert twin(records)(1) != twin(records)(1)
+    assert twin(dataclasses_lite)(1) != twin(dataclasses_lite)(1)
 
 
 def test_plain_values_hold_records_lists_and_named_tuples() -> None:
-    @records.dataclass
+    @dataclasses_lite.dataclass
     class Inner:
         value: int
 
-    made = twin(records)(1, third=[Inner(1)], nested={"a": (Inner(2),)})
-    assert records.asdict(made)["third"] == [{"value": 1}]
-    assert records.asdict(made)["nested"] == {"a": ({"value": 2},)}
+    made = twin(dataclasses_lite)(1, third=[Inner(1)], nested={"a": (Inner(2),)})
+    assert dataclasses_lite.asdict(made)["third"] == [{"value": 1}]
+    assert dataclasses_lite.asdict(made)["nested"] == {"a": ({"value": 2},)}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_plain_values_hold_records_lists_and_named_tuples() -> None:
 )
 def test_a_named_tuple_is_the_standard_librarys(call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
     said = []
-    for base in (records.NamedTuple, typing.NamedTuple):
+    for base in (dataclasses_lite.NamedTuple, typing.NamedTuple):
 
         class Pair(base):  # type: ignore[misc, valid-type]
             """Two."""
@@ -168,17 +168,17 @@ def test_all_records_of_the_package_have_signatures_that_the_standard_library_gi
     found = record_classes()
     assert len(found) > 100
     for cls in found:
-        told = records.fields(cls)
+        told = dataclasses_lite.fields(cls)
         spec: list[Any] = []
         for one in told:
             more: dict[str, Any] = {"init": one.init, "repr": one.repr, "compare": one.compare}
             if one.make:
                 more["default_factory"] = one.make
-            elif one.default is not records._NOTHING:
+            elif one.default is not dataclasses_lite._NOTHING:
                 more["default"] = one.default
             spec.append((one.name, Any, dataclasses.field(**more)))
         theirs = dataclasses.make_dataclass(cls.__name__, spec)
-        ours = records._compiled(cls, frozen=False)
+        ours = dataclasses_lite._compiled(cls, frozen=False)
         assert shape(ours)[1:] == shape(theirs), cls
 
 
@@ -194,7 +194,9 @@ def test_no_module_of_the_package_imports_the_standard_librarys_records() -> Non
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
             dear = {"dataclasses", "typing.NamedTuple"}.intersection(names)
-            assert not dear or path.name == "records.py", f"{path}: take rules_bento.records"
+            assert not dear or path.name == "dataclasses_lite.py", (
+                f"{path}: import rules_bento.dataclasses_lite instead"
+            )
 
 
 VERBS = sorted(path.stem for path in FOLDER.glob("actions/*.py") if "\nFLAGS = " in path.read_text("utf-8"))
@@ -237,17 +239,17 @@ def test_modules_take_the_names_of_annotations_from_where_they_cost_nothing() ->
         for node in ast.parse(path.read_text("utf-8")).body:
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert "typing" not in names, f"{path}:{node.lineno}: take rules_bento.hints"
+            assert "typing" not in names, f"{path}:{node.lineno}: take rules_bento.typing_lite"
 
 
 def test_hints_are_there_for_what_is_evaluated_at_run_time() -> None:
-    assert dict[str, hints.Any] | None
-    assert Callable[[hints.TypeVar("_Item")], hints.Any]
-    assert hints.Literal["one", "two"] is hints.Literal
+    assert dict[str, typing_lite.Any] | None
+    assert Callable[[typing_lite.TypeVar("_Item")], typing_lite.Any]
+    assert typing_lite.Literal["one", "two"] is typing_lite.Literal
     one: Any = "1"
-    assert hints.cast("str", one) == "1"
+    assert typing_lite.cast("str", one) == "1"
 
-    class Body(hints.Protocol):
+    class Body(typing_lite.Protocol):
         """A protocol."""
 
-    assert issubclass(Body, hints.Protocol)
+    assert issubclass(Body, typing_lite.Protocol)
