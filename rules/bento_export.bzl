@@ -1,9 +1,9 @@
 """Defines bento_export, a program that writes a Bento to a file, a directory, or a URL."""
 
+load("//rules/private:attributes.bzl", "STAMP", "status_files")
 load("//rules/private:bento_command.bzl", "SRC", "store_program")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME")
 load("//rules/private:providers.bzl", "BentoCommandInfo")
-load("//rules/private:stamping.bzl", "STAMP", "status_files")
 
 def _bento_export_impl(ctx):
     words = ["--format", ctx.attr.format] if ctx.attr.format else []

@@ -1,7 +1,7 @@
 """Defines bento_image, which builds an OCI image from a Bento, its packages, and a base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "add_strings", "creation_time", "label_string")
+load("//rules/private:attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
 load("//rules/private:build_definition.bzl", "bento_inputs", "image_inputs", "write_build_definition")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
 load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "scan_added_layers")
@@ -10,7 +10,6 @@ load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "deb_indexes", "write_sbo
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
 load("//rules/private:reports.bzl", "write_layer_report", "write_summary")
-load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:target.bzl", "IMAGE_PLATFORM", "image_cfg", "platform_name")
 load("//rules/private:transitions.bzl", "ENVIRONMENT", "metadata_plus_files_cfg")
 load("//rules/private:wheel_groups.bzl", "group_wheels")

@@ -1,9 +1,8 @@
 """Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_string")
+load("//rules/private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "label_string", "status_files")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 
 _PLATFORMS = "//command_line_option:platforms"
 

@@ -1,11 +1,10 @@
 """Defines bento_push, a program that pushes an image, an index, a Bento or a model to registries."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "label_string")
+load("//rules/private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
 load("//rules/private:push_manifest.bzl", "PUSHABLE", "push_manifest")
-load("//rules/private:stamping.bzl", "STAMP", "is_stamped", "status_files")
 load("//rules/private:transitions.bzl", "host_cfg")
 
 _CACHE = "cache"

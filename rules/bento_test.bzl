@@ -2,8 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:interpreter.bzl", "check_interpreter")
+load("//rules/private:attributes.bzl", "check_interpreter", "label_string")
 load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//rules/private:providers.bzl", "BentoSourcesInfo")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")

@@ -2,9 +2,8 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
-load("//rules/private:attributes.bzl", "label_string")
+load("//rules/private:attributes.bzl", "label_string", "minor_version")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:interpreter.bzl", "minor_version")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
 load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
 

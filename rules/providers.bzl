@@ -1,6 +1,6 @@
 """Public providers: `load("@rules_bento//rules:providers.bzl", ...)`."""
 
-load("//rules/private:typed_provider.bzl", "typed_provider")
+load("//rules/private:providers.bzl", "typed_provider")
 
 BentoInfo = typed_provider(
     "BentoInfo",

@@ -2,18 +2,14 @@
 
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//toolchains:versions.bzl", "PYTHON_VERSION")
-load("//toolchains/private:absent_hub.bzl", "absent_hub_repo")
 load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
-load("//toolchains/private:compilers.bzl", "compilers_repo")
-load("//toolchains/private:helper_packages.bzl", "declare_helper_packages")
-load("//toolchains/private:hub.bzl", "declare_hub", "wheel_settings")
-load("//toolchains/private:hub_packages.bzl", "lock_repo_name")
-load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "check_hub_settings", "known_excludes", "known_record_mismatches")
-load("//toolchains/private:interpreters.bzl", "declare_python")
+load("//toolchains/private:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
+load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
-load("//toolchains/private:uv.bzl", "declare_uv")
+load("//toolchains/private:python.bzl", "compilers_repo", "declare_python")
+load("//toolchains/private:tools.bzl", "declare_helper_packages", "declare_uv")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # Repositories in this module's own files.

@@ -1,8 +1,7 @@
 """The actions that join the parts of a Bento to an archive, with the labels of a stamped build."""
 
-load(":attributes.bzl", "add_pairs", "label_string")
+load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "label_string", "status_files")
 load(":helper.bzl", "arguments", "run_helper", "verb")
-load(":stamping.bzl", "STAMP", "is_stamped", "status_files")
 
 STAMPED_LABELS = STAMP | {
     "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has them; version, digest, images, and tests don't change."),

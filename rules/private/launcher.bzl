@@ -1,8 +1,7 @@
 """Programs for `bazel run` and `bazel test`: the helper with the runtime's interpreter, on runfiles."""
 
-load(":attributes.bzl", "label_string")
+load(":attributes.bzl", "label_string", "minor_version")
 load(":helper.bzl", "INTERPRETER_FLAGS")
-load(":interpreter.bzl", "minor_version")
 
 def shell_word(text, owner):
     """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors.

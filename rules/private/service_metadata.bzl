@@ -1,9 +1,8 @@
 """The action that imports a service to get its metadata."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "add_pairs", "label_string")
+load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
-load(":interpreter.bzl", "check_interpreter")
 load(":lock_subset.bzl", "hub_requirements")
 load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")

@@ -14,13 +14,7 @@ load("//tests/analysis:descriptions.bzl", "refusals_test")
 load("//toolchains/private:apt.bzl", "declare_deb_files")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:fetch.bzl", "fetch_first", "fetch_with_uv")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:helper.bzl", "run_helper")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:host.bzl", "host_platform")
+load("//toolchains/private:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:hub_settings.bzl", "check_hub_settings")

@@ -139,3 +139,37 @@ def fetch_with_uv(rctx, requirement, filename, sha256):
         rctx.delete("download")
     else:
         rctx.download(url = place["url"], output = filename, sha256 = sha256, auth = _authentication(place))
+
+_OS = {"linux": "linux", "mac os x": "macos"}
+_MACHINE = {"linux": {"amd64": "x86_64", "arm64": "aarch64"}, "macos": {"aarch64": "arm64", "x86_64": "x86_64"}}
+
+def host_platform(rctx):
+    """Names the host as wheels do.
+
+    Args:
+      rctx: a repository or module context.
+
+    Returns:
+      `<os>_<machine>`, for example `linux_x86_64`.
+    """
+    os = _OS.get(rctx.os.name)
+    if not os:
+        fail("rules_bento runs on Linux and macOS, not on {}".format(rctx.os.name))
+    return "{}_{}".format(os, _MACHINE[os].get(rctx.os.arch, rctx.os.arch))
+
+_HELPER = Label("//py:main.py")
+_SECONDS = 6 * 60 * 60
+
+def run_helper(rctx, place, verb, arguments):
+    """Runs a verb of the helper. What the verb reports of its progress is seen.
+
+    Args:
+      rctx: the repository context.
+      place: what an error begins with.
+      verb: a module of `py/rules_bento/actions`.
+      arguments: list of flags and values.
+    """
+    command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), verb]
+    done = rctx.execute(command + arguments, timeout = _SECONDS)
+    if done.return_code:
+        fail("{}: {}".format(place, done.stderr.strip()))

@@ -1,7 +1,5 @@
 """Checks a tag `bento.pypi` before anything is declared: a hub would fail far from it."""
 
-load(":exclude_presets.bzl", "EXCLUDE_PRESETS")
-
 # As //toolchains/platforms names them.
 PLATFORMS = ["linux_aarch64", "linux_x86_64", "macos_arm64", "macos_x86_64"]
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
@@ -127,3 +125,48 @@ def _preset_problem(chosen, names):
 def _normalized(name):
     """Returns the name of a package as locks have it (PEP 503)."""
     return "-".join([part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part])
+
+# By name the packages, and patterns of their files. A pattern may match nothing in a release. What a process reads, loads or
+# starts is in none of them, nor what `torch.compile` and Triton compile with: headers are left where they are.
+EXCLUDE_PRESETS = {
+    # Static libraries, a compiler of protobuf that torch was built with, and what CMake is told of torch.
+    "serving_torch": {
+        "torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"],
+        "triton": ["*.a"],
+    },
+}
+
+_ABSENT_REQUIREMENTS = '''\
+"""The lock of these packages is not there yet."""
+
+all_requirements = []
+
+def requirement(name):
+    """The label of a package. Nothing is there yet, so what needs it fails when it is built, and nothing else does.
+
+    Args:
+      name: of the package, as the index or as Python spells it.
+
+    Returns:
+      A label.
+    """
+    return Label("//" + name.lower().replace("-", "_").replace(".", "_"))
+'''
+
+def _absent_hub_repo_impl(rctx):
+    # Printed, for the error of a package of this repository is Bazel's own and says only that there is no BUILD file.
+    # buildifier: disable=print
+    print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
+    rctx.file("requirements.bzl", _ABSENT_REQUIREMENTS)
+    rctx.file("BUILD.bazel", "exports_files([\"requirements.bzl\"])\n")
+
+absent_hub_repo = repository_rule(
+    implementation = _absent_hub_repo_impl,
+    doc = "A hub without packages.",
+    attrs = {
+        "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
+        "problem": attr.string(doc = "Why it has none, and what to do.", mandatory = True),
+    },
+    # Evaluated by each server again, so that the problem is told each time.
+    local = True,
+)

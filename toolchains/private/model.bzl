@@ -1,7 +1,7 @@
 """Models from elsewhere: files by their hashes, from a server, a Hugging Face hub or a registry."""
 
 load(":build_text.bzl", "build_text")
-load(":helper.bzl", "run_helper")
+load(":fetch.bzl", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
 _MADE = """\

@@ -2,7 +2,7 @@
 
 load(":apt.bzl", "PLATFORMS_OF_DEBIAN", "deb_files", "declare_deb_files")
 load(":build_text.bzl", "build_text")
-load(":host.bzl", "host_platform")
+load(":fetch.bzl", "host_platform")
 
 # Not put on the path of libraries while packing: the C library has to be the one that the machine's dynamic loader belongs to.
 _C_LIBRARY = "libc6"
