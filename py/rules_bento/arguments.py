@@ -49,7 +49,11 @@ class Arguments:
             self._values[flag].append(values)
             at += 1 + flags[flag]
 
-    def one(self, flag: str) -> str:
+    def has(self, flag: str) -> bool:
+        """Return whether the arguments include a flag."""
+        return bool(self._values[flag])
+
+    def required(self, flag: str) -> str:
         """Return the value of a flag, the last one if it is repeated. Raises BentoError if the flag is missing."""
         if not self._values[flag]:
             raise BentoError(f"{flag} is missing. Add it")
@@ -60,23 +64,23 @@ class Arguments:
         value = self._values.get(flag)
         return value[-1][0] if value else default
 
-    def many(self, flag: str) -> list[str]:
+    def repeated(self, flag: str) -> list[str]:
         """Return the values of a repeatable flag with one value."""
         return [values[0] for values in self._values[flag]]
 
-    def text(self, flag: str, default: str = "") -> str:
-        """Return the string of a flag that can be missing."""
-        values = self.texts(flag)
+    def json_string(self, flag: str, default: str = "") -> str:
+        """Return the JSON string of a flag that can be missing."""
+        values = self.json_strings(flag)
         return values[-1] if values else default
 
-    def texts(self, flag: str) -> list[str]:
-        """Return the strings of a repeatable flag."""
+    def json_strings(self, flag: str) -> list[str]:
+        """Return the JSON strings of a repeatable flag."""
         import json
 
-        return [json.loads(word) for word in self.many(flag)]
+        return [json.loads(word) for word in self.repeated(flag)]
 
     def pairs(self, flag: str) -> dict[str, str]:
-        """Return the strings of a repeatable flag with a key and a value."""
+        """Return the JSON strings of a repeatable flag with a key and a value."""
         import json
 
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
@@ -88,7 +92,7 @@ class Arguments:
             raise BentoError("labels: a label has an empty key. Give it a name.")
         return labels
 
-    def records(self, flag: str) -> list[tuple[str, ...]]:
+    def tuples(self, flag: str) -> list[tuple[str, ...]]:
         """Return the values of a repeatable flag with several values."""
         return self._values[flag]
 

@@ -26,7 +26,7 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write the archive: the Bento's own parts, and the models' by their tags."""
     form = cast("Form | None", arguments.optional("--form") or None)
-    write(Path(arguments.one("--output")), arguments.many("--part"), arguments.records("--model"), form)
+    write(Path(arguments.required("--output")), arguments.repeated("--part"), arguments.tuples("--model"), form)
 
 
 def write(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:

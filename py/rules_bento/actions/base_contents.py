@@ -25,13 +25,13 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Read each layer once."""
-    layers = [_layer(description, Path(place)) for description, place in arguments.records("--layer")]
+    layers = [_layer(description, Path(place)) for description, place in arguments.tuples("--layer")]
     is_wanted = _is_code if arguments.optional("--machines") else _is_library
     files = read_files(((blob, layer.media_type) for layer, blob in layers), is_wanted, SystemFiles.has)
     names = {path.rpartition("/")[2] for path in files if _is_library(path)}
-    Path(arguments.one("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
+    Path(arguments.required("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
-    Path(arguments.one("--system")).write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
+    Path(arguments.required("--system")).write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
     if output := arguments.optional("--machines"):
         machines = {path: machine for path, data in sorted(files.items()) if (machine := machine_of(data))}
         Path(output).write_text(json.dumps(machines, indent=0) + "\n", "utf-8")

@@ -23,9 +23,9 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write what the documents say, each held to its digest and size."""
-    layout = Layout.open(Path(arguments.one("--layout")))
-    images = bases.find(layout, arguments.many("--platform"))
-    if arguments.records("--layers"):
+    layout = Layout.open(Path(arguments.required("--layout")))
+    images = bases.find(layout, arguments.repeated("--platform"))
+    if arguments.has("--layers"):
         bases.check_layers(layout, list(images.values()))
     described = {platform: image.to_json() for platform, image in images.items()}
-    Path(arguments.one("--output")).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    Path(arguments.required("--output")).write_text(json.dumps(described, indent=1) + "\n", "utf-8")

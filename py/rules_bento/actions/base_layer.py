@@ -22,5 +22,5 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Copy the layer."""
-    layer = Layer.loads(Path(arguments.one("--description")).read_text("utf-8"))
-    shutil.copyfile(Layout(Path(arguments.one("--layout"))).blob(layer.digest), arguments.one("--output"))
+    layer = Layer.loads(Path(arguments.required("--description")).read_text("utf-8"))
+    shutil.copyfile(Layout(Path(arguments.required("--layout"))).blob(layer.digest), arguments.required("--output"))

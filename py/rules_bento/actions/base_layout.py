@@ -24,12 +24,13 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write config and descriptions. Raises BentoError for a layout that does not hold, or has more or fewer layers."""
-    target, descriptions = arguments.one("--target"), arguments.many("--description")
-    layout = Layout.open(Path(arguments.one("--layout")))
-    [image] = bases.find(layout, arguments.many("--platform")).values()
+    target, platform = arguments.required("--target"), arguments.required("--platform")
+    descriptions = arguments.repeated("--description")
+    layout = Layout.open(Path(arguments.required("--layout")))
+    [image] = bases.find(layout, arguments.repeated("--platform")).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
-            f"layer_count: is {len(descriptions)}, but the image for {arguments.one('--platform')} in {layout.folder} "
+            f"layer_count: is {len(descriptions)}, but the image for {platform} in {layout.folder} "
             f"has {len(image.layers)} layers. Set layer_count = {len(image.layers)}."
         )
     bases.check_layers(layout, [image])
@@ -38,7 +39,7 @@ def run(arguments: Arguments) -> None:
         # Not known: a manifest does not say it, and the layer is not read here.
         fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
         _write(path, fields)
-    _write(arguments.one("--config"), described["facts"] | {"digest": image.digest, "origin": ""})
+    _write(arguments.required("--config"), described["facts"] | {"digest": image.digest, "origin": ""})
 
 
 def _write(path: str, document: dict[str, object]) -> None:

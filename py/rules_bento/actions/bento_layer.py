@@ -37,18 +37,18 @@ def run(arguments: Arguments) -> None:
 
 def _tar(arguments: Arguments) -> Iterator[bytes]:
     """Yield the members of the parts as they come: a source may be larger than memory."""
-    folder = arguments.one("--folder").strip("/")
-    put = _Place(folder, **description.owner(arguments.one("--user")))
+    folder = arguments.required("--folder").strip("/")
+    put = _Place(folder, **description.owner(arguments.required("--user")))
     yield put.folder(folder)
-    for part in arguments.many("--part"):
+    for part in arguments.repeated("--part"):
         for item in items([Path(part)]):
             path = f"{folder}/{item.path}"
             yield put.file(path, item.mode, item.size) if item.link is None else put.link(path, item.link)
             if item.contents is not None:
                 yield from item.contents
                 yield headers.padding(item.size)
-    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.many("--model")]
-    for mounted in arguments.many("--mounted"):
+    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
+    for mounted in arguments.repeated("--mounted"):
         yield from _links(put, folder, mounted.strip("/"), models)
     for name, version in latest(models).items():
         data = version.encode()

@@ -41,50 +41,53 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write SLSA's `buildDefinition`, as JSON."""
-    tag = read_text(arguments.one("--tag")).strip()
+    tag = read_text(arguments.required("--tag")).strip()
     parameters: dict[str, Any] = {
-        "target": arguments.one("--target"),
+        "target": arguments.required("--target"),
         "bento": tag,
         "platform": arguments.optional("--platform"),
         "pythonVersion": arguments.optional("--python-version"),
         # "stated": without a lock, only the Bento's own requirements name the packages.
-        "packages": "locked" if arguments.records("--locked") or arguments.records("--wheel") else "stated",
+        "packages": "locked" if arguments.has("--locked") or arguments.has("--wheel") else "stated",
         "exclude": _excluded(arguments),
     }
     document = definition(
-        arguments.one("--kind"),
+        arguments.required("--kind"),
         {name: value for name, value in parameters.items() if value},
-        [dependency(f"bento:{tag}", read_text(arguments.one("--bento-digest")).strip()), *_dependencies(arguments)],
+        [
+            dependency(f"bento:{tag}", read_text(arguments.required("--bento-digest")).strip()),
+            *_dependencies(arguments),
+        ],
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
-    Path(arguments.one("--output")).write_text(f"{text}\n", "utf-8")
+    Path(arguments.required("--output")).write_text(f"{text}\n", "utf-8")
 
 
 def _excluded(arguments: Arguments) -> dict[str, list[str]]:
     """Return by wheel the patterns of files that the image has not, although the wheel with its hash has them."""
     excluded: dict[str, list[str]] = {}
-    for name, pattern in arguments.records("--exclude"):
+    for name, pattern in arguments.tuples("--exclude"):
         excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
     return excluded
 
 
 def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
-    for name, version, sha256 in arguments.records("--wheel"):
+    for name, version, sha256 in arguments.tuples("--wheel"):
         yield dependency(_package(name, version), f"sha256:{sha256}")
-    for name, version, file in arguments.records("--built-wheel"):
+    for name, version, file in arguments.tuples("--built-wheel"):
         yield dependency(_package(name, version), f"sha256:{sha256_of(file)}")
-    for path in arguments.many("--locked"):
+    for path in arguments.repeated("--locked"):
         yield from _locked(json.loads(read_text(path))["pinned_with_hashes"])
-    for path in arguments.many("--model"):
+    for path in arguments.repeated("--model"):
         model = ModelDescription.loads(read_text(path))
         yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")
-    for path in arguments.many("--layer"):
+    for path in arguments.repeated("--layer"):
         digest = json.loads(read_text(path))["digest"]
         yield dependency(f"layer:{digest}", digest)
-    for path in arguments.many("--base-config"):
+    for path in arguments.repeated("--base-config"):
         config = read_object(read_file(path), "the base's config")
         yield from _base(config)
-        for index in arguments.many("--index"):
+        for index in arguments.repeated("--index"):
             yield from _debian(json.loads(read_text(index))["packages"], config["architecture"])
 
 

@@ -27,13 +27,15 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Unpack, build, and write the wheel with what would differ between two builds taken out."""
     with tempfile.TemporaryDirectory(prefix="rules_bento-build-") as scratch:
-        source = build.unpack(Path(arguments.one("--source")), Path(scratch, "source"))
+        source = build.unpack(Path(arguments.required("--source")), Path(scratch, "source"))
         made = build.build(
-            source / arguments.one("--subfolder"),
+            source / arguments.required("--subfolder"),
             Path(scratch),
-            [Path(root) for root in arguments.many("--import-root")],
-            arguments.one("--version"),
+            [Path(root) for root in arguments.repeated("--import-root")],
+            arguments.required("--version"),
         )
-        expected = [arguments.one(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")]
+        expected = [
+            arguments.required(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")
+        ]
         build.check(made, *expected)
-        build.repack(made, Path(arguments.one("--output")))
+        build.repack(made, Path(arguments.required("--output")))

@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> None:
     """Write part and listing."""
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
-    words = [arguments.one(flag) for flag in ("--interpreter", "--program", "--bytecode")]
+    words = [arguments.required(flag) for flag in ("--interpreter", "--program", "--bytecode")]
     with Compiler(*words) as compiler:
         listing = write_bytecode_part(out, wheel_arguments.read_wheel(arguments), layout, compression, compiler)
-    Path(arguments.one("--listing")).write_text(listing.dumps(), "utf-8")
+    Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")

@@ -26,12 +26,12 @@ FLAGS = {
 
 def run(arguments: Arguments) -> int:
     """Compare; under `bazel run` with `--update` behind `--`, write what is committed instead."""
-    golden, schema = Path(arguments.one("--golden")), Path(arguments.one("--schema"))
+    golden, schema = Path(arguments.required("--golden")), Path(arguments.required("--schema"))
     if "--update" in arguments.rest:
         _update(arguments, schema)
         return 0
     try:
-        committed = read_json(read_file(golden), arguments.one("--golden-path"))
+        committed = read_json(read_file(golden), arguments.required("--golden-path"))
     except FormatError as error:
         raise BentoError(f"golden: {error} {_remedy(arguments)}") from None
     made = json.loads(schema.read_text("utf-8"))
@@ -43,12 +43,12 @@ def run(arguments: Arguments) -> int:
         differences = changes(committed, made)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise BentoError(
-            f"golden: {arguments.one('--golden-path')} is no schema of a service's API. {_remedy(arguments)}"
+            f"golden: {arguments.required('--golden-path')} is no schema of a service's API. {_remedy(arguments)}"
         ) from None
     for change in differences:
         sys.stderr.write(f"{change}\n")
     if differences:
-        sys.stderr.write(f"The API differs from {arguments.one('--golden-path')}. {_remedy(arguments)}\n")
+        sys.stderr.write(f"The API differs from {arguments.required('--golden-path')}. {_remedy(arguments)}\n")
     return 1 if differences else 0
 
 
@@ -58,8 +58,8 @@ def _update(arguments: Arguments, schema: Path) -> None:
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
         raise BentoError(f"it writes into the source tree. {_remedy(arguments)}")
-    replace_file(Path(root, arguments.one("--golden-path")), schema.read_bytes())
+    replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
 
 
 def _remedy(arguments: Arguments) -> str:
-    return f"If that is wanted: bazel run {arguments.one('--target')} -- --update"
+    return f"If that is wanted: bazel run {arguments.required('--target')} -- --update"

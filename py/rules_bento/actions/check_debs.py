@@ -27,19 +27,19 @@ FLAGS = REQUEST_FLAGS | {
 
 def run(arguments: Arguments) -> None:
     """Compare what the lock records with the request, and hold that it is whole."""
-    [(path, name)] = arguments.records("--lock")
+    [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decoded(Path(path).read_bytes(), name), name)
     problems = apt.problems_of(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)
-        raise BentoError(f"{name} is stale:\n{listing}Write it again: bazel run {arguments.one('--update')}")
+        raise BentoError(f"{name} is stale:\n{listing}Write it again: bazel run {arguments.required('--update')}")
 
 
 def read_request(arguments: Arguments) -> apt.Request:
     """Return what a target asks for."""
     return apt.Request(
-        suites=arguments.many("--suite"),
-        architectures=arguments.many("--architecture"),
-        packages=arguments.many("--package"),
-        exclude=arguments.many("--exclude"),
+        suites=arguments.repeated("--suite"),
+        architectures=arguments.repeated("--architecture"),
+        packages=arguments.repeated("--package"),
+        exclude=arguments.repeated("--exclude"),
     )

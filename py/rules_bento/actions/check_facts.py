@@ -18,6 +18,6 @@ State them plainly in the source, declare them in attributes of the Bento, or se
 
 def run(arguments: Arguments) -> int:
     """Print the differences; returns 1 if there are some."""
-    report = Path(arguments.one("--report")).read_text("utf-8")
+    report = Path(arguments.required("--report")).read_text("utf-8")
     sys.stdout.write(f"{report}{_REMEDY}" if report else "importing the service gives what its Bento has\n")
     return 1 if report else 0

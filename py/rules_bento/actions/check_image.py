@@ -37,27 +37,27 @@ _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 
 def run(arguments: Arguments) -> None:
     """Write what optional parts lack, or raise BentoError with all problems."""
-    indexes = [json.loads(read_text(path)) for path in arguments.many("--index")]
-    below = [json.loads(read_text(path)) for path in arguments.many("--base-libraries")]
+    indexes = [json.loads(read_text(path)) for path in arguments.repeated("--index")]
+    below = [json.loads(read_text(path)) for path in arguments.repeated("--base-libraries")]
     libraries = {name for names in below for name in names} | {
         path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
     }
-    architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
+    architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
     base = image_checks.Base(
-        arguments.one("--base"),
+        arguments.required("--base"),
         architecture,
         _glibc(arguments),
         libraries if indexes or below else None,
-        arguments.one("--python-version"),
-        max((_version(text) for text in arguments.many("--allowed-glibc")), default=None),
+        arguments.required("--python-version"),
+        max((_version(text) for text in arguments.repeated("--allowed-glibc")), default=None),
     )
-    packages = [Libraries.loads(read_text(path)) for path in arguments.many("--libraries")]
+    packages = [Libraries.loads(read_text(path)) for path in arguments.repeated("--libraries")]
     machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
-    wheels, unchecked = arguments.many("--wheel"), arguments.many("--unchecked")
+    wheels, unchecked = arguments.repeated("--wheel"), arguments.repeated("--unchecked")
     problems = image_checks.check(base, wheels, packages, unchecked, machines)
     if problems.problems:
         raise BentoError("\n".join(problems.problems))
-    Path(arguments.one("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
+    Path(arguments.required("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:
@@ -66,7 +66,9 @@ def _glibc(arguments: Arguments) -> tuple[int, int] | None:
     if not text:
         return None
     if not _VERSION.fullmatch(text):
-        raise BentoError(f"{arguments.one('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out.")
+        raise BentoError(
+            f"{arguments.required('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out."
+        )
     return _version(text)
 
 

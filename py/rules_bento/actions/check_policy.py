@@ -22,8 +22,8 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Say what was found. Raises BentoError for what the policy refuses."""
-    settings = read_object(Path(arguments.one("--settings")).read_bytes(), "the policy")
-    packages = inventory.loads(Path(arguments.one("--inventory")).read_bytes())
+    settings = read_object(Path(arguments.required("--settings")).read_bytes(), "the policy")
+    packages = inventory.loads(Path(arguments.required("--inventory")).read_bytes())
     rules = policy.Policy(
         settings["max_severity"],
         settings["unknown_severity"],

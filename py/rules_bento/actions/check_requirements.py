@@ -34,30 +34,36 @@ FLAGS = SOURCE_FLAGS | {
 
 def run(arguments: Arguments) -> None:
     """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
-    [(path, name)] = arguments.records("--lock")
+    [(path, name)] = arguments.tuples("--lock")
     requested, indexes = read_sources(arguments)
     lock: Lock = (
         locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
     )
-    record = resolution.stated_in_lock(requested, indexes, arguments.many("--platform"))
+    record = resolution.stated_in_lock(requested, indexes, arguments.repeated("--platform"))
     problems = [
         *_differences(lock.get("stated", {}), record, requested),
-        *([] if lock["requires_python"] == arguments.one("--requires-python") else ["  requires_python is another"]),
+        *(
+            []
+            if lock["requires_python"] == arguments.required("--requires-python")
+            else ["  requires_python is another"]
+        ),
         *_broken(lock),
     ]
     if problems:
         listing = "\n".join(problems)
-        raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.one('--update')}")
+        raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.required('--update')}")
 
 
 def read_sources(arguments: Arguments) -> tuple[stated.Stated, Indexes]:
     """Return what the sources of a target ask for, and where it is to come from."""
     sources, constraints, overrides = (
-        [stated.Source(Path(path), name) for path, name in arguments.records(flag)]
+        [stated.Source(Path(path), name) for path, name in arguments.tuples(flag)]
         for flag in ("--source", "--constraint", "--override")
     )
-    requested = stated.read(sources, arguments.many("--extra"), arguments.many("--group"), constraints, overrides)
-    target = arguments.one("--target")
+    requested = stated.read(
+        sources, arguments.repeated("--extra"), arguments.repeated("--group"), constraints, overrides
+    )
+    target = arguments.required("--target")
     return requested, Indexes.from_json(arguments.optional("--indexes"), target).with_options(requested.options, target)
 
 

@@ -22,7 +22,7 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write that all is well, or raise BentoError."""
-    layers = [Layer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--layer")]
-    for problem in too_large(layers, int(arguments.one("--size-limit"))):
+    layers = [Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
+    for problem in too_large(layers, int(arguments.required("--size-limit"))):
         raise BentoError(problem)
-    Path(arguments.one("--output")).write_text("", "utf-8")
+    Path(arguments.required("--output")).write_text("", "utf-8")

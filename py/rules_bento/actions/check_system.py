@@ -34,14 +34,16 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write that all is there, or raise BentoError with all that is not."""
-    requirements = image_requirements.read_requirements(_document(arguments.one("--bento-yaml")))
+    requirements = image_requirements.read_requirements(_document(arguments.required("--bento-yaml")))
     hint = image_requirements.DebLayerHint(
-        arguments.one("--image"), arguments.optional("--hub"), arguments.optional("--lower")
+        arguments.required("--image"), arguments.optional("--hub"), arguments.optional("--lower")
     )
-    problems = list(image_requirements.problems(requirements, _system(arguments), hint, arguments.texts("--provided")))
+    problems = list(
+        image_requirements.problems(requirements, _system(arguments), hint, arguments.json_strings("--provided"))
+    )
     if problems:
         raise BentoError("\n".join(problems))
-    Path(arguments.one("--output")).write_text("", "utf-8")
+    Path(arguments.required("--output")).write_text("", "utf-8")
 
 
 def _document(path: str) -> dict[str, Any]:
@@ -52,16 +54,16 @@ def _document(path: str) -> dict[str, Any]:
 
 def _system(arguments: Arguments) -> image_requirements.ImageSystem:
     """Return what is known of base and layers."""
-    indexes = [json.loads(Path(path).read_text("utf-8")) for path in arguments.many("--index")]
-    config = json.loads(Path(arguments.one("--base-config")).read_text("utf-8"))
+    indexes = [json.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--index")]
+    config = json.loads(Path(arguments.required("--base-config")).read_text("utf-8"))
     below = arguments.optional("--base-system")
     base = SystemFiles.loads(Path(below).read_text("utf-8")) if below else SystemFiles((), None)
     packages = [*(base.packages or ()), *(package for index in indexes for package in read_dpkg(index["status"]))]
     cuda = config.get("env", {}).get("CUDA_VERSION", "")
     return image_requirements.ImageSystem(
-        base=arguments.one("--base"),
+        base=arguments.required("--base"),
         ids=base.ids or (("debian",) if arguments.optional("--hub") else ()),
         packages=tuple(packages),
         is_known=bool(arguments.optional("--hub")) or base.packages is not None,
-        cuda=(*([cuda] if cuda else []), *image_requirements.cuda_of_wheels(arguments.many("--wheel"))),
+        cuda=(*([cuda] if cuda else []), *image_requirements.cuda_of_wheels(arguments.repeated("--wheel"))),
     )

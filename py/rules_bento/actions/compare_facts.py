@@ -26,8 +26,8 @@ _OWN_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
 
 def run(arguments: Arguments) -> None:
     """Write a line for each difference; none if the Bento is what importing gives."""
-    read = _load(arguments.one("--service-info"))
-    imported = _load(arguments.one("--imported"))
+    read = _load(arguments.required("--service-info"))
+    imported = _load(arguments.required("--imported"))
     differences = [*_differences(read["service"], imported["service"])]
     if not differences:
         differences = [*_between(package.make(arguments, read), package.make(arguments, imported))]
@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> None:
         f"{place_of(field, read['service'])}: {field} is {first} in the Bento, and {second} by importing the service.\n"
         for field, first, second in differences
     ]
-    Path(arguments.one("--report")).write_text("".join(lines), "utf-8")
+    Path(arguments.required("--report")).write_text("".join(lines), "utf-8")
 
 
 def _load(path: str) -> dict[str, Any]:

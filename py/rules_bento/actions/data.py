@@ -66,24 +66,24 @@ def run(arguments: Arguments) -> None:
     kept = kept_data(arguments)
     manifest = snapshot.digest(kept)
     secrets_search.refuse_secrets_of(arguments, kept)
-    write_part(Path(arguments.one("--part")), members(kept, manifest))
-    Path(arguments.one("--manifest")).write_text(manifest.to_json(), "utf-8")
+    write_part(Path(arguments.required("--part")), members(kept, manifest))
+    Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
 
 
 def kept_data(arguments: Arguments) -> list[Declared]:
     """Return the files of `data` that the Bento keeps."""
     declared = declared_files(arguments)
-    data = {source for source, _, _ in arguments.records("--data")}
+    data = {source for source, _, _ in arguments.tuples("--data")}
     return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]
 
 
 def declared_files(arguments: Arguments) -> list[Declared]:
     """Return the files that a target declares, each with its path in the Bento."""
-    build_ctx = arguments.one("--build-ctx")
-    roots = arguments.many("--import-root")
+    build_ctx = arguments.required("--build-ctx")
+    roots = arguments.repeated("--import-root")
     declared = []
     for flag, attribute in (("--source", "srcs"), ("--data", "data"), ("--dependency", snapshot.DEPENDENCIES)):
-        for source, short_path, label in arguments.records(flag):
+        for source, short_path, label in arguments.tuples(flag):
             if _INSTALLED in short_path:
                 continue
             place = snapshot.place(
@@ -92,15 +92,15 @@ def declared_files(arguments: Arguments) -> list[Declared]:
             declared.append(snapshot.Declared(place.path, source, f"{attribute} {label}", filtered=place.filtered))
     return declared + [
         snapshot.Declared(f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False)
-        for source, short_path, label in arguments.records("--vendored")
+        for source, short_path, label in arguments.tuples("--vendored")
     ]
 
 
 def read_plan(arguments: Arguments, declared: Sequence[Declared]) -> Plan:
     """Read the target's attributes, and take from the bentofile what they do not set."""
-    service = arguments.one("--service") if arguments.records("--service") else None
-    include, exclude = arguments.many("--include"), arguments.many("--exclude")
-    if not arguments.records("--options") and not arguments.records("--bentofile"):
+    service = arguments.required("--service") if arguments.has("--service") else None
+    include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
+    if not arguments.has("--options") and not arguments.has("--bentofile"):
         return Plan(service, include or ["*"], exclude)
     from rules_bento.build_options.target_options import read
 
@@ -108,7 +108,7 @@ def read_plan(arguments: Arguments, declared: Sequence[Declared]) -> Plan:
     own = {"service": service, "include": include or None, "exclude": exclude or None}
     attributes |= {key: value for key, value in own.items() if value is not None}
     src_exists = any(file.filtered and file.path.startswith("src/") for file in declared)
-    options = read(attributes, arguments.records("--bentofile"), src_exists=src_exists)
+    options = read(attributes, arguments.tuples("--bentofile"), src_exists=src_exists)
     kept = ["*"] if options.include is None else list(options.include)
     return Plan(options.service, kept, list(options.exclude or ()), src_exists, options)
 

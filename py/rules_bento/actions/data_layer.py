@@ -23,8 +23,8 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    owner = description.owner(arguments.one("--user"))
-    folder = arguments.one("--folder").strip("/")
+    owner = description.owner(arguments.required("--user"))
+    folder = arguments.required("--folder").strip("/")
     kept = data.kept_data(arguments)
     entries = [description.home_directory(folder, owner)]
     for file, entry in zip(kept, snapshot.digest(kept).entries, strict=True):

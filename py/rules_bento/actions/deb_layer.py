@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> None:
     lower = arguments.optional("--lower")
     root = Rootfs(
         json.loads(Path(lower).read_text("utf-8")) if lower else None,
-        Filter.of(arguments.many("--exclude"), arguments.many("--include")),
+        Filter.of(arguments.repeated("--exclude"), arguments.repeated("--include")),
         system.is_needed,
         system.MADE_LINKS,
     )
@@ -47,18 +47,18 @@ def run(arguments: Arguments) -> None:
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _tar(arguments, root, is_lowest=not lower), compression)
     description.describe(arguments, info, _name(sorted(root.packages.keys() - below)))
-    Path(arguments.one("--index")).write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
+    Path(arguments.required("--index")).write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
 
 
 def _tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator[bytes]:
-    debs = [Path(path) for path in dict.fromkeys(arguments.many("--deb"))]
+    debs = [Path(path) for path in dict.fromkeys(arguments.repeated("--deb"))]
     for path in sorted(debs, key=lambda path: (not path.name.startswith(_FIRST), path.name)):
         yield from root.install(Deb(path), arguments.optional("--architecture"))
     if is_lowest:
         yield from system.folders(root)
         yield from system.users(root, _numbers(arguments.pairs("--user")))
         yield from system.name_service(root)
-    certificates = [(path, Path(path).read_bytes()) for path in arguments.many("--certificate")]
+    certificates = [(path, Path(path).read_bytes()) for path in arguments.repeated("--certificate")]
     yield from system.certificates(root, certificates)
     for link, target in sorted(arguments.pairs("--symlink").items()):
         yield from root.link(link.strip("/"), target)

@@ -41,29 +41,29 @@ def run(arguments: Arguments) -> None:
     """Write the manifest."""
     options = DeploymentOptions(
         image=_image(arguments),
-        name=arguments.one("--app-name"),
-        namespace=arguments.one("--namespace"),
+        name=arguments.required("--app-name"),
+        namespace=arguments.required("--namespace"),
         replicas=arguments.pairs("--replicas"),
         labels=arguments.pairs("--label"),
         env=arguments.pairs("--env"),
         secrets=arguments.pairs("--secret"),
         config_maps=arguments.pairs("--config-map"),
-        pull_secrets=tuple(arguments.many("--pull-secret")),
-        read_only=arguments.one("--read-only-root-filesystem") == "1",
-        writable=tuple(arguments.many("--writable")),
-        start_seconds=int(arguments.one("--startup-timeout-seconds")),
+        pull_secrets=tuple(arguments.repeated("--pull-secret")),
+        read_only=arguments.required("--read-only-root-filesystem") == "1",
+        writable=tuple(arguments.repeated("--writable")),
+        start_seconds=int(arguments.required("--startup-timeout-seconds")),
     )
-    Path(arguments.one("--output")).write_text(dump(manifests(_workload(arguments), options)), "utf-8")
+    Path(arguments.required("--output")).write_text(dump(manifests(_workload(arguments), options)), "utf-8")
 
 
 def _image(arguments: Arguments) -> str:
-    repository = Reference.parse(arguments.one("--repository"))
+    repository = Reference.parse(arguments.required("--repository"))
     if repository.tag or repository.digest:
         raise BentoError(
             f"repository: {repository} has a tag or a digest. Leave it out: the manifest names the image by the digest "
             "that was built."
         )
-    return str(repository.with_digest(Path(arguments.one("--digest")).read_text("utf-8").strip()))
+    return str(repository.with_digest(Path(arguments.required("--digest")).read_text("utf-8").strip()))
 
 
 def _workload(arguments: Arguments) -> Workload:
@@ -72,9 +72,9 @@ def _workload(arguments: Arguments) -> Workload:
         read_workload(
             read_mapping(read_file(bento_yaml), bento_yaml),
             read_object(read_file(config), "the image's config"),
-            int(arguments.one("--port")),
+            int(arguments.required("--port")),
         )
-        for config, bento_yaml in arguments.records("--image")
+        for config, bento_yaml in arguments.tuples("--image")
     ]
     first, *others = workloads
     for other in others:

@@ -27,8 +27,8 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?
 
 def run(arguments: Arguments) -> None:
     """Write name, version, edges and hash."""
-    package = describe(Path(arguments.one("--wheel")), arguments.one("--target"))
-    Path(arguments.one("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
+    package = describe(Path(arguments.required("--wheel")), arguments.required("--target"))
+    Path(arguments.required("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
 
 
 def describe(path: Path, label: str) -> dict[str, Any]:

@@ -28,16 +28,16 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the image: its own steps behind those of what it extends, its requirements files read."""
-    place = arguments.one("--target")
-    files = ProjectFiles(dict(arguments.records("--source")))  # type: ignore[arg-type]
-    own = images.from_json(arguments.one("--image"), place)
+    place = arguments.required("--target")
+    files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
+    own = images.from_json(arguments.required("--image"), place)
     image = own = replace(
-        own, steps=tuple(_placed(step, arguments.one("--package"), files, place) for step in own.steps)
+        own, steps=tuple(_placed(step, arguments.required("--package"), files, place) for step in own.steps)
     )
-    for path, label in arguments.records("--extends"):
+    for path, label in arguments.tuples("--extends"):
         image = images.from_json(Path(path).read_text("utf-8"), label).extended(own)
     images.check(image)
-    Path(arguments.one("--output")).write_text(image.to_json(), "utf-8")
+    Path(arguments.required("--output")).write_text(image.to_json(), "utf-8")
 
 
 def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:

@@ -23,9 +23,9 @@ _STORE = ("bentos", "envs", "models", "tmp")
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    prefix, home = arguments.one("--prefix").strip("/"), arguments.one("--home").strip("/")
-    python, version = arguments.one("--python"), arguments.one("--python-version")
-    owner = description.owner(arguments.one("--user"))
+    prefix, home = arguments.required("--prefix").strip("/"), arguments.required("--home").strip("/")
+    python, version = arguments.required("--python"), arguments.required("--python-version")
+    owner = description.owner(arguments.required("--user"))
     settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
     entries = [
         LayerEntry.folder(home, **owner),

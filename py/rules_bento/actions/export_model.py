@@ -17,4 +17,4 @@ FLAGS = model.FLAGS | {"--output": 1}
 def run(arguments: Arguments) -> None:
     """Write the model of the arguments as a `.bentomodel`."""
     with model.read_model(arguments) as stored:
-        write_archive(Path(arguments.one("--output")), stored.own_members())
+        write_archive(Path(arguments.required("--output")), stored.own_members())

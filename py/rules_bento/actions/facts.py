@@ -50,16 +50,16 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write the facts, as the snapshot does for a service that it reads, and the packages that they ask for."""
     check_platform(
-        arguments.many("--platform"),
+        arguments.repeated("--platform"),
         # A test is for the machine that runs it, a Bento for its own platform.
         'service_metadata = "import" asks for a platform of that machine, or have the service read.'
-        if arguments.records("--states-packages")
+        if arguments.has("--states-packages")
         else LEAVE_PLATFORMS,
     )
-    roots = [Path(root) for root in dict.fromkeys(arguments.many("--root"))]
+    roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError("requirements: no package needs bentoml, which imports the service. Add the hub's bentoml.")
-    facts = json.loads(Path(arguments.one("--service-info")).read_text("utf-8"))
+    facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
         folder = Path(scratch, "bento")
@@ -71,24 +71,24 @@ def run(arguments: Arguments) -> None:
             arguments=options.args,
             aliases=_aliases(arguments, options),
             variables=arguments.pairs("--variable"),
-            packages=_missing(arguments.many("--locked"), roots),
+            packages=_missing(arguments.repeated("--locked"), roots),
             remedy=f'Add import_packages = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
         )
         imported = import_service(subject, python, roots, Path(scratch, "imports"))
-        for openapi, schema in arguments.records("--api"):
+        for openapi, schema in arguments.tuples("--api"):
             _check_members(facts["service"], imported.info)
             Path(openapi).write_text(imported.openapi, "utf-8")
             Path(schema).write_text(json.dumps(imported.schema, indent=2), "utf-8")
         project = _project(folder / "src", facts)
         named = named_files(imported.info, options, project)
-        if arguments.records("--states-packages"):
+        if arguments.has("--states-packages"):
             facts["stated"] = stated(arguments, imported.info, options, project)
     facts |= {
         "service": to_json(imported.info),
         "api": {"schema": imported.schema, "openapi": imported.openapi},
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
-    Path(arguments.one("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    Path(arguments.required("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def _missing(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
@@ -118,21 +118,21 @@ def _options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
     from rules_bento.build_options.target_options import read
 
     attributes = json.loads(arguments.optional("--options", "{}"))
-    for path, name in arguments.records("--arg-file"):
+    for path, name in arguments.tuples("--arg-file"):
         attributes["args"] = read_arguments(path, name) | attributes.get("args", {})
-    return read(attributes, arguments.records("--bentofile"), src_exists=facts.get("src_exists", False))
+    return read(attributes, arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False))
 
 
 def _unpack(arguments: Arguments, folder: Path) -> None:
     """Write `src` and `models` of the Bento."""
-    models = [(description, part) for description, part, _ in arguments.records("--model")]
-    archive.write(folder, arguments.many("--part"), models, "folder")
+    models = [(description, part) for description, part, _ in arguments.tuples("--model")]
+    archive.write(folder, arguments.repeated("--part"), models, "folder")
 
 
 def _aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
     """Return the aliases of models, each with the tag that BentoML is to look up in its place."""
     tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
-    for path, _, alias in arguments.records("--model"):
+    for path, _, alias in arguments.tuples("--model"):
         if alias:
             tags[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
     return tags

@@ -28,18 +28,18 @@ _OWNER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    if not _OWNER.fullmatch(whose := arguments.one("--owner")):
+    if not _OWNER.fullmatch(whose := arguments.required("--owner")):
         raise BentoError(f"owner is {whose!r}. Write numbers, uid or uid:gid: an image's names are not known here.")
     owner = description.owner(whose)
-    mode = int(arguments.one("--mode"), 8)
+    mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
-    placed = [pair for source, place in arguments.records("--file") for pair in _files(source, json.loads(place))]
+    placed = [pair for source, place in arguments.tuples("--file") for pair in _files(source, json.loads(place))]
     entries = [LayerEntry.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
     entries += [LayerEntry.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
     out, compression = description.output(arguments)
     # Folders that are there stay as they are: /tmp is everyone's, and a home its user's.
     info = write_files_layer(out, entries, compression, folders=False)
-    description.describe(arguments, info, f"files of {arguments.one('--target')}")
+    description.describe(arguments, info, f"files of {arguments.required('--target')}")
 
 
 def _files(source: str, place: str) -> Iterator[tuple[str, str]]:

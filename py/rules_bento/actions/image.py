@@ -50,7 +50,7 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write config, manifest and digest."""
-    layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.many("--layer")]
+    layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     if len(layers) > oci_image.MAX_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MAX_LAYERS}. "
@@ -63,11 +63,11 @@ def run(arguments: Arguments) -> None:
         _require_estargz(layers)
     if trace := arguments.optional("--startup-trace"):
         _require_prefetched(layers, trace)
-    base = read_object(read_file(arguments.one("--base-config")), "the base's config")
+    base = read_object(read_file(arguments.required("--base-config")), "the base's config")
     image = oci_image.make_image(layers, _settings(arguments, base, _read_bento(arguments)))
-    Path(arguments.one("--config")).write_bytes(image.config)
-    Path(arguments.one("--manifest")).write_bytes(image.manifest)
-    Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
+    Path(arguments.required("--config")).write_bytes(image.config)
+    Path(arguments.required("--manifest")).write_bytes(image.manifest)
+    Path(arguments.required("--digest")).write_text(f"{image.digest}\n", "utf-8")
 
 
 def _require_gzip(layers: list[oci_image.Layer]) -> None:
@@ -109,34 +109,34 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
 def _read_bento(arguments: Arguments) -> dict[str, Any]:
     from rules_bento.formats.yaml import read_mapping
 
-    path = arguments.one("--bento-yaml")
+    path = arguments.required("--bento-yaml")
     document = read_mapping(read_file(path), path)
-    reject_commands(document, arguments.texts("--provided"))
+    reject_commands(document, arguments.json_strings("--provided"))
     return document
 
 
 def _settings(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
-    folder = arguments.one("--bento")
-    status = read_status(Path(path) for path in arguments.many("--status"))
+    folder = arguments.required("--bento")
+    status = read_status(Path(path) for path in arguments.repeated("--status"))
     annotations = _annotations(arguments, base, bento) | arguments.pairs("--annotation")
     annotations |= all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     labels = bento["labels"] | arguments.pairs("--label")
     labels |= all_filled(arguments.pairs("--stamped-label"), status, "stamped_labels")
-    python = arguments.one("--environment") + "/bin/python"
+    python = arguments.required("--environment") + "/bin/python"
     return oci_image.ImageConfig(
         architecture=base["architecture"],
         os=base["os"],
-        created=arguments.one("--created"),
+        created=arguments.required("--created"),
         env=_env(arguments, base, bento),
-        entrypoint=arguments.many("--entrypoint") or [python, "-m", "bentoml", "serve", folder],
-        cmd=arguments.many("--cmd"),
-        user=arguments.one("--user"),
+        entrypoint=arguments.repeated("--entrypoint") or [python, "-m", "bentoml", "serve", folder],
+        cmd=arguments.repeated("--cmd"),
+        user=arguments.required("--user"),
         working_dir=arguments.optional("--working-dir", folder),
-        ports=arguments.many("--port"),
+        ports=arguments.repeated("--port"),
         labels=_standard(annotations) | labels,
         annotations=_standard(labels) | annotations,
-        stop_signal=arguments.one("--stop-signal"),
-        healthcheck=arguments.many("--healthcheck"),
+        stop_signal=arguments.required("--stop-signal"),
+        healthcheck=arguments.repeated("--healthcheck"),
     )
 
 
@@ -151,7 +151,7 @@ def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> d
     Of the Bento, those of the stages `all` and `runtime` that have a value: one without is for the caller of a
     container to give, and one of the stage `build` is a secret of builds.
     """
-    environment = arguments.one("--environment")
+    environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
     path = inherited.pop("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     own = {
@@ -162,8 +162,8 @@ def _env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> d
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "VIRTUAL_ENV": environment,
-        "BENTO_PATH": arguments.one("--bento"),
-        "BENTOML_HOME": arguments.one("--home") + "/",
+        "BENTO_PATH": arguments.required("--bento"),
+        "BENTOML_HOME": arguments.required("--home") + "/",
         "BENTOML_CONTAINERIZED": "true",
     }
     stated = {env["name"]: str(env["value"]) for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"}
@@ -174,7 +174,7 @@ def _annotations(arguments: Arguments, base: dict[str, Any], bento: dict[str, An
     standard = {
         "base.digest": base.get("digest", ""),
         "base.name": base.get("origin", ""),
-        "created": arguments.one("--created"),
+        "created": arguments.required("--created"),
         "title": bento["name"],
         "version": bento["version"],
     }

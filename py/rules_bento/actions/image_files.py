@@ -27,18 +27,18 @@ _FORMS = {"docker-archive": oci_layout.write_docker_archive, "oci-layout": oci_l
 
 def run(arguments: Arguments) -> None:
     """Copy the layers and write what names them."""
-    for description, origin in arguments.records("--elsewhere"):
+    for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
             f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin} and was not fetched: a push does not need it. "
             f"To have it here, build with --@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.Image(
-        Path(arguments.one("--config")).read_bytes(), Path(arguments.one("--manifest")).read_bytes()
+        Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()
     )
     blobs = {
         oci_image.Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob)
-        for description, blob in arguments.records("--layer")
+        for description, blob in arguments.tuples("--layer")
     }
-    write = _FORMS[arguments.one("--form")]
-    write(Path(arguments.one("--output")), image, blobs, arguments.one("--reference"))
+    write = _FORMS[arguments.required("--form")]
+    write(Path(arguments.required("--output")), image, blobs, arguments.required("--reference"))

@@ -28,7 +28,7 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write index and digest."""
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
-    for config_path, manifest_path in arguments.records("--image"):
+    for config_path, manifest_path in arguments.tuples("--image"):
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
             raise BentoError(
@@ -39,9 +39,9 @@ def run(arguments: Arguments) -> None:
         if name in images:
             raise BentoError(f"platforms: two of them are {name}. Name each platform once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
-    status = read_status(map(Path, arguments.many("--status")))
+    status = read_status(map(Path, arguments.repeated("--status")))
     stamped = all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     annotations = arguments.pairs("--annotation") | stamped
     index = oci_image.make_index([images[name] for name in sorted(images)], annotations)
-    Path(arguments.one("--index")).write_bytes(index)
-    Path(arguments.one("--digest")).write_text(f"{digest_of(index)}\n", "utf-8")
+    Path(arguments.required("--index")).write_bytes(index)
+    Path(arguments.required("--digest")).write_text(f"{digest_of(index)}\n", "utf-8")

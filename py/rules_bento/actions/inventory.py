@@ -24,11 +24,11 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the list."""
-    packages = inventory.of_lock(read_object(read_file(path), path) for path in arguments.many("--locked"))
-    for path in arguments.many("--part"):
+    packages = inventory.of_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
+    for path in arguments.repeated("--part"):
         packages += inventory.of_requirements(*requirements_of(Path(path)))
-    if wheels := arguments.many("--wheel"):
+    if wheels := arguments.repeated("--wheel"):
         from rules_bento.images.wheels.licenses import stated_by
 
         packages = inventory.with_licenses(packages, dict(map(stated_by, wheels)))
-    Path(arguments.one("--output")).write_text(inventory.dumps(packages), "utf-8")
+    Path(arguments.required("--output")).write_text(inventory.dumps(packages), "utf-8")

@@ -25,8 +25,8 @@ def run(arguments: Arguments) -> None:
     """Write layer and description."""
     parts = [
         WheelPart(PartListing.loads(Path(listing).read_text("utf-8")), Path(part))
-        for listing, part in arguments.records("--part")
+        for listing, part in arguments.tuples("--part")
     ]
     out, compression = description.output(arguments)
     info = join_parts(out, parts, description.environment(arguments), compression)
-    description.describe(arguments, info, arguments.one("--name"))
+    description.describe(arguments, info, arguments.required("--name"))

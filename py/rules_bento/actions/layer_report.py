@@ -31,21 +31,21 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the report of an image's layers as JSON and as a page."""
-    target, bento = arguments.one("--target"), arguments.one("--bento")
-    described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.many("--elsewhere")]
-    described += [(description, Path(blob)) for description, blob in arguments.records("--layer")]
+    target, bento = arguments.required("--target"), arguments.required("--bento")
+    described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.repeated("--elsewhere")]
+    described += [(description, Path(blob)) for description, blob in arguments.tuples("--layer")]
     owners: dict[str, layer_report.Owner] = {}
     layers = [
         layer_report.describe_layer(Layer.loads(read_text(path)), blob, bento, owners) for path, blob in described
     ]
     report: dict[str, Any] = {"target": target, "layers": layers}
-    if wrong := arguments.many("--allow-record-mismatch"):
+    if wrong := arguments.repeated("--allow-record-mismatch"):
         report["record_mismatches"] = sorted(wrong)
-    excluded = [json.loads(read_text(path)) for path in arguments.many("--excluded")]
+    excluded = [json.loads(read_text(path)) for path in arguments.repeated("--excluded")]
     if left_out := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
         report["excluded"] = left_out
     if against := arguments.optional("--against"):
         report["changes"] = layer_report.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
-    Path(arguments.one("--output")).write_text(text, "utf-8")
-    Path(arguments.one("--page")).write_text(report_page.page(report), "utf-8")
+    Path(arguments.required("--output")).write_text(text, "utf-8")
+    Path(arguments.required("--page")).write_text(report_page.page(report), "utf-8")

@@ -40,8 +40,8 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the roots, the pinned requirements, and these with hashes: a JSON object of three texts."""
-    platforms = set(arguments.many("--platform"))
-    versions = set(arguments.many("--python-version"))
+    platforms = set(arguments.repeated("--platform"))
+    versions = set(arguments.repeated("--python-version"))
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
             f"requirements come from hubs for different targets: {', '.join(sorted(platforms | versions))}. "
@@ -49,21 +49,23 @@ def run(arguments: Arguments) -> None:
         )
     if not platforms:
         raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
-    target = slices.Target(platforms.pop(), versions.pop(), arguments.one("--glibc"))
-    answers = [slices.Answer.loads(read_text(path)) for path in arguments.many("--answer")]
-    entries = slices.read(arguments.many("--locked"), answers)
+    target = slices.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
+    answers = [slices.Answer.loads(read_text(path)) for path in arguments.repeated("--answer")]
+    entries = slices.read(arguments.repeated("--locked"), answers)
     request = _asked(arguments, entries)
     made = slices.make_slice(
         request,
         entries,
         target,
-        slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv")), arguments.many("--pip-tools")),
-        all_files=bool(arguments.records("--all-files")),
+        slices.Resolver(
+            arguments.required("--python"), Path(arguments.required("--uv")), arguments.repeated("--pip-tools")
+        ),
+        all_files=arguments.has("--all-files"),
         answers=answers,
     )
     roots = "".join(f"{root}\n" for root in request.requirements)
     locked = LockedRequirements(roots, made.requirements, made.requirements_with_hashes)
-    Path(arguments.one("--output")).write_text(locked.dumps(), "utf-8")
+    Path(arguments.required("--output")).write_text(locked.dumps(), "utf-8")
 
 
 def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
@@ -71,17 +73,17 @@ def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
-        ("requirements", arguments.many("--requirement")),
-        ("packages", arguments.many("--package")),
-        ("deps", slices.agreed(arguments.many("--pin"), entries)),
+        ("requirements", arguments.repeated("--requirement")),
+        ("packages", arguments.repeated("--package")),
+        ("deps", slices.agreed(arguments.repeated("--pin"), entries)),
     ):
         for text in texts:
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
-    for path in arguments.many("--stated"):
+    for path in arguments.repeated("--stated"):
         for stated in map(StatedPackages.of, json.loads(read_text(path))["stated"]):
             for note in stated.held_against(slices.known(entries)):
-                sys.stderr.write(f"{arguments.one('--target')}: {note}\n")
+                sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
             stated.check_hashes(files)
             for text in stated.requirements:
                 origins.setdefault(text, stated.place)

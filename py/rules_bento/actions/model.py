@@ -53,13 +53,13 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write what is asked for: the archive part, or what is known of the model without its bytes."""
     with read_model(arguments) as model:
-        for path in arguments.many("--part"):
+        for path in arguments.repeated("--part"):
             write_part(Path(path), model.members())
-        for path in arguments.many("--description"):
+        for path in arguments.repeated("--description"):
             Path(path).write_text(model.entry.description.dumps(), "utf-8")
-        for path in arguments.many("--manifest"):
+        for path in arguments.repeated("--manifest"):
             Path(path).write_text(model.entry.manifest.to_json(), "utf-8")
-        for path in arguments.many("--model-yaml"):
+        for path in arguments.repeated("--model-yaml"):
             Path(path).write_bytes(model.entry.model_yaml)
 
 
@@ -69,13 +69,13 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
 
     Raises BentoError for a file that cannot be in a model.
     """
-    if arguments.many("--tag"):
+    if arguments.repeated("--tag"):
         yield _made(arguments)
         return
-    for path, name in arguments.records("--archive"):
+    for path, name in arguments.tuples("--archive"):
         from rules_bento.models.model_archive import unpacked
 
-        scratch = Path(arguments.one("--scratch"))
+        scratch = Path(arguments.required("--scratch"))
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             yield model_store.of_files(unpacked(Path(path), name, scratch), name)
@@ -86,15 +86,15 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
 
 
 def _made(arguments: Arguments) -> StoredModel:
-    tag = Tag.parse(arguments.one("--tag"), "tag")
+    tag = Tag.parse(arguments.required("--tag"), "tag")
     selection = snapshot.select([_unfiltered(file) for file in sources(arguments)])
     for file in selection.dropped:
         raise BentoError(
             f"{file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}. Leave it out."
         )
     snapshot.check_followed(selection.kept)
-    entry = make_entry(tag, _fields(arguments), arguments.one("--creation-time"), snapshot.digest(selection.kept))
-    for _, name in arguments.records("--fields"):
+    entry = make_entry(tag, _fields(arguments), arguments.required("--creation-time"), snapshot.digest(selection.kept))
+    for _, name in arguments.tuples("--fields"):
         from rules_bento.store import descriptors
         from rules_bento.store.home import MODEL
 
@@ -104,12 +104,14 @@ def _made(arguments: Arguments) -> StoredModel:
 
 def sources(arguments: Arguments, flag: str = "--source") -> list[snapshot.Declared]:
     """Return the files of a flag, at their places in the model."""
-    folder = "/".join(part for part in (arguments.one("--package"), arguments.one("--strip-prefix").strip("/")) if part)
+    folder = "/".join(
+        part for part in (arguments.required("--package"), arguments.required("--strip-prefix").strip("/")) if part
+    )
     return [
         snapshot.Declared(
             snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path, source, f"srcs {label}"
         )
-        for source, short_path, label in arguments.records(flag)
+        for source, short_path, label in arguments.tuples(flag)
     ]
 
 
@@ -119,7 +121,7 @@ def _unfiltered(file: snapshot.Declared) -> snapshot.Declared:
 
 
 def _fields(arguments: Arguments) -> dict[str, Any]:
-    module = arguments.one("--module")
+    module = arguments.required("--module")
     context: dict[str, Any] = {
         "framework_name": module.rpartition(".")[2],
         "framework_versions": arguments.pairs("--framework-version"),
@@ -132,7 +134,7 @@ def _fields(arguments: Arguments) -> dict[str, Any]:
         "metadata": stated["metadata"],
         "context": context | arguments.pairs("--context"),
         "signatures": stated["signatures"],
-        "api_version": arguments.one("--api-version"),
+        "api_version": arguments.required("--api-version"),
     }
 
 
@@ -145,7 +147,7 @@ def _given(arguments: Arguments) -> dict[str, dict[str, Any]]:
             method: _signature(method, json.loads(words)) for method, words in arguments.pairs("--signature").items()
         },
     }
-    for path, name in arguments.records("--fields"):
+    for path, name in arguments.tuples("--fields"):
         for field, values in _fields_of_file(path, name, tuple(stated)).items():
             for key in values:
                 if key in stated[field]:

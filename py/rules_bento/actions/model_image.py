@@ -30,21 +30,21 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write config, manifest and digest."""
-    model = ModelDescription.loads(read_file(arguments.one("--model")).decode())
+    model = ModelDescription.loads(read_file(arguments.required("--model")).decode())
     tag = Tag.parse(model.tag, "tag")
-    created = arguments.one("--created")
+    created = arguments.required("--created")
     standard = {"created": created, "title": tag.name, "version": tag.version}
     annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
-    layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.many("--layer")]
-    if arguments.one("--format") == "modelpack":
-        folder = f"{arguments.one('--folder').strip('/')}/models/{tag.name}/{tag.version}"
+    layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.repeated("--layer")]
+    if arguments.required("--format") == "modelpack":
+        folder = f"{arguments.required('--folder').strip('/')}/models/{tag.name}/{tag.version}"
         [layer] = layers
         image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, folder), annotations)
     else:
         image = oci_image.make_image(layers, _settings(created, annotations))
-    Path(arguments.one("--config")).write_bytes(image.config)
-    Path(arguments.one("--manifest")).write_bytes(image.manifest)
-    Path(arguments.one("--digest")).write_text(f"{image.digest}\n", "utf-8")
+    Path(arguments.required("--config")).write_bytes(image.config)
+    Path(arguments.required("--manifest")).write_bytes(image.manifest)
+    Path(arguments.required("--digest")).write_text(f"{image.digest}\n", "utf-8")
 
 
 def _settings(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:

@@ -45,7 +45,7 @@ class _Model(NamedTuple):
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    if arguments.records("--weights-file"):
+    if arguments.has("--weights-file"):
         _write(arguments, _without_weights(arguments))
         return
     with model.read_model(arguments) as stored:
@@ -55,20 +55,20 @@ def run(arguments: Arguments) -> None:
 
 
 def _without_weights(arguments: Arguments) -> _Model:
-    origin = arguments.one("--written-manifest")
-    written = arguments.one("--written-description")
+    origin = arguments.required("--written-manifest")
+    written = arguments.required("--written-description")
     return _Model(
         ModelDescription.loads(read_file(written).decode()).tag,
         Manifest.from_json(read_file(origin).decode(), origin),
-        read_file(arguments.one("--written-model-yaml")),
+        read_file(arguments.required("--written-model-yaml")),
         {file.path: file.source for file in model.sources(arguments)},
         frozenset(file.path for file in model.sources(arguments, "--weights-file")),
     )
 
 
 def _write(arguments: Arguments, stored: _Model) -> None:
-    owner = description.owner(arguments.one("--user"))
-    bento = arguments.one("--folder").strip("/")
+    owner = description.owner(arguments.required("--user"))
+    bento = arguments.required("--folder").strip("/")
     folder = f"{bento}/models/{stored.tag.replace(':', '/')}"
     entries = [description.home_directory(bento, owner)]
     for file in stored.manifest.entries:
@@ -78,7 +78,7 @@ def _write(arguments: Arguments, stored: _Model) -> None:
         elif file.path == MODEL_YAML:
             entries.append(LayerEntry.inline(path, stored.model_yaml, mode=file.mode, **owner))
         elif file.path in stored.weights:
-            place = weights.place(arguments.one("--weights"), file)
+            place = weights.place(arguments.required("--weights"), file)
             entries.append(LayerEntry.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
         else:
             entries.append(LayerEntry.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))

@@ -30,15 +30,15 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the lock as JSON."""
-    members, extras, groups = (_chosen(arguments.many(flag)) for flag in ("--member", "--extra", "--group"))
+    members, extras, groups = (_chosen(arguments.repeated(flag)) for flag in ("--member", "--extra", "--group"))
     lock = normalize(
-        Path(arguments.one("--lock")),
-        uv=Path(arguments.one("--uv")),
-        requires_python=f"=={arguments.one('--python-version')}.*",
+        Path(arguments.required("--lock")),
+        uv=Path(arguments.required("--uv")),
+        requires_python=f"=={arguments.required('--python-version')}.*",
         choice=Choice(members, extras, groups),
-        indexes=Indexes.from_json(arguments.optional("--indexes"), arguments.one("--lock")),
+        indexes=Indexes.from_json(arguments.optional("--indexes"), arguments.required("--lock")),
     )
-    Path(arguments.one("--output")).write_text(locks.dumps(lock), "utf-8")
+    Path(arguments.required("--output")).write_text(locks.dumps(lock), "utf-8")
 
 
 def _chosen(names: Collection[str]) -> list[str] | None:

@@ -38,7 +38,7 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
 
 def run(arguments: Arguments) -> None:
     """Pack each of the wheels. Raises BentoError for one without modules, and for machine code without a folder."""
-    for wheel, packed, machine_code in arguments.records("--packed"):
+    for wheel, packed, machine_code in arguments.tuples("--packed"):
         members = _members(wheel, machine_code)
         if not members:
             raise BentoError(f"{wheel}: has no module.")

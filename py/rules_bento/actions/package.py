@@ -71,17 +71,17 @@ FLAGS = secrets_search.FLAGS | {
 
 def run(arguments: Arguments) -> None:
     """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive; if asked, the archive."""
-    made = make(arguments, json.loads(Path(arguments.one("--service-info")).read_text("utf-8")))
+    made = make(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
     in_contents = {entry.path for entry in made.manifest.entries} - set(made.files)
     secrets_search.refuse_secrets(arguments, sorted(made.files.items()), in_contents)
-    part = Path(arguments.one("--part"))
+    part = Path(arguments.required("--part"))
     write_part(part, making.members(made), threads=1)
     if arguments.optional("--archive"):
-        join(Path(arguments.one("--archive")), [part, *map(Path, arguments.many("--contents"))])
-    Path(arguments.one("--bento-yaml")).write_bytes(made.files["bento.yaml"])
-    Path(arguments.one("--manifest")).write_text(made.manifest.to_json(), "utf-8")
-    Path(arguments.one("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
-    Path(arguments.one("--tag")).write_text(f"{made.tag}\n", "utf-8")
+        join(Path(arguments.required("--archive")), [part, *map(Path, arguments.repeated("--contents"))])
+    Path(arguments.required("--bento-yaml")).write_bytes(made.files["bento.yaml"])
+    Path(arguments.required("--manifest")).write_text(made.manifest.to_json(), "utf-8")
+    Path(arguments.required("--digest")).write_text(f"blake3:{made.digest.hex()}\n", "utf-8")
+    Path(arguments.required("--tag")).write_text(f"{made.tag}\n", "utf-8")
 
 
 def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
@@ -89,8 +89,8 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
     settings = _settings(arguments, facts)
     models = _models(arguments)
     info = service.override(service.from_json(facts["service"]), _declared(arguments, settings, models))
-    service.require_known(info, arguments.one("--target"))
-    sources_path = arguments.one("--sources")
+    service.require_known(info, arguments.required("--target"))
+    sources_path = arguments.required("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
     _check_machines(arguments, sources)
     return making.make_bento(info, settings, sources, models)
@@ -99,7 +99,7 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
 def _check_machines(arguments: Arguments, sources: Manifest) -> None:
     """Refuse files with machine code that the platform of the Bento has no use for, which hardly a Bento has any of."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
-    unchecked = arguments.many("--unchecked")
+    unchecked = arguments.repeated("--unchecked")
     if files or unchecked:
         from rules_bento.sources.cpu_arch import reject_wrong_architecture
 
@@ -110,14 +110,14 @@ def _declared(arguments: Arguments, settings: Settings, models: list[BundledMode
     """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
-        services={name: json.loads(names) for name, names in arguments.records("--declared-service")} or None,
+        services={name: json.loads(names) for name, names in arguments.tuples("--declared-service")} or None,
         bento_name=options.name,
         models={model.description.tag: model.alias for model in models},
-        service_models=dict(arguments.records("--service-model")),  # type: ignore[arg-type]
-        config={name: json.loads(config) for name, config in arguments.records("--service-config")},
+        service_models=dict(arguments.tuples("--service-model")),  # type: ignore[arg-type]
+        config={name: json.loads(config) for name, config in arguments.tuples("--service-config")},
         envs={env.name: env.value for env in options.envs},
         labels=options.labels,
-        in_full=arguments.many("--in-full"),
+        in_full=arguments.repeated("--in-full"),
         image=settings.image,
         description=options.description,
     )
@@ -126,29 +126,29 @@ def _declared(arguments: Arguments, settings: Settings, models: list[BundledMode
 def _models(arguments: Arguments) -> list[BundledModel]:
     return [
         BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
-        for path, alias in arguments.records("--model")
+        for path, alias in arguments.tuples("--model")
     ]
 
 
 def _settings(arguments: Arguments, facts: dict[str, Any]) -> Settings:
     uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
     return Settings(
-        creation_time=arguments.one("--creation-time"),
-        bentoml_version=arguments.one("--bentoml-version"),
-        python_version=option_checks.short_python_version(arguments.one("--python-version"), "python_version"),
+        creation_time=arguments.required("--creation-time"),
+        bentoml_version=arguments.required("--bentoml-version"),
+        python_version=option_checks.short_python_version(arguments.required("--python-version"), "python_version"),
         options=target_options.read(
-            _attributes(arguments), arguments.records("--bentofile"), src_exists=facts.get("src_exists", False)
+            _attributes(arguments), arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False)
         ),
         files=_files(arguments, facts),
         version=arguments.optional("--version"),
         readme=facts["readme"],
         loads=facts.get("loads", []),
         requirements=_requirements(arguments),
-        pins=tuple(arguments.many("--pin")),
+        pins=tuple(arguments.repeated("--pin")),
         lock=_lock(arguments),
         image=_image(arguments),
         api=Description(**facts["api"]) if "api" in facts else None,
-        features=tuple(arguments.many("--feature")),
+        features=tuple(arguments.repeated("--feature")),
         spec=int(spec) if spec else None,
         export_uv_lock=partial(_export, uv=uv, python=arguments.optional("--python") or None) if uv else None,
     )
@@ -169,20 +169,20 @@ def _attributes(arguments: Arguments) -> dict[str, Any]:
     }
     data |= {key: text for key, text in texts.items() if text}
     data["labels"] = data.get("labels", {}) | arguments.labels()
-    for path, name in arguments.records("--arg-file"):
+    for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
 
         data["args"] = read_arguments(path, name) | data.get("args", {})
-    envs = [vars(option_checks.env_of_text(text, "envs")) for text in arguments.texts("--env")]
+    envs = [vars(option_checks.env_of_text(text, "envs")) for text in arguments.json_strings("--env")]
     data["envs"] = [*data.get("envs", []), *envs]
-    packages = arguments.many("--requirement")
+    packages = arguments.repeated("--requirement")
     if packages:
         data["python"] = data.get("python", {}) | {"packages": packages}
     return data
 
 
 def _description(arguments: Arguments) -> str | None:
-    text, path = arguments.text("--description"), arguments.optional("--description-file")
+    text, path = arguments.json_string("--description"), arguments.optional("--description-file")
     if text and path:
         raise BentoError("description and description_file are both set. Keep one of them.")
     return _read(path, "description_file") if path else text or None
@@ -193,11 +193,11 @@ def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
     from base64 import b64decode
 
     contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
-    return ProjectFiles(contents | dict(arguments.records("--file")))  # type: ignore[arg-type]
+    return ProjectFiles(contents | dict(arguments.tuples("--file")))  # type: ignore[arg-type]
 
 
 def _requirements(arguments: Arguments) -> str:
-    paths = arguments.many("--requirements-file")
+    paths = arguments.repeated("--requirements-file")
     texts = [_read(path, "requirements").replace("\r\n", "\n") for path in paths]
     for path, text in zip(paths, texts, strict=True):
         check_lines(text.removeprefix("\N{BYTE ORDER MARK}"), path)
@@ -210,7 +210,7 @@ def _lock(arguments: Arguments) -> making.LockedRequirements | None:
 
 
 def _image(arguments: Arguments) -> image_steps.Image | None:
-    for path, label in arguments.records("--image"):
+    for path, label in arguments.tuples("--image"):
         return image_steps.from_json(Path(path).read_text("utf-8"), label)
     return None
 

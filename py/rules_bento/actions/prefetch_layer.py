@@ -24,8 +24,8 @@ FLAGS = description.FLAGS | {
 
 def run(arguments: Arguments) -> None:
     """Write layer and description. A layer that is not of eStargz, or has none of the files, stays what it is."""
-    described, blob = arguments.records("--layer")[0]
-    path = arguments.one("--startup-trace")
+    described, blob = arguments.tuples("--layer")[0]
+    path = arguments.required("--startup-trace")
     names = startup_trace.loads(read_file(path), path)
     fields = json.loads(Path(described).read_text("utf-8"))
     out, _ = description.output(arguments)
@@ -33,6 +33,6 @@ def run(arguments: Arguments) -> None:
     written = write_prioritized(out, Path(blob), toc_digest, names) if toc_digest else None
     if written is None:
         shutil.copyfile(blob, out)
-        shutil.copyfile(described, arguments.one("--description"))
+        shutil.copyfile(described, arguments.required("--description"))
     else:
         description.describe(arguments, written.info, fields["name"], prefetched=written.files)

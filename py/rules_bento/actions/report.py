@@ -37,27 +37,27 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the report of a Bento as JSON and as a page."""
-    facts = json.loads(read_text(arguments.one("--service-info")))
-    manifest = arguments.one("--manifest")
+    facts = json.loads(read_text(arguments.required("--service-info")))
+    manifest = arguments.required("--manifest")
     report: dict[str, Any] = {
-        "target": arguments.one("--target"),
-        "tag": read_text(arguments.one("--tag")).strip(),
-        "digest": read_text(arguments.one("--digest")).strip(),
-        "archive_size": Path(arguments.one("--archive")).stat().st_size,
+        "target": arguments.required("--target"),
+        "tag": read_text(arguments.required("--tag")).strip(),
+        "digest": read_text(arguments.required("--digest")).strip(),
+        "archive_size": Path(arguments.required("--archive")).stat().st_size,
         "services": bento_report.services(facts["service"]),
         "models": [
             bento_report.model(ModelDescription.loads(read_text(path)), Manifest.from_json(read_text(files), files))
-            for path, files in arguments.records("--model")
+            for path, files in arguments.tuples("--model")
         ],
-        "packages": bento_report.packages(requirements_of(Path(arguments.one("--part")))[0]),
+        "packages": bento_report.packages(requirements_of(Path(arguments.required("--part")))[0]),
         "files": bento_report.files(Manifest.from_json(read_text(manifest), manifest)),
     }
-    for path, name in arguments.records("--against"):
+    for path, name in arguments.tuples("--against"):
         other = _other(path, name)
         report["against"] = {key: other[key] for key in ("tag", "digest")}
         report["changes"] = bento_report.changes(report, other)
-    Path(arguments.one("--output")).write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    Path(arguments.one("--page")).write_text(bento_page.page(report), "utf-8")
+    Path(arguments.required("--output")).write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    Path(arguments.required("--page")).write_text(bento_page.page(report), "utf-8")
 
 
 def _other(path: str, name: str) -> dict[str, Any]:

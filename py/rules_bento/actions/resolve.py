@@ -25,11 +25,13 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the answer, with nothing in it where uv finds no solution."""
-    target = slices.Target(arguments.one("--platform"), arguments.one("--python-version"), arguments.one("--glibc"))
-    answer = slices.ask(
-        arguments.one("--requirement"),
-        slices.read(arguments.many("--locked")),
-        target,
-        slices.Resolver(arguments.one("--python"), Path(arguments.one("--uv"))),
+    target = slices.Target(
+        arguments.required("--platform"), arguments.required("--python-version"), arguments.required("--glibc")
     )
-    Path(arguments.one("--output")).write_text(answer.dumps(), "utf-8")
+    answer = slices.ask(
+        arguments.required("--requirement"),
+        slices.read(arguments.repeated("--locked")),
+        target,
+        slices.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
+    )
+    Path(arguments.required("--output")).write_text(answer.dumps(), "utf-8")

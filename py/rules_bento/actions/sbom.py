@@ -37,32 +37,32 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the bill of materials."""
-    tag = Tag.parse(read_text(arguments.one("--tag")).strip(), "tag")
+    tag = Tag.parse(read_text(arguments.required("--tag")).strip(), "tag")
     subject = sbom.ImageSubject(
-        tag.name, tag.version, read_text(arguments.one("--digest")).strip(), arguments.one("--created")
+        tag.name, tag.version, read_text(arguments.required("--digest")).strip(), arguments.required("--created")
     )
-    architecture = read_object(read_file(arguments.one("--base-config")), "the base's config")["architecture"]
-    components = [sbom.sources(subject, read_text(arguments.one("--bento-digest")).strip())]
+    architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
+    components = [sbom.sources(subject, read_text(arguments.required("--bento-digest")).strip())]
     remarks = _remarks(arguments)
     components += [
         sbom.python_package(name, version, sha256, remarks.get(name, ""))
-        for name, version, sha256 in arguments.records("--wheel")
+        for name, version, sha256 in arguments.tuples("--wheel")
     ]
-    for name, version, path in arguments.records("--built-wheel"):
+    for name, version, path in arguments.tuples("--built-wheel"):
         from rules_bento.archives.digests import sha256_of
 
         components.append(sbom.python_package(name, version, sha256_of(path), remarks.get(name, "")))
-    components += [sbom.model(ModelDescription.loads(read_text(path))) for path in arguments.many("--model")]
-    for path in arguments.many("--index"):
+    components += [sbom.model(ModelDescription.loads(read_text(path))) for path in arguments.repeated("--model")]
+    for path in arguments.repeated("--index"):
         components += sbom.debian_packages(json.loads(read_text(path))["packages"], architecture)
-    form = cast("sbom.Format", arguments.one("--format"))
-    Path(arguments.one("--output")).write_bytes(sbom.make_sbom(subject, components, form))
+    form = cast("sbom.Format", arguments.required("--format"))
+    Path(arguments.required("--output")).write_bytes(sbom.make_sbom(subject, components, form))
 
 
 def _remarks(arguments: Arguments) -> dict[str, str]:
     """Return what is to be said of packages, by their names."""
-    remarks = {name: [sbom.RECORD_MISMATCH] for name in arguments.many("--allow-record-mismatch")}
-    for path in arguments.many("--excluded"):
+    remarks = {name: [sbom.RECORD_MISMATCH] for name in arguments.repeated("--allow-record-mismatch")}
+    for path in arguments.repeated("--excluded"):
         excluded = json.loads(read_text(path))
         if excluded["files"]:
             remarks.setdefault(excluded["name"], []).append(sbom.EXCLUDED_FILES.format_map(excluded))

@@ -17,7 +17,7 @@ FLAGS = {
 
 def refuse_secrets_of(arguments: Arguments, kept: Iterable[Declared]) -> None:
     """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
-    if arguments.records("--look-for-secrets"):
+    if arguments.has("--look-for-secrets"):
         from rules_bento.audit.secrets import MOST_BYTES
         from rules_bento.sources.snapshot import read_prefixes
 
@@ -32,7 +32,7 @@ def refuse_secrets(
     `files` are paths in the Bento and how their contents begin. `elsewhere` are the paths that other actions look at:
     one action of a target gets them, and refuses allowed paths that are neither there nor among its own.
     """
-    if not arguments.records("--look-for-secrets"):
+    if not arguments.has("--look-for-secrets"):
         return
     from rules_bento.audit.secrets import Words, check, look_through
 
@@ -44,6 +44,6 @@ def refuse_secrets(
             yield path, content
 
     findings = list(look_through(noted()))
-    allowed = set(arguments.texts("--allowed-secret"))
+    allowed = set(arguments.json_strings("--allowed-secret"))
     allowed = allowed & seen if elsewhere is None else allowed - (set(elsewhere) - seen)
     check(findings, allowed, seen, Words("allowed_secrets", "check_secrets = False"))

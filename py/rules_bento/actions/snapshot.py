@@ -61,11 +61,11 @@ def run(arguments: Arguments) -> None:
         _require_module(plan.service, selection)
     if not selection.kept:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
-    _tell_idle(arguments.one("--target"), selection, plan)
+    _tell_idle(arguments.required("--target"), selection, plan)
     snapshot.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that were read, by path
-    if arguments.records("--unread"):
+    if arguments.has("--unread"):
         info = services.ServiceInfo(_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None)
     else:
         info = _read(_name(plan, sources), sources, _bento_arguments(arguments, plan), seen)
@@ -82,15 +82,17 @@ def run(arguments: Arguments) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
         **({"loads": found} if (found := loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
-        **({"stated": _stated(arguments, info, plan, declared)} if arguments.records("--states-packages") else {}),
+        **({"stated": _stated(arguments, info, plan, declared)} if arguments.has("--states-packages") else {}),
     }
-    write_part(Path(arguments.one("--part")), data.members(packed, manifest))
-    Path(arguments.one("--manifest")).write_text(manifest.to_json(), "utf-8")
-    Path(arguments.one("--service-info")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.records(flag)]
-    used += arguments.many("--used")
+    write_part(Path(arguments.required("--part")), data.members(packed, manifest))
+    Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
+    Path(arguments.required("--service-info")).write_text(
+        json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8"
+    )
+    used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.tuples(flag)]
+    used += arguments.repeated("--used")
     used += [file.source for file in declared if file.path in named or file is readme]
-    Path(arguments.one("--unused")).write_text(_unused(selection, used), "utf-8", "surrogateescape")
+    Path(arguments.required("--unused")).write_text(_unused(selection, used), "utf-8", "surrogateescape")
 
 
 def _tell_idle(target: str, selection: Selection, plan: Plan) -> None:
@@ -113,7 +115,7 @@ def _packed_data(arguments: Arguments) -> dict[str, Entry]:
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
     """Return what `bentoml.use_arguments()` gives the service: as BentoPackage merges it for bento.yaml."""
     values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
-    for path, name in arguments.records("--arg-file"):
+    for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
 
         values = read_arguments(path, name) | values
@@ -152,7 +154,7 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) ->
 
 
 def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> list[dict[str, Any]]:
-    if plan.options is None and info.image is None and not arguments.records("--image"):
+    if plan.options is None and info.image is None and not arguments.has("--image"):
         return []
     from rules_bento.build_options.options import BuildOptions
 
@@ -168,9 +170,9 @@ def stated(
     from rules_bento.dataclasses_lite import asdict
 
     image = images.Image()
-    for path, label in arguments.records("--image"):
+    for path, label in arguments.tuples("--image"):
         image = images.from_json(Path(path).read_text("utf-8"), label)
-    if not arguments.records("--image") and info.image is not None:
+    if not arguments.has("--image") and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
     return [asdict(packages) for packages in stated_packages(options, image, project)]
 

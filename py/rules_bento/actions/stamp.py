@@ -29,9 +29,9 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the part again, with more labels."""
-    status = read_status(Path(path) for path in arguments.many("--status"))
+    status = read_status(Path(path) for path in arguments.repeated("--status"))
     labels = all_filled(arguments.pairs("--label"), status, "stamped_labels")
-    write_part(Path(arguments.one("--output")), _members(arguments.one("--part"), labels), threads=1)
+    write_part(Path(arguments.required("--output")), _members(arguments.required("--part"), labels), threads=1)
 
 
 def _members(part: str, labels: dict[str, str]) -> Iterator[Member]:

@@ -30,15 +30,15 @@ def run(arguments: Arguments) -> None:
     """Write the summary; sizes are bytes."""
     manifest = arguments.optional("--image-manifest")
     figures = _of_image(json.loads(read_text(manifest))) if manifest else _of_bento(arguments)
-    named = {key: read_text(arguments.one(f"--{key}")).strip() for key in ("tag", "digest")}
-    Path(arguments.one("--output")).write_text(json.dumps(named | figures, indent=1) + "\n", "utf-8")
+    named = {key: read_text(arguments.required(f"--{key}")).strip() for key in ("tag", "digest")}
+    Path(arguments.required("--output")).write_text(json.dumps(named | figures, indent=1) + "\n", "utf-8")
 
 
 def _of_bento(arguments: Arguments) -> dict[str, Any]:
-    files = json.loads(read_text(arguments.one("--manifest")))
-    models = [ModelDescription.loads(read_text(path)) for path in arguments.many("--model")]
+    files = json.loads(read_text(arguments.required("--manifest")))
+    models = [ModelDescription.loads(read_text(path)) for path in arguments.repeated("--model")]
     return {
-        "archive_size": Path(arguments.one("--archive")).stat().st_size,
+        "archive_size": Path(arguments.required("--archive")).stat().st_size,
         "files": len(files),
         "models": [{"size": model.size, "tag": model.tag} for model in models],
         "size": sum(file["size"] for file in files),

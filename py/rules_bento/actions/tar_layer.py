@@ -24,7 +24,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    [(path, where)] = arguments.records("--tar")
+    [(path, where)] = arguments.tuples("--tar")
     form = _form(Path(path), where)
     _check(Path(path), form, where)
     out, wanted = description.output(arguments)

@@ -23,8 +23,8 @@ _PIECE = 1 << 20
 
 def run(arguments: Arguments) -> None:
     """Copy each blob once, verified, and list the image."""
-    package = docker_archive.read(Path(arguments.one("--archive")))
-    layout = Layout.create(Path(arguments.one("--layout")))
+    package = docker_archive.read(Path(arguments.required("--archive")))
+    layout = Layout.create(Path(arguments.required("--layout")))
     for manifest in package.children:
         layout.add(manifest.content)
     for blob in package.blobs():

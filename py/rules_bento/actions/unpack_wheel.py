@@ -21,8 +21,8 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write what an interpreter imports, and the metadata; scripts, headers and data are left out."""
-    wheel = Wheel.read(Path(arguments.one("--wheel")))
-    with atomic_dir(Path(arguments.one("--output"))) as folder:
+    wheel = Wheel.read(Path(arguments.required("--wheel")))
+    with atomic_dir(Path(arguments.required("--output"))) as folder:
         _write(wheel, folder)
 
 

@@ -23,14 +23,14 @@ FLAGS = description.FLAGS | {
 
 def run(arguments: Arguments) -> None:
     """Write layer and description."""
-    owner = description.owner(arguments.one("--user"))
-    folder = arguments.one("--weights")
+    owner = description.owner(arguments.required("--user"))
+    folder = arguments.required("--weights")
     files = model.sources(arguments)
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
         path = weights.place(folder, entry)  # which equal files of one name share
         entries[path] = LayerEntry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
-    home = description.home_directory(arguments.one("--folder").strip("/"), owner)
+    home = description.home_directory(arguments.required("--folder").strip("/"), owner)
     info = write_files_layer(out, [home, *entries.values()], compression)
     description.describe(arguments, info, f"weights {', '.join(file.path for file in files)}")

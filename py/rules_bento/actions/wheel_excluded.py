@@ -20,4 +20,4 @@ def run(arguments: Arguments) -> None:
     kept = {member.path for member in wheel_arguments.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]
     excluded = {"name": wheel.distribution, "version": wheel.metadata.version, "files": len(sizes), "size": sum(sizes)}
-    Path(arguments.one("--output")).write_text(json.dumps(excluded) + "\n", "utf-8")
+    Path(arguments.required("--output")).write_text(json.dumps(excluded) + "\n", "utf-8")

@@ -30,6 +30,6 @@ def run(arguments: Arguments) -> None:
     wheel = wheel_arguments.read_wheel(arguments)
     scanner = wheel_arguments.library_scanner(arguments, wheel)
     info = write_wheel_layer(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
-    description.describe(arguments, info, arguments.one("--name"))
+    description.describe(arguments, info, arguments.required("--name"))
     if scanner:
-        Path(arguments.one("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")
+        Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")

@@ -16,4 +16,6 @@ FLAGS = wheel_arguments.FLAGS | {"--output": 1}
 
 def run(arguments: Arguments) -> None:
     """Write the JSON object."""
-    Path(arguments.one("--output")).write_text(Libraries.read(wheel_arguments.read_wheel(arguments)).dumps(), "utf-8")
+    Path(arguments.required("--output")).write_text(
+        Libraries.read(wheel_arguments.read_wheel(arguments)).dumps(), "utf-8"
+    )

@@ -31,6 +31,6 @@ def run(arguments: Arguments) -> None:
     wheel = wheel_arguments.read_wheel(arguments)
     scanner = wheel_arguments.library_scanner(arguments, wheel)
     listing = write_part(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
-    Path(arguments.one("--listing")).write_text(listing.dumps(), "utf-8")
+    Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")
     if scanner:
-        Path(arguments.one("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")
+        Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")

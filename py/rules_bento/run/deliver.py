@@ -34,12 +34,12 @@ FLAGS = {
 
 def run(arguments: Arguments) -> int:
     """Run the command that the target names, with the arguments after `--`."""
-    status = read_status(map(Path, arguments.many("--status")))
-    places = [filled(place, status, "to") for place in arguments.many("--to")]
+    status = read_status(map(Path, arguments.repeated("--status")))
+    places = [filled(place, status, "to") for place in arguments.repeated("--to")]
     if arguments.rest and not arguments.rest[0].startswith("-"):
         places = []
-    words = [*places, *(filled(word, status, "arguments") for word in arguments.many("--word")), *arguments.rest]
-    return deliver(Path(arguments.one("--archive")), arguments.one("--verb"), words)
+    words = [*places, *(filled(word, status, "arguments") for word in arguments.repeated("--word")), *arguments.rest]
+    return deliver(Path(arguments.required("--archive")), arguments.required("--verb"), words)
 
 
 def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:

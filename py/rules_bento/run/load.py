@@ -55,8 +55,8 @@ FLAGS = {
 def run(arguments: Arguments) -> int:
     """Stream the archive to the tool, and return its exit status."""
     tool = _tool(arguments.optional("--backend"))
-    folder = Path(arguments.one("--folder"))
-    document = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))
+    folder = Path(arguments.required("--folder"))
+    document = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))
     wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.Image((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
@@ -66,7 +66,7 @@ def run(arguments: Arguments) -> int:
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], folder, Path(scratch))
-        return _load(tool, oci_layout.docker_archive(image, blobs, arguments.one("--reference")))
+        return _load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
 
 
 def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:

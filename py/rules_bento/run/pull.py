@@ -28,16 +28,16 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Pull an image, and print its digest to the standard output."""
-    image = Reference.parse(arguments.one("--image"))
-    mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.many("--mirror") if image.digest]
+    image = Reference.parse(arguments.required("--image"))
+    mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.repeated("--mirror") if image.digest]
     with Registries() as registries, Progress(f"pulling {image}") as progress:
         root = pull(
             [*mirrors, image],
-            Layout.create(Path(arguments.one("--layout"))),
+            Layout.create(Path(arguments.required("--layout"))),
             registries,
             progress,
-            platforms=arguments.many("--platform"),
-            lenient=bool(arguments.records("--lenient")),
-            shallow=bool(arguments.records("--shallow")),
+            platforms=arguments.repeated("--platform"),
+            lenient=arguments.has("--lenient"),
+            shallow=arguments.has("--shallow"),
         )
     sys.stdout.write(f"{root.descriptor.digest}\n")

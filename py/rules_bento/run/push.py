@@ -76,21 +76,23 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Push to each repository; print a line `registry/name@digest` for each to the standard output."""
     caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
-    status = read_status(_folder(arguments) / file for file in arguments.many("--status"))
+    status = read_status(_folder(arguments) / file for file in arguments.repeated("--status"))
     targets = _targets(arguments, caller, status)
-    insecure = arguments.many("--insecure") + caller.many("--insecure")
-    cache = push_cache.settings({flag: caller.many(flag) for flag in push_cache.FLAGS})
+    insecure = arguments.repeated("--insecure") + caller.repeated("--insecure")
+    cache = push_cache.settings({flag: caller.repeated(flag) for flag in push_cache.FLAGS})
     signer = _signer(arguments, caller)
     with Registries(insecure) as registries:
         before = BlobHistory.from_user_cache()
         package = _package(arguments, registries, cache)
-        named = [Reference.parse(text).name for text in arguments.many("--mount-from") + caller.many("--mount-from")]
+        named = [
+            Reference.parse(text).name for text in arguments.repeated("--mount-from") + caller.repeated("--mount-from")
+        ]
         package = replace(package, mount_from=[*package.mount_from, *named], mounts=before.repositories())
         with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
             if signer:
                 # Sign before the tags refer to the manifests.
                 signer.sign(package, _definitions(arguments, package), targets, registries, progress)
-            check_blobs = bool(caller.records("--check-blobs"))
+            check_blobs = caller.has("--check-blobs")
             pushed = push(
                 package, targets, registries, progress, jobs=_jobs(arguments, caller), check_blobs=check_blobs
             )
@@ -106,7 +108,7 @@ def run(arguments: Arguments) -> None:
 
 def _signer(arguments: Arguments, caller: Arguments) -> push_signing.Signer | None:
     signer = push_signing.signer(caller, arguments.optional("--target"))
-    if arguments.records("--signed") and not signer:
+    if arguments.has("--signed") and not signer:
         raise BentoError("signed: requires a private key. Run with `-- --sign-key FILE`.")
     return signer
 
@@ -121,7 +123,9 @@ def _package(arguments: Arguments, registries: Registries, cache: push_cache.Set
     layout = arguments.optional("--layout")
     if layout:
         return Layout.open(_folder(arguments) / layout).package()
-    return push_contents.read(_folder(arguments) / arguments.one("--contents"), _folder(arguments), registries, cache)
+    return push_contents.read(
+        _folder(arguments) / arguments.required("--contents"), _folder(arguments), registries, cache
+    )
 
 
 def _referrers(arguments: Arguments, package: Package) -> list[Package]:
@@ -131,7 +135,7 @@ def _referrers(arguments: Arguments, package: Package) -> list[Package]:
         *(push_contents.read_referrers(folder / described, folder) if described else ()),
         *(
             artifact.attach(package.root.descriptor, media_type, folder / file)
-            for media_type, file in arguments.records("--attach")
+            for media_type, file in arguments.tuples("--attach")
         ),
     ]
 
@@ -141,11 +145,11 @@ def _folder(arguments: Arguments) -> Path:
 
 
 def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:
-    repositories = caller.many("--repository") or arguments.many("--repository")
+    repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
         raise BentoError("repository: isn't set. Set the attribute, or run with `-- --repository registry/name`.")
-    tags = arguments.many("--tag") + caller.many("--tag")
-    for file in arguments.many("--tag-file"):
+    tags = arguments.repeated("--tag") + caller.repeated("--tag")
+    for file in arguments.repeated("--tag-file"):
         tags += decoded((_folder(arguments) / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):

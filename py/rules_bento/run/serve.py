@@ -60,7 +60,9 @@ def run(arguments: Arguments) -> int:
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
     if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
-        raise BentoError(f"{reload[-1]} requires a source tree. Start it with `bazel run {arguments.one('--target')}`.")
+        raise BentoError(
+            f"{reload[-1]} requires a source tree. Start it with `bazel run {arguments.required('--target')}`."
+        )
     for number in _SIGNALS:  # an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services of a Bento use sockets there, and a socket's path has at most 103 characters.
@@ -88,7 +90,7 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
     """Watch the sources of the workspace, or the builds that ibazel reports."""
     if _is_notified():
         return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
-    roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.many("--source-root")]
+    roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
     watcher = SourceWatcher(home / "bento", home / "edits", roots)
     sys.stderr.write(f"following {watcher.summary()}\n")
     return watcher
@@ -112,16 +114,18 @@ def _tree(arguments: Arguments) -> int:
     from rules_bento.models.model import ModelDescription
 
     models = [
-        ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.records("--model")
+        ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.tuples("--model")
     ]
-    return tree.of_built(arguments.one("--target"), Path(arguments.one("--archive")), models, arguments.rest[1:])
+    return tree.of_built(
+        arguments.required("--target"), Path(arguments.required("--archive")), models, arguments.rest[1:]
+    )
 
 
 def _deliver(arguments: Arguments) -> int:
     """Pass the complete Bento to another command."""
     verb, *words = arguments.rest
-    if not arguments.records("--model"):
-        return deliver.deliver(Path(arguments.one("--archive")), verb, words)
+    if not arguments.has("--model"):
+        return deliver.deliver(Path(arguments.required("--archive")), verb, words)
     with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as folder:
         _unpack(arguments, Path(folder, "bento"))
         return deliver.deliver(Path(folder, "bento"), verb, words)
@@ -129,18 +133,18 @@ def _deliver(arguments: Arguments) -> int:
 
 def _unpack(arguments: Arguments, folder: Path) -> None:
     """Unpack the Bento with all its models."""
-    models = [Path(part) for _, part in arguments.records("--model")]
-    transcode(folder, [*models, Path(arguments.one("--archive"))], "folder")
+    models = [Path(part) for _, part in arguments.tuples("--model")]
+    transcode(folder, [*models, Path(arguments.required("--archive"))], "folder")
 
 
 def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
-    uv = arguments.one("--uv")
+    uv = arguments.required("--uv")
     folder = bento / "env" / "python"
     locked = folder / "requirements.lock.txt"
     requirements = locked if locked.exists() else folder / "requirements.txt"
-    sys.stderr.write(f"installing the requirements of {arguments.one('--target')}\n")
+    sys.stderr.write(f"installing the requirements of {arguments.required('--target')}\n")
     for command in (
-        [uv, "venv", "--quiet", "--no-config", "--python", arguments.one("--python"), str(environment)],
+        [uv, "venv", "--quiet", "--no-config", "--python", arguments.required("--python"), str(environment)],
         [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
     ):
         done = subprocess.run(command, check=False, cwd=bento / "src")

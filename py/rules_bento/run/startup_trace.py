@@ -45,13 +45,13 @@ _LATER = 1 << 30  # seconds since 1970, before every access
 
 def run(arguments: Arguments) -> None:
     """Start a container of the image, and write the trace after a successful startup."""
-    target = arguments.one("--target")
+    target = arguments.required("--target")
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
         raise BentoError(f"writes into the source tree. Start it with `bazel run {target}`.")
     if sys.platform != "linux":
         raise BentoError("images run only on Linux. Run it there, and commit the trace.")
-    output = Path(workspace, arguments.one("--trace"))
+    output = Path(workspace, arguments.required("--trace"))
     for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
@@ -75,7 +75,7 @@ def run(arguments: Arguments) -> None:
     with atomic_file(output) as file:
         file.write(startup_trace.dumps(read).encode())
     megabytes = sum(read.values()) / 1e6
-    sys.stderr.write(f"{arguments.one('--trace')}: a startup reads {len(read)} files, {megabytes:.1f} MB\n")
+    sys.stderr.write(f"{arguments.required('--trace')}: a startup reads {len(read)} files, {megabytes:.1f} MB\n")
 
 
 def _check_times(folder: Path) -> None:
@@ -94,8 +94,8 @@ def _check_times(folder: Path) -> None:
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
     """Unpack the image, and return the settings of its containers."""
-    folder = Path(arguments.one("--folder"))
-    image = json.loads((folder / arguments.one("--contents")).read_text("utf-8"))["image"]
+    folder = Path(arguments.required("--folder"))
+    image = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], folder, scratch)
     rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
@@ -119,12 +119,12 @@ def _container(settings: dict[str, Any], root: Path) -> container.Container:
 
 def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
     """Wait for the container, and send the requests."""
-    ready, seconds = url + arguments.one("--ready"), float(arguments.one("--seconds"))
+    ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
             raise BentoError("the container ended before it answered")
         raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Set timeout_seconds to more")
-    for path, body in arguments.records("--request"):
+    for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
         except loopback.RefusedError as error:

@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> int:
     """Unpack the Bento, make an environment of the wheels, and run pytest with the arguments after `--`."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
         Path(shards).touch()  # reports support for sharding to Bazel
-    settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
+    settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
     folder = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
     python = make_environment(folder / "environment", roots)

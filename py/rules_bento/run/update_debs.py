@@ -25,19 +25,19 @@ _USAGE = "bazel run %s [-- --mirror URL]"
 
 def run(arguments: Arguments) -> None:
     """Resolve with apt, and replace the lock on success."""
-    target = arguments.one("--target")
+    target = arguments.required("--target")
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
         raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
     mirror = _mirror(arguments.rest, target)
-    output = Path(root, arguments.one("--lock"))
+    output = Path(root, arguments.required("--lock"))
     before = apt.loads(decoded(output.read_bytes(), str(output)), str(output)) if output.exists() else None
     with tempfile.TemporaryDirectory() as folder:
         mirrors = apt.mirrors_at(mirror) if mirror else apt.host_mirrors()
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
-    sys.stderr.write(f"{arguments.one('--lock')}: {counts}, {'as before' if lock == before else 'written'}\n")
+    sys.stderr.write(f"{arguments.required('--lock')}: {counts}, {'as before' if lock == before else 'written'}\n")
 
 
 def _mirror(words: list[str], target: str) -> str:

@@ -27,7 +27,7 @@ _USAGE = "bazel run %s [-- [--upgrade | --upgrade-package NAME]... [--from-bento
 def run(arguments: Arguments) -> None:
     """Read the sources, resolve, and replace the lock on success."""
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
-    target = arguments.one("--target")
+    target = arguments.required("--target")
     if not root:
         raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
     upgrade, bentofiles = _options(arguments.rest, target)
@@ -36,20 +36,22 @@ def run(arguments: Arguments) -> None:
     requested, indexes = read_sources(arguments)
     project = resolution.Project(
         list(requested.requirements),
-        arguments.one("--requires-python"),
+        arguments.required("--requires-python"),
         list(requested.constraints),
         indexes,
-        arguments.many("--platform"),
+        arguments.repeated("--platform"),
         list(requested.overrides),
     )
-    output = Path(root, arguments.one("--lock"))
+    output = Path(root, arguments.required("--lock"))
     previous = _previous(output)
-    lock = resolution.update(project, previous, uv=Path(arguments.one("--uv")), origin=target, upgrade=upgrade)
+    lock = resolution.update(project, previous, uv=Path(arguments.required("--uv")), origin=target, upgrade=upgrade)
     record = resolution.stated_in_lock(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "stated": record} | lock
     replace_file(output, locks.dumps(lock).encode())
     count = len(lock["packages"])
-    sys.stderr.write(f"{arguments.one('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n")
+    sys.stderr.write(
+        f"{arguments.required('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n"
+    )
 
 
 def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
@@ -73,7 +75,7 @@ def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     """Append the missing requirements of a bentofile to the first requirements file."""
-    names = [name for _, name in arguments.records("--source") if name.endswith((".in", ".txt"))]
+    names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(f"{bentofile}: srcs has no requirements file for the import. Add one to srcs.")
     packages = stated.read_bentofile(bentofile)

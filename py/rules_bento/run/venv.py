@@ -44,11 +44,11 @@ _STAMP = "rules_bento.json"
 
 def run(arguments: Arguments) -> None:
     """Update the environment for the target, and report its path."""
-    settings = json.loads(Path(arguments.one("--settings")).read_text("utf-8"))
+    settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
         raise BentoError(
-            f"the environment requires a source tree. Start it with `bazel run {arguments.one('--target')}`."
+            f"the environment requires a source tree. Start it with `bazel run {arguments.required('--target')}`."
         )
     # uv also installs wheels for other machines if they are given as files.
     check_platform(filter(None, [settings["platform"]]), LEAVE_PLATFORMS)
@@ -57,13 +57,13 @@ def run(arguments: Arguments) -> None:
     folder = own.optional("--directory")
     environment = _Environment(
         started / folder if folder else Path(workspace, settings["directory"]),
-        uv=arguments.one("--uv"),
+        uv=arguments.required("--uv"),
         version=settings["python_version"],
     )
     wanted = {
-        "python": own.optional("--python") or os.path.realpath(arguments.one("--python")),
+        "python": own.optional("--python") or os.path.realpath(arguments.required("--python")),
         "roots": _roots(settings, Path(workspace)),
-        "wheels": _wheels(settings["wheels"], Path(arguments.one("--runfiles"))),
+        "wheels": _wheels(settings["wheels"], Path(arguments.required("--runfiles"))),
     }
     changed = environment.bring_to(wanted)
     sys.stderr.write(

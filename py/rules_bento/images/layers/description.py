@@ -40,8 +40,8 @@ layer to compute the digest (docs/ci.md)."""
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
     """Return the path of the layer, and its compression."""
-    compression: layer.Compression = arguments.one("--compression")  # type: ignore[assignment]
-    return Path(arguments.one("--output")), compression
+    compression: layer.Compression = arguments.required("--compression")  # type: ignore[assignment]
+    return Path(arguments.required("--output")), compression
 
 
 def describe(
@@ -68,17 +68,17 @@ def describe(
         fields["annotations"] = dict(info.annotations)
     if prefetched:
         fields["prefetched"] = prefetched
-    Path(arguments.one("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
+    Path(arguments.required("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
     if sys.platform == "linux":
         with suppress(OSError):  # not all file systems have such attributes
-            os.setxattr(arguments.one("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
+            os.setxattr(arguments.required("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
 
 
 def environment(arguments: Arguments) -> Layout:
     """Return the location of installed wheels, and the owner of their files."""
-    minor = int(arguments.one("--python-version").split(".")[1])
-    whose = owner(arguments.one("--user"))
-    return Layout.venv(arguments.one("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
+    minor = int(arguments.required("--python-version").split(".")[1])
+    whose = owner(arguments.required("--user"))
+    return Layout.venv(arguments.required("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
 
 
 def owner(user: str) -> dict[str, int]:

@@ -30,15 +30,13 @@ def read_wheel(arguments: Arguments) -> Wheel:
 
 def read_unfiltered(arguments: Arguments) -> Wheel:
     """Return the complete wheel that the arguments name. Raises as `Wheel.read`."""
-    locked = Locked(
-        arguments.optional("--locked"), allow_record_mismatch=bool(arguments.records("--allow-record-mismatch"))
-    )
-    return Wheel.read(Path(arguments.one("--wheel")), locked)
+    locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
+    return Wheel.read(Path(arguments.required("--wheel")), locked)
 
 
 def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
     """Return the wheel without the files that the arguments exclude. Raises as `exclude.without`."""
-    own, preset = arguments.texts("--exclude"), arguments.texts("--exclude-preset")
+    own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
     if not own and not preset:
         return wheel
     from rules_bento.images.wheels.exclude import Exclude, without
