@@ -1,7 +1,7 @@
 """HTTP/1.1 over connections that are kept: one request, one response, nothing tried twice.
 
 The standard library's client, because it is as fast as any: bodies go from file to socket inside the kernel, which
-cost less than half of the processor time of urllib3 and a quarter of that of httpx (docs/decisions.md).
+cost less than half of the processor time of urllib3 and a quarter of that of httpx (docs/contributing/adr).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _LEVEL = 3
 _LEVEL_TABLE = 1
 
 # Parameters for a frame of a single file, up to a number of bytes: the parameters that saved most for
-# their time among those tried for this class (docs/decisions.md). Larger frames use `_LARGE`.
+# their time among those tried for this class (docs/contributing/adr). Larger frames use `_LARGE`.
 _DFAST, _GREEDY = 2, 3  # strategies of libzstd
 _ALONE: tuple[tuple[int, dict[str, int]], ...] = (
     (4 << 10, {"compression_level": 3}),
