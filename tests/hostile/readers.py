@@ -716,14 +716,14 @@ def image(documents: bytes) -> dict[str, bytes]:
 
 
 def _layout(path: Path, out: Path) -> None:
-    from rules_bento.registry import bases
+    from rules_bento.registry import base_images
     from rules_bento.registry.layout import Layout
 
     for name, data in image(path.read_bytes()).items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(data)
     layout = Layout.open(out)
-    bases.check_layers(layout, list(bases.find(layout, ["linux/amd64"]).values()))
+    base_images.check_layers(layout, list(base_images.find(layout, ["linux/amd64"]).values()))
 
 
 def _signed() -> list[bytes]:

@@ -307,7 +307,7 @@ def _tokens() -> list[bytes]:
 
 
 def _push(_out: Path) -> None:
-    from rules_bento.registry.content import BytesSource
+    from rules_bento.registry.blob_sources import BytesSource
     from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.upload import upload
 

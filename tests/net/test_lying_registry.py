@@ -15,9 +15,9 @@ from rules_bento.net.transfers import Progress
 from rules_bento.net.transport import Origin, Transport
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer, Challenge
+from rules_bento.registry.blob_sources import BytesSource
 from rules_bento.registry.client import Registries
-from rules_bento.registry.content import BytesSource
-from rules_bento.registry.copying import copy
+from rules_bento.registry.copy import copy
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.download import download
 from rules_bento.registry.layout import Layout

@@ -7,9 +7,9 @@ import random
 from pathlib import Path
 
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.content import FileSource
+from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.package import Package
+from rules_bento.registry.pushable import Package
 
 
 def make_image(

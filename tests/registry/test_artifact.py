@@ -13,7 +13,7 @@ from rules_bento.archives import archive
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.registry.copying import copy
+from rules_bento.registry.copy import copy
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.download import download
 from rules_bento.registry.push import push

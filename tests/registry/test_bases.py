@@ -9,7 +9,7 @@ import pytest
 import zstandard
 from rules_bento.errors import BentoError
 from rules_bento.images.oci_image import Layer
-from rules_bento.registry import bases
+from rules_bento.registry import base_images
 from rules_bento.registry.layout import Layout
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -55,8 +55,8 @@ class Made:
         (self.folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
         (self.folder / "index.json").write_text(json.dumps(self.index))
         layout = Layout.open(self.folder)
-        images = bases.find(layout, PLATFORMS)
-        bases.check_layers(layout, list(images.values()))
+        images = base_images.find(layout, PLATFORMS)
+        base_images.check_layers(layout, list(images.values()))
         return images
 
 

@@ -11,9 +11,8 @@ import pytest
 import servers
 from images import make_image, make_index
 from rules_bento.errors import BentoError
-from rules_bento.registry import copying
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.copying import copy
+from rules_bento.registry.copy import copy
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
@@ -110,9 +109,9 @@ def test_a_chain_of_referrers_ends_in_a_message(monkeypatch):
     chain = Chain(2000)
     [root, *others] = chain.manifests.values()
     with pytest.raises(BentoError, match=r"more than 1000 manifests that refer to .* Copy it without them: --no-ref"):
-        list(copying._referrers(chain, root))
+        list(copy._referrers(chain, root))
     monkeypatch.setattr("rules_bento.net.limits.MANIFESTS", 5000)
-    assert list(copying._referrers(chain, root)) == others, "and not by recursion"
+    assert list(copy._referrers(chain, root)) == others, "and not by recursion"
 
 
 def test_with_the_api_pages_are_followed_and_types_chosen(registries):

@@ -20,12 +20,12 @@ from rules_bento.cli import main, status
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.content import BytesSource
+from rules_bento.registry.blob_sources import BytesSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.package import Package
 from rules_bento.registry.push import push
+from rules_bento.registry.pushable import Package
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact, signatures
 from rules_bento.sharing.registry.signatures import InLayout, InRegistry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.registry import bases
+from rules_bento.registry import base_images
 from rules_bento.registry.layout import Layout
 
 TYPE_CHECKING = False
@@ -24,8 +24,8 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write what the documents say, each held to its digest and size."""
     layout = Layout.open(Path(arguments.required("--layout")))
-    images = bases.find(layout, arguments.repeated("--platform"))
+    images = base_images.find(layout, arguments.repeated("--platform"))
     if arguments.has("--layers"):
-        bases.check_layers(layout, list(images.values()))
+        base_images.check_layers(layout, list(images.values()))
     described = {platform: image.to_json() for platform, image in images.items()}
     Path(arguments.required("--output")).write_text(json.dumps(described, indent=1) + "\n", "utf-8")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.registry import bases
+from rules_bento.registry import base_images
 from rules_bento.registry.layout import Layout
 
 TYPE_CHECKING = False
@@ -27,13 +27,13 @@ def run(arguments: Arguments) -> None:
     target, platform = arguments.required("--target"), arguments.required("--platform")
     descriptions = arguments.repeated("--description")
     layout = Layout.open(Path(arguments.required("--layout")))
-    [image] = bases.find(layout, arguments.repeated("--platform")).values()
+    [image] = base_images.find(layout, arguments.repeated("--platform")).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
             f"layer_count: is {len(descriptions)}, but the image for {platform} in {layout.folder} "
             f"has {len(image.layers)} layers. Set layer_count = {len(image.layers)}."
         )
-    bases.check_layers(layout, [image])
+    base_images.check_layers(layout, [image])
     described = image.to_json()
     for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
         # Not known: a manifest does not say it, and the layer is not read here.

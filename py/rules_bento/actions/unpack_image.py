@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.registry import docker_archive
-from rules_bento.registry.content import FileSource
+from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.layout import Layout
 
 TYPE_CHECKING = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rules_bento.errors import BentoError
 from rules_bento.net import transfers
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.content import RemoteSource
+from rules_bento.registry.blob_sources import RemoteSource
 from rules_bento.registry.download import download
-from rules_bento.registry.package import Package
+from rules_bento.registry.pushable import Package
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.registry.package import Package
+    from rules_bento.registry.pushable import Package
     from rules_bento.registry.reference import Reference
     from rules_bento.registry.upload import Outcome
 

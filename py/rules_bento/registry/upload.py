@@ -11,8 +11,8 @@ from __future__ import annotations
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.registry.blob_sources import Part
 from rules_bento.registry.client import Reply, Upload
-from rules_bento.registry.content import Part
 from rules_bento.registry.errors import RegistryError
 from rules_bento.typing_lite import TYPE_CHECKING, Literal
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rules_bento.net.transfers import Counter
+    from rules_bento.registry.blob_sources import Source
     from rules_bento.registry.client import Repository
-    from rules_bento.registry.content import Source
 
 Outcome = Literal["there", "mounted", "sent"]
 """What it took to have a blob in a repository."""

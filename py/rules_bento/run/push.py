@@ -28,8 +28,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rules_bento.registry.package import Package
     from rules_bento.registry.push import Pushed
+    from rules_bento.registry.pushable import Package
 
 HELP = """\
 Pushes the blobs that the registries lack.

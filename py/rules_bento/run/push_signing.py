@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.package import Package
+    from rules_bento.registry.pushable import Package
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keys import PrivateKey
     from rules_bento.signing.provenance import Run

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Copy from one registry to the other."""
-    from rules_bento.registry.copying import copy
+    from rules_bento.registry.copy import copy
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry import signatures
 

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 from rules_bento.archives import tarstream, ustar
-from rules_bento.registry.content import BytesSource, FileSource, Part
+from rules_bento.registry.blob_sources import BytesSource, FileSource, Part
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.net.transfers import Tally
-    from rules_bento.registry.content import Source
+    from rules_bento.registry.blob_sources import Source
 
 
 class Tarball:

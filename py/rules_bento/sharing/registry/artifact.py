@@ -17,9 +17,9 @@ from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.content import BytesSource, FileSource
+from rules_bento.registry.blob_sources import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.package import Package
+from rules_bento.registry.pushable import Package
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rules_bento.archives.archive import PartInfo
+    from rules_bento.registry.blob_sources import Source
     from rules_bento.registry.client import Repository
-    from rules_bento.registry.content import Source
 
 BENTO = "application/vnd.rules-bento.bento.v1"
 BENTO_CONFIG = "application/vnd.rules-bento.bento.config.v1+json"

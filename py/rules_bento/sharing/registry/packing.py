@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.models.model import ModelDescription
-    from rules_bento.registry.package import Package
+    from rules_bento.registry.pushable import Package
     from rules_bento.sharing.registry.artifact import BentoFacts
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home

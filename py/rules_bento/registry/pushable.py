@@ -9,7 +9,7 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rules_bento.registry.content import Source
+    from rules_bento.registry.blob_sources import Source
     from rules_bento.registry.descriptor import Descriptor, Manifest
 
 
