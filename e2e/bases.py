@@ -182,10 +182,10 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
         ("//tests/bases:bare", "@bare: has no libc.so.6", "Use a base with the GNU C library"),
         ("@foreign", "has no image for linux/amd64 or linux/arm64, only for linux/s390x"),
         ("@gone", "tests/bases/gone/index.json is not there; layout is the file index.json of an OCI layout"),
-        ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "answers 404", f"`docker login {relay.host}`"),
-        ("@partial", "has no blob sha256:", "copy the whole image into the layout"),
-        ("@text", "BUILD.bazel: not an uncompressed tar of an image, as `docker save` writes"),
-        ("@unknown", f"{relay.host}/base/python: manifest sha256:000000", "answers 404"),
+        ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
+        ("@partial", "has no blob sha256:", "Copy the whole image into the layout again"),
+        ("@text", "BUILD.bazel: not an uncompressed tar as `docker save` writes it"),
+        ("@unknown", f"{relay.host}/base/python: manifest sha256:000000", "returned 404"),
     ):
         refused = checkout.bazel("build", target, **shown)
         assert refused.code != 0, target

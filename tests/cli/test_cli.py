@@ -593,9 +593,9 @@ def test_standard_output_gets_the_archive_alone(bento, project):
         (["import", "x", "--max-size", "0"], status.USAGE, "--max-size: invalid size '0'."),
         (["import", "x", "--max-memory", "1.5G"], status.USAGE, "--max-memory: invalid size '1.5G'."),
         (["import", "x", "--max-memory", "9" * 5000], status.USAGE, "--max-memory: invalid size "),
-        (["tags", "oci://LOCALHOST/Hello"], status.ERROR, "'oci://LOCALHOST/Hello': 'Hello' is no repository."),
+        (["tags", "oci://LOCALHOST/Hello"], status.ERROR, "'oci://LOCALHOST/Hello': invalid repository 'Hello'."),
         (["tags", "oci://h.example/a:b:c"], status.ERROR, "oci://h.example/a:b:c"),
-        (["tags", "oci://h.example/UP:x"], status.ERROR, "'UP' is no repository."),
+        (["tags", "oci://h.example/UP:x"], status.ERROR, "invalid repository 'UP'."),
     ],
 )
 def test_a_message_names_what_was_typed(bento, words, code, message):

@@ -305,11 +305,11 @@ def test_wrong_bytes_never_come_in(store, other, server, registries, reference, 
 
 
 def test_a_reference_is_complete(reference):
-    assert Reference.of_address(f"oci://{reference}:v1") == reference.with_tag("v1")
-    assert Reference.of_address("oci://registry/name").registry == "registry", "no name of a hub is guessed"
+    assert Reference.from_url(f"oci://{reference}:v1") == reference.with_tag("v1")
+    assert Reference.from_url("oci://registry/name").registry == "registry", "no name of a hub is guessed"
     for text in "registry/name", "oci://registry", "oci://", "oci://-/name", "oci://registry/Name", "s3://bucket/x":
         with pytest.raises(BentoError):
-            Reference.of_address(text)
+            Reference.from_url(text)
 
 
 def test_what_is_wrong_is_said(store, other, registries, reference, progress):

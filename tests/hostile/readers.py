@@ -723,7 +723,7 @@ def _layout(path: Path, out: Path) -> None:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(data)
     layout = Layout.open(out)
-    base_images.check_layers(layout, list(base_images.find(layout, ["linux/amd64"]).values()))
+    base_images.check_layers(layout, list(base_images.find_images(layout, ["linux/amd64"]).values()))
 
 
 def _signed() -> list[bytes]:
@@ -922,7 +922,7 @@ def _credentials() -> None:
     from rules_bento.registry.reference import Reference
 
     for name in ("registry.example/a/b", "other.example:5000/c", "docker.io/library/x"):
-        credentials.find(Reference.parse(name))
+        credentials.find_credentials(Reference.parse(name))
 
 
 def _contexts() -> None:

@@ -76,7 +76,7 @@ def test_the_next_page_is_on_the_same_server(registries):
             page = reply(headers={"Link": f'<{url}>; rel="next"'}, body=b'{"tags": ["v1"]}')
             with (
                 liar(registry({"tags/list": page})) as server,
-                pytest.raises(BentoError, match="another server. Refused"),
+                pytest.raises(BentoError, match="on another server"),
             ):
                 of(server, registries).tags()
         assert not other.requests
@@ -91,7 +91,7 @@ def test_a_next_page_that_is_no_address(registries, link):
 
 def test_pages_that_lead_back_are_refused(registries):
     page = reply(headers={"Link": '</v2/a/b/tags/list?n=1>; rel="next"'}, body=b'{"tags": ["v1"]}')
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="that was there before"):
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="form a cycle"):
         of(server, registries).tags()
     assert len(server.requests) == 3  # with the greeting
 
@@ -103,7 +103,7 @@ def test_pages_without_end_are_refused(registries, monkeypatch):
         following = f'<{request.path}1>; rel="next"'
         return reply(headers={"Link": following}, body=b'{"tags": ["v1", "v2", "v3"]}')
 
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="more than 25"):
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="at most 25 entries"):
         of(server, registries).tags()
 
 
@@ -114,7 +114,7 @@ def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, 
     def empty(request):
         return reply(headers={"Link": f'<{request.path}1>; rel="next"'}, body=page)
 
-    with liar(registry({"tags/list": empty})) as server, pytest.raises(BentoError, match=r"more than \d+ pages"):
+    with liar(registry({"tags/list": empty})) as server, pytest.raises(BentoError, match=r"exceed \d+ pages"):
         of(server, registries).tags()
     assert len(server.requests) < 25
 
@@ -122,7 +122,7 @@ def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, 
 @pytest.mark.parametrize("tags", ['"abc"', "5", '{"a": 1}'])
 def test_tags_that_are_no_list(registries, tags):
     page = reply(body=f'{{"tags": {tags}}}'.encode())
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="are no list"):
+    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="aren't a list"):
         of(server, registries).tags()
 
 
@@ -138,7 +138,7 @@ def test_a_token_server_of_http_is_on_the_registry_s_own_host(registries):
         realm = f"http://localhost:{tokens.port}/token"  # another host than 127.0.0.1, by its name
         with (
             liar(registry({"tags/list": tags})) as server,
-            pytest.raises(BentoError, match="without encryption, to another server. Refused"),
+            pytest.raises(BentoError, match="is another host without encryption"),
         ):
             of(server, registries).tags()
         assert not tokens.requests
@@ -178,7 +178,7 @@ def test_where_credentials_go(origin, realm, allowed):
     if allowed:
         assert authorizer._realm(realm).endswith("/token")
     else:
-        with pytest.raises(BentoError, match=r"Refused|is no address|without saying"):
+        with pytest.raises(BentoError, match=r"Ask its owner|private network|is no address"):
             authorizer._realm(realm)
 
 
@@ -188,8 +188,8 @@ def test_where_credentials_go(origin, realm, allowed):
         (b'{"token": "' + b"a" * limits.TOKEN + b'"}', f"more than {limits.TOKEN} bytes"),
         (b'{"token": "a\\nb"}', "cannot be sent"),
         (b'{"token": "\\u2026"}', "cannot be sent"),
-        (b"[1]", "without a token"),
-        (b'{"token": 5}', "without a token"),
+        (b"[1]", "returned no token"),
+        (b'{"token": 5}', "returned no token"),
     ],
 )
 def test_answers_of_a_token_server(registries, body, said):
@@ -229,7 +229,9 @@ def test_tokens_for_several_scopes_are_fetched_at_once():
         authorizer = Authorizer(reference, Origin.of(server.url), Transport(patience=10))
         challenge = [f'Bearer realm="{server.url}/token"']
         learning = [
-            threading.Thread(target=authorizer.learn, args=(challenge, frozenset({f"repository:{name}:pull"}), ""))
+            threading.Thread(
+                target=authorizer.accept_challenge, args=(challenge, frozenset({f"repository:{name}:pull"}), "")
+            )
             for name in ("a", "a", "b", "b")
         ]
         for thread in learning:
@@ -242,7 +244,7 @@ def test_tokens_for_several_scopes_are_fetched_at_once():
 def test_a_challenge_of_a_hostile_registry_takes_no_time(registries):
     headers = {"WWW-Authenticate": "Bearer " + "a" * 8_000}
     begin = time.monotonic()
-    with liar(lambda _: reply(401, headers)) as server, pytest.raises(BentoError, match=r"without saying|401"):
+    with liar(lambda _: reply(401, headers)) as server, pytest.raises(BentoError, match=r"has no realm|401"):
         of(server, registries).tags()
     assert time.monotonic() - begin < 5
 
@@ -259,7 +261,7 @@ def test_a_location_that_is_no_address(registries, location):
 def test_redirects_without_end_are_given_up(registries):
     with (
         liar(lambda request: reply(307, {"Location": f"{request.path}1"})) as server,
-        pytest.raises(BentoError, match="answers 307"),
+        pytest.raises(BentoError, match="returned 307"),
     ):
         of(server, registries).tags()
     assert len(server.requests) < 2 * limits.REDIRECTS + 5
@@ -283,7 +285,7 @@ def test_a_manifest_is_bounded(registries):
     ],
 )  # fmt: skip
 def test_manifests_of_another_shape(document):
-    with pytest.raises(BentoError, match=r"manifest\.test|is no descriptor"):
+    with pytest.raises(BentoError, match=r"manifest\.test|isn't a valid descriptor"):
         Manifest.read(json.dumps(document).encode(), "", "manifest.test")
 
 
@@ -291,7 +293,7 @@ def test_manifests_of_another_shape(document):
 def test_platforms_and_annotations_of_another_shape(registries, platform, tmp_path):
     entry = {"mediaType": oci.MANIFEST, "digest": DIGEST, "size": 5, "platform": platform, "annotations": [1]}
     answers = {"manifests/v1": reply(headers={"Content-Type": oci.INDEX}, body=listed([entry], annotations=5))}
-    with liar(registry(answers)) as server, pytest.raises(BentoError, match="where .* belong"):
+    with liar(registry(answers)) as server, pytest.raises(BentoError, match="expected .* got"):
         reference = Reference.parse(f"{server.host}/a/b:v1")
         pull([reference], Layout.create(tmp_path / "l"), registries, Progress("test"), platforms=["linux/amd64"])
 
@@ -308,7 +310,7 @@ def test_indexes_that_list_each_other_are_read_once_each():
         reads.append(entry.digest)
         return there[entry.digest]
 
-    found = oci.descend(index(low).children(), read)
+    found = oci.collect_manifests(index(low).children(), read)
     assert len(reads) == len(set(reads)) == len(there)
     places = [manifest.descriptor.digest for manifest in found]
     assert all(
@@ -318,17 +320,17 @@ def test_indexes_that_list_each_other_are_read_once_each():
     )
     deeper = index([index(low)])
     there |= {child.digest: index(low) for child in deeper.children()}
-    with pytest.raises(BentoError, match=f"in more than {limits.NESTING} indexes"):
-        oci.descend(deeper.children(), read)
+    with pytest.raises(BentoError, match=f"or {limits.NESTING} nested indexes"):
+        oci.collect_manifests(deeper.children(), read)
 
 
 def test_manifests_below_an_index_are_counted(monkeypatch):
     monkeypatch.setattr(limits, "MANIFESTS", 10)
     there = [index([], annotations={"n": str(number)}) for number in range(11)]
     by_digest = {manifest.descriptor.digest: manifest for manifest in there}
-    assert len(oci.descend(index(there[:10]).children(), lambda entry: by_digest[entry.digest])) == 10
+    assert len(oci.collect_manifests(index(there[:10]).children(), lambda entry: by_digest[entry.digest])) == 10
     with pytest.raises(BentoError, match="more than 10 manifests"):
-        oci.descend(index(there).children(), lambda entry: by_digest[entry.digest])
+        oci.collect_manifests(index(there).children(), lambda entry: by_digest[entry.digest])
 
 
 def test_entries_that_are_equal_are_asked_for_once(registries, tmp_path):
@@ -355,20 +357,20 @@ def test_what_does_not_refer_to_it_is_no_referrer(registries):
         f"referrers/{root.descriptor.digest}": reply(body=listed([other])),
         f"referrers/{other.descriptor.digest}": reply(body=listed([other])),
     }
-    with liar(registry(answers)) as server, pytest.raises(BentoError, match="which it does not"):
+    with liar(registry(answers)) as server, pytest.raises(BentoError, match="isn't a referrer of"):
         references = [Reference.parse(f"{server.host}/a/b:v1"), Reference.parse(f"{server.host}/a/b:v2")]
         copy(references[0], references[1:], registries, Progress("test"))
 
 
 def test_a_config_is_bounded(registries):
-    with liar(registry({})) as server, pytest.raises(BentoError, match=f"{limits.DOCUMENT} are read"):
+    with liar(registry({})) as server, pytest.raises(BentoError, match=f"exceed {limits.DOCUMENT}"):
         of(server, registries).read_blob(Descriptor(oci.CONFIG, DIGEST, limits.DOCUMENT + 1))
     assert not server.requests
 
 
 @pytest.mark.parametrize("told", ["0-0", "0-²", f"0-{'9' * 5000}", "0-99", "0-4"])
 def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, monkeypatch):
-    monkeypatch.setattr("rules_bento.registry.upload._SAFE", 5)
+    monkeypatch.setattr("rules_bento.registry.upload._MAX_SINGLE_REQUEST", 5)
     content = b"0123456789"
 
     def sending(request):

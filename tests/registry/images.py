@@ -9,7 +9,7 @@ from pathlib import Path
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 
 
 def make_image(
@@ -19,7 +19,7 @@ def make_image(
     *,
     extra: dict | None = None,
     architecture: str = "amd64",
-) -> Package:
+) -> Pushable:
     """An image with layers of these sizes in files of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
@@ -32,15 +32,15 @@ def make_image(
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
-        "config": Descriptor.of(config.encode(), oci.CONFIG).to_json(),
+        "config": Descriptor.from_content(config.encode(), oci.CONFIG).to_json(),
         "layers": [Descriptor(oci.TAR_LAYER, digest, path.stat().st_size).to_json() for digest, path in layers],
         **(extra or {}),
     }
     sources = {digest: FileSource(path) for digest, path in [*layers, (config_digest, config_path)]}
-    return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "test"), (), sources)
+    return Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "test"), (), sources)
 
 
-def make_index(folder: Path) -> Package:
+def make_index(folder: Path) -> Pushable:
     """An index of images for two platforms that share a layer."""
     images = {"amd64": make_image(folder, seed=1), "arm64": make_image(folder, (300_000, 9), seed=1)}
     entries = [
@@ -49,7 +49,7 @@ def make_index(folder: Path) -> Package:
     ]
     document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries}
     sources = {digest: source for image in images.values() for digest, source in image.sources.items()}
-    return Package(
+    return Pushable(
         Manifest.read(oci.to_bytes(document), oci.INDEX, "test"), [image.root for image in images.values()], sources
     )
 

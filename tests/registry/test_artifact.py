@@ -145,8 +145,8 @@ FACTS = {"bento": {"name": "iris", "version": "v1"}, "digest": "", "models": [DE
 
 
 def manifest_of(kind, config):
-    document = {"artifactType": kind, "config": Descriptor.of(b"", config).to_json()}
-    layer = Descriptor.of(b"", artifact.MODEL_PART).to_json()
+    document = {"artifactType": kind, "config": Descriptor.from_content(b"", config).to_json()}
+    layer = Descriptor.from_content(b"", artifact.MODEL_PART).to_json()
     return Manifest.read(json.dumps(document | {"layers": [layer]}).encode(), "", "here")
 
 

@@ -208,7 +208,7 @@ def test_a_cache_that_is_away_is_not_taken_for_the_registry():
         assert url in str(cut.value)
     reference = Reference.parse("registry.example.com/iris")
     registry = Registry(reference, Transport(), insecure=False, sleep=time.sleep)
-    told = str(registry.unreachable("blob", cut.value))
+    told = str(registry.connection_error("blob", cut.value))
     assert url in told
     assert "registry" not in told
 

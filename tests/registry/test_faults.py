@@ -51,7 +51,7 @@ def pull_through(server, faults, registries, progress, folder: Path, repository:
     with Relay(server.port, faults, rate) as relay:
         layout = Layout.create(folder / "layout")
         pull([Reference.parse(f"{relay.host}/{repository}:v1")], layout, registries, progress, name="v1")
-    package = layout.package("v1")
+    package = layout.pushable("v1")
     for blob in package.blobs():
         package.sources[blob.digest].check(blob.digest, blob.size)
     assert not [path for path in (folder / "layout").rglob("*.part") if path.stat().st_size]

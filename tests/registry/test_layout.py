@@ -18,7 +18,7 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry import docker_archive
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import fetch, pull
+from rules_bento.registry.pull import fetch_blobs, pull
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 
@@ -31,7 +31,7 @@ def test_what_is_pushed_and_pulled_is_the_same(server, reference, registries, pr
     assert root.content == image.root.content
     for blob in image.blobs():
         assert layout.blob(blob.digest).read_bytes() == image.sources[blob.digest].path.read_bytes()
-    again = Layout.open(tmp_path / "layout").package("v1")
+    again = Layout.open(tmp_path / "layout").pushable("v1")
     other = Reference.parse(f"{reference.name}/again:v1")
     [pushed] = push(again, [other], registries, progress)
     assert pushed.reference.digest == image.root.descriptor.digest
@@ -48,7 +48,7 @@ def test_a_shallow_pull_brings_layers_when_they_are_asked_for(server, reference,
         assert relay.carried("down") < 10_000
         assert layout.has(root.config)
         assert not any(map(layout.has, root.layers()))
-        fetch(root.layers()[1:2], [registries.repository(through)], layout, progress)
+        fetch_blobs(root.layers()[1:2], [registries.repository(through)], layout, progress)
     assert [layout.has(layer) for layer in root.layers()] == [False, True, False]
 
 
@@ -77,9 +77,9 @@ def test_a_mirror_is_asked_first_and_may_be_down_or_lie(
 
 def test_a_pull_into_another_folder_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(BentoError, match="is not an OCI layout"):
+    with pytest.raises(BentoError, match="not an OCI layout"):
         Layout.create(tmp_path)
-    with pytest.raises(BentoError, match="is not an OCI layout"):
+    with pytest.raises(BentoError, match="not an OCI layout"):
         Layout.open(tmp_path)
 
 
@@ -102,8 +102,8 @@ def test_a_changed_manifest_in_a_layout_is_noticed(reference, registries, progre
     layout = Layout.create(tmp_path / "layout")
     root = pull([reference.with_tag("v1")], layout, registries, progress)
     layout.blob(root.descriptor.digest).write_bytes(root.content + b" ")
-    with pytest.raises(BentoError, match="does not have the digest"):
-        layout.package()
+    with pytest.raises(BentoError, match="doesn't have the digest"):
+        layout.pushable()
 
 
 GOOD = {"digest": "sha256:" + "0" * 64, "size": 1}
@@ -127,24 +127,24 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
     layout.blob(digest).unlink()
     os.mkfifo(layout.blob(digest))
     assert not layout.has(Descriptor("text/plain", digest, 0)), "a pipe has a size of 0"
-    with pytest.raises(BentoError, match="is not in this layout"):
+    with pytest.raises(BentoError, match="has no (manifest|blob)"):
         layout.manifest(digest)
-    with pytest.raises(BentoError, match="is not in this layout"):
+    with pytest.raises(BentoError, match="has no (manifest|blob)"):
         layout.read(Descriptor("text/plain", digest, len(manifest)))
-    (layout.folder / "index.json").unlink()
-    os.mkfifo(layout.folder / "index.json")
-    with pytest.raises(BentoError, match="no file is there"):
+    (layout.directory / "index.json").unlink()
+    os.mkfifo(layout.directory / "index.json")
+    with pytest.raises(BentoError, match="file not found"):
         layout.index()
 
 
 def test_a_full_disk_leaves_a_layout_as_it_was(tmp_path, full_disk):
     layout = Layout.create(tmp_path / "layout")
-    layout.record(make_image(tmp_path / "image").root, "v1")
+    layout.add_manifest(make_image(tmp_path / "image").root, "v1")
     other = make_image(tmp_path / "other", [100]).root
-    before = {path: path.read_bytes() for path in layout.folder.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in layout.directory.rglob("*") if path.is_file()}
     with full_disk(10), pytest.raises(OSError, match="File too large"):
-        layout.record(other, "v2")
-    assert {path: path.read_bytes() for path in layout.folder.rglob("*") if path.is_file()} == before
+        layout.add_manifest(other, "v2")
+    assert {path: path.read_bytes() for path in layout.directory.rglob("*") if path.is_file()} == before
 
 
 def test_nothing_but_what_is_wanted_makes_a_manifest():
@@ -244,16 +244,16 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"x": b""}, "manifest.json' is not in it"),
+        ({"x": b""}, "has no file 'manifest.json'"),
         ({"manifest.json": b"{"}, "manifest.json:1: not JSON"),
         ({"manifest.json": b"[" * 100_000}, "manifest.json: not JSON: it is nested too deeply"),
-        ({"manifest.json": b"[]"}, "does not list one image"),
-        ({"manifest.json": b"[{}]"}, "manifest.json: its image names no Config and Layers"),
-        ({"manifest.json": b"[1]"}, "names no Config and Layers"),
-        ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "names no Config and Layers"),
-        ({"manifest.json": b'[{"Config": "c", "Layers": [["c"]]}]', "c": b"{}"}, "names no Config and Layers"),
-        ({"manifest.json": b'[{"Config": ["c"], "Layers": []}]', "c": b"{}"}, "names no Config and Layers"),
-        ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "passwd' is not in it"),
+        ({"manifest.json": b"[]"}, "expected one image"),
+        ({"manifest.json": b"[{}]"}, "manifest.json: the image has no Config and Layers"),
+        ({"manifest.json": b"[1]"}, "has no Config and Layers"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "has no Config and Layers"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": [["c"]]}]', "c": b"{}"}, "has no Config and Layers"),
+        ({"manifest.json": b'[{"Config": ["c"], "Layers": []}]', "c": b"{}"}, "has no Config and Layers"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "has no file .*passwd'"),
         ({"index.json": b'{"manifests": []}'}, "has 0 images"),
     ],
 )

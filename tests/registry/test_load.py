@@ -93,7 +93,7 @@ def test_an_archive_is_taken_apart(home, image, tool, tmp_path):
     folder, made, document = image
     load(folder, document, home, tool)
     run("unpack_image", "--archive", tool / "loaded.tar", "--layout", tmp_path / "layout", home=home)
-    package = Layout.open(tmp_path / "layout").package()
+    package = Layout.open(tmp_path / "layout").pushable()
     assert package.root.content == made.root.content
     for blob in package.blobs():
         package.sources[blob.digest].check(blob.digest, blob.size)

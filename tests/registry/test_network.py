@@ -275,7 +275,7 @@ def redirecting(location: str, status: int = 307) -> type[http.server.BaseHTTPRe
 def test_credentials_do_not_follow_to_another_server(home, registries, monkeypatch):
     monkeypatch.setattr(Storage, "content", b"a blob")
     monkeypatch.setattr(Storage, "headers_seen", [])
-    blob = oci.Descriptor.of(b"a blob", "")
+    blob = oci.Descriptor.from_content(b"a blob", "")
     with running(Storage) as storage, running(redirecting(f"http://{storage}/x?signature=s")) as registry:
         (home / ".docker").mkdir()
         auth = base64.b64encode(b"me:secret").decode()
@@ -291,8 +291,8 @@ def test_a_circle_of_redirects_ends(home, registries):
         (home / ".docker").mkdir()
         auth = base64.b64encode(b"me:secret").decode()
         (home / ".docker/config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
-        with pytest.raises(BentoError, match="answers 307"):
-            registries.repository(Reference.parse(f"{registry}/a")).read_blob(oci.Descriptor.of(b"x", ""))
+        with pytest.raises(BentoError, match="returned 307"):
+            registries.repository(Reference.parse(f"{registry}/a")).read_blob(oci.Descriptor.from_content(b"x", ""))
 
 
 def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_terminal(registries):
@@ -307,7 +307,7 @@ def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_termina
         def log_message(self, *_: object) -> None:
             pass
 
-    with running(Rude) as registry, pytest.raises(BentoError, match=r"answers 403 \(no\[2J way\)"):
+    with running(Rude) as registry, pytest.raises(BentoError, match=r"returned 403 \(no\[2J way\)"):
         registries.repository(Reference.parse(f"{registry}/a")).tags()
 
 

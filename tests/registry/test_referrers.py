@@ -12,7 +12,7 @@ import servers
 from images import make_image, make_index
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.copy import copy
+from rules_bento.registry.copy import _walk_referrers, copy
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
@@ -82,7 +82,7 @@ class Chain:
     """A repository in which each manifest refers to the one before it."""
 
     def __init__(self, length: int) -> None:
-        config = oci.Descriptor.of(b"{}", oci.EMPTY).to_json()
+        config = oci.Descriptor.from_content(b"{}", oci.EMPTY).to_json()
         self.manifests: dict[str, Manifest] = {}
         self.refer_to: dict[str, oci.Descriptor] = {}
         before = None
@@ -108,10 +108,10 @@ class Chain:
 def test_a_chain_of_referrers_ends_in_a_message(monkeypatch):
     chain = Chain(2000)
     [root, *others] = chain.manifests.values()
-    with pytest.raises(BentoError, match=r"more than 1000 manifests that refer to .* Copy it without them: --no-ref"):
-        list(copy._referrers(chain, root))
+    with pytest.raises(BentoError, match=r"more than 1000 referrers. Copy it without referrers: --no-ref"):
+        list(_walk_referrers(chain, root))
     monkeypatch.setattr("rules_bento.net.limits.MANIFESTS", 5000)
-    assert list(copy._referrers(chain, root)) == others, "and not by recursion"
+    assert list(_walk_referrers(chain, root)) == others, "and not by recursion"
 
 
 def test_with_the_api_pages_are_followed_and_types_chosen(registries):
@@ -149,7 +149,7 @@ def test_with_the_api_pages_are_followed_and_types_chosen(registries):
 
 
 def test_all_tags_are_listed_page_by_page(server, reference, registries, progress, tmp_path, monkeypatch):
-    monkeypatch.setattr("rules_bento.registry.client._PAGE", 3)
+    monkeypatch.setattr("rules_bento.registry.client._PAGE_SIZE", 3)
     names = [f"v{number}" for number in range(8)]
     push(make_image(tmp_path, [10]), [reference.with_tag(name) for name in names], registries, progress)
     assert sorted(registries.repository(reference).tags()) == names

@@ -25,7 +25,7 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.sharing.registry import artifact, signatures
 from rules_bento.sharing.registry.signatures import InLayout, InRegistry
@@ -88,7 +88,7 @@ def layout(tmp_path):
     layout = Layout.create(tmp_path / "layout")
     for source in made.sources.values():
         layout.add(source.path.read_bytes())
-    layout.record(made.root, "v1")
+    layout.add_manifest(made.root, "v1")
     return layout
 
 
@@ -247,29 +247,29 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
 
 
 def test_a_layout_is_signed_in_itself(layout, keys, capsys):
-    assert main(["sign", "--key", str(keys / "k.key"), str(layout.folder)]) == status.OK
-    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) == status.OK
-    assert main(["verify", "--key", str(keys / "other.pub"), str(layout.folder)]) == status.FOUND
+    assert main(["sign", "--key", str(keys / "k.key"), str(layout.directory)]) == status.OK
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.OK
+    assert main(["verify", "--key", str(keys / "other.pub"), str(layout.directory)]) == status.FOUND
     kinds = sorted(entry.annotations["kind"] for entry in layout.index())
     assert kinds == ["dev.cosignproject.cosign/image", "dev.cosignproject.cosign/sigs"]
-    assert layout.package().root.content == layout.find("v1").content, "the signature is no second image"
+    assert layout.pushable().root.content == layout.find("v1").content, "the signature is no second image"
     blob = layout.blob(layout.find().layers()[0].digest)
     blob.write_bytes(b"X" + blob.read_bytes()[1:])
     capsys.readouterr()
-    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) == status.FOUND
-    assert "does not have the digest" in capsys.readouterr().out
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.FOUND
+    assert "doesn't have the digest" in capsys.readouterr().out
     blob.unlink()
-    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) == status.FOUND
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.FOUND
 
 
 def test_signing_again_adds_nothing_and_another_key_adds_one(layout, key, other):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     assert signatures.sign(place, "n", digest, key)
-    before = (layout.folder / "index.json").read_bytes()
+    before = (layout.directory / "index.json").read_bytes()
     assert not signatures.sign(place, "n", digest, key)
-    assert (layout.folder / "index.json").read_bytes() == before
+    assert (layout.directory / "index.json").read_bytes() == before
     assert signatures.sign(place, "n", digest, other)
-    [read] = place.beside(signatures.SIGNATURES, digest)
+    [read] = place.attached_manifests(signatures.SIGNATURES, digest)
     assert len(read().layers()) == 2
     for one in (key, other):
         assert signatures.verify(place, digest, one.public).name == "n"
@@ -284,10 +284,12 @@ def saved_by_cosign(layout: Layout, *names: str) -> str:
             layout.add(content)
             if name != "bundles":
                 kind = {"sig": "sigs", "att": "atts"}[name]
-                index = json.loads((layout.folder / "index.json").read_bytes())
-                entry = Descriptor.of(content, oci.MANIFEST, annotations={"kind": f"dev.cosignproject.cosign/{kind}"})
+                index = json.loads((layout.directory / "index.json").read_bytes())
+                entry = Descriptor.from_content(
+                    content, oci.MANIFEST, annotations={"kind": f"dev.cosignproject.cosign/{kind}"}
+                )
                 index["manifests"].append(entry.to_json())
-                (layout.folder / "index.json").write_text(json.dumps(index))
+                (layout.directory / "index.json").write_text(json.dumps(index))
     return COSIGN["digest"]
 
 
@@ -324,23 +326,23 @@ def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(t
         signatures.verify(InLayout(bundles), attested, public)
 
 
-def beside(place, digest: str, layers: list[tuple[Descriptor, bytes]], kind: str = signatures.SIGNATURES) -> None:
+def attach(place, digest: str, layers: list[tuple[Descriptor, bytes]], kind: str = signatures.SIGNATURES) -> None:
     """Have layers of any kind where signatures are."""
     config = b"{}"
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
-        "config": Descriptor.of(config, oci.CONFIG).to_json(),
+        "config": Descriptor.from_content(config, oci.CONFIG).to_json(),
         "layers": [layer.to_json() for layer, _ in layers],
     }
     sources = {layer.digest: BytesSource(content) for layer, content in layers} | {
         oci.digest_of(config): BytesSource(config)
     }
-    place.put(kind, digest, Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources))
+    place.put(kind, digest, Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources))
 
 
 def layer(content: bytes, signature: str, media_type: str = cosign.PAYLOAD_TYPE) -> tuple[Descriptor, bytes]:
-    return Descriptor.of(content, media_type, annotations={SIGNATURE: signature}), content
+    return Descriptor.from_content(content, media_type, annotations={SIGNATURE: signature}), content
 
 
 def signed(content: bytes, key) -> tuple[Descriptor, bytes]:
@@ -364,10 +366,10 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
         "nested more than": signed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", key),
     }
     for message, item in hostile.items():
-        beside(place, digest, [item])
+        attach(place, digest, [item])
         with pytest.raises(SignatureError, match=message):
             signatures.verify(place, digest, key.public)
-    beside(place, digest, [*hostile.values(), signed(good, key)])
+    attach(place, digest, [*hostile.values(), signed(good, key)])
     assert signatures.verify(place, digest, key.public).name == "n"
 
 
@@ -375,7 +377,7 @@ def test_what_is_signed_twice_in_one_document_is_refused(layout, key):
     """JSON with a key that stands twice: readers take one or the other."""
     place, digest = InLayout(layout), layout.find().descriptor.digest
     twice = cosign.make_payload("n", digest)[:-1] + b',"critical":{}}'
-    beside(place, digest, [signed(twice, key)])
+    attach(place, digest, [signed(twice, key)])
     with pytest.raises(SignatureError, match="stands twice"):
         signatures.verify(place, digest, key.public)
 
@@ -383,10 +385,10 @@ def test_what_is_signed_twice_in_one_document_is_refused(layout, key):
 def test_what_is_read_of_signatures_is_bounded(layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     described, content = signed(cosign.make_payload("n", digest), key)
-    beside(place, digest, [(replace(described, size=1 << 30), content)])
+    attach(place, digest, [(replace(described, size=1 << 30), content)])
     with pytest.raises(SignatureError, match="more than 16777216 bytes of signatures"):
         signatures.verify(place, digest, key.public)
-    beside(place, digest, [(described, content)] * 1001)
+    attach(place, digest, [(described, content)] * 1001)
     with pytest.raises(SignatureError, match="more than 1000 signatures"):
         signatures.verify(place, digest, key.public)
     with pytest.raises(BentoError, match="the maximum that cosign reads"):
@@ -397,7 +399,7 @@ def test_manifests_count_among_what_is_read_of_signatures(layout, key):
     """Each may be listed many times, or be one of thousands of blobs that refer to the image."""
     place, root = InLayout(layout), layout.find()
     subject = Descriptor(oci.MANIFEST, root.descriptor.digest, root.descriptor.size).to_json()
-    config = Descriptor.of(b"{}", oci.EMPTY).to_json()
+    config = Descriptor.from_content(b"{}", oci.EMPTY).to_json()
     bundled = {"mediaType": f"{cosign.BUNDLE_TYPE}.v0.3+json", "digest": f"sha256:{'1' * 64}", "size": 1}
     for number in range(20):
         document = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": [bundled]}
@@ -409,36 +411,36 @@ def test_manifests_count_among_what_is_read_of_signatures(layout, key):
 def test_signatures_that_a_layout_lists_twice_are_read_once(layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     signatures.sign(place, "n", digest, key)
-    index = json.loads((layout.folder / "index.json").read_bytes())
+    index = json.loads((layout.directory / "index.json").read_bytes())
     index["manifests"] += index["manifests"][-1:] * 3
-    (layout.folder / "index.json").write_bytes(to_json(index))
-    [read] = place.beside(signatures.SIGNATURES, digest)
+    (layout.directory / "index.json").write_bytes(to_json(index))
+    [read] = place.attached_manifests(signatures.SIGNATURES, digest)
     assert len(read().layers()) == 1
 
 
 def relisted(layout: Layout, change) -> None:
     """Have other entries in the index of a layout."""
-    path = layout.folder / "index.json"
+    path = layout.directory / "index.json"
     index = json.loads(path.read_bytes())
     index["manifests"] = change(index["manifests"])
     path.write_bytes(to_json(index))
 
 
-ABSENT = Descriptor.of(b"{}", oci.MANIFEST, annotations={"kind": "dev.cosignproject.cosign/sigs"}).to_json()
+ABSENT = Descriptor.from_content(b"{}", oci.MANIFEST, annotations={"kind": "dev.cosignproject.cosign/sigs"}).to_json()
 
 
 @pytest.mark.parametrize("broken", ["absent", "another digest", "no manifest", "a layer is none", "too many"])
 def test_a_broken_entry_of_a_layout_hides_no_good_signature(layout, key, broken):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     signatures.sign(place, "n", digest, key)
-    [good] = place.beside(signatures.SIGNATURES, digest)
+    [good] = place.attached_manifests(signatures.SIGNATURES, digest)
     sound = good().document
     content = {
         "no manifest": b"[]",
         "a layer is none": to_json({**sound, "layers": [*sound["layers"], {"digest": "x"}]}),
         "too many": to_json({**sound, "layers": sound["layers"] * 1001}),
     }.get(broken, b"{}")
-    entry = Descriptor.of(content, oci.MANIFEST, annotations=ABSENT["annotations"]).to_json()
+    entry = Descriptor.from_content(content, oci.MANIFEST, annotations=ABSENT["annotations"]).to_json()
     if broken != "absent":
         layout.add(content)
     if broken == "another digest":
@@ -456,21 +458,21 @@ def test_a_broken_entry_of_a_layout_hides_no_good_signature(layout, key, broken)
 def _evil(layout: Layout, **fields) -> Descriptor:
     content = to_json({**layout.find().document, "annotations": {"evil": "1"}, **fields})
     layout.add(content)
-    return Descriptor.of(content, fields.get("mediaType", oci.MANIFEST))
+    return Descriptor.from_content(content, fields.get("mediaType", oci.MANIFEST))
 
 
 @pytest.mark.parametrize("kind", ["sigs", "atts", "sboms", "image", "imageIndex"])
 @pytest.mark.parametrize("name", ["latest", "v1", "", f"sha256-{'0' * 64}.sig", f"sha256-{'0' * 64}.att"])
 def test_an_unsigned_image_does_not_hide_as_a_signature(layout, keys, capsys, kind, name):
     """Programs that don't know cosign's mark load it by its name, or by its place in the index."""
-    assert main(["sign", "--key", str(keys / "k.key"), str(layout.folder)]) == status.OK
+    assert main(["sign", "--key", str(keys / "k.key"), str(layout.directory)]) == status.OK
     entry = replace(
         _evil(layout),
         annotations={"kind": f"dev.cosignproject.cosign/{kind}", "org.opencontainers.image.ref.name": name},
     )
     relisted(layout, lambda entries: [entry.to_json(), *entries])
     capsys.readouterr()
-    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.folder)]) != status.OK
+    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) != status.OK
     assert "signed  " not in capsys.readouterr().out
 
 
@@ -478,7 +480,7 @@ def test_signatures_under_the_name_of_an_image_are_refused(layout, key):
     """The name then selects them, and not the image."""
     place, root = InLayout(layout), layout.find()
     signatures.sign(place, "n", root.descriptor.digest, key)
-    [read] = place.beside(signatures.SIGNATURES, root.descriptor.digest)
+    [read] = place.attached_manifests(signatures.SIGNATURES, root.descriptor.digest)
     mixed = _evil(layout, layers=[*root.document["layers"], *read().document["layers"]])
     index = _evil(layout, mediaType=oci.INDEX, manifests=[root.descriptor.to_json()], layers=None)
     empty = _evil(layout, layers=[])
@@ -486,7 +488,7 @@ def test_signatures_under_the_name_of_an_image_are_refused(layout, key):
         annotations = {"kind": "dev.cosignproject.cosign/sigs", "org.opencontainers.image.ref.name": name}
         entry = replace(content, annotations=annotations).to_json()
         relisted(layout, lambda entries, entry=entry: [*entries[:2], entry])
-        with pytest.raises(BentoError, match=r"is marked as .*sigs, but isn't the manifest of signatures"):
+        with pytest.raises(BentoError, match=r"is annotated as .*sigs, but isn't a manifest of signatures"):
             layout.find()
 
 
@@ -496,17 +498,17 @@ def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, 
     other = Layout.create(tmp_path / "other")
     other.add(to_json(document))
     signatures.sign(InLayout(other), "n", oci.digest_of(to_json(document)), read_private("k.key", keys))
-    entry = Descriptor.of(to_json(document), oci.INDEX).to_json()
+    entry = Descriptor.from_content(to_json(document), oci.INDEX).to_json()
     relisted(other, lambda entries: [entry, *entries])
-    assert main(["verify", "--key", str(keys / "k.pub"), str(other.folder)]) == status.ERROR
-    assert "has the fields of the other kind" in capsys.readouterr().err
+    assert main(["verify", "--key", str(keys / "k.pub"), str(other.directory)]) == status.ERROR
+    assert "mixes fields of a manifest and an index" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", ["tag", "referrer", "absent referrer"])
 def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, broken):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     signatures.sign(place, "n", digest, key)
-    [good] = place.beside(signatures.SIGNATURES, digest)
+    [good] = place.attached_manifests(signatures.SIGNATURES, digest)
 
     class Repository:
         """Has a broken manifest before the good one."""
@@ -521,7 +523,9 @@ def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, br
             return good()
 
         def referrers(self, _digest):
-            made = Descriptor.of(good().content, oci.MANIFEST, artifact_type=f"{cosign.BUNDLE_TYPE}.v0.3+json")
+            made = Descriptor.from_content(
+                good().content, oci.MANIFEST, artifact_type=f"{cosign.BUNDLE_TYPE}.v0.3+json"
+            )
             return [replace(made, digest="sha256:bad"), made] if broken != "tag" else [made]
 
         def read_blob(self, blob):
@@ -548,7 +552,7 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
         "not provenance": json.loads(cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key)),
     }.items():
         item = layer(to_json(document), "", cosign.ENVELOPE_TYPE)
-        beside(place, digest, [item], signatures.ATTESTATIONS)
+        attach(place, digest, [item], signatures.ATTESTATIONS)
         with pytest.raises(SignatureError, match=message):
             signatures.verify_provenance(place, digest, key.public)
 
@@ -556,7 +560,7 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
 # Registries
 
 
-def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool = False) -> tuple[Package, int]:
+def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool = False) -> tuple[Pushable, int]:
     """What `bazel run` of a bento_push with `signed = True` does; what it pushed, and its status."""
     made = make_index(folder) if index else make_image(folder)
     definition = {"buildType": "urn:rules-bento:build:image:v1", "externalParameters": {"target": "//a:b"}}
@@ -567,7 +571,7 @@ def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool 
         for number, child in enumerate(made.children):
             part = folder / str(number)
             part.mkdir()
-            item = image_contents(part, Package(child))
+            item = image_contents(part, Pushable(child))
             for blob in item["blobs"]:
                 blob["description"] = f"{number}/{blob['description']}"
             contents["index"]["images"].append(
@@ -657,7 +661,7 @@ def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, reg
     one = make_image(tmp_path / "one")
     place = InRegistry(reference, registries, progress)
     signatures.sign(place, reference.name, one.root.descriptor.digest, key)
-    [read] = place.beside(signatures.SIGNATURES, one.root.descriptor.digest)
+    [read] = place.attached_manifests(signatures.SIGNATURES, one.root.descriptor.digest)
     another = "sha256:" + "1" * 64
     repository = registries.repository(reference)
     repository.put_manifest(read(), signatures.tag_of(signatures.SIGNATURES, another))

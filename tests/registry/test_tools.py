@@ -81,11 +81,11 @@ def test_we_pull_what_a_tool_pushes(reference, registries, progress, tmp_path, t
     for digest, content in package.sources.items():
         source.add(content.path.read_bytes())
         assert source.blob(digest).exists()
-    source.record(package.root, "v1")
+    source.add_manifest(package.root, "v1")
     send_with(tool, source.folder, reference.name)
     pulled = pull([reference.with_tag("v1")], Layout.create(tmp_path / "pulled"), registries, progress, name="v1")
     assert pulled.content == package.root.content
-    assert len(Layout.open(tmp_path / "pulled").package("v1").blobs()) == len(package.blobs())
+    assert len(Layout.open(tmp_path / "pulled").pushable("v1").blobs()) == len(package.blobs())
 
 
 def test_crane_finds_nothing_wrong_with_what_we_push(reference, registries, progress, tmp_path):
@@ -107,7 +107,7 @@ def test_skopeo_copies_a_bento(reference, registries, progress, tmp_path):
     text, parts, models = make_bento(tmp_path / "bento")
     push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
     layout = fetch_with("skopeo", reference.name, tmp_path / "layout")
-    for layer in layout.package("v1").root.layers():
+    for layer in layout.pushable("v1").root.layers():
         assert layout.blob(layer.digest).exists()
 
 

@@ -114,7 +114,7 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
             ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],
             "//:push: tag: '{STABLE_X}' has a {STABLE_X}, but",
         ),
-        (["--repository", "registry.invalid/x", "--tag", "a/b"], "is no tag"),
+        (["--repository", "registry.invalid/x", "--tag", "a/b"], "invalid tag"),
         (
             ["--repository", "registry.invalid/x", "--jobs", "\u00b2"],
             "--jobs: expected a number of at least 1, got '\u00b2'",

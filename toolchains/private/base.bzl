@@ -160,7 +160,7 @@ def _base(rctx, name, image, blob, origin):
             name = layers[-1],
             origin = origin,
         )
-    rctx.file(name + ".json", json.encode_indent(image["facts"] | {"digest": image["digest"], "origin": origin}))
+    rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))
     return text + build_text(
         _BASE,
         base = "@" + rctx.attr.base,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FLAGS = {
     "--layers": 0,  # they are there, and are held to the index as well
     "--layout": 1,
-    "--output": 1,  # JSON: platform to digest, facts of the config, layers
+    "--output": 1,  # JSON: platform to digest, config, layers
     "--platform": 1,  # os/architecture
     "--target": 1,
 }
@@ -24,7 +24,7 @@ FLAGS = {
 def run(arguments: Arguments) -> None:
     """Write what the documents say, each held to its digest and size."""
     layout = Layout.open(Path(arguments.required("--layout")))
-    images = base_images.find(layout, arguments.repeated("--platform"))
+    images = base_images.find_images(layout, arguments.repeated("--platform"))
     if arguments.has("--layers"):
         base_images.check_layers(layout, list(images.values()))
     described = {platform: image.to_json() for platform, image in images.items()}

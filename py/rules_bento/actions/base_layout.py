@@ -27,10 +27,10 @@ def run(arguments: Arguments) -> None:
     target, platform = arguments.required("--target"), arguments.required("--platform")
     descriptions = arguments.repeated("--description")
     layout = Layout.open(Path(arguments.required("--layout")))
-    [image] = base_images.find(layout, arguments.repeated("--platform")).values()
+    [image] = base_images.find_images(layout, arguments.repeated("--platform")).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
-            f"layer_count: is {len(descriptions)}, but the image for {platform} in {layout.folder} "
+            f"layer_count: is {len(descriptions)}, but the image for {platform} in {layout.directory} "
             f"has {len(image.layers)} layers. Set layer_count = {len(image.layers)}."
         )
     base_images.check_layers(layout, [image])
@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> None:
         # Not known: a manifest does not say it, and the layer is not read here.
         fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
         _write(path, fields)
-    _write(arguments.required("--config"), described["facts"] | {"digest": image.digest, "origin": ""})
+    _write(arguments.required("--config"), described["config"] | {"digest": image.digest, "origin": ""})
 
 
 def _write(path: str, document: dict[str, object]) -> None:

@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> None:
         if not isinstance(source, FileSource):
             raise AssertionError
         _copy(source, blob.size, layout.blob(blob.digest))
-    layout.record(package.root)
+    layout.add_manifest(package.root)
 
 
 def _copy(source: FileSource, size: int, out: Path) -> None:

@@ -60,7 +60,7 @@ def _in_registry(options: Namespace, target: str, key: PublicKey) -> dict[str, A
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry.signatures import InRegistry
 
-    reference = Reference.of_address(target)
+    reference = Reference.from_url(target)
     with registries.connected(options, f"Verifying {reference}") as (servers, progress):
         digest = servers.repository(reference).get_manifest(reference.target).descriptor.digest
         return _beside(options, InRegistry(reference, servers, progress), digest, key)

@@ -1,4 +1,1 @@
-"""OCI registries and layouts: what the distribution and image specifications say, over the standard library.
-
-`push`, `pull` and `artifact` are what others call; `client` is the API of a registry, request by request.
-"""
+"""Client for OCI registries and reader and writer of OCI image layouts, on the standard library."""

@@ -1,6 +1,6 @@
-"""Authenticates to a registry: with nothing, a name and a password, or a token for each scope.
+"""Authenticates to a registry: anonymously, with a username and password, or with a token for each scope.
 
-Basic authentication is RFC 7617; tokens are the distribution project's (`docs/spec/auth/token.md`, `oauth.md`).
+Implements basic authentication (RFC 7617) and tokens (distribution project, `docs/spec/auth/token.md`, `oauth.md`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rules_bento.net.headers import challenges
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import Bytes, Origin, resolve
 from rules_bento.registry import credentials
-from rules_bento.registry.errors import refusal
+from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from rules_bento.registry.credentials import Credentials
     from rules_bento.registry.reference import Reference
 
-_LEAST_LIFE = 60.0  # seconds a token is good for where the answer does not say
-_LONGEST_LIFE = 86_400.0
-_MARGIN = 10.0  # seconds before its end from which on a token is not used any more
-_CLIENT = "rules_bento"
+_MIN_LIFETIME = 60.0  # seconds; also the default if the response has no expires_in
+_MAX_LIFETIME = 86_400.0
+_EXPIRY_MARGIN = 10.0  # seconds before the expiry from which on a token is not used
+_CLIENT_ID = "rules_bento"
 
 
 class Challenge(NamedTuple):
@@ -45,7 +45,7 @@ class Challenge(NamedTuple):
 
     @staticmethod
     def parse(headers: list[str]) -> Challenge | None:
-        """Return the first challenge of the headers that can be met, tokens before passwords."""
+        """Return the first supported challenge of the headers, Bearer before Basic; None if there is none."""
         by_scheme: dict[str, Challenge] = {}
         for header in headers:
             for scheme, values in challenges(header):
@@ -54,7 +54,7 @@ class Challenge(NamedTuple):
 
 
 class Authorizer:
-    """Makes the `Authorization` of requests to one registry. To be used by several threads at once."""
+    """Creates the `Authorization` headers of requests to one registry. Thread-safe."""
 
     def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
         self._reference = reference
@@ -64,15 +64,15 @@ class Authorizer:
         self._challenge: Challenge | None = None
         self._credentials: Credentials | None = None
         self._tokens: dict[frozenset[str], tuple[str, float]] = {}
-        self._fetching: dict[frozenset[str], threading.Lock] = {}  # who wants the same token waits for it
-        self._finding = threading.Lock()
-        self._looked = False
-        self._demanded: dict[frozenset[str], set[str]] = {}  # scopes that the registry named, by those that we did
+        self._token_locks: dict[frozenset[str], threading.Lock] = {}  # one request at a time for each token
+        self._credentials_lock = threading.Lock()
+        self._searched = False
+        self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` for a request that needs the scopes; empty until the registry asks for one.
+        """Return the `Authorization` header for the scopes; empty before the first challenge of the registry.
 
-        Raises BentoError and RegistryError if it cannot be had, ConnectionLostError if the connection fails.
+        Raises BentoError or RegistryError if there is no token, ConnectionLostError if the connection fails.
         """
         with self._lock:
             challenge = self._challenge
@@ -80,19 +80,19 @@ class Authorizer:
                 return ""
             if challenge.scheme == "basic":
                 return _basic(self._credentials) if self._credentials else ""
-            fetching = self._fetching.setdefault(scopes, threading.Lock())
+            fetching = self._token_locks.setdefault(scopes, threading.Lock())
         with fetching:
             token = self._token(scopes) or self._fetch(challenge, scopes)
         return f"Bearer {token}" if token else ""
 
     def _token(self, scopes: frozenset[str]) -> str:
-        """Return the token for the scopes that is at hand; empty if there is none, or its time is over."""
+        """Return the cached token for the scopes; empty if there is none or it has expired."""
         with self._lock:
             token, end = self._tokens.get(scopes, ("", 0.0))
             return token if time.monotonic() <= end else ""
 
-    def learn(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
-        """Take note of the challenges of a 401 to a request with the header `sent`; return whether to ask again."""
+    def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
+        """Record the challenges of a 401 response to a request with the header `sent`; return whether to retry."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False
@@ -100,42 +100,46 @@ class Authorizer:
         with self._lock:
             self._challenge = challenge
             demanded = set(challenge.parameters.get("scope", "").split())
-            self._demanded[scopes] = {scope for scope in demanded if not _is_covered(scope, scopes)}
+            self._extra_scopes[scopes] = {scope for scope in demanded if not _is_covered(scope, scopes)}
             if challenge.scheme == "bearer" and sent == f"Bearer {self._tokens.get(scopes, ('', 0.0))[0]}":
-                del self._tokens[scopes]  # it has ended early
+                del self._tokens[scopes]  # expired early
         return self.header(scopes) not in ("", sent)
 
     def _find_credentials(self) -> None:
-        """Look for credentials, once: that may run a program."""
-        with self._finding:
-            if not self._looked:
-                self._credentials = credentials.find(self._reference)
-                self._looked = True
+        """Search for credentials, only once, because the search might run a credential helper."""
+        with self._credentials_lock:
+            if not self._searched:
+                self._credentials = credentials.find_credentials(self._reference)
+                self._searched = True
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
-        """Return a token for the scopes, from where the challenge says."""
+        """Return a token for the scopes from the challenge's token server."""
         credentials = self._credentials
         if credentials and credentials.registry_token:
             return credentials.registry_token
         realm = self._realm(challenge.parameters.get("realm", ""))
         with self._lock:
-            requested = sorted(scopes | self._demanded.get(scopes, set()))
+            requested = sorted(scopes | self._extra_scopes.get(scopes, set()))
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         if credentials and credentials.identity_token:
-            fields = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token, "client_id": _CLIENT}
-            answer = self._ask("POST", realm, [*query, *fields.items(), ("scope", " ".join(requested))], None)
+            fields = {
+                "grant_type": "refresh_token",
+                "refresh_token": credentials.identity_token,
+                "client_id": _CLIENT_ID,
+            }
+            answer = self._request("POST", realm, [*query, *fields.items(), ("scope", " ".join(requested))], None)
         else:
-            answer = self._ask("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
+            answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise BentoError(f"{self._host}: its token server answers without a token. That is not the protocol.")
+            raise BentoError(f"{self._host}: its token server returned no token. Ask its owner.")
         stated = answer.get("expires_in")
-        life = stated if isinstance(stated, int | float) and stated > _LEAST_LIFE else _LEAST_LIFE
+        life = stated if isinstance(stated, int | float) and stated > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
-            self._tokens[scopes] = token, time.monotonic() + min(life, _LONGEST_LIFE) - _MARGIN
+            self._tokens[scopes] = token, time.monotonic() + min(life, _MAX_LIFETIME) - _EXPIRY_MARGIN
         return token
 
-    def _ask(
+    def _request(
         self, method: str, realm: str, fields: list[tuple[str, str]], login: Credentials | None
     ) -> dict[str, object]:
         headers = {"Accept": "application/json"}
@@ -151,37 +155,36 @@ class Authorizer:
         with self._transport.exchange(method, url, headers, body) as response:
             content = response.read(limits.TOKEN)
             if response.status in TRANSIENT:
-                raise ConnectionLostError(f"its token server answers {response.status}")
+                raise ConnectionLostError(f"its token server returned {response.status}")
             if response.status != 200:
-                what = f"{self._reference.name}: a token (credentials from: {credentials.places()})"
-                raise refusal(response.status, content, what, self._host)
+                what = f"{self._reference.name}: token request (credentials from {credentials.searched_files()})"
+                raise response_error(response.status, content, what, self._host)
         try:
             return read_object(content, "the answer")
         except FormatError:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """Return the address of the token server. Raises BentoError for one that credentials are not sent to.
+        """Return the URL of the token server. Raises BentoError if it is unsafe to send credentials there.
 
-        They leave this machine under encryption, unless they go to the host of a registry that is reached without. A
-        server at an address of a private network, or of this machine, is believed if the registry is at such a one.
+        Credentials are sent encrypted, except to the host of a registry without encryption. A token server in a private
+        network or on this machine is trusted only if the registry is also in one.
         """
         if not realm:
-            raise BentoError(f"{self._host}: wants a token without saying where from. That is not the protocol.")
+            raise BentoError(f"{self._host}: its challenge has no realm. Ask its owner.")
         url = resolve(str(self._origin), realm)
         there = Origin.of(url)
         if there.host == self._origin.host:
             if there.scheme == "http" and self._origin.scheme == "https":
-                raise BentoError(f"{self._host}: wants credentials to be sent without encryption. Refused.")
+                raise BentoError(f"{self._host}: its token server has no encryption. Ask its owner for https.")
         elif there.scheme == "http":
             raise BentoError(
-                f"{self._host}: wants credentials to be sent to {there}, without encryption, to another server. "
-                f"Refused: its token server is reached by https, or by the registry's own name."
+                f"{self._host}: its token server {there} is another host without encryption. Ask its owner for https."
             )
-        elif _is_inside(there.host) and not _is_inside(self._origin.host):
+        elif _is_private_host(there.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: wants credentials to be sent to {there}, inside of your network. Refused. If it is "
-                f"right, let the registry's owner give that server a name."
+                f"{self._host}: its token server {there} is in a private network, but the registry isn't. If this is "
+                f"correct, ask the registry's owner to use a host name for the token server."
             )
         return url
 
@@ -190,13 +193,13 @@ class Authorizer:
         return self._reference.registry
 
 
-def _is_inside(host: str) -> bool:
-    """Return whether a host is this machine, or an address that is not the internet's, in any of its spellings."""
+def _is_private_host(host: str) -> bool:
+    """Return whether a host is this machine, or an IP address, in any notation, that isn't globally routable."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         try:
-            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 0x7f.1 and 2130706433, too
+            address = ipaddress.ip_address(socket.inet_aton(host))  # also 127.1, 0x7f.1, and 2130706433
         except OSError:
             return host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost")
     mapped = getattr(address, "ipv4_mapped", None)
@@ -204,7 +207,7 @@ def _is_inside(host: str) -> bool:
 
 
 def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
-    """Return whether one of the scopes (`type:name:action,...`) is for the same thing, and allows as much."""
+    """Return whether one of the scopes (`type:name:action,...`) has the same resource and all actions of `scope`."""
     resource, _, actions = scope.rpartition(":")
     return any(
         resource == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))

@@ -1,4 +1,4 @@
-"""Reads the bytes of blobs from where they are, and sends them over a connection."""
+"""Sources of blobs: files, repositories, and memory, sent over a connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.errors import refusal
+from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Tally
     from rules_bento.registry.client import Repository
 
-_SLICE = 8 << 20  # bytes that the kernel moves between two looks at the progress
+_SENDFILE_BYTES = 8 << 20  # bytes for each call of sendfile
 
 
 class Sendable(Protocol):
-    """Sends bytes from where they are."""
+    """Sends bytes."""
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end` to a connection."""
 
 
-class Source(Sendable, Protocol):
-    """Reads the bytes of a blob."""
+class BlobSource(Sendable, Protocol):
+    """Sends and verifies the bytes of a blob."""
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes are not those of the digest."""
+        """Raise BentoError if the bytes don't have the digest."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Reads a blob in a file, perhaps at an offset (a member of a tar)."""
+    """Reads a blob from a file, optionally from an offset, such as a member of a tar."""
 
     path: Path
     start: int = 0
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes to a connection. Raises BentoError for a file that cannot be read."""
-        import ssl  # actions read and check blobs, and send none
+        """Write the bytes to a connection. Raises BentoError if the file is unreadable."""
+        import ssl  # actions only verify blobs and don't need ssl
 
         with self._open() as file:
             at, end = self.start + start, self.start + end
@@ -53,13 +53,13 @@ class FileSource:
                 self._send_encrypted(connection, file, at, end, tally)
                 return
             while at < end:
-                sent = connection.sendfile(file, at, min(_SLICE, end - at))
+                sent = connection.sendfile(file, at, min(_SENDFILE_BYTES, end - at))
                 self._check_end(sent)
                 at += sent
                 tally.advance(sent)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes in the file are not those of the digest."""
+        """Raise BentoError if the bytes in the file don't have the digest."""
         digester = oci.new_hash(digest)
         with self._open() as file:
             file.seek(self.start)
@@ -69,13 +69,13 @@ class FileSource:
                 digester.update(piece)
                 size -= len(piece)
         if digester.hexdigest() != digest.partition(":")[2]:
-            raise BentoError(f"{self.path}: does not have the digest {digest}. Build it again.")
+            raise BentoError(f"{self.path}: doesn't have the digest {digest}. Build it again.")
 
     def _open(self) -> FileIO:
         try:
             return FileIO(self.path)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
+            raise BentoError(f"{self.path}: cannot read it: {error.strerror}. Build it again.") from None
 
     def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
         buffer = memoryview(bytearray(limits.PIECE))
@@ -89,12 +89,12 @@ class FileSource:
 
     def _check_end(self, count: int) -> None:
         if not count:
-            raise BentoError(f"{self.path}: is shorter than it was said to be. Build it again.")
+            raise BentoError(f"{self.path}: is shorter than its declared size. Build it again.")
 
 
 @dataclass(frozen=True)
 class RemoteSource:
-    """Streams a blob from a repository when it is asked for."""
+    """Streams a blob from a repository on demand."""
 
     repository: Repository
     digest: str
@@ -104,7 +104,9 @@ class RemoteSource:
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
                 what = f"{self.repository}: blob {self.digest}"
-                raise refusal(response.status, response.read(limits.REFUSAL), what, self.repository.registry.host)
+                raise response_error(
+                    response.status, response.read(limits.REFUSAL), what, self.repository.registry.host
+                )
             at = start if response.status == 206 else 0
             for piece in response.pieces():
                 wanted = piece[max(0, start - at) : max(0, end - at)]
@@ -112,10 +114,10 @@ class RemoteSource:
                 connection.sendall(wanted)
                 tally.advance(len(wanted))
             if at < end:
-                raise ConnectionLostError(f"{self.repository} gave {at} bytes of a blob of {end}")
+                raise ConnectionLostError(f"{self.repository} sent only {at} of {end} bytes of a blob")
 
     def check(self, digest: str, size: int) -> None:
-        """Check nothing: the registry that takes the blob verifies it."""
+        """Do nothing: the receiving registry verifies the blob."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,12 @@ class BytesSource:
         tally.advance(end - start)
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the bytes are not those of the digest."""
-        oci.verify(self.content[:size], digest, "a blob that was made here")
+        """Raise BentoError if the bytes don't have the digest."""
+        oci.verify(self.content[:size], digest, "blob in memory")
 
 
-class Part:
-    """Sends the bytes of a source from `start` to `end` as a request's body; the tally is 0 at `counted_from`."""
+class BodyPart:
+    """Sends the bytes of a source from `start` to `end` as a request body; the tally is 0 at `counted_from`."""
 
     def __init__(self, source: Sendable, start: int, end: int, tally: Tally, *, counted_from: int = 0) -> None:
         self._source = source
@@ -146,10 +148,10 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Return how many bytes there are."""
+        """Return the number of bytes."""
         return self._end - self._start
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write all of them."""
+        """Write all bytes to a connection."""
         self._tally.move_to(self._start - self._counted_from)
         self._source.send(connection, self._start, self._end, self._tally)

@@ -1,6 +1,6 @@
-"""The API of a registry (OCI distribution specification 1.1), one method to an endpoint.
+"""Client for the API of a registry (OCI distribution specification 1.1), with one method for each endpoint.
 
-`Registries` knows each registry once, `Registry` sends requests to one, `Repository` knows what they mean.
+`Registries` caches registries, `Registry` sends requests to one, `Repository` has the endpoints of a repository.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from urllib.parse import quote, urlencode
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.headers import next_link, parse_nonnegative_int
@@ -22,7 +21,7 @@ from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolv
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.errors import refusal
+from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MOST_LOGINS = 2  # to learn what is wanted, and again if a token has ended early
+_MAX_LOGINS = 2  # the first challenge, and one for a token that expired early
 _AGENT = "rules_bento"
-_PAGE = 1000
-_UPLOADED = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+_PAGE_SIZE = 1000
+_UPLOADED_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
 class Reply(NamedTuple):
-    """Holds a response that was read to its end."""
+    """Holds a response with its complete body."""
 
     status: int
     headers: Message
@@ -49,10 +48,10 @@ class Reply(NamedTuple):
 
 
 class Registries:
-    """Keeps the registries of a run, each with connections and tokens, made when it is first needed.
+    """Caches the registries of a run, with their connections and tokens.
 
-    `insecure` are hosts (`host:port`) that may be reached without encryption; this machine always may. `patience` is
-    in seconds, see `limits.PATIENCE`.
+    `insecure` are hosts (`host:port`) that can be reached without encryption; this machine always can. `patience` is in
+    seconds, see `limits.PATIENCE`.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Registries:
         self._transport.close()
 
     def repository(self, reference: Reference) -> Repository:
-        """Return the repository that the reference is of."""
+        """Return the repository of a reference."""
         with self._lock:
             registry = self._known.get(reference.registry)
             if registry is None:
@@ -85,7 +84,7 @@ class Registries:
 
 
 class Registry:
-    """Sends requests to one registry, authorized, and again where another try may help."""
+    """Sends authorized requests to one registry, with retries."""
 
     def __init__(
         self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
@@ -100,7 +99,7 @@ class Registry:
         self._authorizer: Authorizer | None = None
 
     def retry(self) -> Retry:
-        """Return a counter of attempts for something that takes more than one request."""
+        """Return a counter of attempts for an operation of several requests."""
         return Retry(self._sleep)
 
     def request(
@@ -113,41 +112,41 @@ class Registry:
         what: str,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        most: int = limits.REFUSAL,
+        max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request; return its whole response, of `most` bytes, whose status is one of `expect`.
+        """Send a small request; return its response, of at most `max_bytes`, if its status is one of `expect`.
 
-        Raises RegistryError for any other answer, BentoError, beginning with `what`, if there is none: both after
-        several attempts where more than one makes sense.
+        Raises RegistryError for another status, or BentoError, beginning with `what`, for a failed connection; both
+        after retries if a retry can help.
         """
         retry = self.retry()
         while True:
             try:
                 body = None if content is None else Bytes(content)
                 with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
-                    reply = Reply(response.status, response.headers, response.read(most), response.url)
+                    reply = Reply(response.status, response.headers, response.read(max_bytes), response.url)
             except ConnectionLostError as cut:
                 if not retry.again():
-                    raise self.unreachable(what, cut) from None
+                    raise self.connection_error(what, cut) from None
                 continue
             if reply.status in expect:
                 return reply
             if reply.status not in TRANSIENT or not retry.again(asked_wait(reply.headers)):
-                raise self.refusal(reply, what)
+                raise self.response_error(reply, what)
 
     @contextmanager
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request and yield the response of any status; repeat it only to log in or to follow a redirect.
+        """Send one request, repeated only for logins and redirects; yield its response, whatever its status.
 
-        `path` is one of this registry, or a URL that it gave (`locate`). Raises as `Transport.exchange` does.
+        `path` is a path of this registry, or a URL from `location`. Raises as `Transport.exchange` does.
         """
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
         while True:
-            # What opens one server is not shown to another.
+            # Credentials are sent only to the registry itself, not to a redirect's host.
             ours = Origin.of(url) == origin
             authorization = authorizer.header(scopes) if ours else ""
             sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
@@ -156,62 +155,62 @@ class Registry:
                     content = response.read(limits.REFUSAL)
                     logins += 1
                     challenges = response.headers.get_all("WWW-Authenticate", [])
-                    if logins > _MOST_LOGINS or not authorizer.learn(challenges, scopes, authorization):
+                    if logins > _MAX_LOGINS or not authorizer.accept_challenge(challenges, scopes, authorization):
                         reply = Reply(response.status, response.headers, content, url)
-                        raise self.refusal(reply, f"{self._reference.name}: {method}")
+                        raise self.response_error(reply, f"{self._reference.name}: {method}")
                 elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < limits.REDIRECTS:
                     response.read(limits.REFUSAL)
                     redirects += 1
-                    url = self.locate(response, origin)
+                    url = self.location(response, origin)
                 else:
                     yield response
                     return
 
-    def locate(self, response: Response | Reply, origin: Origin | None = None) -> str:
+    def location(self, response: Response | Reply, origin: Origin | None = None) -> str:
         """Return the absolute URL of the `Location` of a response.
 
-        Raises BentoError if there is none, or it is unsafe.
+        Raises BentoError if it is missing or unsafe.
         """
         location = response.headers.get("Location")
         if not location:
-            raise BentoError(f"{self.host}: answers {response.status} without a Location. That is not the protocol.")
-        return self._ours(resolve(response.url, location), origin)
+            raise BentoError(f"{self.host}: returned {response.status} without a Location. Ask its owner.")
+        return self._secure_url(resolve(response.url, location), origin)
 
-    def _ours(self, url: str, origin: Origin | None = None) -> str:
-        """Return a URL that the registry gave, encrypted as the registry is.
+    def _secure_url(self, url: str, origin: Origin | None = None) -> str:
+        """Return a URL from the registry, with https if the registry uses https.
 
-        Raises BentoError if that is not its meaning.
+        Raises BentoError if the URL is http on another host.
         """
         here, there = origin or self._connect()[0], Origin.of(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
-                raise BentoError(f"{self.host}: sends us on to {there.host} without encryption. Refused.")
-            # A registry behind a proxy that ends the encryption does not know of it.
+                raise BentoError(f"{self.host}: redirects to {there.host} without encryption. Ask its owner for https.")
+            # A registry after a proxy that terminates TLS sends http URLs of its own.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
         return url
 
     def next_page(self, reply: Reply, link: str) -> str:
-        """Return the absolute URL of a link to the next page. Raises BentoError for one of another server."""
-        url = self._ours(resolve(reply.url, link))
+        """Return the absolute URL of a link to the next page. Raises BentoError if it is on another server."""
+        url = self._secure_url(resolve(reply.url, link))
         if Origin.of(url) != self._connect()[0]:
-            raise BentoError(f"{self.host}: has the next page of a list on {Origin.of(url)}, another server. Refused.")
+            raise BentoError(f"{self.host}: the next page is on another server, {Origin.of(url)}. Ask its owner.")
         return url
 
-    def refusal(self, reply: Reply, what: str) -> BentoError:
-        """Return the error for a refusal."""
-        return refusal(reply.status, reply.body, what, self.host)
+    def response_error(self, reply: Reply, what: str) -> BentoError:
+        """Return the error for an unexpected response."""
+        return response_error(reply.status, reply.body, what, self.host)
 
-    def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a registry that does not answer, or for bytes to be sent that were cut."""
+    def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
+        """Return the error for a failed connection to the registry, or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: {cut}, in several attempts. Is it up?")
+            return BentoError(f"{what}: {cut}, in several attempts. Check that its server is up.")
         return BentoError(
-            f"{what}: no connection to {self.host} held ({cut}), in several attempts. Is the registry up, and "
-            f"does the way to it need a proxy (HTTPS_PROXY)?"
+            f"{what}: connections to {self.host} failed in several attempts ({cut}). Check that the registry is "
+            f"up, and set HTTPS_PROXY if it needs a proxy."
         )
 
     def _connect(self) -> tuple[Origin, Authorizer]:
-        """Return the address of the API, which is found out once."""
+        """Return the origin of the API and the authorizer, created at the first call."""
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
@@ -224,15 +223,15 @@ class Registry:
             return secure
         plain = Origin.of(f"http://{self._reference.api_host}")
         try:
-            self._greet(secure)
+            self._ping(secure)
         except ConnectionLostError as cut:
-            # 400 is what a server that waits for encryption answers.
-            if self._greet(plain) == 400:
+            # A TLS server answers a plain HTTP request with 400.
+            if self._ping(plain) == 400:
                 raise cut from None
             return plain
         return secure
 
-    def _greet(self, origin: Origin) -> int:
+    def _ping(self, origin: Origin) -> int:
         """Return the status of the API's root."""
         with self._transport.exchange("GET", f"{origin}/v2/", {"User-Agent": _AGENT}) as response:
             response.read(limits.DOCUMENT)
@@ -241,17 +240,17 @@ class Registry:
 
 @dataclass(frozen=True)
 class Upload:
-    """Describes an upload in progress: where the rest goes, and how many bytes the registry has."""
+    """Describes an upload in progress: its URL, and the number of bytes that the registry has received."""
 
     url: str
     offset: int = 0
-    smallest_chunk: int = 0  # bytes, of each chunk but the last
+    smallest_chunk: int = 0  # bytes, of every chunk except the last
 
 
 class Repository:
     """Sends the requests of the API for one repository.
 
-    Methods raise as `Registry.request` does unless they say otherwise.
+    Methods raise as `Registry.request` does, unless documented otherwise.
     """
 
     def __init__(self, registry: Registry, name: str) -> None:
@@ -262,102 +261,106 @@ class Repository:
         return f"{self.registry.host}/{self.name}"
 
     @property
-    def pull(self) -> frozenset[str]:
+    def pull_scope(self) -> frozenset[str]:
         """Return the scope of requests that read."""
         return frozenset({f"repository:{self.name}:pull"})
 
     @property
-    def push(self) -> frozenset[str]:
+    def push_scope(self) -> frozenset[str]:
         """Return the scope of requests that write."""
         return frozenset({f"repository:{self.name}:pull,push"})
 
     # Blobs
 
     def has_blob(self, digest: str, size: int) -> bool:
-        """Return whether the blob is there, with that size; asked with the token that pushes, to need only one."""
-        reply = self._ask("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push)
+        """Return whether the blob exists with the size. Uses the push scope, so that a push needs only one token."""
+        reply = self._request("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push_scope)
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:
-        """Mount a blob of another repository; return the upload that has begun instead, where that did not work."""
+        """Mount a blob of another repository; return None, or the upload that the registry started instead."""
         query = urlencode({"mount": digest, "from": source})
-        scopes = self.push | {f"repository:{source}:pull"}
-        reply = self._ask("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
+        scopes = self.push_scope | {f"repository:{source}:pull"}
+        reply = self._request("POST", f"blobs/uploads/?{query}", f"mount of {digest}", {201, 202}, scopes)
         return None if reply.status == 201 else self._upload(reply)
 
     def start_upload(self) -> Upload:
-        """Begin the upload of a blob."""
-        return self._upload(self._ask("POST", "blobs/uploads/", "an upload", {202}, self.push))
+        """Start the upload of a blob."""
+        return self._upload(self._request("POST", "blobs/uploads/", "upload", {202}, self.push_scope))
 
     def upload_status(self, upload: Upload) -> Upload | None:
-        """Return how many bytes of an upload the registry has; None if it does not know it any more."""
-        # A server may say 404 or 400 of an upload that has ended, well or not.
-        reply = self._ask("GET", upload.url, "an upload", {204, 200, 202, 404, 400, 410, 405}, self.push)
+        """Return the state of an upload in the registry; None if the upload no longer exists."""
+        # A server can return 404 or 400 for an upload that has ended, completed or failed.
+        reply = self._request("GET", upload.url, "upload", {204, 200, 202, 404, 400, 410, 405}, self.push_scope)
         if reply.status >= 400:
             return None
-        last = _UPLOADED.fullmatch(reply.headers.get("Range", ""))
-        # Of an upload without a byte, registries say 0-0, which also means one byte: none is the safe reading.
+        last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
+        # Registries return 0-0 for an upload of 0 or 1 bytes: 0 is the safe interpretation.
         offset = int(last[1]) + 1 if last and last[1] != "0" else 0
-        url = self.registry.locate(reply) if "Location" in reply.headers else upload.url
+        url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, offset, upload.smallest_chunk)
 
-    def continued(self, upload: Upload, reply: Reply) -> Upload:
-        """Return the upload after a chunk was taken (202).
+    def after_chunk(self, upload: Upload, reply: Reply) -> Upload:
+        """Return the upload after an accepted chunk (202).
 
-        Raises BentoError for an answer that does not say how far it has come.
+        Raises BentoError if the response has no offset.
         """
-        last = _UPLOADED.fullmatch(reply.headers.get("Range", ""))
+        last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
-            raise BentoError(f"{self}: took a chunk without saying how far it has come. That is not the protocol.")
-        url = self.registry.locate(reply) if "Location" in reply.headers else upload.url
+            raise BentoError(f"{self}: accepted a chunk without a Range header. Ask its owner.")
+        url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
     @contextmanager
     def send_blob(self, upload: Upload, digest: str, body: Body) -> Iterator[Response]:
-        """Send all of a blob, or the rest, and end the upload, whatever the status. Raises ConnectionLostError."""
+        """Send a blob, or the rest of one, and end the upload; yield the response. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
-        with self.registry.exchange("PUT", url, self.push, headers=headers, body=body) as response:
+        with self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body) as response:
             yield response
 
     @contextmanager
     def send_chunk(self, upload: Upload, body: Body) -> Iterator[Response]:
-        """Send the next bytes of a blob. Raises ConnectionLostError; the status is the caller's to judge."""
+        """Send the next bytes of a blob; yield the response, whatever its status. Raises ConnectionLostError."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
         }
-        with self.registry.exchange("PATCH", upload.url, self.push, headers=headers, body=body) as response:
+        with self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body) as response:
             yield response
 
     @contextmanager
     def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
-        """Yield a blob, from a byte on if the registry does that (206). Raises ConnectionLostError."""
+        """Yield a blob, from `offset` on if the registry supports ranges (206). Raises ConnectionLostError."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull, headers=headers) as response:
+        with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers) as response:
             yield response
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
-        """Return a small blob, verified. Raises BentoError for one of more than `limits.DOCUMENT` bytes, too."""
+        """Return a small blob, verified. Also raises BentoError for a blob of more than `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
-            raise BentoError(f"{self}: {what}: has {descriptor.size} bytes; {limits.DOCUMENT} are read of such a one.")
-        reply = self._ask("GET", f"blobs/{descriptor.digest}", what, {200}, self.pull, most=limits.DOCUMENT)
+            raise BentoError(f"{self}: {what}: {descriptor.size} bytes exceed {limits.DOCUMENT}. Ask its owner.")
+        reply = self._request(
+            "GET", f"blobs/{descriptor.digest}", what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT
+        )
         return oci.verify(reply.body, descriptor.digest, str(self))
 
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of what a tag or digest stands for; asked with the token that pushes.
+        """Return the digest of a tag or digest, requested with the push scope.
 
-        Empty if there is nothing, or the registry does not say.
+        Empty if it doesn't exist, or the registry doesn't return its digest.
         """
         headers = {"Accept": ", ".join(oci.MANIFESTS)}
-        reply = self._ask("HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, self.push, headers=headers)
+        reply = self._request(
+            "HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, self.push_scope, headers=headers
+        )
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:
-        """Return the manifest that a tag or digest stands for. Raises BentoError if it has not the digest."""
+        """Return the manifest of a tag or digest. Raises BentoError if it doesn't match the digest."""
         reply = self._get_manifest(target, oci.MANIFESTS, f"manifest {target}", {200})
         origin = f"{self}: manifest {target}"
         stated = target if oci.is_digest(target) else reply.headers.get("Docker-Content-Digest", "")
@@ -366,42 +369,42 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Put a manifest under a tag or its digest; return whether the registry noted its subject, if it has one.
+        """Put a manifest under a tag or its digest; return whether the registry processed its subject, if it has one.
 
-        Raises RegistryError for a refusal, BentoError where another digest was taken.
+        Raises RegistryError for an error response, BentoError if the registry stored another digest.
         """
-        reply = self._ask(
+        reply = self._request(
             "PUT",
             f"manifests/{target}",
             f"manifest {target}",
             {201},
-            self.push,
+            self.push_scope,
             headers={"Content-Type": manifest.descriptor.media_type},
             content=manifest.content,
         )
         stated = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
         if stated.partition(":")[0] == "sha256" and stated != manifest.descriptor.digest:
             raise BentoError(
-                f"{self}: took the manifest {manifest.descriptor.digest} for {stated}. Something between us and the "
-                f"registry changes what is sent."
+                f"{self}: stored the manifest {manifest.descriptor.digest} as {stated}. Check for a proxy that "
+                f"changes requests."
             )
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
         """Return all tags, in the registry's order.
 
-        Raises RegistryError for a refusal, BentoError for too many of them.
+        Raises RegistryError for an error response, BentoError for too many tags.
         """
         names: list[str] = []
-        for reply in self._pages(f"tags/list?n={_PAGE}", "tags", {200}):
-            names += map(str, self._listed(reply, "tags", "tags", len(names)))
+        for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
+            names += map(str, self._entries(reply, "tags", "tags", len(names)))
         return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """Return what refers to a manifest, or only what is of one type.
+        """Return the referrers of a manifest, all or of one artifact type.
 
-        Where the registry has no such API, the referrers tag is read. Raises RegistryError for a refusal, BentoError
-        for too many of them.
+        Uses the referrers tag if the registry has no referrers API. Raises RegistryError for an error response,
+        BentoError for too many referrers.
         """
         descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
@@ -409,12 +412,12 @@ class Repository:
             if reply.status == 404:
                 descriptors = self.referrers_tag(digest)
                 break
-            listed = self._listed(reply, "manifests", "referrers", len(descriptors))
+            listed = self._entries(reply, "manifests", "referrers", len(descriptors))
             descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
         return [item for item in descriptors if not artifact_type or item.artifact_type == artifact_type]
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
-        """Return what the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
+        """Return the entries under the referrers tag (distribution specification, `Referrers Tag Schema`)."""
         target = referrers_tag(digest)
         reply = self._get_manifest(target, (oci.INDEX,), f"referrers of {digest}", {200, 404})
         if reply.status == 404:
@@ -423,9 +426,11 @@ class Repository:
 
     def _get_manifest(self, target: str, types: Collection[str], what: str, expect: Collection[int]) -> Reply:
         headers = {"Accept": ", ".join(types)}
-        return self._ask("GET", f"manifests/{target}", what, expect, self.pull, headers=headers, most=limits.MANIFEST)
+        return self._request(
+            "GET", f"manifests/{target}", what, expect, self.pull_scope, headers=headers, max_bytes=limits.MANIFEST
+        )
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -435,11 +440,18 @@ class Repository:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        most: int = limits.REFUSAL,
+        max_bytes: int = limits.REFUSAL,
     ) -> Reply:
         whole = path if "://" in path or path.startswith("/") else self._path(path)
         return self.registry.request(
-            method, whole, scopes, expect=expect, what=f"{self}: {what}", headers=headers, content=content, most=most
+            method,
+            whole,
+            scopes,
+            expect=expect,
+            what=f"{self}: {what}",
+            headers=headers,
+            content=content,
+            max_bytes=max_bytes,
         )
 
     def _path(self, path: str) -> str:
@@ -447,43 +459,39 @@ class Repository:
 
     def _upload(self, reply: Reply) -> Upload:
         return Upload(
-            self.registry.locate(reply), 0, parse_nonnegative_int(reply.headers.get("OCI-Chunk-Min-Length")) or 0
+            self.registry.location(reply), 0, parse_nonnegative_int(reply.headers.get("OCI-Chunk-Min-Length")) or 0
         )
 
-    def _json(self, reply: Reply, what: str) -> dict[str, Any]:
-        try:
-            return read_object(reply.body, str(self))
-        except FormatError as error:
-            raise BentoError(f"{error} It came where {what} are asked for.") from None
-
-    def _listed(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return what one page lists. Raises BentoError for what is no list, and if all pages together are too long."""
-        listed = self._json(reply, what).get(key) or []
+    def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
+        """Return the entries of a page. Raises BentoError for an invalid list, or too many entries of all pages."""
+        listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
-            raise BentoError(f"{self}: its {what} are no list, or one of more than {limits.NAMES}. Refused.")
+            raise BentoError(f"{self}: its {what} aren't a list of at most {limits.NAMES} entries. Ask its owner.")
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield the pages of a list, one request to each (RFC 8288).
+        """Yield the pages of a list (RFC 8288), one request for each.
 
-        Raises BentoError if they lead elsewhere, or back.
+        Raises BentoError if a link leads to another server or to an earlier page.
         """
         seen: set[str] = set()
         size = 0
         following: str | None = path
         while following is not None:
             if following in seen:
-                raise BentoError(f"{self}: its {what} have a next page that was there before. Ask its owner.")
+                raise BentoError(f"{self}: the pages of its {what} form a cycle. Ask its owner.")
             seen.add(following)
-            reply = self._ask("GET", following, what, expect, self.pull, most=limits.DOCUMENT)
+            reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
-                raise BentoError(f"{self}: its {what} have more than {limits.PAGES} pages, or {limits.LISTING} bytes.")
+                raise BentoError(
+                    f"{self}: {what} exceed {limits.PAGES} pages or {limits.LISTING} bytes. Ask its owner."
+                )
             yield reply
             link = next_link(reply.headers.get("Link"))
             following = None if link is None else self.registry.next_page(reply, link)
 
 
 def referrers_tag(digest: str) -> str:
-    """Return what the referrers tag lists (distribution specification, `Referrers Tag Schema`)."""
+    """Return the tag of the index of referrers (distribution specification, `Referrers Tag Schema`)."""
     return digest.replace(":", "-", 1)[:128]

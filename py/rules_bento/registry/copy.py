@@ -1,10 +1,10 @@
-"""Copies from registry to registry: through this machine, or mounted where both repositories are in one registry."""
+"""Copies images and artifacts between registries: through this machine, or mounted within one registry."""
 
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
-from rules_bento.registry.pull import as_package
+from rules_bento.registry.pull import from_repository
 from rules_bento.registry.push import push
 from rules_bento.typing_lite import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.push import Pushed
+    from rules_bento.registry.push import PushResult
     from rules_bento.registry.reference import Reference
 
 
@@ -25,26 +25,26 @@ def copy(
     counter: Counter,
     *,
     with_referrers: bool = True,
-) -> list[Pushed]:
-    """Copy an image, index or artifact, byte by byte; `with_referrers`, what refers to it, too.
+) -> list[PushResult]:
+    """Copy an image, index, or artifact unchanged, by default with its referrers.
 
-    Returns and raises as `push` does. Nothing is written to this machine's disk.
+    Returns and raises as `push` does. Writes nothing to disk.
     """
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
-    pushed = push(as_package(repository, root), targets, registries, counter)
+    pushed = push(from_repository(repository, root), targets, registries, counter)
     if with_referrers:
-        for manifest in _referrers(repository, root):
+        for manifest in _walk_referrers(repository, root):
             untagged = {target.with_digest(manifest.descriptor.digest) for target in targets}
-            push(as_package(repository, manifest), sorted(untagged, key=str), registries, counter)
+            push(from_repository(repository, manifest), sorted(untagged, key=str), registries, counter)
     return pushed
 
 
-def _referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield what refers to a manifest or one that it lists, and what refers to that, each behind what it refers to.
+def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
+    """Yield the referrers of a manifest and of its children, and their referrers, each after its subject.
 
-    That they do makes a circle of digests impossible, and not a chain of any length. Raises BentoError for too many,
-    and for one that refers to something else.
+    Digests make cycles impossible, but a chain can have any length. Raises BentoError for too many referrers, and for a
+    referrer with another subject.
     """
     pending = [root.descriptor.digest, *(entry.digest for entry in root.children())]
     count = 0
@@ -54,11 +54,11 @@ def _referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
             count += 1
             if count > limits.MANIFESTS:
                 raise BentoError(
-                    f"{repository}: has more than {limits.MANIFESTS} manifests that refer to {root.descriptor.digest}. "
-                    "Copy it without them: --no-referrers."
+                    f"{repository}: {root.descriptor.digest} has more than {limits.MANIFESTS} referrers. "
+                    "Copy it without referrers: --no-referrers."
                 )
             manifest = repository.get_manifest(digest)
             if manifest.subject is None or manifest.subject.digest != subject:
-                raise BentoError(f"{repository}: lists {digest} among what refers to {subject}, which it does not.")
+                raise BentoError(f"{repository}: {digest} isn't a referrer of {subject}. Ask its owner.")
             yield manifest
             pending.append(digest)

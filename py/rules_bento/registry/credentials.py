@@ -1,6 +1,6 @@
-"""Credentials, from where users keep them already: docker's and podman's files, their helpers, netrc.
+"""Finds credentials where other tools store them: docker's and podman's files, credential helpers, and netrc.
 
-Never from a command line, and nothing here ever prints one.
+Credentials are never read from a command line and never printed.
 """
 
 from __future__ import annotations
@@ -22,41 +22,40 @@ if TYPE_CHECKING:
 
     from rules_bento.registry.reference import Reference
 
-_HELPER_TIME = 60  # seconds: a keyring may ask its user
-# The shape of docker's config file. The entries in `auths` are checked when one is used.
-_FILE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
-_TOKEN_USER = "<token>"  # what helpers answer as the name where the secret is an identity token
+_HELPER_TIMEOUT = 60  # seconds, because a keyring can prompt its user
+# Schema of docker's config file. The entries in `auths` are checked on use.
+_CONFIG_SHAPE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
+_TOKEN_USER = "<token>"  # the username that helpers return if the secret is an identity token
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Holds a name and a password, or a token in their place. No repr shows them."""
+    """Holds a username and a password, or a token. Secrets are excluded from the repr."""
 
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)  # is exchanged for an access token (OAuth 2)
-    registry_token: str = field(default="", repr=False)  # is an access token
+    identity_token: str = field(default="", repr=False)  # exchanged for an access token (OAuth 2)
+    registry_token: str = field(default="", repr=False)  # an access token
 
 
-def find(reference: Reference) -> Credentials | None:
-    """Return the credentials for a registry, or for the repository where the file has them for each.
+def find_credentials(reference: Reference) -> Credentials | None:
+    """Return the credentials for a registry, or for a repository if the file has an entry for it.
 
-    Looked through, until something is found: docker's `config.json` (`DOCKER_CONFIG`), podman's and skopeo's
-    `auth.json` (`REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`), and the netrc file (`NETRC`). In each of the first two
-    `credHelpers`, `credsStore` and `auths` count, in this order. Raises BentoError for a file that cannot be read,
-    and a helper that fails; it names the file, and nothing of what is in it.
+    Searches docker's `config.json` (`DOCKER_CONFIG`), podman's and skopeo's `auth.json` (`REGISTRY_AUTH_FILE`,
+    `XDG_RUNTIME_DIR`), and the netrc file (`NETRC`), in this order; in each of the JSON files `credHelpers`,
+    `credsStore`, and `auths`. Raises BentoError for an invalid file or a failed helper, without any of its content.
     """
     for file in _files():
         if file.is_file():
-            credentials = _in_file(_load(file), file, reference)
+            credentials = _from_file(_read_config(file), file, reference)
             if credentials:
                 return credentials
-    return _in_netrc(reference)
+    return _from_netrc(reference)
 
 
-def places() -> str:
-    """Return the files that were looked through, for error messages."""
-    return ", ".join(str(file) for file in _files() if file.is_file()) or "no file of credentials"
+def searched_files() -> str:
+    """Return the searched files, for error messages."""
+    return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
 def _files() -> Iterator[Path]:
@@ -69,59 +68,59 @@ def _files() -> Iterator[Path]:
     yield Path(configuration, "containers", "auth.json")
 
 
-def _load(file: Path) -> dict[str, Any]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
         document = read_json(read_file(file), str(file))
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
-        raise BentoError(f"{file}: credentials cannot be read: {reason}. Repair the file, or log in again.") from None
+        raise BentoError(f"{file}: cannot read credentials: {reason}. Fix the file, or log in again.") from None
     if isinstance(document, dict):
         document = {key: value for key, value in document.items() if value}
-    shapes.check(document, _FILE, f"{file}: credentials cannot be read", "Repair the file, or log in again.")
+    shapes.check(document, _CONFIG_SHAPE, f"{file}: cannot read credentials", "Fix the file, or log in again.")
     settings: dict[str, Any] = document
     return settings
 
 
-def _in_file(document: dict[str, Any], file: Path, reference: Reference) -> Credentials | None:
+def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Credentials | None:
     helpers: dict[str, str] = document.get("credHelpers", {})
-    for key in _keys(reference):
-        helper = next((helper for name, helper in helpers.items() if _normal(name) == key), "")
+    for key in _entry_names(reference):
+        helper = next((helper for name, helper in helpers.items() if _normalize(name) == key), "")
         if helper:
-            return _ask(helper, reference.credentials_key, file)
+            return _run_helper(helper, reference.credentials_key, file)
     store = document.get("credsStore")
-    credentials = _ask(store, reference.credentials_key, file) if store else None
+    credentials = _run_helper(store, reference.credentials_key, file) if store else None
     if credentials:
         return credentials
     auths: dict[str, Any] = document.get("auths", {})
-    for key in _keys(reference):
+    for key in _entry_names(reference):
         for name, entry in auths.items():
-            if _normal(name) == key and entry:
-                return _decode(entry, file, name)
+            if _normalize(name) == key and entry:
+                return _from_entry(entry, file, name)
     return None
 
 
-def _keys(reference: Reference) -> Iterator[str]:
-    """Yield the names that an entry may have, the most special first.
+def _entry_names(reference: Reference) -> Iterator[str]:
+    """Yield the names that an entry can have, the most specific first.
 
-    Podman's files know repositories, docker's do not.
+    Podman's files can have entries for repositories, docker's can't.
     """
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
     yield reference.registry
-    yield _normal(reference.credentials_key)
+    yield _normalize(reference.credentials_key)
 
 
-def _normal(name: str) -> str:
-    """Return an entry's name without what `docker login` puts around the host: a scheme, and `/v1/` or `/v2/`."""
+def _normalize(name: str) -> str:
+    """Return an entry's name without the scheme and the `/v1/` or `/v2/` that `docker login` adds to the host."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host
 
 
-def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
-    """Return an entry of `auths`."""
-    shapes.check(entry, {"auth?": str}, f"{file}: the entry {name!r}", "Log in again.")
+def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
+    """Return the credentials of an entry in `auths`."""
+    shapes.check(entry, {"auth?": str}, f"{file}: entry {name!r}", "Log in again.")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
@@ -129,15 +128,15 @@ def _decode(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
         except ValueError:
             colon = ""
         if not colon:
-            raise BentoError(f"{file}: the entry {name!r} does not hold a name and a password. Log in again.") from None
+            raise BentoError(f"{file}: entry {name!r} isn't a username and a password. Log in again.") from None
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
 
-def _ask(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return what `docker-credential-<helper> get` answers; None for no credentials.
+def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
+    """Return the credentials from `docker-credential-<helper> get`; None if it has none.
 
-    The protocol is that of docker-credential-helpers.
+    Implements the protocol of docker-credential-helpers.
     """
     import subprocess
 
@@ -145,34 +144,35 @@ def _ask(helper: str, key: str, file: Path) -> Credentials | None:
     path = which(program)
     if not path:
         raise BentoError(
-            f"{file}: wants credentials for {key} from {program}, but it is not on PATH. Install it, or take it out "
-            "of the file."
+            f"{file}: the credential helper {program} for {key} isn't on PATH. Install it, or remove it from the file."
         )
     try:
-        done = subprocess.run([path, "get"], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIME)
+        done = subprocess.run(
+            [path, "get"], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
+        )
     except (OSError, subprocess.TimeoutExpired):
         raise BentoError(
-            f"{file}: wants credentials for {key} from {program}, but it could not be run to its end. Repair it, or "
-            "take it out of the file."
+            f"{file}: the credential helper {program} for {key} failed or timed out. Fix it, or remove it "
+            "from the file."
         ) from None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:
             return None
-        # What it printed stays unseen: there is no telling what is in it.
+        # Its output might contain secrets.
         raise BentoError(
-            f"{program} has no answer for {key} (exit status {done.returncode}). To see why: echo {key} | {program} get"
+            f"{program}: failed for {key} (exit code {done.returncode}). To see why, run `echo {key} | {program} get`."
         )
     try:
         answer = read_json(done.stdout, program)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (FormatError, KeyError, TypeError):
         raise BentoError(
-            f"{program} answered for {key} with something else than JSON of a name and a secret."
+            f"{program}: returned no JSON with Username and Secret for {key}. Fix or update the helper."
         ) from None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
 
-def _in_netrc(reference: Reference) -> Credentials | None:
+def _from_netrc(reference: Reference) -> Credentials | None:
     from rules_bento.net import host_settings
 
     entry = host_settings.netrc_login(urlsplit(f"//{reference.api_host}").hostname or "")

@@ -1,4 +1,4 @@
-"""Descriptors, digests and media types (OCI image specification 1.1, `descriptor.md`, `media-types.md`)."""
+"""Descriptors, manifests, digests, and media types (OCI image specification 1.1, `descriptor.md`, `media-types.md`)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,23 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 MANIFESTS = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
-"""What is asked for where a manifest is wanted."""
+"""Media types in the Accept header of requests for a manifest."""
 
 INDEXES = (INDEX, DOCKER_INDEX)
 
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
-# Layers that registries do not hold: their bytes are at `urls` of the descriptor.
+# Foreign layers: not in the registry, but at `urls` of the descriptor.
 _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
 
 
+def tar_layer_type(start: bytes) -> str:
+    """Return the media type of a layer by its first bytes."""
+    compressions = ((b"\x1f\x8b", "+gzip"), (b"\x28\xb5\x2f\xfd", "+zstd"))
+    return TAR_LAYER + next((suffix for magic, suffix in compressions if start.startswith(magic)), "")
+
+
 def is_digest(text: str) -> bool:
-    """Return whether it is a digest that can be verified here: SHA-256 or SHA-512."""
+    """Return whether a string is a SHA-256 or SHA-512 digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
@@ -46,33 +52,33 @@ def new_hash(digest: str) -> Any:
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return the content, which must have the digest. Raises BentoError, naming `origin`."""
+    """Return the content if it has the digest. Raises BentoError, beginning with `origin`, otherwise."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
-        raise BentoError(f"{origin}: what came does not have the digest {digest}. Nothing of it was kept.")
+        raise BentoError(f"{origin}: the content doesn't have the digest {digest}. Fetch or build it again.")
     return content
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Names a blob or manifest by its digest and size (bytes), and tells its type."""
+    """Identifies a blob or manifest by its media type, digest, and size in bytes."""
 
     media_type: str
     digest: str
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     artifact_type: str = ""
-    platform: Mapping[str, Any] = field(default_factory=dict)  # os, architecture, perhaps variant
+    platform: Mapping[str, Any] = field(default_factory=dict)  # os, architecture, and optionally variant
 
     @staticmethod
-    def of(content: bytes, media_type: str, **others: Any) -> Descriptor:
-        """Return the descriptor of content that is at hand."""
+    def from_content(content: bytes, media_type: str, **others: Any) -> Descriptor:
+        """Return the descriptor of `content`."""
         return Descriptor(media_type, digest_of(content), len(content), **others)
 
     @staticmethod
     def from_json(item: Any, origin: str) -> Descriptor:
-        """Read the JSON object. Raises BentoError, naming `origin`, for what is no descriptor."""
+        """Read the JSON object. Raises BentoError, beginning with `origin`, for an invalid descriptor."""
         if (
             not isinstance(item, dict)
             or not isinstance(item.get("digest"), str)
@@ -80,13 +86,13 @@ class Descriptor:
             or type(item.get("size")) is not int
             or not 0 <= item["size"] <= limits.BODY
         ):
-            raise BentoError(f"{origin}: {json.dumps(item)[:200]} is no descriptor with media type, digest and size.")
+            raise BentoError(f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor. Ask its author.")
         return Descriptor(
-            _text(item, "mediaType", origin),
+            _string(item, "mediaType", origin),
             item["digest"],
             item["size"],
-            _texts(item, "annotations", origin),
-            _text(item, "artifactType", origin),
+            _string_map(item, "annotations", origin),
+            _string(item, "artifactType", origin),
             _platform(item, origin),
         )
 
@@ -104,7 +110,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Holds a manifest of an image, artifact or index, read and verified."""
+    """Holds a verified manifest of an image or artifact, or an index."""
 
     content: bytes
     descriptor: Descriptor
@@ -112,34 +118,37 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Read a manifest; its own `mediaType`, where it has one, must be `media_type` if that is given.
+        """Read a manifest. If it has a `mediaType`, it must be `media_type`, unless that is empty.
 
-        Raises BentoError, naming `origin`, for what is none.
+        Raises BentoError, beginning with `origin`, for an invalid manifest.
         """
         document = read_json(content, origin)
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
-            raise BentoError(f"{origin}: not the JSON object of a manifest or of an index.")
-        stated = _text(document, "mediaType", origin)
+            raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
+        stated = _string(document, "mediaType", origin)
         if stated and media_type and stated != media_type:
-            raise BentoError(f"{origin}: says that it is {stated}, but was declared as {media_type}.")
+            raise BentoError(f"{origin}: has mediaType {stated}, but was declared as {media_type}. Ask its author.")
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
-            raise BentoError(f"{origin}: is {kind!r}, which is not a manifest or an index of the OCI's or docker's v2.")
+            raise BentoError(f"{origin}: {kind!r} isn't an OCI or docker v2 manifest or index. Use one of these.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(f"{origin}: is {kind}, but has the fields of the other kind. Its makers must fix it.")
+            raise BentoError(f"{origin}: {kind} mixes fields of a manifest and an index. Ask its author.")
         for key in ("manifests", "layers"):
             if not isinstance(document.get(key) or [], list):
-                raise BentoError(f"{origin}: its {key} are no list of descriptors.")
-        artifact_type, annotations = _text(document, "artifactType", origin), _texts(document, "annotations", origin)
-        own = Descriptor.of(content, kind, artifact_type=artifact_type, annotations=annotations)
+                raise BentoError(f"{origin}: {key} isn't a list of descriptors. Ask its author.")
+        artifact_type, annotations = (
+            _string(document, "artifactType", origin),
+            _string_map(document, "annotations", origin),
+        )
+        own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
-        for _ in (*manifest.blobs(), *manifest.children()):  # each is read, so each is checked
+        for _ in (*manifest.blobs(), *manifest.children()):  # reading validates each descriptor
             pass
         return manifest
 
     @property
     def is_index(self) -> bool:
-        """Return whether it lists manifests, and not blobs."""
+        """Return whether this is an index."""
         return self.descriptor.media_type in INDEXES
 
     @property
@@ -149,22 +158,22 @@ class Manifest:
 
     @property
     def subject(self) -> Descriptor | None:
-        """Return the descriptor of the manifest that this one refers to; None if it refers to none."""
+        """Return the descriptor of the subject; None if there is none."""
         item = self.document.get("subject")
         return Descriptor.from_json(item, self.descriptor.digest) if item else None
 
     def layers(self) -> list[Descriptor]:
-        """Return the layers, lowest first; an index has none. Raises BentoError for a list that is none."""
+        """Return the layers, lowest first; empty for an index. Raises BentoError for an invalid list."""
         return self._descriptors("layers")
 
     def blobs(self) -> Iterator[Descriptor]:
-        """Yield the config and the layers that a registry has to hold."""
+        """Yield the config and the layers that a registry must have."""
         if not self.is_index:
             yield self.config
             yield from (layer for layer in self.layers() if not _FOREIGN.match(layer.media_type))
 
     def children(self) -> list[Descriptor]:
-        """Return the manifests of an index. Raises BentoError for a list that is none."""
+        """Return the manifests of an index. Raises BentoError for an invalid list."""
         if not self.is_index:
             return []
         return self._descriptors("manifests")
@@ -172,14 +181,14 @@ class Manifest:
     def _descriptors(self, key: str) -> list[Descriptor]:
         items = self.document.get(key) or []
         if not isinstance(items, list):
-            raise BentoError(f"{self.descriptor.digest}: its {key} are no list.")
+            raise BentoError(f"{self.descriptor.digest}: {key} isn't a list. Ask its author.")
         return [Descriptor.from_json(item, self.descriptor.digest) for item in items]
 
 
-def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return the manifests that entries of an index stand for, and all below: each once, before those that list it.
+def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
+    """Return the manifests of entries of an index, with nested ones: each once, before its index.
 
-    Raises BentoError for more than `limits.MANIFESTS`, or indexes in more than `limits.NESTING` others.
+    Raises BentoError for more than `limits.MANIFESTS` manifests, or more than `limits.NESTING` nested indexes.
     """
     manifests: dict[str, Manifest] = {}
 
@@ -188,8 +197,8 @@ def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest
             return
         if len(manifests) >= limits.MANIFESTS or depth > limits.NESTING:
             raise BentoError(
-                f"{entry.digest}: is one of more than {limits.MANIFESTS} manifests, or in more than {limits.NESTING} "
-                f"indexes. Refused; name one of the images by its digest."
+                f"{entry.digest}: the index has more than {limits.MANIFESTS} manifests or {limits.NESTING} nested "
+                f"indexes. Use the digest of one image."
             )
         child = read(entry)
         for below in child.children():
@@ -201,27 +210,29 @@ def descend(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest
     return list(manifests.values())
 
 
-def _text(item: Mapping[str, Any], key: str, origin: str) -> str:
-    """Return a text that may be missing or null. Raises BentoError for another value."""
+def _string(item: Mapping[str, Any], key: str, origin: str) -> str:
+    """Return a string that can be missing or null. Raises BentoError for another value."""
     value = item.get(key)
     if value is not None and not isinstance(value, str):
-        raise BentoError(f"{origin}: its {key} is {json.dumps(value)[:60]}, where a text belongs.")
+        raise BentoError(f"{origin}: {key}: expected a string, got {json.dumps(value)[:60]}. Ask its author.")
     return value or ""
 
 
-def _texts(item: Mapping[str, Any], key: str, origin: str) -> Mapping[str, str]:
-    """Return texts by name, which may be missing or null. Raises BentoError for another value."""
+def _string_map(item: Mapping[str, Any], key: str, origin: str) -> Mapping[str, str]:
+    """Return a mapping of strings that can be missing or null. Raises BentoError for another value."""
     value = item.get(key)
     if value is not None and not (isinstance(value, dict) and all(isinstance(text, str) for text in value.values())):
-        raise BentoError(f"{origin}: its {key} are {json.dumps(value)[:60]}, where texts by name belong.")
+        raise BentoError(
+            f"{origin}: {key}: expected an object of strings, got {json.dumps(value)[:60]}. Ask its author."
+        )
     return value or {}
 
 
 def _platform(item: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
-    """Return the platform, which may be missing or null. Raises BentoError for what is none."""
+    """Return the platform, which can be missing or null. Raises BentoError for an invalid one."""
     value = item.get("platform")
     if value is not None and not isinstance(value, dict):
-        raise BentoError(f"{origin}: its platform is {json.dumps(value)[:60]}, where os and architecture belong.")
+        raise BentoError(f"{origin}: expected a platform, got {json.dumps(value)[:60]}. Ask its author.")
     for key in ("os", "architecture", "variant", "os.version"):
-        _text(value or {}, key, f"{origin}: platform")
+        _string(value or {}, key, f"{origin}: platform")
     return value or {}

@@ -1,4 +1,4 @@
-"""The errors for what a registry refuses."""
+"""Errors for a registry's error responses."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rules_bento.formats.json import read_json
 
 
 class RegistryError(BentoError):
-    """Reports a registry's refusal.
+    """Reports an error response of a registry.
 
-    `status` is HTTP's; `codes` are the distribution specification's (`BLOB_UNKNOWN`, …), perhaps none.
+    `status` is the HTTP status; `codes` are the distribution specification's (`BLOB_UNKNOWN`, …), possibly none.
     """
 
     def __init__(self, message: str, status: int, codes: tuple[str, ...] = ()) -> None:
@@ -20,26 +20,26 @@ class RegistryError(BentoError):
 
 
 _REMEDIES = {
-    401: "Log in: `docker login {host}`, or another tool that keeps credentials in docker's config.json.",
-    403: "Ask for access to the repository, or log in as someone who has it: `docker login {host}`.",
-    404: "Look at the spelling; some registries also say so of what one may not see: `docker login {host}`.",
-    413: "The registry, or a proxy before it, limits what is uploaded: raise its limit.",
-    429: "The registry limits how often it is asked: log in, or try again later.",
+    401: "Log in with `docker login {host}`, or another tool that writes docker's config.json.",
+    403: "Request access to the repository, or log in as a user with access: `docker login {host}`.",
+    404: "Check the spelling, or log in if the repository is private: `docker login {host}`.",
+    413: "Raise the upload limit of the registry, or of a proxy in front of it.",
+    429: "The registry limits the rate of requests: log in, or try again later.",
 }
 
 
-def refusal(status: int, body: bytes, what: str, host: str) -> RegistryError:
-    """Return the error for a response; `what` is what was asked for, and of which repository."""
+def response_error(status: int, body: bytes, what: str, host: str) -> RegistryError:
+    """Return the error for a response; `what` is the repository and the requested resource."""
     codes, words = _read(body)
     remedy = _REMEDIES.get(status, "").format(host=host)
     if status >= 500:
-        remedy = "It was tried several times; try again later, or look at the registry's log."
+        remedy = "Several attempts failed: try again later, or check the registry's log."
     reason = f" ({words})" if words else ""
-    return RegistryError(f"{what}: the registry answers {status}{reason}. {remedy}".rstrip(), status, codes)
+    return RegistryError(f"{what}: the registry returned {status}{reason}. {remedy}".rstrip(), status, codes)
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the codes and the message of an error response (distribution specification), or empty ones."""
+    """Return the codes and messages of an error response (distribution specification); empty for others."""
     try:
         errors = read_json(body, "the answer")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)

@@ -1,4 +1,4 @@
-"""OCI image layouts: a folder of blobs and an index (OCI image specification 1.1, `image-layout.md`)."""
+"""OCI image layouts: a directory of blobs and an index (OCI image specification 1.1, `image-layout.md`)."""
 
 from __future__ import annotations
 
@@ -18,60 +18,63 @@ from rules_bento.net import limits
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# How `cosign save` marks the entries of a layout: what is signed, and what stands beside it.
+# Annotations of `cosign save` for images, their signatures, and their attestations.
 _KIND = "kind"
 _COSIGN = "dev.cosignproject.cosign/"
-_BESIDE = {"sig": f"{_COSIGN}sigs", "att": f"{_COSIGN}atts"}
-# What the layers of such a manifest are: programs that don't know the mark would run an image that is marked so.
-_SIGNED = ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json")
-_TAG = re.compile(r"sha256-[0-9a-f]{64}\.(?:sig|att)")
-_MOST_BLOBS = 10_000  # that are looked at for what refers to another
-_MOST_REFERRER = 1 << 20  # bytes of the manifest of one
+_COSIGN_KINDS = {"sig": f"{_COSIGN}sigs", "att": f"{_COSIGN}atts"}
+# Layer types of such manifests. Programs that ignore the annotations could run an image that has them.
+_COSIGN_LAYERS = ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json")
+_COSIGN_TAG = re.compile(r"sha256-[0-9a-f]{64}\.(?:sig|att)")
+COPY_AGAIN = "Copy the whole image into the layout again."
+_MAX_BLOBS = 10_000  # searched for referrers
+_MAX_REFERRER = 1 << 20  # bytes of a referrer's manifest
 
 
 class Layout:
-    """Reads and writes a layout on disk. Some of its blobs may be missing; those that are there are whole."""
+    """Reads and writes a layout on disk. Blobs can be missing, but not incomplete."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
 
     @staticmethod
-    def create(folder: Path) -> Layout:
-        """Return the layout at a folder, begun there if there is none. Raises BentoError if something else is there."""
-        if folder.is_dir() and not (folder / "oci-layout").exists() and any(folder.iterdir()):
-            raise BentoError(f"{folder}: is there, and is not an OCI layout. Name another folder.")
-        layout = Layout(folder)
-        (folder / "blobs").mkdir(parents=True, exist_ok=True)
-        if not (folder / "index.json").exists():
+    def create(directory: Path) -> Layout:
+        """Return the layout in a directory, created if needed. Raises BentoError if the directory has other content."""
+        if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
+            raise BentoError(f"{directory}: not empty, and not an OCI layout. Use another directory.")
+        layout = Layout(directory)
+        (directory / "blobs").mkdir(parents=True, exist_ok=True)
+        if not (directory / "index.json").exists():
             layout._write_index([])
-            _replace(folder / "oci-layout", LAYOUT)
+            _write(directory / "oci-layout", LAYOUT)
         return layout
 
     @staticmethod
-    def open(folder: Path) -> Layout:
-        """Return the layout at a folder. Raises BentoError if there is none."""
+    def open(directory: Path) -> Layout:
+        """Return the layout in a directory. Raises BentoError if there is none."""
         try:
-            version = read_json(_read(folder / "oci-layout"), str(folder))["imageLayoutVersion"]
+            version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
-            raise BentoError(f"{folder}: is not an OCI layout: no oci-layout file with a version is in it.") from None
+            raise BentoError(
+                f"{directory}: not an OCI layout: has no valid oci-layout file. Use the path of a layout."
+            ) from None
         if not str(version).startswith("1."):
-            raise BentoError(f"{folder}: is an OCI layout of version {version}; known is 1.0.0.")
-        return Layout(folder)
+            raise BentoError(f"{directory}: OCI layout version {version} isn't supported. Use 1.0.0.")
+        return Layout(directory)
 
     def blob(self, digest: str) -> Path:
-        """Return the path of a blob, whether it is there or not."""
+        """Return the path of a blob, which might not exist."""
         algorithm, _, name = digest.partition(":")
-        return self.folder / "blobs" / algorithm / name
+        return self.directory / "blobs" / algorithm / name
 
     def has(self, blob: Descriptor) -> bool:
-        """Return whether the blob is there, with its size."""
+        """Return whether the blob exists with its size."""
         try:
             there = self.blob(blob.digest).stat()
         except OSError:
@@ -80,138 +83,140 @@ class Layout:
 
     def add(self, content: bytes) -> None:
         """Write a small blob to the layout."""
-        _replace(self.blob(oci.digest_of(content)), content)
+        _write(self.blob(oci.digest_of(content)), content)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
-        """Return a manifest, verified. Raises BentoError if it is not there."""
+        """Return a manifest, verified. Raises BentoError if it is missing or invalid."""
         path = self.blob(digest)
         try:
             content = _read(path)
         except OSError:
-            raise BentoError(f"{self.folder}: the manifest {digest} is not in this layout.") from None
+            raise BentoError(f"{self.directory}: has no manifest {digest}. {COPY_AGAIN}") from None
         return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
 
     def index(self) -> list[Descriptor]:
-        """Return what index.json lists. Raises BentoError for one that cannot be read."""
-        path = self.folder / "index.json"
+        """Return the entries of index.json. Raises BentoError if it is invalid."""
+        path = self.directory / "index.json"
         try:
             return Manifest.read(_read(path), oci.INDEX, str(path)).children()
         except OSError as error:
-            raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
+            raise BentoError(f"{path}: cannot read it: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
-        """Return a small blob, verified. Raises BentoError if it is not there, for another, and for a large one."""
+        """Return a small blob, verified. Raises BentoError if it is missing, wrong, or too large."""
         path = self.blob(blob.digest)
         if blob.size > limits.DOCUMENT:
-            raise BentoError(f"{path}: has {blob.size} bytes; {limits.DOCUMENT} are read of such a one.")
+            raise BentoError(f"{path}: has {blob.size} bytes; the limit is {limits.DOCUMENT}. Ask its author.")
         try:
             content = _read(path)
         except OSError:
-            raise BentoError(f"{self.folder}: the blob {blob.digest} is not in this layout.") from None
+            raise BentoError(f"{self.directory}: has no blob {blob.digest}. {COPY_AGAIN}") from None
         return oci.verify(content, blob.digest, str(path))
 
     def check(self, root: Manifest) -> int:
-        """Verify all that a manifest refers to by digest; return the number of blobs and manifests.
+        """Verify everything that a manifest refers to; return the number of blobs and manifests.
 
-        Raises BentoError for one that is missing, or another than it should be.
+        Raises BentoError if one is missing or wrong.
         """
-        manifests = [root, *oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))]
+        manifests = [
+            root,
+            *oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type)),
+        ]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
             if not self.has(blob):
-                raise BentoError(f"{self.folder}: the blob {blob.digest} is not there with its {blob.size} bytes.")
+                raise BentoError(f"{self.directory}: has no blob {blob.digest} of {blob.size} bytes. {COPY_AGAIN}")
             FileSource(self.blob(blob.digest)).check(blob.digest, blob.size)
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest of a name (or digest), or the only one there is. Raises BentoError for none, or several.
+        """Return the manifest of a name or digest (default: the only one). Raises BentoError unless one matches.
 
-        Signatures and attestations beside an image are none by themselves; raises BentoError for an image that is
-        marked as one.
+        Ignores signatures and attestations of an image; raises BentoError for an image that is annotated as one.
         """
-        index = [entry for entry in self.index() if not self._is_beside(entry)]
-        entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name(entry))}
+        index = [entry for entry in self.index() if not self._is_attachment(entry)]
+        entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
-            listed = ", ".join(sorted(_name(entry) or entry.digest for entry in index)) or "nothing"
+            listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index)) or "nothing"
             raise BentoError(
-                f"{self.folder}: {len(entries)} images are {name or 'there'!r}, one is wanted. It has: {listed}."
+                f"{self.directory}: has {len(entries)} images{name and f' {name!r}'}. Name one of: {listed}."
             )
         [entry] = entries.values()
         return self.manifest(entry.digest, entry.media_type)
 
-    def record(self, manifest: Manifest, name: str = "") -> None:
-        """List a manifest, whose bytes are put there, in index.json: alone under its name.
+    def add_manifest(self, manifest: Manifest, name: str = "") -> None:
+        """Write a manifest and list it in index.json, replacing an entry of that name.
 
-        Raises BentoError for an index.json that cannot be read.
+        Raises BentoError for an invalid index.json.
         """
         self.add(manifest.content)
         others = [
             entry
             for entry in self.index()
-            if (_name(entry) != name if name else entry.digest != manifest.descriptor.digest or _name(entry))
+            if (_name_of(entry) != name if name else entry.digest != manifest.descriptor.digest or _name_of(entry))
         ]
         annotations = {REFERENCE: name} if name else {}
         described = manifest.descriptor
         entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
         self._write_index([*others, entry])
 
-    def _is_beside(self, entry: Descriptor) -> bool:
-        """Return whether an entry of the index is marked as signatures or attestations, and can't be an image."""
-        if entry.annotations.get(_KIND) not in _BESIDE.values():
+    def _is_attachment(self, entry: Descriptor) -> bool:
+        """Return whether an entry of the index is annotated as signatures or attestations, and can't be an image."""
+        if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
             return False
-        name, path = _name(entry), self.blob(entry.digest)
+        name, path = _name_of(entry), self.blob(entry.digest)
         try:
             content = oci.verify(_read(path), entry.digest, str(path))
-        except (OSError, BentoError):  # no program can run it
+        except (OSError, BentoError):  # not runnable
             content = b""
         try:
             layers = Manifest.read(content, entry.media_type, str(path)).layers() if content else []
-            is_signed = not content or (bool(layers) and all(layer.media_type in _SIGNED for layer in layers))
+            is_signed = not content or (bool(layers) and all(layer.media_type in _COSIGN_LAYERS for layer in layers))
         except BentoError:
             is_signed = False
-        if not is_signed or (name and not _TAG.fullmatch(name)):
+        if not is_signed or (name and not _COSIGN_TAG.fullmatch(name)):
             raise BentoError(
-                f"{self.folder}: {name or entry.digest} is marked as {entry.annotations[_KIND]}, but isn't the "
+                f"{self.directory}: {name or entry.digest} is annotated as {entry.annotations[_KIND]}, but isn't a "
                 f"manifest of signatures or attestations. Remove it from index.json."
             )
         return True
 
-    def beside(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield readers of the signatures (`sig`) or attestations (`att`) of that name, or of none.
+    def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
+        """Yield readers of the signatures (`sig`) or attestations (`att`) with that name or without one.
 
-        Each raises BentoError for a manifest that is not there or invalid.
+        Each raises BentoError for a missing or invalid manifest.
         """
         listed = {
             entry.digest: entry
             for entry in self.index()
-            if entry.annotations.get(_KIND) == _BESIDE[kind] and _name(entry) in ("", name)
+            if entry.annotations.get(_KIND) == _COSIGN_KINDS[kind] and _name_of(entry) in ("", name)
         }
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
-    def record_beside(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """List signatures or attestations of the manifest `subject`, in the place of those that are there.
+    def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
+        """List signatures or attestations of the manifest `subject`, replacing earlier ones.
 
-        Raises BentoError for an index.json that cannot be read.
+        Raises BentoError for an invalid index.json.
         """
         self.add(manifest.content)
         kept: list[Descriptor] = []
         for entry in self.index():
             known = entry.annotations.get(_KIND)
-            if known == _BESIDE[kind] and _name(entry) in ("", name):
+            if known == _COSIGN_KINDS[kind] and _name_of(entry) in ("", name):
                 continue
             if entry.digest == subject and not known:
                 signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
                 entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
             kept.append(entry)
-        annotations = {_KIND: _BESIDE[kind], REFERENCE: name}
+        annotations = {_KIND: _COSIGN_KINDS[kind], REFERENCE: name}
         self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
-        """Yield the blobs that are manifests, refer to another and have a layer whose type begins with `media_type`."""
-        folder = self.blob(digest).parent
-        paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-        for path in paths[:_MOST_BLOBS]:
-            if path.stat().st_size > _MOST_REFERRER:
+        """Yield the manifests with the subject `digest` and a layer whose media type begins with `media_type`."""
+        directory = self.blob(digest).parent
+        paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
+        for path in paths[:_MAX_BLOBS]:
+            if path.stat().st_size > _MAX_REFERRER:
                 continue
             content = path.read_bytes()
             if not content.startswith(b"{") or digest.encode() not in content:
@@ -219,49 +224,49 @@ class Layout:
             try:
                 manifest = Manifest.read(oci.verify(content, f"sha256:{path.name}", str(path)), "", str(path))
                 is_one = manifest.subject is not None and manifest.subject.digest == digest
-            except BentoError:  # a blob, and no manifest
+            except BentoError:  # a blob that isn't a manifest
                 continue
             if is_one and any(layer.media_type.startswith(media_type) for layer in manifest.layers()):
                 yield manifest
 
-    def package(self, name: str = "") -> Package:
-        """Return what `push` takes, for something that `find` found. A blob that is not there gets no source.
+    def pushable(self, name: str = "") -> Pushable:
+        """Return the result of `find`, ready for `push`. Missing blobs have no source.
 
-        Raises BentoError for a manifest that is not there.
+        Raises BentoError for a missing manifest.
         """
         root = self.find(name)
-        children = oci.descend(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
+        children = oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
-        return Package(root, children, {blob.digest: FileSource(self.blob(blob.digest)) for blob in blobs})
+        return Pushable(root, children, {blob.digest: FileSource(self.blob(blob.digest)) for blob in blobs})
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep others from changing index.json while the block runs."""
+        """Lock index.json for the block."""
         import fcntl
 
-        with (self.folder / ".lock").open("w") as file:
+        with (self.directory / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _write_index(self, entries: list[Descriptor]) -> None:
         document: dict[str, Any] = {"schemaVersion": 2, "mediaType": oci.INDEX}
         document["manifests"] = [entry.to_json() for entry in entries]
-        _replace(self.folder / "index.json", oci.to_bytes(document))
+        _write(self.directory / "index.json", oci.to_bytes(document))
 
 
-def _name(entry: Descriptor) -> str:
+def _name_of(entry: Descriptor) -> str:
     return entry.annotations.get(REFERENCE, "")
 
 
 def _read(path: Path) -> bytes:
-    """Return the bytes of a file of a layout. Raises OSError, too, for a pipe, whose other end nobody may ever open."""
+    """Return the content of a file of a layout. Raises OSError, also for a pipe, which could block forever."""
     if not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, "no file is there")
+        raise FileNotFoundError(errno.ENOENT, "file not found")
     return read_file(path)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Have a file with the content, whole at every moment."""
+def _write(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     from rules_bento.archives.atomic import atomic_file
 
     path.parent.mkdir(parents=True, exist_ok=True)

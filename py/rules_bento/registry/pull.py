@@ -1,4 +1,4 @@
-"""Brings images and artifacts of registries into a layout: manifests and configs first, layers when they are needed."""
+"""Pulls images and artifacts into a layout: manifests and configs first, layers on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rules_bento.net import transfers
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.blob_sources import RemoteSource
 from rules_bento.registry.download import download
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 
-def find(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the first of the references (mirrors, then the origin) that has it.
+def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
+    """Return the first of the references (mirrors, then the origin) that exists.
 
-    Raises the error of the last if none has.
+    Raises the error of the last if none exists.
     """
     for reference in references[:-1]:
         repository = registries.repository(reference)
         try:
             return repository, repository.get_manifest(reference.target)
         except BentoError:
-            continue  # a mirror may lack it, or be down
+            continue  # a mirror can lack it or be down
     repository = registries.repository(references[-1])
     return repository, repository.get_manifest(references[-1].target)
 
@@ -47,27 +47,27 @@ def pull(
     shallow: bool = False,
     name: str = "",
 ) -> Manifest:
-    """Have an image or index in a layout, listed under `name`; returns its manifest.
+    """Pull an image or index into a layout, under `name`; return its manifest.
 
-    `references` are tried in turn: mirrors, then the origin. Of an index, only the images of the `platforms`
-    (`os/architecture[/variant]`; default: all) are taken; if it is `lenient`, those that are there, one at least.
-    `shallow` leaves the layers out; `fetch` brings them. Raises BentoError and RegistryError.
+    `references` are tried in order: mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
+    selects images of an index; with `lenient`, at least one must exist. `shallow` omits the layers (see `fetch_blobs`).
+    Raises BentoError and RegistryError.
     """
-    repository, root = find(references, registries)
-    chosen = choose(root, platforms, str(references[-1]), lenient=lenient)
-    manifests = [*oci.descend(chosen, lambda entry: repository.get_manifest(entry.digest)), root]
+    repository, root = find_manifest(references, registries)
+    chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)
+    manifests = [*oci.collect_manifests(chosen, lambda entry: repository.get_manifest(entry.digest)), root]
     for manifest in manifests:
         layout.add(manifest.content)
     blobs = [blob for manifest in manifests for blob in manifest.blobs()]
     configs = {manifest.config.digest for manifest in manifests if not manifest.is_index}
     wanted = [blob for blob in blobs if not shallow or blob.digest in configs]
-    fetch(wanted, [repository, *map(registries.repository, references)], layout, counter)
+    fetch_blobs(wanted, [repository, *map(registries.repository, references)], layout, counter)
     with layout.lock():
-        layout.record(root, name)
+        layout.add_manifest(root, name)
     return root
 
 
-def fetch(
+def fetch_blobs(
     blobs: Iterable[Descriptor],
     repositories: Sequence[Repository],
     layout: Layout,
@@ -75,7 +75,7 @@ def fetch(
     *,
     jobs: int = transfers.JOBS,
 ) -> None:
-    """Have blobs in a layout, each from the first of the repositories that gives it. Raises as `pull` does."""
+    """Download blobs into a layout, each from the first repository that has it. Raises as `pull` does."""
 
     def one(blob: Descriptor, counter: Counter) -> None:
         for repository in repositories[:-1]:
@@ -90,10 +90,12 @@ def fetch(
     transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)
 
 
-def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False) -> list[Descriptor]:
-    """Return the entries of an index for the platforms, or all; none of a manifest that is no index.
+def select_platforms(
+    root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
+) -> list[Descriptor]:
+    """Return the entries of an index for the platforms, or all; empty for a manifest that isn't an index.
 
-    Raises BentoError, naming `origin`, if a platform is not there, or, if it is `lenient`, none of them.
+    Raises BentoError, beginning with `origin`, for a missing platform, or with `lenient` if all are missing.
     """
     entries = root.children()
     if not platforms or not root.is_index:
@@ -104,20 +106,20 @@ def choose(root: Manifest, platforms: Collection[str], origin: str, *, lenient: 
     lacking = [platform for platform, entries in by_platform.items() if not entries]
     if lacking and not (lenient and len(lacking) < len(by_platform)):
         there = ", ".join(sorted({_name(entry.platform) for entry in entries}))
-        raise BentoError(f"{origin}: has nothing for {' or '.join(lacking)}. It has: {there}.")
+        raise BentoError(f"{origin}: has no image for {' or '.join(lacking)}. Use one of: {there}.")
     return [entry for entries in by_platform.values() for entry in entries[:1]]
 
 
-def as_package(repository: Repository, root: Manifest) -> Package:
-    """Return what `push` takes: all that belongs to a manifest in a repository, streamed from there."""
-    children = oci.descend(root.children(), lambda entry: repository.get_manifest(entry.digest))
+def from_repository(repository: Repository, root: Manifest) -> Pushable:
+    """Return a manifest of a repository with all of its children and blobs, streamed from there."""
+    children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
-    return Package(root, children, sources, mount_from=[str(repository)])
+    return Pushable(root, children, sources, mount_from=[str(repository)])
 
 
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
-    """Return whether `os/architecture`, and the variant if it is named, are those of the platform."""
+    """Return whether the platform is `os/architecture[/variant]`."""
     parts = wanted.split("/")
     offered = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
     return offered[: len(parts)] == parts

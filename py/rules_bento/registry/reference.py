@@ -1,4 +1,4 @@
-"""Parses names of images: `[registry/]repository[:tag][@digest]`, as docker and podman do."""
+"""Parses image references, `[registry/]repository[:tag][@digest]`, as docker and podman do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.registry.descriptor import is_digest
 
-# What the format says of names without a registry: they are Docker Hub's, which has three host names.
+# The default registry for references without one is Docker Hub, which has three host names.
 DEFAULT_REGISTRY = "docker.io"
 _DEFAULT_ALIAS = "index.docker.io"
 _DEFAULT_API = "registry-1.docker.io"
@@ -16,17 +16,17 @@ _DEFAULT_CREDENTIALS = "https://index.docker.io/v1/"
 _DEFAULT_NAMESPACE = "library"
 
 SCHEME = "oci://"
-"""What references begin with where other addresses may stand, too."""
+"""Scheme of references in options that also accept other URLs."""
 
 _HOST = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_LONGEST_NAME = 255
+_MAX_NAME = 255
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Names a repository of a registry and, perhaps, a tag or digest in it. Made by `parse`."""
+    """Identifies a repository of a registry and, optionally, a tag or digest in it. Created by `parse`."""
 
     registry: str  # host, or host:port
     repository: str
@@ -35,41 +35,41 @@ class Reference:
 
     @staticmethod
     def parse(text: str, shown: str = "") -> Reference:
-        """Read a name as users write it, `shown` in messages. Raises BentoError for what is none."""
+        """Parse a reference; messages show `shown`. Raises BentoError for an invalid one."""
         shown = shown or text
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
-            raise _not_behind_at(shown)
+            raise _digest_error(shown)
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             name, tag = rest, ""
         elif not _TAG.fullmatch(tag):
-            raise BentoError(f"{shown!r}: {_tag_problem(tag)}")
-        registry, repository = _split(name)
+            raise BentoError(f"{shown!r}: {_tag_error(tag)}")
+        registry, repository = _split_registry(name)
         if not _HOST.fullmatch(registry):
             raise BentoError(
-                f"{shown!r}: {registry!r} is no host name. Write `host:port/repository`, without a scheme."
+                f"{shown!r}: invalid host name {registry!r}. Write `host:port/repository`, without a scheme."
             )
-        if not _NAME.fullmatch(repository) or len(repository) > _LONGEST_NAME:
+        if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
-                f"{shown!r}: {repository!r} is no repository. Its parts, between '/', are lower-case letters and "
-                f"digits, with '.', '_', '__' or '-' between them; at most {_LONGEST_NAME} characters."
+                f"{shown!r}: invalid repository {repository!r}. Use lower-case letters and digits with '.', '_', "
+                f"'__', '-', or '/'; at most {_MAX_NAME} characters."
             )
         return Reference(registry, repository, tag, digest)
 
     @staticmethod
-    def of_address(text: str) -> Reference:
-        """Read `oci://registry/repository[:tag][@digest]`, where nothing is left to defaults. Raises as `parse`."""
+    def from_url(text: str) -> Reference:
+        """Parse `oci://registry/repository[:tag][@digest]`, without a default registry. Raises as `parse`."""
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if rest == text or not slash:
-            raise BentoError(f"{text!r}: is no place in a registry. Write `{SCHEME}registry/repository:tag`.")
+            raise BentoError(f"{text!r}: not a registry URL. Write `{SCHEME}registry/repository:tag`.")
         if "@" in host:
-            raise _not_behind_at(text)
-        # A dot makes the first part a host for `parse`; the name itself may be one without.
+            raise _digest_error(text)
+        # A dot makes the first part a host for `parse`; the actual host might have none.
         known = Reference.parse(f"host.invalid/{name}", text)
         if not _HOST.fullmatch(host):
-            raise BentoError(f"{text!r}: {host!r} is no host name. Write `{SCHEME}host:port/repository`.")
+            raise BentoError(f"{text!r}: invalid host name {host!r}. Write `{SCHEME}host:port/repository`.")
         return replace(known, registry=DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
 
     def __str__(self) -> str:
@@ -77,58 +77,58 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Return registry and repository as one text."""
+        """Return `registry/repository`."""
         return f"{self.registry}/{self.repository}"
 
     @property
     def target(self) -> str:
-        """Return what a manifest is asked for by: the digest, else the tag, else `latest`."""
+        """Return the digest, the tag, or `latest`, for requests of the manifest."""
         return self.digest or self.tag or "latest"
 
     @property
     def api_host(self) -> str:
-        """Return where the registry's API listens: host, or host:port."""
+        """Return the host, or host:port, of the registry's API."""
         return _DEFAULT_API if self.registry == DEFAULT_REGISTRY else self.registry
 
     @property
     def credentials_key(self) -> str:
-        """Return the name under which credential stores keep the registry."""
+        """Return the registry's name in credential stores."""
         return _DEFAULT_CREDENTIALS if self.registry == DEFAULT_REGISTRY else self.registry
 
     def with_tag(self, tag: str) -> Reference:
-        """Return the same repository under a tag. Raises BentoError for what is no tag."""
+        """Return the repository with a tag. Raises BentoError for an invalid tag."""
         if not _TAG.fullmatch(tag):
-            raise BentoError(f"{self.name}: {_tag_problem(tag)}")
+            raise BentoError(f"{self.name}: {_tag_error(tag)}")
         return replace(self, tag=tag, digest="")
 
     def with_digest(self, digest: str) -> Reference:
-        """Return the same repository, what has the digest."""
+        """Return the repository with a digest."""
         return replace(self, tag="", digest=digest)
 
 
-def names_registry(name: str) -> bool:
-    """Return whether a name begins with a registry: its first part is a host if it cannot be anything else."""
+def has_registry(name: str) -> bool:
+    """Return whether a name begins with a registry, that is, its first part can only be a host."""
     first, slash, _ = name.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or first.lower() != first)
 
 
-def _not_behind_at(text: str) -> BentoError:
-    """Return the refusal of an `@` that no digest follows; what stands before it may be a password."""
+def _digest_error(text: str) -> BentoError:
+    """Return the error for an invalid digest; omits the part before the `@`, which might be a password."""
     return BentoError(
-        f"…@{text.rpartition('@')[2]!r}: is no digest. Write `@sha256:` and 64 hexadecimal digits; user and password "
-        "are taken from the logins of docker or podman, or from netrc, and never from a reference."
+        f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. For credentials, "
+        "use `docker login`, `podman login`, or netrc."
     )
 
 
-def _split(name: str) -> tuple[str, str]:
+def _split_registry(name: str) -> tuple[str, str]:
     """Split a reference into registry and repository."""
     first, slash, rest = name.partition("/")
-    if not names_registry(name):
+    if not has_registry(name):
         return DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"
     if first in (DEFAULT_REGISTRY, _DEFAULT_ALIAS):
         return DEFAULT_REGISTRY, rest if "/" in rest else f"{_DEFAULT_NAMESPACE}/{rest}"
     return first, rest
 
 
-def _tag_problem(tag: str) -> str:
-    return f"{tag!r} is no tag. Take at most 128 letters, digits, '_', '.' and '-', with a letter, digit or '_' first."
+def _tag_error(tag: str) -> str:
+    return f"invalid tag {tag!r}. Use at most 128 letters, digits, '_', '.', and '-', and no '.' or '-' first."

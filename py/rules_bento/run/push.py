@@ -28,8 +28,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rules_bento.registry.push import Pushed
-    from rules_bento.registry.pushable import Package
+    from rules_bento.registry.push import PushResult
+    from rules_bento.registry.pushable import Pushable
 
 HELP = """\
 Pushes the blobs that the registries lack.
@@ -113,22 +113,22 @@ def _signer(arguments: Arguments, caller: Arguments) -> push_signing.Signer | No
     return signer
 
 
-def _definitions(arguments: Arguments, package: Package) -> dict[str, dict[str, Any]]:
+def _definitions(arguments: Arguments, package: Pushable) -> dict[str, dict[str, Any]]:
     """Return the build definitions of the pushed images or Bentos, by digest. Unknown ones are omitted."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return push_contents.read_definitions(folder / described, folder, package) if described else {}
 
 
-def _package(arguments: Arguments, registries: Registries, cache: push_cache.Settings | None) -> Package:
+def _package(arguments: Arguments, registries: Registries, cache: push_cache.Settings | None) -> Pushable:
     layout = arguments.optional("--layout")
     if layout:
-        return Layout.open(_folder(arguments) / layout).package()
+        return Layout.open(_folder(arguments) / layout).pushable()
     return push_contents.read(
         _folder(arguments) / arguments.required("--contents"), _folder(arguments), registries, cache
     )
 
 
-def _referrers(arguments: Arguments, package: Package) -> list[Package]:
+def _referrers(arguments: Arguments, package: Pushable) -> list[Pushable]:
     """Return the referrers: documents about the images, and the caller's attachments."""
     folder, described = _folder(arguments), arguments.optional("--contents")
     return [
@@ -167,7 +167,7 @@ def _jobs(arguments: Arguments, caller: Arguments) -> int:
     return jobs
 
 
-def _report(pushed: Pushed, tags: list[str]) -> str:
+def _report(pushed: PushResult, tags: list[str]) -> str:
     there = pushed.blobs - pushed.sent - pushed.mounted
     return (
         f"pushed {pushed.reference.name}{' as ' if tags else ''}{', '.join(tags)}: {pushed.sent} of {pushed.blobs} "

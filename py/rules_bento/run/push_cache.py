@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.net.transfers import Tally
-    from rules_bento.registry.blob_sources import Source
+    from rules_bento.registry.blob_sources import BlobSource
 
 FLAGS = {
     "--credential_helper": 1,  # a program, or `domain=program`: returns headers, called as Bazel calls it
@@ -222,7 +222,7 @@ class BuiltSource:
         except ConnectionLostError as cut:
             raise SourceLostError(f"the remote cache {cache} doesn't send the whole blob ({cut})") from cut
 
-    def _here(self) -> Source | None:
+    def _here(self) -> BlobSource | None:
         with_size = self.file.is_file() and self.file.stat().st_size == self.size
         return FileSource(self.file) if with_size else None
 

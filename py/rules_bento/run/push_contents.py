@@ -25,7 +25,7 @@ from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.blob_sources import FileSource, RemoteSource
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.sharing.registry import artifact
@@ -34,11 +34,11 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.registry.blob_sources import Source
+    from rules_bento.registry.blob_sources import BlobSource
     from rules_bento.registry.client import Registries
 
 
-def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> Package:
+def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> Pushable:
     """Read the push description; `cache` has the built blobs that weren't downloaded.
 
     Raises BentoError if the description, or a file that it names, can't be read.
@@ -53,7 +53,7 @@ def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Set
         raise BentoError(f"{path}: invalid push description ({error!r}). Build it again.") from None
 
 
-def read_referrers(path: Path, folder: Path) -> list[Package]:
+def read_referrers(path: Path, folder: Path) -> list[Pushable]:
     """Return the documents about the images of `read`, each as an artifact that refers to its image.
 
     Raises the same errors as `read`.
@@ -67,7 +67,7 @@ def read_referrers(path: Path, folder: Path) -> list[Package]:
     ]
 
 
-def read_definitions(path: Path, folder: Path, package: Package) -> dict[str, dict[str, Any]]:
+def read_definitions(path: Path, folder: Path, package: Pushable) -> dict[str, dict[str, Any]]:
     """Return the build definitions of images or a Bento, by manifest digest; `package` is the result of `read`."""
     document = json.loads(path.read_bytes())
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
@@ -83,7 +83,7 @@ def read_definitions(path: Path, folder: Path, package: Package) -> dict[str, di
 
 def _package(
     document: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None
-) -> Package:
+) -> Pushable:
     if "image" in document:
         return _image(document["image"], folder, registries, cache)
     if "index" in document:
@@ -91,7 +91,7 @@ def _package(
         root = _manifest(folder / document["index"]["manifest"])
         sources = {digest: source for image in images for digest, source in image.sources.items()}
         mount_from = dict.fromkeys(name for image in images for name in image.mount_from)
-        return Package(root, [image.root for image in images], sources, list(mount_from))
+        return Pushable(root, [image.root for image in images], sources, list(mount_from))
     if "bento" in document:
         bento = document["bento"]
         return artifact.pack_bento(
@@ -103,9 +103,9 @@ def _package(
     return artifact.pack_model(_model(document["model"], folder))
 
 
-def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None) -> Package:
+def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: push_cache.Settings | None) -> Pushable:
     root = _manifest(folder / image["manifest"])
-    sources: dict[str, Source] = {root.config.digest: FileSource(folder / image["config"])}
+    sources: dict[str, BlobSource] = {root.config.digest: FileSource(folder / image["config"])}
     elsewhere: dict[str, None] = {}
     for blob in image["blobs"]:
         described = json.loads((folder / blob["description"]).read_bytes()) if "description" in blob else blob
@@ -119,7 +119,7 @@ def _image(image: dict[str, Any], folder: Path, registries: Registries, cache: p
             reference = Reference.parse(blob["from"])
             sources[digest] = RemoteSource(registries.repository(reference), digest)
             elsewhere[reference.name] = None
-    return Package(root, (), sources, list(elsewhere))
+    return Pushable(root, (), sources, list(elsewhere))
 
 
 def _manifest(path: Path) -> Manifest:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.pushable import Package
+    from rules_bento.registry.pushable import Pushable
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keys import PrivateKey
     from rules_bento.signing.provenance import Run
@@ -39,7 +39,7 @@ class Signer(NamedTuple):
 
     def sign(
         self,
-        package: Package,
+        package: Pushable,
         definitions: Mapping[str, dict[str, Any]],
         targets: Iterable[Reference],
         registries: Registries,

@@ -34,8 +34,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry import signatures
 
-    source = Reference.of_address(options.source)
-    targets = [Reference.of_address(text) for text in options.targets]
+    source = Reference.from_url(options.source)
+    targets = [Reference.from_url(text) for text in options.targets]
     targets = [target if target.tag or not source.tag else target.with_tag(source.tag) for target in targets]
     with registries.connected(options, f"Copying {source}") as (servers, progress):
         if not options.no_referrers:

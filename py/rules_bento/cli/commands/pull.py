@@ -47,7 +47,7 @@ def _pull(options: Namespace, store: Store, kind: Kind) -> None:
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry.pulling import pull
 
-    reference = Reference.of_address(options.source)
+    reference = Reference.from_url(options.source)
     taken = import_.options_of(options)
     with registries.connected(options, f"Pulling {reference}") as (servers, progress):
         done = pull(store.home, kind, reference, servers, progress, taken, force=options.force)

@@ -55,7 +55,7 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry.pushing import push
 
-    targets = [Reference.of_address(text) for text in options.targets]
+    targets = [Reference.from_url(text) for text in options.targets]
     key = signing.private_key(options.sign_key, options) if options.sign_key else None
     with registries.connected(options, f"Pushing {entry.tag}") as (servers, progress):
         done = push(

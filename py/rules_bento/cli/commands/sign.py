@@ -59,7 +59,7 @@ def _sign_in_registry(options: Namespace, target: str, key: PrivateKey) -> str:
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry import signatures
 
-    reference = Reference.of_address(target)
+    reference = Reference.from_url(target)
     with registries.connected(options, f"Signing {reference}") as (servers, progress):
         digest = servers.repository(reference).get_manifest(reference.target).descriptor.digest
         signatures.sign(signatures.InRegistry(reference, servers, progress), reference.name, digest, key)

@@ -25,7 +25,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.registry.reference import Reference
     from rules_bento.sharing.registry.artifact import versions
 
-    reference = Reference.of_address(options.repository)
+    reference = Reference.from_url(options.repository)
     with registries.connected(options, "Listing") as (servers, _):
         tags = versions(servers.repository(reference))
     if not show.data(tags, options.output):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.registry.reference import DEFAULT_REGISTRY, names_registry
+from rules_bento.registry.reference import DEFAULT_REGISTRY, has_registry
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,5 +98,5 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 def _loadable(names: Sequence[str]) -> str:
     """Return the output option for an archive for `docker load`, with all names."""
-    listed = ",".join(name if names_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
+    listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 from rules_bento.archives import tarstream, ustar
-from rules_bento.registry.blob_sources import BytesSource, FileSource, Part
+from rules_bento.registry.blob_sources import BodyPart, BytesSource, FileSource
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.net.transfers import Tally
-    from rules_bento.registry.blob_sources import Source
+    from rules_bento.registry.blob_sources import BlobSource
 
 
 class Tarball:
@@ -24,7 +24,7 @@ class Tarball:
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0
         self._starts: list[int] = []
-        self._sources: list[Source] = []
+        self._sources: list[BlobSource] = []
         pending = b""
         for member in tarstream.checked(members):
             pending += tarstream.header(member) + (member.data or b"")
@@ -36,9 +36,9 @@ class Tarball:
         pending += tarstream.END
         self._add(BytesSource(pending), len(pending))
 
-    def part(self, start: int, end: int, tally: Tally) -> Part:
+    def part(self, start: int, end: int, tally: Tally) -> BodyPart:
         """Return the bytes from `start` to `end`, as the body of a request; the tally counts from `start`."""
-        return Part(self, start, end, tally, counted_from=start)
+        return BodyPart(self, start, end, tally, counted_from=start)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
         """Write the bytes from `start` to `end`."""
@@ -51,7 +51,7 @@ class Tarball:
             start = upto
             at += 1
 
-    def _add(self, source: Source, size: int) -> None:
+    def _add(self, source: BlobSource, size: int) -> None:
         if size:
             self._starts.append(self.size)
             self._sources.append(source)

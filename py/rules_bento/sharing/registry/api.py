@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def push(entries: EntryStore, tag: str, targets: Sequence[str], insecure: Collection[str]) -> list[Delivered]:
     """Push an entry to registries."""
-    references = [Reference.of_address(target) for target in targets]
+    references = [Reference.from_url(target) for target in targets]
     with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
         return pushing.push(entries.home, entries.get(tag), references, registries, progress)
 
 
 def pull(entries: EntryStore, source: str, force: bool, options: Options | None, insecure: Collection[str]) -> Pulled:
     """Pull an entry into a store."""
-    reference = Reference.of_address(source)
+    reference = Reference.from_url(source)
     with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:
         return pulling.pull(entries.home, entries.kind, reference, registries, progress, options, force=force)

@@ -19,7 +19,7 @@ from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.blob_sources import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rules_bento.archives.archive import PartInfo
-    from rules_bento.registry.blob_sources import Source
+    from rules_bento.registry.blob_sources import BlobSource
     from rules_bento.registry.client import Repository
 
 BENTO = "application/vnd.rules-bento.bento.v1"
@@ -45,7 +45,7 @@ _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # artifa
 class Part(NamedTuple):
     """Holds a part of an archive, which is a file or a source, with its known properties."""
 
-    part: Path | Source
+    part: Path | BlobSource
     known: PartInfo | None = None  # always set for a source
 
 
@@ -53,7 +53,7 @@ class ModelPart(NamedTuple):
     """Holds a model and its files as a part of an archive, which is a file or a source, with its known properties."""
 
     description: ModelDescription
-    part: Path | Source
+    part: Path | BlobSource
     known: PartInfo | None = None  # always set for a source
 
 
@@ -71,7 +71,7 @@ class BentoFacts:
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
-def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
+def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
     """Return the artifact of a Bento from its files. Raises as `pack_described` and for an invalid Bento."""
     from rules_bento.formats.yaml import read_mapping
 
@@ -80,7 +80,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
     return pack_described(facts, parts, models)
 
 
-def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Package:
+def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
     """Return the artifact of a Bento, for `push`; `parts` are its own parts in the order of its archive.
 
     The same inputs give the same digest. Raises BentoError for a part that can't be read.
@@ -95,7 +95,7 @@ def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequ
     return _pack(BENTO, BENTO_CONFIG, bento_config(facts), layers, _annotations(facts.tag, created))
 
 
-def pack_model(model: ModelPart) -> Package:
+def pack_model(model: ModelPart) -> Pushable:
     """Return the artifact of a model, for `push`. Its blob equals the model's blob in artifacts of Bentos."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
@@ -113,7 +113,7 @@ def model_config(description: ModelDescription) -> bytes:
     return _json(asdict(description))
 
 
-def attach(subject: Descriptor, artifact_type: str, file: Path) -> Package:
+def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
     """Return an artifact that refers to a manifest and has one file, such as an SBOM, of the given media type."""
     layer = _layer(file, artifact_type, file.name)
     return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
@@ -172,15 +172,15 @@ def _pack(
     artifact_type: str,
     config_type: str,
     config: bytes,
-    layers: Sequence[tuple[Descriptor, Source]],
+    layers: Sequence[tuple[Descriptor, BlobSource]],
     annotations: Mapping[str, str],
     subject: Descriptor | None = None,
-) -> Package:
+) -> Pushable:
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
         "artifactType": artifact_type,
-        "config": Descriptor.of(config, config_type).to_json(),
+        "config": Descriptor.from_content(config, config_type).to_json(),
         "layers": [layer.to_json() for layer, _ in layers],
     }
     if subject:
@@ -188,35 +188,35 @@ def _pack(
         document["subject"] = plain.to_json()
     if annotations:
         document["annotations"] = dict(annotations)
-    sources: dict[str, Source] = {layer.digest: source for layer, source in layers}
+    sources: dict[str, BlobSource] = {layer.digest: source for layer, source in layers}
     sources[oci.digest_of(config)] = BytesSource(config)
-    return Package(Manifest.read(oci.to_bytes(document), oci.MANIFEST, artifact_type), (), sources)
+    return Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, artifact_type), (), sources)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
-def _model_layer(model: ModelPart) -> tuple[Descriptor, Source]:
+def _model_layer(model: ModelPart) -> tuple[Descriptor, BlobSource]:
     tag = model.description.tag
     title = f"models/{tag.replace(':', '/')}.tar.xz"
     return _layer(model.part, MODEL_PART, title, {MODEL_ANNOTATION: tag}, model.known)
 
 
 def _layer(
-    part: Path | Source,
+    part: Path | BlobSource,
     media_type: str,
     title: str,
     annotations: Mapping[str, str] | None = None,
     known: PartInfo | None = None,
-) -> tuple[Descriptor, Source]:
+) -> tuple[Descriptor, BlobSource]:
     source = FileSource(part) if isinstance(part, Path) else part
     sha256, size = (known.sha256, known.size) if known else _read(part)
     described = {f"{ANNOTATION}title": title, **(annotations or {})}
     return Descriptor(media_type, f"sha256:{sha256}", size, described), source
 
 
-def _read(path: Path | Source) -> tuple[str, int]:
+def _read(path: Path | BlobSource) -> tuple[str, int]:
     """Return SHA-256 (hexadecimal) and size in bytes of a file."""
     if not isinstance(path, Path):
         raise TypeError("the digest of a source is missing")

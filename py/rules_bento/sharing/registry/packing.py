@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.models.model import ModelDescription
-    from rules_bento.registry.pushable import Package
+    from rules_bento.registry.pushable import Pushable
     from rules_bento.sharing.registry.artifact import BentoFacts
     from rules_bento.store.entries import Entry
     from rules_bento.store.home import Home
@@ -97,7 +97,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 
 @contextmanager
-def packed(described: Described) -> Iterator[Package]:
+def packed(described: Described) -> Iterator[Pushable]:
     """Pack the artifact of an entry; its small parts are on the disk until the block ends."""
     import shutil
 
@@ -110,7 +110,7 @@ def packed(described: Described) -> Iterator[Package]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bento(described: Described, folder: Path) -> Package:
+def _bento(described: Described, folder: Path) -> Pushable:
     entry, facts = described.entry, described.bento
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
@@ -123,7 +123,7 @@ def _bento(described: Described, folder: Path) -> Package:
     return artifact.pack_described(facts, parts, [_model_part(*model, folder) for model in models])
 
 
-def _model(described: Described, folder: Path) -> Package:
+def _model(described: Described, folder: Path) -> Pushable:
     return artifact.pack_model(_model_part(described.entry, described.model, folder))
 
 

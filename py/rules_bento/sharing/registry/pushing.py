@@ -7,7 +7,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net.transfers import JOBS
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
-from rules_bento.registry.push import Pushed
+from rules_bento.registry.push import PushResult
 from rules_bento.registry.push import push as push_package
 from rules_bento.sharing.registry import packing
 from rules_bento.store import verification
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Delivered:
     """Describes the result for one repository, and the tags that point to the entry."""
 
-    pushed: Pushed
+    pushed: PushResult
     tags: tuple[str, ...]
 
 
@@ -84,7 +84,7 @@ def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: R
         signatures.sign(place, reference.name, reference.digest, key)
 
 
-def _there(described: packing.Described, repository: Repository, target: Reference) -> Pushed | None:
+def _there(described: packing.Described, repository: Repository, target: Reference) -> PushResult | None:
     """Return the result of a push if the target already has this content; doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
@@ -94,4 +94,4 @@ def _there(described: packing.Described, repository: Repository, target: Referen
         raise
     if manifest.is_index or manifest.config.digest != oci.digest_of(described.config()):
         return None
-    return Pushed(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)
+    return PushResult(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)

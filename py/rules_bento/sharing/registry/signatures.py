@@ -18,7 +18,7 @@ from rules_bento.registry.blob_sources import BytesSource, FileSource, RemoteSou
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
-from rules_bento.registry.pushable import Package
+from rules_bento.registry.pushable import Pushable
 from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
 from rules_bento.signing.keys import digest_of
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TypeVar
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rules_bento.net.transfers import Counter
-    from rules_bento.registry.blob_sources import Source
+    from rules_bento.registry.blob_sources import BlobSource
     from rules_bento.registry.client import Registries
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
@@ -55,7 +55,7 @@ class Signed(NamedTuple):
 class Place(Protocol):
     """Stores signatures next to their subjects."""
 
-    def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
+    def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Return readers of the manifests with signatures or attestations of a digest."""
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
@@ -64,10 +64,10 @@ class Place(Protocol):
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
 
-    def source(self, blob: Descriptor) -> Source:
+    def source(self, blob: Descriptor) -> BlobSource:
         """Return the file with the signature."""
 
-    def put(self, kind: str, digest: str, package: Package) -> None:
+    def put(self, kind: str, digest: str, package: Pushable) -> None:
         """Write a manifest and its blobs for a digest; replaces the existing manifest."""
 
 
@@ -80,7 +80,7 @@ class InRegistry:
         self._counter = counter
         self._repository = registries.repository(reference)
 
-    def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
+    def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Yield a reader of the manifest with the tag."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
@@ -94,11 +94,11 @@ class InRegistry:
         """Return a small blob, verified."""
         return self._repository.read_blob(blob)
 
-    def source(self, blob: Descriptor) -> Source:
+    def source(self, blob: Descriptor) -> BlobSource:
         """Return the file with the signature."""
         return RemoteSource(self._repository, blob.digest)
 
-    def put(self, kind: str, digest: str, package: Package) -> None:
+    def put(self, kind: str, digest: str, package: Pushable) -> None:
         """Push the manifest with its tag."""
         push(package, [self._reference.with_tag(tag_of(kind, digest))], self._registries, self._counter)
 
@@ -109,9 +109,9 @@ class InLayout:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def beside(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
+    def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Return readers of manifests marked as signatures or attestations of the digest (or any, for an index)."""
-        return self._layout.beside(kind, tag_of(kind, digest))
+        return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Search the blobs for referrers, which no index lists."""
@@ -122,16 +122,16 @@ class InLayout:
         """Return a small blob, verified."""
         return self._layout.read(blob)
 
-    def source(self, blob: Descriptor) -> Source:
+    def source(self, blob: Descriptor) -> BlobSource:
         """Return the file with the signature."""
         return FileSource(self._layout.blob(blob.digest))
 
-    def put(self, kind: str, digest: str, package: Package) -> None:
+    def put(self, kind: str, digest: str, package: Pushable) -> None:
         """Add the blobs, and list the manifest in the index."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
-        self._layout.record_beside(package.root, kind, tag_of(kind, digest), digest)
+        self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
 
 
 def tag_of(kind: str, digest: str) -> str:
@@ -154,7 +154,7 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
         return known.verifies(signature, digest_of(document))
 
     signature = to_base64(key.sign(digest_of(document)))
-    added = Descriptor.of(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
+    added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
     return _add(place, SIGNATURES, digest, (added, document), is_same)
 
 
@@ -170,7 +170,7 @@ def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str,
 
     content = cosign.sign_statement(statement, key)
     annotations = {_SIGNATURE: "", _PREDICATE: provenance.PREDICATE}
-    added = Descriptor.of(content, cosign.ENVELOPE_TYPE, annotations=annotations)
+    added = Descriptor.from_content(content, cosign.ENVELOPE_TYPE, annotations=annotations)
     return _add(place, ATTESTATIONS, digest, (added, content), is_same)
 
 
@@ -242,7 +242,7 @@ def carry_all(source: Reference, targets: Iterable[Reference], registries: Regis
 
 
 def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
-    for read in place.beside(kind, digest):
+    for read in place.attached_manifests(kind, digest):
         try:
             return read().layers()
         except RegistryError as error:
@@ -252,7 +252,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 
 
 def _put(
-    place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, Source]]
+    place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
     """Write existing and new layers for a digest. Raises BentoError for too many layers."""
     layers = [*before, *(layer for layer, _ in new)]
@@ -264,14 +264,14 @@ def _put(
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
-        "config": Descriptor.of(config, oci.CONFIG).to_json(),
+        "config": Descriptor.from_content(config, oci.CONFIG).to_json(),
         "layers": [layer.to_json() for layer in layers],
     }
-    sources: dict[str, Source] = {layer.digest: place.source(layer) for layer in before}
+    sources: dict[str, BlobSource] = {layer.digest: place.source(layer) for layer in before}
     sources |= {layer.digest: source for layer, source in new}
     sources[oci.digest_of(config)] = BytesSource(config)
     root = Manifest.read(oci.to_bytes(document), oci.MANIFEST, tag_of(kind, digest))
-    place.put(kind, digest, Package(root, (), sources))
+    place.put(kind, digest, Pushable(root, (), sources))
 
 
 def _config(layers: Iterable[Descriptor]) -> bytes:
@@ -317,7 +317,7 @@ def _check_size(size: int, digest: str) -> None:
 
 
 def _manifests(place: Place, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-    yield from place.beside(kind, digest)
+    yield from place.attached_manifests(kind, digest)
     yield from place.referrers(digest)  # requested only if no other signature matches
 
 
