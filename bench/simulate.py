@@ -1,4 +1,4 @@
-"""Computes what 10,000 services would cost, from measured figures: `python bench/simulate.py`, for docs/contributing/scale.md.
+"""Computes the cost of 10,000 services from measured figures: `python bench/simulate.py` (docs/contributing/scale.md).
 
 Each commit changes one service, a library, a package of the lock or a model. CI builds all services and their images
 after it, with a remote cache that drops what nobody has used for some days; developers build what is theirs. What the
@@ -51,8 +51,8 @@ MEASURED = {
     "in workers": Measured(0.11, "of these", f"{ACTIONS}: the steps of a Bento, 6.9 of 62 ms"),
     "bytes of an image": Measured(53.7e3, "bytes", f"{ACTIONS}: BentoImage, BentoLayer, BentoSbom"),
     "a push": Measured(61e3, "bytes", "docs/contributing/benchmarks.md, a changed line"),
-    "a byte of a model": Measured(4.1 / 2000 / MB, "CPU seconds", "docs/contributing/benchmarks.md, models: BentoModel"),
-    "a byte that is joined": Measured(0.9 / 2000 / MB, "CPU seconds", "docs/contributing/benchmarks.md, models: BentoArchive"),
+    "a byte of a model": Measured(4.1 / 2000 / MB, "CPU seconds", "benchmarks.md, models: BentoModel"),
+    "a byte that is joined": Measured(0.9 / 2000 / MB, "CPU seconds", "benchmarks.md, models: BentoArchive"),
     "an answer": Measured(548, "bytes for each action that is looked up", "the mean of 3,000 results in a disk cache"),
     "analysis": Measured(0.0084, "seconds for each service", "docs/contributing/scale.md: 8.4 s for 1,000"),
     "a group": Measured(2.42 * MB, "bytes, the mean of five", IMAGES),
