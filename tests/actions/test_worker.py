@@ -122,9 +122,9 @@ print(json.dumps([codes, changed, sorted(caches())]))
 OF_VALUES = {
     "rules_bento.archives.archive._end_block",
     "rules_bento.archives.ustar.owner",
-    "rules_bento.packages.slice._answer",
-    "rules_bento.packages.slice._fits",
-    "rules_bento.packages.slice._with_hashes",
+    "rules_bento.packages.lock_subset._load_resolution",
+    "rules_bento.packages.lock_subset._matches_platform",
+    "rules_bento.packages.lock_subset._with_hashes",
     "rules_bento.sources.patterns._expression",
     "rules_bento.sources.patterns._segments",
     "rules_bento.sources.snapshot._normalised",

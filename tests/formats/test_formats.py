@@ -583,7 +583,7 @@ OURS = {
     "images/system_packages.py": "what an action of ours wrote",
     "images/wheels/libraries.py": "what an action of ours wrote",
     "packages/indexes.py": "attributes of a rule",
-    "packages/slice.py": "what a repository rule wrote of a lock that it has read",
+    "packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
     "run/load.py": "what a rule wrote",
     "run/push_contents.py": "what rules and actions of ours wrote",
     "run/startup_trace.py": "what rules and actions of ours wrote",
@@ -670,7 +670,7 @@ MODULES = {
         "actions/pack_packages.py": "writes",
         "archives/forms.py": "writes",
         "packages/build.py": "writes",
-        "packages/slice.py": "writes",
+        "packages/lock_subset.py": "writes",
     },
     "zlib": {
         "archives/forms.py": "writes",

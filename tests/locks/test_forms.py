@@ -289,7 +289,7 @@ def put(value, key, inner):
 @pytest.mark.parametrize(("name", "text"), [("lock.json", ""), ("uv.lock", UV_LOCK), ("pylock.toml", PYLOCK)])
 def test_locks_of_another_shape_are_refused_in_words(tmp_path, monkeypatch, name, text):
     """Each value of each form, gone or of another kind: a BentoError that names the file, or a lock."""
-    monkeypatch.setattr(resolution, "_uv_lock", lambda project, uv, origin: UV_LOCK)
+    monkeypatch.setattr(resolution, "_lock_with_uv", lambda project, uv, origin: UV_LOCK)
     documents = list(out_of_shape(tomllib.loads(text) if text else OWN))
     assert len(documents) > 120
     refused = 0

@@ -251,7 +251,7 @@ def test_a_hostile_lock_is_rejected_or_harmless(tmp_path, monkeypatch, name):
         asked.append(project)
         return uv_lock()
 
-    monkeypatch.setattr(resolution, "_uv_lock", answer)
+    monkeypatch.setattr(resolution, "_lock_with_uv", answer)
     try:
         lock = read(tmp_path, *LOCKS[name])
     except BentoError as error:

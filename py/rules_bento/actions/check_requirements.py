@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
-from rules_bento.packages import resolution, stated
+from rules_bento.packages import requirement_sources, resolution
 from rules_bento.packages.indexes import Indexes
 from rules_bento.typing_lite import Any
 
@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> None:
     lock: Lock = (
         locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
     )
-    record = resolution.stated_in_lock(requested, indexes, arguments.repeated("--platform"))
+    record = resolution.lock_inputs(requested, indexes, arguments.repeated("--platform"))
     problems = [
         *_differences(lock.get("stated", {}), record, requested),
         *(
@@ -54,20 +54,22 @@ def run(arguments: Arguments) -> None:
         raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.required('--update')}")
 
 
-def read_sources(arguments: Arguments) -> tuple[stated.Stated, Indexes]:
+def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
     """Return what the sources of a target ask for, and where it is to come from."""
     sources, constraints, overrides = (
-        [stated.Source(Path(path), name) for path, name in arguments.tuples(flag)]
+        [requirement_sources.RequirementSource(Path(path), name) for path, name in arguments.tuples(flag)]
         for flag in ("--source", "--constraint", "--override")
     )
-    requested = stated.read(
+    requested = requirement_sources.read(
         sources, arguments.repeated("--extra"), arguments.repeated("--group"), constraints, overrides
     )
     target = arguments.required("--target")
     return requested, Indexes.from_json(arguments.optional("--indexes"), target).with_options(requested.options, target)
 
 
-def _differences(locked: dict[str, Any], record: dict[str, Any], requested: stated.Stated) -> list[str]:
+def _differences(
+    locked: dict[str, Any], record: dict[str, Any], requested: requirement_sources.DeclaredRequirements
+) -> list[str]:
     problems = []
     kinds = (
         ("requirements", "", "asks for", requested.requirements),

@@ -9,7 +9,7 @@ from pathlib import Path
 from rules_bento.archives.digests import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ def _edge(text: str, name: str) -> dict[str, Any]:
     if not match or "@" in text.partition(";")[0]:
         raise BentoError(f"{name} requires {text!r}, which is no package of an index. Build it with one that is.")
     distribution, extras, specifier, marker = match.groups()
-    edge: dict[str, Any] = {"name": normalized(distribution)}
+    edge: dict[str, Any] = {"name": normalize_name(distribution)}
     if extras:
         edge["extras"] = [extra.strip() for extra in extras.split(",")]
     if specifier.strip():

@@ -11,7 +11,7 @@ from rules_bento.actions import archive
 from rules_bento.actions.snapshot import stated
 from rules_bento.bento.named_files import named_files
 from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform, make_environment
+from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
 from rules_bento.service.import_runner import Subject, import_service
 from rules_bento.service.metadata import to_json
 from rules_bento.typing_lite import Any
@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> None:
         # A test is for the machine that runs it, a Bento for its own platform.
         'service_metadata = "import" asks for a platform of that machine, or have the service read.'
         if arguments.has("--states-packages")
-        else LEAVE_PLATFORMS,
+        else OMIT_PLATFORMS,
     )
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):

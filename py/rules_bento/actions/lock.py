@@ -10,7 +10,7 @@ from rules_bento.arguments import read_text
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.stated_packages import StatedPackages
 from rules_bento.errors import BentoError
-from rules_bento.packages import slice as slices
+from rules_bento.packages import lock_subset
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -49,43 +49,43 @@ def run(arguments: Arguments) -> None:
         )
     if not platforms:
         raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
-    target = slices.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
-    answers = [slices.Answer.loads(read_text(path)) for path in arguments.repeated("--answer")]
-    entries = slices.read(arguments.repeated("--locked"), answers)
-    request = _asked(arguments, entries)
-    made = slices.make_slice(
-        request,
+    target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
+    resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
+    entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
+    query = _read_query(arguments, entries)
+    subset = lock_subset.resolve_subset(
+        query,
         entries,
         target,
-        slices.Resolver(
+        lock_subset.Resolver(
             arguments.required("--python"), Path(arguments.required("--uv")), arguments.repeated("--pip-tools")
         ),
         all_files=arguments.has("--all-files"),
-        answers=answers,
+        resolutions=resolutions,
     )
-    roots = "".join(f"{root}\n" for root in request.requirements)
-    locked = LockedRequirements(roots, made.requirements, made.requirements_with_hashes)
+    roots = "".join(f"{root}\n" for root in query.requirements)
+    locked = LockedRequirements(roots, subset.requirements, subset.requirements_with_hashes)
     Path(arguments.required("--output")).write_text(locked.dumps(), "utf-8")
 
 
-def _asked(arguments: Arguments, entries: list[dict[str, Any]]) -> slices.Asked:
+def _read_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
     """Return what attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
         ("requirements", arguments.repeated("--requirement")),
         ("packages", arguments.repeated("--package")),
-        ("deps", slices.agreed(arguments.repeated("--pin"), entries)),
+        ("deps", lock_subset.matching_pins(arguments.repeated("--pin"), entries)),
     ):
         for text in texts:
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
     for path in arguments.repeated("--stated"):
         for stated in map(StatedPackages.of, json.loads(read_text(path))["stated"]):
-            for note in stated.held_against(slices.known(entries)):
+            for note in stated.held_against(lock_subset.extras_by_package(entries)):
                 sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
             stated.check_hashes(files)
             for text in stated.requirements:
                 origins.setdefault(text, stated.place)
             limits |= dict.fromkeys(stated.constraints, stated.place)
-    return slices.Asked(origins, limits)
+    return lock_subset.Query(origins, limits)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rules_bento.packages import lock as locks
 from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import Indexes
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.resolution import normalize
 
 TYPE_CHECKING = False
@@ -42,4 +42,4 @@ def run(arguments: Arguments) -> None:
 
 
 def _chosen(names: Collection[str]) -> list[str] | None:
-    return None if "*" in names else [normalized(name) for name in names]
+    return None if "*" in names else [normalize_name(name) for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.packages import slice as slices
+from rules_bento.packages import lock_subset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ FLAGS = {
 
 def run(arguments: Arguments) -> None:
     """Write the answer, with nothing in it where uv finds no solution."""
-    target = slices.Target(
+    target = lock_subset.Target(
         arguments.required("--platform"), arguments.required("--python-version"), arguments.required("--glibc")
     )
-    answer = slices.ask(
+    resolution = lock_subset.resolve_one(
         arguments.required("--requirement"),
-        slices.read(arguments.repeated("--locked")),
+        lock_subset.read(arguments.repeated("--locked")),
         target,
-        slices.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
+        lock_subset.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
     )
-    Path(arguments.required("--output")).write_text(answer.dumps(), "utf-8")
+    Path(arguments.required("--output")).write_text(resolution.dumps(), "utf-8")

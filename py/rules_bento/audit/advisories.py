@@ -10,7 +10,7 @@ from __future__ import annotations
 from rules_bento.audit import severity
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats import shapes
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _affected(entry: dict[str, Any]) -> Affected:
     # GIT is of commits; SEMVER is for other ecosystems, whose numbers mean the same in this one.
     ranges = (each["events"] for each in entry.get("ranges", ()) if each["type"] in ("ECOSYSTEM", "SEMVER"))
     return Affected(
-        normalized(entry["package"]["name"]),
+        normalize_name(entry["package"]["name"]),
         tuple(map(tuple, ranges)),
         tuple(entry.get("versions", ())),
         _rating(entry),

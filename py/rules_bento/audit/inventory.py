@@ -12,9 +12,10 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.packages import requirements
-from rules_bento.packages.requirements import normalized
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.packages.requirements import normalize_name
+from rules_bento.typing_lite import Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -71,7 +72,7 @@ def of_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
             of_extras.setdefault(edge["name"], set()).add(package["name"])
     return [
         Package(
-            normalized(package["name"]),
+            normalize_name(package["name"]),
             package["version"],
             bool(package.get("files")) or bool(_COMMIT.fullmatch(package.get("source", {}).get("commit", ""))),
             tuple(sorted(asked_by.get(package["name"]) or of_extras.get(package["name"]) or ())),
@@ -97,7 +98,7 @@ def of_pylock(data: bytes, origin: str) -> list[Package]:
     shapes.check(document, _PYLOCK, origin, "Write it again with the tool that locked, such as `uv export`.")
     return [
         Package(
-            normalized(entry["name"]),
+            normalize_name(entry["name"]),
             entry.get("version", ""),
             any(
                 file.get("hashes")
@@ -129,7 +130,7 @@ def of_sbom(data: bytes, origin: str) -> list[Package]:
     for purl, hashed in entries:
         parts = _PURL.fullmatch(purl)
         if parts and parts[1] == "pypi":
-            packages.append(Package(normalized(unquote(parts[2])), unquote(parts[3]), hashed))
+            packages.append(Package(normalize_name(unquote(parts[2])), unquote(parts[3]), hashed))
     return packages
 
 

@@ -6,7 +6,7 @@ from rules_bento.audit import licenses
 from rules_bento.audit.severity import RATINGS, highest
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _groups(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
 
 
 def _licensed(package: Package, policy: Policy) -> Licensed:
-    own = {normalized(name): text for name, text in policy.stated_licenses.items()}.get(package.name)
+    own = {normalize_name(name): text for name, text in policy.stated_licenses.items()}.get(package.name)
     terms = licenses.parsed(own) if own else licenses.terms_of(package.stated) if package.stated else None
     return Licensed(package, terms, policy.licenses.judges and not policy.licenses.takes(terms))
 
@@ -259,7 +259,7 @@ def _useless(
             yield f"allow: {identifier}: {why}. Take the entry out."
     names = {package.name for package in packages}
     for name in policy.stated_licenses:
-        if normalized(name) not in names:
+        if normalize_name(name) not in names:
             yield f"package_licenses: {name}: is not among the packages. Take the entry out."
 
 

@@ -63,12 +63,12 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
                 lines.append(f"{option.flag} {option.value}".strip())
-            elif problem := _said(requirements.refuse_option, option, place):
+            elif problem := _said(requirements.reject_option, option, place):
                 notes.append(problem)
         for item in stated:
             problem = _said(requirements.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
-    if not any(requirements.name_of(line) == "bentoml" for line in lines if not line.startswith("-")):
+    if not any(requirements.requirement_name(line) == "bentoml" for line in lines if not line.startswith("-")):
         lines.append(f"bentoml=={BENTOML_VERSION}")
     lock = _own_lock(options, files)
     lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
@@ -148,14 +148,14 @@ def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFi
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
-    for requirement in map(requirements.parsed, stated):
+    for requirement in map(requirements.parse_requirement, stated):
         if requirement.marker and not requirement.marker.evaluate(environment):
             continue
-        name = requirements.normalized(requirement.name)
+        name = requirements.normalize_name(requirement.name)
         with_extras = rf"(?im)^{re.escape(requirement.name)}\["
         knows_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(with_extras, text)
         if requirement.extras and knows_extras:
-            extras = sorted(map(requirements.normalized, requirement.extras))
+            extras = sorted(map(requirements.normalize_name, requirement.extras))
             targets += [f"{name.replace('-', '_')}:{extra}" for extra in extras]
             continue
         targets.append(name.replace("-", "_"))
@@ -196,5 +196,5 @@ def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
         sources = source if isinstance(source, list) else [source]
         named = {each.get("index") for each in sources if isinstance(each, dict)}
         if len(named) == 1 and isinstance(index := named.pop(), str):
-            result.setdefault("explicit", {})[requirements.normalized(package)] = index
+            result.setdefault("explicit", {})[requirements.normalize_name(package)] = index
     return result

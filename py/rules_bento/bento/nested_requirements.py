@@ -7,7 +7,7 @@ import re
 
 from rules_bento.build_options.option_checks import check_editable, check_requirement
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import CONSTRAINTS, logical_lines
+from rules_bento.packages.requirements import CONSTRAINT_FLAGS, logical_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _nested_lines(
         if "://" in match[2]:
             raise BentoError(f"{path}:{number}: {match[2]!r} is on a network. Declare a copy of the file.")
         nested = files.path(posixpath.join(posixpath.dirname(path), match[2]), f"{path}:{number}")
-        limited = limits or match[1] in CONSTRAINTS
+        limited = limits or match[1] in CONSTRAINT_FLAGS
         inner = (*within, path)
         yield from _nested_lines(nested, files, f"{path}:{number}", within=inner, limits=limited, check=check)
 

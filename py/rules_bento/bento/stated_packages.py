@@ -6,7 +6,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import name_of, normalized, parse
+from rules_bento.packages.requirements import normalize_name, parse, requirement_name
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -40,14 +40,14 @@ class StatedPackages:
         missing, notes = [], []
         for text in self.requirements:
             name, extras = re.match(r"([-._A-Za-z0-9]+)\s*(?:\[([^]]*)])?", text).groups(default="")  # type: ignore[union-attr]
-            if normalized(name) not in known:
+            if normalize_name(name) not in known:
                 missing += [] if ";" in text else [text]
                 continue
-            wanted = {normalized(extra.strip()) for extra in extras.split(",") if extra.strip()}
+            wanted = {normalize_name(extra.strip()) for extra in extras.split(",") if extra.strip()}
             notes += [
                 f"{self.place}: {text}: the lock knows no extra {extra!r}, so its packages have to be requirements of "
                 f"the target themselves."
-                for extra in sorted(wanted - {normalized(extra) for extra in known[normalized(name)]})
+                for extra in sorted(wanted - {normalize_name(extra) for extra in known[normalize_name(name)]})
             ]
         if missing:
             raise BentoError(
@@ -59,7 +59,7 @@ class StatedPackages:
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
         """Raise BentoError for a locked file, by package and name, whose hash a requirement does not allow."""
         for text, hashes in self.hashes.items():
-            for file, sha256 in sorted(locked.get(name_of(text), {}).items()):
+            for file, sha256 in sorted(locked.get(requirement_name(text), {}).items()):
                 if sha256 not in hashes:
                     raise BentoError(
                         f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of its "

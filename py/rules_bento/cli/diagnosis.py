@@ -391,11 +391,13 @@ def _texts(value: ast.expr | None) -> list[str]:
 def _freshness(path: Path, fine: Finding, target: tuple[str, list[str]] | None, run: str) -> Finding:
     """Judge whether a lock in our form has what its sources ask for. `bento_requirements_test` judges more."""
     from rules_bento.packages import lock as locks
-    from rules_bento.packages.stated import Source, read
+    from rules_bento.packages.requirement_sources import RequirementSource, read
 
     if not target or path.suffix != ".json":
         return Finding(fine.about, FINE, f"{path.name} is there")
-    sources = [Source(path.with_name(name), name) for name in target[1] if not name.startswith(("@", "/", ":"))]
+    sources = [
+        RequirementSource(path.with_name(name), name) for name in target[1] if not name.startswith(("@", "/", ":"))
+    ]
     if len(sources) != len(target[1]):
         return Finding(fine.about, FINE, f"{path.name} is there")
     locked = set(locks.load(path).get("stated", {}).get("requirements", []))

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.virtualenv import make_environment
 
 TYPE_CHECKING = False
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
-_MOST_SOURCE = 16 << 30  # bytes that a source archive may unpack to
-_MOST_RATIO, _UNCOUNTED = 250, 1 << 30  # bytes that come out of one of a wheel, and those for which that does not count
+_MAX_SOURCE_BYTES = 16 << 30  # bytes that a source archive may unpack to
+_MAX_RATIO, _MIN_RATIO_BYTES = (
+    250,
+    1 << 30,
+)  # bytes that come out of one of a wheel, and those for which that does not count
 _MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
 # Runs in the environment: asks the build backend for its further requirements, then for the wheel, and writes the
@@ -49,9 +52,9 @@ for requirement in getattr(backend, "get_requires_for_build_wheel", lambda setti
         importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         missing.append(name)
-made = None if missing else backend.build_wheel({output}, None)
-with open({answer}, "w", encoding="utf-8") as file:
-    json.dump({{"missing": missing}} if missing else {{"wheel": os.fspath(made)}}, file)
+wheel = None if missing else backend.build_wheel({output}, None)
+with open({result_file}, "w", encoding="utf-8") as file:
+    json.dump({{"missing": missing}} if missing else {{"wheel": os.fspath(wheel)}}, file)
 """
 
 
@@ -66,7 +69,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     folder.mkdir()
     with archive.open("rb") as file:
         form = streams.form_of(file.read(512))
-    limits = unpacking.Limits(size=_MOST_SOURCE, same_letters=True, hard_links=True)
+    limits = unpacking.Limits(size=_MAX_SOURCE_BYTES, same_letters=True, hard_links=True)
     for item, contents in unpacking.read(archive, form, limits):  # type: ignore[arg-type]
         try:
             _write(folder, item, contents)
@@ -99,41 +102,41 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
     Raises BentoError for a build that fails, or that asks for what is not locked.
     """
     python = make_environment(scratch / "environment", roots).absolute()
-    output, answer = scratch / "wheels", scratch / "answer.json"
+    output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
     module, attributes, path = _backend(source)
     hook = _HOOK.format(
-        answer=repr(str(answer.absolute())),
+        result_file=repr(str(result_file.absolute())),
         attributes=attributes,
         module=repr(module),
         output=repr(str(output.absolute())),
         path=path,
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [str(python), "-B", "-X", "utf8", "-c", hook],
         check=False,
         capture_output=True,
         cwd=source,
-        env=_variables(python, scratch, version),
+        env=_environment(python, scratch, version),
         stdin=subprocess.DEVNULL,
     )
-    if done.returncode or not answer.is_file():
-        printed = (done.stdout + done.stderr).decode("utf-8", "replace").replace(str(scratch), "")
+    if process.returncode or not result_file.is_file():
+        printed = (process.stdout + process.stderr).decode("utf-8", "replace").replace(str(scratch), "")
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             f"its build failed. It sees its locked build requirements, /usr/bin and no network; what else it needs, "
             f"only its authors can change.\n{log}"
         )
-    return _answered(answer, output)
+    return _read_result(result_file, output)
 
 
-def _answered(answer: Path, output: Path) -> Path:
+def _read_result(result_file: Path, output: Path) -> Path:
     """Return the wheel that a build has told of. Raises BentoError for one that is none, and for what it misses."""
     from rules_bento.formats import read_file, shapes
     from rules_bento.formats.json import read_object
 
     remedy = "Only its authors can change that."
-    result = read_object(read_file(answer), "its build system")
+    result = read_object(read_file(result_file), "its build system")
     shapes.check(result, {"missing?": [str], "wheel?": str}, "its build system", remedy)
     if result.get("missing"):
         names = ", ".join(result["missing"])
@@ -150,34 +153,34 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
     """Raise BentoError if a wheel is not what the lock has, or not for the Python and platform that it is to run on."""
     name, built = wheel.name.split("-")[:2]
     python, abi, machines = wheel.stem.split("-")[-3:]
-    if normalized(name) != distribution or not _is_same(built, version):
+    if normalize_name(name) != distribution or not _is_same_version(built, version):
         raise BentoError(f"its source builds {name} {built}, but the lock has {distribution} {version}. Lock again.")
-    if not _runs_in(python, abi, python_version):
+    if not _supports_python(python, abi, python_version):
         raise BentoError(
             f"its wheel is for {python}-{abi}, but cp{python_version.replace('.', '')} is asked for. Builds run in the "
             f"toolchain's interpreter: set bento_tools.python(version = {python_version!r})."
         )
-    if machines != "any" and not any(_runs_on(machine, platform) for machine in machines.split(".")):
+    if machines != "any" and not any(_supports_platform(machine, platform) for machine in machines.split(".")):
         raise BentoError(
             f"its wheel holds machine code for {machines}, but {platform} is asked for. Builds run where actions do: "
             f"let them run on a machine of {platform}, or lock a version that has a wheel for it."
         )
 
 
-def _runs_in(python: str, abi: str, version: str) -> bool:
+def _supports_python(python: str, abi: str, version: str) -> bool:
     """Return whether a CPython of `version` imports what has these tags: the stable ABI of an older one, too."""
-    from packaging.tags import Tag, compatible_tags, cpython_tags
+    from packaging.tags import compatible_tags, cpython_tags, parse_tag
 
     major, minor = (int(part) for part in version.split("."))
     interpreter = f"cp{major}{minor}"
-    taken = {
+    supported = {
         *cpython_tags((major, minor), [interpreter], ["it"]),
         *compatible_tags((major, minor), interpreter, ["it"]),
     }
-    return any(Tag(one, of, "it") in taken for one in python.split(".") for of in abi.split("."))
+    return not supported.isdisjoint(parse_tag(f"{python}-{abi}-it"))
 
 
-def _runs_on(tag: str, platform: str) -> bool:
+def _supports_platform(tag: str, platform: str) -> bool:
     """Return whether `platform`, which is `<os>_<machine>`, runs machine code of a wheel's tag."""
     system, _, machine = platform.partition("_")
     if system == "macos":
@@ -194,17 +197,17 @@ def repack(wheel: Path, output: Path) -> None:
 
     from rules_bento.archives import zipread
 
-    bounds = zipread.Bounds(_MOST_RATIO, _UNCOUNTED)
+    bounds = zipread.Bounds(_MAX_RATIO, _MIN_RATIO_BYTES)
     with wheel.open("rb") as file, zipfile.ZipFile(output, "w") as archive:
-        made = zipread.ZipOfFile(file, wheel.name, bounds)
-        entries = {entry.path: entry for entry in made.members() if not entry.is_folder}
+        built = zipread.ZipOfFile(file, wheel.name, bounds)
+        entries = {entry.path: entry for entry in built.members() if not entry.is_folder}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:
             raise BentoError(f"{wheel.name}: the wheel that its build system made has {len(records)} RECORD files.")
         [record] = records
         rows = []
         for name in sorted(entries.keys() - {record}, key=lambda name: (".dist-info/" in name, name)):
-            content = b"".join(made.contents(entries[name]))
+            content = b"".join(built.contents(entries[name]))
             executable = entries[name].mode & 0o111
             archive.writestr(_entry(name, 0o755 if executable else 0o644), content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
@@ -227,7 +230,7 @@ def _csv(rows: Sequence[tuple[str, str, object]]) -> str:
     return text.getvalue()
 
 
-def _is_same(built: str, version: str) -> bool:
+def _is_same_version(built: str, version: str) -> bool:
     """Return whether the version in a wheel's name is another spelling of the same one, as `1.0` is of `1`."""
     from packaging.version import InvalidVersion, Version
 
@@ -265,7 +268,7 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     )
 
 
-def _variables(python: Path, scratch: Path, version: str) -> dict[str, str]:
+def _environment(python: Path, scratch: Path, version: str) -> dict[str, str]:
     flags = f"-g0 -ffile-prefix-map={scratch}=/build"
     return {
         "CFLAGS": flags,

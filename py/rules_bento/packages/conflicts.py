@@ -31,8 +31,8 @@ _MAX_DEPTH = 50
 _OPERAND = r"[a-z_]+|'[^']*'|\"[^\"]*\""
 _TOKEN = re.compile(rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(==|!=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*")
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
-_AGAIN = "Write the lock again with `uv lock`."
-_KINDS = {"project": "members", "extra": "extras", "group": "groups"}  # to attributes of bento.pypi
+_LOCK_AGAIN = "Write the lock again with `uv lock`."
+_ATTRIBUTES = {"project": "members", "extra": "extras", "group": "groups"}  # to attributes of bento.pypi
 _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 
@@ -112,20 +112,20 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
     for package in document["package"]:
         by_name.setdefault(package["name"], []).append(package)
     chosen = choice.items(document)
-    sets = [[_item(item) for item in together] for together in document["conflicts"]]
+    sets = [[_conflict_item(item) for item in together] for together in document["conflicts"]]
     members = _required_members(by_name, chosen)
     for together in sets:
-        _refuse_two([item for item in together if item[1] in members and choice.has(item)], sets, chosen, origin)
+        _reject_conflict([item for item in together if item[1] in members and choice.has(item)], sets, chosen, origin)
     active = _Active(dict.fromkeys(chosen, TRUE), origin)
     items = {item for together in sets for item in together}
     if any(("extra", edge["name"], extra) in items for edge in _all_edges(document) for extra in edge.get("extra", ())):
         active.add_required(by_name, chosen)
         for together in sets:
-            _refuse_two(active.conflicting(together), sets, chosen, origin)
-    return document | {"package": [_map_edges(package, active.resolved) for package in document["package"]]}
+            _reject_conflict(active.active_conflict(together), sets, chosen, origin)
+    return document | {"package": [_map_edges(package, active.resolve_edges) for package in document["package"]]}
 
 
-def _encoded(kind: str, package: str, name: str) -> str:
+def _marker_name(kind: str, package: str, name: str) -> str:
     """Return the name that an item has in markers."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
@@ -153,7 +153,7 @@ class _Active:
     items: dict[Item, Condition]
     origin: str
 
-    def conflicting(self, together: list[Item]) -> list[Item]:
+    def active_conflict(self, together: list[Item]) -> list[Item]:
         """Return extras of a conflict that are active together, each required by a chosen item."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
@@ -172,38 +172,38 @@ class _Active:
         while queue:
             package, item, reach = queue.pop()
             key = (id(package), item)
-            joined = self._bounded(reached.get(key, FALSE) | reach)
+            joined = self._simplify(reached.get(key, FALSE) | reach)
             if joined == reached.get(key):
                 continue
             reached[key] = joined
             for edge in dependencies(package, item[0], item[2]):
                 extras: list[Item] = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
                 # An edge activates its extras itself, so they count for its own marker.
-                condition = self._bounded(_and(joined, self._of_marker(package, edge, extras)))
+                condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras)))
                 if condition:
                     for extra in extras:
-                        self.items[extra] = self._bounded(self.items.get(extra, FALSE) | condition)
+                        self.items[extra] = self._simplify(self.items.get(extra, FALSE) | condition)
                     for target in by_name.get(edge["name"], []):
                         if is_target(edge, target):
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
 
-    def resolved(self, package: Document, edges: list[Document]) -> list[Document]:
+    def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
         """Return the edges of a package that are active under some condition, with it as their marker."""
         result = []
         for edge in edges:
             if "extra" not in edge.get("marker", ""):
                 result.append(edge)
-            elif condition := self._of_marker(package, edge):
+            elif condition := self._edge_condition(package, edge):
                 plain = {key: value for key, value in edge.items() if key != "marker"}
-                result.append(plain | ({} if condition == TRUE else {"marker": _text(condition)}))
+                result.append(plain | ({} if condition == TRUE else {"marker": _format_condition(condition)}))
         return result
 
-    def _of_marker(self, package: Document, edge: Document, more: Collection[Item] = ()) -> Condition:
+    def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
         """Return the condition of an edge: its marker, with the conditions of items in their places."""
-        named = {_encoded(*item): condition for item, condition in self.items.items()}
-        named |= dict.fromkeys((_encoded(*item) for item in more), TRUE)
+        named = {_marker_name(*item): condition for item, condition in self.items.items()}
+        named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE
-        for clause in _parsed(edge.get("marker", ""), self.origin):
+        for clause in _parse_marker(edge.get("marker", ""), self.origin):
             condition = TRUE
             for atom in clause:
                 left, operator, right = atom
@@ -212,20 +212,20 @@ class _Active:
                     continue
                 name = right.strip("'\"")
                 # Other extras are those of the package itself.
-                item = named.get(name, named.get(_encoded("extra", package["name"], name), FALSE))
+                item = named.get(name, named.get(_marker_name("extra", package["name"], name), FALSE))
                 condition = _and(condition, item if operator == "==" else _not(item))
             result |= condition
-        return self._bounded(result)
+        return self._simplify(result)
 
-    def _bounded(self, condition: Condition) -> Condition:
+    def _simplify(self, condition: Condition) -> Condition:
         """Return a condition without clauses that say no more than another one."""
         clauses = [clause for clause in condition if not any(other < clause for other in condition)]
         if len(clauses) > _MAX_CLAUSES:
-            raise BentoError(f"{self.origin}: its markers have more than {_MAX_CLAUSES} alternatives. {_AGAIN}")
+            raise BentoError(f"{self.origin}: its markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
         return frozenset(clauses)
 
 
-def _item(item: Document) -> Item:
+def _conflict_item(item: Document) -> Item:
     kind = next((kind for kind in _TABLES if kind in item), "project")
     return (kind, item["package"], item.get(kind, ""))
 
@@ -244,16 +244,16 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
     return {name for _, name, _ in seen if any(map(is_member, by_name.get(name, [])))}
 
 
-def _refuse_two(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
+def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
     """Raise BentoError for two items of a conflict."""
     if len(items) > 1:
         raise BentoError(
-            f"{origin}: {_title(items[0])} and {_title(items[1])} conflict (tool.uv.conflicts), and the hub has both. "
-            f"{_advice(sets, chosen)}"
+            f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), and "
+            f"the hub has both. {_advice(sets, chosen)}"
         )
 
 
-def _title(item: Item) -> str:
+def _describe_item(item: Item) -> str:
     kind, package, name = item
     return f"the {kind} {name or package!r}" + (f" of {package}" if name else "")
 
@@ -267,7 +267,7 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
             dropped |= {other for other in kept if (other[0], other[2] or other[1]) == (item[0], item[2] or item[1])}
             kept = {other: None for other in kept if other not in dropped}
     values = []
-    for kind, attribute in _KINDS.items():
+    for kind, attribute in _ATTRIBUTES.items():
         if any(item[0] == kind for item in dropped):
             names = ", ".join(f'"{name}"' for name in sorted({item[2] or item[1] for item in kept if item[0] == kind}))
             values.append(f"{attribute} = [{names}]")
@@ -278,7 +278,7 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
     )
 
 
-def _parsed(marker: str, origin: str) -> Condition:
+def _parse_marker(marker: str, origin: str) -> Condition:
     """Return the condition that a marker is. Raises BentoError for what is not a marker."""
     frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]  # for each open parenthesis: of `or`, of `and`
     at, expects = 0, bool(marker)
@@ -308,17 +308,17 @@ def _parsed(marker: str, origin: str) -> Condition:
     else:
         if len(frames) == 1 and not expects:
             return frames[0][0] | frames[0][1]
-    raise BentoError(f"{origin}: {marker[:200]!r} isn't a marker that can be resolved. {_AGAIN}")
+    raise BentoError(f"{origin}: {marker[:200]!r} isn't a marker that can be resolved. {_LOCK_AGAIN}")
 
 
-def _text(condition: Condition) -> str:
+def _format_condition(condition: Condition) -> str:
     clauses = sorted(" and ".join(sorted(" ".join(atom) for atom in clause)) for clause in condition)
     return clauses[0] if len(clauses) == 1 else " or ".join(f"({clause})" for clause in clauses)
 
 
 def _and(one: Condition, other: Condition) -> Condition:
     if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise BentoError(f"the lock: its markers have more than {_MAX_CLAUSES} alternatives. {_AGAIN}")
+        raise BentoError(f"the lock: its markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 

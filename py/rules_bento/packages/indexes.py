@@ -14,7 +14,7 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
-from rules_bento.packages.requirements import normalized
+from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -51,13 +51,13 @@ class Indexes:
         shapes.check(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
             values[key] = tuple(values.get(key, ()))
-        return cls(**values)._checked(origin)
+        return cls(**values)._validate(origin)
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
         """Return these settings, changed by the option lines of requirements files."""
         values: dict[str, list[str]] = {}
         for option in options:
-            values.setdefault(_LONG.get(option.flag, option.flag), []).append(option.value)
+            values.setdefault(_LONG_FLAGS.get(option.flag, option.flag), []).append(option.value)
         return Indexes(
             default=(values.get("--index-url") or [self.default])[-1],
             extra=(*self.extra, *values.get("--extra-index-url", [])),
@@ -65,7 +65,7 @@ class Indexes:
             find_links=(*self.find_links, *values.get("--find-links", [])),
             no_index=self.no_index or "--no-index" in values,
             trusted_hosts=(*self.trusted_hosts, *values.get("--trusted-host", [])),
-        )._checked(origin)
+        )._validate(origin)
 
     @property
     def digest(self) -> str:
@@ -104,12 +104,12 @@ class Indexes:
         return lines
 
     def _by_package(self) -> list[tuple[str, str]]:
-        return sorted((normalized(package), name) for package, name in self.explicit.items())
+        return sorted((normalize_name(package), name) for package, name in self.explicit.items())
 
-    def _checked(self, origin: str) -> Indexes:
+    def _validate(self, origin: str) -> Indexes:
         names = {split_index(entry)[0] for entry in self.extra} - {""}
         for address in (self.default, *self.extra, *self.find_links):
-            refuse_credentials(address, origin)
+            reject_credentials(address, origin)
         for package, name in self.explicit.items():
             if name not in names:
                 raise BentoError(
@@ -127,7 +127,7 @@ _SHAPE = {
     "no_index?": bool,
     "trusted_hosts?": [str],
 }
-_LONG = {"-i": "--index-url", "-f": "--find-links"}
+_LONG_FLAGS = {"-i": "--index-url", "-f": "--find-links"}
 
 
 def split_index(entry: str) -> tuple[str, str]:
@@ -136,7 +136,7 @@ def split_index(entry: str) -> tuple[str, str]:
     return (match[1], entry[match.end() :]) if match else ("", entry)
 
 
-def refuse_credentials(text: str, origin: str) -> None:
+def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError for an address with a password or token in it, without repeating it."""
     if _CREDENTIALS.search(text):
         raise BentoError(

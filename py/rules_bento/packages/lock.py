@@ -37,9 +37,9 @@ from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts, lock_shapes
 from rules_bento.packages.conflicts import Choice
-from rules_bento.packages.indexes import EXPLICIT_GROUP, refuse_credentials
+from rules_bento.packages.indexes import EXPLICIT_GROUP, reject_credentials
 from rules_bento.packages.lock_shapes import LOCK
-from rules_bento.packages.requirements import LOCAL
+from rules_bento.packages.requirements import LOCAL_REMEDY
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 # Of Python, the ABI and the platform: what the interpreters can run that the rules know.
-_KNOWN_TAGS = tuple(
+_SUPPORTED_TAGS = tuple(
     re.compile(tag)
     for tag in (
         r"(cp|py)3\d*",
@@ -114,7 +114,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     if choice:
         document = conflicts.resolve(document, choice, origin)
     packages = [package for package in document["package"] if not conflicts.is_member(package)]
-    names = _Names(packages, origin)
+    names = _EdgeNames(packages, origin)
     roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
     packages = [_package(package, names, origin) for package in packages]
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
@@ -127,24 +127,24 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
     `refused` remembers the files, `unlocked` the packages: those are for other platforms than the lock.
     """
-    kept = [package if package["name"] in names else _unlocked(package) for package in lock["packages"]]
+    kept = [package if package["name"] in names else _without_files(package) for package in lock["packages"]]
     packages = []
     for package in reachable(lock["roots"], kept):
         if "source" in package or "unlocked" in package:
             packages.append(package)
             continue
         files = {name: sha256 for name, sha256 in package["files"].items() if sha256 in hashes}
-        refused = sorted(package["files"].keys() - files.keys())
+        rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
                 f"{origin}: {package['name']}=={package['version']}: none of its files has a hash that stands in the "
-                f"lock: {', '.join(refused)}. Lock again, or find out who changed the release."
+                f"lock: {', '.join(rejected)}. Lock again, or find out who changed the release."
             )
-        packages.append(package | {"files": files} | ({"refused": refused} if refused else {}))
+        packages.append(package | {"files": files} | ({"refused": rejected} if rejected else {}))
     return lock | {"packages": packages}
 
 
-def _unlocked(package: dict[str, Any]) -> dict[str, Any]:
+def _without_files(package: dict[str, Any]) -> dict[str, Any]:
     return {"name": package["name"], "version": package["version"], "files": {}, "unlocked": True}
 
 
@@ -202,7 +202,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
     return result
 
 
-class _Names:
+class _EdgeNames:
     """Tells packages of one name apart: by version, and of one version by a number for each index that has it."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
@@ -236,14 +236,14 @@ class _Names:
         return result
 
 
-def _package(package: dict[str, Any], names: _Names, origin: str) -> dict[str, Any]:
+def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
         raise BentoError(f"{origin}: {package['name']} has no version. Write the lock again with `uv lock`.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
-        if _can_be_used(name) and file.get("hash", "").startswith("sha256:"):
+        if _is_supported(name) and file.get("hash", "").startswith("sha256:"):
             files[name] = file["hash"].removeprefix("sha256:")
     result: dict[str, Any] = {"name": package["name"], "version": package["version"], **names.index(package)}
     if edges := [names.edge(edge) for edge in package.get("dependencies", [])]:
@@ -260,26 +260,26 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
     if "git" in source:
         address, _, commit = source["git"].partition("#")
         address, _, query = address.partition("?")
-        refuse_credentials(address, f"{origin}: {package['name']}")
+        reject_credentials(address, f"{origin}: {package['name']}")
         folder = [value.partition("=")[2] for value in query.split("&") if value.startswith("subdirectory=")]
         return {"git": address, "commit": commit} | ({"subdirectory": unquote(folder[0])} if folder else {})
     if "url" in source:
-        refuse_credentials(source["url"], f"{origin}: {package['name']}")
+        reject_credentials(source["url"], f"{origin}: {package['name']}")
         return {"url": source["url"]}
     if source.keys() & {"directory", "path"}:
         raise BentoError(
-            f"{origin}: {package['name']} is a folder or file of this machine. {LOCAL}. Take it out of "
+            f"{origin}: {package['name']} is a folder or file of this machine. {LOCAL_REMEDY}. Take it out of "
             f"the project's dependencies."
         )
     return {}
 
 
-def _can_be_used(filename: str) -> bool:
+def _is_supported(filename: str) -> bool:
     """Return whether a file is for CPython on Linux with glibc or on macOS, the platforms that the rules know."""
     if not filename.endswith(".whl"):
         return filename.endswith((".tar.gz", ".zip"))
     tags = filename.removesuffix(".whl").split("-")[-3:]
-    return len(tags) == len(_KNOWN_TAGS) and all(
-        any(known.fullmatch(tag) for tag in several.split("."))
-        for known, several in zip(_KNOWN_TAGS, tags, strict=True)
+    return len(tags) == len(_SUPPORTED_TAGS) and all(
+        any(known.fullmatch(tag) for tag in tags_of_kind.split("."))
+        for known, tags_of_kind in zip(_SUPPORTED_TAGS, tags, strict=True)
     )

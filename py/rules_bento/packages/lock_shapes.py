@@ -43,8 +43,8 @@ _REPOSITORY = r"(?![^/]*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*"
 
 # By kind: the most characters, a pattern, and what it is called.
 _KINDS = {
-    kind: (limit, re.compile(pattern), called)
-    for kind, limit, pattern, called in (
+    kind: (limit, re.compile(pattern), description)
+    for kind, limit, pattern, description in (
         ("name", 128, r"[a-z0-9]+(-[a-z0-9]+)*", "a normalized package name (PEP 503)"),
         ("extra", 128, r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of an extra"),
         ("version", 128, _VERSION, "a version (PEP 440)"),
@@ -175,7 +175,9 @@ def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
 def require(kind: str, value: str, place: str, remedy: str) -> None:
     """Raise BentoError, which begins with `place`, for a string of another shape."""
     if not matches(kind, value):
-        raise BentoError(f"{place}: {_shown(value)} isn't {_MARKER if kind == 'marker' else _KINDS[kind][2]}. {remedy}")
+        raise BentoError(
+            f"{place}: {_redacted(value)} isn't {_MARKER if kind == 'marker' else _KINDS[kind][2]}. {remedy}"
+        )
 
 
 def matches(kind: str, value: str) -> bool:
@@ -221,10 +223,13 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):
         for number, item in enumerate(value):
-            who, inner = f"{where}[{number}]", origin
+            place, inner = f"{where}[{number}]", origin
             if isinstance(shape[0], dict) and "name" in shape[0] and shape[0] is not _EDGE:
-                who, inner = "", f"{origin}: {item['name'] if matches('line', item['name']) else _shown(item['name'])}"
-            yield from _strings(item, shape[0], who, inner)
+                place, inner = (
+                    "",
+                    f"{origin}: {item['name'] if matches('line', item['name']) else _redacted(item['name'])}",
+                )
+            yield from _strings(item, shape[0], place, inner)
     elif isinstance(shape, tuple):
         for name, item in value.items():
             yield f"{origin}: {where}", shape[0], name
@@ -232,7 +237,7 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
     elif isinstance(shape, dict):
         dot = f"{where}." if where else ""
         if shape is _SOURCE and value.keys() not in _SOURCES:
-            raise BentoError(f"{origin}: {where} has {', '.join(map(_shown, value)) or 'nothing'}. Lock again.")
+            raise BentoError(f"{origin}: {where} has {', '.join(map(_redacted, value)) or 'nothing'}. Lock again.")
         for key, inner in shape.items():
             name = key.removesuffix("?")
             if name in value:
@@ -242,7 +247,7 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
 _SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
 
 
-def _shown(text: str) -> str:
+def _redacted(text: str) -> str:
     """Return a string for people: it may be long, and an address may have a secret in it."""
     shown = without_credentials(text)
     shown = shown.partition("?")[0] if "://" in shown else shown

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from packaging import requirements as pep508
 
 _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
-_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
-LOCAL = "Code of the repository belongs into deps of its targets; a wheel of your own becomes a bento_wheel"
+LOCAL_REMEDY = "Code of the repository belongs into deps of its targets; a wheel of your own becomes a bento_wheel"
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
-INCLUDES = frozenset({"-r", "--requirement"})
-CONSTRAINTS = frozenset({"-c", "--constraint"})
+INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
+CONSTRAINT_FLAGS = frozenset({"-c", "--constraint"})
 INDEX_OPTIONS = frozenset(
     {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
 )
-_WITHOUT_EFFECT = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
-_ONE_FILE = "a lock is one file. Write it again: `uv pip compile` puts what other files ask for into it"
-_FOLDER = f"it installs a folder. {LOCAL}"
-_WAYS_OUT = {
-    **dict.fromkeys(INCLUDES, _ONE_FILE),
-    **dict.fromkeys(CONSTRAINTS, "each line of a lock is exact already. Take the line out"),
-    **dict.fromkeys(("-e", "--editable"), _FOLDER),
+_IGNORED_FLAGS = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
+_SINGLE_FILE = "a lock is one file. Write it again: `uv pip compile` puts what other files ask for into it"
+_DIRECTORY = f"it installs a folder. {LOCAL_REMEDY}"
+_REMEDIES = {
+    **dict.fromkeys(INCLUDE_FLAGS, _SINGLE_FILE),
+    **dict.fromkeys(CONSTRAINT_FLAGS, "each line of a lock is exact already. Take the line out"),
+    **dict.fromkeys(("-e", "--editable"), _DIRECTORY),
     "--no-binary": "a wheel is taken where the release has one, and built where it has none. Take the line out",
     "--pre": "a requirement says itself that it takes pre-releases, as in 'name>=1.0rc1'. Take the line out",
 }
@@ -50,13 +50,13 @@ class Requirement:
     @property
     def name(self) -> str:
         """Return the normalized name (PEP 503)."""
-        return name_of(self.text)
+        return requirement_name(self.text)
 
     @property
     def pin(self) -> tuple[str, str] | None:
         """Return the normalized name and the version, if exactly one version is allowed."""
         try:
-            requirement = parsed(self.text)
+            requirement = parse_requirement(self.text)
         except ValueError:
             return None  # whoever resolves it says what is wrong
         exact = [clause.version for clause in requirement.specifier if clause.operator in ("==", "===")]
@@ -82,17 +82,17 @@ class Option:
     line: int
 
 
-def normalized(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a package's name as PEP 503 has it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def name_of(requirement: str) -> str:
+def requirement_name(requirement: str) -> str:
     """Return the normalized name of a requirement (PEP 508)."""
-    return normalized(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
+    return normalize_name(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
 
 
-def parsed(text: str) -> pep508.Requirement:
+def parse_requirement(text: str) -> pep508.Requirement:
     """Parse a requirement. Raises ValueError for what is none, or has brackets in brackets without end."""
     from packaging.requirements import Requirement as Pep508
 
@@ -106,14 +106,14 @@ def check(text: str, place: str) -> pep508.Requirement:
     """Parse a requirement of a package. Raises BentoError, which begins with `place`, for all others."""
     requirement, reason = None, ""
     try:
-        requirement = parsed(text)
+        requirement = parse_requirement(text)
     except ValueError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
     address = requirement.url if requirement else text
     if (address and _is_local(address)) or (
         requirement and not requirement.specifier and requirement.name.endswith(_ARCHIVES)
     ):
-        raise BentoError(f"{place}: {text!r} is a file or folder. {LOCAL}.")
+        raise BentoError(f"{place}: {text!r} is a file or folder. {LOCAL_REMEDY}.")
     if requirement is None and "://" in text.partition("@")[0]:
         raise BentoError(f"{place}: {text!r} is an address without a name. Write 'name @ {text}'.")
     if requirement is None:
@@ -126,12 +126,12 @@ def _is_local(address: str) -> bool:
     return address.startswith((".", "/", "~", "file:")) or ("/" in address and "://" not in address)
 
 
-def refuse_option(option: Option, origin: str) -> None:
+def reject_option(option: Option, origin: str) -> None:
     """Raise BentoError for an option line that can neither be followed nor be left out."""
-    if option.flag in INDEX_OPTIONS or option.flag in _WITHOUT_EFFECT:
+    if option.flag in INDEX_OPTIONS or option.flag in _IGNORED_FLAGS:
         return
-    way_out = _WAYS_OUT.get(option.flag, "locks have no use for it. Take the line out")
-    raise BentoError(f"{origin}:{option.line}: the option {option.flag} cannot be followed here: {way_out}.")
+    remedy = _REMEDIES.get(option.flag, "locks have no use for it. Take the line out")
+    raise BentoError(f"{origin}:{option.line}: the option {option.flag} cannot be followed here: {remedy}.")
 
 
 def decode(content: bytes, origin: str) -> str:
@@ -139,7 +139,7 @@ def decode(content: bytes, origin: str) -> str:
 
     Raises BentoError, naming `origin` and line, for bytes that are no such text.
     """
-    mark, encoding = next((entry for entry in _MARKS if content.startswith(entry[0])), (b"", "UTF-8"))
+    mark, encoding = next((entry for entry in _BYTE_ORDER_MARKS if content.startswith(entry[0])), (b"", "UTF-8"))
     body = content[len(mark) :]
     try:
         return body.decode(encoding)

@@ -14,8 +14,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
+from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.indexes import Indexes, without_credentials
-from rules_bento.packages.stand_in import write_stand_in
 from rules_bento.typing_lite import Any, cast
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.lock import Lock
-    from rules_bento.packages.stated import Stated
+    from rules_bento.packages.requirement_sources import DeclaredRequirements
 
 _PROJECT = "locked-by-rules-bento"
 # Only what the rules can run: no Windows, no musl.
@@ -37,10 +37,10 @@ _SYSTEMS = {"linux": "linux", "macos": "darwin"}
 # For a range that this interpreter is not in; the environments say what is locked for.
 _ANY_PYTHON = ">=3.8"
 # uv prefers what a uv.lock has; that ours names no index does not matter to it.
-_NO_REGISTRY = "https://locked.invalid/simple"
+_PLACEHOLDER_INDEX = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
 # What uv says of a company's authority, and its flag to believe those that the system trusts, as pip does.
-_UNTRUSTED, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
+_UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 # What uv says, of an option that is ours to set, where a package has no files for one of the platforms.
 _ENVIRONMENTS_HINT = "tool.uv.environments"
 _PLATFORMS = (
@@ -49,7 +49,7 @@ _PLATFORMS = (
 )
 _LOCK_AGAIN = "Take the file as it was committed, or write it again with the tool that locked, such as `uv export`."
 # What uv says of a package whose metadata nobody knows before it is built.
-_UNBUILT = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
+_BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Project:
             "[project]",
             f'name = "{_PROJECT}"',
             'version = "0"',
-            f"requires-python = {json.dumps(self.requires_python if self._runs_here() else _ANY_PYTHON)}",
+            f"requires-python = {json.dumps(self.requires_python if self._supports_this_python() else _ANY_PYTHON)}",
             f"dependencies = {json.dumps(list(self.requirements))}",
             "[tool.uv]",
             "package = false",
@@ -80,7 +80,7 @@ class Project:
         ]
         return "\n".join([*lines, ""])
 
-    def _runs_here(self) -> bool:
+    def _supports_this_python(self) -> bool:
         """Return whether this interpreter is one that it is for: uv locks nothing without one."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
@@ -96,7 +96,7 @@ class Project:
         return versions
 
     def _environments(self) -> list[str]:
-        clauses = [] if self._runs_here() else sorted(self._range(), key=str)
+        clauses = [] if self._supports_this_python() else sorted(self._range(), key=str)
         python = [f"python_full_version {clause.operator} '{clause.version}'" for clause in clauses]
         environments = []
         for platform in self.platforms:
@@ -107,10 +107,10 @@ class Project:
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
 
 
-def stated_in_lock(stated: Stated, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
+def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
     """Return what a lock records of that from which it was made; fields that say nothing are left out."""
-    record: dict[str, Any] = {"requirements": sorted(stated.requirements)}
-    further = {"constraints": stated.constraints, "overrides": stated.overrides, "platforms": platforms}
+    record: dict[str, Any] = {"requirements": sorted(declared.requirements)}
+    further = {"constraints": declared.constraints, "overrides": declared.overrides, "platforms": platforms}
     record |= {name: sorted(values) for name, values in further.items() if values}
     return record | ({"indexes": indexes.digest} if indexes.digest else {})
 
@@ -128,41 +128,41 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (folder / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        refused = _refused(command)
-        if refused is not None:
+        errors_of_uv = _run_uv(command)
+        if errors_of_uv is not None:
             raise BentoError(
                 f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was."
-                f"{_PLATFORMS if _ENVIRONMENTS_HINT in refused else ''}"
+                f"{_PLATFORMS if _ENVIRONMENTS_HINT in errors_of_uv else ''}"
             )
         lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
         return lock | {"requires_python": project.requires_python}
 
 
-def _refused(command: list[str]) -> str | None:
+def _run_uv(command: list[str]) -> str | None:
     """Run uv, which reports on standard error, and return what it said last if it failed.
 
     Where it trusts no certificate, it runs once more with the system's.
     """
-    said = ""
-    for more in ([], [_SYSTEM_CERTIFICATES]):
+    output = ""
+    for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
-        with subprocess.Popen([*command, *more], stderr=subprocess.PIPE) as uv:
+        with subprocess.Popen([*command, *extra_flags], stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
                 # An address may have a secret in it, so what is shown ends where a line does.
                 shown, end, rest = (rest + chunk).rpartition(b"\n")
-                _show(shown + end)
+                _print(shown + end)
                 errors = (errors + chunk)[-(1 << 16) :]
-            _show(rest)
+            _print(rest)
         if not uv.returncode:
             return None
-        said = errors.decode(errors="replace")
-        if _UNTRUSTED not in said:
+        output = errors.decode(errors="replace")
+        if _UNTRUSTED_CERTIFICATE not in output:
             break
-    return said
+    return output
 
 
-def _show(text: bytes) -> None:
+def _print(text: bytes) -> None:
     sys.stderr.write(without_credentials(text.decode(errors="replace")))
     sys.stderr.flush()
 
@@ -179,7 +179,7 @@ def _preferences(lock: Lock) -> str:
                 f"name = {json.dumps(package['name'])}",
                 f"version = {json.dumps(package['version'])}",
             ]
-            lines.append(f'source = {{ registry = "{_NO_REGISTRY}" }}')
+            lines.append(f'source = {{ registry = "{_PLACEHOLDER_INDEX}" }}')
     return "\n".join([*lines, ""])
 
 
@@ -219,21 +219,21 @@ def normalize(
     else:
         pins, hashes, options = _read_requirements(text, str(path))
     all_indexes = (indexes or Indexes()).with_options(options, str(path))
-    resolved = _uv_lock(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
+    resolved = _lock_with_uv(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
     lock = locks.from_uv_lock(resolved, str(path)) | {"requires_python": requires_python}
-    lock = locks.keep_locked(lock, {requirements.name_of(pin) for pin in pins}, hashes, str(path))
-    chosen = {
-        name.strip() if name.strip().startswith(":") else requirements.normalized(name.strip())
+    lock = locks.keep_locked(lock, {requirements.requirement_name(pin) for pin in pins}, hashes, str(path))
+    only_binary = {
+        name.strip() if name.strip().startswith(":") else requirements.normalize_name(name.strip())
         for option in options
         if option.flag == "--only-binary"
         for name in option.value.split(",")
     }
-    return lock | {"packages": [_only_wheels(package, chosen, str(path)) for package in lock["packages"]]}
+    return lock | {"packages": [_only_wheels(package, only_binary, str(path)) for package in lock["packages"]]}
 
 
-def _only_wheels(package: dict[str, Any], chosen: set[str], origin: str) -> dict[str, Any]:
+def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
     """Return a package as `--only-binary` of a lock leaves it. Raises BentoError where nothing is left."""
-    if "unlocked" in package or not chosen & {":all:", package["name"]}:
+    if "unlocked" in package or not only_binary & {":all:", package["name"]}:
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
     if not files:
@@ -247,14 +247,14 @@ def _only_wheels(package: dict[str, Any], chosen: set[str], origin: str) -> dict
 def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     requirements_of_file, options = requirements.parse(text, origin)
     for option in options:
-        requirements.refuse_option(option, origin)
+        requirements.reject_option(option, origin)
     for requirement in requirements_of_file:
-        _check_shapes(requirement, f"{origin}:{requirement.line}")
+        _check_strings(requirement, f"{origin}:{requirement.line}")
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
-        lacks = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
+        missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
         raise BentoError(
-            f"{origin}:{requirement.line}: {requirement.text!r} lacks {lacks}. Write the lock with "
+            f"{origin}:{requirement.line}: {requirement.text!r} lacks {missing}. Write the lock with "
             f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
         )
     return (
@@ -264,7 +264,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
     )
 
 
-def _check_shapes(line: requirements.Requirement, place: str) -> None:
+def _check_strings(line: requirements.Requirement, place: str) -> None:
     """Raise BentoError for a requirement with a string that nothing may be done with."""
     requirement = requirements.check(line.text, place)
     strings = [("version", line.pin[1])] if line.pin else []
@@ -310,7 +310,7 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     return f"{package['name']}=={package['version']}"
 
 
-def _uv_lock(project: Project, uv: Path, origin: str) -> str:
+def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
     """Return the text of the `uv.lock` of a project. What uv remembers is used where it suffices.
 
     Reading a lock runs nothing of its packages: uv gets an interpreter that can only say what it is, so it builds none.
@@ -318,7 +318,7 @@ def _uv_lock(project: Project, uv: Path, origin: str) -> str:
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
         python = Path(folder, "python")
-        write_stand_in(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
+        write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
         command = [
             str(uv),
             "lock",
@@ -329,18 +329,18 @@ def _uv_lock(project: Project, uv: Path, origin: str) -> str:
             "--python",
             str(python),
         ]
-        problem = ""
-        for more in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
-            if more == [_SYSTEM_CERTIFICATES] and _UNTRUSTED not in problem:
+        errors = ""
+        for extra_flags in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
+            if extra_flags == [_SYSTEM_CERTIFICATES] and _UNTRUSTED_CERTIFICATE not in errors:
                 break
-            done = subprocess.run([*command, *more], check=False, stderr=subprocess.PIPE, text=True)
-            if done.returncode == 0:
+            process = subprocess.run([*command, *extra_flags], check=False, stderr=subprocess.PIPE, text=True)
+            if process.returncode == 0:
                 return Path(folder, "uv.lock").read_text("utf-8")
-            problem = done.stderr.strip()
-    if unbuilt := _UNBUILT.search(problem):
+            errors = process.stderr.strip()
+    if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(unbuilt[1])} declares its dependencies only when it is built, and reading "
+            f"{origin}: {without_credentials(failure[1])} declares its dependencies only when it is built, and reading "
             f"a lock builds nothing. Lock with a bento_requirements target or `uv lock`: their locks have the "
             f"dependencies of each package."
         )
-    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(problem)}")
+    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(errors)}")

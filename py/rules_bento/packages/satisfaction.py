@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.packages.requirements import normalized, parsed
+from rules_bento.packages.requirements import normalize_name, parse_requirement
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -27,55 +27,53 @@ _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 def satisfies(locked: Mapping[str, dict[str, Any]], requirement: str) -> bool:
     """Return whether packages of a lock, by name, satisfy a requirement (PEP 508) without one more of them."""
     try:
-        wanted = parsed(requirement)
+        requested = parse_requirement(requirement)
     except ValueError:
         return False  # the resolver says what is wrong
-    if wanted.marker is not None or wanted.url is not None:
+    if requested.marker is not None or requested.url is not None:
         return False
-    return _holds(locked, wanted.name, wanted.specifier, wanted.extras, set())
+    return _is_satisfied(locked, requested.name, requested.specifier, requested.extras, set())
 
 
-def limits(locked: Mapping[str, dict[str, Any]], constraint: str) -> bool:
+def may_exclude(locked: Mapping[str, dict[str, Any]], constraint: str) -> bool:
     """Return whether a constraint (PEP 508) rules out a package of a lock, or may, for all that can be told here."""
     try:
-        limit = parsed(constraint)
+        limit = parse_requirement(constraint)
     except ValueError:
         return True
     if limit.marker is not None or limit.url is not None or limit.extras:
         return True
-    package = locked.get(normalized(limit.name))
+    package = locked.get(normalize_name(limit.name))
     return package is not None and not _allows(limit.specifier, package["version"])
 
 
-def _holds(
+def _is_satisfied(
     locked: Mapping[str, dict[str, Any]],
     name: str,
     specifier: SpecifierSet,
     extras: Iterable[str],
-    looked_at: set[tuple[str, str]],
+    seen: set[tuple[str, str]],
 ) -> bool:
-    package = locked.get(normalized(name))
+    package = locked.get(normalize_name(name))
     if package is None or not _allows(specifier, package["version"]):
         return False
-    known = {normalized(extra): edges for extra, edges in package.get("extras", {}).items()}
-    for extra in map(normalized, extras):
+    known = {normalize_name(extra): edges for extra, edges in package.get("extras", {}).items()}
+    for extra in map(normalize_name, extras):
         if extra not in known:
             return False
-        if (package["name"], extra) in looked_at:
+        if (package["name"], extra) in seen:
             continue
-        looked_at.add((package["name"], extra))
+        seen.add((package["name"], extra))
         # Those whose marker is false ask for nothing; that they are there costs no question either.
-        if not all(_leads_to_locked(locked, edge, looked_at) for edge in known[extra]):
+        if not all(_leads_to_locked(locked, edge, seen) for edge in known[extra]):
             return False
     return True
 
 
-def _leads_to_locked(
-    locked: Mapping[str, dict[str, Any]], edge: dict[str, Any], looked_at: set[tuple[str, str]]
-) -> bool:
+def _leads_to_locked(locked: Mapping[str, dict[str, Any]], edge: dict[str, Any], seen: set[tuple[str, str]]) -> bool:
     version = f"=={edge['version']}" if "version" in edge else ""
-    wanted = parsed(f"{edge['name']}{version}{edge.get('specifier', '')}")
-    return _holds(locked, wanted.name, wanted.specifier, edge.get("extras", []), looked_at)
+    requested = parse_requirement(f"{edge['name']}{version}{edge.get('specifier', '')}")
+    return _is_satisfied(locked, requested.name, requested.specifier, edge.get("extras", []), seen)
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 # The remedy in messages of what can only be made for the machine that runs it.
-LEAVE_PLATFORMS = "Leave --platforms out, or run this on a machine of that kind."
+OMIT_PLATFORMS = "Leave --platforms out, or run this on a machine of that kind."
 
 _INTERPRETER = re.compile(r"pythonw?|python3(\.[0-9]+)?")
 _NAME = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]+")
@@ -51,17 +51,18 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
     scripts = {name: (module, attribute) for name, module, attribute in _console_scripts(roots)}
     for name, (module, attribute) in scripts.items():
         text = _SCRIPT.format(python=python.absolute(), module=module, name=attribute.partition(".")[0], call=attribute)
-        _write_new(python.with_name(name), text)
+        _write_script(python.with_name(name), text)
     return python
 
 
-def check_platform(wheels_for: Iterable[str], way_out: str) -> None:
+def check_platform(platforms: Iterable[str], remedy: str) -> None:
     """Raise BentoError, with `way_out`, for a platform (`<os>_<machine>`) whose wheels this machine cannot import."""
-    here = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
-    for platform in wheels_for:
-        if platform != here:
+    this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
+    for platform in platforms:
+        if platform != this_platform:
             raise BentoError(
-                f"the packages are for {platform}, but the service that needs them is imported on {here}. {way_out}"
+                f"the packages are for {platform}, but the service that needs them is imported on {this_platform}. "
+                f"{remedy}"
             )
 
 
@@ -70,7 +71,7 @@ def is_interpreter(name: str) -> bool:
     return bool(_INTERPRETER.fullmatch(name))
 
 
-def _write_new(script: Path, text: str) -> None:
+def _write_script(script: Path, text: str) -> None:
     """Write a script where nothing is: a link there would be followed, and on macOS names may differ in case."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:

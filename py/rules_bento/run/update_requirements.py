@@ -10,7 +10,7 @@ from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
 from rules_bento.archives.atomic import replace_file
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
-from rules_bento.packages import requirements, resolution, stated
+from rules_bento.packages import requirement_sources, requirements, resolution
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> None:
     output = Path(root, arguments.required("--lock"))
     previous = _previous(output)
     lock = resolution.update(project, previous, uv=Path(arguments.required("--uv")), origin=target, upgrade=upgrade)
-    record = resolution.stated_in_lock(requested, indexes, project.platforms)
+    record = resolution.lock_inputs(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "stated": record} | lock
     replace_file(output, locks.dumps(lock).encode())
     count = len(lock["packages"])
@@ -78,7 +78,7 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(f"{bentofile}: srcs has no requirements file for the import. Add one to srcs.")
-    packages = stated.read_bentofile(bentofile)
+    packages = requirement_sources.read_bentofile(bentofile)
     target = root / names[0]
     there = read_sources(arguments)[0].requirements
     text = requirements.decode(target.read_bytes(), names[0])

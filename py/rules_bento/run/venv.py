@@ -19,7 +19,7 @@ from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
-from rules_bento.packages.virtualenv import LEAVE_PLATFORMS, check_platform
+from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform
 from rules_bento.typing_lite import Any
 
 FLAGS = {
@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> None:
             f"the environment requires a source tree. Start it with `bazel run {arguments.required('--target')}`."
         )
     # uv also installs wheels for other machines if they are given as files.
-    check_platform(filter(None, [settings["platform"]]), LEAVE_PLATFORMS)
+    check_platform(filter(None, [settings["platform"]]), OMIT_PLATFORMS)
     own = Arguments(arguments.rest, _CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
     folder = own.optional("--directory")

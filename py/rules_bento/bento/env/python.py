@@ -8,7 +8,7 @@ import shlex
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import name_of, normalized, parse
+from rules_bento.packages.requirements import normalize_name, parse, requirement_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def with_pins(text: str, pins: Sequence[str]) -> str:
     stated: dict[str, list[Requirement]] = {}
     for one in parse(text, "requirements")[0]:
         stated.setdefault(one.name, []).append(one)
-    pinned = {name_of(pin) for pin in pins if "==" in pin}
+    pinned = {requirement_name(pin) for pin in pins if "==" in pin}
     wanted = [pin for pin in pins if pin not in pinned]
-    missing = [pin for pin in wanted if not _has_pin(stated.get(name_of(pin), []), pin)]
+    missing = [pin for pin in wanted if not _has_pin(stated.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
             f"deps need {missing[0]}, but the requirements file, which has hashes, lacks it. "
@@ -152,7 +152,9 @@ class LockedRequirements:
     @property
     def wheels(self) -> set[str]:
         """Return the normalized names of what these wheels have: `./wheels/acme-1.0-py3-none-any.whl` has acme."""
-        return {normalized(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)}
+        return {
+            normalize_name(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)
+        }
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ def _names(text: str) -> set[str]:
     """Return the normalized names of the requirements that have a name and no marker."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
     matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
-    return {normalized(match[1]) for match in matches if match}
+    return {normalize_name(match[1]) for match in matches if match}
 
 
 _INSTALL = """\

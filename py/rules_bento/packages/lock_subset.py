@@ -17,8 +17,8 @@ from rules_bento.arguments import read_text
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
+from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import WHEELS, parse
-from rules_bento.packages.stand_in import write_stand_in
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -62,13 +62,13 @@ class Target:
             major, _, minor = self.glibc.partition(".")
             if not (major.isdecimal() and minor.isdecimal()):
                 raise BentoError(f"glibc of bento.pypi is {self.glibc!r}. Write two numbers, such as 2.28.")
-            known = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
-            return f"{machine}-manylinux_2_{next(known, _KNOWN_GLIBC[-1])}"
+            newer = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
+            return f"{machine}-manylinux_2_{next(newer, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
 
 
 @dataclass(frozen=True)
-class Slice:
+class LockSubset:
     """Holds pinned requirements, sorted by name, and the same with the hashes of their files."""
 
     requirements: str
@@ -76,17 +76,17 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """Holds what a service asks for, and what limits versions: requirements (PEP 508), each with who states it."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
 
-    def beside(self, locked: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    def mismatches(self, locked: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         """Yield a line for each that the locked version is not of. Raises BentoError for a text that is neither."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
-            package = locked.get(requirements.normalized(wanted.name))
+            package = locked.get(requirements.normalize_name(wanted.name))
             if package is None and text in self.requirements and wanted.marker is None:
                 yield f"  {place}: {text}; the lock gives the target no {wanted.name}\n"
             elif package and not wanted.specifier.contains(package["version"], prereleases=True):
@@ -108,7 +108,7 @@ class Resolver:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Resolution:
     """Holds a resolver's solution for one requirement alone: the pins of its closure by name, none if there is none.
 
     `packages` is what the lock has of each package of the closure, so that whoever requires it reads one file.
@@ -123,57 +123,57 @@ class Answer:
         return json.dumps(vars(self)) + "\n"
 
     @classmethod
-    def loads(cls, text: str) -> Answer:
+    def loads(cls, text: str) -> Resolution:
         """Read what `dumps` gave: the same text is the same answer, which nobody changes."""
-        return _answer(text)
+        return _load_resolution(text)
 
 
 @lru_cache(maxsize=16)  # services over one lock require a few packages of it
-def _answer(text: str) -> Answer:
-    return Answer(**json.loads(text))
+def _load_resolution(text: str) -> Resolution:
+    return Resolution(**json.loads(text))
 
 
-def ask(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Answer:
+def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
     """Ask the resolver for the closure of one package; the answer has no pins where it finds no solution.
 
     Whoever needs these packages asks again then, together with all else, and explains it.
     """
     try:
-        pins = _resolve(Asked({requirement: "requirements"}), _by_name(entries), target, resolver)
+        pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
-        return Answer(requirement, {}, entries)
-    return Answer(requirement, {name: line for line, name in pins}, entries)
+        return Resolution(requirement, {}, entries)
+    return Resolution(requirement, {name: line for line, name in pins}, entries)
 
 
-def make_slice(
-    asked: Asked,
+def resolve_subset(
+    query: Query,
     entries: Sequence[dict[str, Any]],
     target: Target,
     resolver: Resolver,
     *,
     all_files: bool,
-    answers: Sequence[Answer] = (),
-) -> Slice:
+    resolutions: Sequence[Resolution] = (),
+) -> LockSubset:
     """Resolve what is asked for against `entries`: what the lock has of each package of the closure.
 
     `all_files` asks for the hashes of all files of a release, not only of those for the platform. The resolver is not
     asked again where `answers` say it all. Raises BentoError with uv's explanation if there is no solution, and for one
     that differs from the packages given.
     """
-    locked = _by_name(entries)
-    pins = _joined(asked, locked, answers) or _resolve(asked, locked, target, resolver)
+    locked = _index_by_name(entries)
+    pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     files = tuple((line, tuple(locked[name]["files"].items())) for line, name in pins)
-    return Slice("".join(f"{line}\n" for line, _ in pins), _with_hashes(files, target.platform, all_files))
+    return LockSubset("".join(f"{line}\n" for line, _ in pins), _with_hashes(files, target.platform, all_files))
 
 
-def read(paths: Iterable[str], answers: Iterable[Answer] = ()) -> list[dict[str, Any]]:
+def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
     """Return what the lock has of each package of the closure: of `answers`, and of files with one each."""
-    entries = [entry for answer in answers for entry in answer.packages]
+    entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
 
-def _by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the entries by name.
 
     Raises BentoError where one name has two: images would have both, and the lock one.
@@ -182,11 +182,11 @@ def _by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)
         if other is not entry and (other["version"], other["files"]) != (entry["version"], entry["files"]):
-            raise BentoError(_two_of_a_name(other, entry, entries))
+            raise BentoError(_duplicate_message(other, entry, entries))
     return locked
 
 
-def _two_of_a_name(one: dict[str, Any], other: dict[str, Any], entries: Iterable[dict[str, Any]]) -> str:
+def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iterable[dict[str, Any]]) -> str:
     name = one["name"]
     wheels = [entry["source"]["label"] for entry in (one, other) if "label" in entry.get("source", {})]
     needing = {entry["name"] for entry in entries if any(edge["name"] == name for edge in _edges(entry))}
@@ -210,56 +210,58 @@ def _origin(entry: dict[str, Any]) -> str:
     return f"{entry['version']} of {label}" if label else f"{entry['version']} of a lock"
 
 
-def _joined(asked: Asked, locked: Mapping[str, dict[str, Any]], answers: Sequence[Answer]) -> list[tuple[str, str]]:
+def _combine(
+    query: Query, locked: Mapping[str, dict[str, Any]], resolutions: Sequence[Resolution]
+) -> list[tuple[str, str]]:
     """Join the answers to a solution of all that is asked for, as `_resolve` returns it; empty if they do not cover it.
 
     A lock has one version of a package for a target, so no closure rules out a package of another one.
     """
     pins: dict[str, str] = {}
-    for answer in answers:
-        pins |= answer.pins
+    for resolution in resolutions:
+        pins |= resolution.pins
     if pins.keys() != locked.keys():
         return []
-    answered = {answer.requirement for answer in answers if answer.pins} | pins.keys()
-    others = asked.requirements.keys() - answered
-    if others or asked.constraints:
-        from rules_bento.packages.satisfaction import limits, satisfies
+    resolved = {resolution.requirement for resolution in resolutions if resolution.pins} | pins.keys()
+    others = query.requirements.keys() - resolved
+    if others or query.constraints:
+        from rules_bento.packages.satisfaction import may_exclude, satisfies
 
         satisfied = all(satisfies(locked, text) for text in others)
-        if not satisfied or any(limits(locked, text) for text in asked.constraints):
+        if not satisfied or any(may_exclude(locked, text) for text in query.constraints):
             return []
     return [(pins[name], name) for name in sorted(pins)]
 
 
 def _resolve(
-    asked: Asked, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
+    query: Query, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
 ) -> list[tuple[str, str]]:
     """Return the pinned requirements by the resolver, as text and by name. Raises BentoError as `make_slice` does."""
     import tempfile
 
-    _require_locked(locked.values(), target)
+    _check_locked(locked.values(), target)
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
         links.mkdir()
         for package in locked.values():
-            _write_stubs(links, package)
+            _write_stub_wheels(links, package)
         try:
-            pins = _compile(asked, links, target, resolver)
+            pins = _compile(query, links, target, resolver)
         except _NoSolutionError as error:
             raise BentoError(
                 f"requirements and packages do not fit the lock for {target.platform} with Python "
-                f"{target.python_version}. Change them, or lock again.\n{''.join(asked.beside(locked))}{error}"
+                f"{target.python_version}. Change them, or lock again.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
-    _compare(pins, locked, resolver.name)
+    _check_solution(pins, locked, resolver.name)
     return pins
 
 
-def known(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
+def extras_by_package(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
     """Return the extras that a lock knows of each of its packages, by normalized names."""
     return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
-def agreed(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
+def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
     """Return the names of pins (`name==version` or `name`) of libraries.
 
     Raises BentoError for one that the lock has not.
@@ -285,22 +287,22 @@ class _NoSolutionError(Exception):
     """Reports the message of a resolver that found no solution."""
 
 
-def _compile(asked: Asked, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
+def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """Return the pinned requirements, as text and by name."""
     import subprocess
 
     source = links.with_name("requirements.in")
-    source.write_text("".join(f"{root}\n" for root in asked.requirements), "utf-8")
+    source.write_text("".join(f"{root}\n" for root in query.requirements), "utf-8")
     limits = links.with_name("constraints.txt")
-    limits.write_text("".join(f"{limit}\n" for limit in asked.constraints), "utf-8")
-    options = ["--constraint", str(limits)] if asked.constraints else []
+    limits.write_text("".join(f"{limit}\n" for limit in query.constraints), "utf-8")
+    options = ["--constraint", str(limits)] if query.constraints else []
     options += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
     # A hub takes wheels for any macOS; uv would stop at 13.
     environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
     environment["TMPDIR"] = str(links.parent)
     for command in _commands(links.parent, target, resolver):
-        whole = [*command, *options, str(source)]
-        done = subprocess.run(whole, check=False, capture_output=True, text=True, env=environment)
+        arguments = [*command, *options, str(source)]
+        done = subprocess.run(arguments, check=False, capture_output=True, text=True, env=environment)
         if not done.returncode:
             break
     if done.returncode:
@@ -318,9 +320,9 @@ def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[st
         return [_pip_tools_command(target, resolver)]
     # The second command takes the real interpreter: in case uv does not take the stand-in, and for what it says of a
     # conflict.
-    stand_in = scratch / "python"
-    write_stand_in(stand_in, resolver.python, target.python_version)
-    return [_uv_command(target, resolver.uv, str(stand_in)), _uv_command(target, resolver.uv, resolver.python)]
+    interpreter = scratch / "python"
+    write_fake_interpreter(interpreter, resolver.python, target.python_version)
+    return [_uv_command(target, resolver.uv, str(interpreter)), _uv_command(target, resolver.uv, resolver.python)]
 
 
 def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
@@ -343,7 +345,7 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
 
 
-def _require_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
+def _check_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
     unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
     if unlocked:
         raise BentoError(
@@ -352,7 +354,7 @@ def _require_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
         )
 
 
-def _compare(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
+def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
     """Refuse a solution of the resolver that has other packages than Bazel's graph."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
@@ -363,7 +365,7 @@ def _compare(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: s
         )
 
 
-def _write_stubs(links: Path, package: dict[str, Any]) -> None:
+def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
     """Write a wheel of metadata for each wheel of a package, and one for any platform if it is built from source.
 
     They differ in their names alone, so all are one file: a hundred zips take longer than uv.
@@ -389,14 +391,14 @@ def _write_stubs(links: Path, package: dict[str, Any]) -> None:
 
 def _metadata(package: dict[str, Any]) -> str:
     lines = ["Metadata-Version: 2.1", f"Name: {package['name']}", f"Version: {package['version']}"]
-    lines += [f"Requires-Dist: {_requirement(edge, '')}" for edge in package.get("dependencies", [])]
+    lines += [f"Requires-Dist: {_requires_dist(edge, '')}" for edge in package.get("dependencies", [])]
     for extra, edges in package.get("extras", {}).items():
         lines.append(f"Provides-Extra: {extra}")
-        lines += [f"Requires-Dist: {_requirement(edge, extra)}" for edge in edges]
+        lines += [f"Requires-Dist: {_requires_dist(edge, extra)}" for edge in edges]
     return "\n".join([*lines, "", ""])
 
 
-def _requirement(edge: dict[str, Any], extra: str) -> str:
+def _requires_dist(edge: dict[str, Any], extra: str) -> str:
     extras = f"[{','.join(edge['extras'])}]" if "extras" in edge else ""
     version = f"=={edge['version']}" if "version" in edge else ""
     conditions = [f"({edge['marker']})"] if "marker" in edge else []
@@ -421,18 +423,18 @@ def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], plat
     """Return lines of requirements, each with the SHA-256 of its files."""
     lines = []
     for line, files in pins:
-        hashes = sorted(sha256 for file, sha256 in files if all_files or _is_for(file, platform))
+        hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))
         lines += [" \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]), "\n"]
     return "".join(lines)
 
 
-def _is_for(file: str, platform: str) -> bool:
+def _is_installable(file: str, platform: str) -> bool:
     """Return whether an installer on the platform might take a file."""
-    return not file.endswith(".whl") or _fits(file.removesuffix(".whl").rpartition("-")[2], platform)
+    return not file.endswith(".whl") or _matches_platform(file.removesuffix(".whl").rpartition("-")[2], platform)
 
 
 @lru_cache(maxsize=1024)  # thousands of wheels have a few tags
-def _fits(tags: str, platform: str) -> bool:
+def _matches_platform(tags: str, platform: str) -> bool:
     system, _, machine = platform.partition("_")
     return any(
         tag == "any"

@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution
 from rules_bento.packages.indexes import Indexes, split_index
-from rules_bento.packages.stated import Source, read
+from rules_bento.packages.requirement_sources import RequirementSource, read
 from rules_bento.verbs import run
 
 PROJECT = """\
@@ -27,9 +27,9 @@ tool = { git = "https://host/tool", rev = "v1", subdirectory = "py" }
 """
 
 
-def write(folder, name: str, text: str) -> Source:
+def write(folder, name: str, text: str) -> RequirementSource:
     (folder / name).write_text(text, "utf-8")
-    return Source(folder / name, name)
+    return RequirementSource(folder / name, name)
 
 
 def test_requirements_files_include_others_and_have_constraints(tmp_path):
@@ -82,7 +82,7 @@ def test_a_file_with_a_byte_order_mark_is_read_as_uv_reads_it(tmp_path, encoding
     text = "flask  # größer\n"
     content = ("\ufeff" + text).encode("utf-16-be") if encoding.endswith("with-mark") else text.encode(encoding)
     (tmp_path / "r.in").write_bytes(content)
-    assert read([Source(tmp_path / "r.in", "r.in")]).requirements == {"flask": "r.in:1"}
+    assert read([RequirementSource(tmp_path / "r.in", "r.in")]).requirements == {"flask": "r.in:1"}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_file_with_a_byte_order_mark_is_read_as_uv_reads_it(tmp_path, encoding
 def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, content, message):
     (tmp_path / "r.in").write_bytes(content)
     with pytest.raises(BentoError, match=message):
-        read([Source(tmp_path / "r.in", "r.in")])
+        read([RequirementSource(tmp_path / "r.in", "r.in")])
 
 
 def test_files_that_name_one_another_are_refused(tmp_path):
@@ -213,7 +213,7 @@ def locked(tmp_path):
     return {
         "lock": 1,
         "requires_python": ">=3.10",
-        "stated": resolution.stated_in_lock(stated, Indexes(), []),
+        "stated": resolution.lock_inputs(stated, Indexes(), []),
         "roots": [{"name": "web"}],
         "packages": [
             {"name": "web", "version": "2.0", "dependencies": [{"name": "core"}], "files": {}},

@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def write_stand_in(path: Path, python: str, version: str) -> None:
+def write_fake_interpreter(path: Path, python: str, version: str) -> None:
     """Write the program, which `python` runs, for a Python of `version` (`X.Y` or `X.Y.Z`)."""
     # Options in one word: Linux hands no more than that on. A link stays one: it may be what finds the libraries.
-    answer = json.dumps(_answer(str(path), version))
-    path.write_text(f"#!{Path(python).absolute()} -IS\nprint({answer!r})\n", "utf-8")
+    info = json.dumps(_interpreter_info(str(path), version))
+    path.write_text(f"#!{Path(python).absolute()} -IS\nprint({info!r})\n", "utf-8")
     path.chmod(0o755)
 
 
-def _answer(executable: str, version: str) -> dict[str, Any]:
+def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
     """Return what uv asks an interpreter for.
 
     Platform and processor do not matter: `--python-platform` says which are meant.
     """
-    folders = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
+    scheme = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")
-    full = version if version.count(".") > 1 else f"{version}.0"
+    full_version = version if version.count(".") > 1 else f"{version}.0"
     markers = {
         "implementation_name": "cpython",
-        "implementation_version": full,
+        "implementation_version": full_version,
         "os_name": "posix",
         "platform_machine": "x86_64",
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",
         "platform_version": "",
-        "python_full_version": full,
+        "python_full_version": full_version,
         "python_version": ".".join(version.split(".")[:2]),
         "sys_platform": "linux",
     }
@@ -54,8 +54,8 @@ def _answer(executable: str, version: str) -> dict[str, Any]:
         "stdlib": "/",
         "extension_suffixes": [".so"],
         "standalone": False,
-        "scheme": folders,
-        "virtualenv": folders,
+        "scheme": scheme,
+        "virtualenv": scheme,
         "os": {"name": "manylinux", "major": 2, "minor": 17},
         "arch": "x86_64",
         "cpu_info": {"detected": {"kind": "flags", "flags": ""}},
