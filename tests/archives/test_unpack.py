@@ -29,7 +29,7 @@ from rules_bento.errors import BentoError
 from rules_bento.library import Store
 from rules_bento.models import model_archive, model_store
 from rules_bento.sources import snapshot
-from rules_bento.sources.snapshot import Declared
+from rules_bento.sources.snapshot import DeclaredFile
 from rules_bento.store import import_session
 from rules_bento.store.home import MODEL
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
@@ -913,7 +913,7 @@ def model_of_archive(tmp_path, *links):
     own = [(f"models/clf/v1/{path}", {}, data) for path, data in model_files().items()]
     path = tmp_path / "model.tar"
     path.write_bytes(raw_tar(*own, *links))
-    return model_store.of_files(model_archive.unpacked(path, path.name, tmp_path / "scratch"), path.name)
+    return model_store.from_files(model_archive.unpack_model(path, path.name, tmp_path / "scratch"), path.name)
 
 
 def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):
@@ -930,9 +930,9 @@ def test_a_link_inside_of_a_model_of_an_archive_is_taken(tmp_path):
 def test_a_model_of_the_store_whose_links_leave_it_is_in_no_bento(tmp_path, target):
     (tmp_path / "model.yaml").write_bytes(model_files()["model.yaml"])
     (tmp_path / "out").symlink_to(target)
-    files = [*snapshot.walk(str(tmp_path)), Declared("up", "", "store", ".")]
+    files = [*snapshot.walk(str(tmp_path)), DeclaredFile("up", "", "store", ".")]
     with pytest.raises(BentoError, match="store: refused: 'out': a link to .* (leads outside|is absolute)"):
-        model_store.of_files(files, "store")
+        model_store.from_files(files, "store")
 
 
 def test_creation_times_without_a_zone_are_noted(tmp_path):

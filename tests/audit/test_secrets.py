@@ -11,7 +11,7 @@ import pytest
 from rules_bento.actions import data, secrets_search, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.audit import secrets
-from rules_bento.bento import of_folder
+from rules_bento.bento import from_directory
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -202,9 +202,11 @@ def test_the_command_refuses_the_same(tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (tmp_path / "key.pem").write_text(PEM, "utf-8")
     with pytest.raises(BentoError, match=r"src/key\.pem:1: a private key\n(.|\n)*--allow-secret; --no-secrets-check"):
-        of_folder.build_bentofile(build_ctx=tmp_path)
+        from_directory.build_bentofile(build_ctx=tmp_path)
     for allowed in (("src/key.pem",), None):
-        of_folder.build_bentofile(build_ctx=tmp_path, beside=of_folder.Beside(secrets=allowed))
+        from_directory.build_bentofile(build_ctx=tmp_path, extra=from_directory.ExtraOptions(secrets=allowed))
     with pytest.raises(BentoError, match=r"bento\.yaml:\d+: a token of Hugging Face"):
         more = {"envs": [{"name": "HF_TOKEN", "value": "hf" + f"_{LETTERS[:34]}"}]}
-        of_folder.build_bentofile(build_ctx=tmp_path, more=more, beside=of_folder.Beside(secrets=("src/key.pem",)))
+        from_directory.build_bentofile(
+            build_ctx=tmp_path, more=more, extra=from_directory.ExtraOptions(secrets=("src/key.pem",))
+        )

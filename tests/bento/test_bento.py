@@ -26,7 +26,7 @@ from golden_bentos import (
     store_of,
 )
 from projects import Listing, document_of, write_project
-from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def built(case: str, tmp_path: Path):
         name=options.get("--name"),
         labels={label[0]: label[1]} if len(label) == 2 else None,
         version="v1",
-        beside=Beside(bentoml_version=BENTOML, store=tmp_path, uv=uv()),
+        extra=ExtraOptions(bentoml_version=BENTOML, store=tmp_path, uv=uv()),
     )
 
 
@@ -60,7 +60,7 @@ def test_every_listing_has_a_project():
 def test_refused(case, tmp_path, monkeypatch):
     monkeypatch.chdir(write_project(tmp_path / case, PROJECTS[case], SERVICE))
     with pytest.raises(BentoError) as error:
-        build_bentofile(version="v1", beside=Beside(bentoml_version=BENTOML, store=tmp_path))
+        build_bentofile(version="v1", extra=ExtraOptions(bentoml_version=BENTOML, store=tmp_path))
     assert REFUSED[case] in str(error.value)
 
 
@@ -95,8 +95,8 @@ def test_as_bentoml_makes_it(case, tmp_path):
 @pytest.mark.parametrize("case", sorted(BENTO_PROJECTS))
 def test_whole_bentos_as_bentoml_makes_them(case, tmp_path):
     folder = write_project(tmp_path / "project", BENTO_PROJECTS[case], "")
-    beside = Beside(bentoml_version=BENTOML, store=store_of(tmp_path / "models"))
-    made = build_bentofile(build_ctx=folder, service=BENTO_PROJECTS[case].get("service"), version="v1", beside=beside)
+    beside = ExtraOptions(bentoml_version=BENTOML, store=store_of(tmp_path / "models"))
+    made = build_bentofile(build_ctx=folder, service=BENTO_PROJECTS[case].get("service"), version="v1", extra=beside)
     ours = document_of(made.bento.files["bento.yaml"])
     theirs = document_of((BENTOS / f"{case}.bento.yaml").read_text("utf-8")) | {"version": "v1"}
     if case == "img_svc":

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rules_bento.bento.assemble import LockedRequirements
 from rules_bento.bento.env import dockerfile
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
-from rules_bento.bento.making import LockedRequirements
-from rules_bento.bento.of_folder import Beside, build
+from rules_bento.bento.from_directory import ExtraOptions, build
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 
@@ -83,7 +83,7 @@ def test_default(project):
 
 
 def test_packages_come_from_the_lock_with_hashes(project):
-    text = dockerfile_of(project, beside=Beside(lock=LOCK))
+    text = dockerfile_of(project, extra=ExtraOptions(lock=LOCK))
     assert "uv pip install --require-hashes -r env/python/requirements.lock.txt" in text
 
 
@@ -245,7 +245,7 @@ def test_conda(project):
 
 
 def test_spec_1_runs_the_setup_script_on_the_whole_bento(project):
-    made = files(project, docker={"setup_script": "s.sh"}, beside=Beside(spec=1))
+    made = files(project, docker={"setup_script": "s.sh"}, extra=ExtraOptions(spec=1))
     lines = instructions(made["env/docker/Dockerfile"])
     assert made["env/docker/setup_script"] == "#!/bin/sh\necho s\n"
     assert lines.index("RUN ./env/docker/setup_script") > next(
@@ -265,7 +265,7 @@ def templated(project: Path, template: str, **docker) -> str:
 
 
 def test_template_without_blocks_is_our_own_dockerfile(project):
-    plain = dockerfile_of(project, beside=Beside(spec=1))
+    plain = dockerfile_of(project, extra=ExtraOptions(spec=1))
     names = {"$BENTO_USER_UID:$BENTO_USER_GID": "1034", "$BENTO_USER:$BENTO_USER": "bentoml:bentoml"}
     for one, other in names.items():
         plain = plain.replace(f"USER {one}", f"USER {other}").replace(f"chown={one}", f"chown={other}")
@@ -407,7 +407,7 @@ CASES = {
     "conda": {"conda": {"dependencies": ["numpy"]}},
     "conda on alpine": {"conda": {"dependencies": ["numpy"]}, "docker": {"distro": "alpine"}},
     "script": {"docker": {"setup_script": "s.sh"}},
-    "script in spec 1": {"docker": {"setup_script": "s.py"}, "beside": Beside(spec=1)},
+    "script in spec 1": {"docker": {"setup_script": "s.py"}, "extra": ExtraOptions(spec=1)},
     "variables": {
         "envs": [
             {"name": "A", "value": "x y"},
@@ -415,7 +415,7 @@ CASES = {
             {"name": "R", "value": "r", "stage": "runtime"},
         ]
     },
-    "lock": {"beside": Beside(lock=LOCK)},
+    "lock": {"extra": ExtraOptions(lock=LOCK)},
     "template": {"docker": {"dockerfile_template": "T.j2"}},
 }
 
@@ -533,7 +533,7 @@ def test_install_script(project, tmp_path_factory, shell, lock, uv):
     folder = tmp_path_factory.mktemp("bento")
     python = {"index_url": "https://i.example/simple", "wheels": ["w-1-py3-none-any.whl"], "pip_args": "--pre"}
     (project / "w-1-py3-none-any.whl").write_bytes(b"")
-    for path, text in files(project, python=python, beside=Beside(lock=lock)).items():
+    for path, text in files(project, python=python, extra=ExtraOptions(lock=lock)).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     programs = folder / "venv/bin"

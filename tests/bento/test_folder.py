@@ -16,16 +16,16 @@ from projects import write_project
 from rules_bento.actions import archive, package, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.bento import migrate
-from rules_bento.bento.named_files import named_files
-from rules_bento.bento.of_folder import (
+from rules_bento.bento.from_directory import (
     BENTOML_VERSION,
     CREATION_TIME,
     PYTHON_VERSION,
-    Beside,
+    ExtraOptions,
     LockedRequirements,
     build,
     build_bentofile,
 )
+from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -92,7 +92,7 @@ def model_files(work: Path, made) -> list[tuple[Path, Path]]:
 
 
 def test_the_same_bytes_as_the_actions(folder, store, tmp_path):
-    made = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
     ours = made.archive(tmp_path / "ours.bento")
     work = tmp_path / "work"
     work.mkdir()
@@ -111,7 +111,7 @@ def test_the_same_bytes_as_the_actions(folder, store, tmp_path):
 
 
 def test_the_same_bytes_with_the_bentofile_itself(folder, store, tmp_path):
-    made = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
     work = tmp_path / "work"
     work.mkdir()
     theirs = by_actions(
@@ -256,20 +256,20 @@ def test_only_what_is_named_travels(tmp_path):
 
 def test_build_and_build_bentofile_agree(folder, store):
     options = yaml.safe_load((folder / "bentofile.yaml").read_text())
-    one = build(build_ctx=folder, beside=Beside(store=store), **options)
-    other = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    one = build(build_ctx=folder, extra=ExtraOptions(store=store), **options)
+    other = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
     assert one.tag == other.tag
     assert one.bento.files == other.bento.files
 
 
 def test_the_folder_does_not_matter(folder, store, tmp_path):
     elsewhere = write_project(tmp_path / "other" / "place", IRIS, "")
-    tags = {build_bentofile(build_ctx=path, beside=Beside(store=store)).tag for path in (folder, elsewhere)}
+    tags = {build_bentofile(build_ctx=path, extra=ExtraOptions(store=store)).tag for path in (folder, elsewhere)}
     assert len(tags) == 1
 
 
 def test_the_archive_is_whole(folder, store, tmp_path):
-    made = build_bentofile(build_ctx=folder, beside=Beside(store=store))
+    made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
     with tarfile.open(made.archive(tmp_path / "a.bento"), "r:xz") as tar:
         members = {member.name.removeprefix("./"): member for member in tar}
     expected = {entry.path: entry.mode for entry in made.bento.manifest.entries}
@@ -283,7 +283,12 @@ def test_the_archive_is_whole(folder, store, tmp_path):
 
 def test_arguments_win_over_the_bentofile(folder, store):
     made = build_bentofile(
-        build_ctx=folder, name="own", labels={"owner": "me"}, args={"x": 1}, version="v1", beside=Beside(store=store)
+        build_ctx=folder,
+        name="own",
+        labels={"owner": "me"},
+        args={"x": 1},
+        version="v1",
+        extra=ExtraOptions(store=store),
     )
     document = yaml.safe_load(made.bento.files["bento.yaml"])
     assert str(made.tag) == "own:v1"
@@ -294,7 +299,7 @@ def test_arguments_win_over_the_bentofile(folder, store):
 def test_a_bentofile_elsewhere(folder, store, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text("service: service:Iris\nname: elsewhere\n")
-    assert build_bentofile(other, build_ctx=folder, beside=Beside(store=store)).tag.name == "elsewhere"
+    assert build_bentofile(other, build_ctx=folder, extra=ExtraOptions(store=store)).tag.name == "elsewhere"
 
 
 def test_pyproject_with_a_src_folder(tmp_path):
@@ -320,7 +325,7 @@ def test_pyproject_with_a_src_folder(tmp_path):
 @pytest.mark.parametrize("get", ["sklearn.get", "models.get"])
 def test_the_class_of_a_runner_is_that_of_its_model(tmp_path, store, get):
     service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
-    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), beside=Beside(store=store))
+    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
     [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
     assert (runner["name"], runner["runnable_type"]) == ("iris_clf", "SklearnRunnable")
 
@@ -341,7 +346,7 @@ def test_the_framework_of_a_model_decides_and_not_the_get_that_finds_it(tmp_path
     [model] = store.glob("iris_clf/*/model.yaml")
     model.write_text(model.read_text().replace("bentoml.sklearn", module))
     service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
-    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), beside=Beside(store=store))
+    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
     [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
     assert runner["runnable_type"] == runnable
 
@@ -361,7 +366,7 @@ def test_a_model_that_a_runner_cannot_be_made_of_is_refused(tmp_path, store, mod
     model.write_text(model.read_text().replace("bentoml.sklearn", module or "''"))
     service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
     with pytest.raises(BentoError, match=re.escape(message)):
-        build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), beside=Beside(store=store))
+        build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
 
 
 def test_a_class_of_the_projects_own_runs_any_model(tmp_path, store):
@@ -370,7 +375,7 @@ def test_a_class_of_the_projects_own_runs_any_model(tmp_path, store):
         "runner = bentoml.legacy.Runner(KerasRunnable, models=[bentoml.models.get('iris_clf')])\n"
         "svc = bentoml.legacy.Service('s', runners=[runner])\n"
     )
-    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), beside=Beside(store=store))
+    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
     [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
     assert runner["runnable_type"] == "KerasRunnable"
 
@@ -382,7 +387,7 @@ def test_models_by_label_and_alias(tmp_path, store):
     folder = write_project(tmp_path / "p", {}, service)
 
     def models(*choices):
-        made = build(build_ctx=folder, models=choices, beside=Beside(store=store))
+        made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=store))
         return yaml.safe_load(made.bento.files["bento.yaml"])["models"], [
             model.entry.description.tag for model in made.models
         ]
@@ -432,11 +437,11 @@ def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, s
     folder = write_project(tmp_path / "p", {}, LOADING.format(more=more, call=call))
     message = re.escape("loads raw_model:v1, which has no module, so the service would fail")
     with pytest.raises(BentoError, match=rf"^service\.py:7: bentoml\.\w+\.\w+ {message}"):
-        build(build_ctx=folder, models=choices, beside=Beside(store=store))
+        build(build_ctx=folder, models=choices, extra=ExtraOptions(store=store))
     work = tmp_path / "work"
     work.mkdir()
     plain = write_project(tmp_path / "plain", {}, SERVICE)
-    made = build(build_ctx=plain, models=choices, beside=Beside(store=store))
+    made = build(build_ctx=plain, models=choices, extra=ExtraOptions(store=store))
     options = ["--options", json.dumps({"models": choices})]
     with pytest.raises(BentoError, match=message):
         by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
@@ -457,7 +462,7 @@ def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, s
 )
 def test_other_models_may_be_loaded(tmp_path, store, call):
     folder = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
-    made = build(build_ctx=folder, models=["raw_model", "iris_clf"], beside=Beside(store=store))
+    made = build(build_ctx=folder, models=["raw_model", "iris_clf"], extra=ExtraOptions(store=store))
     assert len(made.models) == 2
 
 
@@ -487,7 +492,7 @@ def test_a_readme_keeps_its_bytes(tmp_path, options):
     folder = write_project(tmp_path / "p", {}, SERVICE)
     content = b"\xef\xbb\xbf# Title\r\n\r\ntext\rmore\n\r\nend"
     (folder / "README.md").write_bytes(content)
-    made = build(build_ctx=folder, beside=Beside(), **options)
+    made = build(build_ctx=folder, extra=ExtraOptions(), **options)
     assert made.bento.files["README.md"] == content
     work = tmp_path / "work"
     work.mkdir()
@@ -503,8 +508,8 @@ def test_what_keeps_the_readme_is_offered(tmp_path):
     folder = write_project(tmp_path / "p", {}, service)
     (folder / "README.md").write_text("mine\n")
     with pytest.raises(BentoError, match="--complete description, which keeps README.md"):
-        build(build_ctx=folder, beside=Beside(stated=Declared(words="flags")))
-    made = build(build_ctx=folder, beside=Beside(stated=Declared(words="flags", in_full=["description"])))
+        build(build_ctx=folder, extra=ExtraOptions(overrides=Declared(words="flags")))
+    made = build(build_ctx=folder, extra=ExtraOptions(overrides=Declared(words="flags", in_full=["description"])))
     assert made.bento.files["README.md"] == b"mine\n"
 
 
@@ -539,7 +544,7 @@ def versions(store):
 def test_an_alias_is_of_the_chosen_version_alone(tmp_path, versions, choices, entries):
     """As BentoML 1.4.39 writes them, and as the rule's actions, byte for byte."""
     folder = write_project(tmp_path / "p", {}, SERVICE)
-    made = build(build_ctx=folder, models=choices, beside=Beside(store=versions))
+    made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
     own = yaml.safe_load(made.bento.files["bento.yaml"])["models"]
     assert [(entry["tag"].partition(":")[2], entry.get("alias")) for entry in own] == entries
     work = tmp_path / "work"
@@ -554,7 +559,7 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
     service = SERVICE.replace("class Svc:\n", f"class Svc:\n    m = bentoml.models.get({alias!r})\n")
     folder = write_project(tmp_path / "p", {}, service)
     choices = [{"tag": "raw_model:v1", "alias": alias}, "raw_model:v10"]
-    made = build(build_ctx=folder, models=choices, beside=Beside(store=versions))
+    made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
     [row] = yaml.safe_load(made.bento.files["bento.yaml"])["services"]
     assert [model["tag"] for model in row["models"]] == ["raw_model:v1"]
     work = tmp_path / "work"
@@ -579,8 +584,10 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
 def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, versions, choices, message):
     folder = write_project(tmp_path / "p", {}, SERVICE)
     with pytest.raises(BentoError, match=message):
-        build(build_ctx=folder, models=choices, beside=Beside(store=versions))
-    made = build(build_ctx=folder, models=["raw_model:v1", "raw_model:v2", "iris_clf"], beside=Beside(store=versions))
+        build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
+    made = build(
+        build_ctx=folder, models=["raw_model:v1", "raw_model:v2", "iris_clf"], extra=ExtraOptions(store=versions)
+    )
     work = tmp_path / "work"
     work.mkdir()
     options = ["--options", json.dumps({"models": choices})]
@@ -595,51 +602,59 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
 @pytest.mark.parametrize(
     ("options", "beside", "message"),
     [
-        ({"service": "x:Y"}, Beside(), "needs x.py"),
-        ({"exclude": ["*.py"]}, Beside(), "whether include, exclude or a .bentoignore leaves service.py out"),
-        ({"name": "U P"}, Beside(), "the name is 'u p', but BentoML accepts"),
-        ({"version": "latest"}, Beside(), "version: the version is 'latest'"),
-        ({"description": "file: N.md"}, Beside(), "description: 'N.md' is not among the files"),
-        ({"description": "file: ../N.md"}, Beside(), "description: '../N.md' is not a path inside"),
-        ({"docker": {"setup_script": "servce.py"}}, Beside(), "Did you mean 'service.py'?"),
-        ({"python": {"requirements_txt": "/etc/r.txt"}}, Beside(), "'/etc/r.txt' is not a path inside"),
+        ({"service": "x:Y"}, ExtraOptions(), "needs x.py"),
+        ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude or a .bentoignore leaves service.py out"),
+        ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML accepts"),
+        ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
+        ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' is not among the files"),
+        ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is not a path inside"),
+        ({"docker": {"setup_script": "servce.py"}}, ExtraOptions(), "Did you mean 'service.py'?"),
+        ({"python": {"requirements_txt": "/etc/r.txt"}}, ExtraOptions(), "'/etc/r.txt' is not a path inside"),
         (
             {"python": {"packages": ["x @ git+https://g.example/x"]}},
-            Beside(),
+            ExtraOptions(),
             "which a build without network cannot pack",
         ),
-        ({"conda": {"pip": ["idna"]}}, Beside(spec=2), "a Bento of spec 2 cannot hold conda"),
-        ({"docker": {"python_version": "3.12"}}, Beside(lock=LOCK), "the packages are locked for Python 3.11"),
-        ({"python": {"packages": ["attrs"]}}, Beside(lock=LOCK), "attrs is not among the packages that the lock gives"),
-        ({"python": {"packages": ["acme"]}}, Beside(lock=OF_WHEELS), "acme is not among the packages that the lock"),
-        ({}, Beside(lock=LOCK, features=("grpc",)), "the lock's bentoml is without grpc. Write 'bentoml[grpc]'"),
-        ({}, Beside(features=("grcp",)), "'grcp' is no feature of BentoML. Did you mean 'grpc'?"),
-        ({}, Beside(requirements="idna==3 --hash=sha256:0\n"), "a file with hashes has to have bentoml"),
+        ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "a Bento of spec 2 cannot hold conda"),
+        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "the packages are locked for Python 3.11"),
+        (
+            {"python": {"packages": ["attrs"]}},
+            ExtraOptions(lock=LOCK),
+            "attrs is not among the packages that the lock gives",
+        ),
+        (
+            {"python": {"packages": ["acme"]}},
+            ExtraOptions(lock=OF_WHEELS),
+            "acme is not among the packages that the lock",
+        ),
+        ({}, ExtraOptions(lock=LOCK, features=("grpc",)), "the lock's bentoml is without grpc. Write 'bentoml[grpc]'"),
+        ({}, ExtraOptions(features=("grcp",)), "'grcp' is no feature of BentoML. Did you mean 'grpc'?"),
+        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "a file with hashes has to have bentoml"),
     ],
 )
 def test_refused(tmp_path, options, beside, message):
     folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
     with pytest.raises(BentoError) as error:
-        build(build_ctx=folder, beside=beside, **options)
+        build(build_ctx=folder, extra=beside, **options)
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("packages", "beside", "expected"),
     [
-        ([], Beside(features=("grpc", "io")), "bentoml[grpc,io]==1.4.39\n"),
-        (["bentoml[tracing]==1.4.38"], Beside(features=("io",)), "bentoml[io,tracing]==1.4.38\n"),
-        (["idna"], Beside(requirements="attrs\n"), "idna\nattrs\nbentoml==1.4.39\n"),
-        (["bentoml==1.4.*"], Beside(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
-        (["bentoml @ https://h.example/b.whl"], Beside(), "bentoml @ https://h.example/b.whl\n"),
-        (["idna"], Beside(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
-        (["acme.tools==1.0"], Beside(lock=OF_WHEELS), OF_WHEELS.pinned),
-        (["idna", "pywin32; sys_platform == 'win32'"], Beside(lock=LOCK), "bentoml==1.4.39\nidna==3.20\n"),
+        ([], ExtraOptions(features=("grpc", "io")), "bentoml[grpc,io]==1.4.39\n"),
+        (["bentoml[tracing]==1.4.38"], ExtraOptions(features=("io",)), "bentoml[io,tracing]==1.4.38\n"),
+        (["idna"], ExtraOptions(requirements="attrs\n"), "idna\nattrs\nbentoml==1.4.39\n"),
+        (["bentoml==1.4.*"], ExtraOptions(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
+        (["bentoml @ https://h.example/b.whl"], ExtraOptions(), "bentoml @ https://h.example/b.whl\n"),
+        (["idna"], ExtraOptions(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
+        (["acme.tools==1.0"], ExtraOptions(lock=OF_WHEELS), OF_WHEELS.pinned),
+        (["idna", "pywin32; sys_platform == 'win32'"], ExtraOptions(lock=LOCK), "bentoml==1.4.39\nidna==3.20\n"),
     ],
 )
 def test_requirements(tmp_path, packages, beside, expected):
     folder = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
-    made = build(build_ctx=folder, python={"packages": packages}, beside=beside)
+    made = build(build_ctx=folder, python={"packages": packages}, extra=beside)
     assert made.bento.files["env/python/requirements.txt"].decode() == expected
 
 

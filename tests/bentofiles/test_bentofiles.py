@@ -12,7 +12,7 @@ import pytest
 import yaml
 from golden_bentos import comparable, known_tree, nameless
 from projects import document_of, real_builder, tree_of_folder
-from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 
 HERE = Path("tests/bentofiles")
 PROJECTS = ("conda", "image", "options", "pyproject", "template", "uv_lock")
@@ -57,8 +57,8 @@ def real(tmp_path_factory):
 @pytest.mark.parametrize("project", PROJECTS)
 def test_the_function_makes_the_same_bytes(project, tmp_path):
     service = "service:Imaged" if project == "image" else None
-    beside = Beside(uv=os.environ["RULES_BENTO_UV"])
-    made = build_bentofile(build_ctx=copied(project, tmp_path), service=service, beside=beside)
+    beside = ExtraOptions(uv=os.environ["RULES_BENTO_UV"])
+    made = build_bentofile(build_ctx=copied(project, tmp_path), service=service, extra=beside)
     assert (HERE / f"{project}.tag").read_text("utf-8").strip() == str(made.tag)
     archive = made.archive(tmp_path / "a.bento")
     assert archive.read_bytes() == (HERE / f"{project}.bento").read_bytes()

@@ -14,7 +14,7 @@ from rules_bento.build_options import option_reader
 from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read, read_arguments
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.option_checks import check_package
-from rules_bento.build_options.options import KEYS, Env, ModelChoice, merge
+from rules_bento.build_options.options import KEYS, EnvVariable, ModelChoice, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError, nearest
@@ -83,7 +83,7 @@ def test_every_key_is_read():
     assert options.python.is_src_layout is True
     assert options.conda.dependencies == ("numpy", {"pip": ["idna"]})
     assert options.models == (ModelChoice("a:v1"), ModelChoice("b:latest", "label:stage=prod, label:x", "c"))
-    assert options.envs == (Env("E", "1"), Env("F", "", "build"), Env("G", ""))
+    assert options.envs == (EnvVariable("E", "1"), EnvVariable("F", "", "build"), EnvVariable("G", ""))
     assert options.args == {"x": 1.5, "y": ["a", {"b": None}]}
     assert type(options.args["x"]) is float
 
@@ -304,7 +304,7 @@ def test_pyproject():
     assert options.docker.python_version == "3.10"
     assert options.python.packages == ("numpy", "idna", "attrs>=20")
     assert options.python.is_src_layout is None
-    assert options.envs == (Env("A"), Env("B", stage="build"))
+    assert options.envs == (EnvVariable("A"), EnvVariable("B", stage="build"))
 
 
 def test_a_dependency_of_the_project_that_is_no_requirement():
@@ -459,7 +459,7 @@ def test_attributes_win_option_by_option():
     assert merged.labels == {**bentofile.labels, "team": "two", "more": "x"}
     assert (merged.docker.python_version, merged.docker.distro) == ("3.12", "debian")
     assert (merged.python.packages, merged.python.requirements_txt) == (("numpy",), None)
-    assert merged.envs == (Env("F", "", "build"), Env("E", "2"), Env("G"))
+    assert merged.envs == (EnvVariable("F", "", "build"), EnvVariable("E", "2"), EnvVariable("G"))
     assert merged.args == {**bentofile.args, "x": "3"}
     assert asdict(merged.conda) == asdict(bentofile.conda)
 

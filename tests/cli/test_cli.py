@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from projects import write_project
-from rules_bento.bento.of_folder import CREATION_TIME, build_bentofile
+from rules_bento.bento.from_directory import CREATION_TIME, build_bentofile
 from rules_bento.cli import main, parsing, progress, show, status, table
 from rules_bento.library import Store
 from store_support import (

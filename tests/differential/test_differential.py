@@ -17,7 +17,7 @@ from generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, pr
 from golden_bentos import comparable, known_tree, our_tree, requirements, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, tree_of_folder, write_project
-from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 from rules_bento.errors import BentoError
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
@@ -72,7 +72,9 @@ def build(folder: Path, project: Project, real):
         labels=project.cli.get("label"),
         args=project.cli.get("arg"),
         version="v1",
-        beside=Beside(bentoml_version=real.version, python_version=real.python_version, store=real.home / "models"),
+        extra=ExtraOptions(
+            bentoml_version=real.version, python_version=real.python_version, store=real.home / "models"
+        ),
     )
 
 
@@ -163,7 +165,9 @@ def test_the_record_of_options(real, case):
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
         folder = write_project(Path(temporary, "project"), {"files": RECORDED[case]}, SERVICE)
         theirs = real.build(folder, ["--version", "v1", "--arg", "of=cli"])
-        beside = Beside(bentoml_version=real.version, python_version=real.python_version, store=real.home / "models")
-        ours = build_bentofile(build_ctx=folder, version="v1", args={"of": "cli"}, beside=beside)
+        beside = ExtraOptions(
+            bentoml_version=real.version, python_version=real.python_version, store=real.home / "models"
+        )
+        ours = build_bentofile(build_ctx=folder, version="v1", args={"of": "cli"}, extra=beside)
         record = as_recorded((theirs["folder"] / "src/bentofile.yaml").read_text("utf-8"), {"of": "cli"})
     assert yaml.safe_load(ours.bento.files["src/bentofile.yaml"]) == record

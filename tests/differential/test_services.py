@@ -17,8 +17,8 @@ from generated_services import Program, programs
 from golden_bentos import comparable, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, write_project
-from rules_bento.bento.image_steps import Image, Step
-from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
+from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
@@ -113,15 +113,15 @@ def facts(document: dict) -> dict:
     return {**document, "image": [image["python_version"], packages]}
 
 
-def build(folder: Path, real, declared: Declared, *, image: Image | None = None, **more):
-    beside = Beside(
+def build(folder: Path, real, declared: Declared, *, image: ImageDefinition | None = None, **more):
+    beside = ExtraOptions(
         bentoml_version=real.version,
         python_version=real.python_version,
         store=real.home / "models",
-        stated=declared,
+        overrides=declared,
         image=image,
     )
-    return build_bentofile(build_ctx=folder, version="v1", beside=beside, **more)
+    return build_bentofile(build_ctx=folder, version="v1", extra=beside, **more)
 
 
 def stated_in_the_source_or(way_out, message: str):
@@ -202,7 +202,7 @@ def with_way_out(folder: Path, real, document: dict):
             case "image":
                 asked = "python_packages" in (folder / "service.py").read_text().partition("class Entry")[0]
                 steps = (Step("python_packages", ("idna",)),) if asked else ()
-                image = Image(python_version=document["image"]["python_version"], steps=steps)
+                image = ImageDefinition(python_version=document["image"]["python_version"], steps=steps)
     event("refused, and then equal: " + ", ".join(sorted({unknown.attribute for unknown in info.unknowns})))
     note(str(declared))
     return build(folder, real, declared, image=image, **more)

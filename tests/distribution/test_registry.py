@@ -13,8 +13,8 @@ from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
 from rules_bento import library as api
 from rules_bento.archives.archive import write_part
-from rules_bento.bento.making import members
-from rules_bento.bento.of_folder import Beside, build_bentofile
+from rules_bento.bento.assemble import members
+from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 from rules_bento.cli import main, status
 from rules_bento.errors import BentoError
 from rules_bento.library import BENTO, MODEL, Options, Store
@@ -61,7 +61,7 @@ ONCE = dict.fromkeys(
 
 def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):
     folder = write_project(tmp_path / "svc", BENTO_PROJECTS["iris_svc"], "")
-    made = build_bentofile(build_ctx=str(folder), beside=Beside(store=store_of(other.home.root / "models")))
+    made = build_bentofile(build_ctx=str(folder), extra=ExtraOptions(store=store_of(other.home.root / "models")))
     other.bentos.import_archive(made.archive(tmp_path / "built.bento"))
     [model] = made.models
     write_part(tmp_path / "metadata", members(made.bento))

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from conftest import free_port, post, wait_until_ready
-from rules_bento.bento.of_folder import Beside, build
+from rules_bento.bento.from_directory import ExtraOptions, build
 from rules_bento.cli import status
 from rules_bento.cli.commands.serve import split
 from rules_bento.errors import BentoError
@@ -44,7 +44,7 @@ def served(real, tmp_path):
     folder.mkdir()
     (folder / "service.py").write_text(SERVICE)
 
-    made = build("service:Hi", build_ctx=str(folder), beside=Beside(store=real.home / "models"))
+    made = build("service:Hi", build_ctx=str(folder), extra=ExtraOptions(store=real.home / "models"))
     home.bentos.import_archive(made.archive(tmp_path / "hi.bento"))
     return home
 

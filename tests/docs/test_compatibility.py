@@ -75,7 +75,7 @@ def test_blocks_and_variables_of_templates():
     from rules_bento.bento.env import dockerfile
 
     recipe = dockerfile.Recipe("base", "install")
-    assert set(dockerfile.blocks(recipe, dockerfile.Names())) <= NAMED
+    assert set(dockerfile.blocks(recipe, dockerfile.ContainerLayout())) <= NAMED
     variables = "uid_gid user home path add_header buildkit_frontend enable_buildkit entrypoint"
     assert {f"bento__{name}" for name in variables.split()} <= NAMED
 

@@ -654,11 +654,11 @@ def _descriptor(kind: str) -> Callable[[Path, Path], None]:
 
 def _model(path: Path, _out: Path) -> None:
     from rules_bento.models import model_store
-    from rules_bento.sources.snapshot import Declared
+    from rules_bento.sources.snapshot import DeclaredFile
 
     path.with_name("out").write_bytes(b"w")
-    weights = Declared("weights", str(path.with_name("out")), "x")
-    model_store.of_files([Declared("model.yaml", str(path), "x"), weights], "the model")
+    weights = DeclaredFile("weights", str(path.with_name("out")), "x")
+    model_store.from_files([DeclaredFile("model.yaml", str(path), "x"), weights], "the model")
 
 
 # Images, registries and headers
@@ -1128,7 +1128,7 @@ def _sdist(path: Path, out: Path) -> None:
 def _exported(path: Path, out: Path) -> None:
     from rules_bento.models import model_archive, model_store
 
-    model_store.of_files(model_archive.unpacked(path, "clf.bentomodel.tar", out), "the model")
+    model_store.from_files(model_archive.unpack_model(path, "clf.bentomodel.tar", out), "the model")
 
 
 def _models() -> list[bytes]:
@@ -1170,7 +1170,7 @@ def _project(path: Path, out: Path) -> None:
     A value is a file's text, or `{"link": TARGET}` or `{"pipe": ""}`. Nothing of `OUTSIDE` may come out.
     """
     from blake3 import blake3
-    from rules_bento.bento import migrate, of_folder
+    from rules_bento.bento import from_directory, migrate
     from rules_bento.errors import BentoError
 
     folder = out.with_name("out") / "project" / "in"
@@ -1197,7 +1197,7 @@ def _project(path: Path, out: Path) -> None:
     try:
         with contextlib.suppress(BentoError):
             migrate.migrate(folder, store=out)
-        made = of_folder.build_bentofile(folder / "bentofile.yaml", build_ctx=folder)
+        made = from_directory.build_bentofile(folder / "bentofile.yaml", build_ctx=folder)
     except BentoError as error:
         assert "TOPSECRET" not in str(error)
         raise

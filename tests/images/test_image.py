@@ -6,7 +6,7 @@ import json
 
 import pytest
 from rules_bento.bento import image_steps as images
-from rules_bento.bento.image_steps import Image, Step
+from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.build_options.options import BuildOptions, Docker, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -31,7 +31,7 @@ APT += "ca-certificates gnupg2 bash build-essential git"
 
 
 def frozen(*steps, options=None, **fields):
-    image = Image(**fields, steps=tuple(Step(kind, tuple(values)) for kind, *values in steps))
+    image = ImageDefinition(**fields, steps=tuple(Step(kind, tuple(values)) for kind, *values in steps))
     images.check(image)
     return images.freeze(image, options or BuildOptions(), FILES, "3.11")
 
@@ -97,7 +97,7 @@ def test_requirements_of_all_kinds():
 def test_a_lock_leaves_constraints_out():
     """They limit versions, which the lock has chosen; without one, they become requirements as in BentoML's Bentos."""
     files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"six<2\n"})
-    image = Image(steps=(Step("requirements_file", ("r.txt",)),))
+    image = ImageDefinition(steps=(Step("requirements_file", ("r.txt",)),))
     options = BuildOptions(python=Python(requirements_txt="r.txt"))
     assert images.freeze(image, options, files, "3.11", locked=True).requirements == "idna\nidna\n"
     assert images.freeze(image, options, files, "3.11").requirements == "six<2\nidna\nsix<2\nidna\n"
@@ -137,9 +137,9 @@ def test_base_images(fields, steps, commands):
 
 
 def test_composition():
-    base = Image(distro="alpine", python_version="3.12", steps=(Step("run", ("one",)),))
-    more = Image(python_version="3.13", steps=(Step("run", ("two",)),), place="//x:more")
-    both = base.extended(more)
+    base = ImageDefinition(distro="alpine", python_version="3.12", steps=(Step("run", ("one",)),))
+    more = ImageDefinition(python_version="3.13", steps=(Step("run", ("two",)),), place="//x:more")
+    both = base.extend(more)
     assert (both.distro, both.python_version) == ("alpine", "3.13")
     assert [step.values for step in both.steps] == [("one",), ("two",)]
     assert both.place == "//x:more"

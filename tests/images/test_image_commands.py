@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 from projects import write_project
-from rules_bento.bento.of_folder import build
+from rules_bento.bento.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.images.image_commands import reject_commands
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from closures import link_closure
 from conftest import locked_wheels
-from rules_bento.bento import of_folder
+from rules_bento.bento import from_directory
 from rules_bento.cli.__main__ import main
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
@@ -42,7 +42,7 @@ def project(tmp_path) -> Path:
 
 
 def test_the_metadata_is_that_of_the_import(python, project):
-    made = of_folder.build(build_ctx=project, beside=of_folder.Beside(python=python))
+    made = from_directory.build(build_ctx=project, extra=from_directory.ExtraOptions(python=python))
     document = yaml.safe_load(made.bento.files["bento.yaml"])
     assert document["services"][0]["config"] == {"workers": 2}
     assert document["schema"]["routes"][0]["name"] == "predict"
@@ -51,7 +51,9 @@ def test_the_metadata_is_that_of_the_import(python, project):
 
 def test_a_module_that_include_drops_has_no_stand_in(python, project):
     with pytest.raises(BentoError, match="No module named 'values'"):
-        of_folder.build(include=["service.py"], build_ctx=project, beside=of_folder.Beside(python=python))
+        from_directory.build(
+            include=["service.py"], build_ctx=project, extra=from_directory.ExtraOptions(python=python)
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from rules_bento.bento.of_folder import build
+from rules_bento.bento.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.sharing import huggingface
 from rules_bento.transports.remote import MissingError

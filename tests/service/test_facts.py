@@ -9,7 +9,7 @@ import pytest
 import yaml
 from golden_bentos import store_of
 from projects import write_project
-from rules_bento.bento.of_folder import Beside, build
+from rules_bento.bento.from_directory import ExtraOptions, build
 from rules_bento.cli import main
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
@@ -29,8 +29,8 @@ def document(made) -> dict:
     return yaml.safe_load(made.bento.files["bento.yaml"])
 
 
-def stated(**facts) -> Beside:
-    return Beside(stated=Declared(**facts))
+def stated(**facts) -> ExtraOptions:
+    return ExtraOptions(overrides=Declared(**facts))
 
 
 def refusal(folder: Path, **options) -> str:
@@ -44,15 +44,15 @@ CONDITIONAL = "if os.environ.get('CLOUD'):\n    from cloud import service\nelse:
 
 def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
     folder = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
-    message = refusal(folder, beside=Beside(stated=Declared(words="flags")))
+    message = refusal(folder, extra=ExtraOptions(overrides=Declared(words="flags")))
     assert re.search(
         r"constants.\n  Build with --import --python ENV.*, or:\n  service.py:\d+: what service `Svc` is:", message
     )
     assert "`bentoml.service` is passed on as a value" in message
     facts = ["labels", "envs", "models", "image", "description"]
     given = stated(services={"s": []}, config={"s": {"workers": 2}}, in_full=facts)
-    assert document(build(build_ctx=folder, beside=given))["services"] == [
-        {**document(build(build_ctx=folder, beside=given))["services"][0], "name": "s", "config": {"workers": 2}}
+    assert document(build(build_ctx=folder, extra=given))["services"] == [
+        {**document(build(build_ctx=folder, extra=given))["services"][0], "name": "s", "config": {"workers": 2}}
     ]
 
 
@@ -70,13 +70,13 @@ def test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact(tmp_pat
     folder = write_project(tmp_path / "p", {}, (SERVICES / "decorator_wrapped_outside/service.py").read_text())
     edges = {"Front": ["Engine"], "Engine": []}
     assert "the dependency `engine` of service `Front`" in refusal(folder, service="service:Front")
-    lost = refusal(folder, service="service:Front", beside=stated(services={"Front": [], "Engine": []}))
+    lost = refusal(folder, service="service:Front", extra=stated(services={"Front": [], "Engine": []}))
     assert "has one more dependency, in `engine`" in lost
-    message = refusal(folder, service="service:Front", beside=stated(services=edges))
+    message = refusal(folder, service="service:Front", extra=stated(services=edges))
     assert 'service_config = {"Engine": service_config(...)}' in message
     assert 'complete_metadata = ["models"]' in message
     beside = stated(services=edges, config={"Engine": {"resources": {"gpu": 1}}}, in_full=["models"])
-    made = document(build("service:Front", build_ctx=folder, beside=beside))
+    made = document(build("service:Front", build_ctx=folder, extra=beside))
     assert [row["config"] for row in made["services"]] == [{}, {"resources": {"gpu": 1}}]
 
 
@@ -112,24 +112,24 @@ def test_a_service_of_computed_name_is_meant_by_its_class_as_the_message_calls_i
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
     folder = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
-    message = refusal(folder, beside=Beside(store=store, stated=Declared(words="flags")), models=["iris_clf"])
+    message = refusal(folder, extra=ExtraOptions(store=store, overrides=Declared(words="flags")), models=["iris_clf"])
     assert "--config Svc.resources.gpu=VALUE" in message
     for name in ("Svc", "llama3.1-8b"):
         facts = {"config": {name: {"resources": {"gpu": 1}, "workers": 2}}, "service_models": {f"{name}.m": "iris_clf"}}
-        beside = Beside(store=store, stated=Declared(services={"llama3.1-8b": []}, **facts))
-        (service,) = document(build(build_ctx=folder, beside=beside, models=["iris_clf"]))["services"]
+        beside = ExtraOptions(store=store, overrides=Declared(services={"llama3.1-8b": []}, **facts))
+        (service,) = document(build(build_ctx=folder, extra=beside, models=["iris_clf"]))["services"]
         assert (service["name"], service["config"]) == ("llama3.1-8b", {"resources": {"gpu": 1}, "workers": 2})
         assert service["models"][0]["tag"].startswith("iris_clf:")
     both = {"Svc": {"workers": 2}, "llama3.1-8b": {"resources": {"gpu": 1}}}
-    assert "there is no service `Svc`" in refusal(folder, beside=stated(services={"llama3.1-8b": []}, config=both))
+    assert "there is no service `Svc`" in refusal(folder, extra=stated(services={"llama3.1-8b": []}, config=both))
 
 
 def test_what_is_stated_of_a_service_counts_before_its_name_is(tmp_path):
     folder = project(tmp_path, "@bentoml.service(**json.loads(os.environ['C']))")
-    message = refusal(folder, beside=Beside(stated=Declared(config={"Svc": {"workers": 2}}, words="flags")))
+    message = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Svc": {"workers": 2}}, words="flags")))
     assert "the name of service `Svc`" in message
     assert "the configuration of service `Svc`" not in message
-    unknown = refusal(folder, beside=Beside(stated=Declared(config={"Other": {}}, words="flags")))
+    unknown = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Other": {}}, words="flags")))
     assert "there is no service `Other`; there is `Svc`." in unknown
 
 
@@ -165,8 +165,8 @@ def test_a_computed_whole_is_answered_by_a_whole_alone(tmp_path, fact):
     folder = project(tmp_path, f"@bentoml.service({fact}=made(os.environ))", head="from library import made\n")
     given = {"labels": {"a": "1"}} if fact == "labels" else {"envs": [{"name": "A", "value": "1"}]}
     assert f'complete_metadata = ["{fact}"]' in refusal(folder, **given)
-    assert document(build(build_ctx=folder, beside=stated(in_full=[fact]), **given))[fact]
-    assert "isn't a kind of service metadata" in refusal(folder, beside=stated(in_full=["Labels"]))
+    assert document(build(build_ctx=folder, extra=stated(in_full=[fact]), **given))[fact]
+    assert "isn't a kind of service metadata" in refusal(folder, extra=stated(in_full=["Labels"]))
 
 
 def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
@@ -177,34 +177,38 @@ def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
     message = refusal(folder)
     assert 'service_config = {"Svc": service_config(workers = ...)}' in message
     assert 'service_config = {"Svc": service_config(traffic = ...)}' in message
-    assert "config.traffic.concurrency" in refusal(folder, beside=stated(config={"Svc": {"workers": 2}}))
+    assert "config.traffic.concurrency" in refusal(folder, extra=stated(config={"Svc": {"workers": 2}}))
     config = {"workers": 2, "traffic": {"concurrency": 4}}
-    made = document(build(build_ctx=folder, beside=stated(config={"Svc": config})))
+    made = document(build(build_ctx=folder, extra=stated(config={"Svc": config})))
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
-    assert "the source states 7" in refusal(folder, beside=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
-    assert "states that there is no `config.http`" in refusal(folder, beside=stated(config={"Svc": {"http": 1}}))
-    assert "there is no service `Other`" in refusal(folder, beside=stated(config={"Other": {}}))
+    assert "the source states 7" in refusal(folder, extra=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
+    assert "states that there is no `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
+    assert "there is no service `Other`" in refusal(folder, extra=stated(config={"Other": {}}))
 
 
 def test_workers_that_depend_on_the_machine_are_stated(tmp_path):
     folder = project(tmp_path, "@bentoml.service(cmd=['serve'])")
     assert "as many workers as the machine" in refusal(folder)
-    assert build(build_ctx=folder, beside=stated(config={"Svc": {"workers": 1}}))
+    assert build(build_ctx=folder, extra=stated(config={"Svc": {"workers": 1}}))
 
 
 def test_a_computed_tag_is_the_one_model_that_is_left_or_stated_by_name(tmp_path):
     store = store_of(tmp_path / "models")
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
     folder = project(tmp_path, "@bentoml.service", body)
-    assert 'service_models = {"Svc.m": "<tag>"}' in refusal(folder, beside=Beside(store=store))
-    made = document(build(build_ctx=folder, models=["iris_clf"], beside=Beside(store=store)))
+    assert 'service_models = {"Svc.m": "<tag>"}' in refusal(folder, extra=ExtraOptions(store=store))
+    made = document(build(build_ctx=folder, models=["iris_clf"], extra=ExtraOptions(store=store)))
     assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
     made = document(
-        build(build_ctx=folder, beside=Beside(store=store, stated=Declared(service_models={"Svc.m": "iris_clf"})))
+        build(
+            build_ctx=folder, extra=ExtraOptions(store=store, overrides=Declared(service_models={"Svc.m": "iris_clf"}))
+        )
     )
     assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
     two = project(tmp_path / "two", "@bentoml.service", body + "    n = bentoml.models.BentoModel(os.environ['N'])\n")
-    assert "`n`" in refusal(two, models=["iris_clf"], beside=Beside(store=store)), "which of the two it is, nobody said"
+    assert "`n`" in refusal(two, models=["iris_clf"], extra=ExtraOptions(store=store)), (
+        "which of the two it is, nobody said"
+    )
 
 
 def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_path):
@@ -212,10 +216,10 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_p
     folder = project(tmp_path, "@bentoml.service", body)
     assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
     assert "where no path does, all labels with --complete labels" in refusal(
-        folder, beside=Beside(stated=Declared(words="flags"))
+        folder, extra=ExtraOptions(overrides=Declared(words="flags"))
     )
     assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
-    assert build(build_ctx=folder, beside=stated(in_full=["labels"]))
+    assert build(build_ctx=folder, extra=stated(in_full=["labels"]))
 
 
 ARGUMENTS = "args = bentoml.use_arguments()\n"
@@ -244,10 +248,10 @@ def test_an_alias_is_what_models_get_takes(tmp_path, reference):
     models = [{"tag": "iris_clf", "alias": "short"}]
     folder = project(tmp_path, "@bentoml.service", f"    m = {reference}\n")
     if "get" in reference:
-        [row] = document(build(build_ctx=folder, models=models, beside=Beside(store=store)))["services"]
+        [row] = document(build(build_ctx=folder, models=models, extra=ExtraOptions(store=store)))["services"]
         assert row["models"][0]["tag"].startswith("iris_clf:")
     else:
-        message = refusal(folder, models=models, beside=Beside(store=store))
+        message = refusal(folder, models=models, extra=ExtraOptions(store=store))
         assert "alias of iris_clf:" in message
         assert "only bentoml.models.get takes" in message
 
@@ -257,7 +261,7 @@ def test_an_alias_of_a_legacy_service(tmp_path):
     source = "import bentoml\n\nm = bentoml.models.get('short')\nsvc = bentoml.legacy.Service('al', models=[m])\n"
     folder = write_project(tmp_path / "p", {}, source)
     made = build(
-        "service:svc", build_ctx=folder, models=[{"tag": "iris_clf", "alias": "short"}], beside=Beside(store=store)
+        "service:svc", build_ctx=folder, models=[{"tag": "iris_clf", "alias": "short"}], extra=ExtraOptions(store=store)
     )
     [model] = document(made)["models"]
     assert model["tag"].startswith("iris_clf:")
@@ -267,7 +271,7 @@ def test_an_alias_of_a_legacy_service(tmp_path):
 @pytest.mark.parametrize("reference", ["get('Iris_CLF')", "BentoModel('Iris_CLF:latest')"])
 def test_capitals_of_a_tag_are_small_in_the_store(tmp_path, reference):
     folder = project(tmp_path, "@bentoml.service", f"    m = bentoml.models.{reference}\n")
-    [row] = document(build(build_ctx=folder, beside=Beside(store=store_of(tmp_path / "models"))))["services"]
+    [row] = document(build(build_ctx=folder, extra=ExtraOptions(store=store_of(tmp_path / "models"))))["services"]
     assert row["models"][0]["tag"].startswith("iris_clf:")
 
 

@@ -12,7 +12,7 @@ import pytest
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.build_options.target_options import unmatched_patterns
 from rules_bento.errors import BentoError
-from rules_bento.sources.snapshot import Declared, Place, digest, place, require_kept, select, walk
+from rules_bento.sources.snapshot import DeclaredFile, Place, digest, place, require_kept, select, walk
 
 MATRIX = json.loads((Path(__file__).parents[1] / "golden" / "include_matrix.json").read_text(encoding="utf-8"))
 
@@ -59,11 +59,11 @@ def test_matrix_reads_declared_ignore_files_only(matrix_tree: Path) -> None:
     assert "data.csv" not in {file.path for file in select(files).kept}
 
 
-def declared(path: str, origin: str = "//svc:bento", **changes: Any) -> Declared:
-    return Declared(path, changes.pop("source", f"svc/{path}"), origin, **changes)
+def declared(path: str, origin: str = "//svc:bento", **changes: Any) -> DeclaredFile:
+    return DeclaredFile(path, changes.pop("source", f"svc/{path}"), origin, **changes)
 
 
-def kept(*files: Declared, **lists: Any) -> list[str]:
+def kept(*files: DeclaredFile, **lists: Any) -> list[str]:
     return [file.path for file in select(files, **lists).kept]
 
 
@@ -134,7 +134,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),
     ],
 )
-def test_refused_files(files: list[Declared], message: str) -> None:
+def test_refused_files(files: list[DeclaredFile], message: str) -> None:
     with pytest.raises(BentoError, match=message):
         select(files)
 
@@ -153,7 +153,7 @@ def test_bad_names_may_be_excluded(name: str) -> None:
         ([declared("l", link="venv/bin/python")], []),
     ],
 )
-def test_links_inside(files: list[Declared], exclude: list[str]) -> None:
+def test_links_inside(files: list[DeclaredFile], exclude: list[str]) -> None:
     assert kept(*files, exclude=exclude) == sorted({file.path for file in files} - {*exclude})
 
 

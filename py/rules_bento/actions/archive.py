@@ -40,7 +40,7 @@ def write(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form
 
 def _in_order(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
     """Return the parts of models by their tags, and the latest version of each name."""
-    from rules_bento.models.model import ModelDescription, latest
+    from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {
         description.tag: (description, Path(part))
@@ -48,4 +48,4 @@ def _in_order(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, st
         for description in [ModelDescription.loads(Path(path).read_text("utf-8"))]
     }
     ordered = [by_tag[tag] for tag in sorted(by_tag, key=str)]
-    return [part for _, part in ordered], latest(description for description, _ in ordered)
+    return [part for _, part in ordered], latest_versions(description for description, _ in ordered)

@@ -9,7 +9,7 @@ from rules_bento.archives.archive import items
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers
 from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.models.model import MODEL_YAML, ModelDescription, latest
+from rules_bento.models.model import MODEL_YAML, ModelDescription, latest_versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _tar(arguments: Arguments) -> Iterator[bytes]:
     models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
     for mounted in arguments.repeated("--mounted"):
         yield from _links(put, folder, mounted.strip("/"), models)
-    for name, version in latest(models).items():
+    for name, version in latest_versions(models).items():
         data = version.encode()
         yield put.small_file(f"{folder}/models/{name}/latest", data)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.arguments import Arguments
-    from rules_bento.bento.making import Bento
+    from rules_bento.bento.assemble import AssembledBento
 
 FLAGS = package.FLAGS | {"--imported": 1, "--report": 1}
 
@@ -56,7 +56,7 @@ def _differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[Dif
             yield from differences(one["doc"], other["doc"], f"services.{index}.doc")
 
 
-def _between(built: Bento, other: Bento) -> Iterator[Difference]:
+def _between(built: AssembledBento, other: AssembledBento) -> Iterator[Difference]:
     import yaml
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
@@ -68,5 +68,5 @@ def _between(built: Bento, other: Bento) -> Iterator[Difference]:
             yield Difference(path, _size(built, path), _size(other, path))
 
 
-def _size(bento: Bento, path: str) -> str:
+def _size(bento: AssembledBento, path: str) -> str:
     return f"{len(bento.files[path])} bytes" if path in bento.files else "nothing"

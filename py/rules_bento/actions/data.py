@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.sources.manifest import Manifest
-    from rules_bento.sources.snapshot import Declared, Selection
+    from rules_bento.sources.snapshot import DeclaredFile, Selection
 
 # Flags of every verb that selects among declared files.
 SELECTION = {
@@ -70,14 +70,14 @@ def run(arguments: Arguments) -> None:
     Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
 
 
-def kept_data(arguments: Arguments) -> list[Declared]:
+def kept_data(arguments: Arguments) -> list[DeclaredFile]:
     """Return the files of `data` that the Bento keeps."""
     declared = declared_files(arguments)
     data = {source for source, _, _ in arguments.tuples("--data")}
     return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]
 
 
-def declared_files(arguments: Arguments) -> list[Declared]:
+def declared_files(arguments: Arguments) -> list[DeclaredFile]:
     """Return the files that a target declares, each with its path in the Bento."""
     build_ctx = arguments.required("--build-ctx")
     roots = arguments.repeated("--import-root")
@@ -89,14 +89,16 @@ def declared_files(arguments: Arguments) -> list[Declared]:
             place = snapshot.place(
                 short_path, build_ctx=build_ctx, import_roots=roots, attribute=attribute, label=label
             )
-            declared.append(snapshot.Declared(place.path, source, f"{attribute} {label}", filtered=place.filtered))
+            declared.append(snapshot.DeclaredFile(place.path, source, f"{attribute} {label}", filtered=place.filtered))
     return declared + [
-        snapshot.Declared(f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False)
+        snapshot.DeclaredFile(
+            f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False
+        )
         for source, short_path, label in arguments.tuples("--vendored")
     ]
 
 
-def read_plan(arguments: Arguments, declared: Sequence[Declared]) -> Plan:
+def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
     """Read the target's attributes, and take from the bentofile what they do not set."""
     service = arguments.required("--service") if arguments.has("--service") else None
     include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
@@ -113,12 +115,12 @@ def read_plan(arguments: Arguments, declared: Sequence[Declared]) -> Plan:
     return Plan(options.service, kept, list(options.exclude or ()), src_exists, options)
 
 
-def select(declared: Sequence[Declared], plan: Plan) -> Selection:
+def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
     """Apply the plan. Raises as `snapshot.select`."""
     return snapshot.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
-def members(kept: Iterable[Declared], manifest: Manifest) -> list[Member]:
+def members(kept: Iterable[DeclaredFile], manifest: Manifest) -> list[Member]:
     """Return the files as members of an archive."""
     entries = {entry.path: entry for entry in manifest.entries}
     return [

@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> None:
         own, steps=tuple(_placed(step, arguments.required("--package"), files, place) for step in own.steps)
     )
     for path, label in arguments.tuples("--extends"):
-        image = images.from_json(Path(path).read_text("utf-8"), label).extended(own)
+        image = images.from_json(Path(path).read_text("utf-8"), label).extend(own)
     images.check(image)
     Path(arguments.required("--output")).write_text(image.to_json(), "utf-8")
 
@@ -64,7 +64,7 @@ def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
             return images.Step("wheels", tuple(map(path, step.values)))
         case "requirements_file" | "pyproject_toml":
             written = step.values or ("pyproject.toml",)
-            text = images.requirements_of(images.Step(step.kind, tuple(map(path, written))), files, place)
+            text = images.step_requirements(images.Step(step.kind, tuple(map(path, written))), files, place)
             if not parse(text, at)[0]:
                 raise BentoError(f"{at}: {written[0]} asks for no package. Remove the step, or name another file.")
             return images.Step("requirements", (text,))

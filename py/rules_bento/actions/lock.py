@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from rules_bento.arguments import read_text
+from rules_bento.bento.declared_packages import DeclaredPackages
 from rules_bento.bento.env.python import LockedRequirements
-from rules_bento.bento.stated_packages import StatedPackages
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock_subset
 from rules_bento.typing_lite import Any
@@ -81,8 +81,8 @@ def _read_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
     for path in arguments.repeated("--stated"):
-        for stated in map(StatedPackages.of, json.loads(read_text(path))["stated"]):
-            for note in stated.held_against(lock_subset.extras_by_package(entries)):
+        for stated in map(DeclaredPackages.from_json, json.loads(read_text(path))["stated"]):
+            for note in stated.check_lock(lock_subset.extras_by_package(entries)):
                 sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
             stated.check_hashes(files)
             for text in stated.requirements:

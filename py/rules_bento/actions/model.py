@@ -73,16 +73,16 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
         yield _made(arguments)
         return
     for path, name in arguments.tuples("--archive"):
-        from rules_bento.models.model_archive import unpacked
+        from rules_bento.models.model_archive import unpack_model
 
         scratch = Path(arguments.required("--scratch"))
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            yield model_store.of_files(unpacked(Path(path), name, scratch), name)
+            yield model_store.from_files(unpack_model(Path(path), name, scratch), name)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return
-    yield model_store.of_files(sources(arguments), "srcs")
+    yield model_store.from_files(sources(arguments), "srcs")
 
 
 def _made(arguments: Arguments) -> StoredModel:
@@ -102,22 +102,22 @@ def _made(arguments: Arguments) -> StoredModel:
     return StoredModel(entry, {file.path: file.source for file in selection.kept})
 
 
-def sources(arguments: Arguments, flag: str = "--source") -> list[snapshot.Declared]:
+def sources(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
     """Return the files of a flag, at their places in the model."""
     folder = "/".join(
         part for part in (arguments.required("--package"), arguments.required("--strip-prefix").strip("/")) if part
     )
     return [
-        snapshot.Declared(
+        snapshot.DeclaredFile(
             snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path, source, f"srcs {label}"
         )
         for source, short_path, label in arguments.tuples(flag)
     ]
 
 
-def _unfiltered(file: snapshot.Declared) -> snapshot.Declared:
+def _unfiltered(file: snapshot.DeclaredFile) -> snapshot.DeclaredFile:
     """Return the file as one that patterns do not apply to: `.bentoignore` is read for Bentos only."""
-    return snapshot.Declared(file.path, file.source, file.origin, filtered=False)
+    return snapshot.DeclaredFile(file.path, file.source, file.origin, filtered=False)
 
 
 def _fields(arguments: Arguments) -> dict[str, Any]:

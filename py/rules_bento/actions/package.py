@@ -9,9 +9,9 @@ from pathlib import Path
 from rules_bento import service
 from rules_bento.actions import secrets_search
 from rules_bento.archives.archive import join, write_part
-from rules_bento.bento import image_steps, making
+from rules_bento.bento import assemble, image_steps
 from rules_bento.bento.nested_requirements import check_lines
-from rules_bento.bento.settings import Description, Settings
+from rules_bento.bento.settings import ApiDescription, BentoSettings
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -75,7 +75,7 @@ def run(arguments: Arguments) -> None:
     in_contents = {entry.path for entry in made.manifest.entries} - set(made.files)
     secrets_search.refuse_secrets(arguments, sorted(made.files.items()), in_contents)
     part = Path(arguments.required("--part"))
-    write_part(part, making.members(made), threads=1)
+    write_part(part, assemble.members(made), threads=1)
     if arguments.optional("--archive"):
         join(Path(arguments.required("--archive")), [part, *map(Path, arguments.repeated("--contents"))])
     Path(arguments.required("--bento-yaml")).write_bytes(made.files["bento.yaml"])
@@ -84,7 +84,7 @@ def run(arguments: Arguments) -> None:
     Path(arguments.required("--tag")).write_text(f"{made.tag}\n", "utf-8")
 
 
-def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
+def make(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
     """Put the Bento together of what the target declares and of `facts`, read or imported."""
     settings = _settings(arguments, facts)
     models = _models(arguments)
@@ -93,7 +93,7 @@ def make(arguments: Arguments, facts: dict[str, Any]) -> making.Bento:
     sources_path = arguments.required("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
     _check_machines(arguments, sources)
-    return making.make_bento(info, settings, sources, models)
+    return assemble.assemble_bento(info, settings, sources, models)
 
 
 def _check_machines(arguments: Arguments, sources: Manifest) -> None:
@@ -106,7 +106,7 @@ def _check_machines(arguments: Arguments, sources: Manifest) -> None:
         reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)
 
 
-def _declared(arguments: Arguments, settings: Settings, models: list[BundledModel]) -> service.Declared:
+def _declared(arguments: Arguments, settings: BentoSettings, models: list[BundledModel]) -> service.Declared:
     """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
@@ -130,9 +130,9 @@ def _models(arguments: Arguments) -> list[BundledModel]:
     ]
 
 
-def _settings(arguments: Arguments, facts: dict[str, Any]) -> Settings:
+def _settings(arguments: Arguments, facts: dict[str, Any]) -> BentoSettings:
     uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
-    return Settings(
+    return BentoSettings(
         creation_time=arguments.required("--creation-time"),
         bentoml_version=arguments.required("--bentoml-version"),
         python_version=option_checks.short_python_version(arguments.required("--python-version"), "python_version"),
@@ -147,7 +147,7 @@ def _settings(arguments: Arguments, facts: dict[str, Any]) -> Settings:
         pins=tuple(arguments.repeated("--pin")),
         lock=_lock(arguments),
         image=_image(arguments),
-        api=Description(**facts["api"]) if "api" in facts else None,
+        api=ApiDescription(**facts["api"]) if "api" in facts else None,
         features=tuple(arguments.repeated("--feature")),
         spec=int(spec) if spec else None,
         export_uv_lock=partial(_export, uv=uv, python=arguments.optional("--python") or None) if uv else None,
@@ -173,7 +173,7 @@ def _attributes(arguments: Arguments) -> dict[str, Any]:
         from rules_bento.build_options.bentofile import read_arguments
 
         data["args"] = read_arguments(path, name) | data.get("args", {})
-    envs = [vars(option_checks.env_of_text(text, "envs")) for text in arguments.json_strings("--env")]
+    envs = [vars(option_checks.parse_env(text, "envs")) for text in arguments.json_strings("--env")]
     data["envs"] = [*data.get("envs", []), *envs]
     packages = arguments.repeated("--requirement")
     if packages:
@@ -204,12 +204,12 @@ def _requirements(arguments: Arguments) -> str:
     return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
 
 
-def _lock(arguments: Arguments) -> making.LockedRequirements | None:
+def _lock(arguments: Arguments) -> assemble.LockedRequirements | None:
     path = arguments.optional("--locked")
-    return making.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None
+    return assemble.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None
 
 
-def _image(arguments: Arguments) -> image_steps.Image | None:
+def _image(arguments: Arguments) -> image_steps.ImageDefinition | None:
     for path, label in arguments.tuples("--image"):
         return image_steps.from_json(Path(path).read_text("utf-8"), label)
     return None

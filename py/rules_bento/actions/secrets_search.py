@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from rules_bento.arguments import Arguments
-    from rules_bento.sources.snapshot import Declared
+    from rules_bento.sources.snapshot import DeclaredFile
 
 FLAGS = {
     "--allowed-secret": 1,  # path in the Bento of a file that may have some
@@ -15,7 +15,7 @@ FLAGS = {
 }
 
 
-def refuse_secrets_of(arguments: Arguments, kept: Iterable[Declared]) -> None:
+def refuse_secrets_of(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
     """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
     if arguments.has("--look-for-secrets"):
         from rules_bento.audit.secrets import MOST_BYTES

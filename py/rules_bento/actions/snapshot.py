@@ -11,7 +11,7 @@ from rules_bento import service as services
 from rules_bento.actions import data, secrets_search
 from rules_bento.archives.archive import write_part
 from rules_bento.errors import BentoError
-from rules_bento.models.loading import loads
+from rules_bento.models.model_loads import find_model_loads
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
 from rules_bento.typing_lite import Any
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
     from rules_bento.sources.manifest import Entry
-    from rules_bento.sources.snapshot import Declared, Selection
+    from rules_bento.sources.snapshot import DeclaredFile, Selection
 
 REUSABLE = True  # see worker
 
@@ -80,7 +80,7 @@ def run(arguments: Arguments) -> None:
         "readme": _text(readme) if readme else None,
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
-        **({"loads": found} if (found := loads(seen)) else {}),
+        **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
         **({"stated": _stated(arguments, info, plan, declared)} if arguments.has("--states-packages") else {}),
     }
@@ -122,28 +122,30 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
     return (plan.options.args if plan.options else {}) | values
 
 
-def _name(plan: Plan, sources: dict[str, Declared]) -> str:
+def _name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
     """Return `module:Service`: the target's, else the bentofile's, else the only one in the sources."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.options import BuildOptions
-    from rules_bento.build_options.target_options import service_of
+    from rules_bento.build_options.target_options import find_service
 
-    return service_of(plan.options or BuildOptions(), sources)
+    return find_service(plan.options or BuildOptions(), sources)
 
 
-def _read(service: str, sources: dict[str, Declared], values: dict[str, Any], seen: dict[str, bytes]) -> ServiceInfo:
+def _read(
+    service: str, sources: dict[str, DeclaredFile], values: dict[str, Any], seen: dict[str, bytes]
+) -> ServiceInfo:
     tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
     return services.read_service(service, tree, values)
 
 
-def _project(declared: Sequence[Declared]) -> ProjectFiles:
+def _project(declared: Sequence[DeclaredFile]) -> ProjectFiles:
     from rules_bento.build_options.project import ProjectFiles
 
     return ProjectFiles({file.path: file.source for file in declared if file.filtered})
 
 
-def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> dict[str, bytes]:
+def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:
     """Read the files that the options and the service's image name; later actions get no other source."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
@@ -153,7 +155,9 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) ->
     return named_files(info, plan.options or BuildOptions(), _project(declared))
 
 
-def _stated(arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[Declared]) -> list[dict[str, Any]]:
+def _stated(
+    arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
+) -> list[dict[str, Any]]:
     if plan.options is None and info.image is None and not arguments.has("--image"):
         return []
     from rules_bento.build_options.options import BuildOptions
@@ -166,18 +170,18 @@ def stated(
 ) -> list[dict[str, Any]]:
     """Return, as objects of JSON, what the options and the image (`--image`, else the service's) ask for."""
     from rules_bento.bento import image_steps as images
-    from rules_bento.bento.stated_packages import stated_packages
+    from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
 
-    image = images.Image()
+    image = images.ImageDefinition()
     for path, label in arguments.tuples("--image"):
         image = images.from_json(Path(path).read_text("utf-8"), label)
     if not arguments.has("--image") and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
-    return [asdict(packages) for packages in stated_packages(options, image, project)]
+    return [asdict(packages) for packages in declared_packages(options, image, project)]
 
 
-def _text(file: Declared) -> str:
+def _text(file: DeclaredFile) -> str:
     snapshot.check_followed([file])
     try:
         return snapshot.content(file).decode()  # with its own line ends, as BentoML copies it

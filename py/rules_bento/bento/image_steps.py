@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 from rules_bento.bento.env import python, scripts
-from rules_bento.bento.nested_requirements import with_nested
+from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import as_text, did_you_mean, kind
+from rules_bento.build_options.document import describe_value, did_you_mean, scalar_string
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
@@ -43,9 +43,9 @@ STEPS: tuple[str, ...] = (
     *("system_packages", "run", "run_script", "python_packages", "requirements_file", "pyproject_toml"),
     *("requirements", "run_after", "uv_lock", "build_include", "wheels"),
 )
-_PACKAGES = ("python_packages", "requirements_file", "pyproject_toml", "requirements", "wheels")
-_FLAGS = ("lock_python_packages", "pack_git_packages")
-_FIELDS = ("base_image", "distro", "python_version", *_FLAGS, "steps")
+_PACKAGE_STEPS = ("python_packages", "requirements_file", "pyproject_toml", "requirements", "wheels")
+_BOOLEAN_FIELDS = ("lock_python_packages", "pack_git_packages")
+_FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageDefinition:
     """Describes an image as it was written; None is a field that was not set."""
 
     base_image: str | None = None
@@ -68,10 +68,10 @@ class Image:
     steps: tuple[Step, ...] = ()
     place: str = field(default="image", compare=False)  # how messages begin
 
-    def extended(self, other: Image) -> Image:
+    def extend(self, other: ImageDefinition) -> ImageDefinition:
         """Return an image with the steps of another behind its own; what the other sets wins."""
-        taken = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
-        return replace(self, **taken, steps=self.steps + other.steps, place=other.place)
+        changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
+        return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 
     def to_json(self) -> str:
         """Return the text of a JSON object."""
@@ -81,7 +81,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Command:
+class ImageCommand:
     """Describes a command of an image build: `text` for bento.yaml; a Dockerfile may do the same in a better way."""
 
     text: str
@@ -96,69 +96,71 @@ class FrozenImage:
     base_image: str
     python_version: str
     distro: str  # empty: unknown
-    commands: tuple[Command, ...]
-    post_commands: tuple[Command, ...]
+    commands: tuple[ImageCommand, ...]
+    post_commands: tuple[ImageCommand, ...]
     requirements: str
     build_include: tuple[str, ...]
     uv_lock: bool
     files: dict[str, bytes]  # by path in the Bento: scripts, wheels
 
 
-def from_json(text: str, origin: str) -> Image:
+def from_json(text: str, origin: str) -> ImageDefinition:
     """Read what `to_json` or a rule wrote, and check it. Raises BentoError, naming `origin`."""
-    return _of_fields(json.loads(text), origin)
+    return _from_fields(json.loads(text), origin)
 
 
-def read(text: bytes, origin: str) -> Image:
+def read(text: bytes, origin: str) -> ImageDefinition:
     """Read such a text that somebody else may have written. Raises BentoError, naming `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
     for name, value in data.items():
-        wanted = "true or false" if name in _FLAGS else "a text"
-        if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _FLAGS else str)):
-            raise BentoError(f"{origin}: {name} is {kind(value)}, where {wanted} is expected. Correct it.")
+        expected = "true or false" if name in _BOOLEAN_FIELDS else "a text"
+        if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _BOOLEAN_FIELDS else str)):
+            raise BentoError(f"{origin}: {name} is {describe_value(value)}, where {expected} is expected. Correct it.")
     steps = data.setdefault("steps", [])
     for step in steps if isinstance(steps, list) else [steps]:
         if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
             raise BentoError(
                 f"{origin}: steps are a list with a list of texts for each step, such as "
-                f'["run", "echo hello"]. This is {kind(step)}: {json.dumps(step)[:80]}. Correct it.'
+                f'["run", "echo hello"]. This is {describe_value(step)}: {json.dumps(step)[:80]}. Correct it.'
             )
-    return _of_fields(data, origin)
+    return _from_fields(data, origin)
 
 
-def _of_fields(data: dict[str, Any], origin: str) -> Image:
+def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
     for name in data:
         if name not in _FIELDS:
             raise BentoError(f"{origin}: {name!r} is no field of an image.{did_you_mean(name, _FIELDS)}")
     steps = tuple(_step(step[0], step[1:], origin) for step in data.get("steps", []))
-    image = Image(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
+    image = ImageDefinition(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
     check(image)
     return image
 
 
-def from_service(declared: DeclaredImage, place: str) -> Image:
+def from_service(declared: DeclaredImage, place: str) -> ImageDefinition:
     """Return the image that a service's source declares. Raises BentoError for a call that BentoML does not know."""
     arguments = declared.arguments
     for name in arguments:
         if name not in IMAGE:
             near = did_you_mean(name, IMAGE)
             raise BentoError(f"{place}: Image takes no `{name}`.{near} It takes {', '.join(IMAGE)}.")
-    steps = [Step("run", (command,)) for command in _texts(arguments.get("commands"), "commands", place)]
+    steps = [Step("run", (command,)) for command in _string_list(arguments.get("commands"), "commands", place)]
     requirements = arguments.get("python_requirements")
     if requirements:
         steps.append(Step("requirements", (str(requirements),)))
-    steps += [Step("run_after", (text,)) for text in _texts(arguments.get("post_commands"), "post_commands", place)]
+    steps += [
+        Step("run_after", (text,)) for text in _string_list(arguments.get("post_commands"), "post_commands", place)
+    ]
     steps += [
         Step("build_include", (path,))
-        for path in _texts(arguments.get("build_include_paths"), "build_include_paths", place)
+        for path in _string_list(arguments.get("build_include_paths"), "build_include_paths", place)
     ]
     steps += [_step(call.method, call.args, place) for call in declared.calls]
-    image = Image(
-        base_image=_optional_text(arguments.get("base_image")) or None,
-        distro=_optional_text(arguments.get("distro")),
-        python_version=_optional_text(arguments.get("python_version")),
+    image = ImageDefinition(
+        base_image=_optional_string(arguments.get("base_image")) or None,
+        distro=_optional_string(arguments.get("distro")),
+        python_version=_optional_string(arguments.get("python_version")),
         lock_python_packages=cast("bool | None", arguments.get("lock_python_packages")),
         pack_git_packages=cast("bool | None", arguments.get("pack_git_packages")),
         steps=tuple(steps),
@@ -168,11 +170,11 @@ def from_service(declared: DeclaredImage, place: str) -> Image:
     return image
 
 
-def _optional_text(value: object) -> str | None:
-    return None if value is None else as_text(value)
+def _optional_string(value: object) -> str | None:
+    return None if value is None else scalar_string(value)
 
 
-def _texts(value: object, name: str, place: str) -> list[str]:
+def _string_list(value: object, name: str, place: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -182,12 +184,12 @@ def _texts(value: object, name: str, place: str) -> list[str]:
 
 def _step(kind: str, values: Iterable[str], place: str) -> Step:
     if kind not in STEPS:
-        known = ", ".join(STEPS)
-        raise BentoError(f"{place}: {kind!r} is no step of an image.{did_you_mean(kind, STEPS)} Known are {known}.")
+        valid = ", ".join(STEPS)
+        raise BentoError(f"{place}: {kind!r} is no step of an image.{did_you_mean(kind, STEPS)} Known are {valid}.")
     return Step(cast("StepKind", kind), tuple(values))
 
 
-def check(image: Image) -> None:
+def check(image: ImageDefinition) -> None:
     """Raise BentoError for an image that cannot be built: names, versions, and steps in a wrong order."""
     if image.distro and image.distro not in distros.NAMES:
         near = did_you_mean(image.distro, distros.NAMES)
@@ -197,18 +199,18 @@ def check(image: Image) -> None:
     if image.python_version is not None:
         version = short_python_version(image.python_version, f"{image.place}: python_version")
         if not image.base_image and version not in distros.PYTHON_VERSIONS:
-            known = ", ".join(distros.PYTHON_VERSIONS)
-            raise BentoError(f"{image.place}: there is no image with Python {version}. Known are {known}.")
+            valid = ", ".join(distros.PYTHON_VERSIONS)
+            raise BentoError(f"{image.place}: there is no image with Python {version}. Known are {valid}.")
     for step in image.steps:
         _check_step(step, image)
     _check_order(image)
 
 
-def _check_step(step: Step, image: Image) -> None:
+def _check_step(step: Step, image: ImageDefinition) -> None:
     place = f"{image.place}: {step.kind}"
-    wanted = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
-    if step.kind in wanted and len(step.values) != wanted[step.kind]:
-        raise BentoError(f"{place} has {len(step.values)} arguments, where {wanted[step.kind]} are expected.")
+    expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
+    if step.kind in expected and len(step.values) != expected[step.kind]:
+        raise BentoError(f"{place} has {len(step.values)} arguments, where {expected[step.kind]} are expected.")
     if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
         raise BentoError(f"{place} names nothing. Remove it, or name what is wanted.")
     if step.kind == "system_packages":
@@ -223,11 +225,11 @@ def _check_step(step: Step, image: Image) -> None:
         raise BentoError(f"{place}: a command is one line. Join lines with '&&', or use run_script.")
 
 
-def _check_order(image: Image) -> None:
+def _check_order(image: ImageDefinition) -> None:
     """Refuse Python packages behind a command that follows Python packages: an image installs them in one go."""
     packages = after = False
     for step in image.steps:
-        if step.kind in _PACKAGES:
+        if step.kind in _PACKAGE_STEPS:
             if after:
                 raise BentoError(
                     f"{image.place}: {step.kind} follows a command that runs after the Python packages, but these are "
@@ -239,7 +241,7 @@ def _check_order(image: Image) -> None:
 
 
 def freeze(
-    image: Image,
+    image: ImageDefinition,
     options: BuildOptions,
     files: ProjectFiles,
     default_python: str,
@@ -258,38 +260,38 @@ def freeze(
     python_version = short_python_version(
         docker.python_version or image.python_version or default_python, f"{place}: python_version"
     )
-    builder = _Builder(files, constraints=False if locked else None)
+    builder = _ImageBuilder(files, constraints=False if locked else None)
     for step in image.steps:
         builder.add(step, place)
     builder.add_options(options)
     installs = distro is not None or builder.system_packages or not base_image
-    known = distros.get(distro or distros.DEFAULT) if installs and distro != "" else None
+    distribution = distros.get(distro or distros.DEFAULT) if installs and distro != "" else None
     return FrozenImage(
-        base_image=base_image or (known or distros.get(distros.DEFAULT)).image(python_version),
+        base_image=base_image or (distribution or distros.get(distros.DEFAULT)).image(python_version),
         python_version=python_version,
-        distro=known.name if known else "",
-        commands=builder.commands_of(known),
+        distro=distribution.name if distribution else "",
+        commands=builder.commands_for(distribution),
         post_commands=tuple(builder.post_commands),
         requirements=(uv_lock or "") + builder.requirements,
         build_include=tuple(builder.build_include),
         uv_lock=builder.uv_lock,
-        files=builder.made,
+        files=builder.files,
     )
 
 
-class _Builder:
+class _ImageBuilder:
     """Collects the steps of an image."""
 
     def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
-        self.commands: list[Command | tuple[str, ...]] = []  # a tuple: packages of the distribution
-        self.post_commands: list[Command] = []
+        self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple: packages of the distribution
+        self.post_commands: list[ImageCommand] = []
         self.requirements = ""
         self.build_include: list[str] = []
-        self.made: dict[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
         self.uv_lock = False
         self._files = files
         self._constraints = constraints  # which lines of requirements files are taken
-        self._after = False
+        self._after_packages = False
 
     @property
     def system_packages(self) -> bool:
@@ -302,9 +304,9 @@ class _Builder:
             case "system_packages":
                 self.commands.append(step.values)
             case "run":
-                self._run(Command(step.values[0].strip()))
+                self._run(ImageCommand(step.values[0].strip()))
             case "run_after":
-                self.post_commands.append(Command(step.values[0].strip()))
+                self.post_commands.append(ImageCommand(step.values[0].strip()))
             case "run_script":
                 self._run(self._script(step.values[0], place))
             case "build_include":
@@ -316,7 +318,7 @@ class _Builder:
             case "wheels":
                 self._wheels(step.values, place)
             case _:
-                self._require(requirements_of(step, self._files, place, constraints=self._constraints))
+                self._require(step_requirements(step, self._files, place, constraints=self._constraints))
 
     def add_options(self, options: BuildOptions) -> None:
         """Add what the options of a build say, in BentoML's order."""
@@ -327,49 +329,49 @@ class _Builder:
             self._require("".join(f"{line}\n" for line in lines))
         if options.python.requirements_txt:
             place = options.at("python.requirements_txt")
-            named = options.python.requirements_txt
-            self._require(with_nested(named, self._files, place, constraints=self._constraints))
+            requirements_txt = options.python.requirements_txt
+            self._require(inline_requirements(requirements_txt, self._files, place, constraints=self._constraints))
         elif options.python.packages:
             self._require("".join(f"{package}\n" for package in options.python.packages))
         if options.docker.setup_script:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
-    def commands_of(self, distro: distros.Distro | None) -> tuple[Command, ...]:
+    def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
         """Return the commands before the Python packages, the distribution's own first."""
         if distro is None:
-            return tuple(command for command in self.commands if isinstance(command, Command))
+            return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (
-            command if isinstance(command, Command) else Command(distro.command(command), command)
+            command if isinstance(command, ImageCommand) else ImageCommand(distro.command(command), command)
             for command in self.commands
         )
-        return (Command(distro.first_command, distro.packages), *own)
+        return (ImageCommand(distro.first_command, distro.packages), *own)
 
-    def _run(self, command: Command) -> None:
-        (self.post_commands if self._after else self.commands).append(command)
+    def _run(self, command: ImageCommand) -> None:
+        (self.post_commands if self._after_packages else self.commands).append(command)
 
     def _require(self, lines: str) -> None:
         self.requirements += lines
-        self._after = True
+        self._after_packages = True
 
-    def _script(self, written: str, place: str) -> Command:
+    def _script(self, written: str, place: str) -> ImageCommand:
         path = self._files.path(written, place)
         content = self._files.read(path, place)
         scripts.check_script(path, content, place)
         target = scripts.script_path(path, content)
-        self.made[target] = content
-        return Command(scripts.script_command(target), script=target)
+        self.files[target] = content
+        return ImageCommand(scripts.script_command(target), script=target)
 
     def _wheels(self, written: Sequence[str], place: str) -> None:
         for path in written:
             name = path.rpartition("/")[2]
-            self.made[f"src/wheels/{name}"] = self._files.read(path, f"{place}: wheels")
+            self.files[f"src/wheels/{name}"] = self._files.read(path, f"{place}: wheels")
             self._require(f"./wheels/{name}\n")
         if "wheels" not in self.build_include:
             self.build_include.append("wheels")
 
 
-def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """Return the lines that a step adds to the requirements, `constraints` of them as `with_nested` takes it.
+def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
+    """Return the lines that a step adds to the requirements, `constraints` of them as `inline_requirements` takes it.
 
     Raises BentoError for a file that nobody declared.
     """
@@ -379,7 +381,7 @@ def requirements_of(step: Step, files: ProjectFiles, place: str, *, constraints:
         case "requirements":
             return step.values[0].rstrip("\n") + "\n"
         case "requirements_file":
-            return with_nested(step.values[0], files, at, constraints=constraints)
+            return inline_requirements(step.values[0], files, at, constraints=constraints)
         case "pyproject_toml":
             packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
         case "python_packages":

@@ -12,16 +12,16 @@ from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
 from rules_bento.bento import migrate_packages
-from rules_bento.bento.of_folder import Beside as BesideOptions
-from rules_bento.bento.of_folder import build_bentofile, default_store, project_files, selected
-from rules_bento.bento.starlark import Code, call
+from rules_bento.bento.from_directory import ExtraOptions as ExtraOptions
+from rules_bento.bento.from_directory import build_bentofile, default_store, project_files, selected
+from rules_bento.bento.starlark import StarlarkCode, call
 from rules_bento.bento.workspace import EXTENSION, Workspace
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
-from rules_bento.models.loading import loads
+from rules_bento.models.model_loads import find_model_loads
 from rules_bento.service.metadata import Dependency
 from rules_bento.service.remediation import IMPORT, way
 from rules_bento.sources import snapshot
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from rules_bento.service import Model, Service, ServiceInfo
 
 # Of a workspace: no part of a Bento, and what a walk along the links of Bazel's would never end in.
-_FILES_OF_BAZEL = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
+_BAZEL_FILES = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
 _PACKAGE_FILES = ("BUILD", "BUILD.bazel")
-_LINKS_OF_BAZEL = ("bazel-bin", "bazel-out", "bazel-testlogs")
-_NEVER_WALKED = (".git", ".venv", "node_modules", "venv")
+_BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
+_IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of messages of the trial build that a note says in other words already; such messages are not repeated.
-_SAID_ABOVE = ("needs the model", "uv_lock()", "State it in the source", " moves, and a build asks")
-_LARGE = 10_000_000  # bytes of a file that is packed apart from the sources
+_ALREADY_REPORTED = ("needs the model", "uv_lock()", "State it in the source", " moves, and a build asks")
+_MIN_DATA_BYTES = 10_000_000  # bytes of a file that is packed apart from the sources
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class _Project:
     data: tuple[str, ...]  # of these, files that are large
     packages: tuple[str, ...]  # paths in the folder of files that make packages of Bazel
     store: Path
-    loads: list[list[str]]  # of models by frameworks, as `models.loading` finds them
+    model_loads: list[list[str]]  # of models by frameworks, as `model_loads` finds them
 
     def label(self, file: str) -> str:
         """Return a file of the folder as MODULE.bazel names it."""
@@ -109,17 +109,17 @@ def migrate(
     """
     project = _read(Path(folder), package, bentofile, Path(store) if store else default_store())
     packages = migrate_packages.read(project.options, project.info, project.files)
-    home = _hub(project, packages, workspace or Workspace(), hub)
+    package_hub = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
-    notes = [*_lock_notes(project, packages, home), *packages.notes, *model_notes, *_unknown_notes(project)]
-    notes += [*_package_notes(project), *_service_notes(project), *_option_notes(project), *_trial(project)]
-    locks = not (packages.is_locked or home.is_there)
+    notes = [*_lock_notes(project, packages, package_hub), *packages.notes, *model_notes, *_unknown_notes(project)]
+    notes += [*_package_notes(project), *_service_notes(project), *_option_notes(project), *_trial_build_notes(project)]
+    locks = not (packages.is_locked or package_hub.is_declared)
     return Migration(
-        _module_file(project, packages, home),
-        _build_file(project, packages, models, home),
+        _module_file(project, packages, package_hub),
+        _build_file(project, packages, models, package_hub),
         "".join(f"{line}\n" for line in packages.stated) if locks else "",
         "".join(f"{line}\n" for line in packages.constraints) if locks else "",
-        _ignored(project),
+        _ignore_file(project),
         tuple(notes),
         packages.files,
     )
@@ -138,38 +138,40 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     info = services.read_service(options.service or "service", tree, options.args)
     name = path.relative_to(folder).as_posix() if path is not None else None
     files = project_files(declared, folder)
-    kept = {file.source for file in sources.values()}
-    taken = [file for file in declared if file.source in kept]
-    data = tuple(file.path for file in taken if Path(file.source).stat().st_size >= _LARGE)
-    paths = tuple(file.path for file in taken)
+    kept_sources = {file.source for file in sources.values()}
+    kept_files = [file for file in declared if file.source in kept_sources]
+    data = tuple(file.path for file in kept_files if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
+    paths = tuple(file.path for file in kept_files)
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
-    return _Project(folder, package.strip("/"), name, options, info, files, paths, data, packages, store, loads(seen))
+    return _Project(
+        folder, package.strip("/"), name, options, info, files, paths, data, packages, store, find_model_loads(seen)
+    )
 
 
 # Packages
 
 
 @dataclass(frozen=True)
-class _Hub:
+class _PackageHub:
     """Describes the hub that a project takes its packages from."""
 
     name: str
-    is_there: bool  # whether the workspace declares it
+    is_declared: bool  # whether the workspace declares it
     workspace: Workspace
 
 
-def _hub(project: _Project, packages: Packages, workspace: Workspace, wanted: str | None) -> _Hub:
+def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
     """Return the hub of that name, or of the project's lock, or a new one."""
-    ours = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
-    name = wanted or (ours[0] if ours else workspace.free_name(project.package))
+    matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
+    name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
         raise BentoError(f"--hub: {name!r} is another repository of the workspace. Choose another name.")
-    return _Hub(name, name in workspace.hubs, workspace)
+    return _PackageHub(name, name in workspace.hubs, workspace)
 
 
-def _lock_notes(project: _Project, packages: Packages, hub: _Hub) -> list[str]:
+def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub) -> list[str]:
     """Return what to do for a lock."""
-    if hub.is_there:
+    if hub.is_declared:
         return [f"Packages: they have to be in the lock of @{hub.name}: {', '.join(packages.stated)}."]
     if packages.is_locked:
         return []
@@ -195,11 +197,11 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
     for tag in (tag.lower() for tag in tags):
         name = tag.partition(":")[0]
         if name not in targets:
-            stored = model_store.newest(project.store, tag)
+            stored = model_store.find_newest(project.store, tag)
             is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
-            found = [load for load in project.loads if load[0].lower().partition(":")[0] == name]
-            found += [load for load in project.loads if load[0] == aliases.get(tag)]
-            modules = {f"bentoml.{framework}" for _, framework, *_ in found}
+            matching_loads = [load for load in project.model_loads if load[0].lower().partition(":")[0] == name]
+            matching_loads += [load for load in project.model_loads if load[0] == aliases.get(tag)]
+            modules = {f"bentoml.{framework}" for _, framework, *_ in matching_loads}
             module = min(modules) if len(modules) == 1 else None
             targets[name] = _model_target(tag, aliases.get(tag), module, is_entry=is_entry)
             notes += _model_notes(tag, stored, module, is_entry=is_entry)
@@ -216,18 +218,23 @@ def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: 
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
-        entry = {"name": name, "srcs": Code(f"glob([{files}])"), "alias": alias, "strip_prefix": f"models/{name}"}
+        entry = {
+            "name": name,
+            "srcs": StarlarkCode(f"glob([{files}])"),
+            "alias": alias,
+            "strip_prefix": f"models/{name}",
+        }
         return call("bento_model_import", entry)
-    made = {
+    attributes = {
         "name": name,
         # bento_model writes model.yaml itself, so that of the store's entry is left out.
-        "srcs": Code(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
+        "srcs": StarlarkCode(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
         "alias": alias,
         "module": module,
         "strip_prefix": f"models/{name}",
         "tag": tag.removesuffix(":latest"),
     }
-    return call("bento_model", made)
+    return call("bento_model", attributes)
 
 
 def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *, is_entry: bool) -> list[str]:
@@ -252,14 +259,14 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
-    words = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
-    words += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
+    arguments = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
+    arguments += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
     for flag, patterns in (("include", source.include), ("exclude", source.exclude)):
-        words += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
+        arguments += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
     line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} follows {source.revision!r} of "
-        f"{source.model_id}, which moves. `bento models pin {words}` asks the hub, and prints the commit to write "
+        f"{source.model_id}, which moves. `bento models pin {arguments}` asks the hub, and prints the commit to write "
         f"there as `revision`, and the bento.model tag that bundles the files instead."
     )
 
@@ -272,7 +279,7 @@ def _package_notes(project: _Project) -> list[str]:
     notes = []
     for path in project.packages:
         folder = path.rpartition("/")[0]
-        inside = [kept for kept in project.kept if kept.startswith(f"{folder}/") and kept != path] if folder else []
+        inside = [file for file in project.kept if file.startswith(f"{folder}/") and file != path] if folder else []
         if not folder:
             notes.append(f"{path}: it is there. Write the lines from above into it.")
         elif inside:
@@ -283,22 +290,22 @@ def _package_notes(project: _Project) -> list[str]:
     return notes
 
 
-def _bazels_own(project: _Project) -> list[str]:
-    return ["BUILD.bazel"] if project.package else ["BUILD.bazel", *_FILES_OF_BAZEL]
+def _excluded_files(project: _Project) -> list[str]:
+    return ["BUILD.bazel"] if project.package else ["BUILD.bazel", *_BAZEL_FILES]
 
 
-def _ignored(project: _Project) -> str:
+def _ignore_file(project: _Project) -> str:
     """Return the `.bazelignore` of a project that is the root of the workspace; empty for any other."""
     if project.package:
         return ""
-    folders = [*_LINKS_OF_BAZEL, f"bazel-{project.folder.resolve().name}"]
-    folders += [name for name in _NEVER_WALKED if (project.folder / name).is_dir()]
+    folders = [*_BAZEL_LINKS, f"bazel-{project.folder.resolve().name}"]
+    folders += [name for name in _IGNORED_DIRECTORIES if (project.folder / name).is_dir()]
     return "".join(f"{name}\n" for name in folders)
 
 
-def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: _Hub) -> str:
-    update = [] if packages.is_locked or hub.is_there else _update(packages)
-    excluded = [*_bazels_own(project), *(_files_of_lock(packages) if update else [])]
+def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: _PackageHub) -> str:
+    update = [] if packages.is_locked or hub.is_declared else _update(packages)
+    excluded = [*_excluded_files(project), *(_lock_files(packages) if update else [])]
     rules = sorted({re.match(r"\w+", rule)[0] for rule in [*models, *update]} | {"bento_package"})  # type: ignore[index]
     load = f'load("@rules_bento//rules:defs.bzl", {", ".join(f"{chr(34)}{rule}{chr(34)}" for rule in rules)})\n'
     names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
@@ -328,22 +335,22 @@ def _declared_services(project: _Project) -> dict[str, list[str]] | None:
     names = {service.class_name: service.name or service.class_name for service in project.info.services}
     return {
         names[service.class_name]: [
-            edge.service or names[written]
+            edge.service or names[dependency_class]
             for edge in service.dependencies
-            for written in [_written(project, service, edge.attribute)]
-            if edge.service or written in names
+            for dependency_class in [_dependency_class(project, service, edge.attribute)]
+            if edge.service or dependency_class in names
         ]
         for service in project.info.services
     }
 
 
-def _written(project: _Project, service: Service, attribute: str) -> str:
+def _dependency_class(project: _Project, service: Service, attribute: str) -> str:
     """Return the class that the text of a service names: `LLM` of `llm = bentoml.depends(LLM)`.
 
     Empty for anything else.
     """
-    made = getattr(_assignment(project, service, attribute), "value", None)
-    named = made.args[0] if isinstance(made, ast.Call) and made.args else None
+    value = getattr(_assignment(project, service, attribute), "value", None)
+    named = value.args[0] if isinstance(value, ast.Call) and value.args else None
     return named.id if isinstance(named, ast.Name) else ""
 
 
@@ -366,19 +373,19 @@ def _service_notes(project: _Project) -> list[str]:
         f"{service.path}:{service.line}: {service.class_name}.{edge.attribute}"
         for service in project.info.services
         for edge in service.dependencies
-        if edge == Dependency(edge.attribute) and not _written(project, service, edge.attribute)
+        if edge == Dependency(edge.attribute) and not _dependency_class(project, service, edge.attribute)
     ]
     return [f"Service: {place}: on which service it depends is not known. Add that to services." for place in unread]
 
 
-def _files_of_lock(packages: Packages) -> list[str]:
+def _lock_files(packages: Packages) -> list[str]:
     """Return the files that locking adds to the project, and that no Bento has."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
 def _update(packages: Packages) -> list[str]:
     """Return the targets that write the lock and test whether it is stale."""
-    written = {
+    update_attributes = {
         "name": "requirements.update",
         "srcs": [packages.files[0]],
         "constraints": [packages.files[1]] if packages.constraints else [],
@@ -387,17 +394,17 @@ def _update(packages: Packages) -> list[str]:
         "requires_python": packages.requires_python,
         **packages.indexes,
     }
-    held = {"name": "requirements_test", "lock": packages.lock, "update": ":requirements.update"}
-    return [call("bento_requirements", written), call("bento_requirements_test", held)]
+    test_attributes = {"name": "requirements_test", "lock": packages.lock, "update": ":requirements.update"}
+    return [call("bento_requirements", update_attributes), call("bento_requirements_test", test_attributes)]
 
 
-def _module_file(project: _Project, packages: Packages, hub: _Hub) -> str:
+def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str:
     """Return the lines to add to MODULE.bazel."""
-    there, extension = hub.workspace, hub.workspace.extension or "bento"
-    lines = [] if there.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
-    if not there.extension and not hub.is_there:
+    workspace, extension = hub.workspace, hub.workspace.extension or "bento"
+    lines = [] if workspace.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
+    if not workspace.extension and not hub.is_declared:
         lines.append(f'{extension} = use_extension("{EXTENSION}", "bento")')
-    if not hub.is_there:
+    if not hub.is_declared:
         tag = {
             "name": hub.name,
             "lock": project.label(packages.lock),
@@ -409,12 +416,12 @@ def _module_file(project: _Project, packages: Packages, hub: _Hub) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _sources(excluded: Sequence[str]) -> Code:
+def _sources(excluded: Sequence[str]) -> StarlarkCode:
     """Return all files of the package but those."""
     listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
     if len(excluded) == 1:
-        return Code(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
-    return Code(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
+        return StarlarkCode(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
+    return StarlarkCode(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
 
 
 # Notes on what migrating cannot decide
@@ -453,17 +460,17 @@ def _option_notes(project: _Project) -> list[str]:
     return notes
 
 
-def _trial(project: _Project) -> list[str]:
+def _trial_build_notes(project: _Project) -> list[str]:
     """Return the refusal of a build of the project as it is, if there is one.
 
     BentoML would leave out in silence what is refused, or fail.
     """
     path = project.folder / project.bentofile if project.bentofile else None
     try:
-        build_bentofile(path, build_ctx=project.folder, beside=BesideOptions(store=project.store))
+        build_bentofile(path, build_ctx=project.folder, extra=ExtraOptions(store=project.store))
     except BentoError as error:
         message = " ".join(str(error).replace(f"{project.folder}/", "").split())
-        if any(words in message for words in _SAID_ABOVE):
+        if any(part in message for part in _ALREADY_REPORTED):
             return []  # said above, by what to do about it
         return [f"Not carried over: {message}"]
     return []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.bento.from_directory import BENTOML_VERSION, PYTHON_VERSION
 from rules_bento.bento.image_steps import project_dependencies
-from rules_bento.bento.nested_requirements import with_nested
-from rules_bento.bento.of_folder import BENTOML_VERSION, PYTHON_VERSION
+from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
@@ -133,7 +133,7 @@ def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Ite
             named.append((step.args[0], f"{place}: requirements_file"))
     for path, origin in named:
         for limits in (False, True):
-            yield origin, with_nested(path, files, origin, constraints=limits, check=False), limits
+            yield origin, inline_requirements(path, files, origin, constraints=limits, check=False), limits
 
 
 def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.bento.nested_requirements import with_nested
+from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -
     """
     for written in _requirements(info, options):
         try:
-            with_nested(written, files, "")
+            inline_requirements(written, files, "")
         except BentoError:
             continue
     for written in _files(info, options):
@@ -29,7 +29,7 @@ def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -
             files.read(written, "")
         except BentoError:
             continue
-    return dict(sorted(files.taken.items()))
+    return dict(sorted(files.loaded.items()))
 
 
 def _requirements(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:

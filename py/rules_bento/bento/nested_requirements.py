@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
 
 
-def with_nested(
+def inline_requirements(
     path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
 ) -> str:
     """Return the text of a requirements file with the files that it refers to in the place of the references.

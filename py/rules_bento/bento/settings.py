@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rules_bento.bento.env.python import LockedRequirements
-    from rules_bento.bento.image_steps import Image
+    from rules_bento.bento.image_steps import ImageDefinition
 
 
 @dataclass(frozen=True)
-class Description:
+class ApiDescription:
     """Describes the API of a service as BentoML does, which is known only from importing it."""
 
     schema: dict[str, Any]  # as bento.yaml has it; empty for a legacy service
@@ -24,7 +24,7 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Settings:
+class BentoSettings:
     """Holds what a target states about its Bento, beside the service's own source."""
 
     creation_time: str  # ISO 8601
@@ -34,12 +34,12 @@ class Settings:
     files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
     version: str = ""  # default: from the content
     readme: str | None = None  # of the project
-    loads: list[list[str]] = field(default_factory=list)  # of models by frameworks, as `models.loading` finds them
+    loads: list[list[str]] = field(default_factory=list)  # of models by frameworks, as `model_loads` finds them
     requirements: str = ""  # the text of requirements files, beside the options'
     pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
     lock: LockedRequirements | None = None  # takes the place of requirements
-    image: Image | None = None  # of the target, in the place of the service's own
-    api: Description | None = None  # of a service that was imported
+    image: ImageDefinition | None = None  # of the target, in the place of the service's own
+    api: ApiDescription | None = None  # of a service that was imported
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # default: 2 where that can hold the options, else 1
     export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_bento.typing_lite import Any
 
 
-class Code(str):
+class StarlarkCode(str):
     """Text that stands in a file as it is."""
 
     __slots__ = ()
@@ -19,7 +19,7 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
 
 def literal(value: Any, depth: int = 0) -> str:
     """Return a value in Starlark, laid out as buildifier does."""
-    if isinstance(value, Code):
+    if isinstance(value, StarlarkCode):
         return str(value)
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

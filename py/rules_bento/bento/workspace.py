@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MOST_CHARACTERS = 1 << 20  # parsing takes some 200 bytes of memory for each
-_ROOT = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
+MAX_CHARACTERS = 1 << 20  # parsing takes some 200 bytes of memory for each
+_ROOT_FILES = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 # `include("//:deps.MODULE.bazel")`.
-_INCLUDED = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
+_INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
 _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 
 @dataclass(frozen=True)
-class Twice:
+class DuplicateName:
     """A name that two lines give, each as `file:line`."""
 
     name: str
@@ -45,7 +45,7 @@ class Workspace:
     visible: dict[str, str] = field(default_factory=dict)  # what its BUILD files call a hub, to the hub's name
     version: str = ""  # of the Python of rules_python that actions are to run in, `X.Y`
     toolchains: frozenset[str] = frozenset()  # versions for which it asks rules_python for interpreters, `X.Y`
-    twice: tuple[Twice, ...] = ()  # what is declared again
+    duplicates: tuple[DuplicateName, ...] = ()  # what is declared again
 
     def free_name(self, package: str) -> str:
         """Return a name for the hub of a package: `pypi`, else one that tells whose it is."""
@@ -54,37 +54,39 @@ class Workspace:
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
 
 
-def root_above(folder: Path) -> Path | None:
+def find_root(folder: Path) -> Path | None:
     """Return the root of the workspace that a folder is in; None where it is in none."""
-    here = folder.resolve()
-    return next((root for root in (here, *here.parents) if any((root / name).is_file() for name in _ROOT)), None)
+    resolved = folder.resolve()
+    return next(
+        (root for root in (resolved, *resolved.parents) if any((root / name).is_file() for name in _ROOT_FILES)), None
+    )
 
 
 def read_root(root: Path) -> Workspace:
     """Read the MODULE.bazel of a workspace and the files that it includes. Raises BentoError as `read` does."""
     workspace = Workspace()
-    left, seen = ["MODULE.bazel"], set()
-    while left:
-        path = left.pop()
+    pending, seen = ["MODULE.bazel"], set()
+    while pending:
+        path = pending.pop()
         if path in seen or not (root / path).is_file():
             continue
         seen.add(path)
         text = (root / path).read_text("utf-8", errors="replace")
-        more = read(text, path)
-        left += [label.replace(":", "/").lstrip("/") for label in _INCLUDED.findall(text)]
+        included = read(text, path)
+        pending += [label.replace(":", "/").lstrip("/") for label in _INCLUDE.findall(text)]
         if len(seen) == 1:
-            workspace = more
+            workspace = included
         else:  # an extension's variable is of its file alone
             workspace = replace(
                 workspace,
-                has_rules=workspace.has_rules or more.has_rules,
-                hubs={**workspace.hubs, **more.hubs},
-                interpreter=workspace.interpreter or more.interpreter,
-                names=workspace.names | more.names,
-                visible={**workspace.visible, **more.visible},
-                version=workspace.version or more.version,
-                toolchains=workspace.toolchains | more.toolchains,
-                twice=workspace.twice + more.twice,
+                has_rules=workspace.has_rules or included.has_rules,
+                hubs={**workspace.hubs, **included.hubs},
+                interpreter=workspace.interpreter or included.interpreter,
+                names=workspace.names | included.names,
+                visible={**workspace.visible, **included.visible},
+                version=workspace.version or included.version,
+                toolchains=workspace.toolchains | included.toolchains,
+                duplicates=workspace.duplicates + included.duplicates,
             )
     return workspace
 
@@ -98,48 +100,48 @@ def read(text: str, origin: str) -> Workspace:
 
 
 def _read(text: str, origin: str) -> Workspace:
-    if len(text) > _MOST_CHARACTERS:
-        raise BentoError(f"{origin}: has {len(text)} characters; {_MOST_CHARACTERS} are read of such a file.")
+    if len(text) > MAX_CHARACTERS:
+        raise BentoError(f"{origin}: has {len(text)} characters; {MAX_CHARACTERS} are read of such a file.")
     try:
         statements = ast.parse(text).body  # Starlark's syntax is Python's, as far as modules may use it
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
     has_rules, extension, tools, interpreter, version, hubs, names = False, "", "", "", "", {}, set()
-    taken: dict[str, str] = {}
+    repositories: dict[str, str] = {}
     pythons, toolchains = "", set()
-    for called, call, variable in _calls(statements):
-        words = _words(call)
-        if called == "use_extension" and words[:2] == [EXTENSION, "bento"]:
+    for function, call, variable in _calls(statements):
+        strings = _positional_strings(call)
+        if function == "use_extension" and strings[:2] == [EXTENSION, "bento"]:
             extension = variable
-        elif called == "use_extension" and words[:2] == [EXTENSION, "bento_tools"]:
+        elif function == "use_extension" and strings[:2] == [EXTENSION, "bento_tools"]:
             tools = variable
-        elif called == "use_extension" and words[:2] == [_PYTHONS, "python"]:
+        elif function == "use_extension" and strings[:2] == [_PYTHONS, "python"]:
             pythons = variable
-        elif called == f"{pythons}.toolchain":
-            toolchains.add(".".join(_keyword(call, "python_version").split(".")[:2]))
-        elif called.endswith(".python") and called == f"{tools}.python":
-            interpreter = _keyword(call, "interpreter")
-            version = "" if _keyword(call, "debian_lock") or interpreter else _keyword(call, "version")
-        elif called == "module":
-            has_rules = has_rules or _keyword(call, "name") == "rules_bento"  # its own checkout
-            names.add(_keyword(call, "name"))
-        elif called == "bazel_dep":
-            name, repository = _keyword(call, "name"), _keyword(call, "repo_name")
+        elif function == f"{pythons}.toolchain":
+            toolchains.add(".".join(_keyword_string(call, "python_version").split(".")[:2]))
+        elif function.endswith(".python") and function == f"{tools}.python":
+            interpreter = _keyword_string(call, "interpreter")
+            version = "" if _keyword_string(call, "debian_lock") or interpreter else _keyword_string(call, "version")
+        elif function == "module":
+            has_rules = has_rules or _keyword_string(call, "name") == "rules_bento"  # its own checkout
+            names.add(_keyword_string(call, "name"))
+        elif function == "bazel_dep":
+            name, repository = _keyword_string(call, "name"), _keyword_string(call, "repo_name")
             has_rules = has_rules or name == "rules_bento"
             names.add(repository or name)
-        elif called == "use_repo":
-            names |= {*words, *(keyword.arg or "" for keyword in call.keywords)}
+        elif function == "use_repo":
+            names |= {*strings, *(keyword.arg or "" for keyword in call.keywords)}
             if extension and call.args and ast.unparse(call.args[0]) == extension:
-                taken |= {word: word for word in words} | {
-                    each.arg: _keyword(call, each.arg) for each in call.keywords if each.arg
+                repositories |= {word: word for word in strings} | {
+                    each.arg: _keyword_string(call, each.arg) for each in call.keywords if each.arg
                 }
-        elif called.endswith(".pypi") and called == f"{extension}.pypi":
-            hubs[_keyword(call, "name")] = _keyword(call, "lock")
-            names.add(_keyword(call, "name"))
-        elif "." not in called:  # the module itself, or a rule of use_repo_rule
-            names.add(_keyword(call, "name"))
-    visible = {name: hub for name, hub in taken.items() if hub in hubs}
+        elif function.endswith(".pypi") and function == f"{extension}.pypi":
+            hubs[_keyword_string(call, "name")] = _keyword_string(call, "lock")
+            names.add(_keyword_string(call, "name"))
+        elif "." not in function:  # the module itself, or a rule of use_repo_rule
+            names.add(_keyword_string(call, "name"))
+    visible = {name: hub for name, hub in repositories.items() if hub in hubs}
     return Workspace(
         has_rules=has_rules,
         extension=extension,
@@ -149,29 +151,31 @@ def _read(text: str, origin: str) -> Workspace:
         visible=visible,
         version=version,
         toolchains=frozenset(toolchains - {""}),
-        twice=tuple(_twice(statements, origin, extension)),
+        duplicates=tuple(_find_duplicates(statements, origin, extension)),
     )
 
 
-def _twice(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[Twice]:
+def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
     """Yield what is refused: a name of a repository that is taken, and a hub that two tags describe."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
-    for called, call, _ in _calls(statements):
-        if called == f"{extension}.pypi":
-            name = _keyword(call, "name")
+    for function, call, _ in _calls(statements):
+        if function == f"{extension}.pypi":
+            name = _keyword_string(call, "name")
             first = tags.setdefault(name, call)
             if ast.dump(first) != ast.dump(call):
-                yield Twice(name, f"{origin}:{first.lineno}", f"{origin}:{call.lineno}", True, extension)
-        given = [_keyword(call, "repo_name") or _keyword(call, "name")] if called == "bazel_dep" else []
-        of = ast.unparse(call.args[0]) if called == "use_repo" and call.args else ""
-        if of:
-            given = [*_words(call), *(each.arg for each in call.keywords if each.arg)]
-        for name in filter(None, given):
+                yield DuplicateName(name, f"{origin}:{first.lineno}", f"{origin}:{call.lineno}", True, extension)
+        declared_names = (
+            [_keyword_string(call, "repo_name") or _keyword_string(call, "name")] if function == "bazel_dep" else []
+        )
+        extension_name = ast.unparse(call.args[0]) if function == "use_repo" and call.args else ""
+        if extension_name:
+            declared_names = [*_positional_strings(call), *(each.arg for each in call.keywords if each.arg)]
+        for name in filter(None, declared_names):
             line = lines.setdefault(name, call.lineno)
             if line != call.lineno:
-                ours = of if of == extension else ""
-                yield Twice(name, f"{origin}:{line}", f"{origin}:{call.lineno}", False, ours)
+                variable = extension if extension_name == extension else ""
+                yield DuplicateName(name, f"{origin}:{line}", f"{origin}:{call.lineno}", False, variable)
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
@@ -182,11 +186,11 @@ def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
             yield ast.unparse(statement.value.func), statement.value, target.id if isinstance(target, ast.Name) else ""
 
 
-def _words(call: ast.Call) -> list[str]:
+def _positional_strings(call: ast.Call) -> list[str]:
     return [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
 
 
-def _keyword(call: ast.Call, name: str) -> str:
+def _keyword_string(call: ast.Call, name: str) -> str:
     """Return the text of an argument; empty for none, and for what is no plain text."""
     values = [keyword.value for keyword in call.keywords if keyword.arg == name]
     value = values[0].value if values and isinstance(values[0], ast.Constant) else ""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path as FilePath
 
 from rules_bento.build_options import option_reader
-from rules_bento.build_options.document import Document, WrittenFloat, plain
+from rules_bento.build_options.document import Document, LiteralFloat, plain
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -33,7 +33,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
     `src_exists` is whether a folder `src` lies beside a pyproject.toml, which then says where the packages begin.
     Raises BentoError with file and line for what cannot be read or built from.
     """
-    text = _text(path, origin)
+    text = _read_text(path, origin)
     if FilePath(path).suffix == ".toml":
         return from_pyproject(text, origin, src_exists=src_exists)
     return from_yaml(text, origin)
@@ -44,11 +44,11 @@ def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
 
     Raises BentoError with file and line for what cannot be read.
     """
-    values = plain(yaml_document(_text(path, origin), origin).data)
+    values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
 
-def _text(path: str | FilePath, origin: str) -> str:
+def _read_text(path: str | FilePath, origin: str) -> str:
     try:
         return decoded(read_file(path, origin), origin)
     except OSError as error:
@@ -57,7 +57,7 @@ def _text(path: str | FilePath, origin: str) -> str:
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
     """Return the options of a bentofile.yaml. Raises BentoError, with the line, for what is none."""
-    return _lowered(option_reader.parse(yaml_document(text, origin)))
+    return _with_lowercase_name(option_reader.parse(yaml_document(text, origin)))
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
@@ -65,23 +65,23 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
     Raises BentoError, with the line, for what is none.
     """
-    tables = read_toml(text, origin, WrittenFloat)
+    tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:
         section = section.get(key, {})
         if not isinstance(section, dict):
             raise BentoError(f"{origin}: {'.'.join(_TABLE)} is no table. Write [{'.'.join(_TABLE)}].")
     lines = _toml_lines(text)
-    within = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
+    section_lines = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
     project = project_of(tables, origin)
-    options = option_reader.parse(Document(origin, section, within))
+    options = option_reader.parse(Document(origin, section, section_lines))
     if options.name is None and isinstance(project.get("name"), str):
         places = {**options.places, "name": f"{origin}:{lines.get(('project', 'name'), 1)}: project.name"}
         options = replace(options, name=project["name"], places=places)
     options = _with_dependencies(options, project, f"{origin}:{lines.get(('project', 'dependencies'), 1)}")
     if options.python.is_src_layout is None and src_exists:
         options = replace(options, python=replace(options.python, is_src_layout=True))
-    return _lowered(options)
+    return _with_lowercase_name(options)
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
@@ -102,7 +102,7 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
     return replace(options, python=replace(python, packages=(*(python.packages or ()), *dependencies)), places=places)
 
 
-def _lowered(options: BuildOptions) -> BuildOptions:
+def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
     """Return the options with the name in lower case: BentoML accepts capitals and lowers them."""
     return replace(options, name=options.name.lower()) if options.name else options
 
@@ -117,7 +117,7 @@ def yaml_document(text: str, origin: str) -> Document:
     """
     from rules_bento.formats.yaml import read_with_lines
 
-    data, lines = read_with_lines(text, origin, WrittenFloat)
+    data, lines = read_with_lines(text, origin, LiteralFloat)
     if data is None:
         data = {}
     if not isinstance(data, dict):

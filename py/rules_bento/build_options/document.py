@@ -14,19 +14,19 @@ Path = tuple[str | int, ...]
 """Where a value stands: keys and indices from the root."""
 
 
-class WrittenFloat(float):
+class LiteralFloat(float):
     """A number with a point that remembers its text: the Python version `3.10` is not `3.1`."""
 
-    text: str
+    string: str
 
-    def __new__(cls, text: str) -> WrittenFloat:
+    def __new__(cls, string: str) -> LiteralFloat:
         """Read the text of a number."""
-        number = super().__new__(cls, text)
-        number.text = text
+        number = super().__new__(cls, string)
+        number.string = string
         return number
 
 
-class Lines(Protocol):
+class LineNumbers(Protocol):
     """Finds the lines of values."""
 
     def get(self, path: Path, /) -> int | None:
@@ -39,7 +39,7 @@ class Document:
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
-    lines: Lines = field(default_factory=dict[Path, int])
+    lines: LineNumbers = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
         """Return the place of a value and its name, as a message begins."""
@@ -55,13 +55,13 @@ class Document:
 
 def dotted(path: Path) -> str:
     """Write a path as text: `("models", 0, "tag")` becomes `models[0].tag`."""
-    text = ""
+    string = ""
     for part in path:
         if isinstance(part, int):
-            text += f"[{part}]"
+            string += f"[{part}]"
         else:
-            text += f".{part}" if text else part
-    return text
+            string += f".{part}" if string else part
+    return string
 
 
 class Table:
@@ -82,7 +82,7 @@ class Table:
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            raise BentoError(f"{document.at(path)} is {kind(data)}, where keys with values are expected.")
+            raise BentoError(f"{document.at(path)} is {describe_value(data)}, where keys with values are expected.")
         self._data: dict[str, Any] = data
         for key in data:
             if key not in keys:
@@ -100,23 +100,23 @@ class Table:
         """Return the value as it stands; None where the key is missing."""
         return self._data.get(key)
 
-    def text(self, key: str) -> str | None:
+    def string(self, key: str) -> str | None:
         """Return a text; a number stands for its own text."""
         if not self.has(key):
             return None
-        value = as_text(self._data[key])
+        value = scalar_string(self._data[key])
         if value is None:
-            raise self.wrong(key, "a text")
+            raise self.type_error(key, "a text")
         return value
 
-    def flag(self, key: str) -> bool | None:
+    def boolean(self, key: str) -> bool | None:
         """Return a value that has to be true or false."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
+            raise self.type_error(key, "true or false")
         return value
 
-    def texts(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
+    def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
         """Return a list of texts; with `or_one` a single text is a list of itself.
 
         Raises BentoError for other values.
@@ -127,14 +127,16 @@ class Table:
         if or_one and isinstance(value, str):
             value = [value]
         if not isinstance(value, list):
-            raise self.wrong(key, "a list of texts")
-        texts = []
+            raise self.type_error(key, "a list of texts")
+        strings = []
         for index, item in enumerate(value):
-            text = as_text(item)
-            if text is None or isinstance(item, bool):
-                raise BentoError(f"{self.at(key, index)} is {kind(item)}, where a text is expected. Put it in quotes.")
-            texts.append(text)
-        return tuple(texts)
+            string = scalar_string(item)
+            if string is None or isinstance(item, bool):
+                raise BentoError(
+                    f"{self.at(key, index)} is {describe_value(item)}, where a text is expected. Put it in quotes."
+                )
+            strings.append(string)
+        return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
         """Return texts by name. Numbers and flags stand for their texts, as Python writes them.
@@ -145,15 +147,15 @@ class Table:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise self.wrong(key, "keys with texts")
-        texts = {}
+            raise self.type_error(key, "keys with texts")
+        strings = {}
         for name, item in value.items():
-            text = as_text(item)
-            if text is None:
+            string = scalar_string(item)
+            if string is None:
                 place = self._document.at((*self._path, key, name))
-                raise BentoError(f"{place} is {kind(item)}, where a text is expected. Put it in quotes.")
-            texts[str(name)] = text
-        return texts
+                raise BentoError(f"{place} is {describe_value(item)}, where a text is expected. Put it in quotes.")
+            strings[str(name)] = string
+        return strings
 
     def items(self, key: str) -> list[Any]:
         """Return a list of anything; it is empty where the key is missing."""
@@ -161,12 +163,12 @@ class Table:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self.wrong(key, "a list")
+            raise self.type_error(key, "a list")
         return value
 
-    def wrong(self, key: str, expected: str) -> BentoError:
+    def type_error(self, key: str, expected: str) -> BentoError:
         """Return the error of a value of another type."""
-        return BentoError(f"{self.at(key)} is {kind(self._data[key])}, where {expected} is expected.")
+        return BentoError(f"{self.at(key)} is {describe_value(self._data[key])}, where {expected} is expected.")
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
         place = self._document.at((*self._path, key))
@@ -174,10 +176,10 @@ class Table:
         return f"{place} is no option of BentoML 1.4.{hint} Known here: {', '.join(keys)}."
 
 
-def as_text(value: Any) -> str | None:
+def scalar_string(value: Any) -> str | None:
     """Return the text that a scalar stands for; None for what is none."""
-    if isinstance(value, WrittenFloat):
-        return value.text
+    if isinstance(value, LiteralFloat):
+        return value.string
     if isinstance(value, (str, bool, int, float)):
         return str(value)
     return None
@@ -185,7 +187,7 @@ def as_text(value: Any) -> str | None:
 
 def plain(value: Any) -> Any:
     """Return a value with its numbers as Python's own, for writing it again."""
-    if isinstance(value, WrittenFloat):
+    if isinstance(value, LiteralFloat):
         return float(value)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -194,14 +196,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def kind(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return what a value is, in words."""
     if value is None:
         return "empty"
     if isinstance(value, bool):
         return "a flag"
     if isinstance(value, (int, float)):
-        return f"the number {as_text(value)}"
+        return f"the number {scalar_string(value)}"
     if isinstance(value, str):
         return f"the text {value!r}"
     if isinstance(value, dict):

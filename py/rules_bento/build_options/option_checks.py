@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.build_options.document import did_you_mean
-from rules_bento.build_options.options import Env
+from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ _EDITABLE = re.compile(r"(-e|--editable)(=|\s|$)")
 _SINGLE_EQUALS = re.compile(r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)")
 
 
-def check_env(env: Env, place: str) -> None:
+def check_env(env: EnvVariable, place: str) -> None:
     """Raise BentoError for a variable that no image can have."""
     if not _NAME.fullmatch(env.name):
         raise BentoError(f"{place}: {env.name!r} is no name of a variable: letters, digits and '_' make one.")
@@ -76,7 +76,7 @@ def check_env(env: Env, place: str) -> None:
         raise BentoError(f"{place}: the value of {env.name} has a line break, which no Dockerfile can hold. Encode it.")
 
 
-def env_of_text(text: str, place: str) -> Env:
+def parse_env(text: str, place: str) -> EnvVariable:
     """Read `NAME[=value][;stage=...]`, as attributes have it.
 
     Raises BentoError, beginning with `place`, for another form.
@@ -88,7 +88,7 @@ def env_of_text(text: str, place: str) -> Env:
         raise BentoError(
             f"{place}: {shown} cannot be read. Write NAME=value, if wanted with ;stage={', ;stage='.join(STAGES)}."
         )
-    env = Env(name, value, stage or "all")
+    env = EnvVariable(name, value, stage or "all")
     check_env(env, place)
     return env
 

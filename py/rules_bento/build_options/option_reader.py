@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import Table, did_you_mean, kind, plain
+from rules_bento.build_options.document import Table, describe_value, did_you_mean, plain
 from rules_bento.build_options.option_checks import check_env, check_package, check_system_package, short_python_version
 from rules_bento.build_options.options import (
     CONDA,
@@ -16,7 +16,7 @@ from rules_bento.build_options.options import (
     BuildOptions,
     Conda,
     Docker,
-    Env,
+    EnvVariable,
     ModelChoice,
     Python,
     check,
@@ -43,12 +43,12 @@ def parse(document: Document) -> BuildOptions:
     """Read and check options. Raises BentoError with the place of the first that is wrong."""
     top = Table(document, (), TOP, _HINTS)
     options = BuildOptions(
-        service=top.text("service") or None,
-        name=top.text("name"),
-        description=top.text("description"),
+        service=top.string("service") or None,
+        name=top.string("name"),
+        description=top.string("description"),
         labels=_labels(top),
-        include=top.texts("include"),
-        exclude=top.texts("exclude"),
+        include=top.strings("include"),
+        exclude=top.strings("exclude"),
         docker=_docker(Table(document, ("docker",), DOCKER) if top.has("docker") else None),
         python=_python(Table(document, ("python",), PYTHON) if top.has("python") else None),
         conda=_conda(Table(document, ("conda",), CONDA) if top.has("conda") else None),
@@ -83,11 +83,11 @@ def _labels(top: Table) -> dict[str, str]:
 def _args(top: Table) -> dict[str, Any]:
     value = top.value("args")
     if value is not None and not isinstance(value, dict):
-        raise top.wrong("args", "keys with values")
+        raise top.type_error("args", "keys with values")
     return {str(key): plain(item) for key, item in (value or {}).items()}
 
 
-def _envs(document: Document, top: Table) -> tuple[Env, ...]:
+def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
     envs = []
     for index, item in enumerate(top.items("envs")):
         if isinstance(item, str):
@@ -98,7 +98,7 @@ def _envs(document: Document, top: Table) -> tuple[Env, ...]:
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
             raise BentoError(f"{top.at('envs', index)} has no name. Give the variable's.")
-        env = Env(table.text("name") or "", table.text("value") or "", table.text("stage") or "all")
+        env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)
     return tuple(envs)
@@ -113,10 +113,10 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
             models.append(ModelChoice(item))
             continue
         table = Table(document, ("models", index), ("tag", "filter", "alias"))
-        tag = table.text("tag")
+        tag = table.string("tag")
         if not tag:
             raise BentoError(f"{top.at('models', index)} has no tag. Write the model's, such as 'iris_clf:latest'.")
-        choice = ModelChoice(tag, table.text("filter"), table.text("alias"))
+        choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
             raise BentoError(f"{table.at('alias')} is empty. Write a name for `bentoml.models.get`, or remove it.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
@@ -140,14 +140,14 @@ def _docker(table: Table | None) -> Docker:
         env=env,
         env_file=env_file,
         system_packages=_system_packages(table),
-        setup_script=table.text("setup_script"),
+        setup_script=table.string("setup_script"),
         base_image=_base_image(table),
-        dockerfile_template=table.text("dockerfile_template"),
+        dockerfile_template=table.string("dockerfile_template"),
     )
 
 
 def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
-    value = table.text(key)
+    value = table.string(key)
     if value is not None and value not in choices:
         near = did_you_mean(value, choices)
         raise BentoError(f"{table.at(key)} is {value!r}.{near} Known are {', '.join(choices)}.")
@@ -155,12 +155,12 @@ def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
 
 
 def _python_version(table: Table) -> str | None:
-    value = table.text("python_version")
+    value = table.string("python_version")
     return None if value is None else short_python_version(value, table.at("python_version"))
 
 
 def _cuda_version(table: Table) -> str | None:
-    value = table.text("cuda_version")
+    value = table.string("cuda_version")
     if value in (None, "", "None"):
         return None
     if value not in distros.CUDA_VERSIONS:
@@ -179,27 +179,27 @@ def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
         env = table.mapping("env") or {}
     elif isinstance(value, list):
         env = {}
-        for number, text in enumerate(table.texts("env") or (), 1):
+        for number, text in enumerate(table.strings("env") or (), 1):
             name, equals, setting = text.partition("=")
             if not equals:  # not the text itself: it may be a value, and a secret
                 raise BentoError(f"{table.at('env')}, item {number}, cannot be read. Write NAME=VALUE.")
             env[name] = setting
     else:
-        raise table.wrong("env", "a table, a list of NAME=VALUE, or the path of a file of these")
+        raise table.type_error("env", "a table, a list of NAME=VALUE, or the path of a file of these")
     for name, setting in env.items():
-        check_env(Env(name, setting), table.at("env"))
+        check_env(EnvVariable(name, setting), table.at("env"))
     return env, None
 
 
 def _system_packages(table: Table) -> tuple[str, ...] | None:
-    packages = table.texts("system_packages")
+    packages = table.strings("system_packages")
     for package in packages or ():
         check_system_package(package, table.at("system_packages"))
     return packages
 
 
 def _base_image(table: Table) -> str | None:
-    value = table.text("base_image")
+    value = table.string("base_image")
     if value is None:
         return None
     name = " ".join(value.split())
@@ -211,34 +211,34 @@ def _base_image(table: Table) -> str | None:
 def _python(table: Table | None) -> Python:
     if table is None:
         return Python()
-    packages = table.texts("packages")
+    packages = table.strings("packages")
     for package in packages or ():
         check_package(package, table.at("packages"))
-    urls = {key: table.texts(key, or_one=True) for key in ("trusted_host", "find_links", "extra_index_url")}
-    index_url = table.text("index_url")
+    urls = {key: table.strings(key, or_one=True) for key in ("trusted_host", "find_links", "extra_index_url")}
+    index_url = table.string("index_url")
     for key, values in {**urls, "index_url": (index_url,) if index_url else None}.items():
         for value in values or ():
             if not value or re.search(r"\s", value):
                 raise BentoError(f"{table.at(key)}: {value!r} is empty or has blanks. Write one address.")
-    pip_args = table.text("pip_args")
+    pip_args = table.string("pip_args")
     if pip_args and "\n" in pip_args.strip():
         raise BentoError(f"{table.at('pip_args')} has several lines. Write one.")
     return Python(
-        requirements_txt=table.text("requirements_txt"),
+        requirements_txt=table.string("requirements_txt"),
         packages=packages,
-        lock_packages=table.flag("lock_packages"),
-        pack_git_packages=table.flag("pack_git_packages"),
+        lock_packages=table.boolean("lock_packages"),
+        pack_git_packages=table.boolean("pack_git_packages"),
         index_url=index_url,
-        no_index=table.flag("no_index"),
+        no_index=table.boolean("no_index"),
         pip_args=pip_args,
         wheels=_wheels(table),
-        is_src_layout=table.flag("is_src_layout"),
+        is_src_layout=table.boolean("is_src_layout"),
         **urls,
     )
 
 
 def _wheels(table: Table) -> tuple[str, ...] | None:
-    wheels = table.texts("wheels")
+    wheels = table.strings("wheels")
     names = [wheel.rpartition("/")[2] for wheel in wheels or ()]
     for wheel, name in zip(wheels or (), names, strict=True):
         if "*" in wheel or "?" in wheel:
@@ -265,10 +265,10 @@ def _conda(table: Table | None) -> Conda:
         elif isinstance(item, str):
             dependencies.append(item)  # type: ignore[arg-type]
         else:
-            raise BentoError(f"{table.at('dependencies')} has {kind(item)}, where a text is expected.")
+            raise BentoError(f"{table.at('dependencies')} has {describe_value(item)}, where a text is expected.")
     return Conda(
-        environment_yml=table.text("environment_yml"),
-        channels=table.texts("channels"),
+        environment_yml=table.string("environment_yml"),
+        channels=table.strings("channels"),
         dependencies=tuple(dependencies) if table.has("dependencies") else None,
-        pip=table.texts("pip"),
+        pip=table.strings("pip"),
     )

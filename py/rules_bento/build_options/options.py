@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Env:
+class EnvVariable:
     """An environment variable of the Bento."""
 
     name: str
@@ -96,7 +96,7 @@ class BuildOptions:
     python: Python = field(default_factory=Python)
     conda: Conda = field(default_factory=Conda)
     models: tuple[ModelChoice, ...] | None = None
-    envs: tuple[Env, ...] = ()
+    envs: tuple[EnvVariable, ...] = ()
     args: dict[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -149,24 +149,24 @@ def _check_distro(options: BuildOptions) -> None:
             f"are {', '.join(distros.PYTHON_VERSIONS)}; for others, set base_image."
         )
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
-        able = [name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version)]
+        supported = [name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version)]
         raise BentoError(
             f"{options.at('docker.cuda_version')}: there is no CUDA for distro {distro.name!r}. "
-            f"Use {' or '.join(able)}, or a base_image."
+            f"Use {' or '.join(supported)}, or a base_image."
         )
     if docker.cuda_version and docker.base_image:
         raise BentoError(
             f"{options.at('docker.cuda_version')}: BentoML ignores it beside docker.base_image. Remove one of the two."
         )
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
-        able = [name for name in distros.NAMES if distros.get(name).conda_image]
+        supported = [name for name in distros.NAMES if distros.get(name).conda_image]
         raise BentoError(
-            f"{options.at('conda')}: there is no conda for distro {distro.name!r}. Use {' or '.join(able)}, or a "
+            f"{options.at('conda')}: there is no conda for distro {distro.name!r}. Use {' or '.join(supported)}, or a "
             f"base_image that has conda."
         )
 
 
-def v1_reasons(options: BuildOptions) -> list[str]:
+def spec1_reasons(options: BuildOptions) -> list[str]:
     """Return the options that only a `bento.yaml` of spec 1 can hold."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
@@ -188,13 +188,13 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
         )
     named = {env.name for env in attributes.envs}
     merged = replace(
-        _over(attributes, bentofile),
+        _fill_unset(attributes, bentofile),
         labels=bentofile.labels | attributes.labels,
         args=bentofile.args | attributes.args,
         envs=(*(env for env in bentofile.envs if env.name not in named), *attributes.envs),
-        docker=_over(attributes.docker, bentofile.docker),
-        python=_python_over(attributes.python, bentofile.python),
-        conda=_over(attributes.conda, bentofile.conda),
+        docker=_fill_unset(attributes.docker, bentofile.docker),
+        python=_fill_unset_python(attributes.python, bentofile.python),
+        conda=_fill_unset(attributes.conda, bentofile.conda),
         places={**bentofile.places, **attributes.places},
     )
     check(merged)
@@ -210,26 +210,28 @@ def _module(service: str) -> str:
 _Options = TypeVar("_Options", BuildOptions, Docker, Python, Conda)
 
 
-def _over(one: _Options, other: _Options) -> _Options:
+def _fill_unset(one: _Options, other: _Options) -> _Options:
     """Return `one`, with its unset fields taken from `other`."""
-    taken = {item.name: getattr(other, item.name) for item in fields(one) if getattr(one, item.name) is None}
-    return replace(one, **taken)
+    defaults = {item.name: getattr(other, item.name) for item in fields(one) if getattr(one, item.name) is None}
+    return replace(one, **defaults)
 
 
-def _python_over(one: Python, other: Python) -> Python:
+def _fill_unset_python(one: Python, other: Python) -> Python:
     """Return the options of Python, of which packages and a requirements file replace each other."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
-    return _over(one, other)
+    return _fill_unset(one, other)
 
 
-def filled(options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool) -> dict[str, Any]:
+def with_defaults(
+    options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
+) -> dict[str, Any]:
     """Return all keys of a bentofile with what BentoML takes for those that nobody set.
 
     `env` stands for `docker.env`; `locked` is whether the Bento's packages are locked.
     """
     docker, python = options.docker, options.python
-    stated = docker.base_image is not None
+    has_base_image = docker.base_image is not None
     return {
         "service": options.service,
         "name": options.name,
@@ -238,8 +240,8 @@ def filled(options: BuildOptions, python_version: str, env: dict[str, str] | Non
         "include": list(options.include) if options.include is not None else ["*"],
         "exclude": list(options.exclude or ()),
         "docker": {
-            "distro": docker.distro or (None if stated else distros.DEFAULT),
-            "python_version": docker.python_version or (None if stated else python_version),
+            "distro": docker.distro or (None if has_base_image else distros.DEFAULT),
+            "python_version": docker.python_version or (None if has_base_image else python_version),
             "cuda_version": docker.cuda_version,
             "env": env or None,
             "system_packages": _list(docker.system_packages),

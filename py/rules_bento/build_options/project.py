@@ -25,7 +25,7 @@ class ProjectFiles:
         """
         self._files = files
         self._check = check
-        self.taken: dict[str, bytes] = {}
+        self.loaded: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
         """Return whether the file is declared."""
@@ -68,7 +68,7 @@ class ProjectFiles:
             raise BentoError(
                 f"{place}: {written!r} cannot be read: {error.strerror}. Declare a readable file."
             ) from None
-        self.taken[path] = content
+        self.loaded[path] = content
         return content
 
     def exact_text(self, written: str, place: str) -> str:

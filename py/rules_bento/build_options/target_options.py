@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rules_bento.sources.snapshot import Selection
 
-_MOST_TOLD = 20  # patterns that match nothing
+_MAX_REPORTED = 20  # patterns that match nothing
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
@@ -30,7 +30,7 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
     return options
 
 
-def service_of(options: BuildOptions, sources: Container[str]) -> str:
+def find_service(options: BuildOptions, sources: Container[str]) -> str:
     """Return the service that options name, else the module `service`, as BentoML finds it.
 
     Raises BentoError without one.
@@ -48,17 +48,17 @@ def service_of(options: BuildOptions, sources: Container[str]) -> str:
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
     """Return what is to be said of each pattern of `include` that matches no file of `among`: a typo, or nothing."""
     notes = []
-    for rule in selection.idle[:_MOST_TOLD]:
+    for rule in selection.idle[:_MAX_REPORTED]:
         place = options.at(f"include[{rule.number - 1}]")
-        near = _near(rule.text, selection)
+        near = _find_similar(rule.text, selection)
         hint = f" Did you mean {near!r}?" if near else ""
         notes.append(f"{place}: {rule.text!r} matches no file of {among}.{hint}")
-    if selection.idle[_MOST_TOLD:]:
-        notes.append(f"{options.at('include')}: {len(selection.idle) - _MOST_TOLD} more patterns match none.")
+    if selection.idle[_MAX_REPORTED:]:
+        notes.append(f"{options.at('include')}: {len(selection.idle) - _MAX_REPORTED} more patterns match none.")
     return notes
 
 
-def _near(pattern: str, selection: Selection) -> str | None:
+def _find_similar(pattern: str, selection: Selection) -> str | None:
     """Return the path that is most like a pattern, whatever its capitals; None where none is near."""
     known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
     return known.get(nearest(pattern.removeprefix(".").lstrip("/").lower(), known))

@@ -242,7 +242,7 @@ def workspace(here: Surroundings, root: Path) -> Iterator[Finding]:
 
 def _twice(declared: Workspace) -> Iterator[Finding]:
     """Tell of names that are given twice, which Bazel or the extension refuses."""
-    for twice in declared.twice:
+    for twice in declared.duplicates:
         if twice.is_tag:
             text = f"{twice.second}: a hub of this name and another lock or other settings is in {twice.first}"
             remedy = f'Leave one, or give one another name: {twice.extension}.pypi(name = "{twice.name}_2", ...)'

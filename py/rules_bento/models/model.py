@@ -37,10 +37,10 @@ class ModelDescription:
         """Read what `dumps` gave. Raises BentoError for anything else."""
         from rules_bento.formats.json import read_json
 
-        return ModelDescription.of(read_json(text, "the description of a model", constants=True))
+        return ModelDescription.from_fields(read_json(text, "the description of a model", constants=True))
 
     @staticmethod
-    def of(fields: Any) -> ModelDescription:
+    def from_fields(fields: Any) -> ModelDescription:
         """Read a description from a JSON value. Raises BentoError for any other value."""
         if not isinstance(fields, dict) or fields.keys() - _TYPES.keys() or _TYPES.keys() - fields.keys() - {"labels"}:
             raise BentoError(f"the description of a model has other fields than {', '.join(_TYPES)}. Push it again.")
@@ -74,7 +74,7 @@ class BundledModel:
         return entry | ({"alias": alias} if alias else {})
 
 
-def latest(models: Iterable[ModelDescription]) -> dict[str, str]:
+def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
     """Return the version that `models/<name>/latest` points to, by name.
 
     The newest, among equally old ones the last.
@@ -118,7 +118,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
         creation_time=creation_time,
         blake3=identity.hex(),
         size=sum(entry.size for entry in manifest.entries),
-        labels=labels_of(fields),
+        labels=read_labels(fields),
     )
     return ModelEntry(description, text, manifest)
 
@@ -130,6 +130,6 @@ def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> byte
     return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]).identity()
 
 
-def labels_of(fields: dict[str, Any]) -> dict[str, str]:
+def read_labels(fields: dict[str, Any]) -> dict[str, str]:
     """Return the labels that a `model.yaml` has."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_bento.archives import unpack
 from rules_bento.archives.archive import join
 from rules_bento.errors import BentoError
-from rules_bento.sources.snapshot import Declared
+from rules_bento.sources.snapshot import DeclaredFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PART = ".part"
 
 
-def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
+def unpack_model(archive: Path, name: str, folder: Path) -> list[DeclaredFile]:
     """Return the files of an archive, written below a folder; `name` tells its form.
 
     A `models/NAME/VERSION` around all of them is left out. A `.part` has no end, as registries have it.
@@ -22,9 +22,9 @@ def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
     """
     if name.endswith(_PART):
         folder.mkdir(parents=True)
-        whole, folder = folder / "whole", folder / "files"
-        join(whole, [archive])
-        archive, name = whole, name.removesuffix(_PART)
+        archive_with_end, folder = folder / "whole", folder / "files"
+        join(archive_with_end, [archive])
+        archive, name = archive_with_end, name.removesuffix(_PART)
     files: dict[str, Path] = {}
     links: dict[str, str] = {}
     for item, contents in unpack.read(archive, unpack.form_of(name)):
@@ -32,14 +32,14 @@ def unpacked(archive: Path, name: str, folder: Path) -> list[Declared]:
             links[item.path] = item.link
         elif item.kind == "file":
             files[item.path] = _write(folder / item.path, contents, executable=item.executable)
-    around = _around(files)
-    if not all(path.startswith(around) for path in (*files, *links)):
+    prefix = _common_prefix(files)
+    if not all(path.startswith(prefix) for path in (*files, *links)):
         raise BentoError(f"{name} has several models, or a Bento. Export the model alone.")
-    declared = [Declared(path.removeprefix(around), str(source), name) for path, source in files.items()]
-    return declared + [Declared(path.removeprefix(around), "", name, link) for path, link in links.items()]
+    declared = [DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
+    return declared + [DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
 
 
-def _around(files: dict[str, Path]) -> str:
+def _common_prefix(files: dict[str, Path]) -> str:
     parts = next(iter(files), "").split("/")
     return "/".join(parts[:3]) + "/" if parts[0] == "models" and len(parts) > 3 else ""
 

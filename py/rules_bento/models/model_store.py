@@ -15,8 +15,8 @@ from rules_bento.models.model import (
     ModelDescription,
     ModelEntry,
     content_identity,
-    labels_of,
     make_entry,
+    read_labels,
 )
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import Manifest
@@ -63,19 +63,19 @@ class StoredModel:
         return members
 
 
-def newest(store: Path, tag: str) -> dict[str, Any] | None:
+def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
     """Return `model.yaml` of the newest model that a tag means; None where there is none.
 
     Raises BentoError for a wrong one.
     """
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    tags = [model.description.tag for model in versions(store, name)]
+    tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
     candidates = [fields for fields in models if str(fields["version"]).startswith(version)]
-    return max(candidates, key=_time, default=None)
+    return max(candidates, key=_creation_time, default=None)
 
 
-def versions(store: Path, name: str) -> list[BundledModel]:
+def list_versions(store: Path, name: str) -> list[BundledModel]:
     """Return all versions of a model, whose files are not looked at. Raises BentoError for a wrong `model.yaml`."""
     folder = store / name
     models = []
@@ -83,7 +83,7 @@ def versions(store: Path, name: str) -> list[BundledModel]:
         if (path / MODEL_YAML).is_file():
             fields = _model_yaml(path / MODEL_YAML)
             description = ModelDescription(
-                f"{name}:{path.name}", fields["module"], _time(fields), "", 0, labels_of(fields)
+                f"{name}:{path.name}", fields["module"], _creation_time(fields), "", 0, read_labels(fields)
             )
             models.append(BundledModel(description))
     return models
@@ -92,10 +92,10 @@ def versions(store: Path, name: str) -> list[BundledModel]:
 def read(store: Path, tag: str) -> StoredModel:
     """Return the model of a store under a whole tag. Raises as `of_files`."""
     folder = store / tag.replace(":", "/")
-    return of_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
+    return from_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
 
 
-def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = None) -> StoredModel:
+def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
     """Return the entry that the files of one are, `model.yaml` among them, which names it unless `tag` does.
 
     Raises BentoError, naming `origin`, where they are none.
@@ -106,12 +106,12 @@ def of_files(files: Sequence[snapshot.Declared], origin: str, tag: Tag | None = 
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [
-        snapshot.Declared(file.path, file.source, file.origin, file.link, filtered=False)
+        snapshot.DeclaredFile(file.path, file.source, file.origin, file.link, filtered=False)
         for file in files
         if file is not descriptor
     ]
     check_links({file.path: file.link for file in others if file.link is not None}, origin)
-    entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _time(fields), snapshot.digest(others))
+    entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _creation_time(fields), snapshot.digest(others))
     return StoredModel(entry, {file.path: file.source for file in others})
 
 
@@ -123,10 +123,10 @@ def describe(model_yaml: Mapping[str, Any], tag: Tag, files: Manifest) -> ModelD
     return ModelDescription(
         tag=str(tag),
         module=str(fields["module"]),
-        creation_time=_time(fields),
+        creation_time=_creation_time(fields),
         blake3=content_identity(tag.name, chosen, others).hex(),
         size=sum(entry.size for entry in files.entries),
-        labels=labels_of(fields),
+        labels=read_labels(fields),
     )
 
 
@@ -148,6 +148,6 @@ def _model_yaml(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _time(fields: dict[str, Any]) -> str:
+def _creation_time(fields: dict[str, Any]) -> str:
     value = fields["creation_time"]
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

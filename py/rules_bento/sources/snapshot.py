@@ -37,7 +37,7 @@ _MAX_LINKS = 40  # the limit of Linux
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredFile:
     """Describes one file that a target or a directory declares."""
 
     path: str  # path in the Bento's src/: POSIX, relative
@@ -51,12 +51,12 @@ class Declared:
 class Selection:
     """Holds the declared files, kept and dropped, each sorted by path."""
 
-    kept: tuple[Declared, ...]
-    dropped: tuple[Declared, ...]
+    kept: tuple[DeclaredFile, ...]
+    dropped: tuple[DeclaredFile, ...]
     idle: tuple[Rule, ...]  # include patterns without a declared file
     _filter: Filter = field(repr=False, compare=False)
 
-    def reason(self, file: Declared) -> str | None:
+    def reason(self, file: DeclaredFile) -> str | None:
         """Return the line and list that dropped ``file``, in words; None if it is kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
@@ -95,7 +95,7 @@ def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), 
     return Place(_relative(path, root), filtered=False)
 
 
-def walk(folder: str) -> Iterator[Declared]:
+def walk(folder: str) -> Iterator[DeclaredFile]:
     """Yield the files of a plain directory, as BentoML walks it.
 
     Symbolic links to files stay links; links to directories, and empty directories, are omitted. Directories that the
@@ -117,7 +117,7 @@ def walk(folder: str) -> Iterator[Declared]:
             if not _is_folder(entry):
                 # Path.readlink would normalize the target.
                 link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115
-                yield Declared(path, entry.path, folder, link)
+                yield DeclaredFile(path, entry.path, folder, link)
             elif not entry.is_symlink() and entry.name + "/" not in BUILT_IN:
                 pending.append(path + "/")
 
@@ -130,7 +130,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def select(
-    files: Sequence[Declared],
+    files: Sequence[DeclaredFile],
     include: Sequence[str] = _ALL,
     exclude: Sequence[str] = (),
     *,
@@ -149,8 +149,8 @@ def select(
         _check_path(file)
     _check_include(include)
     rules = Filter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
-    kept: list[Declared] = []
-    dropped: list[Declared] = []
+    kept: list[DeclaredFile] = []
+    dropped: list[DeclaredFile] = []
     for file in files:
         (kept if rules.keeps(file.path, filtered=file.filtered) else dropped).append(file)
     idle = rules.idle() if tuple(include) != _ALL else ()
@@ -164,7 +164,7 @@ def select(
     return Selection(ordered, tuple(sorted(dropped, key=_by_path)), idle, rules)
 
 
-def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> Declared:
+def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
     """Return the first of ``paths`` that the selection keeps.
 
     ``what`` names the user of the file ("service 'service:Iris'"). Raises BentoError with the line that dropped the
@@ -184,7 +184,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
 
-def digest(kept: Iterable[Declared]) -> Manifest:
+def digest(kept: Iterable[DeclaredFile]) -> Manifest:
     """Read and hash the kept files. Raises BentoError for a file that isn't a readable regular file."""
     return Manifest.of(
         Entry.of_file(file.path, file.source, file.origin) if file.link is None else Entry.of_link(file.path, file.link)
@@ -192,7 +192,7 @@ def digest(kept: Iterable[Declared]) -> Manifest:
     )
 
 
-def content(file: Declared) -> bytes:
+def content(file: DeclaredFile) -> bytes:
     """Return the bytes of a file that is read before it is digested.
 
     Raises BentoError for a file above the limit of text files, and if it isn't a readable regular file.
@@ -205,7 +205,7 @@ def content(file: Declared) -> bytes:
         ) from None
 
 
-def read_prefixes(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, bytes]]:
+def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str, bytes]]:
     """Read the first `most` bytes of digested files; yields paths in the Bento, and bytes."""
     for file in kept:
         if file.link is None:
@@ -213,7 +213,7 @@ def read_prefixes(kept: Iterable[Declared], most: int) -> Iterator[tuple[str, by
                 yield f"src/{file.path}", source.read(most)
 
 
-def check_followed(kept: Iterable[Declared]) -> None:
+def check_followed(kept: Iterable[DeclaredFile]) -> None:
     """Reject files that are links to a target outside of Bazel's execution root.
 
     Links inside the root are followed: sandboxes consist of links, and Bazel has digested their targets.
@@ -227,7 +227,7 @@ def check_followed(kept: Iterable[Declared]) -> None:
             )
 
 
-def check_inside(file: Declared, folder: str) -> None:
+def check_inside(file: DeclaredFile, folder: str) -> None:
     """Reject a file of a plain directory that is a link out of it, or isn't a regular file.
 
     No other check covers the files that `walk` finds and no pattern keeps, but an option can name them.
@@ -318,7 +318,7 @@ def _escaping_target(source: str) -> str | None:
     return None
 
 
-def _check_path(file: Declared) -> None:
+def _check_path(file: DeclaredFile) -> None:
     if not _is_clean(file.path):
         raise BentoError(
             f"{file.origin} declares {file.path!r}, which is absolute or leaves the Bento. Use a "
@@ -335,8 +335,8 @@ def _check_include(include: Sequence[str]) -> None:
             )
 
 
-def _ignored(files: Sequence[Declared]) -> dict[str, Patterns]:
-    by_path: dict[str, Declared] = {}
+def _ignored(files: Sequence[DeclaredFile]) -> dict[str, Patterns]:
+    by_path: dict[str, DeclaredFile] = {}
     for file in files:
         folder, _, name = file.path.rpartition("/")
         if name == IGNORE_FILE and file.filtered:
@@ -344,7 +344,7 @@ def _ignored(files: Sequence[Declared]) -> dict[str, Patterns]:
     return {folder: _read_ignore_file(by_path[folder], files) for folder in by_path}
 
 
-def _read_ignore_file(file: Declared, files: Sequence[Declared]) -> Patterns:
+def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patterns:
     source = file
     for _ in range(_MAX_LINKS):
         if source.link is None:
@@ -367,13 +367,13 @@ def _read_ignore_file(file: Declared, files: Sequence[Declared]) -> Patterns:
         ) from None
 
 
-def _out_of_src(file: Declared) -> Declared:
+def _out_of_src(file: DeclaredFile) -> DeclaredFile:
     if file.filtered and file.path.startswith("src/"):
         return replace(file, path=file.path[len("src/") :])
     return file
 
 
-def _check_same(one: Declared, other: Declared) -> None:
+def _check_same(one: DeclaredFile, other: DeclaredFile) -> None:
     if (one.source, one.link) != (other.source, other.link):
         raise BentoError(
             f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
@@ -381,7 +381,7 @@ def _check_same(one: Declared, other: Declared) -> None:
         )
 
 
-def _unique(ordered: list[Declared]) -> tuple[Declared, ...]:
+def _unique(ordered: list[DeclaredFile]) -> tuple[DeclaredFile, ...]:
     kept = ordered[:1]
     for file in ordered[1:]:
         if file.path == kept[-1].path:
@@ -391,7 +391,7 @@ def _unique(ordered: list[Declared]) -> tuple[Declared, ...]:
     return tuple(kept)
 
 
-def _check_names(kept: Iterable[Declared]) -> None:
+def _check_names(kept: Iterable[DeclaredFile]) -> None:
     # Names that differ only in case are allowed: a Bento runs on Linux, and BentoML accepts them.
     for file in kept:
         name = file.path if file.link is None else f"{file.path} -> {file.link}"
@@ -411,8 +411,8 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _check_folders(kept: Iterable[Declared]) -> None:
-    within: dict[str, Declared] = {}
+def _check_folders(kept: Iterable[DeclaredFile]) -> None:
+    within: dict[str, DeclaredFile] = {}
     for file in kept:
         folder = file.path.rpartition("/")[0]
         while folder and folder not in within:
@@ -427,7 +427,7 @@ def _check_folders(kept: Iterable[Declared]) -> None:
             )
 
 
-def _check_links(kept: Iterable[Declared], files: Sequence[Declared], rules: Filter) -> None:
+def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], rules: Filter) -> None:
     links = {file.path: file for file in kept if file.link is not None}
     if not links:
         return
@@ -450,7 +450,7 @@ def _check_links(kept: Iterable[Declared], files: Sequence[Declared], rules: Fil
             target = _target(links[target])
 
 
-def _target(file: Declared) -> str:
+def _target(file: DeclaredFile) -> str:
     link = file.link or ""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.build_options.option_checks import check_env
-from rules_bento.build_options.options import Env
+from rules_bento.build_options.options import EnvVariable
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.typing_lite import Any
 
@@ -20,7 +20,7 @@ class Environment:
     """Holds the environment of a Bento in one of BentoML's two formats."""
 
     document: dict[str, Any]  # the end of bento.yaml, from `spec` on
-    envs: tuple[Env, ...]  # of bento.yaml
+    envs: tuple[EnvVariable, ...]  # of bento.yaml
     files: dict[str, bytes]  # by path in the Bento
     bentoml_version: str  # that its requirements pin
 
@@ -35,11 +35,11 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
 
     variables = dotenv.parse(files.text(docker.env_file, place), docker.env_file)
     for name, value in variables.items():
-        check_env(Env(name, value), place)
+        check_env(EnvVariable(name, value), place)
     return variables | (docker.env or {})
 
 
-def joined_envs(env: dict[str, str] | None, envs: Sequence[Env]) -> tuple[Env, ...]:
+def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple[EnvVariable, ...]:
     """Join `docker.env` and `envs`, which can say more of a variable and win."""
     named = {one.name for one in envs}
-    return (*(Env(name, value) for name, value in (env or {}).items() if name not in named), *envs)
+    return (*(EnvVariable(name, value) for name, value in (env or {}).items() if name not in named), *envs)

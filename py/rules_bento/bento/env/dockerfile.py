@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.image_steps import Command
+    from rules_bento.bento.image_steps import ImageCommand
     from rules_bento.build_options.distros import Distro
-    from rules_bento.build_options.options import Env
+    from rules_bento.build_options.options import EnvVariable
 
 UV_VERSION = "0.13.8"
 # Of uv's wheels for Linux: x86_64 and aarch64 with glibc and musl, ppc64le, s390x.
@@ -35,11 +35,11 @@ HEADER = """\
 #   docker build --file env/docker/Dockerfile .
 """
 
-_PATH_OF_ENVIRONMENT = "/app/.venv"
+_VENV_PATH = "/app/.venv"
 
 
 @dataclass(frozen=True)
-class Names:
+class ContainerLayout:
     """Names the image's user and folders."""
 
     user: str = "bentoml"
@@ -59,10 +59,10 @@ class Recipe:
     install: str  # the command that installs env/python
     distro: Distro | None = None  # whose package manager is used
     packages: tuple[str, ...] = ()  # of the distribution
-    commands: tuple[Command, ...] = ()
-    post_commands: tuple[Command, ...] = ()
+    commands: tuple[ImageCommand, ...] = ()
+    post_commands: tuple[ImageCommand, ...] = ()
     setup_script: bool = False  # env/docker/setup_script, which sees the whole Bento
-    envs: tuple[Env, ...] = ()
+    envs: tuple[EnvVariable, ...] = ()
     python_version: str | None = None
     conda: bool = False
     build_include: tuple[str, ...] = ()
@@ -71,10 +71,10 @@ class Recipe:
 
 def render(recipe: Recipe) -> str:
     """Return the text of the Dockerfile."""
-    return HEADER + "\n" + "\n\n".join(blocks(recipe, Names()).values()) + "\n"
+    return HEADER + "\n" + "\n\n".join(blocks(recipe, ContainerLayout()).values()) + "\n"
 
 
-def blocks(recipe: Recipe, names: Names) -> dict[str, str]:
+def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
     """Return the parts of the Dockerfile by the names that templates know them by."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
@@ -91,11 +91,11 @@ def _base_image(recipe: Recipe) -> list[str]:
     lines = ["# hadolint ignore=DL3006,DL3007", f"FROM {recipe.base_image} AS base-container", "USER 0"]
     lines.append("ENV LANG=C.UTF-8 LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8 PYTHONUNBUFFERED=1")
     if recipe.distro and recipe.packages:
-        lines += _installed(recipe.distro, recipe.packages, recipe.distro.setup)
+        lines += _install_packages(recipe.distro, recipe.packages, recipe.distro.setup)
     return lines
 
 
-def _installed(distro: Distro, packages: Sequence[str], setup: str = "") -> list[str]:
+def _install_packages(distro: Distro, packages: Sequence[str], setup: str = "") -> list[str]:
     install = " ".join([distro.install, *(shlex.quote(package) for package in dict.fromkeys(packages))])
     commands = [*install.split(" && "), *(setup.split(" && ") if setup else ())]
     mounts = [f"type=cache,target={cache},sharing=locked" for cache in distro.caches]
@@ -105,11 +105,11 @@ def _installed(distro: Distro, packages: Sequence[str], setup: str = "") -> list
 def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
     """Return a RUN instruction; each command on a line, and the next only after success."""
     head = [f"--mount={mount}" for mount in mounts]
-    words = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
-    return "RUN " + " \\\n    ".join(words)
+    lines = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
+    return "RUN " + " \\\n    ".join(lines)
 
 
-def _user(names: Names) -> list[str]:
+def _user(names: ContainerLayout) -> list[str]:
     return [
         f"ARG BENTO_USER={names.user}",
         f"ARG BENTO_USER_UID={names.uid_gid}",
@@ -125,11 +125,14 @@ RUN if command -v groupadd >/dev/null 2>&1; then \\
     ]
 
 
-def _variables(recipe: Recipe, names: Names) -> list[str]:
+def _variables(recipe: Recipe, names: ContainerLayout) -> list[str]:
     lines = []
     for env in recipe.envs:
         if env.stage == "all":
-            lines += [f"ARG {env.name}" + (f"={word(env.value)}" if env.value else ""), f"ENV {env.name}=${env.name}"]
+            lines += [
+                f"ARG {env.name}" + (f"={quote_value(env.value)}" if env.value else ""),
+                f"ENV {env.name}=${env.name}",
+            ]
     return [
         *lines,
         f"ARG BENTO_PATH={names.path}",
@@ -140,14 +143,14 @@ def _variables(recipe: Recipe, names: Names) -> list[str]:
     ]
 
 
-def word(value: str) -> str:
+def quote_value(value: str) -> str:
     """Return a value as Dockerfile's own lexer reads it back: as it stands, or in quotes."""
     if re.fullmatch(r"[\w.,:/@%+=-]*", value, re.ASCII):
         return value
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
 
 
-def _components(recipe: Recipe, names: Names) -> list[str]:
+def _components(recipe: Recipe, names: ContainerLayout) -> list[str]:
     secrets = _Secrets(recipe.envs)
     owned = f"COPY --chown={names.owner}:{names.owner}"
     lines = [line for command in recipe.commands for line in _command(command, recipe.distro, secrets)]
@@ -155,8 +158,8 @@ def _components(recipe: Recipe, names: Names) -> list[str]:
     lines += _uv(secrets)
     lines += _environment(recipe, secrets)
     lines.append("COPY env/python ./env/python/")
-    lines += [_copied(path) for path in recipe.build_include]
-    lines.append(_run([secrets.exported(recipe.install)], [*secrets.mounts, _cache("uv")]))
+    lines += [_copy_instruction(path) for path in recipe.build_include]
+    lines.append(_run([secrets.with_variables(recipe.install)], [*secrets.mounts, _cache("uv")]))
     lines += [line for command in recipe.post_commands for line in _command(command, recipe.distro, secrets)]
     if recipe.models:
         lines.append(f"{owned} models ./models/")
@@ -164,13 +167,13 @@ def _components(recipe: Recipe, names: Names) -> list[str]:
     if recipe.setup_script:
         lines += [
             "COPY --chmod=755 env/docker/setup_script ./env/docker/setup_script",
-            _run([secrets.exported("./env/docker/setup_script")], secrets.mounts),
+            _run([secrets.with_variables("./env/docker/setup_script")], secrets.mounts),
         ]
     lines.append(f"{owned} README.md bento.yaml ./")
     return lines
 
 
-def _copied(path: str) -> str:
+def _copy_instruction(path: str) -> str:
     """Return the line that copies something of the sources; in its form of JSON a blank ends no path."""
     if re.search(r"\s", path):
         return f"COPY {json.dumps([f'src/{path}', f'./src/{path}'], ensure_ascii=False)}"
@@ -180,7 +183,7 @@ def _copied(path: str) -> str:
 class _Secrets:
     """Mounts the variables that only the build sees, for each command and in no layer."""
 
-    def __init__(self, envs: Sequence[Env]) -> None:
+    def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]
         self.mounts = [f"type=secret,id={env.name}{'' if env.value else ',required=true'}" for env in secret]
         self._exports = [
@@ -188,7 +191,7 @@ class _Secrets:
             for env in secret
         ]
 
-    def exported(self, command: str) -> str:
+    def with_variables(self, command: str) -> str:
         """Return the command with the variables set."""
         return "".join(self._exports) + command
 
@@ -201,13 +204,13 @@ def _cache(name: str) -> str:
     return f"type=cache,target=/root/.cache/{name}"
 
 
-def _command(command: Command, distro: Distro | None, secrets: _Secrets) -> list[str]:
+def _command(command: ImageCommand, distro: Distro | None, secrets: _Secrets) -> list[str]:
     if command.packages and distro:
-        return _installed(distro, command.packages)
+        return _install_packages(distro, command.packages)
     if command.script:
         copied = f"COPY --chmod=755 {command.script} ./{command.script}"
-        return [copied, _run([secrets.exported(f"./{command.script}")], secrets.mounts)]
-    return [_run([secrets.exported(command.text)], secrets.mounts)]
+        return [copied, _run([secrets.with_variables(f"./{command.script}")], secrets.mounts)]
+    return [_run([secrets.with_variables(command.text)], secrets.mounts)]
 
 
 def _conda() -> list[str]:
@@ -224,7 +227,7 @@ if ! command -v uv >/dev/null 2>&1; then \\
       && /opt/uv/bin/pip install --disable-pip-version-check --require-hashes -r /opt/uv/requirements.txt \\
       && ln -sf /opt/uv/bin/uv /usr/local/bin/uv; \\
     fi"""
-    return [_run([secrets.exported(install)], [*secrets.mounts, _cache("pip")])]
+    return [_run([secrets.with_variables(install)], [*secrets.mounts, _cache("pip")])]
 
 
 def _environment(recipe: Recipe, secrets: _Secrets) -> list[str]:
@@ -232,15 +235,17 @@ def _environment(recipe: Recipe, secrets: _Secrets) -> list[str]:
     conda = " --system-site-packages --python /opt/conda/bin/python3" if recipe.conda else ""
     version = f" --python {recipe.python_version}" if recipe.python_version and not recipe.conda else ""
     return [
-        f"ENV VIRTUAL_ENV={_PATH_OF_ENVIRONMENT} UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_PROGRESS=1 \\",
+        f"ENV VIRTUAL_ENV={_VENV_PATH} UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_PROGRESS=1 \\",
         "    UV_PYTHON_INSTALL_DIR=/app/python",
-        _run([secrets.exported(f"uv venv{conda}{version} {_PATH_OF_ENVIRONMENT}")], secrets.mounts),
-        f"ENV PATH={_PATH_OF_ENVIRONMENT}/bin:$PATH",
+        _run([secrets.with_variables(f"uv venv{conda}{version} {_VENV_PATH}")], secrets.mounts),
+        f"ENV PATH={_VENV_PATH}/bin:$PATH",
     ]
 
 
-def _entrypoint(recipe: Recipe, names: Names) -> list[str]:
-    runtime = [f"ENV {env.name}={word(env.value)}" for env in recipe.envs if env.stage == "runtime" and env.value]
+def _entrypoint(recipe: Recipe, names: ContainerLayout) -> list[str]:
+    runtime = [
+        f"ENV {env.name}={quote_value(env.value)}" for env in recipe.envs if env.stage == "runtime" and env.value
+    ]
     return [
         *runtime,
         f"COPY --chmod=755 env/docker/entrypoint.sh {names.entrypoint}",

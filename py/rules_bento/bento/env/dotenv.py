@@ -30,25 +30,25 @@ def parse(text: str, origin: str) -> dict[str, str]:
     return values
 
 
-def _value(text: str, known: dict[str, str], place: str) -> str:
+def _value(text: str, variables: dict[str, str], place: str) -> str:
     literal = _LITERAL.fullmatch(text)
     if literal:
         return literal[1]
     quoted = _QUOTED.fullmatch(text)
     if quoted:
-        return _expanded(re.sub(r"\\([^$])", r"\1", quoted[1]), known, place)
+        return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
         raise BentoError(f"{place}: {text!r} has no end to its quotes, or more behind them. Write one value.")
-    return _expanded(re.sub(r"(^|\s)#.*", "", text).strip(), known, place)
+    return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 
-def _expanded(value: str, known: dict[str, str], place: str) -> str:
+def _expand(value: str, variables: dict[str, str], place: str) -> str:
     def replacement(match: re.Match[str]) -> str:
         name = match[2] or match[3]
         if match[1]:
             return match[0][1:]
-        if name not in known:
+        if name not in variables:
             raise BentoError(f"{place}: ${name} is set on no line above, and a build knows no other. Write \\${name}.")
-        return known[name]
+        return variables[name]
 
     return _VARIABLE.sub(replacement, value)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rules_bento.packages.requirements import Requirement
 
 # Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
-_CARRIED = {
+_FILE_OPTIONS = {
     "--index-url": 1,
     "-i": 1,
     "--extra-index-url": 1,
@@ -41,40 +41,40 @@ def option_lines(python: Python, place: str) -> list[str]:
     lines += [f"--trusted-host {host}" for host in python.trusted_host or ()]
     lines += [f"--extra-index-url {url}" for url in python.extra_index_url or ()]
     lines += [f"--find-links {link}" for link in python.find_links or ()]
-    return lines + _lines_of_arguments(python.pip_args or "", place)
+    return lines + _argument_lines(python.pip_args or "", place)
 
 
-def _lines_of_arguments(arguments: str, place: str) -> list[str]:
-    words = arguments.split()
+def _argument_lines(pip_args: str, place: str) -> list[str]:
+    arguments = pip_args.split()
     lines = []
-    while words:
-        flag, equals, value = words.pop(0).partition("=")
-        if flag not in _CARRIED:
+    while arguments:
+        flag, equals, value = arguments.pop(0).partition("=")
+        if flag not in _FILE_OPTIONS:
             raise BentoError(
                 f"{place}: {flag!r} cannot be carried by a Bento of spec 2, where BentoML would leave it out. "
                 "Remove it, or set spec = 1 (--spec 1)."
             )
-        if _CARRIED[flag] and not equals:
-            if not words:
+        if _FILE_OPTIONS[flag] and not equals:
+            if not arguments:
                 raise BentoError(f"{place}: {flag!r} has no value. Give it one.")
-            value = words.pop(0)
+            value = arguments.pop(0)
         lines.append(f"{flag} {value}".strip())
     return lines
 
 
 def command_arguments(python: Python) -> list[str]:
     """Return the index and other options as arguments of pip (spec 1)."""
-    words = ["--index-url", python.index_url] if python.index_url else []
+    arguments = ["--index-url", python.index_url] if python.index_url else []
     for flag, values in (
         ("--trusted-host", python.trusted_host),
         ("--find-links", python.find_links),
         ("--extra-index-url", python.extra_index_url),
     ):
-        words += [word for value in values or () for word in (flag, value)]
-    return words + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
+        arguments += [word for value in values or () for word in (flag, value)]
+    return arguments + (["--no-index"] if python.no_index else []) + (python.pip_args or "").split()
 
 
-def with_pins(text: str, pins: Sequence[str]) -> str:
+def add_pins(text: str, pins: Sequence[str]) -> str:
     """Add to requirements the packages that libraries need (`name==version`, or `name` for any version), each once.
 
     Where files have hashes, pip takes nothing without, so these have to have the packages. Raises BentoError for one
@@ -82,12 +82,12 @@ def with_pins(text: str, pins: Sequence[str]) -> str:
     """
     if not pins:
         return text
-    stated: dict[str, list[Requirement]] = {}
-    for one in parse(text, "requirements")[0]:
-        stated.setdefault(one.name, []).append(one)
+    declared: dict[str, list[Requirement]] = {}
+    for requirement in parse(text, "requirements")[0]:
+        declared.setdefault(requirement.name, []).append(requirement)
     pinned = {requirement_name(pin) for pin in pins if "==" in pin}
-    wanted = [pin for pin in pins if pin not in pinned]
-    missing = [pin for pin in wanted if not _has_pin(stated.get(requirement_name(pin), []), pin)]
+    required = [pin for pin in pins if pin not in pinned]
+    missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
             f"deps need {missing[0]}, but the requirements file, which has hashes, lacks it. "
@@ -96,18 +96,18 @@ def with_pins(text: str, pins: Sequence[str]) -> str:
     return text + "".join(f"{pin}\n" for pin in missing)
 
 
-def _has_pin(stated: Sequence[Requirement], pin: str) -> bool:
+def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     """Return whether one of the requirements for a package says what `pin` does.
 
     Raises BentoError if all say otherwise.
     """
     name, _, version = pin.partition("==")
-    if stated and version and all(one.pin and one.pin != (name, version) for one in stated):
+    if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
         raise BentoError(
-            f"deps need {pin} of a hub of rules_python, but the requirements have {stated[0].text}. Lock both to one "
+            f"deps need {pin} of a hub of rules_python, but the requirements have {declared[0].text}. Lock both to one "
             f"version."
         )
-    return any(one.hashes or one.text == pin or not version for one in stated)
+    return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
@@ -133,16 +133,16 @@ class LockedRequirements:
 
     def dumps(self) -> str:
         """Return the JSON in which they travel between actions: pins are what there is beside the hashes."""
-        told = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
-        return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+        fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
+        return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> LockedRequirements:
         """Read what `dumps` gave."""
-        told = json.loads(text)
-        lines = told["pinned_with_hashes"].split("\n")[:-1]
+        fields = json.loads(text)
+        lines = fields["pinned_with_hashes"].split("\n")[:-1]
         pins = [line.removesuffix(" \\") for line in lines if not line.startswith("    --hash=")]
-        return cls(told["roots"], "".join([f"{pin}\n" for pin in pins]), told["pinned_with_hashes"])
+        return cls(fields["roots"], "".join([f"{pin}\n" for pin in pins]), fields["pinned_with_hashes"])
 
     @property
     def has_wheels(self) -> bool:
@@ -167,7 +167,7 @@ class Requirements:
     bentoml_version: str
 
 
-def assemble(
+def assemble_requirements(
     text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
 ) -> Requirements:
     """Return the requirements, with bentoml and its extras for `features`, and with the lock's pins where there is one.
@@ -181,18 +181,20 @@ def assemble(
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
         raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
-    named = _names(text)
-    missing = sorted(named - _names(lock.pinned) - lock.wheels) if named else []
+    declared_names = _unconditional_names(text)
+    missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
             f"{place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to the "
             f"target's requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
-    absent = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
-    if absent:
+    missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
+    if missing_extras:
         wanted = f"bentoml[{','.join(sorted(features))}]"
-        raise BentoError(f"features: the lock's bentoml is without {', '.join(absent)}. Write {wanted!r} in packages.")
+        raise BentoError(
+            f"features: the lock's bentoml is without {', '.join(missing_extras)}. Write {wanted!r} in packages."
+        )
     # What is no package: options such as the index, and archives that the Bento brings along.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
     hashed = None if "./" in lines else lines + lock.pinned_with_hashes
@@ -203,8 +205,8 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
     """Return the requirements with a bentoml among them, and the version of it that they pin."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
-        named = f"{_bentoml(features, pinned[1])}=={pinned[2]}"
-        return text[: pinned.start()] + named + text[pinned.end() :], pinned[2]
+        requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"
+        return text[: pinned.start()] + requirement + text[pinned.end() :], pinned[2]
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
             raise BentoError("features: write them as extras of the bentoml that the requirements name by address.")
@@ -213,17 +215,17 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
         raise BentoError(
             "requirements: a file with hashes has to have bentoml, too. Add it to its source and lock again."
         )
-    return f"{text}{_bentoml(features)}=={version}\n", version
+    return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
 
-def _bentoml(features: Sequence[str], extras: str | None = None) -> str:
+def _bentoml_requirement(features: Sequence[str], extras: str | None = None) -> str:
     """Return the requirement of BentoML with its extras, `bentoml[grpc,io]`."""
     names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*names, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
 
 
-def _names(text: str) -> set[str]:
+def _unconditional_names(text: str) -> set[str]:
     """Return the normalized names of the requirements that have a name and no marker."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
     matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rules_bento.bento.env import conda, dockerfile, python, scripts
-from rules_bento.bento.env.common import Environment, docker_env, joined_envs
+from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
-from rules_bento.bento.nested_requirements import with_nested
+from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.build_options import distros
-from rules_bento.build_options.options import filled, packages_place
+from rules_bento.build_options.options import packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any
@@ -16,20 +16,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.settings import Settings
-    from rules_bento.build_options.options import BuildOptions, Env
+    from rules_bento.bento.settings import BentoSettings
+    from rules_bento.build_options.options import BuildOptions, EnvVariable
 
 
-def make(settings: Settings, envs: Sequence[Env], *, models: bool) -> Environment:
+def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) -> Environment:
     """Return the environment of the settings' options. Raises BentoError for options that spec 1 cannot hold."""
     options = settings.options
     _check(options, envs)
     requirements = _requirements(settings)
     env = docker_env(options, settings.files)
-    variables = joined_envs(env, envs)
+    variables = merge_envs(env, envs)
     environment = conda.environment(options.conda, settings.files, options.at("conda.environment_yml"))
-    written = {one.name: dockerfile.word(one.value) for one in variables}
-    values = filled(options, settings.python_version, written, locked=settings.lock is not None)
+    values_of_variables = {one.name: dockerfile.quote_value(one.value) for one in variables}
+    values = with_defaults(options, settings.python_version, values_of_variables, locked=settings.lock is not None)
     files = {
         "env/docker/entrypoint.sh": ENTRYPOINT.encode(),
         "env/python/install.sh": python.install_script(options.python, requirements.bentoml_version).encode(),
@@ -48,7 +48,7 @@ def make(settings: Settings, envs: Sequence[Env], *, models: bool) -> Environmen
     return Environment(document, tuple(envs), files, requirements.bentoml_version)
 
 
-def _check(options: BuildOptions, envs: Sequence[Env]) -> None:
+def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
     """Refuse what this format loses."""
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
@@ -69,7 +69,7 @@ def _check(options: BuildOptions, envs: Sequence[Env]) -> None:
             )
 
 
-def _requirements(settings: Settings) -> python.Requirements:
+def _requirements(settings: BentoSettings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
         raise BentoError(
             "requirements: a Bento of spec 1 installs wheels of its own from elsewhere. Name the file in "
@@ -78,12 +78,12 @@ def _requirements(settings: Settings) -> python.Requirements:
     options, place = settings.options, packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())
     if options.python.requirements_txt:
-        kept = False if settings.lock else None
-        text = with_nested(options.python.requirements_txt, settings.files, place, constraints=kept)
+        constraints = False if settings.lock else None
+        text = inline_requirements(options.python.requirements_txt, settings.files, place, constraints=constraints)
     text += settings.requirements
     python.check_git(text, place, packed=options.python.pack_git_packages is not False)
-    return python.assemble(
-        python.with_pins(text, settings.pins if settings.lock is None else ()),
+    return python.assemble_requirements(
+        python.add_pins(text, settings.pins if settings.lock is None else ()),
         settings.lock,
         settings.bentoml_version,
         settings.features,
@@ -91,26 +91,26 @@ def _requirements(settings: Settings) -> python.Requirements:
     )
 
 
-def _named_files(settings: Settings) -> dict[str, bytes]:
+def _named_files(settings: BentoSettings) -> dict[str, bytes]:
     """Return the setup script, the template and the wheels by their paths in the Bento."""
     options, files = settings.options, settings.files
-    made = {}
+    named_files = {}
     if options.docker.setup_script:
         place = options.at("docker.setup_script")
         content = files.read(options.docker.setup_script, place)
         scripts.check_script(options.docker.setup_script, content, place)
-        made["env/docker/setup_script"] = content
+        named_files["env/docker/setup_script"] = content
     if options.docker.dockerfile_template:
         template = files.read(options.docker.dockerfile_template, options.at("docker.dockerfile_template"))
-        made["env/docker/Dockerfile.template"] = template
+        named_files["env/docker/Dockerfile.template"] = template
     for wheel in options.python.wheels or ():
         name = wheel.rpartition("/")[2]
-        made[f"env/python/wheels/{name}"] = files.read(wheel, options.at("python.wheels"))
-    return made
+        named_files[f"env/python/wheels/{name}"] = files.read(wheel, options.at("python.wheels"))
+    return named_files
 
 
 def _recipe(
-    settings: Settings, docker: dict[str, Any], environment: str | None, envs: Sequence[Env], models: bool
+    settings: BentoSettings, docker: dict[str, Any], environment: str | None, envs: Sequence[EnvVariable], models: bool
 ) -> dockerfile.Recipe:
     options = settings.options
     recipe = dockerfile.Recipe(
@@ -136,7 +136,7 @@ def _recipe(
     return replace(recipe, base_image=image, distro=distro, packages=packages)
 
 
-def _dockerfile(settings: Settings, recipe: dockerfile.Recipe, docker: dict[str, Any]) -> str:
+def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict[str, Any]) -> str:
     template = settings.options.docker.dockerfile_template
     if not template:
         return dockerfile.render(recipe)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rules_bento.bento.env import dockerfile, python
-from rules_bento.bento.env.common import Environment, docker_env, joined_envs
+from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.entrypoint import ENTRYPOINT
-from rules_bento.bento.image_steps import FrozenImage, Image, freeze
+from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
 from rules_bento.dataclasses_lite import replace
@@ -16,11 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.settings import Settings
-    from rules_bento.build_options.options import BuildOptions, Env
+    from rules_bento.bento.settings import BentoSettings
+    from rules_bento.build_options.options import BuildOptions, EnvVariable
 
 
-def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool, wheels: bool) -> Environment:
+def make(
+    settings: BentoSettings, image: ImageDefinition, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
+) -> Environment:
     """Return the environment of an image under the settings' options; `wheels` says that the sources have some.
 
     Raises BentoError for a step that cannot be carried out.
@@ -28,7 +30,7 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool,
     options = settings.options
     lock, exported = settings.lock, None
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):
-        exported = _exported(settings, image)
+        exported = _export_uv_lock(settings, image)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
     # The condition is BentoML's: it includes the project's wheels only where packages are locked.
@@ -38,14 +40,14 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool,
     text = frozen.requirements + settings.requirements
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
-    requirements = python.assemble(
-        python.with_pins(text, settings.pins if lock is None else ()),
+    requirements = python.assemble_requirements(
+        python.add_pins(text, settings.pins if lock is None else ()),
         lock,
         settings.bentoml_version,
         settings.features,
         place,
     )
-    envs = joined_envs(docker_env(options, settings.files), envs)
+    envs = merge_envs(docker_env(options, settings.files), envs)
     files = {
         **frozen.files,
         "env/docker/Dockerfile": dockerfile.render(_recipe(frozen, requirements, options, envs, models)).encode(),
@@ -55,17 +57,17 @@ def make(settings: Settings, image: Image, envs: Sequence[Env], *, models: bool,
     }
     if requirements.hashed is not None:
         files["env/python/requirements.lock.txt"] = requirements.hashed.encode()
-    document = {"spec": 2, "image": _document(frozen, requirements.text)}
+    document = {"spec": 2, "image": _image_document(frozen, requirements.text)}
     return Environment(document, tuple(envs), files, requirements.bentoml_version)
 
 
-def _exported(settings: Settings, image: Image) -> str:
+def _export_uv_lock(settings: BentoSettings, image: ImageDefinition) -> str:
     if settings.export_uv_lock is None:
         raise BentoError(f"{image.place}: uv_lock() needs uv.lock among srcs. Add it, or name packages of a hub.")
     return settings.export_uv_lock(settings.files)
 
 
-def _document(image: FrozenImage, requirements: str) -> dict[str, object]:
+def _image_document(image: FrozenImage, requirements: str) -> dict[str, object]:
     return {
         "base_image": image.base_image,
         "python_version": image.python_version,
@@ -80,7 +82,7 @@ def _recipe(
     image: FrozenImage,
     requirements: python.Requirements,
     options: BuildOptions,
-    envs: Sequence[Env],
+    envs: Sequence[EnvVariable],
     models: bool,
 ) -> dockerfile.Recipe:
     packages: list[str] = []

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 # hundredths of a second.
 _SECONDS = 5
 _MEMORY = 1 << 30
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 
 # The name by which a template extends ours.
 _BASE = "bento_base_template"
-_MARKS = dockerfile.Names(
+_PLACEHOLDERS = dockerfile.ContainerLayout(
     user="\0user\0",
     uid_gid="\0uid_gid\0",
     home="\0home\0",
@@ -46,35 +46,35 @@ def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin
     `options` are those of `docker`, which the template sees as `__options__<key>`. Raises BentoError, naming
     `origin` and the line where it is known, for a template that does not work.
     """
-    made = _in_a_process_of_its_own(lambda: _rendered(text, recipe, options, origin), origin)
-    if not re.search(r"^FROM\s", made, re.MULTILINE | re.IGNORECASE):
+    dockerfile_text = _run_in_subprocess(lambda: _render_template(text, recipe, options, origin), origin)
+    if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
         raise BentoError(
             f"{origin}: the template makes a Dockerfile without FROM. Begin it with "
             f"'{{% extends bento_base_template %}}'."
         )
-    return re.sub(r"\n{3,}", "\n\n", made).rstrip("\n") + "\n"
+    return re.sub(r"\n{3,}", "\n\n", dockerfile_text).rstrip("\n") + "\n"
 
 
-def _rendered(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
+def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
         extensions=["jinja2.ext.loopcontrols"],
         keep_trailing_newline=True,
-        loader=jinja2.DictLoader({_BASE: _base(recipe)}),
+        loader=jinja2.DictLoader({_BASE: _base_template(recipe)}),
         lstrip_blocks=True,
         trim_blocks=True,
     )
     environment.filters["bash_quote"] = shlex.quote
-    environment.filters["normalize_line"] = _normalized
-    environment.globals["expands_bento_path"] = _expanded
+    environment.filters["normalize_line"] = _normalize_line
+    environment.globals["expands_bento_path"] = _join_bento_path
     # A name and no template object: see above.
     environment.globals[_BASE] = _BASE
     try:
-        made = environment.from_string(text).render(**_variables(recipe, options))
-        made.encode()  # raises UnicodeEncodeError, a ValueError, for half a character
-        return made
+        dockerfile_text = environment.from_string(text).render(**_variables(recipe, options))
+        dockerfile_text.encode()  # raises UnicodeEncodeError, a ValueError, for half a character
+        return dockerfile_text
     except jinja2.TemplateNotFound as error:
         raise BentoError(
             f"{origin}: the template takes {error.name!r} from another file, but a Bento holds the template alone. "
@@ -88,7 +88,7 @@ def _rendered(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], ori
         raise BentoError(f"{origin}: the template cannot be rendered: {error}. Correct it.") from None
 
 
-def _in_a_process_of_its_own(render: Callable[[], str], origin: str) -> str:
+def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
     """Return what `render` makes in a fork with bounds of time and memory.
 
     Raises the BentoError that `render` raises, and one for a rendering that goes beyond a bound.
@@ -99,26 +99,26 @@ def _in_a_process_of_its_own(render: Callable[[], str], origin: str) -> str:
         os.close(reading)
         _render_and_exit(render, writing)
     os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        answered = answer.read(_MOST_BYTES + 2)
+    with os.fdopen(reading, "rb") as pipe:
+        reply = pipe.read(_MAX_BYTES + 2)
     _, status = os.waitpid(child, 0)
-    if len(answered) > _MOST_BYTES + 1:
-        raise BentoError(f"{origin}: the template makes a Dockerfile of more than {_MOST_BYTES} bytes. Shorten it.")
-    if not answered or status:
+    if len(reply) > _MAX_BYTES + 1:
+        raise BentoError(f"{origin}: the template makes a Dockerfile of more than {_MAX_BYTES} bytes. Shorten it.")
+    if not reply or status:
         raise BentoError(
             f"{origin}: to render the template takes more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify it."
         )
-    text = answered[1:].decode()
-    if answered[:1] == _REFUSED:
+    text = reply[1:].decode()
+    if reply[:1] == _FAILED:
         raise BentoError(text)
     return text
 
 
 # The first byte of a child's answer; the rest is the Dockerfile, or the message.
-_MADE, _REFUSED = b"+", b"-"
+_RENDERED, _FAILED = b"+", b"-"
 
 
-def _render_and_exit(render: Callable[[], str], answer: int) -> NoReturn:
+def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
     """Render within the bounds, answer, and end the process without anything of the parent's being run again."""
     status = 1
     try:
@@ -127,32 +127,32 @@ def _render_and_exit(render: Callable[[], str], answer: int) -> NoReturn:
             _, most = resource.getrlimit(kind)
             resource.setrlimit(kind, (bound if most == resource.RLIM_INFINITY else min(bound, most), most))
         try:
-            reply = _MADE + render().encode()
+            reply = _RENDERED + render().encode()
         except BentoError as error:
-            reply = _REFUSED + str(error).encode("utf-8", "replace")
-        with os.fdopen(answer, "wb") as pipe:
-            pipe.write(reply[: _MOST_BYTES + 2])
+            reply = _FAILED + str(error).encode("utf-8", "replace")
+        with os.fdopen(descriptor, "wb") as pipe:
+            pipe.write(reply[: _MAX_BYTES + 2])
         status = 0
     finally:
         os._exit(status)
 
 
-def _base(recipe: dockerfile.Recipe) -> str:
+def _base_template(recipe: dockerfile.Recipe) -> str:
     """Return our Dockerfile as a Jinja2 template with blocks, for the project's template to extend."""
     parts = [dockerfile.HEADER]
-    for name, text in dockerfile.blocks(recipe, _MARKS).items():
-        parts.append(f"{{% block {name} %}}\n{_as_template(text)}\n{{% endblock %}}\n")
+    for name, text in dockerfile.blocks(recipe, _PLACEHOLDERS).items():
+        parts.append(f"{{% block {name} %}}\n{_escape(text)}\n{{% endblock %}}\n")
     return "\n".join(parts)
 
 
-def _as_template(text: str) -> str:
+def _escape(text: str) -> str:
     """Escape text for Jinja2, so that only the names that a template may set are evaluated."""
     literal = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
     return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
 
 
 def _variables(recipe: dockerfile.Recipe, options: dict[str, Any]) -> dict[str, Any]:
-    names = dockerfile.Names()
+    names = dockerfile.ContainerLayout()
     return {
         "bento__user": names.user,
         "bento__uid_gid": int(names.uid_gid),
@@ -171,9 +171,9 @@ def _variables(recipe: dockerfile.Recipe, options: dict[str, Any]) -> dict[str, 
     }
 
 
-def _normalized(text: str) -> str:
+def _normalize_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _expanded(*parts: str, bento_path: str = dockerfile.Names.path) -> str:
+def _join_bento_path(*parts: str, bento_path: str = dockerfile.ContainerLayout.path) -> str:
     return "/".join([bento_path, *parts])

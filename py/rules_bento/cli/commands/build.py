@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
-    from rules_bento.bento.image_steps import Image
-    from rules_bento.bento.of_folder import Built
+    from rules_bento.bento.from_directory import BuildResult
+    from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.library import Store
     from rules_bento.service import Declared
     from rules_bento.store.home import Kind
@@ -143,18 +143,18 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _build(options: Namespace, store: Store) -> Built:
+def _build(options: Namespace, store: Store) -> BuildResult:
     from pathlib import Path
 
-    from rules_bento.bento import of_folder
+    from rules_bento.bento import from_directory
     from rules_bento.programs import which
     from rules_bento.store.home import MODEL
 
     versions = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
-    beside = of_folder.Beside(
+    beside = from_directory.ExtraOptions(
         creation_time=_creation_time(options.creation_time),
         image=_image(options.image),
-        stated=_stated(options),
+        overrides=_stated(options),
         features=tuple(feature for feature in options.enable_features.split(",") if feature),
         spec=options.spec,
         store=store.home.entries_dir(MODEL),
@@ -169,7 +169,7 @@ def _build(options: Namespace, store: Store) -> Built:
     if options.archive and (Path(options.archive).is_dir() or not Path(options.archive).parent.is_dir()):
         problem = "is a directory" if Path(options.archive).is_dir() else "is in a directory that does not exist"
         raise BentoError(f"--archive: {options.archive} {problem}. Name a file in an existing directory.")
-    return of_folder.build_bentofile(
+    return from_directory.build_bentofile(
         options.bentofile,
         service=options.build_ctx if is_service else None,
         name=options.name,
@@ -178,7 +178,7 @@ def _build(options: Namespace, store: Store) -> Built:
         build_ctx="." if is_service else options.build_ctx,
         args=_args(options),
         more=_more(options),
-        beside=beside,
+        extra=beside,
     )
 
 
@@ -239,9 +239,9 @@ def _creation_time(stated: str | None) -> str:
 
 def _more(options: Namespace) -> dict[str, Any]:
     """Return the options that only `bento build` sets from flags: description, envs and models."""
-    from rules_bento.build_options.option_checks import env_of_text
+    from rules_bento.build_options.option_checks import parse_env
 
-    envs = {(env.name, env.stage): vars(env) for env in (env_of_text(text, "--env") for text in options.env)}
+    envs = {(env.name, env.stage): vars(env) for env in (parse_env(text, "--env") for text in options.env)}
     if len(envs) < len(options.env):
         raise BentoError("--env: a variable is given twice for one stage. Keep one of each.")
     ordered = [envs[key] for key in sorted(envs)]
@@ -308,7 +308,7 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _image(path: str | None) -> Image | None:
+def _image(path: str | None) -> ImageDefinition | None:
     if path is None:
         return None
     from pathlib import Path
@@ -346,7 +346,7 @@ def pairs(texts: list[str], flag: str, form: str = "KEY=VALUE") -> dict[str, str
     return found
 
 
-def _keep(made: Built, version: str, store: Store) -> tuple[Path, bool]:
+def _keep(made: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
     """Take the Bento into the store; returns its folder, and whether it was there: a digest means the same Bento."""
     import tempfile
     from pathlib import Path

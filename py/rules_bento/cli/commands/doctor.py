@@ -26,14 +26,14 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     import os
     from pathlib import Path
 
-    from rules_bento.bento.workspace import root_above
+    from rules_bento.bento.workspace import find_root
     from rules_bento.cli.diagnosis import Surroundings, diagnose
     from rules_bento.cli.findings import FINE, MISSING
     from rules_bento.dataclasses_lite import asdict
 
     if not Path(options.folder).is_dir():
         raise BentoError(f"{options.folder}: no such directory. Name a directory of the workspace.")
-    findings = diagnose(Surroundings(root_above(Path(options.folder)), os.environ), online=options.online)
+    findings = diagnose(Surroundings(find_root(Path(options.folder)), os.environ), online=options.online)
     if not show.data([asdict(finding) for finding in findings], options.output):
         paint = {FINE: show.good, MISSING: show.bad}
         for finding in findings:

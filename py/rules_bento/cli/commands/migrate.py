@@ -51,15 +51,15 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _package(project: Path) -> str:
     """Return the folder as a package of the workspace around it; the root where there is none."""
-    from rules_bento.bento.workspace import root_above
+    from rules_bento.bento.workspace import find_root
 
-    root = root_above(project)
+    root = find_root(project)
     return project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
 
 
 def _workspace(project: Path) -> Workspace:
     """Return what the workspace around a project declares."""
-    from rules_bento.bento.workspace import Workspace, read_root, root_above
+    from rules_bento.bento.workspace import Workspace, find_root, read_root
 
-    root = root_above(project)
+    root = find_root(project)
     return read_root(root) if root else Workspace()

@@ -131,7 +131,7 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
         document = read_json(
             config, "its JSON", constants=True
         )  # metadata of models, and arguments, might contain them
-        models = tuple(ModelDescription.of(item) for item in document["models"])
+        models = tuple(ModelDescription.from_fields(item) for item in document["models"])
         facts = BentoFacts({**document["bento"]}, document["digest"], models)
         if not all(isinstance(text, str) for text in (facts.digest, facts.bento["name"], facts.bento["version"])):
             raise TypeError("digest, name, and version must be strings")

@@ -16,9 +16,9 @@ from rules_bento import service as services
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.assembling import assemble
 from rules_bento.archives.tarstream import Member
-from rules_bento.bento import references
-from rules_bento.bento.making import Bento, LockedRequirements, make_bento, members
-from rules_bento.bento.settings import Description, Settings
+from rules_bento.bento import model_refs
+from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, members
+from rules_bento.bento.settings import ApiDescription, BentoSettings
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
@@ -26,8 +26,8 @@ from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.models.loading import loads
-from rules_bento.models.model import latest
+from rules_bento.models.model import latest_versions
+from rules_bento.models.model_loads import find_model_loads
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import Any
 
@@ -35,9 +35,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rules_bento.bento.image_steps import Image
+    from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model_store import StoredModel
-    from rules_bento.sources.snapshot import Declared, Selection
+    from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
 # What the rules take where nobody says another.
@@ -49,11 +49,11 @@ _README = "README.md"
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """Holds a Bento that was built of a folder."""
 
-    bento: Bento
-    sources: tuple[Declared, ...]
+    bento: AssembledBento
+    sources: tuple[DeclaredFile, ...]
     models: tuple[StoredModel, ...]
     notes: tuple[str, ...] = ()  # what people should know of it
 
@@ -78,7 +78,7 @@ class Built:
             for index, tag in enumerate(sorted(models)):
                 parts.append(Path(folder, f"{index}.part"))
                 write_part(parts[-1], models[tag].members())
-            assemble(target, parts, latest(models[tag].entry.description for tag in sorted(models)))
+            assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
 
     def _source_members(self) -> list[Member]:
@@ -94,11 +94,11 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Beside:
+class ExtraOptions:
     """Holds settings of a build that BentoML's own options lack; the rule has an attribute for each."""
 
-    image: Image | None = None  # in the place of the one that the service declares
-    stated: services.Declared | None = None  # of the service, where its source does not say it
+    image: ImageDefinition | None = None  # in the place of the one that the service declares
+    overrides: services.Declared | None = None  # of the service, where its source does not say it
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # 1 or 2; without it, 2 where that format holds the options
     requirements: str = ""  # the text of a requirements file, behind the options' packages
@@ -128,8 +128,8 @@ def build(
     version: str = "",
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
-    beside: Beside = Beside(),  # noqa: B008 - it is frozen
-) -> Built:
+    extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
+) -> BuildResult:
     """Build a Bento of the folder `build_ctx` and of these options; a bentofile in it is not read.
 
     The parameters are those of `bentoml.build`. Without `service`, the one service of `service.py` is taken; without
@@ -149,7 +149,7 @@ def build(
         models=models,
         args=args,
     )
-    return _built(options, Path(build_ctx), version, beside)
+    return _build(options, Path(build_ctx), version, extra)
 
 
 def build_bentofile(
@@ -162,8 +162,8 @@ def build_bentofile(
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
     more: Mapping[str, Any] | None = None,
-    beside: Beside = Beside(),  # noqa: B008 - it is frozen
-) -> Built:
+    extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
+) -> BuildResult:
     """Build a Bento of the folder `build_ctx` and a bentofile; what is given here wins over the file.
 
     The parameters are those of `bentoml.bentos.build_bentofile`, and in `more` any others of `build`. Without
@@ -178,64 +178,64 @@ def build_bentofile(
     if path is not None:
         options = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
     attributes = _options(service=service, name=name, labels=labels, args=args, **more or {})
-    if name and beside.stated and beside.stated.words == "flags":
+    if name and extra.overrides and extra.overrides.words == "flags":
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
-    return _built(merge(attributes, options), folder, version, beside)
+    return _build(merge(attributes, options), folder, version, extra)
 
 
 def _options(**options: Any) -> BuildOptions:
     if isinstance(options.get("name"), str):
         options["name"] = options["name"].lower()  # BentoML accepts capitals and lowers them
     return option_reader.parse(
-        Document("", {key: _plain(value) for key, value in options.items() if value is not None})
+        Document("", {key: _to_plain(value) for key, value in options.items() if value is not None})
     )
 
 
-def _built(options: BuildOptions, folder: Path, version: str, beside: Beside) -> Built:
+def _build(options: BuildOptions, folder: Path, version: str, extra: ExtraOptions) -> BuildResult:
     declared = list(snapshot.walk(str(folder)))
     selection = selected(declared, options)
     files = project_files(declared, folder)
-    settings = Settings(
-        creation_time=beside.creation_time,
-        bentoml_version=beside.bentoml_version,
-        python_version=beside.python_version,
+    settings = BentoSettings(
+        creation_time=extra.creation_time,
+        bentoml_version=extra.bentoml_version,
+        python_version=extra.python_version,
         options=options,
         files=files,
         version=version.lower(),  # as with the name
         readme=files.exact_text(_README, _README) if files.has(_README) else None,
-        requirements=beside.requirements,
-        lock=beside.lock,
-        image=beside.image,
-        features=beside.features,
-        spec=beside.spec,
-        export_uv_lock=partial(_export, uv=beside.uv),
+        requirements=extra.requirements,
+        lock=extra.lock,
+        image=extra.image,
+        features=extra.features,
+        spec=extra.spec,
+        export_uv_lock=partial(_export, uv=extra.uv),
     )
     seen: dict[str, bytes] = {}  # files that were read, by path
-    if beside.python:
-        info, api = _imported(settings, selection, beside.python, beside.store or default_store())
+    if extra.python:
+        info, api = _imported(settings, selection, extra.python, extra.store or default_store())
         settings = replace(settings, api=api)
     else:
-        info = _service(settings, selection.kept, beside.stated or services.Declared(), seen)
-        settings = replace(settings, loads=loads(seen))
-    models = references.referenced(info, options, beside.store or default_store())
-    made = make_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
-    if beside.secrets is not None:
-        _check_secrets(made, selection.kept, beside.secrets)
+        info = _service(settings, selection.kept, extra.overrides or services.Declared(), seen)
+        settings = replace(settings, loads=find_model_loads(seen))
+    models = model_refs.find_models(info, options, extra.store or default_store())
+    bento = assemble_bento(info, settings, snapshot.digest(selection.kept), [model.bundled() for model in models])
+    if extra.secrets is not None:
+        _check_secrets(bento, selection.kept, extra.secrets)
     notes = target_options.unmatched_patterns(selection, options, "the project")
-    return Built(made, selection.kept, tuple(models), tuple(notes))
+    return BuildResult(bento, selection.kept, tuple(models), tuple(notes))
 
 
-def _check_secrets(made: Bento, kept: Sequence[Declared], allowed: tuple[str, ...]) -> None:
+def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
     """Refuse what looks like secrets, as the rule's actions do."""
     from rules_bento.audit import secrets
 
-    findings = [*secrets.look_through(sorted(made.files.items()))]
+    findings = [*secrets.look_through(sorted(bento.files.items()))]
     findings += secrets.look_through(snapshot.read_prefixes(kept, secrets.MOST_BYTES))
     words = secrets.Words("--allow-secret", "--no-secrets-check")
-    secrets.check(findings, allowed, [entry.path for entry in made.manifest.entries], words)
+    secrets.check(findings, allowed, [entry.path for entry in bento.manifest.entries], words)
 
 
-def selected(declared: Sequence[Declared], options: BuildOptions) -> Selection:
+def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
     """Select among the files of a folder by the options of a build. Raises as `snapshot.select`."""
     return snapshot.select(
         declared,
@@ -245,7 +245,7 @@ def selected(declared: Sequence[Declared], options: BuildOptions) -> Selection:
     )
 
 
-def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
+def project_files(declared: Sequence[DeclaredFile], folder: Path) -> ProjectFiles:
     """Return the files of a folder that options may name.
 
     A link that leads out of the folder is refused when it is read.
@@ -258,14 +258,14 @@ def project_files(declared: Sequence[Declared], folder: Path) -> ProjectFiles:
 
 
 def _service(
-    settings: Settings, kept: Sequence[Declared], stated: services.Declared, seen: dict[str, bytes]
+    settings: BentoSettings, kept: Sequence[DeclaredFile], overrides: services.Declared, seen: dict[str, bytes]
 ) -> services.ServiceInfo:
     options = settings.options
     sources = {file.path: file for file in kept if file.link is None}
-    name = target_options.service_of(options, sources)
+    name = target_options.find_service(options, sources)
     tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
-    declared = replace(
-        stated,
+    overrides = replace(
+        overrides,
         bento_name=options.name,
         models={
             choice.tag.lower().removesuffix(":latest"): choice.alias or ""
@@ -276,14 +276,14 @@ def _service(
         image=settings.image,
         description=options.description,
     )
-    info = services.override(services.read_service(name, tree, options.args), declared)
-    services.require_known(info, words=declared.words)
+    info = services.override(services.read_service(name, tree, options.args), overrides)
+    services.require_known(info, words=overrides.words)
     return info
 
 
 def _imported(
-    settings: Settings, selection: Selection, python: Path, store: Path
-) -> tuple[services.ServiceInfo, Description]:
+    settings: BentoSettings, selection: Selection, python: Path, store: Path
+) -> tuple[services.ServiceInfo, ApiDescription]:
     """Import the service, with stand-ins for the packages that the environment of the interpreter lacks."""
     from rules_bento.service.import_runner import Subject, import_service
 
@@ -299,7 +299,7 @@ def _imported(
         if store.is_dir():
             source.with_name("models").symlink_to(store.absolute())
         subject = Subject(
-            target_options.service_of(options, {file.path: file for file in selection.kept}),
+            target_options.find_service(options, {file.path: file for file in selection.kept}),
             source.parent,
             arguments=options.args or {},
             aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
@@ -308,7 +308,7 @@ def _imported(
             remedy="Install {} in the environment of --python",
         )
         imported = import_service(subject, python, [store], Path(scratch, "imports"))
-    return imported.info, Description(imported.schema, imported.openapi)
+    return imported.info, ApiDescription(imported.schema, imported.openapi)
 
 
 def default_store() -> Path:
@@ -325,12 +325,12 @@ def _export(files: ProjectFiles, *, uv: str | None) -> str:
     return export(files, uv)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Convert tables and lists of any type to dicts and lists, which documents consist of."""
     if isinstance(value, (str, bytes)) or value is None:
         return value
     if hasattr(value, "items"):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return value

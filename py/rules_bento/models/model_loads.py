@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
-def loads(sources: Mapping[str, bytes]) -> list[list[str]]:
+def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
     """Return tag, framework, function and `path:line` of each call with a plain tag, in files by path."""
-    found: list[list[str]] = []
+    loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
-            found += ([*call, f"{path}:{line}"] for *call, line in sorted(_calls(content)))
-    return found
+            loads += ([*call, f"{path}:{line}"] for *call, line in sorted(_calls(content)))
+    return loads
 
 
 def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
@@ -28,22 +28,22 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
         nodes = list(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the reader of the service rejects it
         return
-    names = dict(name for node in nodes for name in _imported(node))
-    texts: dict[str, list[ast.expr]] = {}
+    names = dict(name for node in nodes for name in _imported_names(node))
+    assignments: dict[str, list[ast.expr]] = {}
     for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            texts.setdefault(node.targets[0].id, []).append(node.value)
+            assignments.setdefault(node.targets[0].id, []).append(node.value)
     for node in nodes:
-        match = _LOADER.fullmatch(_dotted(node.func, names)) if isinstance(node, ast.Call) else None
+        match = _LOADER.fullmatch(_dotted_name(node.func, names)) if isinstance(node, ast.Call) else None
         if match and isinstance(node, ast.Call):
             [tag, *_] = [*node.args, *(keyword.value for keyword in node.keywords), None]
-            if isinstance(tag, ast.Name) and len(texts.get(tag.id, [])) == 1:
-                tag = texts[tag.id][0]
+            if isinstance(tag, ast.Name) and len(assignments.get(tag.id, [])) == 1:
+                tag = assignments[tag.id][0]
             if isinstance(tag, ast.Constant) and isinstance(tag.value, str):
                 yield tag.value, match[1], match[2], node.lineno
 
 
-def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
     """Yield each name that an import gives a module of BentoML, and the module."""
     import ast
 
@@ -55,7 +55,7 @@ def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
         yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
+def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
     """Return the dotted name of an expression by the imports; empty for any other expression."""
     import ast
 

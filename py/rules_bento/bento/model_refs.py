@@ -24,7 +24,7 @@ _HUB = "https://huggingface.co"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
+def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
     """Return the models that a service and its options name, each version once.
 
     Raises BentoError for one that is missing.
@@ -36,7 +36,7 @@ def referenced(info: ServiceInfo, options: BuildOptions, store: Path) -> list[St
     tags = [reference.tag for reference in named if not (reference.alias and reference.tag in aliases)]
     tags += [choice.tag for choice in options.models or ()]
     names = {tag.lower().partition(":")[0] for tag in tags}
-    candidates = [model for name in sorted(names - {""}) for model in model_store.versions(store, name)]
+    candidates = [model for name in sorted(names - {""}) for model in model_store.list_versions(store, name)]
     wanted, bundled = choose(options.models or (), candidates, options.at("models"))
     for service in info.services:
         entries = service_models(service, bundled, "")
@@ -96,11 +96,11 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
 
 
 def _service_model(reference: Model, models: Sequence[BundledModel], service: Service, place: str) -> dict[str, Any]:
-    model = _aliased(reference, models) or _meant(reference.tag, models, place, f"{service.class_name} needs")
+    model = _find_by_alias(reference, models) or _resolve(reference.tag, models, place, f"{service.class_name} needs")
     return model.entry()
 
 
-def _aliased(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
+def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
     """Return the model under the alias that a reference names; `BentoModel` takes none."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
@@ -113,7 +113,7 @@ def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[li
 
 
 def _legacy_model(reference: Model, models: Sequence[BundledModel], info: ServiceInfo) -> BundledModel:
-    return _aliased(reference, models) or _meant(reference.tag, models, info.path, f"{info.service} needs")
+    return _find_by_alias(reference, models) or _resolve(reference.tag, models, info.path, f"{info.service} needs")
 
 
 def choose(
@@ -126,9 +126,9 @@ def choose(
     aliases = {model.description.tag: model.alias for model in models}
     chosen: dict[str, None] = {}
     for choice in choices:
-        candidates = [model for model in models if _passes(model, choice.filter)]
+        candidates = [model for model in models if _matches_filter(model, choice.filter)]
         wanted = f"{choice.tag!r} with filter {choice.filter!r}" if choice.filter else ""
-        tag = _meant(choice.tag, candidates, place, "the Bento needs", wanted).description.tag
+        tag = _resolve(choice.tag, candidates, place, "the Bento needs", wanted).description.tag
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
@@ -156,9 +156,9 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
     from rules_bento.service.legacy import GET_ANY
 
     for tag, framework, function, place in loads:
-        loaded = [model for model in models if model.alias == tag] or _begun(tag, models)
-        takes_any = function == "get" and framework in GET_ANY
-        if loaded and not takes_any and not any(model.description.module for model in loaded):
+        loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
+        accepts_any = function == "get" and framework in GET_ANY
+        if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
                 f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which has no module, so "
                 f"the service would fail when it starts. Set module = 'bentoml.{framework}' of the bento_model, or "
@@ -166,13 +166,13 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
             )
 
 
-def _begun(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
+def _versions_matching(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
     """Return the models of a tag whose version may be missing, `latest`, or the beginning of one."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     return [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
 
 
-def _passes(model: BundledModel, conditions: str | None) -> bool:
+def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
     """Return whether a model has all labels that a filter asks for."""
     for condition in conditions.split(",") if conditions else ():
         key, equals, value = condition.strip().removeprefix("label:").partition("=")
@@ -182,17 +182,17 @@ def _passes(model: BundledModel, conditions: str | None) -> bool:
     return True
 
 
-def _meant(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
+def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
     """Return the model of a tag whose version may be missing, `latest`, or the beginning of one."""
     version = tag.lower().removesuffix(":latest").partition(":")[2]
-    matching = _begun(tag, models)
+    matching = _versions_matching(tag, models)
     if not matching:
-        have = ", ".join(model.description.tag for model in models) or "none"
+        bundled_tags = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
         remedy = "Add its bento_model to models; for `bento build`, save it in the store."
         if alias:
             remedy = f"It is an alias of {alias}, which only bentoml.models.get takes: name the model by its tag."
-        raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {have}. {remedy}")
+        raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {bundled_tags}. {remedy}")
     newest = _newest(matching)
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]

@@ -13,13 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from rules_bento.bento.image_steps import Image
+    from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
 
 
 @dataclass(frozen=True)
-class StatedPackages:
+class DeclaredPackages:
     """Holds requirements and constraints (PEP 508) of one origin; messages about them begin with `place`."""
 
     place: str
@@ -28,11 +28,11 @@ class StatedPackages:
     hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, of requirements that have some
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> StatedPackages:
+    def from_json(cls, fields: dict[str, Any]) -> DeclaredPackages:
         """Read the object of JSON in which they travel between actions: their fields."""
-        return cls(**told)
+        return cls(**fields)
 
-    def held_against(self, known: Mapping[str, Collection[str]]) -> list[str]:
+    def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
         """Check the packages against a lock, and return notes on extras that it does not know.
 
         Raises BentoError for a package that the lock does not give, unless a marker may be the reason.
@@ -40,14 +40,14 @@ class StatedPackages:
         missing, notes = [], []
         for text in self.requirements:
             name, extras = re.match(r"([-._A-Za-z0-9]+)\s*(?:\[([^]]*)])?", text).groups(default="")  # type: ignore[union-attr]
-            if normalize_name(name) not in known:
+            if normalize_name(name) not in locked_extras:
                 missing += [] if ";" in text else [text]
                 continue
             wanted = {normalize_name(extra.strip()) for extra in extras.split(",") if extra.strip()}
             notes += [
                 f"{self.place}: {text}: the lock knows no extra {extra!r}, so its packages have to be requirements of "
                 f"the target themselves."
-                for extra in sorted(wanted - {normalize_name(extra) for extra in known[normalize_name(name)]})
+                for extra in sorted(wanted - {normalize_name(extra) for extra in locked_extras[normalize_name(name)]})
             ]
         if missing:
             raise BentoError(
@@ -67,40 +67,40 @@ class StatedPackages:
                     )
 
 
-def stated_packages(options: BuildOptions, image: Image, files: ProjectFiles) -> list[StatedPackages]:
+def declared_packages(options: BuildOptions, image: ImageDefinition, files: ProjectFiles) -> list[DeclaredPackages]:
     """Return what is asked for.
 
     Raises BentoError for a file that is named and not declared, and for what cannot be read.
     """
-    from rules_bento.bento.image_steps import requirements_of
-    from rules_bento.bento.nested_requirements import with_nested
+    from rules_bento.bento.image_steps import step_requirements
+    from rules_bento.bento.nested_requirements import inline_requirements
     from rules_bento.build_options.options import packages_place
 
     place = packages_place(options)
-    of_image, limits_of_image = (
+    image_text, image_limits = (
         "".join(
-            requirements_of(step, files, image.place, constraints=constraints)
+            step_requirements(step, files, image.place, constraints=constraints)
             for step in image.steps
             if step.kind == "requirements_file" or not constraints
         )
         for constraints in (False, True)
     )
-    of_options, limits_of_options = "".join(f"{package}\n" for package in options.python.packages or ()), ""
+    options_text, options_limits = "".join(f"{package}\n" for package in options.python.packages or ()), ""
     if options.python.requirements_txt:
-        of_options, limits_of_options = (
-            with_nested(options.python.requirements_txt, files, place, constraints=constraints)
+        options_text, options_limits = (
+            inline_requirements(options.python.requirements_txt, files, place, constraints=constraints)
             for constraints in (False, True)
         )
     return [
-        StatedPackages(
+        DeclaredPackages(
             origin,
             _requirements(text, origin),
             _requirements(limits, origin),
             {item.text: list(item.hashes) for item in parse(text, origin)[0] if item.hashes},
         )
         for origin, text, limits in (
-            (image.place, of_image, limits_of_image),
-            (place, of_options, limits_of_options),
+            (image.place, image_text, image_limits),
+            (place, options_text, options_limits),
         )
         if text or limits
     ]

@@ -5,42 +5,42 @@ from __future__ import annotations
 import json
 
 import pytest
-from rules_bento.bento.image_steps import Image, Step
-from rules_bento.bento.nested_requirements import with_nested
-from rules_bento.bento.stated_packages import StatedPackages, stated_packages
+from rules_bento.bento.declared_packages import DeclaredPackages, declared_packages
+from rules_bento.bento.image_steps import ImageDefinition, Step
+from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
-IMAGE = Image(
+IMAGE = ImageDefinition(
     steps=(Step("run", ("echo",)), Step("python_packages", ("numpy<2",)), Step("requirements_file", ("r.txt",)))
 )
 
 
 def test_each_origin_has_its_place():
     options = BuildOptions(python=Python(packages=("six",)), places={"python.packages": "b.yaml:3: python.packages"})
-    stated = stated_packages(options, IMAGE, FILES)
+    stated = declared_packages(options, IMAGE, FILES)
     assert stated == [
-        StatedPackages("image", ["numpy<2", "attrs", "idna>=3"]),
-        StatedPackages("b.yaml:3: python.packages", ["six"]),
+        DeclaredPackages("image", ["numpy<2", "attrs", "idna>=3"]),
+        DeclaredPackages("b.yaml:3: python.packages", ["six"]),
     ]
-    assert [StatedPackages.of(json.loads(json.dumps(asdict(packages)))) for packages in stated] == stated
+    assert [DeclaredPackages.from_json(json.loads(json.dumps(asdict(packages)))) for packages in stated] == stated
 
 
 def test_constraints_stay_constraints():
     files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"-r more.txt\n", "more.txt": b"six<2\n"})
     options = BuildOptions(python=Python(requirements_txt="r.txt"))
-    image = Image(steps=(Step("requirements_file", ("r.txt",)), Step("python_packages", ("attrs",))))
-    of_image, of_options = stated_packages(options, image, files)
-    assert of_image == StatedPackages("image", ["idna", "attrs"], ["six<2"])
+    image = ImageDefinition(steps=(Step("requirements_file", ("r.txt",)), Step("python_packages", ("attrs",))))
+    of_image, of_options = declared_packages(options, image, files)
+    assert of_image == DeclaredPackages("image", ["idna", "attrs"], ["six<2"])
     assert (of_options.requirements, of_options.constraints) == (["idna"], ["six<2"])
-    assert of_options.held_against({"idna": set()}) == []
+    assert of_options.check_lock({"idna": set()}) == []
 
 
 def test_nothing_is_asked_for():
-    assert stated_packages(BuildOptions(), Image(steps=(Step("run", ("echo",)),)), FILES) == []
+    assert declared_packages(BuildOptions(), ImageDefinition(steps=(Step("run", ("echo",)),)), FILES) == []
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,22 @@ def test_nothing_is_asked_for():
     ],
 )
 def test_forms_of_requirements(line, expected):
-    [stated] = stated_packages(BuildOptions(python=Python(packages=(line,))), Image(), FILES)
+    [stated] = declared_packages(BuildOptions(python=Python(packages=(line,))), ImageDefinition(), FILES)
     assert stated.requirements == expected
 
 
 def test_what_the_lock_does_not_have_is_named():
-    stated = StatedPackages("b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"])
-    assert stated.held_against({"some-name": set(), "flask": set()}) == []
+    stated = DeclaredPackages(
+        "b.yaml:3: python.packages", ["Some.Name>=1", "flask", "pywin32; sys_platform == 'win32'"]
+    )
+    assert stated.check_lock({"some-name": set(), "flask": set()}) == []
     with pytest.raises(BentoError, match=r"^b.yaml:3: python.packages: flask is not among the packages that the lock"):
-        stated.held_against({"some-name": set()})
+        stated.check_lock({"some-name": set()})
 
 
 def test_extras_that_the_lock_does_not_know_are_told_of():
-    stated = StatedPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
-    notes = stated.held_against({"bentoml": {"io"}, "idna": set()})
+    stated = DeclaredPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
+    notes = stated.check_lock({"bentoml": {"io"}, "idna": set()})
     assert notes == [
         "b.yaml:3: python.packages: bentoml[io, Grpc_Web]>=1: the lock knows no extra 'grpc-web', so its packages have "
         "to be requirements of the target themselves."
@@ -78,7 +80,7 @@ def test_a_hash_that_the_lock_does_not_have_is_named():
     ours, other = "0" * 64, "1" * 64
     lines = f"idna==3.10 --hash=sha256:{ours} \\\n  --hash=sha256:{other}\nattrs\n"
     options = BuildOptions(python=Python(requirements_txt="r.txt"), places={"python.requirements_txt": "b.yaml:3: r"})
-    [stated] = stated_packages(options, Image(), ProjectFiles({"r.txt": lines.encode()}))
+    [stated] = declared_packages(options, ImageDefinition(), ProjectFiles({"r.txt": lines.encode()}))
     assert stated.requirements == ["idna==3.10", "attrs"]
     stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours}, "attrs": {"attrs-1.tar.gz": "2" * 64}})
     with pytest.raises(
@@ -102,7 +104,7 @@ def test_a_hash_that_the_lock_does_not_have_is_named():
 def test_a_line_that_no_installer_takes_is_named(content, message):
     files = ProjectFiles({"r.txt": content, "more.txt": b"a b\n"})
     with pytest.raises(BentoError, match=message):
-        with_nested("r.txt", files, "here")
+        inline_requirements("r.txt", files, "here")
 
 
 def test_lines_that_installers_take_are_kept():
@@ -112,4 +114,4 @@ def test_lines_that_installers_take_are_kept():
     content += (
         f"git+https://h.example/r@v1\nidna==3.10 --hash=sha256:{'0' * 64}\nattrs @ https://h.example/attrs-1.zip\n"
     )
-    assert with_nested("r.txt", ProjectFiles({"r.txt": content.encode()}), "here") == content
+    assert inline_requirements("r.txt", ProjectFiles({"r.txt": content.encode()}), "here") == content

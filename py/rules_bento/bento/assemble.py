@@ -10,12 +10,12 @@ import json
 
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
-from rules_bento.bento import references
-from rules_bento.bento.env.common import Environment, docker_env, joined_envs
+from rules_bento.bento import model_refs
+from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_features
-from rules_bento.build_options.options import BuildOptions, Env, filled, v1_reasons
+from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.yaml_writer import dump_yaml
@@ -28,18 +28,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.image_steps import Image
-    from rules_bento.bento.settings import Description, Settings
+    from rules_bento.bento.image_steps import ImageDefinition
+    from rules_bento.bento.settings import ApiDescription, BentoSettings
     from rules_bento.models.model import BundledModel
     from rules_bento.service import Runner, Service, ServiceInfo
 
-__all__ = ["Bento", "LockedRequirements", "make_bento"]
+__all__ = ["AssembledBento", "LockedRequirements", "assemble_bento"]
 
 BENTOFILE = "bentofile.yaml"
 
 
 @dataclass(frozen=True)
-class Bento:
+class AssembledBento:
     """Holds all of a Bento but the bytes of its sources and models."""
 
     tag: Tag
@@ -48,7 +48,9 @@ class Bento:
     files: dict[str, bytes]  # what is made here, by path
 
 
-def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models: Sequence[BundledModel]) -> Bento:
+def assemble_bento(
+    info: ServiceInfo, settings: BentoSettings, sources: Manifest, models: Sequence[BundledModel]
+) -> AssembledBento:
     """Put a Bento together. Raises BentoError for what BentoML could not import or serve."""
     check_features(settings.features, "features")
     options = settings.options
@@ -59,7 +61,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
     if settings.version:
         check_version(settings.version, "version: the version")
-    entries = _Models(info, settings, models)
+    entries = _ModelEntries(info, settings, models)
     wheels = any(entry.path.startswith(f"{WHEELS}/") for entry in sources.entries)
     environment = _environment(info, settings, _envs(info, options), models=bool(models), wheels=wheels)
     labels = options.labels | info.labels
@@ -73,7 +75,7 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
         "labels": labels,
         "models": entries.own,
         "entry_service": info.entry_service,
-        "services": [_service_entry(service, entries.of_services[service.name]) for service in info.services],
+        "services": [_service_entry(service, entries.by_service[service.name]) for service in info.services],
         "envs": [vars(env) for env in environment.envs],
         "schema": settings.api.schema if settings.api else {},
         "args": options.args,
@@ -87,24 +89,24 @@ def make_bento(info: ServiceInfo, settings: Settings, sources: Manifest, models:
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = dump_yaml(document)
     manifest = Manifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
-    return Bento(tag, digest, manifest, files)
+    return AssembledBento(tag, digest, manifest, files)
 
 
-def members(made: Bento) -> list[Member]:
+def members(bento: AssembledBento) -> list[Member]:
     """Return the files that are made here as members of an archive.
 
     bento.yaml is the first, so that whoever streams an archive learns at once what it is.
     """
-    modes = {entry.path: entry.mode for entry in made.manifest.entries}
-    ordered = sorted(made.files, key=lambda path: (path != "bento.yaml", path))
-    return [Member.inline(path, made.files[path], mode=modes[path]) for path in ordered]
+    modes = {entry.path: entry.mode for entry in bento.manifest.entries}
+    ordered = sorted(bento.files, key=lambda path: (path != "bento.yaml", path))
+    return [Member.inline(path, bento.files[path], mode=modes[path]) for path in ordered]
 
 
 def _environment(
-    info: ServiceInfo, settings: Settings, envs: Sequence[Env], *, models: bool, wheels: bool
+    info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
     """Return the environment in the format that can hold it."""
-    reasons = v1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
+    reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
@@ -113,38 +115,39 @@ def _environment(
             f"spec: a Bento of spec 2 cannot hold {' and '.join(reasons)}. Leave spec unset, or set it to 1."
         )
     if image is not None and (reasons or settings.spec == 1):
-        what = " and ".join(reasons) or "spec = 1"
+        reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: a Bento with an image is of spec 2, which cannot hold {what}; BentoML would leave it out. "
-            f"Remove one of the two."
+            f"{image.place}: a Bento with an image is of spec 2, which cannot hold {reason}; BentoML would leave it "
+            f"out. Remove one of the two."
         )
     if settings.lock is not None:
         _check_python(settings, image)
     elif settings.pins:
-        _require_python(settings, image or images.Image())
+        _check_python_of_pins(settings, image or images.ImageDefinition())
     if reasons or settings.spec == 1:
         from rules_bento.bento.env import spec1
 
         return spec1.make(settings, envs, models=models)
     from rules_bento.bento.env import spec2
 
-    return spec2.make(settings, image or images.Image(), envs, models=models, wheels=wheels)
+    return spec2.make(settings, image or images.ImageDefinition(), envs, models=models, wheels=wheels)
 
 
-def _check_python(settings: Settings, image: Image | None) -> None:
+def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:
     """Refuse another Python than the one that the packages were locked for."""
-    stated = settings.options.docker.python_version
+    python_version = settings.options.docker.python_version
     # As with the name: of a target, this is the attribute that it is set by.
     place = settings.options.at("docker.python_version").removeprefix("docker.")
-    if stated is None and image is not None:
-        stated, place = image.python_version, f"{image.place}: python_version"
-    if stated is not None and stated != settings.python_version:
+    if python_version is None and image is not None:
+        python_version, place = image.python_version, f"{image.place}: python_version"
+    if python_version is not None and python_version != settings.python_version:
         raise BentoError(
-            f"{place} is {stated}, but the packages are locked for Python {settings.python_version}. Make them equal."
+            f"{place} is {python_version}, but the packages are locked for Python {settings.python_version}. "
+            f"Make them equal."
         )
 
 
-def _require_python(settings: Settings, image: Image) -> None:
+def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
     """Refuse to guess the Python of packages that another hub has locked: they are for one version."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
@@ -159,31 +162,31 @@ def _require_python(settings: Settings, image: Image) -> None:
         )
 
 
-def _envs(info: ServiceInfo, options: BuildOptions) -> list[Env]:
+def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
     """Return the options' variables and then the service's, in BentoML's order."""
-    own = (Env(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
+    own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
 
-class _Models:
+class _ModelEntries:
     """Makes the model entries of bento.yaml."""
 
-    def __init__(self, info: ServiceInfo, settings: Settings, models: Sequence[BundledModel]) -> None:
+    def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
-        chosen, models = references.choose(options.models or (), models, options.at("models"))
-        references.check_loads(settings.loads, models)
-        self.of_services = {
-            service.name: references.service_models(service, models, settings.creation_time)
+        chosen, models = model_refs.choose(options.models or (), models, options.at("models"))
+        model_refs.check_loads(settings.loads, models)
+        self.by_service = {
+            service.name: model_refs.service_models(service, models, settings.creation_time)
             for service in info.services
         }
-        legacy, self.tags = references.legacy_models(info, models)
-        referenced = {entry["tag"] for entries in self.of_services.values() for entry in entries}
+        legacy, self.tags = model_refs.legacy_models(info, models)
+        referenced = {entry["tag"] for entries in self.by_service.values() for entry in entries}
         by_tag = {model.description.tag: model.entry(model.alias) for model in models}
         further = [tag for tag, entry in by_tag.items() if "alias" in entry or tag not in referenced]
-        self.own = _unique([*(by_tag[tag] for tag in chosen), *legacy, *(by_tag[tag] for tag in further)])
+        self.own = _merge_by_tag([*(by_tag[tag] for tag in chosen), *legacy, *(by_tag[tag] for tag in further)])
 
 
-def _unique(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merge_by_tag(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     by_tag: dict[str, dict[str, Any]] = {}
     for entry in entries:
         by_tag[entry["tag"]] = by_tag.get(entry["tag"], {}) | entry
@@ -208,7 +211,7 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _legacy(info: ServiceInfo, entries: _Models) -> dict[str, Any]:
+def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
     """Return the entries of bento.yaml for the runners and APIs of a legacy service."""
     modules = {entry["tag"]: entry["module"] for entry in entries.own}
     runners = [
@@ -241,16 +244,16 @@ def _runnable_type(runner: Runner, module: str) -> str:
             f"`bentoml.{runner.framework}.get`, which takes no others than its own. Write `bentoml.models.get`, or "
             f"give the bento_model module = 'bentoml.{runner.framework}' if that saved it."
         )
-    known = RUNNABLES.get(module.removeprefix("bentoml."), "")
-    if not known:
+    runnable = RUNNABLES.get(module.removeprefix("bentoml."), "")
+    if not runnable:
         raise BentoError(
             f"models: the model of the runner {runner.name!r} is of module {module!r}, of which it is not known what "
             f"runs it. Give the bento_model the module that saved it, one of bentoml.{', bentoml.'.join(RUNNABLES)}."
         )
-    return known
+    return runnable
 
 
-def _readme(info: ServiceInfo, settings: Settings) -> str:
+def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
     """Return the Bento's README: the options', the service's, the project's, else a title, in BentoML's order."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
@@ -265,7 +268,7 @@ def _readme(info: ServiceInfo, settings: Settings) -> str:
     return f"# {info.entry_service}:{settings.version or 'dev'}\n"
 
 
-def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, labels: dict[str, str]) -> bytes:
+def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environment, labels: dict[str, str]) -> bytes:
     """Return the record of all options that BentoML puts into `src/` of a project that has no bentofile."""
     options = replace(
         settings.options,
@@ -274,14 +277,14 @@ def _bentofile(info: ServiceInfo, settings: Settings, environment: Environment, 
         labels=labels,
         envs=environment.envs,
     )
-    env = joined_envs(docker_env(options, settings.files), environment.envs)
-    values = filled(
+    env = merge_envs(docker_env(options, settings.files), environment.envs)
+    values = with_defaults(
         options, settings.python_version, {one.name: one.value for one in env}, locked=settings.lock is not None
     )
     return dump_yaml(values, sort_keys=True, allow_unicode=False)
 
 
-def _api_files(api: Description | None) -> dict[str, bytes]:
+def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
     """Return the files in `apis/`, as BentoML writes them."""
     if api is None:
         return {}
