@@ -197,9 +197,9 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
         (
             'digest = "sha256:000',
             'digest = "sha256:00',
-            "digest is `sha256:` and 64 hexadecimal digits, not sha256:000",
+            'invalid digest "sha256:000',
         ),
-        ('/base/python"', '/base/python:3"', "image is `registry/repository` without a tag"),
+        ('/base/python"', '/base/python:3"', "has a tag or digest. Use registry/repository"),
     ):
         checkout.write("MODULE.bazel", module.replace(old, new, 1))
         refused = checkout.bazel("build", "@unknown", **shown)

@@ -85,7 +85,7 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
     """Build the target that writes an absent lock; a Bento beside it fails until Bazel sees the lock."""
     built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
-    message = "@pypi: its lock //:requirements.lock.json is not there yet: `bazel run` of the bento_requirements target"
+    message = "@pypi: its lock //:requirements.lock.json doesn't exist yet. `bazel run` the bento_requirements target"
     assert message in built.errors, built.told()
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert failed.code != 0, failed.told()
@@ -140,7 +140,7 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
     load = 'load("@mine//:requirements.bzl", "requirement")\n\nfilegroup(name = "x", srcs = [requirement("{}")])\n'
     checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Flask"))
     failed = checkout.bazel("query", "//asking:x", workspace=WORKSPACE)
-    assert "the lock of @pypi has no Flask: add it to what is locked" in failed.errors, failed.told()
+    assert "the lock of @pypi has no Flask. Add it to the requirements" in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Acme"))
     checkout.bazel("query", "//asking:x", workspace=WORKSPACE).succeeded()
 
@@ -148,13 +148,13 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
 def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
     """Check the error for a package that markers leave out, of all platforms and of the build's."""
     for package, platform, where in (
-        ("elsewhere", "linux_amd64", "none"),
-        ("machine", "linux_arm64", "linux_x86_64 alone"),
+        ("elsewhere", "linux_amd64", "on none"),
+        ("machine", "linux_arm64", "only on linux_x86_64"),
     ):
         platforms = f"--platforms=@rules_bento//toolchains/platforms:{platform}"
         for target in ("", ":whl"):
             failed = checkout.bazel("build", platforms, f"@mine//{package}{target}", workspace=WORKSPACE)
-            told = f"on {where} of linux_x86_64, linux_aarch64, by the markers of its lock: leave it out"
+            told = f"{where} of linux_x86_64, linux_aarch64, by the markers of its lock. Exclude it"
             assert told in failed.errors, failed.told()
 
 
@@ -178,10 +178,10 @@ def other_platforms_are_named(checkout: Checkout) -> None:
     build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_x86_64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert "@pypi is for linux_x86_64, and this build for another platform" in failed.errors, failed.told()
+    assert "@pypi is for linux_x86_64, but this build is for another platform" in failed.errors, failed.told()
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_x86_64"]', 'platforms = ["linux_amd64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert 'platforms has "linux_amd64", which is not known: there are linux_aarch64' in failed.errors, failed.told()
+    assert 'platforms has the unknown value "linux_amd64". Use one of: linux_aarch64' in failed.errors, failed.told()
 
 
 def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
@@ -194,9 +194,9 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
     old.chmod(0o755)
     for tag, said in (
         (f"{one}\n{one}", "bento_tools.python is defined 2 times, but one interpreter runs all actions. Remove"),
-        (absent, f"{absent}: no program of that name is on PATH"),
-        (one.replace("python3", "/bin/false"), "/bin/false does not run"),
-        (one.replace("python3", str(old)), f"{old} is Python 3.9.18; rules_bento needs 3.10 or newer: name one with"),
+        (absent, f"{absent}: the program isn't on PATH"),
+        (one.replace("python3", "/bin/false"), "/bin/false doesn't run"),
+        (one.replace("python3", str(old)), f"{old} is Python 3.9.18, but rules_bento requires 3.10 or newer. Set"),
     ):
         checkout.edit(f"{WORKSPACE}/MODULE.bazel", one, tag)
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
@@ -213,8 +213,8 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
     checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
     checkout.bazel("query", "@mine//acme:extra_acme", workspace=WORKSPACE).succeeded()
     for edge, said in (
-        ({"name": "lost"}, "the lock names lost, and does not have it: write the lock again"),
-        ({"name": "bentoml", "version": "2.0"}, "the lock names bentoml 2.0, and does not have it"),
+        ({"name": "lost"}, "the lock requires lost but doesn't have it. Lock again."),
+        ({"name": "bentoml", "version": "2.0"}, "the lock requires bentoml 2.0 but doesn't have it"),
     ):
         acme["extras"] = {"acme": [edge]}
         checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))

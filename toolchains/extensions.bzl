@@ -106,7 +106,7 @@ def _build_hub(mctx, tag):
         lock = lock,
         platforms = PLATFORMS,
         settings = wheel_settings(
-            folders_from = tag.build_lock if tag.find_links else None,
+            relative_to = tag.build_lock if tag.find_links else None,
             indexes = encode_indexes(tag),
             newest = tag,
             # Builds run in the toolchain's interpreter, whatever the wheels are for.
@@ -189,7 +189,7 @@ def _declare_hubs(mctx, tag):
             lock = lock,
             platforms = tag.platforms or PLATFORMS,
             settings = wheel_settings(
-                folders_from = tag.lock if tag.find_links else None,
+                relative_to = tag.lock if tag.find_links else None,
                 indexes = encode_indexes(tag),
                 newest = tag,
                 python_version = version,

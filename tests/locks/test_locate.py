@@ -109,7 +109,7 @@ def test_what_is_not_one_release_does_not_reach_uv(tmp_path, requirement):
     command = [sys.executable, "-I", "-B", str(_PROGRAM), "/no/uv", requirement, FILE, "0" * 64, ""]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "isn't NAME==VERSION, which the lock should have. Lock again." in done.stderr
+    assert "isn't NAME==VERSION, so the lock is damaged. Lock again." in done.stderr
 
 
 def test_a_release_that_was_replaced_is_told(tmp_path):
@@ -117,7 +117,7 @@ def test_a_release_that_was_replaced_is_told(tmp_path):
     with serve(index) as address:
         status, _, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
     assert status == 1
-    assert "no file of this hash; was the release deleted or replaced?" in shown
+    assert "no file with this hash. Lock again if the release was deleted or replaced." in shown
 
 
 def test_an_authority_that_only_the_system_trusts_is_believed(tmp_path):
@@ -153,9 +153,9 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, monkeypatch, c
     module = locate_module()
     indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
     monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes])
-    monkeypatch.setattr(module, "_located", None)
+    monkeypatch.setattr(module, "_locate", None)
     assert module.main() == 1
-    assert "no name of a file, which the lock should have" in capsys.readouterr().err
+    assert "isn't a file name, so the lock is damaged" in capsys.readouterr().err
 
 
 @contextmanager
@@ -239,4 +239,4 @@ def test_a_yanked_file_is_found_and_a_deleted_one_is_named(tmp_path):
         assert found["url"].endswith(f"/files/{FILE}")
         status, found, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
     assert (status, found) == (1, {})
-    assert "no file of this hash; was the release deleted or replaced?" in shown
+    assert "no file with this hash. Lock again if the release was deleted or replaced." in shown

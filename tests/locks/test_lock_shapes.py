@@ -145,7 +145,7 @@ def test_the_locks_of_this_repository_have_shapes():
 def test_an_absent_hub_has_labels():
     """Nothing fails while BUILD files are loaded, so that the target that writes the lock can be run."""
     names = {"Label": str}
-    exec(starlark_files.load("toolchains/private/hub_settings.bzl")["_ABSENT_REQUIREMENTS"], names)
+    exec(starlark_files.load("toolchains/private/hub_settings.bzl")["_NO_REQUIREMENTS"], names)
     assert [names["requirement"](name) for name in ("numpy", "Scikit-Learn", "a.b")] == [
         "//numpy",
         "//scikit_learn",

@@ -34,7 +34,7 @@ KNOWN = {
     "locate.py": {"http.client", "netrc", "urllib.request"},
     "pack_python.py": {"zipfile"},  # writes
     "source_archive.py": {"lzma", "tarfile", "tomllib", "zipfile", "zlib"},
-    "wheel_facts.py": {"zlib"},
+    "inspect_wheel.py": {"zlib"},
 }
 ASKS = b'[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
 
@@ -74,9 +74,9 @@ def test_the_names_that_a_source_needs_are_printed(tmp_path, make):
     [
         (lambda path: tar_with(path / "a.tar.gz", b"#" * (MAX_BYTES + 1)), "has more than 16777216 bytes"),
         (lambda path: zip_with(path / "a.zip", b"#" * (MAX_BYTES + 1)), "has more than 16777216 bytes"),
-        (lambda path: zip_with(path / "a.zip", ASKS, zipfile.ZIP_BZIP2), "is compressed in a way"),
-        (lambda path: tar_with(path / "a.tar.gz", b"build-system = 1"), "is no list of texts"),
-        (lambda path: tar_with(path / "a.tar.gz", b"[build-system]\nrequires = [1]"), "is no list of texts"),
+        (lambda path: zip_with(path / "a.zip", ASKS, zipfile.ZIP_BZIP2), "has an unsupported compression"),
+        (lambda path: tar_with(path / "a.tar.gz", b"build-system = 1"), "isn't a list of strings"),
+        (lambda path: tar_with(path / "a.tar.gz", b"[build-system]\nrequires = [1]"), "isn't a list of strings"),
         (lambda path: tar_with(path / "a.tar.gz", b"x = " + b"[" * 100_000), "recursion"),
         (lambda path: tar_with(path / "a.tar.gz", b"\xff"), "utf-8"),
         (lambda path: cut(tar_with(path / "a.tar.gz", ASKS * 1000)), ""),
@@ -138,4 +138,4 @@ def test_a_pipe_in_a_source_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(folder / "pipe")
     done = packed(folder, tmp_path / "a.tar")
     assert done.returncode == 1
-    assert "pipe: is neither a file nor a link. Take it out of the source." in done.stderr
+    assert "pipe: is neither a file nor a link. Remove it from the source." in done.stderr

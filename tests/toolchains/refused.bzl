@@ -53,7 +53,7 @@ def _debs(text):
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
 _OF_MODEL = "bento.model(name = \"clf\"): "
-_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json is not a lock of Debian packages in format 1; write it with a bento_debs target"
+_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a lock of Debian packages in format 1. Write it with a bento_debs target."
 
 _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
 _TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
@@ -63,7 +63,7 @@ _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name
 _CASES = {
     "deb_lock_for_another_machine": (
         _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),
-        "bento.apt(name = \"debs\"): //:debs.json is for riscv64; known are ",
+        "bento.apt(name = \"debs\"): //:debs.json has the unknown architecture riscv64. Use one of: ",
     ),
     "deb_lock_of_a_name_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"name": "../x"}]}})),
@@ -84,7 +84,7 @@ _CASES = {
         lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),
         "bento.base(name = \"python\"): no route to the host",
     ),
-    "host_of_another_kind": (lambda: host_platform(_context()), "rules_bento runs on Linux and macOS, not on windows 11"),
+    "host_of_another_kind": (lambda: host_platform(_context()), "rules_bento doesn't support windows 11. Build on Linux or macOS."),
     "interpreter_and_lock": (
         lambda: declare_python_debs(
             None,
@@ -92,7 +92,7 @@ _CASES = {
             kind = "python",
             tag = struct(debian_lock = "//:debs.json", interpreter = "python3", mirrors = []),
         ),
-        "bento_tools.python(debian_lock = \"//:debs.json\"): set interpreter or debian_lock, not both",
+        "bento_tools.python(debian_lock = \"//:debs.json\"): the tag also has an interpreter. Remove interpreter or debian_lock.",
     ),
     "lock_with_a_flag_for_git": (
         lambda: fail(shape_problem({"packages": [_FLAG], "requires_python": "", "roots": []}, LOCK)),
@@ -104,57 +104,73 @@ _CASES = {
     ),
     "model_of_a_branch": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = "main"),
-        _OF_MODEL + "revision is \"main\"; give the commit, 40 hexadecimal digits: branches and tags move",
+        _OF_MODEL + "invalid revision \"main\". Use the commit, 40 hexadecimal digits, because branches and tags move.",
     ),
     "model_of_a_page": (
         _model(archive = "https://models.example.com/clf"),
-        _OF_MODEL + "archive is \"https://models.example.com/clf\"; its name has to end in .bentomodel, .tar, ",
+        _OF_MODEL + "archive \"https://models.example.com/clf\" has an unknown suffix. Use a URL that ends in one of: .bentomodel, .tar, ",
     ),
     "model_of_an_archive_without_hash": (
         _model(archive = "https://models.example.com/clf.tar", sha256 = ""),
-        _OF_MODEL + "sha256 is \"\"; give that of the archive, 64 hexadecimal digits",
+        _OF_MODEL + "invalid sha256 \"\". Use the SHA-256 of the archive, 64 hexadecimal digits.",
     ),
     "model_of_an_archive_and_files": (
         _model(archive = "https://models.example.com/clf.tar", files = {"a": _HASH}),
-        _OF_MODEL + "files are in the archive already",
+        _OF_MODEL + "the archive has all files. Remove files.",
     ),
     "model_of_an_image_that_is_a_flag": (
         _model(digest = "sha256:" + _HASH, image = "--insecure"),
-        _OF_MODEL + "image is \"--insecure\"; write registry/repository",
+        _OF_MODEL + "invalid image \"--insecure\". Use registry/repository.",
     ),
     "model_of_an_image_without_digest": (
         _model(digest = "latest", image = "registry.example.com/clf"),
-        _OF_MODEL + "digest is \"latest\"; write sha256: and 64 hexadecimal digits",
+        _OF_MODEL + "invalid digest \"latest\". Use sha256: and 64 hexadecimal digits.",
+    ),
+    "model_of_an_endpoint_with_another_scheme": (
+        _model(endpoint = "file:///models", files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
+        _OF_MODEL + "invalid endpoint \"file:///models\". Use an http:// or https:// URL.",
+    ),
+    "model_of_another_address": (
+        _model(address = "ftp://me:secret@models.example.com", files = {"a": _HASH}),
+        _OF_MODEL + "invalid address \"ftp://models.example.com\". Use an http:// or https:// URL.",
+    ),
+    "model_of_an_archive_with_another_scheme": (
+        _model(archive = "file:///clf.tar", sha256 = _HASH),
+        _OF_MODEL + "invalid archive \"file:///clf.tar\". Use an http:// or https:// URL.",
+    ),
+    "mirror_with_another_scheme": (
+        lambda: declare_deb_files(_context(files = ""), hub = "debs", lock = "//:debs.json", mirrors = ["--output=/x"], tag = "bento.apt(name = \"debs\")"),
+        "bento.apt(name = \"debs\"): invalid mirrors \"--output=/x\". Use an http:// or https:// URL.",
     ),
     "model_of_another_repository": (
         _model(files = {"a": _HASH}, huggingface = "../clf?x", revision = _COMMIT),
-        _OF_MODEL + "huggingface is \"../clf?x\"; write organization/name",
+        _OF_MODEL + "invalid huggingface \"../clf?x\". Use organization/name.",
     ),
     "model_of_no_endpoint": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
-        _OF_MODEL + "set endpoint, or HF_ENDPOINT in the environment, to the address of the hub",
+        _OF_MODEL + "the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.",
     ),
-    "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "set files, with the hash of each"),
-    "model_of_nothing": (_model(), _OF_MODEL + "set one of archive, address, huggingface and image; it has none"),
+    "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "files is missing. Set it to the path and SHA-256 of each file."),
+    "model_of_nothing": (_model(), _OF_MODEL + "the tag has none of archive, address, huggingface, and image. Set one of them."),
     "model_of_two_places": (
         _model(address = "https://models.example.com", image = "registry.example.com/clf"),
-        _OF_MODEL + "set one of archive, address, huggingface and image; it has address and image",
+        _OF_MODEL + "the tag has address and image of archive, address, huggingface, and image. Set one of them.",
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "files has \"a/../../b\", which is absolute or leaves the model",
+        _OF_MODEL + "files has \"a/../../b\", which is outside of the model.",
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),
-        _OF_MODEL + "files has \"md5\" for a; give its SHA-256, 64 hexadecimal digits",
+        _OF_MODEL + "files has the invalid hash \"md5\" for a. Use the SHA-256 of the file, 64 hexadecimal digits.",
     ),
     "model_with_an_upper_case_hash": (
         _model(address = "https://models.example.com", files = {"a": 64 * "A"}),
-        _OF_MODEL + "files has \"{}\" for a; give its SHA-256".format(64 * "A"),
+        _OF_MODEL + "files has the invalid hash \"{}\" for a. Use the SHA-256".format(64 * "A"),
     ),
     "no_place_of_uv": (
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
-        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) has no python3-pip-whl\nName an index, by UV_DEFAULT_INDEX".format(_WHEEL),
+        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) lacks python3-pip-whl\nSet an index: UV_DEFAULT_INDEX".format(_WHEEL),
     ),
     "old_attribute_of_a_deployment": (
         lambda: bento_deployment(name = "a", start_seconds = 60),
@@ -200,7 +216,7 @@ _CASES = {
             "acme-1-py3-none-any.whl",
             "aa",
         ),
-        "cannot find acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
+        "cannot fetch acme-1-py3-none-any.whl of acme==1 with sha256 aa:\nno index has it",
     ),
     "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "2 wheels need more than 1 layers. Increase max_wheel_layers"),
 }

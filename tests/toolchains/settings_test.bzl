@@ -21,11 +21,11 @@ def _record_mismatches_impl(ctx):
     asserts.equals(env, None, found.problem)
     asserts.equals(env, {"acme-tools": ["aa", "bb"]}, found.wheels)
     for allow_record_mismatch, words in [
-        ({"acme": ["sha256:aa"]}, "has acme, which is not in the lock"),
-        ({"acme-tools": ["sha256:dd"]}, "no wheel of it with that hash"),
-        ({"acme-tools": ["sha256:cc"]}, "no wheel of it with that hash"),
-        ({"acme-tools": ["aa"]}, "no wheel of it with that hash"),
-        ({"acme-tools": []}, "with no hash"),
+        ({"acme": ["sha256:aa"]}, "has acme, which isn't in the lock"),
+        ({"acme-tools": ["sha256:dd"]}, "no wheel of it with this hash"),
+        ({"acme-tools": ["sha256:cc"]}, "no wheel of it with this hash"),
+        ({"acme-tools": ["aa"]}, "no wheel of it with this hash"),
+        ({"acme-tools": []}, "without a hash"),
     ]:
         asserts.true(env, words in _problem(allow_record_mismatch), _problem(allow_record_mismatch))
     return unittest.end(env)
@@ -44,18 +44,18 @@ def _excludes_impl(ctx):
     asserts.equals(env, {("acme-tools", "linux_x86_64"): ["*.a", "tests/"], ("acme-tools", "macos_arm64"): ["*.a"]}, found.own)
     asserts.equals(env, ["*.a"], found.preset["triton"])
     for exclude, words in [
-        ({"acme": ["*.a"]}, "exclude has acme, which is not in the lock"),
-        ({"acme-tools": []}, "with no pattern"),
-        ({"acme-tools": ["*.a", " "]}, "with \" \", which is no pattern"),
-        ({"acme-tools": ["# static"]}, "with \"# static\", which is no pattern"),
-        ({"acme-tools@linux_aarch64": ["*.a"]}, "whose platform is none of the hub's: linux_x86_64, macos_arm64"),
-        ({"acme-tools@": ["*.a"]}, "whose platform is none of the hub's"),
+        ({"acme": ["*.a"]}, "exclude has acme, which isn't in the lock"),
+        ({"acme-tools": []}, "without a pattern"),
+        ({"acme-tools": ["*.a", " "]}, "with \" \", which isn't a pattern"),
+        ({"acme-tools": ["# static"]}, "with \"# static\", which isn't a pattern"),
+        ({"acme-tools@linux_aarch64": ["*.a"]}, "whose platform the hub doesn't have. Use one of: linux_x86_64, macos_arm64."),
+        ({"acme-tools@": ["*.a"]}, "whose platform the hub doesn't have"),
     ]:
         problem = _excludes(exclude).problem
         asserts.true(env, words in problem, problem)
     for presets, names, words in [
-        (["serving"], ["triton"], "exclude_presets has \"serving\", which is not known: there are serving_torch"),
-        (["serving_torch"], ["acme"], "of which the lock has no package (torch, triton): leave it out"),
+        (["serving"], ["triton"], "exclude_presets has \"serving\", which is unknown. Use one of: serving_torch."),
+        (["serving_torch"], ["acme"], "but the lock has none of its packages (torch, triton). Remove it."),
     ]:
         problem = _excludes({}, presets, names).problem
         asserts.true(env, words in problem, problem)

@@ -110,7 +110,7 @@ def test_one_that_misses_something_has_all_files(prefix, tmp_path):
     write(prefix / LIBRARY / "json/__pycache__/decoder.pyc", b"of this machine")
     done = packed(prefix, tmp_path / "packed", "--checked")
     assert done.returncode == 0
-    assert "is not packed, for its parts do not serve alone: it ends with 3" in done.stderr
+    assert "cannot be packed, so actions use all of its files: its exit code is 3" in done.stderr
     found = files_of(tmp_path / "packed")
     assert {f"{LIBRARY}/{name}" for name in MODULES | OF_PEOPLE | {TEMPLATE}} <= found
     assert not [path for path in found if "__pycache__" in path or path.endswith((".zip", "sitecustomize.py"))]
@@ -120,12 +120,12 @@ def test_one_that_imports_from_elsewhere_is_refused(prefix, tmp_path):
     write(prefix / "bin/python3", program(prefix / LIBRARY))
     done = packed(prefix, tmp_path / "packed", "--checked")
     assert done.returncode == 1
-    assert f"{prefix}/bin/python3: does not run from another folder" in done.stderr
+    assert f"{prefix}/bin/python3: doesn't run from another directory" in done.stderr
     assert f"it imports {prefix}/{LIBRARY}/os.py" in done.stderr
     assert "bento_tools.python(interpreter = ...)" in done.stderr
 
 
 def test_one_that_does_not_start_is_refused(prefix, tmp_path):
     done = packed(prefix, tmp_path / "packed", "--checked")
-    assert (done.returncode, done.stderr.count("does not run from another folder")) == (1, 1)
+    assert (done.returncode, done.stderr.count("doesn't run from another directory")) == (1, 1)
     assert "Exec format error" in done.stderr

@@ -6,10 +6,10 @@ load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//toolchains/private:index.bzl", "find_link", "resolve_link", "split_credentials")
 
 # buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
+load("//toolchains/private:markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
 
 # buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:wheel_tags.bzl", "best_wheel", "system_that_fits")
+load("//toolchains/private:wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
 load(":vectors.bzl", "MARKERS", "MINORS", "PYTHONS", "WHEELS")
 
 def _markers_impl(ctx):
@@ -43,7 +43,7 @@ def _systems_impl(ctx):
         (["a-1-cp312-cp312-macosx_12_3_arm64.whl"], "macos_arm64", None),
         (["a-1-cp311-cp311-macosx_14_0_arm64.whl"], "macos_arm64", None),
     ]:
-        asserts.equals(env, expected, system_that_fits(files, platform, "3.12"))
+        asserts.equals(env, expected, oldest_compatible_system(files, platform, "3.12"))
     return unittest.end(env)
 
 systems_test = unittest.make(_systems_impl)
@@ -51,7 +51,7 @@ systems_test = unittest.make(_systems_impl)
 def _pythons_impl(ctx):
     env = unittest.begin(ctx)
     for specifiers, python_version, expected in PYTHONS + MINORS:
-        found = fits_python(specifiers, python_version)
+        found = is_python_in(specifiers, python_version)
         asserts.equals(env, expected, found, "{} with {}".format(specifiers, python_version))
     return unittest.end(env)
 

@@ -1,22 +1,21 @@
-"""Debian packages of a lock: a repository for each file, fetched when a build asks for it, and a hub over them.
+"""Debian packages of a lock: a repository for each file, fetched when a build needs it, and a package hub.
 
-The lock names no host. A file comes from Bazel's repository cache, else from the mirrors that a module names, else from
-the one that the host's apt uses; its hash says whether it is the right one.
-"""
+A lock names no server. A file comes from Bazel's repository cache, or from the mirrors of the tag, or from the mirror of the host's apt, and its
+hash verifies it."""
 
-load(":build_text.bzl", "build_text", "select_text", "without_secrets")
+load(":build_text.bzl", "build_text", "check_url", "select_text", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
 load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
 _FORMAT = 1
 
-# Debian's name of an architecture to ours of the platform.
-PLATFORMS_OF_DEBIAN = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
+# Architecture, by Debian's names, to platform.
+DEBIAN_PLATFORMS = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 
-# Where apt has its sources; tools/bazel has the host's /etc at /boot.
-_APT_FOLDERS = ["/etc/apt", "/boot/apt"]
+# Directories with the sources of apt. In tools/bazel, the host's /etc is at /boot.
+_APT_DIRECTORIES = ["/etc/apt", "/boot/apt"]
 _SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
 _SECURITY = "-security"
 
@@ -44,16 +43,16 @@ deb_package(
 )
 """
 
-def _words(text):
+def _split(text):
     return [word for word in text.replace("\t", " ").split(" ") if word]
 
 def _field(line, name):
-    """Returns the words of a field in a deb822 file, or None."""
+    """Returns the values of a field in a line of a deb822 file, or None for another line."""
     key, colon, value = line.partition(":")
-    return _words(value) if colon and key.strip().lower() == name else None
+    return _split(value) if colon and key.strip().lower() == name else None
 
 def _deb822_sources(text):
-    """Returns the (address, suites) of a file `*.sources`."""
+    """Returns the (URL, suites) of a `*.sources` file."""
     found = []
     for stanza in text.replace("\r", "").split("\n\n"):
         uris, suites = [], []
@@ -64,20 +63,20 @@ def _deb822_sources(text):
     return found
 
 def _one_line_sources(text):
-    """Returns the (address, suites) of a file `*.list`."""
+    """Returns the (URL, suites) of a `*.list` file."""
     found = []
     for line in text.split("\n"):
         if line.startswith("deb "):
-            # Options stand in brackets behind the first word.
-            words = _words(line[4:].rpartition("]")[2])
-            found += [(words[0], words[1:2])] if len(words) > 1 else []
+            # Options are in brackets after the first word.
+            fields = _split(line[4:].rpartition("]")[2])
+            found += [(fields[0], fields[1:2])] if len(fields) > 1 else []
     return found
 
 def _sources_of_files(rctx):
     found = []
-    for folder in _APT_FOLDERS:
-        files = [rctx.path(folder + "/sources.list")]
-        parts = rctx.path(folder + "/sources.list.d")
+    for directory in _APT_DIRECTORIES:
+        files = [rctx.path(directory + "/sources.list")]
+        parts = rctx.path(directory + "/sources.list.d")
         files += sorted(parts.readdir(), key = str) if parts.exists else []
         for file in files:
             if file.exists and file.basename.endswith(".sources"):
@@ -87,12 +86,12 @@ def _sources_of_files(rctx):
     return found
 
 def _sources(rctx):
-    """Returns the (address, suites) that apt on this host is set up for."""
+    """Returns the (URL, suites) that apt on this host is configured with."""
     apt = rctx.which("apt-get")
     if apt:
         done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
-        words = [line.split(" ") for line in done.stdout.strip().split("\n")]
-        found = [(line[0], [line[1]]) for line in words if len(line) == 3 and line[2] == "main"]
+        targets = [line.split(" ") for line in done.stdout.strip().split("\n")]
+        found = [(target[0], [target[1]]) for target in targets if len(target) == 3 and target[2] == "main"]
         if found:
             return found
     return _sources_of_files(rctx)
@@ -105,12 +104,12 @@ def _host_mirrors(rctx, archive):
             if suite.removesuffix(_SECURITY) in _SUITES:
                 (security if suite.endswith(_SECURITY) else main)[uri.rstrip("/")] = True
     if archive.endswith(_SECURITY):
-        # Where a mirror has the one archive, it has the other beside it.
+        # A mirror with one archive has the other archive next to it.
         return (security | {uri + _SECURITY: True for uri in main}).keys()
     return main.keys()
 
 def _fetch_with_apt(rctx, url, filename):
-    """Lets apt download a file, with its proxies and credentials; returns the error, or None."""
+    """Downloads a file with apt, its proxies, and its credentials; returns the error, or None."""
     done = rctx.execute(
         [_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256],
         timeout = 3600,
@@ -124,14 +123,14 @@ def _fetch_with_apt(rctx, url, filename):
     return None
 
 def _fetch(rctx, filename):
-    given = [mirror.replace("{archive}", rctx.attr.archive).rstrip("/") for mirror in rctx.attr.mirrors]
-    mirrors = given or _host_mirrors(rctx, rctx.attr.archive)
+    configured = [mirror.replace("{archive}", rctx.attr.archive).rstrip("/") for mirror in rctx.attr.mirrors]
+    mirrors = configured or _host_mirrors(rctx, rctx.attr.archive)
     urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
     if not urls:
-        fail("{}: no mirror of Debian is known here. Name one: bento.apt(name = \"{}\", mirrors = [\"https://...\"])".format(filename, rctx.attr.hub))
+        fail("{}: this machine has no configured mirror of Debian. Set bento.apt(name = \"{}\", mirrors = [\"https://...\"]).".format(filename, rctx.attr.hub))
     rctx.report_progress("fetching {}".format(filename))
     problems = []
-    if not given and rctx.path(_APT_HELPER).exists:
+    if not configured and rctx.path(_APT_HELPER).exists:
         rctx.file("download/.empty")
         for url in urls:
             problem = _fetch_with_apt(rctx, url, filename)
@@ -140,8 +139,8 @@ def _fetch(rctx, filename):
             problems.append(problem)
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
-    fail("""{} with sha256 {} cannot be had from {}.
-Mirrors keep only the newest version. If this one has left them, lock again (`bazel run` the bento_debs target), or name a snapshot that has it: bento.apt(name = "{}", mirrors = ["https://..."]).
+    fail("""cannot fetch {} with sha256 {} from {}.
+Mirrors keep only the newest version. For an older version, lock again (`bazel run` the bento_debs target), or set a snapshot: bento.apt(name = "{}", mirrors = ["https://..."]).
 {}""".format(filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.hub, "\n".join(problems)))
 
 def _deb_repo_impl(rctx):
@@ -155,24 +154,24 @@ _deb_repo = repository_rule(
     implementation = _deb_repo_impl,
     doc = "One Debian package.",
     attrs = {
-        "archive": attr.string(doc = "The archive that has it: `debian` or `debian-security`.", mandatory = True),
-        "filename": attr.string(doc = "Its path on a mirror of the archive.", mandatory = True),
-        "hub": attr.string(doc = "Name of the hub that it belongs to.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors to take it from; `{archive}` in them stands for the archive. Default: that of the host's apt."),
-        "sha256": attr.string(doc = "Its hash, hexadecimal.", mandatory = True),
+        "archive": attr.string(doc = "Archive of the package: `debian` or `debian-security`.", mandatory = True),
+        "filename": attr.string(doc = "Path of the package on a mirror of the archive.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
+        "mirrors": attr.string_list(doc = "Mirrors, as in `bento.apt`."),
+        "sha256": attr.string(doc = "SHA-256 of the package, hexadecimal.", mandatory = True),
     },
 )
 
 def _repo_name(hub, package, architecture):
-    # A `+` may not be in the name of a repository, a `_` is never in the name of a package.
+    # Names of repositories can't have a `+`, and names of packages have no `_`.
     return "{}__{}__{}".format(hub, package["name"].replace("+", "_"), architecture)
 
 def _closure(names, by_name):
-    """Returns the names of packages with all that they depend on, sorted."""
+    """Returns the sorted names of packages and their transitive dependencies."""
     queue = list(names)
     seen = {}
 
-    # Starlark has no `while`; each turn takes one package of the queue.
+    # Starlark has no `while`; each turn handles one package of the queue.
     for _ in range(1000000):
         if not queue:
             return sorted(seen)
@@ -180,21 +179,21 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the lock has no end")
+    return fail("the lock of Debian packages has too many packages. Lock fewer packages.")
 
 def _upstream(version):
     """Returns the first two numbers of a version without its epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
-_NO_MATCH = "the lock of Debian packages is for linux on {}, and this build for another platform: set platform of the bento_image and of its Bento, " + \
-            "leave --platforms out, or lock more architectures with bento_debs"
+_NO_MATCH = "the lock of Debian packages is for linux on {}, but this build is for another platform. " + \
+            "Set platform of the bento_image and of its Bento, omit --platforms, or lock more architectures with bento_debs."
 
 def _select(values):
-    """Returns the text of a select over architectures."""
-    return select_text({PLATFORMS_OF_DEBIAN[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
+    """Returns a select over architectures, for a BUILD file."""
+    return select_text({DEBIAN_PLATFORMS[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
 
 def _package(hub, name, by_architecture, roots):
-    """Returns the text of a target for packages and what they depend on; `roots` by architecture."""
+    """Returns a target for packages and their transitive dependencies, for a BUILD file; `roots` is by architecture."""
     debs, glibc, python = {}, {}, {}
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
@@ -229,38 +228,40 @@ def _deb_hub_repo_impl(rctx):
 
 _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
-    doc = "The packages of a lock, each with what it depends on: `@<hub>//<package>`, and `@<hub>//:packages` for all.",
+    doc = "The packages of a lock, each with its transitive dependencies: `@<hub>//<package>`, and `@<hub>//:packages` for all.",
     attrs = {
-        "hub": attr.string(doc = "Its name.", mandatory = True),
-        "lock": attr.string(doc = "The packages of the lock by architecture, JSON.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
+        "lock": attr.string(doc = "Packages of the lock by architecture, as JSON.", mandatory = True),
     },
 )
 
 def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock; none is fetched by that.
+    """Declares a repository for each package of a lock, without fetching it.
 
     Args:
-      mctx: the module context.
-      hub: what their names begin with.
+      mctx: module context.
+      hub: prefix of the repositories' names.
       lock: label of the lock.
       mirrors: see `apt_tag`.
-      tag: what names the lock, as messages call it.
+      tag: the tag with the lock, for messages.
 
     Returns:
       The packages of the lock by architecture.
     """
     text = mctx.read(lock)
 
-    # Before the first resolution there is nothing in it.
+    # The lock is empty before the first resolution.
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
-        fail("{}: {} is not a lock of Debian packages in format {}; write it with a bento_debs target".format(tag, lock, _FORMAT))
+        fail("{}: {} isn't a lock of Debian packages in format {}. Write it with a bento_debs target.".format(tag, lock, _FORMAT))
     problem = shape_problem(content, DEB_LOCK)
+    for mirror in mirrors:
+        check_url(tag, "mirrors", mirror)
     if problem:
-        fail("{}: {}: {}. Take the file as it was committed, or empty it and lock again.".format(tag, lock, problem))
+        fail("{}: {}: {}. Restore the committed file, or empty it and lock again.".format(tag, lock, problem))
     for architecture, packages in content["packages"].items():
-        if architecture not in PLATFORMS_OF_DEBIAN:
-            fail("{}: {} is for {}; known are {}".format(tag, lock, architecture, ", ".join(PLATFORMS_OF_DEBIAN)))
+        if architecture not in DEBIAN_PLATFORMS:
+            fail("{}: {} has the unknown architecture {}. Use one of: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
         for package in packages:
             _deb_repo(
                 name = _repo_name(hub, package, architecture),
@@ -273,17 +274,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     return content["packages"]
 
 def deb_files(hub, packages, architecture, names):
-    """Returns the files of packages that `declare_deb_files` has declared, with all that they depend on.
-
-    Args:
-      hub: what the names of the repositories begin with.
-      packages: the packages of the lock for the architecture.
-      architecture: Debian's name of it.
-      names: of the packages that are wanted.
-
-    Returns:
-      Name to label, both strings.
-    """
+    """Returns the names and labels of packages and their transitive dependencies, whose repositories `declare_deb_files` declared."""
     by_name = {package["name"]: package for package in packages}
     return {
         name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])
@@ -291,12 +282,7 @@ def deb_files(hub, packages, architecture, names):
     }
 
 def declare_debs(mctx, tag):
-    """Declares the repositories of a lock of Debian packages; none is fetched by that.
-
-    Args:
-      mctx: the module context.
-      tag: the tag `bento.apt`.
-    """
+    """Declares the repositories of a tag `bento.apt`."""
     packages = declare_deb_files(
         mctx,
         hub = tag.name,
@@ -307,10 +293,10 @@ def declare_debs(mctx, tag):
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(
-    doc = "A hub of the Debian packages of a lock: `@<name>//<package>` with what it depends on, `@<name>//:packages` for all.",
+    doc = "Declares a hub of the Debian packages of a lock: `@<name>//<package>` with its transitive dependencies, `@<name>//:packages` for all packages.",
     attrs = {
-        "lock": attr.label(doc = "The lock that a `bento_debs` target writes; an empty file before the first time.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Where packages are fetched from, a list of alternatives; `{archive}` in them stands for `debian` or `debian-security`. Default: the mirror that the host's apt uses."),
-        "name": attr.string(doc = "Name of the hub.", mandatory = True),
+        "lock": attr.label(doc = "The lock that a `bento_debs` target writes. Before the first time, an empty file.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of alternative mirrors, `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirror of the host's apt."),
+        "name": attr.string(doc = "Name of the package hub.", mandatory = True),
     },
 )

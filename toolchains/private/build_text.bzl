@@ -1,44 +1,32 @@
-"""Text of BUILD files, and of messages, with strings of others in it."""
+"""Strings in BUILD files and messages."""
 
-# What is behind an address in a message.
+# Ends of a URL in a message.
 _ENDS = [" ", "\t", "\n", "\"", "'", "`", "<", ">", ")"]
 
 def build_text(template, text = {}, **values):
-    """Fills in a template of a BUILD file.
+    """Fills in a template of a BUILD file: `values` are written as literals, `text` has expressions whose strings are already quoted."""
 
-    Strings of others enter BUILD files here alone: a template has no quotation marks around a place.
-
-    Args:
-      template: as `format` takes it.
-      text: by name, text of our own: expressions such as a `select`, whose strings are quoted already.
-      **values: by name; written as literals.
-
-    Returns:
-      A text.
-    """
+    # No other function puts strings of others into BUILD files, so a template has no quotation marks around a placeholder.
     return template.format(**({name: repr(value) for name, value in values.items()} | text))
 
 def select_text(values, no_match):
-    """Writes a `select` over platforms.
-
-    Args:
-      values: by the name of a setting of //toolchains/platforms.
-      no_match: the error for another platform.
-
-    Returns:
-      A text for a BUILD file.
-    """
+    """Returns a `select` over settings of //toolchains/platforms, for a BUILD file, with an error for other platforms."""
     cases = {"@rules_bento//toolchains/platforms:" + key: value for key, value in values.items()}
     return "select({}, no_match_error = {})".format(repr(cases), repr(no_match))
 
+def check_url(where, attribute, url):
+    """Fails for a URL of a tag with another scheme than http or https."""
+    if not url.startswith(("http://", "https://")) or url.strip() != url or "\n" in url:
+        fail("{}: invalid {} {}. Use an http:// or https:// URL.".format(where, attribute, repr(without_secrets(url))))
+
 def without_secrets(text):
-    """Returns a text as people may see it: addresses without a user, a password or a query, which may hold a token.
+    """Removes users, passwords, and queries, which might have a token, from the URLs of a message.
 
     Args:
-      text: a message, or an address.
+      text: a message or a URL.
 
     Returns:
-      A text.
+      A string.
     """
     parts = text.split("://")
     shown = parts[0]

@@ -1,10 +1,13 @@
-"""The hub of a lock: a target for each package, over its closure. Nothing is fetched but what a build asks for."""
+"""Package hubs: the targets of a lock's packages, each with its transitive dependencies. Bazel fetches only what a build needs.
+
+If Bazel writes a repository again, it analyzes all users of the repository again, even without changes. So each package has its own
+repository, which is written again only if the lock changes its transitive dependencies."""
 
 load("//toolchains:indexes.bzl", "indexes_of_package")
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":hub_settings.bzl", "PYTHON_VERSIONS")
-load(":markers.bzl", "evaluate_marker", "fits_python", "marker_environment")
+load(":markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
 load(":source.bzl", "source_file", "source_repo")
 load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")
 load(":wheel_tags.bzl", "best_wheel")
@@ -19,23 +22,23 @@ exports_files(["requirements.bzl"])
 _REQUIREMENTS = '''\
 """The packages of this lock."""
 
-# Made by Label(), so that they name the hub whatever a module calls it.
-all_requirements = [str(Label("//" + name)) for name in {folders}]
+# Made by Label(), because modules can give the hub another name.
+all_requirements = [str(Label("//" + name)) for name in {active}]
 
 _LOCKED = {locked}
 
 def requirement(name):
-    """The label of a package; fails for one that the lock does not have.
+    """Returns the label of a package of the lock.
 
     Args:
-      name: of the package, as the index or as Python spells it.
+      name: name of the package, in any spelling.
 
     Returns:
       A label.
     """
     target = name.lower().replace("-", "_").replace(".", "_")
     if target not in _LOCKED:
-        fail("the lock of @{{}} has no {{}}: add it to what is locked, and write the lock again".format({hub}, name))
+        fail("the lock of @{{}} has no {{}}. Add it to the requirements, and lock again.".format({hub}, name))
     return Label("//" + target)
 '''
 
@@ -56,7 +59,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         files = package["files"],
         glibc = settings.glibc,
         indexes = indexes_of_package(settings.indexes, package["name"]),
-        lock = settings.folders_from,
+        lock = settings.relative_to,
         macos = settings.macos,
         platform = platform,
         python = _PYTHON,
@@ -86,39 +89,32 @@ def _declare_wheel(wheel, package, platform, settings, build):
             files = package["files"],
             git = source.get("git", ""),
             indexes = indexes_of_package(settings.indexes, package["name"]),
-            lock = settings.folders_from,
+            lock = settings.relative_to,
             interpreter = _INTERPRETER,
             platform = platform,
             python = _PYTHON,
             python_version = settings.python_version,
-            subfolder = source.get("subdirectory", ""),
+            subdirectory = source.get("subdirectory", ""),
             url = source.get("url", ""),
             uv = "@bento_uv//:uv",
             version = package["version"],
             **exclude
         )
 
-_NOTHING_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})
+_NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})
 
-def wheel_settings(*, newest, python_version, indexes = "", folders_from = None, compiler = None, special = _NOTHING_SPECIAL):
-    """Collects how the wheels of a hub are chosen, found and unpacked.
+def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, compiler = None, special = _NO_SPECIAL):
+    """Collects the settings that select, fetch, and unpack the wheels of a package hub, for `declare_hub`.
 
-    Args:
-      newest: what a wheel may ask for: a struct with `glibc`, the newest C library, and `macos`, the newest macOS.
-      python_version: `X.Y`, or empty for that of the toolchain's interpreter.
-      indexes: where packages come from, as `encode_indexes` writes it.
-      folders_from: label of the lock, where `indexes` name folders; they are from the root of its repository.
-      compiler: label of a file with the path of an interpreter that compiles the modules; None to leave them as they are.
-      special: what holds for single packages: a struct of dicts. `allow_record_mismatch` has by name the SHA-256 of wheels that are taken
-        although their RECORD is wrong; `exclude` by name and platform, and `exclude_preset` by name, the patterns of files
-        that images leave out.
-
-    Returns:
-      A struct for `declare_hub`.
+    `newest` has `glibc` and `macos`, the newest versions that a wheel may require; `python_version` is `X.Y`, or empty for the version of the
+    toolchain's interpreter; `indexes` is a result of `encode_indexes`, whose directories are relative to the root of the repository of the lock
+    `relative_to`; `compiler` is the label of a file with the path of an interpreter that compiles the modules, or None. `special` has dicts for
+    single packages: `allow_record_mismatch` (name to hashes of wheels whose RECORD may be wrong), `exclude` (name and platform to patterns that
+    images exclude), and `exclude_preset` (name to patterns).
     """
     return struct(
         compiler = compiler,
-        folders_from = folders_from,
+        relative_to = relative_to,
         glibc = newest.glibc,
         indexes = indexes,
         macos = newest.macos,
@@ -127,18 +123,18 @@ def wheel_settings(*, newest, python_version, indexes = "", folders_from = None,
     )
 
 def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):
-    """Declares the repositories of a lock; none is fetched by that.
+    """Declares the repositories of a lock, without fetching them.
 
     Args:
-      name: of the hub.
-      lock: the lock, decoded.
+      name: name of the package hub.
+      lock: the decoded lock.
       platforms: list of `<os>_<machine>`.
-      settings: what `wheel_settings` returned.
-      build: what packages without a wheel are built with, a struct of `hub`, `lock` (its label, as text) and
-        `packages` (names); None for packages of this hub.
-      versions: other versions of Python, `X.Y`, to the names of hubs of the same lock for them.
+      settings: result of `wheel_settings`.
+      build: the build requirements of packages without a wheel: a struct of `hub`, `lock` (a label, for messages), and `packages`
+        (names); None for the packages of this hub.
+      versions: dict of other Python versions, `X.Y`, to the names of their hubs of the same lock.
     """
-    packages = by_name(lock["packages"])
+    packages = _by_name(lock["packages"])
     own = struct(
         hub = name,
         lock = "the lock of @{}".format(name),
@@ -146,8 +142,8 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     )
     for platform in platforms:
         for package in lock["packages"]:
-            _declare_wheel(wheel_repo_name(name, package, platform, packages), package, platform, settings, build or own)
-    lock_repo(
+            _declare_wheel(_wheel_repo_name(name, package, platform, packages), package, platform, settings, build or own)
+    _lock_repo(
         name = lock_repo_name(name),
         glibc = settings.glibc,
         hub = name,
@@ -158,11 +154,11 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
         python_version = settings.python_version,
     )
     for distribution in packages:
-        package_repo(
-            name = package_repo_name(name, distribution),
-            content = "@{}//:packages/{}.json".format(lock_repo_name(name), target_name(distribution)),
+        _package_repo(
+            name = _package_repo_name(name, distribution),
+            content = "@{}//:packages/{}.json".format(lock_repo_name(name), _target_name(distribution)),
         )
-    hub_repo(
+    _hub_repo(
         name = name,
         content = "@{}//:hub.json".format(lock_repo_name(name)),
         hub = name,
@@ -170,42 +166,42 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     )
 
 def _alias(rctx, distribution, name, tags):
-    """Returns the text of a target of the hub; another version of Python is another hub."""
+    """Returns a target of the hub, which selects the hub for another Python version, for a BUILD file."""
     target = "@{}//:" + name
-    actual = target.format(package_repo_name(rctx.attr.hub, distribution))
+    actual = target.format(_package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
-        return alias_text(name, repr(actual), tags)
-    of_versions = {
-        "@rules_bento//toolchains/platforms:python_" + version.replace(".", "_"): target.format(package_repo_name(hub, distribution))
+        return _alias_text(name, repr(actual), tags)
+    by_version = {
+        "@rules_bento//toolchains/platforms:python_" + version.replace(".", "_"): target.format(_package_repo_name(hub, distribution))
         for version, hub in rctx.attr.versions.items()
     }
-    selected = "select({})".format(repr(of_versions | {"//conditions:default": actual}))
-    return alias_text(name, selected, tags)
+    selected = "select({})".format(repr(by_version | {"//conditions:default": actual}))
+    return _alias_text(name, selected, tags)
 
 def _hub_repo_impl(rctx):
     content = json.decode(rctx.read(rctx.attr.content))
     for distribution, extras in content["packages"].items():
-        # A wildcard asks for no package that is there on no platform.
+        # Wildcards exclude packages without a platform.
         tags = [] if distribution in content["active"] else ["manual"]
-        names = [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras]
+        names = [_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
-        rctx.file(target_name(distribution) + "/BUILD.bazel", _PACKAGE_HEAD + "".join(targets))
+        rctx.file(_target_name(distribution) + "/BUILD.bazel", _PACKAGE_HEAD + "".join(targets))
     rctx.file("requirements.bzl", build_text(
         _REQUIREMENTS,
-        folders = [target_name(name) for name in content["active"]],
+        active = [_target_name(name) for name in content["active"]],
         hub = rctx.attr.hub,
-        locked = [target_name(name) for name in content["packages"]],
+        locked = [_target_name(name) for name in content["packages"]],
     ))
     rctx.file("BUILD.bazel", _ROOT_BUILD)
     return mark_reproducible(rctx)
 
-hub_repo = repository_rule(
+_hub_repo = repository_rule(
     implementation = _hub_repo_impl,
-    doc = "A name for each package of a lock. What it stands for is said by a repository of its own, so that another version of one changes nothing here.",
+    doc = "An alias for each package of a lock. Its target is in a separate repository, so a new version changes no file here.",
     attrs = {
-        "content": attr.label(doc = "What the repository of the lock has of it: names of packages and extras.", mandatory = True),
-        "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
-        "versions": attr.string_dict(doc = "Other versions of Python, `X.Y`, to the hubs for them."),
+        "content": attr.label(doc = "File of the lock's repository with the names of packages and extras.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub in `bento.pypi`.", mandatory = True),
+        "versions": attr.string_dict(doc = "Other Python versions, `X.Y`, to their hubs."),
     },
 )
 
@@ -242,130 +238,75 @@ requirement(
 )
 """
 
-def target_name(name):
-    """Spells a package as targets do.
-
-    Args:
-      name: of the package, normalized.
-
-    Returns:
-      A string.
-    """
+def _target_name(name):
+    """Returns the name of the targets of a package."""
     return name.replace("-", "_").replace(".", "_")
 
-def extra_name(extra, distribution):
-    """Names the target of an extra: as the extra, unless another target has that name.
+def _extra_name(extra, distribution):
+    """Returns the name of the target of an extra: the name of the extra, unless another target has it."""
+    return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
 
-    Args:
-      extra: its name.
-      distribution: normalized name of the package.
-
-    Returns:
-      A string.
-    """
-    return "extra_" + extra if extra in (target_name(distribution), "whl", "locked", "_locked") else extra
-
-def by_name(packages):
-    """Sorts the packages of a lock by their names.
-
-    Args:
-      packages: list of dicts.
-
-    Returns:
-      A dict of lists; a name has several where the lock has several versions.
-    """
+def _by_name(packages):
+    """Returns the packages of a lock by name: lists, because a lock can have several versions."""
     result = {}
     for package in packages:
         result.setdefault(package["name"], []).append(package)
     return result
 
-def alias_text(name, actual, tags):
-    """Writes another name of a target.
-
-    Args:
-      name: the other name.
-      actual: what it stands for, as the BUILD file says it.
-      tags: list of strings.
-
-    Returns:
-      A text for a BUILD file.
-    """
+def _alias_text(name, actual, tags):
+    """Returns an alias, for a BUILD file; `actual` is an expression."""
     return build_text(_ALIAS, {"actual": actual}, name = name, tags = tags)
 
-def package_repo_name(hub, name):
-    """Names the repository of a package.
+def _package_repo_name(hub, name):
+    """Returns the name of the repository of a package."""
+    return "{}__{}__package".format(hub, _target_name(name))
 
-    Args:
-      hub: name of the hub.
-      name: of the package, normalized.
+def _wheel_repo_name(hub, package, platform, packages):
+    """Returns the name of the repository of a wheel, with the version only if the lock has several versions.
 
-    Returns:
-      A string.
-    """
-    return "{}__{}__package".format(hub, target_name(name))
-
-def wheel_repo_name(hub, package, platform, packages):
-    """Names the repository of a wheel, with the version where the lock has several of the package.
-
-    Names of repositories are part of the repository mapping of each program, so that another name writes all of them anew.
-
-    Args:
-      hub: name of the hub.
-      package: of the lock, a dict.
-      platform: `<os>_<machine>`.
-      packages: what `by_name` returned.
-
-    Returns:
-      A string.
+    The repository mappings of all programs contain these names, so a changed name would build all programs again.
     """
     version = [_release(package).replace("+", "_").replace("!", "__")] if len(packages[package["name"]]) > 1 else []
-    return "__".join([hub, target_name(package["name"])] + version + [platform])
+    return "__".join([hub, _target_name(package["name"])] + version + [platform])
 
 def _release(package):
-    """Tells packages of one name apart: by version, and by index where several have the version."""
+    """Identifies one of the packages with the same name: by version, and by index if several indexes have the version."""
     return "_".join([package["version"]] + ([package["index"]] if "index" in package else []))
 
 def lock_repo_name(hub):
-    """Names the repository of what a lock says of each package.
-
-    Args:
-      hub: name of the hub.
-
-    Returns:
-      A string.
-    """
+    """Returns the name of the repository with the lock's packages."""
     return hub + "__lock"
 
-def _chosen(edges, packages, environment):
-    """Returns the (package, extras) of those edges whose markers hold."""
-    chosen = []
+def _active(edges, packages, environment):
+    """Returns the (package, extras) of the edges whose markers are true."""
+    active = []
     for edge in edges:
         if evaluate_marker(edge.get("marker", ""), environment):
-            found = [
+            candidates = [
                 p
                 for p in packages.get(edge["name"], [])
                 if p["version"] == edge.get("version", p["version"]) and p.get("index") == edge.get("index", p.get("index"))
             ]
-            if not found:
+            if not candidates:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
-                fail("the lock names {}, and does not have it: write the lock again".format(release))
-            chosen.append((found[0], edge.get("extras", [])))
-    return chosen
+                fail("the lock requires {} but doesn't have it. Lock again.".format(release))
+            active.append((candidates[0], edge.get("extras", [])))
+    return active
 
 def _closure(start, packages, environment):
-    """Returns the packages, by name, that a list of (package, extras) needs, itself among them."""
+    """Returns the transitive dependencies of a list of (package, extras), including the packages themselves, by name."""
     queue = list(start)
     seen = {}
     closure = {}
 
-    # Starlark has no `while`; each turn takes one package of the queue, and each is queued once for an edge.
+    # Starlark has no `while`; each turn handles one package of the queue, which has each package at most once per edge.
     for _ in range(1000000):
         if not queue:
             return closure
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            fail("the lock gives one platform {0} {1} and {0} {2}: lock again, or choose extras and groups of which one is needed".format(
+            fail("the lock has {0} {1} and {0} {2} for the same platform. Lock again, or select extras and groups that need only one of them.".format(
                 package["name"],
                 other["version"],
                 package["version"],
@@ -374,62 +315,62 @@ def _closure(start, packages, environment):
             if (package["name"], extra) not in seen:
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
-                queue += _chosen(edges, packages, environment)
-    return fail("the lock has no end")
+                queue += _active(edges, packages, environment)
+    return fail("the lock has too many packages. Lock fewer packages.")
 
 def _no_match(lock, distribution, platforms):
-    """Returns the error for a build on a platform that a package is not there on, with a remedy."""
+    """Returns the error for a build for a platform without a package."""
     if len(platforms) == len(lock.environments):
-        return "@{0} is for {1}, and this build for another platform: add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel".format(
+        return "@{0} is for {1}, but this build is for another platform. Add its name to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
             lock.hub,
             ", ".join(platforms),
         )
-    return "@{} has {} for Python {} on {} of {}, by the markers of its lock: leave it out of this build, or lock {} itself, without a marker".format(
+    return "@{} has {} for Python {} {} of {}, by the markers of its lock. Exclude it from this build, or lock {} directly, without a marker.".format(
         lock.hub,
         distribution,
         lock.python_version,
-        ", ".join(platforms) + " alone" if platforms else "none",
+        "only on " + ", ".join(platforms) if platforms else "on none",
         ", ".join(lock.environments),
         distribution,
     )
 
 def _is_built(lock, package, platform):
-    """Returns whether a package's wheel is built from source, because no wheel fits."""
+    """Returns whether the wheel of a package is built from source, because no wheel is compatible."""
     if "git" in package.get("source", {}):
         return True
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, lock.python_version, lock.glibc, lock.macos)
 
 def _labels(lock, package, platform):
-    """Returns the labels of a package's wheel and of its modules."""
-    repository = "@" + wheel_repo_name(lock.hub, package, platform, lock.packages)
+    """Returns the labels of the wheel and the modules of a package."""
+    repository = "@" + _wheel_repo_name(lock.hub, package, platform, lock.packages)
     if _is_built(lock, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
 
 def _extras(package):
-    """Returns the extras of a package, which is by platform."""
+    """Returns the extras of a package (by platform)."""
     return sorted({extra: True for found in package.values() for extra in found.get("extras", {})})
 
-# What the import of a service takes: BentoML, and FastAPI, whose routes BentoML writes into the metadata of a service.
-_IMPORTED = ["bentoml", "fastapi"]
+# Packages that the import of a service needs: BentoML, and FastAPI, whose routes BentoML writes into the metadata of a service.
+_IMPORT_PACKAGES = ["bentoml", "fastapi"]
 
 def _requirement(lock, package, extra):
-    """Returns the text of a package's target, or of one of its extras'. `package` is by platform."""
+    """Returns the target of a package (by platform) or of one of its extras, for a BUILD file."""
     modules, locked, wheels = {}, {}, {}
     for platform, found in package.items():
         closure = [
             p
             for _, p in sorted(_closure([(found, [extra] if extra else [])], lock.packages, lock.environments[platform]).items())
         ]
-        locked[platform] = ["@{}//:_locked".format(package_repo_name(lock.hub, p["name"])) for p in closure]
+        locked[platform] = ["@{}//:_locked".format(_package_repo_name(lock.hub, p["name"])) for p in closure]
         labels = [_labels(lock, p, platform) for p in closure]
         modules[platform] = [label.modules for label in labels]
         wheels[platform + "_files"] = [label.wheel for label in labels]
 
-        # A configuration that only states packages, or needs only their files, gets no modules or wheels, so that Bazel fetches none.
+        # A configuration that only declares packages, or needs only their wheels, has no modules, so that Bazel fetches none.
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
-        imported = [(p, []) for p in closure if p["name"] in _IMPORTED]
+        imported = [(p, []) for p in closure if p["name"] in _IMPORT_PACKAGES]
         imports = [p for _, p in sorted(_closure(imported, lock.packages, lock.environments[platform]).items())]
         modules[platform + "_import"] = [_labels(lock, p, platform).modules for p in imports]
         wheels[platform] = []
@@ -446,48 +387,48 @@ def _requirement(lock, package, extra):
         distribution = distribution,
         extra = extra,
         glibc = lock.glibc,
-        name = extra_name(extra, distribution) if extra else target_name(distribution),
+        name = _extra_name(extra, distribution) if extra else _target_name(distribution),
         python_version = lock.python_version,
     )
 
 def _build_file(lock, package):
-    """Returns the BUILD file of a package that is there on some platforms; `package` is by platform."""
+    """Returns the BUILD file of a package (by platform) that at least one platform needs."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     descriptions = {platform: "locked-{}.json".format(_release(found)) for platform, found in package.items()}
     build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
     wheels = {platform: _labels(lock, found, platform).wheel for platform, found in package.items()}
-    build += alias_text("whl", select_text(wheels, no_match), [])
+    build += _alias_text("whl", select_text(wheels, no_match), [])
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
     return build
 
-def _left_out_build_file(lock, distribution):
-    """Returns the BUILD file of a package that is there on no platform: its targets say why."""
+def _unused_build_file(lock, distribution):
+    """Returns the BUILD file of a package that no platform needs: its targets fail with the reason."""
     actual = select_text({"none": ":BUILD.bazel"}, _no_match(lock, distribution, []))
-    targets = [alias_text(target, actual, ["manual"]) for target in (target_name(distribution), "whl")]
+    targets = [_alias_text(target, actual, ["manual"]) for target in (_target_name(distribution), "whl")]
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
 
 def _lock_repo_impl(rctx):
     content = json.decode(rctx.attr.lock)
     version = python_version(rctx)
-    if not fits_python(content["requires_python"], version):
-        fitting = [known for known in PYTHON_VERSIONS if fits_python(content["requires_python"], known)]
-        fail("@{} is for Python {}, but its lock for {}: {}lock again".format(
+    if not is_python_in(content["requires_python"], version):
+        compatible = [known for known in PYTHON_VERSIONS if is_python_in(content["requires_python"], known)]
+        fail("@{} is for Python {}, but its lock is for {}. {}".format(
             rctx.attr.hub,
             version,
             content["requires_python"],
-            "write python_version = \"{}\" in bento.pypi, or ".format(fitting[0]) if fitting else "",
+            "Set python_version = \"{}\" in bento.pypi, or lock again.".format(compatible[0]) if compatible else "Lock again.",
         ))
     lock = struct(
         environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms},
         glibc = rctx.attr.glibc,
         hub = rctx.attr.hub,
         macos = rctx.attr.macos,
-        packages = by_name(content["packages"]),
+        packages = _by_name(content["packages"]),
         python_version = version,
     )
     active = {
-        platform: _closure(_chosen(content["roots"], lock.packages, environment), lock.packages, environment)
+        platform: _closure(_active(content["roots"], lock.packages, environment), lock.packages, environment)
         for platform, environment in lock.environments.items()
     }
     hub = {"active": [], "packages": {}}
@@ -496,40 +437,40 @@ def _lock_repo_impl(rctx):
         if package:
             hub["active"].append(name)
         hub["packages"][name] = _extras(package)
-        rctx.file("packages/{}.json".format(target_name(name)), json.encode_indent({
-            "build": _build_file(lock, package) if package else _left_out_build_file(lock, name),
+        rctx.file("packages/{}.json".format(_target_name(name)), json.encode_indent({
+            "build": _build_file(lock, package) if package else _unused_build_file(lock, name),
             "locked": {_release(found): found for found in package.values()},
         }))
     rctx.file("hub.json", json.encode_indent(hub))
     rctx.file("BUILD.bazel", "")
     return mark_reproducible(rctx)
 
-lock_repo = repository_rule(
+_lock_repo = repository_rule(
     implementation = _lock_repo_impl,
-    doc = "What a lock says of each package, for platforms and a Python: a file for each, from which its repository is written.",
+    doc = "The packages of a lock, for platforms and a Python version: a file for each, from which its repository is written.",
     attrs = {
-        "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
-        "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
+        "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub in `bento.pypi`.", mandatory = True),
         "lock": attr.string(doc = "The lock, as JSON.", mandatory = True),
-        "macos": attr.string(doc = "The newest macOS that a wheel may ask for.", mandatory = True),
-        "platforms": attr.string_list(doc = "What it is for, `<os>_<machine>` each.", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS that a wheel may require.", mandatory = True),
+        "platforms": attr.string_list(doc = "Platforms, each `<os>_<machine>`.", mandatory = True),
         "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Takes precedence over `python`."),
+        "python_version": attr.string(doc = "Python version; precedes `python`."),
     },
 )
 
 def _package_repo_impl(rctx):
-    # Read by its label, so Bazel goes by the digest of this one file.
+    # Read by its label, because Bazel then uses only the digest of this file.
     content = json.decode(rctx.read(rctx.attr.content))
     for release, found in content["locked"].items():
         rctx.file("locked-{}.json".format(release), json.encode_indent(found) + "\n")
     rctx.file("BUILD.bazel", content["build"])
     return mark_reproducible(rctx)
 
-package_repo = repository_rule(
+_package_repo = repository_rule(
     implementation = _package_repo_impl,
-    doc = "The targets of a package of a lock. Bazel writes it again where the content of its one file has changed.",
+    doc = "The targets of a package of a lock. Bazel writes the repository again only if the content of its file changes.",
     attrs = {
-        "content": attr.label(doc = "What the repository of the lock has of it.", mandatory = True),
+        "content": attr.label(doc = "File of the lock's repository about the package.", mandatory = True),
     },
 )

@@ -1,49 +1,48 @@
-"""Checks a tag `bento.pypi` before anything is declared: a hub would fail far from it."""
+"""Checks the settings of `bento.pypi` before its repositories are declared, because a later error would not name the tag."""
 
-# As //toolchains/platforms names them.
+# Names in //toolchains/platforms.
 PLATFORMS = ["linux_aarch64", "linux_x86_64", "macos_arm64", "macos_x86_64"]
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
+def _where(tag):
+    """Returns the tag, for messages."""
+    return "bento.pypi(name = \"{}\")".format(tag.name)
+
 def check_hub_settings(tag):
-    """Refuses names that no build can choose.
+    """Rejects values that no build can use.
 
     Args:
       tag: a tag `bento.pypi`.
     """
+    where = _where(tag)
     if tag.record_errors:
-        fail("bento.pypi(name = \"{}\"): record_errors was renamed. Use allow_record_mismatch".format(tag.name))
+        fail("{}: record_errors was renamed. Use allow_record_mismatch.".format(where))
     _check_known(tag, "platforms", tag.platforms, PLATFORMS)
     _check_known(tag, "more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
     parts = tag.python_version.split(".")
     if tag.python_version and (len(parts) not in (2, 3) or not all([part.isdigit() for part in parts])):
-        fail("bento.pypi(name = \"{}\"): python_version is \"{}\": write X.Y, such as \"3.12\"".format(tag.name, tag.python_version))
+        fail("{}: invalid python_version \"{}\". Use X.Y, such as \"3.12\".".format(where, tag.python_version))
     for attribute, example in {"glibc": "2.28", "macos": "14.0"}.items():
         parts = getattr(tag, attribute).split(".")
         if len(parts) != 2 or not all([part.isdigit() for part in parts]):
-            fail("bento.pypi(name = \"{}\"): {} is \"{}\": write X.Y, such as \"{}\"".format(tag.name, attribute, getattr(tag, attribute), example))
+            fail("{}: invalid {} \"{}\". Use X.Y, such as \"{}\".".format(where, attribute, getattr(tag, attribute), example))
 
 def _check_known(tag, attribute, values, known):
     for at, value in enumerate(values):
         if value not in known:
-            fail("bento.pypi(name = \"{}\"): {} has \"{}\", which is not known: there are {}".format(
-                tag.name,
-                attribute,
-                value,
-                ", ".join(known),
-            ))
+            fail("{}: {} has the unknown value \"{}\". Use one of: {}.".format(_where(tag), attribute, value, ", ".join(known)))
         if value in values[:at]:
-            fail("bento.pypi(name = \"{}\"): {} has \"{}\" twice: leave one".format(tag.name, attribute, value))
+            fail("{}: {} has \"{}\" twice. Remove one.".format(_where(tag), attribute, value))
 
 def known_record_mismatches(tag, lock):
-    """Finds which wheels of a lock are taken although their RECORD is wrong.
+    """Finds the wheels of a lock that are accepted although their RECORD is wrong.
 
     Args:
       tag: a tag `bento.pypi`.
-      lock: its lock, decoded.
+      lock: the decoded lock.
 
     Returns:
-      A struct of `wheels`, a dict of the names of packages, as the lock has them, to lists of SHA-256 in hexadecimal, and
-      `problem`: what is wrong with the attribute and what to do, or None.
+      A struct of `wheels`, a dict of normalized package names to lists of SHA-256 in hexadecimal, and `problem`: an error, or None.
     """
     files = {}
     for package in lock["packages"]:
@@ -53,32 +52,32 @@ def known_record_mismatches(tag, lock):
         name = _normalized(spelled)
         problem = _record_problem(files.get(name), hashes)
         if problem:
-            return struct(problem = "bento.pypi(name = \"{}\"): allow_record_mismatch has {}{}".format(tag.name, spelled, problem), wheels = {})
+            return struct(problem = "{}: allow_record_mismatch has {}{}".format(_where(tag), spelled, problem), wheels = {})
         wheels.setdefault(name, []).extend([digest.removeprefix("sha256:") for digest in hashes])
     return struct(problem = None, wheels = wheels)
 
 def _record_problem(files, hashes):
     if files == None:
-        return ", which is not in the lock: leave it out, or correct the name"
+        return ", which isn't in the lock. Remove it, or correct the name."
     if not hashes:
-        return " with no hash: write that of the wheel, as the message has it that refuses the wheel"
+        return " without a hash. Add the hash of the wheel from the error of the build."
     locked = ["sha256:" + sha256 for file, sha256 in files.items() if file.endswith(".whl")]
     for digest in hashes:
         if digest not in locked:
-            return (" with {}, but the lock has no wheel of it with that hash, sha256:<hex>: leave it out, and build again to see " +
-                    "whether the RECORD of the wheel that is locked now is right").format(digest)
+            return (" with {}, but the lock has no wheel of it with this hash (sha256:<hex>). Remove the hash, and build again: " +
+                    "the RECORD of the wheel in the lock might be correct.").format(digest)
     return None
 
 def known_excludes(tag, lock):
-    """Finds which files of wheels images leave out.
+    """Finds the files of wheels that images exclude.
 
     Args:
       tag: a tag `bento.pypi`.
-      lock: its lock, decoded.
+      lock: the decoded lock.
 
     Returns:
-      A struct of `own`, a dict of names of packages, as the lock has them, and platforms to lists of patterns; `preset`, a dict of
-      names to lists of patterns; and `problem`: what is wrong with the attributes and what to do, or None.
+      A struct of `own`, a dict of (normalized package name, platform) to lists of patterns; `preset`, a dict of names to lists of
+      patterns; and `problem`: an error, or None.
     """
     names = {package["name"]: True for package in lock["packages"]}
     platforms = tag.platforms or PLATFORMS
@@ -88,17 +87,17 @@ def known_excludes(tag, lock):
         name = _normalized(package)
         problem = _exclude_problem(name in names, patterns)
         if at and platform not in platforms:
-            problem = ", whose platform is none of the hub's: {}".format(", ".join(platforms))
+            problem = ", whose platform the hub doesn't have. Use one of: {}.".format(", ".join(platforms))
         if problem:
-            return _no_excludes("bento.pypi(name = \"{}\"): exclude has {}{}".format(tag.name, spelled, problem))
+            return _no_excludes("{}: exclude has {}{}".format(_where(tag), spelled, problem))
         for one in [platform] if at else platforms:
             own.setdefault((name, one), []).extend(patterns)
     preset = {}
-    for chosen in tag.exclude_presets:
-        problem = _preset_problem(chosen, names)
+    for selected in tag.exclude_presets:
+        problem = _preset_problem(selected, names)
         if problem:
-            return _no_excludes("bento.pypi(name = \"{}\"): exclude_presets has \"{}\", {}".format(tag.name, chosen, problem))
-        for name, patterns in EXCLUDE_PRESETS[chosen].items():
+            return _no_excludes("{}: exclude_presets has \"{}\", {}".format(_where(tag), selected, problem))
+        for name, patterns in _EXCLUDE_PRESETS[selected].items():
             preset.setdefault(name, []).extend(patterns)
     return struct(own = own, preset = preset, problem = None)
 
@@ -107,45 +106,45 @@ def _no_excludes(problem):
 
 def _exclude_problem(is_locked, patterns):
     if not is_locked:
-        return ", which is not in the lock: leave it out, or correct the name"
+        return ", which isn't in the lock. Remove it, or correct the name."
     if not patterns:
-        return " with no pattern: write which files images leave out, or leave it out"
+        return " without a pattern. Add patterns of the files that images exclude, or remove it."
     for pattern in patterns:
         if not pattern.strip() or pattern.startswith("#"):
-            return " with \"{}\", which is no pattern: leave it out".format(pattern)
+            return " with \"{}\", which isn't a pattern. Remove it.".format(pattern)
     return None
 
-def _preset_problem(chosen, names):
-    if chosen not in EXCLUDE_PRESETS:
-        return "which is not known: there are {}".format(", ".join(EXCLUDE_PRESETS))
-    if not [name for name in EXCLUDE_PRESETS[chosen] if name in names]:
-        return "of which the lock has no package ({}): leave it out".format(", ".join(EXCLUDE_PRESETS[chosen]))
+def _preset_problem(selected, names):
+    if selected not in _EXCLUDE_PRESETS:
+        return "which is unknown. Use one of: {}.".format(", ".join(_EXCLUDE_PRESETS))
+    if not [name for name in _EXCLUDE_PRESETS[selected] if name in names]:
+        return "but the lock has none of its packages ({}). Remove it.".format(", ".join(_EXCLUDE_PRESETS[selected]))
     return None
 
 def _normalized(name):
-    """Returns the name of a package as locks have it (PEP 503)."""
+    """Returns the normalized name of a package (PEP 503)."""
     return "-".join([part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part])
 
-# By name the packages, and patterns of their files. A pattern may match nothing in a release. What a process reads, loads or
-# starts is in none of them, nor what `torch.compile` and Triton compile with: headers are left where they are.
-EXCLUDE_PRESETS = {
-    # Static libraries, a compiler of protobuf that torch was built with, and what CMake is told of torch.
+# Values of `exclude_presets`: patterns of wheel files by package, which may match nothing in a release. No preset has files that a process reads,
+# loads, or starts, or that `torch.compile` and Triton compile with (headers).
+_EXCLUDE_PRESETS = {
+    # Static libraries, the protobuf compiler that built torch, and the CMake files of torch.
     "serving_torch": {
         "torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"],
         "triton": ["*.a"],
     },
 }
 
-_ABSENT_REQUIREMENTS = '''\
-"""The lock of these packages is not there yet."""
+_NO_REQUIREMENTS = '''\
+"""This package hub has no lock yet."""
 
 all_requirements = []
 
 def requirement(name):
-    """The label of a package. Nothing is there yet, so what needs it fails when it is built, and nothing else does.
+    """Returns the label of a package. Without a lock, only the targets that need it fail.
 
     Args:
-      name: of the package, as the index or as Python spells it.
+      name: name of the package, in any spelling.
 
     Returns:
       A label.
@@ -154,19 +153,19 @@ def requirement(name):
 '''
 
 def _absent_hub_repo_impl(rctx):
-    # Printed, for the error of a package of this repository is Bazel's own and says only that there is no BUILD file.
+    # Printed, because Bazel's own error only reports a missing BUILD file.
     # buildifier: disable=print
     print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
-    rctx.file("requirements.bzl", _ABSENT_REQUIREMENTS)
+    rctx.file("requirements.bzl", _NO_REQUIREMENTS)
     rctx.file("BUILD.bazel", "exports_files([\"requirements.bzl\"])\n")
 
 absent_hub_repo = repository_rule(
     implementation = _absent_hub_repo_impl,
-    doc = "A hub without packages.",
+    doc = "The package hub of a missing lock. It can be loaded, so that `bazel run` of the target that writes the lock works.",
     attrs = {
-        "hub": attr.string(doc = "Name of the hub, as its users write it.", mandatory = True),
-        "problem": attr.string(doc = "Why it has none, and what to do.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub in `bento.pypi`.", mandatory = True),
+        "problem": attr.string(doc = "Why the lock is missing, and what to do.", mandatory = True),
     },
-    # Evaluated by each server again, so that the problem is told each time.
+    # Bazel evaluates it again in each server, which prints the message again.
     local = True,
 )

@@ -1,26 +1,26 @@
-"""Fetches files from a simple index (PEP 503) by Bazel alone, if the machine names one as for pip and uv."""
+"""Fetches files from a simple index (PEP 503) with Bazel only, if the machine has a configured index for pip or uv."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load(":build_text.bzl", "without_secrets")
 
 _VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
 
-# Where pip has its settings; tools/bazel has the host's /etc at /boot.
+# Configuration files of pip. In tools/bazel, the host's /etc is at /boot.
 _SYSTEM_FILES = ["/etc/pip.conf", "/boot/pip.conf"]
 _HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
 
-def _of_settings(text):
-    """Returns the `index-url` of a pip.conf, or an empty text."""
+def _index_url(text):
+    """Returns the `index-url` of a pip.conf, or an empty string."""
     for line in text.split("\n"):
         key, _, value = line.partition("=")
         if key.strip().replace("_", "-") == "index-url":
             return value.strip()
     return ""
 
-def _address(rctx):
-    """Returns the address of the index that the machine names; empty for none."""
+def _configured_index(rctx):
+    """Returns the URL of the configured index of this machine; empty without one."""
 
-    # Not by `getenv`: Bazel records what that returns, and an address may have a password.
+    # Not with `getenv`: Bazel records its results, and a URL might have a password.
     for variable in _VARIABLES:
         value = rctx.os.environ.get(variable, "").strip()
         name, equals, address = value.partition("=")
@@ -30,19 +30,19 @@ def _address(rctx):
     files = [rctx.os.environ.get("PIP_CONFIG_FILE", "")] + ["{}/{}".format(home, file) for file in _HOME_FILES if home] + _SYSTEM_FILES
     for name in files:
         if name.startswith("/") and rctx.path(name).exists:
-            address = _of_settings(rctx.read(name, watch = "no"))
+            address = _index_url(rctx.read(name, watch = "no"))
             if address:
                 return address
     return ""
 
 def split_credentials(address):
-    """Splits login and password off an address.
+    """Splits a URL into a struct of address, login, and password; the latter two can be empty.
 
     Args:
-      address: with or without `login:password@`.
+      address: a URL, with or without `login:password@`.
 
     Returns:
-      A struct of address, login and password; the latter two are empty for none.
+      A struct.
     """
     scheme, separator, rest = address.partition("://")
     host, slash, path = rest.partition("/")
@@ -51,7 +51,7 @@ def split_credentials(address):
     return struct(address = scheme + separator + host + slash + path, login = _unquoted(login), password = _unquoted(password))
 
 def _unquoted(text):
-    """Decodes percent signs of a login: those before codes of characters that separate an address's parts."""
+    """Decodes the percent-encoded characters of a login that separate the parts of a URL."""
     for code, letter in {"%21": "!", "%23": "#", "%24": "$", "%26": "&", "%2B": "+", "%2F": "/", "%3A": ":", "%3D": "=", "%3F": "?", "%40": "@"}.items():
         text = text.replace(code, letter).replace(code.lower(), letter)
     return text.replace("%25", "%")
@@ -60,11 +60,11 @@ def resolve_link(page, link):
     """Resolves a link (RFC 3986).
 
     Args:
-      page: the address of the page that has it, which ends in a slash.
-      link: what stands there.
+      page: URL of the page with the link, which ends in a slash.
+      link: the link.
 
     Returns:
-      An address, without a fragment.
+      A URL without a fragment.
     """
     link = link.partition("#")[0].replace("&amp;", "&")
     if "://" in link:
@@ -88,10 +88,10 @@ def find_link(text, filename):
 
     Args:
       text: the page, HTML.
-      filename: of the file.
+      filename: name of the file.
 
     Returns:
-      The link as it stands there, or None.
+      The link, or None.
     """
     for quote in ("\"", "'"):
         for piece in text.split("href=" + quote)[1:]:
@@ -101,34 +101,34 @@ def find_link(text, filename):
     return None
 
 def _authentication(rctx, index, url):
-    """Returns the credentials for a server: those in the address, on the index's own host, else netrc's."""
+    """Returns the credentials for a server: from the index's URL on the same host, or else from netrc."""
     if index.login and _origin(url) == _origin(index.address):
         return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})
 
 def _origin(address):
-    """Returns scheme, host and port of an address."""
+    """Returns scheme, host, and port of a URL."""
     return "/".join(address.split("/")[:3])
 
 def fetch_from_index(rctx, name, filename, sha256):
-    """Brings a file of a package from the index that the machine names.
+    """Fetches a file of a package from the configured index of this machine.
 
     Args:
-      rctx: the repository context.
+      rctx: repository context.
       name: normalized name of the package.
-      filename: the file, and where to put it.
-      sha256: its hash, hexadecimal.
+      filename: name of the file, and of the output.
+      sha256: hash of the file, hexadecimal.
 
     Returns:
-      None, or what hindered it.
+      The error, or None.
     """
-    address = _address(rctx)
+    address = _configured_index(rctx)
     if not address:
-        return "no index is named"
+        return "this machine has no configured index"
     index = split_credentials(address)
     page = "{}/{}/".format(index.address.rstrip("/"), name)
     if not rctx.download(url = page, output = "index.html", auth = _authentication(rctx, index, page), allow_fail = True).success:
-        return without_secrets("{} does not answer".format(page))
+        return without_secrets("{} doesn't respond".format(page))
     link = find_link(rctx.read("index.html"), filename)
     rctx.delete("index.html")
     if not link:
@@ -136,4 +136,4 @@ def fetch_from_index(rctx, name, filename, sha256):
     url = resolve_link(page, link)
     if rctx.download(url = url, output = filename, sha256 = sha256, auth = _authentication(rctx, index, url), allow_fail = True).success:
         return None
-    return without_secrets("{} gives no file with sha256 {}".format(url, sha256))
+    return without_secrets("{} has no file with sha256 {}".format(url, sha256))

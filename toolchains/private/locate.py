@@ -1,11 +1,11 @@
-"""Finds the address of a file by its hash, and the credentials for it, as uv finds them.
+"""Finds the URL of a file by its hash, and the credentials for it, in the same way as uv.
 
     locate.py UV REQUIREMENT FILE SHA256 INDEXES
 
-INDEXES is JSON as indexes.bzl writes it. Prints a JSON object: `url`, and `login` and `password` or `token` where the
-server wants them; for a host that is trusted without a certificate, `path` of the file, which is then in this folder.
-Only Bazel's server reads it, from a pipe: credentials are in no file, argument or message. Stands alone, on the
-standard library of any Python 3, for repository rules run it before there is an interpreter of the toolchain.
+INDEXES is JSON in the form of indexes.bzl. Prints a JSON object: `url`, and `login` and `password`, or `token`, if the
+server requires them; for a host that is trusted without a certificate, `path` of the downloaded file. Only Bazel's
+server reads the output, from a pipe: credentials are in no file, argument, or message. The program imports only the
+standard library of any Python 3, because repository rules run it before the toolchain has an interpreter.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PATIENCE = 60.0
-"""Seconds without a byte, after which a download is given up (as `rules_bento.net.limits` has it)."""
+"""Seconds without a byte until a download fails, as in `rules_bento.net.limits`."""
 
 BODY = 1 << 40
-"""Bytes of a file (as `rules_bento.net.limits` has it)."""
+"""Maximum size of a file in bytes, as in `rules_bento.net.limits`."""
 
-_RELEASE = r"[a-z0-9-]+==[A-Za-z0-9.!+_-]+"  # anything else might be more than one requirement to uv
+_RELEASE = r"[a-z0-9-]+==[A-Za-z0-9.!+_-]+"  # uv might read other strings as several requirements
+_NO_FILE = "the index has no file with this hash. Lock again if the release was deleted or replaced."
 _PORTS = {"http": 80, "https": 443}
 
 TYPE_CHECKING = False
@@ -41,26 +42,26 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Print what was found; 1 and a message on standard error if nothing was."""
+    """Print the location; return 1, with a message on standard error, if it was not found."""
     uv, requirement, filename, sha256, text = sys.argv[1:]
     indexes = json.loads(text or "{}")
     try:
         if "/" in filename or filename in ("", ".", ".."):
-            raise ValueError(f"{filename!r}: no name of a file, which the lock should have. Lock again.")
+            raise ValueError(f"{filename!r} isn't a file name, so the lock is damaged. Lock again.")
         if not re.fullmatch(_RELEASE, requirement):
-            raise ValueError(f"{requirement!r} isn't NAME==VERSION, which the lock should have. Lock again.")
-        local = _in_folders(indexes, filename, sha256)
-        place = {"url": local} if local else _located(uv, requirement, filename, sha256, indexes)
-        if urlsplit(place["url"]).hostname in _hosts(indexes):
-            place = {"path": _download(place, filename)}
+            raise ValueError(f"{requirement!r} isn't NAME==VERSION, so the lock is damaged. Lock again.")
+        local = _find_in_directories(indexes, filename, sha256)
+        location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes)
+        if urlsplit(location["url"]).hostname in _hosts(indexes):
+            location = {"path": _download(location, filename)}
     except (LookupError, OSError, ValueError, http.client.HTTPException) as error:
-        sys.stderr.write(f"{_shown(str(error.args[0] if isinstance(error, LookupError) else error))}\n")
+        sys.stderr.write(f"{_without_secrets(str(error.args[0] if isinstance(error, LookupError) else error))}\n")
         return 1
-    sys.stdout.write(json.dumps(place))
+    sys.stdout.write(json.dumps(location))
     return 0
 
 
-def _in_folders(indexes: dict[str, Any], filename: str, sha256: str) -> str | None:
+def _find_in_directories(indexes: dict[str, Any], filename: str, sha256: str) -> str | None:
     for link in indexes.get("find_links", []):
         file = Path(link, filename)
         if "://" not in link and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
@@ -69,28 +70,25 @@ def _in_folders(indexes: dict[str, Any], filename: str, sha256: str) -> str | No
 
 
 def _python_version(filename: str) -> list[str]:
-    """Return the flag for a wheel of one version of Python.
-
-    Uv leaves out what is for older ones than the one it runs for.
-    """
+    """Return the flag for a wheel of one Python version. By default, uv excludes wheels for older versions."""
     match = re.search(r"-cp3(\d+)-cp3\d+-", filename)
     return ["--python-version", f"3.{match[1]}"] if match else []
 
 
-def _located(uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any]) -> dict[str, str]:
+def _locate(uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any]) -> dict[str, str]:
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--format=pylock.toml"]
     command += ["--color=never", "--python", sys.executable, *_python_version(filename), *_flags(indexes)]
     command += [*(["--only-binary=:all:"] if filename.endswith(".whl") else []), "-"]
     problem = ""
-    # What uv remembers is enough where it has seen the release before. A company's authority is known to the system.
+    # The cache of uv suffices for a known release. The authority of a company is in the certificates of the system.
     for more in (["--offline"], [], ["--system-certs"]):
         if more == ["--system-certs"] and "UnknownIssuer" not in problem:
             break
         done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=f"{requirement}\n")
-        url = _url_of(done.stdout, sha256) if done.returncode == 0 else None
+        url = _find_url(done.stdout, sha256) if done.returncode == 0 else None
         if url:
             return {"url": url} | _credentials(uv, url, indexes)
-        problem = done.stderr.strip() or "the index has no file of this hash; was the release deleted or replaced?"
+        problem = done.stderr.strip() or _NO_FILE
     raise LookupError(problem)
 
 
@@ -102,14 +100,14 @@ def _flags(indexes: dict[str, Any]) -> list[str]:
     return flags + (["--no-index"] if indexes.get("no_index") else [])
 
 
-def _url_of(pylock: str, sha256: str) -> str | None:
-    """Return the address that stands beside a hash in a pylock.toml (PEP 751)."""
+def _find_url(pylock: str, sha256: str) -> str | None:
+    """Return the URL of a hash in a pylock.toml (PEP 751)."""
     match = re.search(r'url = "([^"]*)"[^{}]*\{[^{}]*' + sha256, pylock)
     return match[1] if match else None
 
 
 def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
-    """Return what the server of an address wants to know, from the first place that has it."""
+    """Return the credentials for the server of a URL, from the first source that has them."""
     name = ""
     for login, password in _from_environment(url, indexes):
         name = login
@@ -123,14 +121,14 @@ def _credentials(uv: str, url: str, indexes: dict[str, Any]) -> dict[str, str]:
 
 
 def _from_environment(url: str, indexes: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Login and password of the indexes of the same server: by name, or from the address itself."""
+    """Yield login and password of the indexes on the same server: by name, or from the URL."""
     entries = [*indexes.get("extra", []), indexes.get("default", "")]
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
         entries += os.environ.get(variable, "").split()
     for entry in entries:
         name, _, address = entry.partition("=") if re.match(r"[\w.-]+=\w+:", entry) else ("", "", entry)
-        parts, wanted = urlsplit(address), urlsplit(url)
-        if (parts.scheme, parts.hostname, parts.port) != (wanted.scheme, wanted.hostname, wanted.port):
+        parts, target = urlsplit(address), urlsplit(url)
+        if (parts.scheme, parts.hostname, parts.port) != (target.scheme, target.hostname, target.port):
             continue
         if parts.username or parts.password:
             yield unquote(parts.username or ""), unquote(parts.password or "")
@@ -149,7 +147,7 @@ def _from_netrc(host: str) -> dict[str, str]:
 
 
 def _from_uv(uv: str, url: str) -> dict[str, str]:
-    """Return what `uv auth login` has stored."""
+    """Return the credentials that `uv auth login` stored."""
     command = [uv, "auth", "helper", "--preview-features", "auth-helper", "--protocol=bazel", "get"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps({"uri": url}))
     headers = json.loads(done.stdout).get("headers", {}) if done.returncode == 0 else {}
@@ -178,13 +176,13 @@ def _hosts(indexes: dict[str, Any]) -> set[str]:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect, and shows what opens one server to no other one."""
+    """Follows redirects, and sends credentials only to their own server."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise ValueError(f"{urlsplit(req.full_url).hostname}: sends us on without encryption. Refused.")
+            raise ValueError(f"{urlsplit(req.full_url).hostname}: redirects from https to http. Use another server.")
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
         if following and _origin(newurl) != _origin(req.full_url):
             following.remove_header("Authorization")
@@ -196,14 +194,14 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def _download(found: dict[str, str], filename: str) -> str:
-    """Bring a file from a host whose certificate is not to be verified; its hash is, by Bazel."""
-    request = urllib.request.Request(found["url"])
-    if "login" in found:
-        basic = base64.b64encode(f"{found['login']}:{found['password']}".encode()).decode()
+def _download(location: dict[str, str], filename: str) -> str:
+    """Download a file from a host whose certificate is not verified; Bazel verifies the hash."""
+    request = urllib.request.Request(location["url"])
+    if "login" in location:
+        basic = base64.b64encode(f"{location['login']}:{location['password']}".encode()).decode()
         request.add_header("Authorization", f"Basic {basic}")
-    elif "token" in found:
-        request.add_header("Authorization", f"Bearer {found['token']}")
+    elif "token" in location:
+        request.add_header("Authorization", f"Bearer {location['token']}")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     path = Path("download", filename)
@@ -214,13 +212,13 @@ def _download(found: dict[str, str], filename: str) -> str:
         while piece := response.read(1 << 20):
             size += len(piece)
             if size > BODY:
-                raise ValueError(f"{filename}: more than {BODY} bytes came, which are not taken.")
+                raise ValueError(f"{filename}: has more than {BODY} bytes. Lock a smaller file.")
             file.write(piece)
     return str(path)
 
 
-def _shown(text: str) -> str:
-    """Return a text without the credentials and the query that an address in it may have."""
+def _without_secrets(text: str) -> str:
+    """Return a message without the credentials and the query of its URLs."""
     text = re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
     return re.sub(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*", r"\1", text)
 

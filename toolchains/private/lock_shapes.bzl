@@ -1,8 +1,7 @@
-"""The shapes of strings in locks, verified where a lock is read, before anything is done with it.
+"""The shapes of strings in locks, which are checked before a lock is used.
 
-A lock is data of others: its strings reach names of repositories, files, labels, command lines and the input of other
-programs. The table is also in py/rules_bento/packages/lock_shapes.py; tests/locks/test_lock_shapes.py compares the two.
-"""
+A lock is data of others: its strings become parts of repository names, files, labels, command lines, and the input of other programs.
+py/rules_bento/packages/lock_shapes.py has the same table; tests/locks/test_lock_shapes.py compares them."""
 
 load(":build_text.bzl", "without_secrets")
 
@@ -18,7 +17,7 @@ _SEGMENT = _ALNUM + "._@%+=,:~-"
 _MAX_MARKER_DEPTH = 32
 _OPERATORS = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"]
 
-# Words before the number of a version, the longest first.
+# Words before the number of a version, longest first.
 _PRE = ["preview", "alpha", "beta", "pre", "rc", "a", "b", "c"]
 _POST = ["post", "rev", "r"]
 _DEV = ["dev"]
@@ -38,7 +37,7 @@ _VARIABLES = [
     "sys_platform",
 ]
 
-# What may follow in a marker: by what is expected, the kind of token to what is expected then.
+# Grammar of markers: by the expected kind, the kind of a token to the kind that is expected next.
 _GRAMMAR = {
     "end": {")": "end", "joint": "term"},
     "operator": {"operator": "value"},
@@ -47,7 +46,7 @@ _GRAMMAR = {
 }
 
 def _is_of(text, characters):
-    """Returns whether a text has some characters, and no other than these."""
+    """Returns whether a string has characters, and only the given ones."""
     return bool(text) and not text.strip(characters)
 
 def _is_name(text):
@@ -57,7 +56,7 @@ def _is_extra(text):
     return _is_of(text, _ALNUM + "._-") and _is_of(text[0] + text[-1], _ALNUM)
 
 def _without_part(text, words):
-    """Returns what stands behind a part of a version, such as `rc1`, `.post2`, `.dev3`; the text where there is none."""
+    """Returns a string without the leading part of a version, such as `rc1`, `.post2`, or `.dev3`."""
     bare = text[1:] if text[:1] in ["-", "_", "."] else text
     for word in words:
         if bare.startswith(word):
@@ -145,7 +144,7 @@ def _is_debian_version(text):
     return (not colon or _is_of(epoch, _DIGITS)) and _is_of(version, _ALNUM + ".+~-") and version[0] in _ALNUM
 
 def _next_token(text):
-    """Returns the kind of the token that a marker begins with, and its length; (None, 0) where there is none."""
+    """Returns the kind and the length of the first token of a marker; (None, 0) for an invalid token."""
     first = text[0]
     if first in "()":
         return first, 1
@@ -183,7 +182,7 @@ def _is_marker(text):
         at += length
     return expected == "end" and not depth
 
-# By kind: the most characters, what verifies it, and what it is called.
+# By kind: maximum length, check, and name in messages.
 _KINDS = {
     "Debian file": (1024, lambda text: text.endswith(".deb") and _is_path(text) and len(text.rpartition("/")[2]) > 4, "a relative path of a .deb file"),
     "Debian name": (128, lambda text: len(text) > 1 and _is_of(text, _LOWER + "+.-") and text[0] in _LOWER, "the name of a Debian package"),
@@ -207,7 +206,7 @@ _KINDS = {
     "version": (128, _is_version, "a version (PEP 440)"),
 }
 
-# A dict has these keys, those with a `?` perhaps; a pair is a mapping of keys of the one shape to values of the other.
+# A dict has these keys, with `?` optional ones; a pair is a dict of keys of one shape to values of the other.
 _EDGE = {"extras?": ["extra"], "index?": "index", "marker?": "marker", "name": "name", "version?": "version"}
 _SOURCE = {"commit?": "commit", "git?": "git", "subdirectory?": "path", "url?": "url"}
 _SOURCES = [["url"], ["commit", "git"], ["commit", "git", "subdirectory"]]
@@ -242,26 +241,18 @@ DEB_LOCK = {
 }
 
 def matches(kind, text):
-    """Returns whether a text has a shape.
-
-    Args:
-      kind: one of those that this file has.
-      text: the text.
-
-    Returns:
-      A bool.
-    """
+    """Returns whether a string has the shape of a kind of `_KINDS`."""
     limit, verify, _ = _KINDS[kind]
     return len(text) <= limit and verify(text)
 
 def _shown(text):
-    """Returns a text for people: it may be long, and an address may have a secret in it."""
+    """Returns a string for messages: shortened, and without secrets of a URL."""
     text = without_secrets(text)
     text = text.partition("?")[0] if "://" in text else text
     return repr(text if len(text) <= 100 else text[:100] + "...")
 
 def _children(value, shape, package, where):
-    """Returns what a list, a dict or a mapping holds, each with its shape, the name of its package, and its place."""
+    """Returns the contents of a list or dict, each with its shape, the name of its package, and its location."""
     if type(shape) == "list":
         found = []
         for number, item in enumerate(value):
@@ -276,7 +267,7 @@ def _children(value, shape, package, where):
     return [(value[key], inner, package, dot + key) for key, inner in named.items() if key in value]
 
 def _problem_of(value, shape):
-    """Returns what is wrong with a value by itself, or None."""
+    """Returns the error of a value, without its contents, or None."""
     if type(value) != ("dict" if type(shape) == "tuple" else type(shape)):
         return "has the wrong type: {}".format(type(value))
     if type(shape) == "string" and not matches(shape, value):
@@ -290,18 +281,18 @@ def _problem_of(value, shape):
     return None
 
 def shape_problem(value, shape):
-    """Says what is wrong with a lock.
+    """Finds the first string of a lock with an invalid shape.
 
     Args:
-      value: the lock, decoded.
+      value: the decoded lock.
       shape: `LOCK` or `DEB_LOCK`.
 
     Returns:
-      A text that names the package and the field; None for a lock in which all strings have their shapes.
+      An error with the package and the field, or None.
     """
     queue = [(value, shape, "", "")]
 
-    # Starlark has no `while`; each turn takes one value.
+    # Starlark has no `while`; each turn handles one value.
     for _ in range(10000000):
         if not queue:
             return None
@@ -312,4 +303,4 @@ def shape_problem(value, shape):
             return ": ".join([part for part in (who, where, problem) if part])
         if type(its) in ["dict", "list", "tuple"]:
             queue += reversed(_children(item, its, package, where))
-    return "it has too many values"
+    return "the lock has too many values"

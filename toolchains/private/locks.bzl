@@ -1,4 +1,4 @@
-"""Locks in their forms, read into the one that hubs are made of (see py/rules_bento/packages/lock.py)."""
+"""Reads locks in all formats into the format that package hubs are declared from (see py/rules_bento/packages/lock.py)."""
 
 load("//toolchains:indexes.bzl", "encode_indexes", "indexes_at")
 load(":lock_shapes.bzl", "LOCK", "shape_problem")
@@ -7,14 +7,7 @@ _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
 def _is_normal_form(label):
-    """Returns whether a lock is read without the help of a program.
-
-    Args:
-      label: of the lock.
-
-    Returns:
-      True for our own JSON.
-    """
+    """Returns whether a lock is in the format of rules_bento, which needs no program to read."""
     return label.name.endswith(".json")
 
 def _normalize(mctx, label, tag):
@@ -47,14 +40,16 @@ def _normalize(mctx, label, tag):
     return mctx.read("lock.json")
 
 def absence_of_lock(mctx, label):
-    """Tells of a lock that is not there yet, or is an empty file that is to be one; once it is, the extension is evaluated again.
+    """Returns the problem of a lock that doesn't exist yet or is an empty file, or None.
+
+    Bazel evaluates the extension again when the file changes. Locks of other modules always exist.
 
     Args:
-      mctx: the module context.
-      label: of the lock.
+      mctx: module context.
+      label: label of the lock.
 
     Returns:
-      What is wrong and what to do, or None. Modules that others depend on come with their locks.
+      A message, or None.
     """
     if label.workspace_root:
         return None
@@ -64,25 +59,25 @@ def absence_of_lock(mctx, label):
     if lock.exists and not (_is_normal_form(label) and mctx.read(lock).strip() == ""):
         return None
     text = str(label).removeprefix("@@").removeprefix("@")
-    how = "`bazel run` of the bento_requirements target that writes it" if _is_normal_form(label) else "lock, for example with `uv pip compile --universal --generate-hashes`, and save it there"
-    return "its lock {} is not there yet: {}".format(text, how)
+    how = "`bazel run` the bento_requirements target that writes it" if _is_normal_form(label) else "Lock, for example with `uv pip compile --universal --generate-hashes`, and save the result there"
+    return "its lock {} doesn't exist yet. {}.".format(text, how)
 
 def read_lock(mctx, label, tag):
     """Reads a lock.
 
     Args:
-      mctx: the module context.
-      label: of the lock.
-      tag: the tag that names it; None for one in normal form.
+      mctx: module context.
+      label: label of the lock.
+      tag: the tag with the lock; None for a lock in the format of rules_bento.
 
     Returns:
-      The lock, decoded.
+      The decoded lock.
     """
     text = mctx.read(label) if _is_normal_form(label) else _normalize(mctx, label, tag)
     lock = json.decode(text, default = None)
     if type(lock) != "dict" or lock.get("lock") != _FORMAT:
-        fail("{} is not a lock of rules_bento in format {}; write it with a bento_requirements target".format(label, _FORMAT))
+        fail("{} isn't a lock of rules_bento in format {}. Write it with a bento_requirements target.".format(label, _FORMAT))
     problem = shape_problem(lock, LOCK)
     if problem:
-        fail("{}: {}. Take the file as it was committed, or empty it and lock again.".format(label, problem))
+        fail("{}: {}. Restore the committed file, or empty it and lock again.".format(label, problem))
     return lock

@@ -1,10 +1,8 @@
-"""Environment markers of PEP 508, evaluated in Starlark.
+"""Evaluates environment markers (PEP 508).
 
-Locks carry the marker of each edge as the resolver wrote it; what holds is known only when platform and
-Python version are, so it is evaluated where a hub is made.
-"""
+Locks have the marker of each edge as the resolver wrote it. Package hubs evaluate it, because only they determine platform and Python version."""
 
-# Variables that compare as versions; all others compare as strings.
+# Variables that are compared as versions; others are compared as strings.
 _VERSIONS = ["python_version", "python_full_version", "implementation_version"]
 _OPERATORS = ["===", "==", "!=", "<=", ">=", "~=", "<", ">"]
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
@@ -15,21 +13,18 @@ _PLATFORM_VARIABLES = {
 }
 
 def marker_environment(platform, python_version):
-    """Returns the variables of a target.
+    """Returns the variables of markers for a platform and Python version.
 
     Args:
       platform: `<os>_<machine>`, for example `linux_x86_64` or `macos_arm64`.
-      python_version: `X.Y` or `X.Y.Z`; a missing patch level counts as 0.
+      python_version: `X.Y` or `X.Y.Z`; the default patch version is 0.
 
     Returns:
-      A dict from the variable names of PEP 508 to strings.
+      A dict of the variables of PEP 508 to strings.
     """
     os, _, machine = platform.partition("_")
     if os not in _PLATFORM_VARIABLES:
-        fail("platform '{}' is not known: write <os>_<machine> with an os of {}".format(
-            platform,
-            ", ".join(_PLATFORM_VARIABLES),
-        ))
+        fail("unknown platform '{}'. Use <os>_<machine> with one of these systems: {}.".format(platform, ", ".join(_PLATFORM_VARIABLES)))
     parts = python_version.split(".")
     full = python_version if len(parts) > 2 else python_version + ".0"
     return _PLATFORM_VARIABLES[os] | {
@@ -45,7 +40,7 @@ def marker_environment(platform, python_version):
     }
 
 def _tokenize(marker):
-    """Splits a marker into (kind, text) pairs; kinds are `(`, `)`, `and`, `or`, `op`, `name` and `text`."""
+    """Splits a marker into (kind, text) pairs. Kinds are `(`, `)`, `and`, `or`, `op`, `name`, and `text`."""
     tokens = []
     skip = 0
     for at in range(len(marker)):
@@ -56,19 +51,19 @@ def _tokenize(marker):
         elif marker[at] in "'\"":
             end = marker.find(marker[at], at + 1)
             if end < 0:
-                fail("marker with an open quotation: " + marker)
+                fail("the marker {} has an unclosed quotation mark. Lock again.".format(repr(marker)))
             tokens.append(("text", marker[at + 1:end]))
             skip = end + 1
         elif marker[at] in "=!<>~":
             operator = [o for o in _OPERATORS if marker[at:].startswith(o)]
             if not operator:
-                fail("marker with an unknown operator at '{}': {}".format(marker[at:], marker))
+                fail("the marker {} has an unknown operator at {}. Lock again.".format(repr(marker), repr(marker[at:])))
             tokens.append(("op", operator[0]))
             skip = at + len(operator[0])
         else:
             length = len(marker[at:]) - len(marker[at:].lstrip(_WORD))
             if not length:
-                fail("marker with an unexpected character at '{}': {}".format(marker[at:], marker))
+                fail("the marker {} has an unexpected character at {}. Lock again.".format(repr(marker), repr(marker[at:])))
             word = marker[at:at + length]
             skip = at + length
             if word in ("and", "or"):
@@ -83,7 +78,7 @@ def _tokenize(marker):
     return tokens
 
 def _release(version):
-    """Returns the numeric release of a version, as a list: `3.12.1rc1` gives [3, 12, 1]."""
+    """Returns the numeric release of a version as a list: `3.12.1rc1` gives [3, 12, 1]."""
     release = []
     for part in version.split("."):
         digits = part[:len(part) - len(part.lstrip("0123456789"))]
@@ -93,23 +88,14 @@ def _release(version):
     return release
 
 def compare_releases(left, right):
-    """Compares two versions by their numeric releases.
-
-    Args:
-      left: a version, for example `3.12`.
-      right: a version.
-
-    Returns:
-      -1, 0 or 1, with missing parts taken as 0 as PEP 440 has it.
-    """
+    """Compares the numeric releases of two versions: returns -1, 0, or 1. Missing parts are 0 (PEP 440)."""
     left, right = _release(left), _release(right)
-    size = max(len(left), len(right))
-    left, right = left + [0] * (size - len(left)), right + [0] * (size - len(right))
+    left, right = left + [0] * (len(right) - len(left)), right + [0] * (len(left) - len(right))
     return -1 if left < right else (1 if left > right else 0)
 
 def _matches_prefix(version, prefix):
-    wanted = _release(prefix)
-    return _release(version + ".0.0")[:len(wanted)] == wanted
+    release = _release(prefix)
+    return _release(version + ".0.0")[:len(release)] == release
 
 def _compare_versions(left, operator, right):
     if right.endswith(".*"):
@@ -132,7 +118,7 @@ def _compare(left, operator, right, environment):
     variables = [text for kind, text in (left, right) if kind == "name"]
     for variable in variables:
         if variable not in environment:
-            fail("marker with an unknown variable '{}'".format(variable))
+            fail("a marker has the unknown variable '{}'. Lock again.".format(variable))
     left, right = [environment[text] if kind == "name" else text for kind, text in (left, right)]
     if operator == "in":
         return left in right
@@ -145,19 +131,19 @@ def _compare(left, operator, right, environment):
     return left == right
 
 def evaluate_marker(marker, environment):
-    """Evaluates a marker.
+    """Returns whether a marker is true.
 
     Args:
-      marker: the text, `""` for none.
-      environment: what `marker_environment` returns.
+      marker: the marker; empty for none.
+      environment: result of `marker_environment`.
 
     Returns:
-      True where the marker holds.
+      A bool.
     """
     if not marker:
         return True
 
-    # One frame per open parenthesis: [what an `or` has collected, what an `and` has collected].
+    # One frame per open parenthesis: the results so far of its `or` and of its `and`.
     frames = [[False, True]]
     operands = []
     for kind, text in _tokenize(marker):
@@ -168,7 +154,7 @@ def evaluate_marker(marker, environment):
             frames[-1] = [frames[-1][0] or frames[-1][1], True]
         elif kind == ")":
             if len(frames) == 1:
-                fail("marker with a parenthesis that nothing opens: " + marker)
+                fail("the marker {} has an unmatched parenthesis. Lock again.".format(repr(marker)))
             closed = frames.pop()
             value = closed[0] or closed[1]
         elif kind != "and":
@@ -179,32 +165,24 @@ def evaluate_marker(marker, environment):
         if value != None:
             frames[-1][1] = frames[-1][1] and value
     if len(frames) != 1 or operands:
-        fail("marker that does not end: " + marker)
+        fail("the marker {} is incomplete. Lock again.".format(repr(marker)))
     return frames[0][0] or frames[0][1]
 
-def fits_python(specifiers, python_version):
-    """Returns whether a version of Python is in a range, as `requires-python` has it.
-
-    Args:
-      specifiers: for example `>=3.10,<4`; `""` for any.
-      python_version: `X.Y.Z`, or `X.Y` for whichever patch level fits.
-
-    Returns:
-      True if it is.
-    """
+def is_python_in(specifiers, python_version):
+    """Returns whether a Python version is in a range such as `>=3.10,<4`: the version `X.Y.Z`, or any patch version of `X.Y`."""
     if len(python_version.split(".")) > 2:
-        return _is_in(specifiers, python_version)
-    return any([_is_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])
+        return _is_version_in(specifiers, python_version)
+    return any([_is_version_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])
 
-def _is_in(specifiers, version):
+def _is_version_in(specifiers, version):
     for specifier in specifiers.split(","):
         specifier = specifier.strip()
         operator = [o for o in _OPERATORS if specifier.startswith(o)]
         if not operator:
             continue
-        wanted = specifier.removeprefix(operator[0]).strip()
+        bound = specifier.removeprefix(operator[0]).strip()
         if operator[0] not in ("==", "!="):
-            wanted = wanted.removesuffix(".*")  # old packages have `>=3.6.*`
-        if not _compare_versions(version, operator[0], wanted):
+            bound = bound.removesuffix(".*")  # old packages have `>=3.6.*`
+        if not _compare_versions(version, operator[0], bound):
             return False
     return True

@@ -1,10 +1,10 @@
-"""Models from elsewhere: files by their hashes, from a server, a Hugging Face hub or a registry."""
+"""Models of `bento.model`: files of a server or a Hugging Face Hub, archives, and models of a registry, each verified by its hash."""
 
-load(":build_text.bzl", "build_text")
+load(":build_text.bzl", "build_text", "check_url")
 load(":fetch.bzl", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
-_MADE = """\
+_MODEL = """\
 load("@rules_bento//rules:bento_model.bzl", "bento_model")
 
 bento_model(
@@ -19,7 +19,7 @@ bento_model(
 )
 """
 
-_IMPORTED = """\
+_MODEL_IMPORT = """\
 load("@rules_bento//rules:bento_model_import.bzl", "bento_model_import")
 
 bento_model_import(
@@ -30,16 +30,16 @@ bento_model_import(
 )
 """
 
-# Suffixes of archives as `bento_model_import` takes them.
+# Suffixes of archives for `bento_model_import`.
 _ARCHIVES = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"]
 
-def _place(rctx):
+def _where(rctx):
     return "bento.model(name = \"{}\")".format(rctx.attr.model)
 
 def _token(rctx):
-    """Returns the user's token for a Hugging Face hub: from the environment, or from where its own client keeps it."""
+    """Returns the user's token for a Hugging Face Hub: from the environment, or from the file of its own client."""
 
-    # What `getenv` returns, Bazel writes down beside the repository.
+    # Bazel stores results of `getenv` with the repository.
     environ = rctx.os.environ
     token = environ.get("HF_TOKEN")
     if token:
@@ -49,24 +49,25 @@ def _token(rctx):
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
 def _huggingface_address(rctx):
-    """Returns the address that the files of a snapshot are below."""
+    """Returns the URL of a snapshot, which the files are below."""
     if not matches("repository", rctx.attr.huggingface):
-        fail("{}: huggingface is {}; write organization/name".format(_place(rctx), repr(rctx.attr.huggingface)))
+        fail("{}: invalid huggingface {}. Use organization/name.".format(_where(rctx), repr(rctx.attr.huggingface)))
     if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
-        fail("{}: revision is {}; give the commit, 40 hexadecimal digits: branches and tags move".format(_place(rctx), repr(rctx.attr.revision)))
+        fail("{}: invalid revision {}. Use the commit, 40 hexadecimal digits, because branches and tags move.".format(_where(rctx), repr(rctx.attr.revision)))
     endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
     if not endpoint:
-        fail("{}: set endpoint, or HF_ENDPOINT in the environment, to the address of the hub".format(_place(rctx)))
+        fail("{}: the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.".format(_where(rctx)))
+    check_url(_where(rctx), "endpoint", endpoint)
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.huggingface, rctx.attr.revision)
 
 def _download_files(rctx, address, token):
-    """Brings the files, several at a time; Bazel's repository cache has them by their hashes."""
+    """Downloads the files in parallel, or gets them from Bazel's repository cache."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
-            fail("{}: files has {}, which is absolute or leaves the model; write a path below it".format(_place(rctx), repr(path)))
+            fail("{}: files has {}, which is outside of the model. Use a relative path without '..'.".format(_where(rctx), repr(path)))
         if not matches("sha256", sha256):
-            fail("{}: files has {} for {}; give its SHA-256, 64 hexadecimal digits".format(_place(rctx), repr(sha256), path))
+            fail("{}: files has the invalid hash {} for {}. Use the SHA-256 of the file, 64 hexadecimal digits.".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
         rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
         pending.append(rctx.download(
@@ -79,9 +80,9 @@ def _download_files(rctx, address, token):
     for download in pending:
         download.wait()
 
-def _write_made(rctx):
+def _write_model(rctx):
     rctx.file("BUILD.bazel", build_text(
-        _MADE,
+        _MODEL,
         alias = rctx.attr.alias,
         labels = rctx.attr.labels,
         module = rctx.attr.module,
@@ -90,92 +91,90 @@ def _write_made(rctx):
         tag = rctx.attr.tag or rctx.attr.model,
     ))
 
-def _write_imported(rctx, archive):
+def _write_model_import(rctx, archive):
     if rctx.attr.tag or rctx.attr.labels or rctx.attr.module:
-        fail("{}: tag, labels and module are in the archive already; leave them out".format(_place(rctx)))
-    rctx.file("BUILD.bazel", build_text(_IMPORTED, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
+        fail("{}: tag, labels, and module are in the archive. Remove these attributes.".format(_where(rctx)))
+    rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
 
 def _download_archive(rctx):
-    found = [suffix for suffix in _ARCHIVES if rctx.attr.archive.endswith(suffix)]
-    if not found:
-        fail("{}: archive is {}; its name has to end in {}".format(_place(rctx), repr(rctx.attr.archive), ", ".join(_ARCHIVES)))
+    suffixes = [suffix for suffix in _ARCHIVES if rctx.attr.archive.endswith(suffix)]
+    check_url(_where(rctx), "archive", rctx.attr.archive)
+    if not suffixes:
+        fail("{}: archive {} has an unknown suffix. Use a URL that ends in one of: {}.".format(_where(rctx), repr(rctx.attr.archive), ", ".join(_ARCHIVES)))
     if not matches("sha256", rctx.attr.sha256):
-        fail("{}: sha256 is {}; give that of the archive, 64 hexadecimal digits".format(_place(rctx), repr(rctx.attr.sha256)))
+        fail("{}: invalid sha256 {}. Use the SHA-256 of the archive, 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.sha256)))
     rctx.report_progress("fetching {}".format(rctx.attr.archive))
-    rctx.download(url = rctx.attr.archive, output = "model" + found[0], sha256 = rctx.attr.sha256)
-    _write_imported(rctx, "model" + found[0])
+    rctx.download(url = rctx.attr.archive, output = "model" + suffixes[0], sha256 = rctx.attr.sha256)
+    _write_model_import(rctx, "model" + suffixes[0])
 
 def _pull(rctx):
-    """Pulls the one layer of a model's artifact, which is the model's part of archives."""
+    """Pulls the single layer of a model's artifact, which is the model's part of archives."""
     if not matches("image", rctx.attr.image):
-        fail("{}: image is {}; write registry/repository".format(_place(rctx), repr(rctx.attr.image)))
+        fail("{}: invalid image {}. Use registry/repository.".format(_where(rctx), repr(rctx.attr.image)))
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
-        fail("{}: digest is {}; write sha256: and 64 hexadecimal digits".format(_place(rctx), repr(rctx.attr.digest)))
+        fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.digest)))
     rctx.report_progress("pulling {}".format(rctx.attr.image))
-    run_helper(rctx, _place(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
+    run_helper(rctx, _where(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
-        fail("{}: {} is no model; push one with bento_push".format(_place(rctx), rctx.attr.image))
+        fail("{}: {} isn't a model. Push a model with bento_push.".format(_where(rctx), rctx.attr.image))
     layer = layers[0]["digest"].removeprefix("sha256:")
     if not matches("sha256", layer):
-        fail("{}: the layer of {} has no digest by SHA-256; push the model again".format(_place(rctx), rctx.attr.image))
+        fail("{}: the layer of {} has no SHA-256 digest. Push the model again.".format(_where(rctx), rctx.attr.image))
     rctx.symlink("layout/blobs/sha256/" + layer, "model.part")
-    _write_imported(rctx, "model.part")
+    _write_model_import(rctx, "model.part")
 
 def model_repo_impl(rctx):
-    """Fetches the model, or refuses attributes that do not go together.
+    """Fetches the model, or rejects a contradictory combination of attributes.
 
     Args:
-      rctx: the context of the repository.
+      rctx: repository context.
     """
     sources = [name for name in ("archive", "address", "huggingface", "image") if getattr(rctx.attr, name)]
     if len(sources) != 1:
-        fail("{}: set one of archive, address, huggingface and image; it has {}".format(_place(rctx), " and ".join(sources) or "none"))
+        fail("{}: the tag has {} of archive, address, huggingface, and image. Set one of them.".format(_where(rctx), " and ".join(sources) or "none"))
     if bool(rctx.attr.files) != (sources[0] in ("address", "huggingface")):
-        fail("{}: {}".format(_place(rctx), "set files, with the hash of each" if sources[0] != "archive" and sources[0] != "image" else "files are in the archive already"))
+        fail("{}: {}".format(_where(rctx), "the archive has all files. Remove files." if rctx.attr.files else "files is missing. Set it to the path and SHA-256 of each file."))
     if sources[0] == "archive":
         _download_archive(rctx)
     elif sources[0] == "image":
         _pull(rctx)
     elif sources[0] == "address":
+        check_url(_where(rctx), "address", rctx.attr.address)
         _download_files(rctx, rctx.attr.address, "")
-        _write_made(rctx)
+        _write_model(rctx)
     else:
         _download_files(rctx, _huggingface_address(rctx), _token(rctx))
-        _write_made(rctx)
+        _write_model(rctx)
 
 _SOURCE = {
-    "address": attr.string(doc = "Address that `files` lie below."),
-    "alias": attr.string(doc = "A name that `bentoml.models.get` finds the model by, in Bentos that bundle it."),
-    "archive": attr.string(doc = "Address of a model as `bentoml models export` writes it, or of a tar or zip of one; with `sha256`."),
-    "digest": attr.string(doc = "`sha256:<hex>` of the artifact that `image` names."),
-    "endpoint": attr.string(doc = "Address of the Hugging Face hub. Default: `HF_ENDPOINT` of the environment."),
-    "files": attr.string_dict(doc = "Files of the model: path to SHA-256. Those of the source that are not named are left out."),
-    "huggingface": attr.string(doc = "A repository of a Hugging Face hub, `organization/name`; with `revision` and `files`. Credentials as its own client has them."),
-    "image": attr.string(doc = "`registry/repository` of a model that `bento_push` sent; with `digest`."),
+    "address": attr.string(doc = "URL that `files` are below, `http` or `https`."),
+    "alias": attr.string(doc = "Alternative name for `bentoml.models.get`, in Bentos that bundle the model."),
+    "archive": attr.string(doc = "URL (`http` or `https`) of an archive from `bentoml models export`, or of a tar or zip of a model; with `sha256`."),
+    "digest": attr.string(doc = "Digest of the artifact in `image`, `sha256:<hex>`."),
+    "endpoint": attr.string(doc = "URL of the Hugging Face Hub, `http` or `https`. Default: `HF_ENDPOINT` of the environment."),
+    "files": attr.string_dict(doc = "Files of the model: path to SHA-256. Other files of the source are excluded."),
+    "huggingface": attr.string(doc = "Repository of a Hugging Face Hub, `organization/name`; with `revision` and `files`. Credentials are from the configuration of its own client."),
+    "image": attr.string(doc = "`registry/repository` of a model that `bento_push` pushed; with `digest`."),
     "labels": attr.string_dict(doc = "Labels of the model."),
-    "module": attr.string(doc = "BentoML's framework module, for example `bentoml.transformers`; empty for a generic model."),
+    "module": attr.string(doc = "BentoML's framework module, for example `bentoml.transformers`. Default: a generic model."),
     "revision": attr.string(doc = "Commit of the repository, 40 hexadecimal digits."),
-    "sha256": attr.string(doc = "Of `archive`."),
-    "tag": attr.string(doc = "`name` or `name:version`. Default: the name; without a version, the digest of the content is the version."),
+    "sha256": attr.string(doc = "SHA-256 of `archive`."),
+    "tag": attr.string(doc = "`name` or `name:version`. Default name: the name of the tag. Default version: the digest of the content."),
 }
 
 _model_repo = repository_rule(
     implementation = model_repo_impl,
-    doc = "A model from elsewhere.",
+    doc = "A model of `bento.model`.",
     attrs = _SOURCE | {"model": attr.string(doc = "Name of the target.", mandatory = True)},
 )
 
 model_tag = tag_class(
-    doc = "A model from elsewhere, for `models` of a Bento: `@<name>`. It is fetched when a build asks for it.",
-    attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository and of its target.", mandatory = True)},
+    doc = "Declares a model for `models` of a Bento: `@<name>`. Bazel fetches it only if a build needs it.",
+    attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository and its target.", mandatory = True)},
 )
 
 def declare_model(tag):
-    """Declares the repository of a model.
-
-    Args:
-      tag: the tag `bento.model`.
-    """
+    """Declares the repository of a tag `bento.model`."""
     _model_repo(name = tag.name, model = tag.name, **{name: getattr(tag, name) for name in _SOURCE})

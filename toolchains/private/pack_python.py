@@ -1,18 +1,17 @@
 """Packs a CPython into few files: `pack_python.py [--checked] INTERPRETER PROGRAM [LIBRARIES...]`.
 
-An action has all files of its interpreter as inputs, and a sandbox or a remote worker lays each of them out. So the
-standard library becomes one zip of byte code, where Python itself looks for it. INTERPRETER is `PREFIX/bin/…`, of the
+All files of an interpreter are inputs of each action, and sandboxes and remote workers create each of them. So the
+standard library becomes one zip of bytecode, in the place where Python expects it. INTERPRETER is `PREFIX/bin/…` of the
 version that runs this program, and PROGRAM is `OUTPUT/bin/python3`. OUTPUT gets
 
     bin/python3
     lib/pythonXY.zip
-    lib/pythonX.Y/os.py            by which Python knows the folder
+    lib/pythonX.Y/os.py            by which Python detects the directory
     lib/pythonX.Y/lib-dynload/*    compiled modules
-    lib/*                          the shared libraries of all these, of PREFIX/lib and the folders LIBRARIES
+    lib/*                          shared libraries of these files, from PREFIX/lib and the directories LIBRARIES
 
-The byte code is of the kind that is not checked against its sources, and names no path of this machine. With
-`--checked`, INTERPRETER runs this program, and the packed one is started: where it misses something, OUTPUT gets all
-of PREFIX/lib as it is.
+The bytecode is in unchecked mode and contains no path of this machine. With `--checked`, INTERPRETER runs this program,
+and the packed interpreter is tested: if it lacks something, OUTPUT gets an unchanged copy of PREFIX/lib.
 """
 
 import contextlib
@@ -28,12 +27,12 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 _UNCHECKED = struct.pack("<I", 1) + bytes(8)
-# What no action imports: other programs, tests, and what needs a terminal or a window.
+# Excluded, because no action imports them: other programs, tests, and modules that need a terminal or a window.
 _NO_MODULES = {"__pycache__", "dist-packages", "ensurepip", "idlelib", "lib-dynload", "site-packages", "tkinter"}
 _NO_MODULES |= {"lib2to3", "test", "tests", "turtledemo", "venv"}
 _NO_EXTENSIONS: tuple[str, ...] = ("_ctypes_test", "_curses", "_dbm", "_gdbm", "_test", "_tkinter", "_xx", "nis")
 _NO_EXTENSIONS += ("ossaudiodev", "readline", "xx")
-# What is of machine code in every layout, wherever that lies, and modules that need it.
+# Modules of machine code in every layout, and modules that need them.
 _MODULES = ("bz2", "ctypes", "hashlib", "lzma", "mmap", "ssl", "unicodedata", "zipfile", "zlib")
 _CHECK = """\
 import importlib, sys
@@ -44,7 +43,7 @@ print(*{module.__file__ for module in [*sys.modules.values()] if getattr(module,
 
 
 def main() -> None:
-    """Pack."""
+    """Pack the interpreter."""
     arguments = sys.argv[1:]
     checked = arguments[0] == "--checked"
     interpreter, program, *others = (Path(argument) for argument in arguments[checked:])
@@ -54,17 +53,17 @@ def main() -> None:
     shutil.copy(interpreter, program)
     names = _pack(library, output, others)
     if checked and (problem := _missing(output, names)):
-        sys.stderr.write(f"{interpreter}: is not packed, for its parts do not serve alone: {problem}\n")
+        sys.stderr.write(f"{interpreter}: cannot be packed, so actions use all of its files: {problem}\n")
         _copy_all(library.parent, output / "lib")
         if problem := _missing(output, names):
             raise SystemExit(
-                f"{interpreter}: does not run from another folder, as actions of rules_bento run it: {problem}\n"
-                "Name another one: bento_tools.python(interpreter = ...) or (debian_lock = ...) in MODULE.bazel."
+                f"{interpreter}: doesn't run from another directory, as actions require: {problem}\n"
+                "Use another interpreter: bento_tools.python(interpreter = ...) or (debian_lock = ...) in MODULE.bazel."
             )
 
 
 def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
-    """Pack all but the program; returns the names of the compiled modules."""
+    """Pack everything except the program; return the names of the compiled modules."""
     packed = output / "lib" / library.name
     extensions = packed / "lib-dynload"
     extensions.mkdir(parents=True)
@@ -77,14 +76,14 @@ def _pack(library: Path, output: Path, others: list[Path]) -> list[str]:
             shutil.copyfile(extension, extensions / extension.name)
             names += [extension.name.partition(".")[0]] if extension.suffix == ".so" else []
     if not any(extensions.iterdir()):
-        # Python looks for the folder, and caches keep none that is empty.
+        # Python requires the directory, and caches store no empty directories.
         (extensions / "README").write_text("All compiled modules are in the program.\n")
     _copy_libraries([library.parent, *others], output)
     return names
 
 
 def _pack_modules(library: Path, archive: Path) -> None:
-    """Write the zip: stored, ordered and without times."""
+    """Write the zip: uncompressed, in order, and without times."""
     modules = [
         path
         for path in library.rglob("*.py")
@@ -93,38 +92,38 @@ def _pack_modules(library: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(modules):
             name = path.relative_to(library).as_posix()
-            with contextlib.suppress(SyntaxError, ValueError):  # a template, or damaged: nobody imports it
+            with contextlib.suppress(SyntaxError, ValueError):  # a template or damaged: never imported
                 code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
                 packed.writestr(zipfile.ZipInfo(f"{name}c"), MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code))
 
 
-def _copy_libraries(folders: list[Path], output: Path) -> None:
-    """Copy the shared libraries that programs and modules name, and those that these name, under that name."""
-    there = {
+def _copy_libraries(directories: list[Path], output: Path) -> None:
+    """Copy the shared libraries that programs, modules, and these libraries name."""
+    available = {
         path.name: path
-        for folder in folders
-        for path in folder.iterdir()
+        for directory in directories
+        for path in directory.iterdir()
         if (".so" in path.name or path.suffix == ".dylib") and path.is_file()
     }
     pending = [path for path in sorted(output.rglob("*")) if path.suffix == ".so" or path.name == "python3"]
     while pending:
         content = pending.pop().read_bytes()
-        for name in [name for name in there if _names(content, name)]:
+        for name in [name for name in available if _mentions(content, name)]:
             copy = output / "lib" / name
-            shutil.copyfile(there.pop(name), copy)
+            shutil.copyfile(available.pop(name), copy)
             pending.append(copy)
 
 
-def _names(content: bytes, library: str) -> bool:
-    """Whether a program names a library: by its name, or as `$ORIGIN/…` and `@executable_path/…`."""
+def _mentions(content: bytes, library: str) -> bool:
+    """Whether a program contains the name of a library, also as `$ORIGIN/…` or `@executable_path/…`."""
     return any(before + library.encode() + b"\0" in content for before in (b"\0", b"/"))
 
 
 def _missing(output: Path, extensions: list[str]) -> str:
-    """Start what was packed; returns what it lacks that this interpreter has, in one line, or nothing."""
+    """Start the packed interpreter; return in one line what it lacks that this interpreter has, or an empty string."""
     importable = []
     for name in (*extensions, *_MODULES):
-        with contextlib.suppress(Exception):  # what this one does not import either, for whatever reason, is not missed
+        with contextlib.suppress(Exception):  # modules that this interpreter can't import aren't missing
             import_module(name)
             importable.append(name)
     command = [str(output.absolute() / "bin/python3"), "-I", "-S", "-B", "-X", "utf8", "-c", _CHECK, *importable]
@@ -133,14 +132,14 @@ def _missing(output: Path, extensions: list[str]) -> str:
     except OSError as error:
         return str(error)
     if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"it ends with {done.returncode}"])[-1]
+        return (done.stderr.strip().splitlines() or [f"its exit code is {done.returncode}"])[-1]
     root = os.path.realpath(output) + os.sep
     outside = [path for path in sorted(done.stdout.splitlines()) if not os.path.realpath(path).startswith(root)]
     return f"it imports {outside[0]}" if outside else ""
 
 
 def _copy_all(library: Path, copy: Path) -> None:
-    """Replace a copy by all of a folder."""
+    """Replace a copy by all files of a directory."""
     for entry in copy.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     ignored = shutil.ignore_patterns("__pycache__")

@@ -1,4 +1,4 @@
-"""The repository of an interpreter: it says which one actions and repository rules run, and has none of its own."""
+"""The interpreters of `bento_tools`: of Debian packages, of the host if the tag requests it, or else of rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
 load("//toolchains:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
@@ -6,9 +6,9 @@ load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "host_platform")
 load(":python_debs.bzl", "declare_python_debs")
 
-_MINIMUM = [3, 10]
+_MIN_VERSION = [3, 10]
 
-_BUILD_HOST = """\
+_HOST_BUILD = """\
 load("@rules_bento//toolchains:python.bzl", "bento_python")
 
 bento_python(
@@ -19,7 +19,7 @@ bento_python(
 )
 """
 
-_BUILD_DEBS = """\
+_DEBS_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
 alias(
@@ -33,7 +33,7 @@ alias(
 )
 """
 
-_BUILD_TOOLCHAIN = """\
+_TOOLCHAIN_BUILD = """\
 load("@rules_bento//toolchains:toolchain_python.bzl", "bento_toolchain_python")
 
 bento_toolchain_python(
@@ -43,35 +43,35 @@ bento_toolchain_python(
 )
 """
 
-def _version_of(rctx, python):
+def _python_version(rctx, python):
     done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
     if done.return_code:
-        fail("{} does not run: {}".format(python, done.stderr.strip()))
+        fail("bento_tools.{}: {} doesn't run. Set another interpreter. Its error: {}".format(rctx.attr.tag, python, done.stderr.strip()))
     version = done.stdout.strip()
-    if [int(part) for part in version.split(".")[:2]] < _MINIMUM:
-        fail("{} is Python {}; rules_bento needs 3.10 or newer: name one with bento_tools.{}(interpreter = ...)".format(python, version, rctx.attr.tag))
+    if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
+        fail("{} is Python {}, but rules_bento requires 3.10 or newer. Set bento_tools.{}(interpreter = ...).".format(python, version, rctx.attr.tag))
     return version
 
-def _on_host(rctx):
-    """Returns the interpreter of this machine that MODULE.bazel names: a path, or a name on PATH."""
+def _host_interpreter(rctx):
+    """Returns the interpreter of this machine that the tag requests: a path, or a name on PATH."""
     name = rctx.attr.interpreter
     if "/" in name:
         return name
-    found = rctx.which(name)
-    if not found:
-        fail("bento_tools.{}(interpreter = \"{}\"): no program of that name is on PATH; install it, or choose another interpreter".format(rctx.attr.tag, name))
-    return str(found.realpath)
+    program = rctx.which(name)
+    if not program:
+        fail("bento_tools.{}(interpreter = \"{}\"): the program isn't on PATH. Install it, or set another interpreter.".format(rctx.attr.tag, name))
+    return str(program.realpath)
 
-def _of_debs(rctx):
-    """Returns the interpreters of Debian packages, and the one of them that runs here."""
+def _deb_interpreters(rctx):
+    """Returns the interpreters of Debian packages, including this machine's."""
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
-    no_match = "{} has no Python for this platform: bento_tools.{}(debian_lock = ...) is for {}".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
-    build = build_text(_BUILD_DEBS, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
+    no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to its bento_debs target.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
+    build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     here = host_platform(rctx)
     if here not in by_platform:
-        fail("bento_tools.{}(debian_lock = \"{}\") makes interpreters for {}, and none runs here, on {}: leave the tag out for the toolchain of rules_python, or name an interpreter".format(
+        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. Remove the tag to use rules_python, or set interpreter.".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),
@@ -85,12 +85,12 @@ def _python_repo_impl(rctx):
     if rctx.attr.problem:
         fail(rctx.attr.problem)
     if rctx.attr.pythons:
-        found = _of_debs(rctx)
+        found = _deb_interpreters(rctx)
     else:
-        python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _on_host(rctx)
-        found = struct(build = _BUILD_TOOLCHAIN if rctx.attr.toolchain else _BUILD_HOST, pip = ["-m", "pip"], python = python, version = _version_of(rctx, python))
+        python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
+        found = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (found.version + ".").startswith(rctx.attr.only_version + "."):
-        fail("bento_tools.{}(version = \"{}\"): {} is Python {}".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or found.python, found.version))
+        fail("bento_tools.{}(version = \"{}\"): {} is Python {}. Set the version of the interpreter.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or found.python, found.version))
     version = ".".join(found.version.split(".")[:2]) if rctx.attr.toolchain else found.version
     rctx.file("BUILD.bazel", found.build if rctx.attr.pythons else build_text(found.build, path = str(found.python), version = version))
     rctx.file("path", str(found.python))
@@ -99,34 +99,34 @@ def _python_repo_impl(rctx):
 
 python_repo = repository_rule(
     implementation = _python_repo_impl,
-    doc = """An interpreter: of Debian packages, or of rules_python, or the given one of the host. Never the host's unless it is given.
+    doc = """An interpreter: of Debian packages, of rules_python, or of the host if the tag requests it.
 
-Actions run `:python`, by the platform that they run on. Repository rules run what the file `path` names; `pip` has the
-command of its pip, JSON, empty where it has none.""",
+Actions run `:python` for their execution platform. Repository rules run the path in the file `path`; the file `pip` has the command of
+its pip, as JSON, empty without pip.""",
     attrs = {
-        "has_pip": attr.bool(doc = "Whether there is a pip beside `pythons`."),
-        "interpreter": attr.string(doc = "An interpreter on the host that is to be used, a path or a name on PATH."),
-        "lock": attr.label(doc = "The lock of the Debian packages, for errors."),
-        "only_version": attr.string(doc = "The version that it has to have; empty for any."),
-        "problem": attr.string(doc = "Why there is none; empty if there is."),
+        "has_pip": attr.bool(doc = "Whether `pythons` have pip."),
+        "interpreter": attr.string(doc = "Interpreter of the host, a path or a name on PATH."),
+        "lock": attr.label(doc = "Lock of the Debian packages, for messages."),
+        "only_version": attr.string(doc = "Required version; empty for any."),
+        "problem": attr.string(doc = "Error for a missing interpreter; empty otherwise."),
         "pythons": attr.label_keyed_string_dict(doc = "Interpreters of Debian packages to their platforms."),
-        "tag": attr.string(doc = "The tag of `bento_tools` that it comes from, for errors.", mandatory = True),
-        "toolchain": attr.label(doc = "The interpreter of rules_python that runs here, if it is rules_python's."),
-        "version": attr.string(doc = "The version of `pythons`."),
+        "tag": attr.string(doc = "Name of the tag of `bento_tools`, for messages.", mandatory = True),
+        "toolchain": attr.label(doc = "Interpreter of rules_python for this machine."),
+        "version": attr.string(doc = "Version of `pythons`."),
     },
 )
 
-_WAYS_OUT = """{problem}.
-To have one, write into MODULE.bazel
-    bazel_dep(name = "rules_python", version = "{rules_python}")  # or newer, where there is none; and
+_NO_INTERPRETER = """{problem}.
+Add one of these to MODULE.bazel:
+    bazel_dep(name = "rules_python", version = "{rules_python}")  # or newer, if it is missing; and
     python = use_extension("@rules_python//python/extensions:python.bzl", "python")
-    python.toolchain(python_version = "{version}")  # of rules_python, for each platform; or
+    python.toolchain(python_version = "{version}")  # from rules_python, for each platform; or
     bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
-    bento_tools.{kind}({more}debian_lock = "//:debian.lock.json")  # made of Debian packages that a bento_debs target locks; or
-    bento_tools.{kind}({more}interpreter = "python3")  # the one on PATH; machines share a cache if theirs are at one path and of one version"""
+    bento_tools.{kind}({more}debian_lock = "//:debian.lock.json")  # from Debian packages that a bento_debs target locks; or
+    bento_tools.{kind}({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
-def _of_rules_python():
-    """Returns the interpreters that rules_python has for this machine, by version `X.Y`."""
+def _rules_python_interpreters():
+    """Returns the interpreters of rules_python for this machine, by version `X.Y`."""
     found = {}
     for name, label in INTERPRETER_LABELS.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")
@@ -138,33 +138,33 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
     """Declares the repository of an interpreter.
 
     Args:
-      mctx: the module context.
-      name: of the repository.
+      mctx: module context.
+      name: name of the repository.
       kind: name of the tag, for messages.
-      tag: a tag `bento_tools.python` or `bento_tools.compiler`; None for one that nobody has written.
-      exact: whether no other version than the tag's will do.
+      tag: a tag `bento_tools.python` or `bento_tools.compiler`; None without a tag.
+      exact: whether only the tag's version is accepted.
     """
     common = {"name": name, "only_version": tag.version if exact else "", "tag": kind}
     if tag and tag.debian_lock:
-        made = declare_python_debs(mctx, name = name, tag = tag, kind = kind)
-        problem = made.problem
+        declared = declare_python_debs(mctx, name = name, tag = tag, kind = kind)
+        problem = declared.problem
         if problem and kind == "python":
-            problem += ". The tag has to be out of MODULE.bazel while you do that, for locking runs in this interpreter"
-        python_repo(has_pip = made.has_pip, lock = tag.debian_lock, problem = problem, pythons = made.pythons, version = made.version, **common)
+            problem += ". Remove the tag from MODULE.bazel meanwhile, because locking uses this interpreter"
+        python_repo(has_pip = declared.has_pip, lock = tag.debian_lock, problem = problem, pythons = declared.pythons, version = declared.version, **common)
         return
     if tag and tag.interpreter:
         python_repo(interpreter = tag.interpreter, **common)
         return
-    found = _of_rules_python()
+    found = _rules_python_interpreters()
     version = tag.version if tag and tag.version else (PYTHON_VERSION if PYTHON_VERSION in found or not found else _newest(found))
     if version in found:
         python_repo(toolchain = found[version], **common)
         return
     python_repo(
-        problem = _WAYS_OUT.format(
+        problem = _NO_INTERPRETER.format(
             kind = kind,
             more = "version = \"{}\", ".format(version) if exact else "",
-            problem = "bento_tools.{}: rules_python has no toolchain for Python {} here{}, and none is named".format(
+            problem = "bento_tools.{}: rules_python has no toolchain for Python {} here{}, and the tag sets no interpreter".format(
                 kind,
                 version,
                 ", but for {}".format(", ".join(sorted(found))) if found else "",
@@ -178,7 +178,7 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
 def _newest(versions):
     return "3.{}".format(max([int(version.partition(".")[2]) for version in versions]))
 
-_BUILD_COMPILERS = """\
+_COMPILERS_BUILD = """\
 load("@rules_bento//toolchains:compilers.bzl", "bento_compilers")
 
 bento_compilers(
@@ -189,9 +189,9 @@ bento_compilers(
 """
 
 compilers_repo = repository_rule(
-    implementation = lambda rctx: rctx.file("BUILD.bazel", _BUILD_COMPILERS.format(json.encode([str(label) for label in rctx.attr.pythons]))),
-    doc = "A target with all interpreters that make byte code.",
+    implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
+    doc = "A target with all interpreters that compile bytecode.",
     attrs = {
-        "pythons": attr.label_list(doc = "One for each version."),
+        "pythons": attr.label_list(doc = "One interpreter for each version."),
     },
 )

@@ -1,8 +1,8 @@
-"""Repositories of a package's source, where it has no wheel: a wheel is then built from it, by an action."""
+"""Repositories of the source of a package without a compatible wheel. An action builds the wheel from it."""
 
 load(":build_text.bzl", "build_text", "without_secrets")
-load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv")
-load(":wheel.bzl", "newer_system", "python_version")
+load(":fetch.bzl", "fetch_with_uv")
+load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version")
 
 _BUILD = """\
 load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
@@ -30,21 +30,14 @@ built_wheel_modules(
 """
 _PACKED = "source.tar"
 
-# No helper of git is a way to an address: `ext::COMMAND` is one, in a file .gitmodules, too.
+# git helpers are disabled, because they can run commands (`ext::COMMAND`), also from a .gitmodules file.
 _ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh", "GIT_TERMINAL_PROMPT": "0"}
 _SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
 
 def source_file(files):
-    """Finds the source archive among the files of a release.
-
-    Args:
-      files: file names.
-
-    Returns:
-      A file name, or None.
-    """
-    found = [name for name in files if name.endswith((".tar.gz", ".zip"))]
-    return found[0] if found else None
+    """Returns the name of the source archive among the files of a release, or None."""
+    archives = [name for name in files if name.endswith((".tar.gz", ".zip"))]
+    return archives[0] if archives else None
 
 def _run(rctx, command, problem, environment = _ENVIRONMENT):
     done = rctx.execute(command, environment = environment, timeout = 1800)
@@ -57,10 +50,10 @@ def _python(rctx, *arguments):
     return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
 
 def _fetch_commit(rctx):
-    """Brings a commit of a git repository; its hash says that it is the right one."""
+    """Fetches a commit of a git repository, which its hash verifies."""
     git = rctx.which("git")
     if not git:
-        fail("{} comes from a git repository, and there is no git on PATH: install it".format(rctx.attr.distribution))
+        fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))
     address, commit = rctx.attr.git, rctx.attr.commit
     problem = "cannot fetch commit {} of {}".format(commit, address)
     rctx.report_progress("fetching {}".format(address))
@@ -68,10 +61,10 @@ def _fetch_commit(rctx):
     start = [git, "-C", "checkout"]
     fetch = start + ["fetch", "--quiet"]
 
-    # Only of this address may it be a folder, never of a submodule.
+    # Only this repository can be a local directory, never a submodule.
     environment = _ENVIRONMENT | ({"GIT_ALLOW_PROTOCOL": "file"} if address.startswith("file:") else {})
 
-    # Servers need not give a commit that no branch ends in: then all of them are fetched.
+    # Servers can reject a commit that isn't the end of a branch. Then all branches are fetched.
     if rctx.execute(fetch + ["--depth=1", "--", address, commit], environment = environment).return_code:
         _run(rctx, fetch + ["--", address, "+refs/*:refs/fetched/*"], problem, environment)
     _run(rctx, start + ["-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit, "--"], problem)
@@ -93,15 +86,15 @@ def _fetch(rctx):
     return name
 
 def _requirements(rctx, source):
-    """Returns the labels of the packages that the build needs."""
-    names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subfolder), "its source cannot be read"))
+    """Returns the labels of the build requirements."""
+    names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read its source"))
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
-    newer = newer_system(rctx) if missing else ""
-    if newer:
-        fail("{}=={} has a wheel for {}, but for {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, newer))
+    hint = newer_system_hint(rctx) if missing else ""
+    if hint:
+        fail("{}=={} has a wheel for {}, but only for {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, hint))
     if missing:
-        fail(("{}=={} has no wheel for {}, and to build one takes {}, which {} does not have. " +
-              "Add {} to what {} is made from.").format(
+        fail(("{}=={} has no wheel for {}, and building it from source requires {}, which {} lacks. " +
+              "Add {} to the requirements of {}.").format(
             rctx.attr.distribution,
             rctx.attr.version,
             rctx.attr.platform,
@@ -122,31 +115,22 @@ def _source_repo_impl(rctx):
         platform = rctx.attr.platform,
         python_version = ".".join(python_version(rctx).split(".")[:2]),
         requirements = _requirements(rctx, source),
-        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "its source cannot be read")),
+        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read its source")),
         source = source,
-        subfolder = rctx.attr.subfolder,
+        subfolder = rctx.attr.subdirectory,
         version = rctx.attr.version,
     ))
 
 source_repo = repository_rule(
     implementation = _source_repo_impl,
-    doc = "The source of one release or commit, and the target that builds its wheel.",
-    attrs = FETCH_ATTRIBUTES | {
-        "build_hub": attr.string(doc = "Name of the hub that has what builds need.", mandatory = True),
-        "build_lock": attr.string(doc = "Its lock, for errors.", mandatory = True),
-        "build_packages": attr.string_list(doc = "The packages that it has.", mandatory = True),
-        "commit": attr.string(doc = "Of a git repository: the commit."),
-        "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of files of the wheel that images leave out."),
-        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
-        "files": attr.string_dict(doc = "File name to SHA-256 of the release."),
-        "git": attr.string(doc = "Address of a git repository."),
+    doc = "The source of a release or commit, and the target that builds its wheel.",
+    attrs = RELEASE_ATTRIBUTES | {
+        "build_hub": attr.string(doc = "Name of the package hub of build requirements.", mandatory = True),
+        "build_lock": attr.string(doc = "Lock of build requirements, for messages.", mandatory = True),
+        "build_packages": attr.string_list(doc = "Packages of `build_hub`.", mandatory = True),
+        "commit": attr.string(doc = "Commit of the git repository."),
+        "git": attr.string(doc = "URL of the git repository; empty for an archive."),
         "interpreter": attr.label(doc = "File with the path of the toolchain's interpreter.", mandatory = True),
-        "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
-        "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Takes precedence over `python`."),
-        "subfolder": attr.string(doc = "Where the project lies in a git repository."),
-        "url": attr.string(doc = "Address of the archive, where it comes from no index."),
-        "version": attr.string(doc = "Version of the package.", mandatory = True),
+        "subdirectory": attr.string(doc = "Directory of the project in the git repository."),
     },
 )

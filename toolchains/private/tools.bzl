@@ -1,4 +1,4 @@
-"""The repositories of uv, the resolver: one for each platform that runs it, and one that chooses."""
+"""The tools of repository rules and actions: uv for each platform, and the packages of the helper in module extensions."""
 
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_first", "fetch_with_uv", "host_platform", "mark_reproducible", "probe_cache")
@@ -9,8 +9,8 @@ _BUILD = """\
 exports_files(["uv"], visibility = ["//visibility:public"])
 """
 
-# Repository rules run the file `uv`, actions and programs what fits their platform.
-_CHOICE_BUILD = """\
+# Repository rules run the file `uv`; actions and programs run the target for their platform.
+_SELECT_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
 exports_files(["uv"])
@@ -22,10 +22,10 @@ alias(
 """
 
 def _uv_platform_repo_impl(rctx):
-    # uv is a program, not a module: any version of Python fits.
+    # uv is a program, not a module: every Python version is compatible.
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
     if not wheel:
-        fail("uv {} has no build for {}".format(rctx.attr.version, rctx.attr.platform))
+        fail("uv {} has no wheel for {}. Build on another platform.".format(rctx.attr.version, rctx.attr.platform))
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
         fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
@@ -38,11 +38,11 @@ def _uv_platform_repo_impl(rctx):
 
 _uv_platform_repo = repository_rule(
     implementation = _uv_platform_repo_impl,
-    doc = "uv, taken out of its wheel.",
+    doc = "uv, extracted from its wheel.",
     attrs = {
-        "files": attr.string_dict(doc = "File name to SHA-256 of the wheels of the release.", mandatory = True),
-        "platform": attr.string(doc = "What it runs on.", mandatory = True),
-        "version": attr.string(doc = "The release.", mandatory = True),
+        "files": attr.string_dict(doc = "Wheels of the release: file name to SHA-256.", mandatory = True),
+        "platform": attr.string(doc = "Platform that runs uv.", mandatory = True),
+        "version": attr.string(doc = "Version of uv.", mandatory = True),
     },
 )
 
@@ -51,25 +51,19 @@ def _uv_repo_impl(rctx):
     here = host_platform(rctx)
     rctx.symlink(rctx.path(by_platform[here]), "uv")
     cases = {platform: str(label) for platform, label in by_platform.items()}
-    no_match = "rules_bento has uv for {}, and this build is for another platform".format(", ".join(by_platform))
-    rctx.file("BUILD.bazel", build_text(_CHOICE_BUILD, {"actual": select_text(cases, no_match)}))
+    no_match = "rules_bento has uv only for {}. Build for one of these platforms.".format(", ".join(by_platform))
+    rctx.file("BUILD.bazel", build_text(_SELECT_BUILD, {"actual": select_text(cases, no_match)}))
 
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,
-    doc = "uv: the file `uv` for this machine, the target `program` for that of a build.",
+    doc = "uv: the file `uv` for this machine, and the target `program` for the platform of the build.",
     attrs = {
-        "programs": attr.label_keyed_string_dict(doc = "Each uv to its platform.", mandatory = True),
+        "programs": attr.label_keyed_string_dict(doc = "uv programs to their platforms.", mandatory = True),
     },
 )
 
 def declare_uv(name, *, files, version):
-    """Declares the repositories of uv; none is fetched by that.
-
-    Args:
-      name: of the one that chooses.
-      files: file name to SHA-256 of the wheels of the release.
-      version: the release.
-    """
+    """Declares the repositories of uv, without fetching them; `files` has the names and SHA-256 of the wheels of the release."""
     for platform in PLATFORMS:
         _uv_platform_repo(name = "{}_{}".format(name, platform), files = files, platform = platform, version = version)
     _uv_repo(name = name, programs = {"@{}_{}//:uv".format(name, platform): platform for platform in PLATFORMS})
@@ -86,23 +80,17 @@ def _helper_packages_repo_impl(rctx):
     rctx.file("BUILD.bazel")
     return mark_reproducible(rctx)
 
-helper_packages_repo = repository_rule(
+_helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
-    doc = "Packages of pure Python in one folder, `site-packages`.",
+    doc = "Packages of pure Python in one directory, `site-packages`, for the helper in module extensions, which have no toolchain.",
     attrs = {
         "packages": attr.string_dict(doc = "`name==version` to the files of the release and their SHA-256, as JSON.", mandatory = True),
     } | FETCH_ATTRIBUTES,
 )
 
 def declare_helper_packages(name, lock, distributions):
-    """Declares the repository of some packages of a lock.
-
-    Args:
-      name: of the repository.
-      lock: the lock, decoded.
-      distributions: list of normalized names.
-    """
-    helper_packages_repo(
+    """Declares the repository of some packages, by normalized name, of a decoded lock."""
+    _helper_packages_repo(
         name = name,
         packages = {
             "{}=={}".format(package["name"], package["version"]): json.encode(package["files"])

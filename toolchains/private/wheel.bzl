@@ -1,13 +1,24 @@
-"""Repositories of a wheel: the file, and its modules for those who import them. Each is fetched when it is asked for."""
+"""Repositories of a wheel: the file, and its unpacked modules. Bazel fetches each only if a build needs it."""
 
 load(":build_text.bzl", "build_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
-load(":markers.bzl", "fits_python")
-load(":wheel_tags.bzl", "best_wheel", "system_that_fits")
+load(":markers.bzl", "is_python_in")
+load(":wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
 
-_ATTRIBUTES = {
+_PACKAGE_ATTRIBUTES = {
     "distribution": attr.string(doc = "Normalized name of the package.", mandatory = True),
-    "version": attr.string(doc = "Its version.", mandatory = True),
+    "version": attr.string(doc = "Version of the package.", mandatory = True),
+}
+
+# Attributes of repositories of a wheel or its source.
+RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
+    "exclude": attr.string_list(doc = "Patterns of files of the wheel that images exclude."),
+    "exclude_preset": attr.string_list(doc = "Exclude patterns from presets, which may match nothing."),
+    "files": attr.string_dict(doc = "Files of the release: name to SHA-256."),
+    "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
+    "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
+    "python_version": attr.string(doc = "Python version; precedes `python`."),
+    "url": attr.string(doc = "URL of the file, if it isn't from an index."),
 }
 
 _WHEEL_BUILD = """\
@@ -43,37 +54,30 @@ wheel_modules(
 """
 
 def python_version(rctx):
-    """Returns the version of Python that a hub is for: the given one, else that of the toolchain's interpreter.
-
-    Args:
-      rctx: the repository context of a rule with the attributes `python` and `python_version`.
-
-    Returns:
-      `X.Y` or `X.Y.Z`.
-    """
+    """Returns the Python version of a package hub: the version in the attributes, or else of the toolchain's interpreter."""
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
-def newer_system(rctx):
-    """Says of a release whose wheels ask for a newer system for which one there is a wheel, and how to allow it.
+def newer_system_hint(rctx):
+    """Returns how to allow the oldest compatible wheel of a release whose wheels require a newer system; empty without one.
 
     Args:
-      rctx: the repository context of a rule with the attributes `files`, `platform`, `python` and `python_version`.
+      rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
 
     Returns:
-      `glibc 2.31: set ...`; empty where no other version of the system helps.
+      `glibc 2.31. Set ...`, or an empty string.
     """
-    version = system_that_fits(rctx.attr.files, rctx.attr.platform, python_version(rctx))
+    version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
     if not version:
         return ""
-    name, attribute, place = ("macOS", "macos", "the machines it runs on") if rctx.attr.platform.startswith("macos_") else ("glibc", "glibc", "the image's base")
-    return "{} {}: set {} = \"{}\" in bento.pypi, if that of {} is no older".format(name, version, attribute, version, place)
+    name, attribute, system = ("macOS", "macos", "the machines") if rctx.attr.platform.startswith("macos_") else ("glibc", "glibc", "all base images")
+    return "{} {}. Set {} = \"{}\" in bento.pypi, if {} have at least this version".format(name, version, attribute, version, system)
 
-def _facts(rctx, wheel):
-    """Marks a wheel with its hash, and returns its size, by which images plan their layers, and its Python versions."""
-    program = rctx.path(Label("//toolchains/private:wheel_facts.py"))
+def _inspect(rctx, wheel):
+    """Writes a marker of the wheel's hash; returns the wheel's size, which determines its layer in images, and its Python versions."""
+    program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        fail("{} is not a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
+        fail("{} isn't a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
     size, python, _ = done.stdout.split("\n")
     return {"python": python, "size": size}
 
@@ -81,36 +85,32 @@ def _wheel_repo_impl(rctx):
     version = python_version(rctx)
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
-    refused = best_wheel(rctx.attr.refused, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
-    if not rctx.attr.files and not refused:
-        fail("{} is not in the lock, which is not for {} with CPython {}: lock for all platforms (`uv pip compile --universal`)".format(
+    unlocked = best_wheel(rctx.attr.refused, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
+    if not rctx.attr.files and not unlocked:
+        fail("{} isn't in the lock, which doesn't support {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
             rctx.attr.distribution,
             rctx.attr.platform,
             version,
         ))
-    if not wheel and refused:
-        fail("{}: the index has {}, but its hash is not in the lock: lock again".format(requirement, refused))
+    if not wheel and unlocked:
+        fail("{}: the hash of {} isn't in the lock. Lock again.".format(requirement, unlocked))
     if not wheel:
-        newer = newer_system(rctx)
-        fail("{} has no wheel for {} with CPython {} and {}{}; the lock has:\n  {}".format(
+        hint = newer_system_hint(rctx)
+        fail("{} has no wheel for {} with CPython {} and {}{}. Files in the lock:\n  {}".format(
             requirement,
             rctx.attr.platform,
             version,
             "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("macos_") else "glibc " + rctx.attr.glibc,
-            ", but one for " + newer if newer else "",
+            ", but one for " + hint if hint else "",
             "\n  ".join(sorted(rctx.attr.files.keys())),
         ))
     if rctx.attr.url:
         rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
     else:
         fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
-    facts = _facts(rctx, wheel)
-    if not fits_python(facts["python"], version):
-        fail("{} is for Python {}, but the hub for {}: choose a version of it that fits, or another python_version".format(
-            requirement,
-            facts["python"],
-            version,
-        ))
+    inspected = _inspect(rctx, wheel)
+    if not is_python_in(inspected["python"], version):
+        fail("{} requires Python {}, but the package hub is for {}. Lock another version of it, or set another python_version.".format(requirement, inspected["python"], version))
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", build_text(
         _WHEEL_BUILD,
@@ -120,7 +120,7 @@ def _wheel_repo_impl(rctx):
         python_version = ".".join(version.split(".")[:2]),
         allow_record_mismatch = rctx.attr.files[wheel] in rctx.attr.allow_record_mismatch,
         sha256 = rctx.attr.files[wheel],
-        size = int(facts["size"]),
+        size = int(inspected["size"]),
         version = rctx.attr.version,
         wheel = wheel,
     ))
@@ -128,30 +128,23 @@ def _wheel_repo_impl(rctx):
 
 wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
-    doc = "The wheel of one release that fits a platform.",
-    attrs = _ATTRIBUTES | FETCH_ATTRIBUTES | {
-        "exclude": attr.string_list(doc = "Patterns of files of the wheel that images leave out."),
-        "exclude_preset": attr.string_list(doc = "The same of presets; one may name nothing."),
-        "files": attr.string_dict(doc = "File name to SHA-256, all files of the release.", mandatory = True),
-        "glibc": attr.string(doc = "The newest C library that a wheel may ask for.", mandatory = True),
-        "macos": attr.string(doc = "The newest macOS that a wheel may ask for.", mandatory = True),
-        "platform": attr.string(doc = "`<os>_<machine>`.", mandatory = True),
-        "python": attr.label(doc = "File with the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Takes precedence over `python`."),
-        "allow_record_mismatch": attr.string_list(doc = "SHA-256 of files that are taken although their RECORD is wrong."),
-        "refused": attr.string_list(doc = "Files of the release whose hash is not in the lock."),
-        "url": attr.string(doc = "Address of the file, where it comes from no index."),
+    doc = "The wheel of a release for a platform.",
+    attrs = RELEASE_ATTRIBUTES | {
+        "allow_record_mismatch": attr.string_list(doc = "SHA-256 of files that are accepted although their RECORD is wrong."),
+        "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS that a wheel may require.", mandatory = True),
+        "refused": attr.string_list(doc = "Files of the release without a hash in the lock."),
     },
 )
 
-# To Bazel, files of these names make a folder a package of its own, and `glob` does not enter it.
+# Bazel would treat a directory with such a file as a package, which `glob` does not enter.
 _BUILD_FILES = ["BUILD", "BUILD.bazel"]
 
 def _remove_build_files(rctx):
-    """Removes the BUILD files that a wheel ships: its folders are modules here."""
+    """Removes the BUILD files of a wheel, whose directories are modules."""
     pending = [rctx.path("site-packages")]
 
-    # Starlark has no `while`; each turn takes one folder.
+    # Starlark has no `while`; each turn handles one directory.
     for _ in range(1000000):
         if not pending:
             return
@@ -162,19 +155,19 @@ def _remove_build_files(rctx):
                 rctx.delete(entry)
 
 def _compile(rctx):
-    """Writes byte code beside the modules: of the unchecked kind, with paths that are the same everywhere."""
+    """Writes bytecode next to the modules, in unchecked mode and with paths that are equal on all machines."""
 
-    # Of all variables this one alone: before Python 3.11, byte code has sets of strings in the order of their hashes.
+    # Only one variable: before Python 3.11, bytecode has sets of strings in hash order.
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
     done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
     if done.return_code:
-        fail("the modules of {} cannot be compiled: {}".format(rctx.attr.distribution, done.stdout + done.stderr))
+        fail("cannot compile the modules of {}: {}".format(rctx.attr.distribution, done.stdout + done.stderr))
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
     wheel = repository.get_child(rctx.read(rctx.attr.wheel))
 
-    # Bazel goes by the ending of an archive and does not know this one.
+    # Bazel detects archives by suffix and does not support `.whl`.
     rctx.symlink(wheel, "wheel.zip")
     rctx.extract("wheel.zip", output = "site-packages")
     rctx.delete("wheel.zip")
@@ -200,9 +193,9 @@ def _wheel_modules_repo_impl(rctx):
 
 wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,
-    doc = "The modules of a wheel, unpacked.",
-    attrs = _ATTRIBUTES | {
-        "compiler": attr.label(doc = "File with the path of an interpreter that writes byte code of the modules; none for no byte code."),
-        "wheel": attr.label(doc = "The file `name` of the wheel's repository.", mandatory = True),
+    doc = "The unpacked modules of a wheel.",
+    attrs = _PACKAGE_ATTRIBUTES | {
+        "compiler": attr.label(doc = "File with the path of an interpreter that compiles the modules. Default: no bytecode."),
+        "wheel": attr.label(doc = "File `name` of the wheel's repository.", mandatory = True),
     },
 )

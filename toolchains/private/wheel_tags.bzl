@@ -1,27 +1,27 @@
-"""Chooses the file of a release that fits a Python version and platform (PEP 425, 600, 656)."""
+"""Selects the wheel of a release for a Python version and platform (PEP 425, 600, 656)."""
 
 load(":markers.bzl", "compare_releases")
 
-# The C library that a wheel may ask for where the user sets none: that of Debian 10 and RHEL 8.
+# Default of the newest glibc that a wheel may require: the version of Debian 10 and RHEL 8.
 DEFAULT_GLIBC = "2.28"
 
-# The macOS that a wheel may ask for where the user sets none: that of uv.
+# Default of the newest macOS that a wheel may require: the default of uv.
 DEFAULT_MACOS = "13.0"
 _LEGACY_MANYLINUX = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 
 def parse_wheel_name(filename):
-    """Splits the name of a wheel.
+    """Splits the file name of a wheel.
 
     Args:
       filename: `name-version[-build]-python-abi-platform.whl`.
 
     Returns:
-      A struct of name and version as written, the lists pythons, abis and platforms, build (a number and text, which compare as
-      installers do; -1 without a build tag), and is_known: whether the build tag is one, with a number in front.
+      A struct of `name` and `version`, the lists `pythons`, `abis`, and `platforms`, `build` (number and string, which compare as in
+      installers; -1 without a build tag), and `is_known`: whether the build tag is valid, that is, begins with a number.
     """
     parts = filename.removesuffix(".whl").split("-")
     if not filename.endswith(".whl") or len(parts) not in (5, 6):
-        fail("'{}' is not the name of a wheel".format(filename))
+        fail("'{}' isn't the file name of a wheel. Use NAME-VERSION-PYTHON-ABI-PLATFORM.whl.".format(filename))
     build = parts[2] if len(parts) == 6 else ""
     number = build[:len(build) - len(build.lstrip("0123456789"))]
     return struct(
@@ -34,37 +34,27 @@ def parse_wheel_name(filename):
         version = parts[1],
     )
 
-# What Apple's builds for several machines hold, the closest first; all of these run on Macs with an Intel processor.
+# Architectures of builds for macOS, best first. All of these run on Macs with an Intel processor.
 _MACOS_MACHINES = {
     "arm64": ["arm64", "universal2"],
     "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"],
 }
 
-# Before macOS 11 the second number was that of a release. What is called 10.16 is 11, of machines that have an Intel processor.
+# Before macOS 11, the second number identified the release. 10.16 is macOS 11 on Intel processors.
 _MACOS_10_NEWEST = 16
 
-# The first macOS that runs programs of this machine.
+# Oldest minor version of macOS 10, and oldest glibc, with support for the machine.
 _OLDEST_MACOS_10 = 4
 _OLDEST_GLIBC = {"aarch64": "2.17", "x86_64": "2.5"}
 _OLDEST_ABI3 = 2
 
 def _minor(python, prefix):
-    """Returns the `Y` of a tag `<prefix>Y`; None for another tag."""
+    """Returns the `Y` of a tag `<prefix>Y`, or None."""
     digits = python.removeprefix(prefix)
     return int(digits) if python != digits and digits.isdigit() else None
 
 def _python_rank(python, abi, is_any, python_version):
-    """Ranks a tag of Python and of an ABI, without that of a platform.
-
-    Args:
-      python: the tag of Python.
-      abi: the tag of the ABI.
-      is_any: whether the wheel is for any platform.
-      python_version: `X.Y[.Z]`.
-
-    Returns:
-      A pair of numbers, larger for what is closer to the interpreter; None where it does not fit.
-    """
+    """Ranks the tags of Python and ABI: two numbers, larger for a better match; None for an incompatible tag."""
     major, own = python_version.split(".")[:2]
     own = int(own)
     native = "cp{}{}".format(major, own)
@@ -76,15 +66,15 @@ def _python_rank(python, abi, is_any, python_version):
     if python == native and abi == "none":
         return (1, 0) if is_any else (4, 0)
 
-    # An interpreter is asked for its own version first, then for any of its major one, then for older ones.
+    # Best are tags for the exact version, then for the major version, then for older versions.
     minor = own if python == "py" + major else _minor(python, "py" + major)
     if abi == "none" and minor != None and minor <= own:
         exact = python == "py{}{}".format(major, own)
         return (0 if is_any else 2), (own + 1 if exact else minor)
     return None
 
-def _glibc_of(tag):
-    """Returns the glibc that a Linux platform tag asks for, with the machine; None for another tag."""
+def _glibc(tag):
+    """Returns the glibc version and machine of a Linux platform tag; None for another tag."""
     if tag.startswith("manylinux_"):
         parts = tag.split("_", 3)
         if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit():
@@ -95,38 +85,38 @@ def _glibc_of(tag):
     return None
 
 def _linux_rank(tag, machine, glibc):
-    wanted, built_for = _glibc_of(tag) or ("", "")
+    wanted, built_for = _glibc(tag) or ("", "")
     if built_for == machine and compare_releases(wanted, glibc) <= 0 and compare_releases(wanted, _OLDEST_GLIBC[machine]) >= 0:
         major, minor = wanted.split(".")
         return int(major), int(minor), (1 if tag.startswith("manylinux_") else 0)
     return (0, 0, 0) if tag == "linux_" + machine else None
 
-def _macos_of(tag):
-    """Returns the macOS that a platform tag asks for, with the machine; None for another tag."""
+def _macos(tag):
+    """Returns the macOS version and machine of a platform tag; None for another tag."""
     parts = tag.split("_", 3)
     if parts[0] != "macosx" or len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
         return None
     return parts[1] + "." + parts[2], parts[3]
 
 def _macos_rank(tag, machine, macos):
-    wanted, built_for = _macos_of(tag) or ("", "")
+    wanted, built_for = _macos(tag) or ("", "")
     if built_for not in _MACOS_MACHINES[machine]:
         return None
     major, minor = [int(part) for part in wanted.split(".")]
     newest, _, update = macos.partition(".")
     if major == 10:
-        # For Apple's own processors there are, before macOS 11, only wheels that are for several machines.
+        # Before macOS 11, Apple processors are only supported by builds for several architectures.
         known = built_for == "universal2" or machine == "x86_64"
         last = int(update or "0") if newest == "10" and machine == "x86_64" else _MACOS_10_NEWEST
         if not known or minor < _OLDEST_MACOS_10 or minor > last:
             return None
     elif minor or major < 11 or major > int(newest):
-        # Of macOS 11 and newer the first number is the version, and installers know no tag with another second one than 0.
+        # Since macOS 11, the first number is the version, and installers support only 0 as the second number.
         return None
     return major, minor, -_MACOS_MACHINES[machine].index(built_for)
 
 def _platform_rank(tag, platform, glibc, macos):
-    """Ranks the tag of a platform: three numbers, larger for what asks for more; None where it does not fit."""
+    """Ranks the tag of a platform: three numbers, larger for newer requirements; None for an incompatible tag."""
     os, _, machine = platform.partition("_")
     if tag == "any":
         return 0, 0, 0
@@ -135,7 +125,7 @@ def _platform_rank(tag, platform, glibc, macos):
     return _macos_rank(tag, machine, macos) if os == "macos" else None
 
 def _rank(wheel, platform, python_version, glibc, macos):
-    """Returns the best rank of all tags of a wheel, with its build tag; None where none fits."""
+    """Returns the best rank of the tags of a wheel, with its build tag; None for an incompatible wheel."""
     best = None
     for tag in wheel.platforms if wheel.is_known else []:
         here = _platform_rank(tag, platform, glibc, macos)
@@ -146,18 +136,18 @@ def _rank(wheel, platform, python_version, glibc, macos):
                     best = close + here
     return (best, wheel.build) if best else None
 
-def system_that_fits(filenames, platform, python_version):
-    """Finds the oldest C library, or macOS, with which a release has a wheel.
+def oldest_compatible_system(filenames, platform, python_version):
+    """Returns the oldest glibc or macOS with a compatible wheel of a release, `X.Y`; None without one.
 
     Args:
-      filenames: names of the files of one release; what is no wheel is passed over.
+      filenames: file names of the release; other files than wheels are ignored.
       platform: `<os>_<machine>`.
       python_version: `X.Y[.Z]`.
 
     Returns:
-      A version, `X.Y`; None where no wheel for the platform's system fits with any.
+      A version or None.
     """
-    version_of = _macos_of if platform.startswith("macos_") else _glibc_of
+    version_of = _macos if platform.startswith("macos_") else _glibc
     found = None
     for filename in filenames:
         tags = parse_wheel_name(filename).platforms if filename.endswith(".whl") else []
@@ -168,17 +158,17 @@ def system_that_fits(filenames, platform, python_version):
     return found
 
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
-    """Chooses the wheel that an installer would choose.
+    """Selects the wheel that an installer would select.
 
     Args:
-      filenames: names of the files of one release; what is no wheel is passed over.
+      filenames: file names of the release; other files than wheels are ignored.
       platform: `<os>_<machine>`.
       python_version: `X.Y[.Z]`.
-      glibc: the newest C library on Linux that a wheel may ask for.
-      macos: the newest macOS that a wheel may ask for.
+      glibc: newest glibc that a wheel for Linux may require.
+      macos: newest macOS that a wheel may require.
 
     Returns:
-      A file name, or None where none fits.
+      A file name, or None.
     """
     best, best_rank = None, None
     for filename in sorted(filenames):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path("toolchains/private/wheel_facts.py").absolute()
+PROGRAM = Path("toolchains/private/inspect_wheel.py").absolute()
 ATTRIBUTE = "user.rules_bento.sha256"
 NAME = "mine-1.0.dist-info/METADATA"
 METADATA = "Metadata-Version: 2.4\nName: mine\nRequires-Python: >=3.10,<4\n\nRequires-Python: >=9\n"
@@ -124,10 +124,10 @@ def test_sizes_in_64_bits_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "no end of a zip"),
-        (b"<html>", "no end of a zip"),
-        (wheel()[:-10], "too short"),
-        (wheel(method=zipfile.ZIP_BZIP2), "neither stored nor deflated"),
+        (b"", "end of central directory is missing"),
+        (b"<html>", "end of central directory is missing"),
+        (wheel()[:-10], "truncated"),
+        (wheel(method=zipfile.ZIP_BZIP2), "unsupported compression"),
         (wheel().replace(b"PK\1\2", b"PK\1\3"), "directory"),
     ],
 )

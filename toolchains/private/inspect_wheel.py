@@ -1,13 +1,13 @@
-"""Prints what Starlark cannot ask for: the bytes of a wheel, and in a second line its Requires-Python, or nothing.
+"""Prints the size of a wheel in bytes, and in a second line its Requires-Python, which can be empty.
 
-    wheel_facts.py WHEEL SHA256
+    inspect_wheel.py WHEEL SHA256
 
-The hash, hexadecimal, which Bazel has verified, becomes an attribute of the file where the file system has such: a
-Bazel that is told of it (docs/ci.md) need not read the wheel again.
+The hash (hexadecimal), which Bazel has verified, becomes an extended attribute of the file on file systems that support
+them, so that Bazel need not read the wheel again (docs/ci.md).
 
-A hub runs it once for each wheel that it fetches, so it reads the zip's directory and METADATA by itself: `zipfile`,
-`re` and `json` take twice the time of a bare interpreter to be imported. What the directory says is held against the
-rest of the file where the wheel is installed. Stands alone, for repository rules run it.
+Package hubs run the program once for each fetched wheel, so it reads the directory of the zip and METADATA without
+`zipfile`, `re`, and `json`, whose imports would double the startup of the interpreter. The installation of the wheel
+verifies the directory. The program imports no other module, because repository rules run it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-_IN_64 = 0xFFFFFFFF  # of a field whose value is in an extra field or record
+_ZIP64 = 0xFFFFFFFF  # value of a field whose number is in an extra field or record
 _STORED, _DEFLATED = 0, 8
-_LONGEST_END = 22 + 0xFFFF  # bytes, with a comment
-_MOST = 1 << 20  # bytes of METADATA that its header is looked for in
+_MAX_END = 22 + 0xFFFF  # bytes, with a comment
+_MAX_METADATA = 1 << 20  # bytes of METADATA, which begins with its header
 _FIELD = "requires-python:"
-_DIGEST_ATTRIBUTE = "user.rules_bento.sha256"  # as layers have it
+_DIGEST_ATTRIBUTE = "user.rules_bento.sha256"  # as in layers
 
 
 def main(path: str, sha256: str) -> None:
-    """Print both. The status is 1, with a message, for a file that is no wheel."""
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes as long to be imported as all else here
+    """Print size and Requires-Python; exit with a message for an invalid wheel."""
+    with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib would double the time of the program
         size = file.seek(0, 2)
         try:
             metadata = _metadata(file, size)
@@ -40,24 +40,24 @@ def main(path: str, sha256: str) -> None:
 
 
 def _mark(path: str, digest: bytes) -> None:
-    """Give the file the attribute, unless it has it: files of one cache may be one, and are left as they are then."""
+    """Set the extended attribute, unless it is set: files of a cache can be hard links."""
     if sys.platform != "linux":
         return
-    import posix  # what `os` has of it, which without `site` has yet to be imported
+    import posix  # faster than `os`, which isn't imported without `site`
 
     try:
         marked = posix.getxattr(path, _DIGEST_ATTRIBUTE)
     except OSError:
         marked = b""
     if marked != digest:
-        try:  # noqa: SIM105 - contextlib takes longer to be imported than all else here
+        try:  # noqa: SIM105 - importing contextlib would be slower than the rest
             posix.setxattr(path, _DIGEST_ATTRIBUTE, digest)
         except OSError:
             pass
 
 
 def _requires_python(metadata: str) -> str:
-    """Return what the header of METADATA says."""
+    """Return the field of the header of METADATA."""
     for line in metadata.splitlines():
         if not line:
             break
@@ -67,7 +67,7 @@ def _requires_python(metadata: str) -> str:
 
 
 def _metadata(file: BinaryIO, size: int) -> bytes:
-    """Return the begin of METADATA; nothing if there is none."""
+    """Return the beginning of METADATA; empty without METADATA."""
     directory = _directory(file, size)
     at = 0
     while directory.startswith(b"PK\1\2", at):
@@ -77,66 +77,66 @@ def _metadata(file: BinaryIO, size: int) -> bytes:
         comment_at = extra_at + _number(directory, at + 30, 2)
         name = directory[name_at:extra_at]
         if name.endswith(b".dist-info/METADATA") and name.count(b"/") == 1:
-            fields = [_number(directory, at + place, 4) for place in (24, 20, 42)]  # size, packed size, offset
-            _, packed_size, offset = _wide(fields, directory[extra_at:comment_at])
+            fields = [_number(directory, at + offset, 4) for offset in (24, 20, 42)]  # size, packed size, offset
+            _, packed_size, offset = _resolve_zip64(fields, directory[extra_at:comment_at])
             return _contents(file, offset, packed_size, method)
         at = comment_at + _number(directory, at + 32, 2)
     if at < len(directory):
-        raise ValueError("directory")
+        raise ValueError("invalid central directory")
     return b""
 
 
 def _directory(file: BinaryIO, size: int) -> bytes:
     """Return the central directory."""
-    tail_at = max(0, size - _LONGEST_END)
+    tail_at = max(0, size - _MAX_END)
     file.seek(tail_at)
     tail = file.read()
     end = tail.rfind(b"PK\5\6")
     if end < 0:
-        raise ValueError("no end of a zip")
+        raise ValueError("end of central directory is missing")
     length, start = _number(tail, end + 12, 4), _number(tail, end + 16, 4)
-    if _IN_64 in (length, start):
+    if _ZIP64 in (length, start):
         file.seek(tail_at + end - 20)
         record_at = _number(file.read(20), 8, 8)
         file.seek(record_at)
         record = file.read(56)
         length, start = _number(record, 40, 8), _number(record, 48, 8)
     if start + length > size:
-        raise ValueError("directory")
+        raise ValueError("invalid central directory")
     file.seek(start)
     return file.read(length)
 
 
-def _wide(fields: list[int], extra: bytes) -> list[int]:
-    """Return the fields, with those in their places that were too large for them."""
+def _resolve_zip64(fields: list[int], extra: bytes) -> list[int]:
+    """Return the fields, with the numbers of the ZIP64 extra field for fields that were too large."""
     at = 0
     while at < len(extra):
         kind, length = _number(extra, at, 2), _number(extra, at + 2, 2)
         if kind == 1:
-            places = iter(range(at + 4, at + 4 + length, 8))
-            return [_number(extra, next(places), 8) if value == _IN_64 else value for value in fields]
+            offsets = iter(range(at + 4, at + 4 + length, 8))
+            return [_number(extra, next(offsets), 8) if value == _ZIP64 else value for value in fields]
         at += 4 + length
     return fields
 
 
 def _contents(file: BinaryIO, offset: int, packed_size: int, method: int) -> bytes:
-    """Return the begin of what a member holds."""
+    """Return the beginning of the contents of a member."""
     file.seek(offset)
     local = file.read(30)
     file.seek(offset + 30 + _number(local, 26, 2) + _number(local, 28, 2))
-    packed = file.read(min(packed_size, _MOST))
+    packed = file.read(min(packed_size, _MAX_METADATA))
     if method == _DEFLATED:
-        return zlib.decompressobj(-15).decompress(packed, _MOST)
+        return zlib.decompressobj(-15).decompress(packed, _MAX_METADATA)
     if method != _STORED:
-        raise ValueError("METADATA is neither stored nor deflated")
+        raise ValueError("METADATA has an unsupported compression")
     return packed
 
 
 def _number(data: bytes, at: int, size: int) -> int:
-    """Return an unsigned number. Raises ValueError where the bytes are not there."""
+    """Return an unsigned number. Raises ValueError for missing bytes."""
     field = data[at : at + size]
     if len(field) != size:
-        raise ValueError("too short")
+        raise ValueError("truncated")
     return int.from_bytes(field, "little")
 
 
