@@ -1,7 +1,10 @@
 """The toolchain of rules_bento."""
 
-load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
-load("//rules/private:transitions.bzl", "host_cfg")  # buildifier: disable=bzl-visibility
+load("//rules:providers.bzl", "BentoRequirementInfo")
+load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
+load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
+load("//rules/private:providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
+load("//rules/private:transitions.bzl", "host_cfg", "modules_cfg", "wheels_cfg")  # buildifier: disable=bzl-visibility
 
 def _bento_toolchain_impl(ctx):
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
@@ -88,4 +91,101 @@ bento_host_runtime = rule(
     cfg = host_cfg,
     doc = "The runtime for the machine that builds.",
     toolchains = [_RUNTIME_TYPE],
+)
+
+_INTERPRETER_TYPE = "//toolchains:interpreter_type"
+
+def _bento_helper_impl(ctx):
+    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    program = ctx.actions.declare_file(ctx.label.name + ".zip")
+    args = ctx.actions.args()
+    args.add_all(COMPILER_FLAGS)
+    args.add_all([ctx.file._compiler, program, ctx.file.main])
+    args.add_all(ctx.files.srcs)
+    ctx.actions.run(
+        mnemonic = "BentoCompile",
+        progress_message = "Compiling the helper of rules_bento",
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [args],
+        inputs = [ctx.file.main] + ctx.files.srcs,
+        outputs = [program],
+        tools = depset([ctx.file._compiler], transitive = [python.files]),
+        env = COMPILER_VARIABLES,
+        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+        toolchain = _INTERPRETER_TYPE,
+    )
+    return [DefaultInfo(files = depset([program]))]
+
+# The helper is independent of the platform, unlike its packages, so it builds on platforms without packages.
+bento_helper = rule(
+    implementation = _bento_helper_impl,
+
+    # One configuration; otherwise Bazel would compile the helper for each set of flags.
+    cfg = modules_cfg,
+    doc = "The helper as one file of bytecode: startup compiles nothing, and an action has one input for it.",
+    attrs = {
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Program whose first argument is the verb."),
+        "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "Modules of the helper."),
+        "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
+    },
+    toolchains = [_INTERPRETER_TYPE],
+)
+
+def _declare(ctx, args, wheel):
+    """Declares the zip archive of a wheel, and a directory for the machine code of a platform wheel."""
+    name = "{}/{}".format(ctx.label.name, wheel.distribution)
+    packed = ctx.actions.declare_file(name + ".zip")
+    folder = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
+    args.add_all(["--packed", wheel.file, packed] + (folder or [""]), expand_directories = False)
+    return struct(all_files = [packed] + folder, files = depset([packed] + folder), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
+
+def _pack(ctx, wheels):
+    """Declares the action that packs wheels; returns by distribution what `packages` has."""
+    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    args = arguments(ctx)
+    packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
+    start = ctx.actions.args()
+    start.add_all(COMPILER_FLAGS)
+    start.add_all([ctx.file.helper, "pack_packages"])
+    ctx.actions.run(
+        mnemonic = "BentoHelperPackages",
+        progress_message = "Packing packages of the helper of rules_bento",
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [start, args],
+        inputs = [wheel.file for wheel in wheels],
+        outputs = [file for one in packed.values() for file in one.all_files],
+        tools = depset([ctx.file.helper], transitive = [python.files]),
+        env = COMPILER_VARIABLES,
+        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+        toolchain = _INTERPRETER_TYPE,
+    )
+    return packed
+
+def _bento_helper_packages_impl(ctx):
+    # Each is a few wheels.
+    wheels = {target.label.name: target[BentoRequirementInfo].wheels.to_list() for target in ctx.attr.packages}
+    packed = _pack(ctx, {wheel.distribution: wheel for closure in wheels.values() for wheel in closure}.values())
+    return BentoHelperPackagesInfo(
+        packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()},
+    )
+
+bento_helper_packages = rule(
+    implementation = _bento_helper_packages_impl,
+    cfg = wheels_cfg,
+    doc = "The packages that the helper's verbs import, for one platform.",
+    attrs = {
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them.", mandatory = True),
+        "packages": attr.label_list(doc = "The packages.", mandatory = True, providers = [BentoRequirementInfo]),
+    },
+    provides = [BentoHelperPackagesInfo],
+    toolchains = [_INTERPRETER_TYPE],
+)
+
+bento_compilers = rule(
+    implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
+    doc = "Interpreters that compile bytecode.",
+    attrs = {
+        "pythons": attr.label_list(cfg = "exec", doc = "One interpreter for each version.", providers = [BentoPythonInfo]),
+    },
+    provides = [BentoCompilersInfo],
 )

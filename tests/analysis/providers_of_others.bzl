@@ -2,9 +2,6 @@
 
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
 
-# buildifier: disable=bzl-visibility - markers come from locks, which repositories of extensions read
-load("//toolchains/private:markers.bzl", "evaluate_marker", "marker_environment")
-
 def _layer_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src)]
 
@@ -41,9 +38,3 @@ def _option_impl(ctx):
     return [BentoOptionsInfo(group = ctx.attr.group, options = {})]
 
 option_of_others = rule(implementation = _option_impl, attrs = {"group": attr.string(mandatory = True)})
-
-def _marker_impl(ctx):
-    evaluate_marker(ctx.attr.marker, marker_environment("linux_x86_64", "3.12"))
-    return []
-
-marker_of_a_lock = rule(implementation = _marker_impl, attrs = {"marker": attr.string(mandatory = True)})

@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
-load("//toolchains:packed_python.bzl", "bento_packed_python")
+load("//toolchains:python.bzl", "bento_packed_python")
 
 _LIBRARY = ["lib/python3.12/encodings/__init__.py", "lib/python3.12/json/__init__.py", "lib/python3.12/os.py"]
 

@@ -49,27 +49,27 @@ package(default_visibility = ["//visibility:public"])
 def _declare_wheel(wheel, package, platform, settings, build):
     source = package.get("source", {})
     special = settings.special
-    exclude = {
+    release = {
+        "distribution": package["name"],
         "exclude": special.exclude.get((package["name"], platform), []),
         "exclude_preset": special.exclude_preset.get(package["name"], []),
+        "files": package["files"],
+        "indexes": indexes_of_package(settings.indexes, package["name"]),
+        "lock": settings.relative_to,
+        "platform": platform,
+        "python": _PYTHON,
+        "python_version": settings.python_version,
+        "url": source.get("url", ""),
+        "uv": "@bento_uv//:uv",
+        "version": package["version"],
     }
     wheel_repo(
         name = wheel,
-        distribution = package["name"],
-        files = package["files"],
-        glibc = settings.glibc,
-        indexes = indexes_of_package(settings.indexes, package["name"]),
-        lock = settings.relative_to,
-        macos = settings.macos,
-        platform = platform,
-        python = _PYTHON,
-        python_version = settings.python_version,
         allow_record_mismatch = special.allow_record_mismatch.get(package["name"], []),
+        glibc = settings.glibc,
+        macos = settings.macos,
         refused = package.get("refused", []),
-        url = source.get("url", ""),
-        uv = "@bento_uv//:uv",
-        version = package["version"],
-        **exclude
+        **release
     )
     wheel_modules_repo(
         name = wheel + "_modules",
@@ -85,20 +85,10 @@ def _declare_wheel(wheel, package, platform, settings, build):
             build_lock = build.lock,
             build_packages = build.packages,
             commit = source.get("commit", ""),
-            distribution = package["name"],
-            files = package["files"],
             git = source.get("git", ""),
-            indexes = indexes_of_package(settings.indexes, package["name"]),
-            lock = settings.relative_to,
             interpreter = _INTERPRETER,
-            platform = platform,
-            python = _PYTHON,
-            python_version = settings.python_version,
             subdirectory = source.get("subdirectory", ""),
-            url = source.get("url", ""),
-            uv = "@bento_uv//:uv",
-            version = package["version"],
-            **exclude
+            **release
         )
 
 _NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {})

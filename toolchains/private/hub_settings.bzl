@@ -1,7 +1,13 @@
 """Checks the settings of `bento.pypi` before its repositories are declared, because a later error would not name the tag."""
 
 # Names in //toolchains/platforms.
-PLATFORMS = ["linux_aarch64", "linux_x86_64", "macos_arm64", "macos_x86_64"]
+PLATFORM_CONSTRAINTS = {
+    "linux_aarch64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
+    "linux_x86_64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
+    "macos_arm64": ["@platforms//cpu:aarch64", "@platforms//os:macos"],
+    "macos_x86_64": ["@platforms//cpu:x86_64", "@platforms//os:macos"],
+}
+PLATFORMS = PLATFORM_CONSTRAINTS.keys()
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
 def _where(tag):

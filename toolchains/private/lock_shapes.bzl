@@ -15,7 +15,7 @@ _GIT_PATH = _ALNUM + "._~@%+=,/-"
 _URL_PATH = _ALNUM + "._~:/?#[]@!$&'()*+,;=%-"
 _SEGMENT = _ALNUM + "._@%+=,:~-"
 _MAX_MARKER_DEPTH = 32
-_OPERATORS = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"]
+OPERATORS = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"]
 
 # Words before the number of a version, longest first.
 _PRE = ["preview", "alpha", "beta", "pre", "rc", "a", "b", "c"]
@@ -84,7 +84,7 @@ def _is_version(text):
 def _is_range(text):
     for clause in text.split(","):
         clause = clause.strip(" ")
-        found = [operator for operator in _OPERATORS if clause.startswith(operator)]
+        found = [operator for operator in OPERATORS if clause.startswith(operator)]
         if text and (not found or not _is_version(clause.removeprefix(found[0]).lstrip(" ").removesuffix(".*"))):
             return False
     return text == text.strip(" ")
@@ -143,15 +143,22 @@ def _is_debian_version(text):
     epoch, colon, version = text.rpartition(":")
     return (not colon or _is_of(epoch, _DIGITS)) and _is_of(version, _ALNUM + ".+~-") and version[0] in _ALNUM
 
-def _next_token(text):
-    """Returns the kind and the length of the first token of a marker; (None, 0) for an invalid token."""
+def next_token(text):
+    """Finds the first token of a marker.
+
+    Args:
+      text: the rest of a marker.
+
+    Returns:
+      Its kind (`(`, `)`, `operand`, `operator`, `joint`) and length; (None, 0) for an invalid token.
+    """
     first = text[0]
     if first in "()":
         return first, 1
     if first in "'\"":
         end = text.find(first, 1)
         return ("operand", end + 1) if end > 0 else (None, 0)
-    for operator in _OPERATORS:
+    for operator in OPERATORS:
         if text.startswith(operator):
             return "operator", len(operator)
     word = text[:len(text) - len(text.lstrip(_ALNUM + "_"))]
@@ -172,7 +179,7 @@ def _is_marker(text):
         at = len(text) - len(text[at:].lstrip(" "))
         if at == len(text):
             break
-        kind, length = _next_token(text[at:])
+        kind, length = next_token(text[at:])
         if kind not in _GRAMMAR[expected]:
             return False
         depth += {"(": 1, ")": -1}.get(kind, 0)

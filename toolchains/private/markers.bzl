@@ -2,10 +2,10 @@
 
 Locks have the marker of each edge as the resolver wrote it. Package hubs evaluate it, because only they determine platform and Python version."""
 
+load(":lock_shapes.bzl", "OPERATORS", "next_token")
+
 # Variables that are compared as versions; others are compared as strings.
 _VERSIONS = ["python_version", "python_full_version", "implementation_version"]
-_OPERATORS = ["===", "==", "!=", "<=", ">=", "~=", "<", ">"]
-_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
 
 _PLATFORM_VARIABLES = {
     "linux": {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"},
@@ -38,44 +38,6 @@ def marker_environment(platform, python_version):
         "python_full_version": full,
         "python_version": ".".join(parts[:2]),
     }
-
-def _tokenize(marker):
-    """Splits a marker into (kind, text) pairs. Kinds are `(`, `)`, `and`, `or`, `op`, `name`, and `text`."""
-    tokens = []
-    skip = 0
-    for at in range(len(marker)):
-        if at < skip or marker[at] == " ":
-            continue
-        if marker[at] in "()":
-            tokens.append((marker[at], marker[at]))
-        elif marker[at] in "'\"":
-            end = marker.find(marker[at], at + 1)
-            if end < 0:
-                fail("the marker {} has an unclosed quotation mark. Lock again.".format(repr(marker)))
-            tokens.append(("text", marker[at + 1:end]))
-            skip = end + 1
-        elif marker[at] in "=!<>~":
-            operator = [o for o in _OPERATORS if marker[at:].startswith(o)]
-            if not operator:
-                fail("the marker {} has an unknown operator at {}. Lock again.".format(repr(marker), repr(marker[at:])))
-            tokens.append(("op", operator[0]))
-            skip = at + len(operator[0])
-        else:
-            length = len(marker[at:]) - len(marker[at:].lstrip(_WORD))
-            if not length:
-                fail("the marker {} has an unexpected character at {}. Lock again.".format(repr(marker), repr(marker[at:])))
-            word = marker[at:at + length]
-            skip = at + length
-            if word in ("and", "or"):
-                tokens.append((word, word))
-            elif word == "in":
-                if tokens and tokens[-1] == ("name", "not"):
-                    tokens[-1] = ("op", "not in")
-                else:
-                    tokens.append(("op", "in"))
-            else:
-                tokens.append(("name", word))
-    return tokens
 
 def _release(version):
     """Returns the numeric release of a version as a list: `3.12.1rc1` gives [3, 12, 1]."""
@@ -114,58 +76,51 @@ def _compare_versions(left, operator, right):
     }[operator]
 
 def _compare(left, operator, right, environment):
-    """Compares two (kind, text) tokens."""
-    variables = [text for kind, text in (left, right) if kind == "name"]
-    for variable in variables:
-        if variable not in environment:
-            fail("a marker has the unknown variable '{}'. Lock again.".format(variable))
-    left, right = [environment[text] if kind == "name" else text for kind, text in (left, right)]
+    """Compares two operands: quoted strings, or variables."""
+    has_version = left in _VERSIONS or right in _VERSIONS
+    left, right = [text[1:-1] if text[0] in "'\"" else environment[text] for text in (left, right)]
     if operator == "in":
         return left in right
-    if operator == "not in":
+    if operator.startswith("not"):
         return left not in right
-    if [v for v in variables if v in _VERSIONS]:
+    if has_version:
         return _compare_versions(left, operator, right)
-    if operator == "!=":
-        return left != right
-    return left == right
+    return (left != right) == (operator == "!=")
 
 def evaluate_marker(marker, environment):
     """Returns whether a marker is true.
 
     Args:
-      marker: the marker; empty for none.
+      marker: a marker with the shape of lock_shapes.bzl; empty for none.
       environment: result of `marker_environment`.
 
     Returns:
       A bool.
     """
-    if not marker:
-        return True
 
     # One frame per open parenthesis: the results so far of its `or` and of its `and`.
     frames = [[False, True]]
-    operands = []
-    for kind, text in _tokenize(marker):
+    terms, rest = [], marker.lstrip(" ")
+    for _ in range(len(marker)):
+        if not rest:
+            break
+        kind, length = next_token(rest)
+        text, rest = rest[:length], rest[length:].lstrip(" ")
         value = None
         if kind == "(":
             frames.append([False, True])
-        elif kind == "or":
+        elif text == "or":
             frames[-1] = [frames[-1][0] or frames[-1][1], True]
         elif kind == ")":
-            if len(frames) == 1:
-                fail("the marker {} has an unmatched parenthesis. Lock again.".format(repr(marker)))
             closed = frames.pop()
             value = closed[0] or closed[1]
-        elif kind != "and":
-            operands.append((kind, text))
-            if len(operands) == 3:
-                value = _compare(operands[0], operands[1][1], operands[2], environment)
-                operands = []
+        elif text != "and":
+            terms.append(text)
+            if len(terms) == 3:
+                value = _compare(terms[0], terms[1], terms[2], environment)
+                terms = []
         if value != None:
             frames[-1][1] = frames[-1][1] and value
-    if len(frames) != 1 or operands:
-        fail("the marker {} is incomplete. Lock again.".format(repr(marker)))
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):
@@ -177,7 +132,7 @@ def is_python_in(specifiers, python_version):
 def _is_version_in(specifiers, version):
     for specifier in specifiers.split(","):
         specifier = specifier.strip()
-        operator = [o for o in _OPERATORS if specifier.startswith(o)]
+        operator = [o for o in OPERATORS if specifier.startswith(o)]
         if not operator:
             continue
         bound = specifier.removeprefix(operator[0]).strip()

@@ -34,7 +34,7 @@ alias(
 """
 
 _TOOLCHAIN_BUILD = """\
-load("@rules_bento//toolchains:toolchain_python.bzl", "bento_toolchain_python")
+load("@rules_bento//toolchains:python.bzl", "bento_toolchain_python")
 
 bento_toolchain_python(
     name = "python",
@@ -179,7 +179,7 @@ def _newest(versions):
     return "3.{}".format(max([int(version.partition(".")[2]) for version in versions]))
 
 _COMPILERS_BUILD = """\
-load("@rules_bento//toolchains:compilers.bzl", "bento_compilers")
+load("@rules_bento//toolchains:toolchain.bzl", "bento_compilers")
 
 bento_compilers(
     name = "compilers",
