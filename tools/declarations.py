@@ -1,8 +1,8 @@
-"""Reads what Starlark files declare: rules, providers, extensions, macros and flags, with their documentation.
+"""Reads the declarations of Starlark files: rules, providers, extensions, macros, and flags, with their documentation.
 
-Starlark that declares is Python but for `load` and the names that Bazel brings. So the files are run, with names that
-note down what they are called with. The same names then judge calls: a block of the documentation is run, and refused
-where it gives a rule what that does not have.
+Starlark with declarations is Python, except for `load` and the names that Bazel defines. So the program runs the files
+with names that record their calls. The same names check calls: code blocks of the documentation are run, and an unknown
+attribute of a rule is an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# Bazel's names for types of attributes, and what people call them.
+# Bazel's types of attributes, and their names in the documentation.
 KINDS = {
     "bool": ("boolean", bool),
     "int": ("integer", int),
@@ -49,9 +49,9 @@ _ANY_RULE = {
 }
 _ANY_PROGRAM = {"args"}
 _ANY_TEST = {"args", "flaky", "local", "shard_count", "size", "timeout"}
-# Rules of Bazel's own, of which only the name is judged.
+# Rules of Bazel, of which only the name is checked.
 _NATIVE = ("alias", "config_setting", "constraint_value", "filegroup", "genrule", "platform", "test_suite")
-# What only an analysis would know.
+# Results of an analysis.
 _UNKNOWN = (
     "aspect",
     "config",
@@ -70,11 +70,11 @@ _STARLARK_TYPES = {"NoneType": "NoneType", "str": "string", "function": "functio
 
 
 class DeclarationError(Exception):
-    """Reports a file or a block that Bazel would refuse."""
+    """Reports a file or code block that Bazel would reject."""
 
 
 class Select:
-    """Stands for the value of an attribute that depends on the configuration."""
+    """Represents an attribute value that depends on the configuration."""
 
     def __add__(self, other: object) -> Select:
         return self
@@ -83,10 +83,10 @@ class Select:
 
 
 class Unknown:
-    """Stands for what comes from other repositories, or is known only to an analysis."""
+    """Represents a value of another repository or of an analysis."""
 
     def __call__(self, *args: object, **kwargs: object) -> Unknown:
-        """Return what is not known either."""
+        """Return another unknown value."""
         return Unknown()
 
     def __getattr__(self, name: str) -> Unknown:
@@ -107,21 +107,21 @@ class Attribute:
     empty: bool = True
 
     def check(self, name: str, value: object) -> None:
-        """Raise DeclarationError where the attribute cannot have the value."""
+        """Raise DeclarationError for an invalid value."""
         if value is None or isinstance(value, (Select, Unknown)):
             return
         said, wanted = KINDS[self.kind]
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-            raise DeclarationError(f"{name} is {value!r}, where a {said} belongs")
+            raise DeclarationError(f"{name} is {value!r}, but must be a {said}")
         if self.values and value not in self.values:
-            raise DeclarationError(f"{name} is {value!r}: it may be {', '.join(map(repr, self.values))}")
+            raise DeclarationError(f"{name} is {value!r}. Use one of: {', '.join(map(repr, self.values))}")
         if not self.empty and not value:
             raise DeclarationError(f"{name} is empty")
 
 
 @dataclass
 class Attributes:
-    """Describes something that is called with attributes."""
+    """Describes a callable with attributes."""
 
     doc: str
     attrs: dict[str, Attribute]
@@ -129,7 +129,7 @@ class Attributes:
     also: set[str] = field(default_factory=set)
 
     def check(self, given: dict[str, object]) -> None:
-        """Raise DeclarationError where a call with these attributes fails."""
+        """Raise DeclarationError for an invalid call."""
         public = {name: attribute for name, attribute in self.attrs.items() if not name.startswith("_")}
         for name, value in given.items():
             if name in public:
@@ -146,7 +146,7 @@ class Rule(Attributes):
     """Describes a rule."""
 
     def __call__(self, **given: object) -> None:
-        """Judge a target. Raises DeclarationError."""
+        """Check a target. Raises DeclarationError."""
         if "name" not in given:
             raise DeclarationError(f"{self.name} lacks name")
         self.check(given)
@@ -167,14 +167,14 @@ class Provider:
 
 @dataclass
 class Extension:
-    """Describes a module extension; its tags are called as methods."""
+    """Describes a module extension, whose tags are methods."""
 
     doc: str
     tags: dict[str, Attributes]
     name: str = ""
 
     def proxy(self) -> SimpleNamespace:
-        """Return what `use_extension` returns."""
+        """Return the result of `use_extension`."""
 
         def caller(tag: Attributes) -> Callable[..., None]:
             return lambda **given: tag.check(given)
@@ -215,7 +215,7 @@ def _extension(implementation: object = None, doc: str = "", tag_classes: Any = 
 
 
 def bazel_names() -> dict[str, Any]:
-    """Return what Bazel brings to every file."""
+    """Return the names that Bazel defines in every file."""
     native = dict.fromkeys(_NATIVE, Unknown())
     unknown = dict.fromkeys(_UNKNOWN, Unknown())
     known = {
@@ -239,26 +239,26 @@ def bazel_names() -> dict[str, Any]:
 
 @dataclass
 class Repository:
-    """Runs the Starlark files below a folder, each once."""
+    """Runs the Starlark files below a directory, each once."""
 
     root: Path
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def load(self, label: str, package: str = "") -> dict[str, Any]:
-        """Return what a .bzl file defines. Raises DeclarationError where it is not there or cannot be run."""
+        """Return the names of a .bzl file. Raises DeclarationError if it is missing or cannot be run."""
         label = label.removeprefix("@rules_bento")
         folder, _, name = label.removeprefix("//").rpartition(":")
         path = f"{folder if label.startswith('//') else package}/{name}"
         if path not in self._files:
             if not (self.root / path).is_file():
-                raise DeclarationError(f"{label} is no file")
+                raise DeclarationError(f"{label} doesn't exist")
             self._files[path] = names = bazel_names()
             self.run((self.root / path).read_text("utf-8"), path, names)
             _name(names)
         return self._files[path]
 
     def run(self, text: str, path: str, names: dict[str, Any]) -> None:
-        """Run a file, or a block as if it were `path`, over `names`. Raises DeclarationError."""
+        """Run a file, or a code block at `path`, with `names`. Raises DeclarationError."""
 
         def load(label: str, *same: str, **renamed: str) -> None:
             known = self._defined(label, path.rpartition("/")[0])
@@ -274,14 +274,14 @@ class Repository:
             raise DeclarationError(f"{path}: {error}") from error
 
     def _defined(self, label: str, package: str) -> dict[str, Any] | None:
-        """Return what a file defines, None for one of another repository."""
+        """Return the names of a file, or None for a file of another repository."""
         if label.startswith("@") and not label.startswith("@rules_bento//"):
             return None
         return self.load(label, package)
 
 
 def _name(found: dict[str, Any]) -> None:
-    """Give rules, providers, extensions and tags the names that a file gives them."""
+    """Give rules, providers, extensions, and tags the names of their variables."""
     for name, value in found.items():
         if isinstance(value, (Attributes, Extension, Provider)) and not value.name:
             value.name = name.removeprefix("_")

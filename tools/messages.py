@@ -2,7 +2,7 @@
 """Lists every message of the product: `python3 tools/messages.py [DIRECTORY]...`.
 
 Messages are the string arguments of exceptions that are raised, of `fail` in Starlark, of notes that the command
-prints, and the help of its options. `{}` stands for a value. Reviewers read the list; tests/prose checks it.
+prints, and the help of its options. `{}` represents a value. Reviewers read the list; tests/prose checks it.
 """
 
 from __future__ import annotations

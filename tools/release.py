@@ -1,10 +1,11 @@
-"""Makes the files of a release: `release.py FOLDER [COMMIT]`, from a clone of the repository.
+"""Writes the files of a release: `release.py DIRECTORY [COMMIT]`, in a clone of the repository.
 
-    rules_bento-vX.Y.Z.tar.gz     the sources that users need, the same bytes from every clone of a commit
-    modules/rules_bento/          the entry of a Bazel registry for it
-    notes.md                      what the release says of itself: how to depend on it, what has changed
+    rules_bento-vX.Y.Z.tar.gz     the sources for users, with equal bytes from every clone of a commit
+    modules/rules_bento/          the entry for a Bazel registry
+    notes.md                      the release notes: how to depend on the release, and its changes
 
-The version is the one of MODULE.bazel at the commit. GITHUB_REPOSITORY (`owner/name`) says where the archive will be.
+The version is the version in MODULE.bazel at the commit. GITHUB_REPOSITORY (`owner/name`) determines the URL of the
+archive.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from pathlib import Path
 
 _NAME = "rules_bento"
 _TEMPLATES = ".bcr"
-# What a clone or a user may have set that git's archives depend on.
+# Settings of a clone or user that change archives of git.
 _NOTHING_LOCAL = ("tar.umask=0022", "core.attributesFile=/dev/null", "core.autocrlf=false", "core.eol=lf")
 
 
 def main() -> int:
-    """Write the files below a folder."""
+    """Write the files below a directory."""
     if len(sys.argv) not in (2, 3):
-        raise SystemExit("usage: release.py FOLDER [COMMIT]")
+        raise SystemExit("usage: release.py DIRECTORY [COMMIT]")
     folder, commit = Path(sys.argv[1]).absolute(), sys.argv[2] if len(sys.argv) > 2 else "HEAD"
-    # `git archive` takes the folder that it runs in, and no more.
+    # `git archive` archives only the current directory.
     os.chdir(_git("rev-parse", "--show-toplevel").decode().removesuffix("\n"))
     module = _file("MODULE.bazel", commit)
     version = _version(module)
@@ -49,7 +50,7 @@ def _git(*words: str) -> bytes:
     settings = [word for setting in _NOTHING_LOCAL for word in ("-c", setting)]
     done = subprocess.run(["git", *settings, *words], check=False, stdout=subprocess.PIPE)
     if done.returncode:
-        raise SystemExit(f"git {' '.join(words)} has failed; above is why. Run this in a clone, for a commit of it.")
+        raise SystemExit(f"git {' '.join(words)} failed, see above. Run this in a clone, with one of its commits.")
     return done.stdout
 
 
@@ -65,9 +66,9 @@ def _version(module: str) -> str:
 
 
 def _archive(commit: str, version: str) -> bytes:
-    """Return the archive: git orders it and dates it by the commit, .gitattributes leaves out what nobody needs."""
+    """Return the archive: git sorts and dates it by the commit, and .gitattributes excludes files."""
     packed = io.BytesIO()
-    # Unlike gzip.compress, its header is the same in all Pythons.
+    # Unlike gzip.compress, it writes the same header in all Python versions.
     with gzip.GzipFile("", "wb", fileobj=packed, mtime=0) as stream:
         stream.write(_git("archive", "--format=tar", f"--prefix={_NAME}-{version}/", commit))
     return packed.getvalue()
@@ -93,7 +94,7 @@ def _repository() -> str:
 
 
 def _absolute(text: str, tag: str) -> str:
-    """Return a document whose links to files of the repository lead there from the page of a release, too."""
+    """Return a document whose relative links work on the page of a release."""
     return re.sub(r"\]\((?!\w+:|#)", f"](https://github.com/{_repository()}/blob/{tag}/", text)
 
 
@@ -114,7 +115,7 @@ def _notes(version: str, changelog: str) -> str:
     section = re.search(rf"^## {re.escape(version)}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     changes = section[1].strip() if section else ""
     if not changes:
-        raise SystemExit(f"CHANGELOG.md: below '## {version}' there is nothing. Write there what has changed.")
+        raise SystemExit(f"CHANGELOG.md: the section '## {version}' is missing or empty. Describe the changes.")
     return f"""\
 ```starlark
 bazel_dep(name = "{_NAME}", version = "{version}")

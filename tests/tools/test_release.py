@@ -164,9 +164,9 @@ def test_an_older_commit_is_released_as_it_was(repository, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["out", "no-commit"], "git show no-commit:MODULE.bazel has failed; above is why."),
-        ([], "usage: release.py FOLDER [COMMIT]"),
-        (["out", "HEAD", "more"], "usage: release.py FOLDER [COMMIT]"),
+        (["out", "no-commit"], "git show no-commit:MODULE.bazel failed, see above."),
+        ([], "usage: release.py DIRECTORY [COMMIT]"),
+        (["out", "HEAD", "more"], "usage: release.py DIRECTORY [COMMIT]"),
     ],
 )
 def test_a_wrong_command_is_told(repository, words, message):
@@ -180,11 +180,11 @@ def test_a_wrong_command_is_told(repository, words, message):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("CHANGELOG.md", CHANGELOG.replace("1.2.3", "1.2.30"), "CHANGELOG.md: below '## 1.2.3' there is nothing."),
+        ("CHANGELOG.md", CHANGELOG.replace("1.2.3", "1.2.30"), "CHANGELOG.md: the section '## 1.2.3' is missing or empty."),
         (
             "CHANGELOG.md",
             CHANGELOG.replace("All new ([how](docs/cli.md#when)).", " "),
-            "CHANGELOG.md: below '## 1.2.3' there is nothing.",
+            "CHANGELOG.md: the section '## 1.2.3' is missing or empty.",
         ),
         ("MODULE.bazel", 'module(name = "rules_bento")\n', "MODULE.bazel: module() has no version."),
     ],
