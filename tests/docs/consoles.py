@@ -6,7 +6,6 @@ that what a table names is there. e2e `tutorial` gives those of the tutorial.
 
 # Given by e2e `lint`, in a checkout of this repository.
 GIVEN = (
-    "bazel build //examples/iris:iris_bento",
     "bazel build //examples/iris:iris_deployment",
     "bazel run //examples/iris:iris -- import",
     "bazel run //examples/iris:iris_venv",
@@ -21,6 +20,14 @@ HELD = {
     "bazel build //svc:bento": "tests/interoperation/test_iris.py",
     "bazel build //svc:clf --output_groups=bentomodel": "tests/models/test_bentoml.py",
     "bazel build //svc:iris_bento": "e2e/bentofile.py",
+    "bazel run //:hello -- --port 3000": "e2e/tutorial.py",
+    "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
+    "bento build svc": "tests/cli/test_cli.py",
+    "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
+    "bento list": "tests/cli/test_cli.py",
+    "bento push iris oci://registry.example.com/iris:v1": "tests/distribution/test_registry.py",
+    "bento completion --help": "tests/cli/test_cli.py",
+    "pip install ./py": "tests/tools/test_command_wheel.py",
     "bazel coverage //examples/studio:studio_test": "e2e/recording.py",
     "bazel run --config=ci $CACHE --remote_download_minimal --@rules_bento//rules:push_from=cache //svc:push -- $CACHE": (
         "e2e/remote_cache.py"
@@ -38,10 +45,8 @@ HELD = {
     "bento verify --key cosign.pub --provenance oci://registry.example.com/iris:latest": (
         "tests/registry/test_signing.py"
     ),
-    "bentoml import $PWD/bazel-bin/examples/iris/iris_bento.bento": "tests/interoperation/test_iris.py",
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",
-    "bentoml serve iris_classifier:latest": "tests/interoperation/test_iris.py",
     "examples/iris/.venv/bin/python -c import bentoml, service": "tests/run/test_venv.py",
     "export UV_INDEX_CORP_USERNAME=alice UV_INDEX_CORP_PASSWORD=…": "e2e/indexes.py",
     "python3 e2e/run.py": ".ci/run",

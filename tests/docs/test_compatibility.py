@@ -1,4 +1,4 @@
-"""docs/compatibility.md has a row for all that BentoML knows, and each row names tests that are there."""
+"""docs/compatibility.md has a row for every option of BentoML, and compatibility_tests.py names existing tests for each row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+from compatibility_tests import TESTS
 from conftest import locked_wheels
 from projects import HERE
 from rules_bento.bento.image_steps import STEPS
@@ -14,13 +15,15 @@ from rules_bento.build_options.options import KEYS
 from rules_bento.packages.virtualenv import make_environment
 
 TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
+HEADS = ("key", "flag", "constructor, method", "in a bentofile", "metadata", "part", "form")
+SECTIONS = re.split(r"^#+ ", TEXT, flags=re.MULTILINE)
 ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in TEXT.splitlines()
-    if line.startswith("| ")
-    and not line.startswith(("| key", "| what", "| flag", "| constructor", "| in a bentofile", "| fact |"))
+    (section.partition("\n")[0], [cell.strip() for cell in line.strip("|").split("|")])
+    for section in SECTIONS
+    for line in section.splitlines()
+    if line.startswith("| ") and not line.startswith(tuple(f"| {head} |" for head in HEADS))
 ]
-NAMED = {name for row in ROWS for name in re.findall(r"`([^`]+)`", row[0])}
+NAMED = {name for _, row in ROWS for name in re.findall(r"`([^`]+)`", row[0])}
 
 OF_BENTOML = """
 import inspect, json
@@ -80,10 +83,15 @@ def test_blocks_and_variables_of_templates():
     assert {f"bento__{name}" for name in variables.split()} <= NAMED
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
-def test_each_row_names_its_tests(row):
-    assert len(row) == 4, row
-    tested = row[2]
+def test_each_row_has_tests():
+    assert [(section, row[0]) for section, row in ROWS] == [
+        (section, row) for section in TESTS for row in TESTS[section]
+    ]
+    assert all(len(row) == 3 for _, row in ROWS)
+
+
+@pytest.mark.parametrize("tested", sorted({tested for rows in TESTS.values() for tested in rows.values()}))
+def test_the_tests_of_a_row_exist(tested):
     if tested == "see below":
         return
     cases = re.findall(r"\[(\w+)]", tested)
@@ -107,19 +115,19 @@ def test_differences_are_explained():
 EXPLAINED = {
     "abs_symlink": "absolute links, and links that lead nowhere",
     "base_image": "no `apt-get` in an image that may have none",
-    "cuda_alpine": "[cuda_alpine]",
+    "cuda_alpine": "Python comes from uv",
     "dangling_symlink": "absolute links, and links that lead nowhere",
     "distro_amazonlinux": "`amazonlinux`, at which BentoML always fails",
     "distro_ubi8": "the first command of `ubi8` does not wait",
-    "docker_env_dict": "where BentoML leaves it out in silence, it becomes `envs`",
-    "img_alpine": "the default command stands there once",
-    "img_amazon": "the default command stands there once",
+    "docker_env_dict": "which ignores it in BentoML, it becomes `envs`",
+    "img_alpine": "the default command appears once",
+    "img_amazon": "the default command appears once",
     "img_evolve": "scripts are copied",
-    "img_no_bentofile": "the default command stands there once",
-    "img_plus_bentofile_nopost": "the default command stands there once",
+    "img_no_bentofile": "the default command appears once",
+    "img_plus_bentofile_nopost": "the default command appears once",
     "img_uvlock": "`uv_lock()` is kept",
-    "models_key": "a model that is\nnot among `models`",
+    "models_key": "A model that is not listed in `models`",
     "no_bentofile": "a build never resolves",
     "src_layout_pathed": "`src.pkg:Svc` with a src layout",
-    "unknown_key": "unknown keys, unknown values",
+    "unknown_key": "Unknown keys, unknown values",
 }

@@ -65,6 +65,7 @@ PROGRAMS = [
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
     "https://bentoml.com",
+    "https://github.com/bazelbuild/bazelisk",
     "https://github.com/containerd/stargz-snapshotter",
     "https://github.com/sigstore/cosign",
     "https://ossf.github.io/osv-schema/",
@@ -280,8 +281,8 @@ def test_data_load(block: Block):
 
 def test_the_language_of_a_block_is_one_that_is_judged():
     # Those of a bazelrc are given to Bazel by e2e `remote_cache` and `workers`, `floors` is read by tests/test_architecture.py,
-    # Jenkins' Groovy by nobody here; what has no language is a drawing, or what a program prints.
-    known = {"", "bazelrc", "console", "floors", "groovy", "json", "python", "starlark", "toml", "yaml"}
+    # Jenkins' Groovy and Mermaid by nobody here; what has no language is a drawing, or what a program prints.
+    known = {"", "bazelrc", "console", "floors", "groovy", "json", "mermaid", "python", "starlark", "toml", "yaml"}
     assert not [block.place for block in BLOCKS if block.language not in known]
     shown = ("$ ", "bazel ", "bento ", "common ", "import ", "load(")
     without = [
