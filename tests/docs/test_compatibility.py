@@ -1,4 +1,4 @@
-"""docs/compatibility.md has a row for every option of BentoML, and compatibility_tests.py names existing tests for each row."""
+"""docs/compatibility.md has a row for every option of BentoML, and compatibility_tests.py names tests of each row."""
 
 from __future__ import annotations
 
