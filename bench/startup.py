@@ -18,6 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PY = Path(__file__).resolve().parent.parent / "py"
 # As rules/private/helper.bzl has them.
@@ -30,10 +34,10 @@ STAMP = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); os._ex
 class Helper:
     """Copies the helper, and makes the copy print the time at the first line of a function and exit."""
 
-    def __init__(self, python: str, folder: Path, function: str, *sources: Path) -> None:
-        """Copy, put the stamp into `function` of `sources` (relative to py/), and pack as the toolchain does."""
+    def __init__(self, python: str, folder: Path, functions: Mapping[str, str]) -> None:
+        """Copy, put the stamp into the functions of modules (relative to py/), and pack as the toolchain does."""
         shutil.copytree(PY, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        for source in sources:
+        for function, source in functions.items():
             put_stamp(folder / source, function)
         self.program = folder / "helper.zip"
         self.main = folder / "main.py"
@@ -72,21 +76,24 @@ def measure(command: list[str], runs: int) -> str:
 
 def main() -> None:
     """Print the table."""
+    sys.path.insert(0, str(PY))
+    from rules_bento.verbs import MODULES
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the actions")
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
     start = [options.python, *FLAGS]
     given = [word for folder in package_folders() for word in ("--packages", folder)]
-    verbs = [path for path in sorted(PY.glob("rules_bento/actions/*.py")) if "\ndef run(" in path.read_text("utf-8")]
+    verbs = {verb: f"rules_bento/{module.replace('.', '/')}.py" for verb, module in sorted(MODULES.items())}
     with tempfile.TemporaryDirectory() as scratch:
-        at_main = Helper(options.python, Path(scratch, "main"), "main", Path("main.py"))
-        at_verb = Helper(options.python, Path(scratch, "verb"), "run", *(path.relative_to(PY) for path in verbs))
+        at_main = Helper(options.python, Path(scratch, "main"), {"main": "main.py"})
+        at_verb = Helper(options.python, Path(scratch, "verb"), verbs)
         rows: list[tuple[str, list[str], list[str]]] = [("interpreter alone", [*start, "-c", STAMP], [])]
         rows.append(("main", [*start, str(at_main.program)], [*start, str(at_main.main)]))
         for verb in verbs:
-            words = [*given, verb.stem]
-            rows.append((verb.stem, [*start, str(at_verb.program), *words], [*start, str(at_verb.main), *words]))
+            words = [*given, verb]
+            rows.append((verb, [*start, str(at_verb.program), *words], [*start, str(at_verb.main), *words]))
         print(f"{'first line of':24}{'program':>10}{'sources':>10}")
         for name, program, sources in rows:
             slow = measure(sources, max(options.runs // 4, 1)) if sources else ""

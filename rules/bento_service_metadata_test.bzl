@@ -29,7 +29,7 @@ def _bento_service_metadata_test_impl(ctx):
         mnemonic = "BentoCompareMetadata",
         progress_message = "Comparing service metadata of %{label}",
         verb = verb(
-            "compare_facts",
+            "compare_service_metadata",
             [metadata.package_arguments, args],
             inputs = depset([imported], transitive = [metadata.package_inputs]),
             packages = metadata.package_packages,
@@ -40,7 +40,7 @@ def _bento_service_metadata_test_impl(ctx):
         ctx,
         arguments = ["--target", label_string(ctx.label), "--report", runfile(ctx, report)],
         files = depset([report]),
-        verb = "check_facts",
+        verb = "check_service_metadata",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 

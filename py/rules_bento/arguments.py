@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 THEN = "--then"
@@ -95,6 +95,26 @@ class Arguments:
     def tuples(self, flag: str) -> list[tuple[str, ...]]:
         """Return the values of a repeatable flag with several values."""
         return self._values[flag]
+
+
+class Subcommand:
+    """A decorator: makes a function a subcommand of the helper.
+
+    `flags` has the number of values by flag, `usage` describes the flags that follow `--`. A `reusable` subcommand
+    leaves no state in the process (see worker).
+    """
+
+    run: Callable[[Arguments], int | None]
+
+    def __init__(self, flags: Mapping[str, int], *, usage: str = "", reusable: bool = False) -> None:
+        self.flags = flags
+        self.usage = usage
+        self.reusable = reusable
+
+    def __call__(self, run: Callable[[Arguments], int | None]) -> Subcommand:
+        """Return the subcommand."""
+        self.run = run
+        return self
 
 
 def _lines(path: str) -> list[str]:

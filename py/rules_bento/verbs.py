@@ -6,15 +6,34 @@ import gc
 import importlib
 import sys
 
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
-# Programs that Bazel runs in a sandbox, and programs of `bazel run` and `bazel test`.
-PACKAGES = ("rules_bento.actions", "rules_bento.run")
+# The subcommands of each module: those that Bazel runs in a sandbox, and those of `bazel run` and `bazel test`.
+_SUBCOMMANDS = {
+    "actions.archives": "archive stamp",
+    "actions.bases": "base_contents base_images base_layer base_layout unpack_image",
+    "actions.debian": "check_debs deb_layer",
+    "actions.environment": "environment",
+    "actions.image_checks": "check_image check_size check_system",
+    "actions.images": "deployment image image_files image_index",
+    "actions.layers": "bento_layer environment_layer files_layer prefetch_layer tar_layer",
+    "actions.locks": "check_requirements lock normalize resolve",
+    "actions.models": "export_model model model_image model_layer weights_layer",
+    "actions.package": "compare_service_metadata package",
+    "actions.policy": "check_policy inventory",
+    "actions.reports": "build_definition layer_report report sbom summary",
+    "actions.service": "check_api check_service_metadata import_service",
+    "actions.snapshot": "data data_layer snapshot",
+    "actions.wheel_layers": "bytecode_part joined_layer wheel_excluded wheel_layer wheel_libraries wheel_part",
+    "actions.wheels": "build_wheel describe_wheel pack_packages unpack_wheel",
+}
+_PROGRAMS = "command deliver load pull push serve startup_trace test update_debs update_requirements venv"
+MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 
 
 def run(argv: list[str]) -> int:
@@ -27,7 +46,7 @@ def run(argv: list[str]) -> int:
 
         open_streams()
     while True:
-        verb = _find(argv[0] if argv else "")
+        verb = find(argv[0] if argv else "")
         if verb is None:
             sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(every())}\n")
             return 2
@@ -39,17 +58,16 @@ def run(argv: list[str]) -> int:
             return status
 
 
-def _run_one(verb: Any, words: list[str]) -> tuple[int, list[str]]:
+def _run_one(verb: Subcommand, words: list[str]) -> tuple[int, list[str]]:
     """Run one subcommand; return the exit status, and the next subcommand with its arguments."""
     target = ""
     try:
-        arguments = Arguments(words, verb.FLAGS)
+        arguments = Arguments(words, verb.flags)
         target = arguments.optional("--target")
-        # HELP describes the flags that follow `--`.
-        if {"-h", "--help"}.intersection(arguments.rest) and hasattr(verb, "HELP"):
-            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.HELP}")
+        if {"-h", "--help"}.intersection(arguments.rest) and verb.usage:
+            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{verb.usage}")
             return 0, []
-        status: int | None = verb.run(arguments)
+        status = verb.run(arguments)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _fail(target, error), []
@@ -76,32 +94,20 @@ def _told(error: Exception) -> str:
     return exit_handling.os_error_message(error) if isinstance(error, OSError) else exit_handling.crash_message(error)
 
 
-def _find(verb: str) -> Any:
-    """Import the module of a subcommand; return None if it doesn't exist."""
-    for package in PACKAGES if verb.isidentifier() else ():
-        name = f"{package}.{verb}"
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-        else:
-            return module if _is_verb(module) else None
+def find(verb: str) -> Subcommand | None:
+    """Import a subcommand; return None if it doesn't exist."""
+    if verb in MODULES:
+        found: Subcommand = getattr(importlib.import_module(f"rules_bento.{MODULES[verb]}"), verb)
+        return found
+    if verb in _PROGRAMS.split():
+        module: Any = importlib.import_module(f"rules_bento.run.{verb}")
+        return Subcommand(module.FLAGS, usage=getattr(module, "HELP", ""))(module.run)
     return None
-
-
-def _is_verb(module: Any) -> bool:
-    """Return whether a module is a subcommand, and not shared code."""
-    return hasattr(module, "FLAGS") and hasattr(module, "run")
 
 
 def every() -> list[str]:
     """Return the names of all subcommands."""
-    import pkgutil
-
-    packages = (importlib.import_module(package) for package in PACKAGES)
-    names = (module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in names if _find(name))
+    return sorted([*MODULES, *_PROGRAMS.split()])
 
 
 def _named(target: str, message: str) -> str:

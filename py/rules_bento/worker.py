@@ -4,7 +4,7 @@ Requests and responses are lines of JSON. The process that communicates with Baz
 subcommand. Each request runs in a fork, so a change of variables, directories, caches, or open files ends with the
 request.
 
-A subcommand whose module defines `REUSABLE` leaves no state (a test verifies it), and its fork accepts the next request
+A `reusable` subcommand leaves no state (a test verifies it), and its fork accepts the next request
 too. This avoids copies of memory and repeated initialization: snapshot and package of a service take 12 ms instead of
 29. Such a fork also ends after a request that failed, imported a module, or changed the state of the process (see
 `_surroundings`).
@@ -22,13 +22,13 @@ import sys
 import traceback
 
 from rules_bento.arguments import THEN
+from rules_bento.verbs import find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-_VERBS = "rules_bento.actions."
 _STOPPED = "a worker of rules_bento received an invalid request, and stops: "
 _MAX_REQUESTS = 500  # per fork, so that memory of large requests is released
 _CHUNK = 1 << 16
@@ -42,7 +42,9 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
     """
     responses = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
-    _import([_VERBS + word for word in words[:1]])
+    for verb in words[:1]:
+        with contextlib.suppress(ImportError):
+            find(verb)
     fork: _Fork | None = None
     for line in sys.stdin.buffer:
         try:
@@ -184,7 +186,7 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
 def _is_reusable(words: list[str]) -> bool:
     """Return whether the first subcommand and those after THEN are reusable. A value equal to THEN ends the fork."""
     verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
-    return bool(verbs) and all(getattr(sys.modules.get(_VERBS + verb), "REUSABLE", False) for verb in verbs)
+    return bool(verbs) and all(verb is not None and verb.reusable for verb in map(find, verbs))
 
 
 def _surroundings() -> list[Any]:

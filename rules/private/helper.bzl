@@ -48,7 +48,7 @@ def verb(name, args, *, inputs, packages = [], sandboxed = False, unused_inputs_
     """Describes an action of the helper: a verb with its arguments, inputs, and packages.
 
     Args:
-      name: name of a module of `py/rules_bento/actions`.
+      name: name of a subcommand of `py/rules_bento/verbs.py`.
       args: result of `arguments`, or a list of such.
       inputs: depset of Files that the verb reads.
       packages: names of the third-party packages that the verb imports.

@@ -132,7 +132,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
         mnemonic = "BentoApi" if api else "BentoImportService",
         progress_message = "Importing service of %{label}",
         verb = verb(
-            "facts",
+            "import_service",
             [metadata.import_arguments, args],
             inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),
             packages = ["pyyaml"],

@@ -59,7 +59,8 @@ def run(words):
 # A verb that says that it leaves nothing behind, and tells which process ran it before it does what it is asked to.
 REUSABLE = """\
 import locale, os, signal, sys, threading, time, types, warnings
-sys.modules["rules_bento.actions.words"] = types.SimpleNamespace(REUSABLE=True)
+from rules_bento import worker
+worker.find = lambda name: types.SimpleNamespace(reusable=name == "words")
 def run(words):
     print(os.getpid())
     return eval(words[1]) or 0

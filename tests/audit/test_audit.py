@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from made_wheels import Maker
 from packaging.version import Version
-from rules_bento.actions import check_policy
-from rules_bento.actions import inventory as list_packages
+from rules_bento.actions.policy import check_policy
+from rules_bento.actions.policy import inventory as list_packages
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
@@ -447,7 +447,7 @@ def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
     maker.files[f"{maker.dist_info}/METADATA"] += b"License-Expression: GPL-3.0-or-later\n"
     output, settings = tmp_path / "packages.json", tmp_path / "settings.json"
     argv = ["--locked", str(locked), "--wheel", str(maker.write(tmp_path)), "--output", str(output)]
-    list_packages.run(Arguments(argv, list_packages.FLAGS))
+    list_packages.run(Arguments(argv, list_packages.flags))
     values = {
         "advisories": [[str(records), "records"]],
         "allow": {},
@@ -459,7 +459,7 @@ def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
         "unknown_severity": "above",
     }
     settings.write_text(json.dumps(values))
-    check = Arguments(["--inventory", str(output), "--settings", str(settings)], check_policy.FLAGS)
+    check = Arguments(["--inventory", str(output), "--settings", str(settings)], check_policy.flags)
     with pytest.raises(BentoError) as refused:
         check_policy.run(check)
     assert "vulnerable: pillow 1.0: A, unknown severity" in str(refused.value)
@@ -473,7 +473,7 @@ def test_without_a_hub_the_requirements_of_the_bento_count(tmp_path):
     text = f"pillow==1.0 \\\n    --hash=sha256:{'0' * 64}\nnumpy\n"
     part, output = tmp_path / "part", tmp_path / "packages.json"
     write_part(part, [Member("env/python/requirements.txt", 0o644, len(text), data=text.encode())])
-    list_packages.run(Arguments(["--part", str(part), "--output", str(output)], list_packages.FLAGS))
+    list_packages.run(Arguments(["--part", str(part), "--output", str(output)], list_packages.flags))
     assert inventory.loads(output.read_text()) == [Package("numpy", "", False), Package("pillow", "1.0", True)]
 
 

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rules_bento.actions import data, secrets_search, snapshot
+from rules_bento.actions import secrets as searching
+from rules_bento.actions.snapshot import data, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.audit import secrets
 from rules_bento.bento import from_directory
@@ -152,9 +153,9 @@ def test_time_grows_with_the_bytes_and_nothing_else() -> None:
 
 
 def check(files: dict[str, str], *words: str, elsewhere: Iterable[str] | None = ()) -> None:
-    arguments = Arguments(["--look-for-secrets", *words], secrets_search.FLAGS)
+    arguments = Arguments(["--look-for-secrets", *words], searching.FLAGS)
     contents = [(path, text.encode()) for path, text in files.items()]
-    secrets_search.refuse_secrets(arguments, contents, None if elsewhere is None else list(elsewhere))
+    searching.check_contents(arguments, contents, None if elsewhere is None else list(elsewhere))
 
 
 def test_a_refusal_names_file_and_line_and_never_the_secret() -> None:
@@ -193,9 +194,9 @@ def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path
     words = ["--target", "//:bento", "--build-ctx", "", *outputs]
     words += [flag, str(tmp_path / "service.py"), "service.py", "//:service.py"]
     with pytest.raises(BentoError, match=r"src/service\.py:\d+: a token of GitHub"):
-        verb.run(Arguments([*words, "--look-for-secrets"], verb.FLAGS))
+        verb.run(Arguments([*words, "--look-for-secrets"], verb.flags))
     assert [path.name for path in tmp_path.iterdir()] == ["service.py"]
-    verb.run(Arguments(words, verb.FLAGS))
+    verb.run(Arguments(words, verb.flags))
 
 
 def test_the_command_refuses_the_same(tmp_path: Path) -> None:

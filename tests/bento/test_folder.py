@@ -13,7 +13,9 @@ import pytest
 import yaml
 from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
-from rules_bento.actions import archive, package, snapshot
+from rules_bento.actions.archives import archive
+from rules_bento.actions.package import package
+from rules_bento.actions.snapshot import snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.bento import migrate
 from rules_bento.bento.from_directory import (
@@ -65,16 +67,16 @@ def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(),
         out["service"],
     ]
     words += ["--part", out["sources"], "--unused", out["unused"], *sources, *snapshot_words]
-    snapshot.run(Arguments(words, snapshot.FLAGS))
+    snapshot.run(Arguments(words, snapshot.flags))
     words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
     words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
     words += ["--part", out["metadata"], "--bento-yaml", str(work / "bento.yaml"), "--manifest", str(work / "m")]
     words += ["--digest", str(work / "digest"), "--tag", str(work / "tag"), *package_words]
     words += [word for description, _ in models for word in ("--model", str(description), "")]
-    package.run(Arguments(words, package.FLAGS))
+    package.run(Arguments(words, package.flags))
     words = ["--output", str(work / "b.bento"), "--part", out["metadata"], "--part", out["sources"]]
     words += [word for model in models for word in ("--model", *map(str, model))]
-    archive.run(Arguments(words, archive.FLAGS))
+    archive.run(Arguments(words, archive.flags))
     return work / "b.bento"
 
 

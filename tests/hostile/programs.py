@@ -147,7 +147,7 @@ def _sound(verb: str, flags: Mapping[str, int], but: str) -> list[str]:
 def of_verbs() -> Iterator[dict[str, Any]]:
     """Each verb with all of its flags on one kind of file, and each flag with another value beside sound ones."""
     for name in verbs.every():
-        flags = verbs._find(name).FLAGS
+        flags = verbs.find(name).flags
         for kind in KINDS:
             words = [
                 word for flag, count in flags.items() for word in (flag, *[_text(name, flag, count) or BAD] * count)

@@ -972,13 +972,13 @@ API: dict[str, Any] = {
 
 
 def _api(path: Path, _out: Path) -> None:
-    from rules_bento.actions import check_api
+    from rules_bento.actions.service import check_api
     from rules_bento.arguments import Arguments
 
     schema = path.with_name("out")
     schema.write_bytes(_document(API))
     given = ["--golden", str(path), "--golden-path", path.name, "--schema", str(schema), "--target", "//:x"]
-    check_api.run(Arguments(given, check_api.FLAGS))
+    check_api.run(Arguments(given, check_api.flags))
 
 
 REPORT: dict[str, Any] = {
@@ -992,9 +992,9 @@ REPORT: dict[str, Any] = {
 
 
 def _report(path: Path, _out: Path) -> None:
-    from rules_bento.actions import report
+    from rules_bento.actions import reports
 
-    report._other(str(path), path.name)
+    reports._read_other_report(str(path), path.name)
 
 
 DPKG = b"""\
@@ -1074,10 +1074,10 @@ def _wheel_texts(path: Path, out: Path) -> None:
 
 
 def _unpack_wheel(path: Path, out: Path) -> None:
-    from rules_bento.actions import unpack_wheel
+    from rules_bento.actions.wheels import unpack_wheel
     from rules_bento.arguments import Arguments
 
-    unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.FLAGS))
+    unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.flags))
 
 
 def _packed_debs() -> list[bytes]:

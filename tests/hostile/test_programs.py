@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import programs
 import pytest
 from actions.verbs import FLAGS, SERVICE, Actions, packages
 from limited import run
 from rules_bento import cli, verbs
+from rules_bento.arguments import Subcommand
 from rules_bento.cli import table
 from rules_bento.errors import BentoError
 
@@ -78,7 +78,7 @@ def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys)
     def fails(_arguments):
         raise error
 
-    monkeypatch.setattr(verbs, "_find", lambda _: SimpleNamespace(FLAGS={"--target": 1}, run=fails))
+    monkeypatch.setattr(verbs, "find", lambda _: Subcommand({"--target": 1})(fails))
     assert verbs.run(["x", "--target", "//:x"]) == status
     assert capsys.readouterr().err.startswith(message)
     monkeypatch.setenv("BENTO_TRACEBACK", "1")

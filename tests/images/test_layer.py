@@ -33,7 +33,7 @@ from made_layers import (
     unpacked,
 )
 from made_wheels import Maker, record_line
-from rules_bento.actions import files_layer, tar_layer
+from rules_bento.actions.layers import files_layer, tar_layer
 from rules_bento.archives import zipread
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
@@ -567,7 +567,7 @@ def test_memory_does_not_grow_with_the_wheel(out, tmp_path):
 def made_layer(verb, folder, *words):
     """The tar and the description that a verb makes, with the folder's layer as its output."""
     words = ["--target", "//:layer", "--output", str(folder / "layer"), "--description", str(folder / "json"), *words]
-    verb.run(Arguments(words, verb.FLAGS))
+    verb.run(Arguments(words, verb.flags))
     description = json.loads((folder / "json").read_text("utf-8"))
     assert description["digest"] == f"sha256:{hashlib.sha256((folder / 'layer').read_bytes()).hexdigest()}"
     assert description["size"] == (folder / "layer").stat().st_size

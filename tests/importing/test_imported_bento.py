@@ -13,7 +13,9 @@ from conftest import locked_wheels
 from forked import fork_imports
 from golden_bentos import comparable
 from projects import document_of, real_builder, write_project
-from rules_bento.actions import compare_facts, facts, package, snapshot
+from rules_bento.actions.package import compare_service_metadata, package
+from rules_bento.actions.service import import_service
+from rules_bento.actions.snapshot import snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 
@@ -125,7 +127,7 @@ class Build:
         words = ["--target", "//svc:bento", "--service-info", self.path("snapshot"), "--part", self.path("part")]
         words += ["--output", self.path("imported"), "--states-packages", *more]
         words += [word for root in locked_wheels() for word in ("--root", str(root))]
-        self.run(facts, words)
+        self.run(import_service, words)
         return self.path("imported")
 
     def package(self, service_info: str, builder, *more: str) -> dict:
@@ -138,11 +140,11 @@ class Build:
         return yaml.safe_load(Path(self.path("made.bento-yaml")).read_text("utf-8"))
 
     def compared(self, imported: str) -> str:
-        self.run(compare_facts, [*self.packaged, "--imported", imported, "--report", self.path("report")])
+        self.run(compare_service_metadata, [*self.packaged, "--imported", imported, "--report", self.path("report")])
         return Path(self.path("report")).read_text("utf-8")
 
     def run(self, verb, words: list[str]) -> None:
-        verb.run(Arguments(words, verb.FLAGS))
+        verb.run(Arguments(words, verb.flags))
 
 
 @pytest.mark.parametrize(

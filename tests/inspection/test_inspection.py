@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import locked_wheels
 from projects import HERE, write_project
-from rules_bento.actions import facts
+from rules_bento.actions import service as facts
 from rules_bento.arguments import Arguments
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -159,7 +159,7 @@ def problem_of(compare, tmp_path, **sources):
 
 def test_wheels_of_another_platform_are_refused():
     with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Leave --platforms out"):
-        facts.run(Arguments(["--platform", "linux_mips"], facts.FLAGS))
+        facts.import_service.run(Arguments(["--platform", "linux_mips"], facts.import_service.flags))
 
 
 def test_an_error_at_import_is_told_with_the_frames_of_the_user_alone(compare, tmp_path):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import yaml
-from rules_bento.actions import deployment
+from rules_bento.actions.images import deployment
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.kubernetes.manifests import dump
@@ -57,7 +57,7 @@ class Rule:
         argv = [word for pair in wishes.items() for word in pair]
         argv += ["--image", str(self.folder / "config.json"), str(self.folder / "bento.yaml")]
         argv += ["--digest", str(self.folder / "digest"), "--output", str(self.folder / "out.yaml"), *words]
-        deployment.run(Arguments(argv, deployment.FLAGS))
+        deployment.run(Arguments(argv, deployment.flags))
         return (self.folder / "out.yaml").read_text("utf-8")
 
     def __call__(self, document, *words, **more):

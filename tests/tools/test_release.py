@@ -180,7 +180,11 @@ def test_a_wrong_command_is_told(repository, words, message):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("CHANGELOG.md", CHANGELOG.replace("1.2.3", "1.2.30"), "CHANGELOG.md: the section '## 1.2.3' is missing or empty."),
+        (
+            "CHANGELOG.md",
+            CHANGELOG.replace("1.2.3", "1.2.30"),
+            "CHANGELOG.md: the section '## 1.2.3' is missing or empty.",
+        ),
         (
             "CHANGELOG.md",
             CHANGELOG.replace("All new ([how](docs/cli.md#when)).", " "),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from made_wheels import Maker
-from rules_bento.actions.describe_wheel import describe
+from rules_bento.actions.wheels import lock_entry
 from rules_bento.errors import BentoError
 
 WHEEL = "acme_scaling-1.0-py3-none-any.whl"
@@ -65,7 +65,7 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
         "Requires-Dist: httpx[http2]~=0.27\n"
         "Requires-Dist: pytest ; extra == 'test'\n\nRequires-Dist: not-this-one\n",
     )
-    assert describe(wheel, "//x:x") == {
+    assert lock_entry(wheel, "//x:x") == {
         "name": "x",
         "version": "1",
         "dependencies": [
@@ -86,10 +86,10 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
 )
 def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message):
     with pytest.raises(BentoError, match=message):
-        describe(write(tmp_path, metadata), "//x:x")
+        lock_entry(write(tmp_path, metadata), "//x:x")
 
 
 def test_a_file_that_is_no_wheel_is_refused(tmp_path):
     (tmp_path / "x-1-py3-none-any.whl").write_text("text")
     with pytest.raises(BentoError, match="x-1-py3-none-any.whl: is not a zip file"):
-        describe(tmp_path / "x-1-py3-none-any.whl", "//x:x")
+        lock_entry(tmp_path / "x-1-py3-none-any.whl", "//x:x")

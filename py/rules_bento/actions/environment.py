@@ -1,9 +1,10 @@
-"""Checks an image that a target states, with all that it names at hand, and writes it for the Bentos that have it."""
+"""Checks an image that a target defines, and writes it for Bentos."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.bento import image_steps as images
 from rules_bento.bento.env import scripts
 from rules_bento.build_options.project import ProjectFiles
@@ -13,26 +14,26 @@ from rules_bento.packages.requirements import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
     from rules_bento.bento.image_steps import Step
 
-FLAGS = {
-    "--extends": 2,  # an image's JSON, label
-    "--image": 1,  # JSON: fields, and steps whose files are relative to the package
-    "--output": 1,
-    "--package": 1,
-    "--source": 2,  # path from the root of the workspace, path to read
-    "--target": 1,
-}
 
-
-def run(arguments: Arguments) -> None:
+@Subcommand(
+    {
+        "--extends": 2,  # an image's JSON, label
+        "--image": 1,  # JSON: fields, and steps whose files are relative to the package
+        "--output": 1,
+        "--package": 1,
+        "--source": 2,  # path from the root of the workspace, path to read
+        "--target": 1,
+    }
+)
+def environment(arguments: Arguments) -> None:
     """Write the image: its own steps behind those of what it extends, its requirements files read."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)
     image = own = replace(
-        own, steps=tuple(_placed(step, arguments.required("--package"), files, place) for step in own.steps)
+        own, steps=tuple(_resolve_step(step, arguments.required("--package"), files, place) for step in own.steps)
     )
     for path, label in arguments.tuples("--extends"):
         image = images.from_json(Path(path).read_text("utf-8"), label).extend(own)
@@ -40,7 +41,7 @@ def run(arguments: Arguments) -> None:
     Path(arguments.required("--output")).write_text(image.to_json(), "utf-8")
 
 
-def _placed(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
+def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
     """Return a step whose files are named from the root of the workspace.
 
     Requirements, which are small, by their text.

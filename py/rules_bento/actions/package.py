@@ -1,4 +1,4 @@
-"""Writes bento.yaml and all that a Bento holds beside sources and models; finds its version, archives small Bentos."""
+"""Writes bento.yaml and the other metadata of a Bento."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento import service
-from rules_bento.actions import secrets_search
+from rules_bento.actions import secrets
 from rules_bento.archives.archive import join, write_part
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.bento import assemble, image_steps
 from rules_bento.bento.nested_requirements import check_lines
 from rules_bento.bento.settings import ApiDescription, BentoSettings
@@ -21,11 +22,12 @@ from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
+    from collections.abc import Iterator
 
-REUSABLE = True  # see worker
+    from rules_bento.service.differences import Difference
 
-FLAGS = secrets_search.FLAGS | {
+
+PACKAGE_FLAGS = secrets.FLAGS | {
     "--archive": 1,  # the `.bento`, where sources are all there is beside
     "--arg-file": 2,  # path, name in messages
     "--bento-yaml": 1,
@@ -69,11 +71,12 @@ FLAGS = secrets_search.FLAGS | {
 }
 
 
-def run(arguments: Arguments) -> None:
+@Subcommand(PACKAGE_FLAGS, reusable=True)
+def package(arguments: Arguments) -> None:
     """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive; if asked, the archive."""
-    made = make(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
+    made = make_bento(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
     in_contents = {entry.path for entry in made.manifest.entries} - set(made.files)
-    secrets_search.refuse_secrets(arguments, sorted(made.files.items()), in_contents)
+    secrets.check_contents(arguments, sorted(made.files.items()), in_contents)
     part = Path(arguments.required("--part"))
     write_part(part, assemble.members(made), threads=1)
     if arguments.optional("--archive"):
@@ -84,19 +87,19 @@ def run(arguments: Arguments) -> None:
     Path(arguments.required("--tag")).write_text(f"{made.tag}\n", "utf-8")
 
 
-def make(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
+def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
     """Put the Bento together of what the target declares and of `facts`, read or imported."""
-    settings = _settings(arguments, facts)
-    models = _models(arguments)
-    info = service.override(service.from_json(facts["service"]), _declared(arguments, settings, models))
+    settings = _bento_settings(arguments, facts)
+    models = _bundled_models(arguments)
+    info = service.override(service.from_json(facts["service"]), _declared_metadata(arguments, settings, models))
     service.require_known(info, arguments.required("--target"))
     sources_path = arguments.required("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
-    _check_machines(arguments, sources)
+    _check_architectures(arguments, sources)
     return assemble.assemble_bento(info, settings, sources, models)
 
 
-def _check_machines(arguments: Arguments, sources: Manifest) -> None:
+def _check_architectures(arguments: Arguments, sources: Manifest) -> None:
     """Refuse files with machine code that the platform of the Bento has no use for, which hardly a Bento has any of."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--unchecked")
@@ -106,7 +109,7 @@ def _check_machines(arguments: Arguments, sources: Manifest) -> None:
         reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)
 
 
-def _declared(arguments: Arguments, settings: BentoSettings, models: list[BundledModel]) -> service.Declared:
+def _declared_metadata(arguments: Arguments, settings: BentoSettings, models: list[BundledModel]) -> service.Declared:
     """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
@@ -123,49 +126,49 @@ def _declared(arguments: Arguments, settings: BentoSettings, models: list[Bundle
     )
 
 
-def _models(arguments: Arguments) -> list[BundledModel]:
+def _bundled_models(arguments: Arguments) -> list[BundledModel]:
     return [
         BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
         for path, alias in arguments.tuples("--model")
     ]
 
 
-def _settings(arguments: Arguments, facts: dict[str, Any]) -> BentoSettings:
+def _bento_settings(arguments: Arguments, facts: dict[str, Any]) -> BentoSettings:
     uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
     return BentoSettings(
         creation_time=arguments.required("--creation-time"),
         bentoml_version=arguments.required("--bentoml-version"),
         python_version=option_checks.short_python_version(arguments.required("--python-version"), "python_version"),
         options=target_options.read(
-            _attributes(arguments), arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False)
+            _read_attributes(arguments), arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False)
         ),
-        files=_files(arguments, facts),
+        files=_option_files(arguments, facts),
         version=arguments.optional("--version"),
         readme=facts["readme"],
         loads=facts.get("loads", []),
-        requirements=_requirements(arguments),
+        requirements=_read_requirements(arguments),
         pins=tuple(arguments.repeated("--pin")),
-        lock=_lock(arguments),
-        image=_image(arguments),
+        lock=_read_lock(arguments),
+        image=_read_image(arguments),
         api=ApiDescription(**facts["api"]) if "api" in facts else None,
         features=tuple(arguments.repeated("--feature")),
         spec=int(spec) if spec else None,
-        export_uv_lock=partial(_export, uv=uv, python=arguments.optional("--python") or None) if uv else None,
+        export_uv_lock=partial(_export_uv_lock, uv=uv, python=arguments.optional("--python") or None) if uv else None,
     )
 
 
-def _export(files: ProjectFiles, *, uv: str, python: str | None) -> str:
+def _export_uv_lock(files: ProjectFiles, *, uv: str, python: str | None) -> str:
     from rules_bento.bento.uv_export import export
 
     return export(files, uv, python)
 
 
-def _attributes(arguments: Arguments) -> dict[str, Any]:
+def _read_attributes(arguments: Arguments) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
     texts = {
         "service": arguments.optional("--service"),
         "name": arguments.optional("--name"),
-        "description": _description(arguments),
+        "description": _read_description(arguments),
     }
     data |= {key: text for key, text in texts.items() if text}
     data["labels"] = data.get("labels", {}) | arguments.labels()
@@ -181,14 +184,14 @@ def _attributes(arguments: Arguments) -> dict[str, Any]:
     return data
 
 
-def _description(arguments: Arguments) -> str | None:
+def _read_description(arguments: Arguments) -> str | None:
     text, path = arguments.json_string("--description"), arguments.optional("--description-file")
     if text and path:
         raise BentoError("description and description_file are both set. Keep one of them.")
-    return _read(path, "description_file") if path else text or None
+    return _read_utf8(path, "description_file") if path else text or None
 
 
-def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
+def _option_files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
     """Return the files that options may name: the target's, and those that the snapshot found to be named."""
     from base64 import b64decode
 
@@ -196,28 +199,88 @@ def _files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
     return ProjectFiles(contents | dict(arguments.tuples("--file")))  # type: ignore[arg-type]
 
 
-def _requirements(arguments: Arguments) -> str:
+def _read_requirements(arguments: Arguments) -> str:
     paths = arguments.repeated("--requirements-file")
-    texts = [_read(path, "requirements").replace("\r\n", "\n") for path in paths]
+    texts = [_read_utf8(path, "requirements").replace("\r\n", "\n") for path in paths]
     for path, text in zip(paths, texts, strict=True):
         check_lines(text.removeprefix("\N{BYTE ORDER MARK}"), path)
     return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
 
 
-def _lock(arguments: Arguments) -> assemble.LockedRequirements | None:
+def _read_lock(arguments: Arguments) -> assemble.LockedRequirements | None:
     path = arguments.optional("--locked")
     return assemble.LockedRequirements.loads(Path(path).read_text("utf-8")) if path else None
 
 
-def _image(arguments: Arguments) -> image_steps.ImageDefinition | None:
+def _read_image(arguments: Arguments) -> image_steps.ImageDefinition | None:
     for path, label in arguments.tuples("--image"):
         return image_steps.from_json(Path(path).read_text("utf-8"), label)
     return None
 
 
-def _read(path: str, attribute: str) -> str:
+def _read_utf8(path: str, attribute: str) -> str:
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError:
         raise BentoError(f"{attribute}: {path} is not UTF-8 text. Save it as UTF-8.") from None
     return text
+
+
+# Of the digest, or of what a service that is read does not tell.
+_IGNORED_KEYS = ("creation_time", "schema", "version")
+_GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
+
+
+@Subcommand(PACKAGE_FLAGS | {"--imported": 1, "--report": 1})
+def compare_service_metadata(arguments: Arguments) -> None:
+    """Write a line for each difference; none if the Bento is what importing gives."""
+    from rules_bento.service.import_runner import place_of
+
+    read = _read_json(arguments.required("--service-info"))
+    imported = _read_json(arguments.required("--imported"))
+    differences = [*_service_differences(read["service"], imported["service"])]
+    if not differences:
+        differences = [*_bento_differences(make_bento(arguments, read), make_bento(arguments, imported))]
+    lines = [
+        f"{place_of(field, read['service'])}: {field} is {first} in the Bento, and {second} by importing the service.\n"
+        for field, first, second in differences
+    ]
+    Path(arguments.required("--report")).write_text("".join(lines), "utf-8")
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
+    return data
+
+
+def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[Difference]:
+    """Yield how the facts read and imported differ in what bento.yaml lacks: kind, APIs and docstrings."""
+    from rules_bento.service.differences import differences
+
+    unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}
+    yield from differences(read["kind"], imported["kind"], "kind")
+    if unknown & {"service", "name", "members", "dependencies"} or len(read["services"]) != len(imported["services"]):
+        return
+    for index, (one, other) in enumerate(zip(read["services"], imported["services"], strict=True)):
+        if "apis" not in unknown:
+            yield from differences(one["apis"], other["apis"], f"services.{index}.apis")
+        if "doc" not in unknown:
+            yield from differences(one["doc"], other["doc"], f"services.{index}.doc")
+
+
+def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[Difference]:
+    import yaml
+
+    from rules_bento.service.differences import Difference, differences
+
+    documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
+    ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)
+    yield from differences(ours, theirs)
+    files = [{path for path in bento.files if not path.startswith(_GENERATED_FILES)} for bento in (built, other)]
+    for path in sorted(files[0] | files[1]):
+        if built.files.get(path) != other.files.get(path):
+            yield Difference(path, _file_size(built, path), _file_size(other, path))
+
+
+def _file_size(bento: assemble.AssembledBento, path: str) -> str:
+    return f"{len(bento.files[path])} bytes" if path in bento.files else "nothing"

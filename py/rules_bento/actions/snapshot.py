@@ -1,38 +1,151 @@
-"""Selects, places and digests the sources of a Bento, reads its service, and packs both for what follows."""
+"""Selects, places, and packs the sources and data of a Bento."""
 
 from __future__ import annotations
 
 import json
 import sys
-from base64 import b64encode
 from pathlib import Path
 
-from rules_bento import service as services
-from rules_bento.actions import data, secrets_search
+from rules_bento.actions import secrets
 from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.models.model_loads import find_model_loads
-from rules_bento.sources import snapshot
+from rules_bento.packages.requirements import WHEELS
+from rules_bento.sources import snapshot as selections
 from rules_bento.sources.manifest import Manifest
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from rules_bento.actions.data import Plan
-    from rules_bento.arguments import Arguments
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
     from rules_bento.sources.manifest import Entry
     from rules_bento.sources.snapshot import DeclaredFile, Selection
 
-REUSABLE = True  # see worker
 
-FLAGS = (
-    data.SELECTION
-    | secrets_search.FLAGS
+# Flags of every verb that selects among declared files.
+SELECTION_FLAGS = {
+    "--bentofile": 2,  # path, name in messages
+    "--build-ctx": 1,
+    "--data": 3,  # path to read, Bazel short path, label
+    "--dependency": 3,  # path to read, Bazel short path, label
+    "--exclude": 1,
+    "--import-root": 1,
+    "--include": 1,
+    "--options": 1,  # JSON in the form of a bentofile: those that name files
+    "--service": 1,
+    "--source": 3,  # path to read, Bazel short path, label
+    "--target": 1,
+    "--vendored": 3,  # a wheel that the Bento carries: path to read, Bazel short path, label
+}
+
+# Installed packages that a py_library brings along: they are requirements, never sources.
+_INSTALLED = "/site-packages/"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Holds what decides which sources a Bento has.
+
+    Options are read, and their modules imported, only where there are some.
+    """
+
+    service: str | None
+    include: list[str]
+    exclude: list[str]
+    src_exists: bool = False
+    options: BuildOptions | None = None
+
+    @property
+    def src_layout(self) -> bool:
+        """Return whether a leading `src/` is left out of paths."""
+        return self.options is not None and bool(self.options.python.is_src_layout)
+
+
+@Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
+def data(arguments: Arguments) -> None:
+    """Write manifest and part."""
+    kept = kept_data(arguments)
+    manifest = selections.digest(kept)
+    secrets.check_files(arguments, kept)
+    write_part(Path(arguments.required("--part")), members(kept, manifest))
+    Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
+
+
+def kept_data(arguments: Arguments) -> list[DeclaredFile]:
+    """Return the files of `data` that the Bento keeps."""
+    declared = declared_files(arguments)
+    data = {source for source, _, _ in arguments.tuples("--data")}
+    return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]
+
+
+def declared_files(arguments: Arguments) -> list[DeclaredFile]:
+    """Return the files that a target declares, each with its path in the Bento."""
+    build_ctx = arguments.required("--build-ctx")
+    roots = arguments.repeated("--import-root")
+    declared = []
+    for flag, attribute in (("--source", "srcs"), ("--data", "data"), ("--dependency", selections.DEPENDENCIES)):
+        for source, short_path, label in arguments.tuples(flag):
+            if _INSTALLED in short_path:
+                continue
+            place = selections.place(
+                short_path, build_ctx=build_ctx, import_roots=roots, attribute=attribute, label=label
+            )
+            origin = f"{attribute} {label}"
+            declared.append(selections.DeclaredFile(place.path, source, origin, filtered=place.filtered))
+    return declared + [
+        selections.DeclaredFile(
+            f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False
+        )
+        for source, short_path, label in arguments.tuples("--vendored")
+    ]
+
+
+def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
+    """Read the target's attributes, and take from the bentofile what they do not set."""
+    service = arguments.required("--service") if arguments.has("--service") else None
+    include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
+    if not arguments.has("--options") and not arguments.has("--bentofile"):
+        return Plan(service, include or ["*"], exclude)
+    from rules_bento.build_options.target_options import read
+
+    attributes = json.loads(arguments.optional("--options", "{}"))
+    own = {"service": service, "include": include or None, "exclude": exclude or None}
+    attributes |= {key: value for key, value in own.items() if value is not None}
+    src_exists = any(file.filtered and file.path.startswith("src/") for file in declared)
+    options = read(attributes, arguments.tuples("--bentofile"), src_exists=src_exists)
+    kept = ["*"] if options.include is None else list(options.include)
+    return Plan(options.service, kept, list(options.exclude or ()), src_exists, options)
+
+
+def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
+    """Apply the plan. Raises as `snapshot.select`."""
+    return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
+
+
+def members(kept: Iterable[DeclaredFile], manifest: Manifest) -> list[Member]:
+    """Return the files as members of an archive."""
+    entries = {entry.path: entry for entry in manifest.entries}
+    return [
+        Member.symlink(f"src/{file.path}", file.link)
+        if file.link is not None
+        else Member.file(f"src/{file.path}", file.source, size=entries[file.path].size, mode=entries[file.path].mode)
+        for file in kept
+    ]
+
+
+_README = "README.md"
+_OUTPUT_ROOT = "bazel-out/"
+
+
+@Subcommand(
+    SELECTION_FLAGS
+    | secrets.FLAGS
     | {
         "--arg-file": 2,  # path, name in messages
         "--bento-args": 1,  # JSON object
@@ -45,46 +158,53 @@ FLAGS = (
         "--unread": 0,  # the service is imported by another action
         "--unused": 1,
         "--used": 1,  # what the verbs behind this one read
-    }
+    },
+    reusable=True,
 )
-
-_README = "README.md"
-_OUTPUT_ROOT = "bazel-out/"
-
-
-def run(arguments: Arguments) -> None:
+def snapshot(arguments: Arguments) -> None:
     """Write manifest, archive part, service facts and the list of inputs without influence."""
-    declared = data.declared_files(arguments)
-    plan = data.read_plan(arguments, declared)
-    selection = data.select(declared, plan)
+    from base64 import b64encode
+
+    from rules_bento import service as services
+    from rules_bento.models.model_loads import find_model_loads
+
+    declared = declared_files(arguments)
+    plan = read_plan(arguments, declared)
+    selection = select(declared, plan)
     if plan.service is not None:
         _require_module(plan.service, selection)
     if not selection.kept:
         raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
-    _tell_idle(arguments.required("--target"), selection, plan)
-    snapshot.check_followed(selection.kept)
+    _report_unmatched_patterns(arguments.required("--target"), selection, plan)
+    selections.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that were read, by path
     if arguments.has("--unread"):
-        info = services.ServiceInfo(_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None)
+        info = services.ServiceInfo(
+            _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
+        )
     else:
-        info = _read(_name(plan, sources), sources, _bento_arguments(arguments, plan), seen)
-    apart = _packed_data(arguments)
+        info = _read_service(_service_name(plan, sources), sources, _bento_arguments(arguments, plan), seen)
+    apart = _packed_entries(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
-    manifest = Manifest.of([*snapshot.digest(packed).entries, *apart.values()])
-    secrets_search.refuse_secrets_of(arguments, packed)
+    manifest = Manifest.of([*selections.digest(packed).entries, *apart.values()])
+    secrets.check_files(arguments, packed)
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
-    snapshot.check_followed(file for file in declared if file.path in named)  # patterns may have dropped them
+    selections.check_followed(file for file in declared if file.path in named)  # patterns may have dropped them
     facts = {
-        "readme": _text(readme) if readme else None,
+        "readme": _readme_text(readme) if readme else None,
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
-        **({"stated": _stated(arguments, info, plan, declared)} if arguments.has("--states-packages") else {}),
+        **(
+            {"stated": _requested_packages(arguments, info, plan, declared)}
+            if arguments.has("--states-packages")
+            else {}
+        ),
     }
-    write_part(Path(arguments.required("--part")), data.members(packed, manifest))
+    write_part(Path(arguments.required("--part")), members(packed, manifest))
     Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
     Path(arguments.required("--service-info")).write_text(
         json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8"
@@ -92,10 +212,10 @@ def run(arguments: Arguments) -> None:
     used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.tuples(flag)]
     used += arguments.repeated("--used")
     used += [file.source for file in declared if file.path in named or file is readme]
-    Path(arguments.required("--unused")).write_text(_unused(selection, used), "utf-8", "surrogateescape")
+    Path(arguments.required("--unused")).write_text(_unused_inputs(selection, used), "utf-8", "surrogateescape")
 
 
-def _tell_idle(target: str, selection: Selection, plan: Plan) -> None:
+def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
     """Tell of patterns that match no file: BentoML does not, and an action sees only what the target declares."""
     if selection.idle:
         from rules_bento.build_options.options import BuildOptions
@@ -105,7 +225,7 @@ def _tell_idle(target: str, selection: Selection, plan: Plan) -> None:
             sys.stderr.write(f"{target}: {note}\n")
 
 
-def _packed_data(arguments: Arguments) -> dict[str, Entry]:
+def _packed_entries(arguments: Arguments) -> dict[str, Entry]:
     """Read the entries of the files that another part of the archive holds, by path."""
     path = arguments.optional("--packed-data")
     entries = Manifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
@@ -122,7 +242,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
     return (plan.options.args if plan.options else {}) | values
 
 
-def _name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
+def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
     """Return `module:Service`: the target's, else the bentofile's, else the only one in the sources."""
     if plan.service is not None:
         return plan.service
@@ -132,14 +252,16 @@ def _name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
     return find_service(plan.options or BuildOptions(), sources)
 
 
-def _read(
+def _read_service(
     service: str, sources: dict[str, DeclaredFile], values: dict[str, Any], seen: dict[str, bytes]
 ) -> ServiceInfo:
-    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
+    from rules_bento import service as services
+
+    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
     return services.read_service(service, tree, values)
 
 
-def _project(declared: Sequence[DeclaredFile]) -> ProjectFiles:
+def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
     from rules_bento.build_options.project import ProjectFiles
 
     return ProjectFiles({file.path: file.source for file in declared if file.filtered})
@@ -152,20 +274,20 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
     from rules_bento.bento.named_files import named_files
     from rules_bento.build_options.options import BuildOptions
 
-    return named_files(info, plan.options or BuildOptions(), _project(declared))
+    return named_files(info, plan.options or BuildOptions(), _project_files(declared))
 
 
-def _stated(
+def _requested_packages(
     arguments: Arguments, info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
 ) -> list[dict[str, Any]]:
     if plan.options is None and info.image is None and not arguments.has("--image"):
         return []
     from rules_bento.build_options.options import BuildOptions
 
-    return stated(arguments, info, plan.options or BuildOptions(), _project(declared))
+    return requested_packages(arguments, info, plan.options or BuildOptions(), _project_files(declared))
 
 
-def stated(
+def requested_packages(
     arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
 ) -> list[dict[str, Any]]:
     """Return, as objects of JSON, what the options and the image (`--image`, else the service's) ask for."""
@@ -181,10 +303,10 @@ def stated(
     return [asdict(packages) for packages in declared_packages(options, image, project)]
 
 
-def _text(file: DeclaredFile) -> str:
-    snapshot.check_followed([file])
+def _readme_text(file: DeclaredFile) -> str:
+    selections.check_followed([file])
     try:
-        return snapshot.content(file).decode()  # with its own line ends, as BentoML copies it
+        return selections.content(file).decode()  # with its own line ends, as BentoML copies it
     except UnicodeDecodeError:
         raise BentoError(
             f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or set description."
@@ -197,10 +319,10 @@ def _require_module(service: str, selection: Selection) -> None:
     path = module if module.endswith(".py") else module.replace(".", "/")
     candidates = [path] if module.endswith(".py") else [f"{path}.py", f"{path}/__init__.py"]
     if any(file.path in candidates for file in selection.dropped):
-        snapshot.require_kept(selection, candidates, what=f"service {service!r}")
+        selections.require_kept(selection, candidates, what=f"service {service!r}")
 
 
-def _unused(selection: Selection, also: Sequence[str]) -> str:
+def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     """Return the inputs that nothing was read from, so that Bazel reruns nothing when they change.
 
     `also` are used beside those that are kept. Names under the output folder are left out: path mapping may have
@@ -212,6 +334,34 @@ def _unused(selection: Selection, also: Sequence[str]) -> str:
         for file in selection.dropped
         if file.source not in used
         and not file.source.startswith(_OUTPUT_ROOT)
-        and file.path.rpartition("/")[2] != snapshot.IGNORE_FILE
+        and file.path.rpartition("/")[2] != selections.IGNORE_FILE
     }
     return "".join(f"{source}\n" for source in sorted(unused))
+
+
+@Subcommand(
+    SELECTION_FLAGS
+    | {
+        "--compression": 1,
+        "--description": 1,
+        "--folder": 1,  # of the Bento, in the image
+        "--output": 1,
+        "--user": 1,
+    }
+)
+def data_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    from rules_bento.images.layers import description
+    from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+
+    owner = description.owner(arguments.required("--user"))
+    folder = arguments.required("--folder").strip("/")
+    kept = kept_data(arguments)
+    entries = [description.home_directory(folder, owner)]
+    for file, entry in zip(kept, selections.digest(kept).entries, strict=True):
+        entries.append(
+            LayerEntry.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner)
+        )
+    out, compression = description.output(arguments)
+    info = write_files_layer(out, entries, compression)
+    description.describe(arguments, info, "data")

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.actions import archive
+from rules_bento.actions.archives import write_bento
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.typing_lite import Any
@@ -49,7 +49,7 @@ def run(arguments: Arguments) -> int:
     # BentoML rejects files below hidden directories, and Bazel's test directory is in `~/.cache`.
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         bento = Path(scratch, "bento")
-        archive.write(bento, settings["parts"], settings["models"], "folder")
+        write_bento(bento, settings["parts"], settings["models"], "folder")
         return _run_pytest(settings, python, bento, folder, arguments.rest)
 
 

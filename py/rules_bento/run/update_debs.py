@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.actions.check_debs import REQUEST_FLAGS, read_request
+from rules_bento.actions.debian import REQUEST_FLAGS, read_request
 from rules_bento.archives.atomic import replace_file
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.actions.check_requirements import SOURCE_FLAGS, read_sources
+from rules_bento.actions.locks import SOURCE_FLAGS, read_sources
 from rules_bento.archives.atomic import replace_file
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks

@@ -19,7 +19,7 @@ EXPECTED = {
             "schema": "api.schema.json",
         },
         "api.openapi.yaml": [
-            "facts",
+            "import_service",
             "--bentofile bentofile.yaml bentofile.yaml",
             "--image environment.image.json :environment",
             "--options {\"args\":{\"workers\":\"4\"},\"conda\":{\"channels\":[\"conda-forge\"],\"dependencies\":[\"libgcc\"],\"environment_yml\":\"conda.yaml\",\"pip\":[\"idna\"]},\"description\":\"file:readme.md\",\"docker\":{\"base_image\":\"debian:trixie\",\"cuda_version\":\"12.8\",\"distro\":\"debian\",\"dockerfile_template\":\"Dockerfile.j2\",\"env\":{\"MODE\":\"test\"},\"setup_script\":\"setup.sh\",\"system_packages\":[\"libgomp1\"]},\"python\":{\"extra_index_url\":[\"https://more.example.com/simple\"],\"find_links\":[\"https://wheels.example.com\"],\"index_url\":\"https://example.com/simple\",\"is_src_layout\":true,\"lock_packages\":false,\"no_index\":true,\"pack_git_packages\":false,\"pip_args\":\"--pre\",\"requirements_txt\":\"requirements.txt\",\"trusted_host\":[\"example.com\"],\"wheels\":[\"acme-1.0-py3-none-any.whl\"]}}",
@@ -266,12 +266,12 @@ EXPECTED = {
     },
     "service_metadata_test": {
         "service_metadata_test": [
-            "check_facts",
+            "check_service_metadata",
             "--target :service_metadata_test",
             "--report \"$runfiles\"/service_metadata_test.report",
         ],
         "service_metadata_test.report": [
-            "compare_facts",
+            "compare_service_metadata",
             "--target :locked_package",
             "--creation-time 1980-01-01T00:00:00+00:00",
             "--bentoml-version 1.4.39",
@@ -293,7 +293,7 @@ EXPECTED = {
             "--report service_metadata_test.report",
         ],
         "service_metadata_test.service.json": [
-            "facts",
+            "import_service",
             "--model model.model.json model.model.part clf",
             "--part locked_package.sources.part",
             "--service-info locked_package.service.json",
@@ -782,7 +782,7 @@ EXPECTED = {
             "--page locked_package.report.html",
         ],
         "locked_package.service.json": [
-            "facts",
+            "import_service",
             "--model model.model.json model.model.part clf",
             "--part locked_package.sources.part",
             "--service-info locked_package.unread.json",

@@ -8,14 +8,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from rules_bento.images.layers import layer
-from rules_bento.images.wheels.install import Layout
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from rules_bento.arguments import Arguments
+    from rules_bento.images.layers import layer
+    from rules_bento.images.wheels.install import Layout
 
 # Flags of each subcommand that writes a layer.
 FLAGS = {
@@ -56,6 +55,8 @@ def describe(
     `compression` is set if it differs from the arguments. `prefetched` is the number of files that are fetched before a
     container starts.
     """
+    from rules_bento.images.layers import layer
+
     fields: dict[str, Any] = {
         "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
         "digest": info.digest,
@@ -76,6 +77,8 @@ def describe(
 
 def environment(arguments: Arguments) -> Layout:
     """Return the location of installed wheels, and the owner of their files."""
+    from rules_bento.images.wheels.install import Layout
+
     minor = int(arguments.required("--python-version").split(".")[1])
     whose = owner(arguments.required("--user"))
     return Layout.venv(arguments.required("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
@@ -89,4 +92,6 @@ def owner(user: str) -> dict[str, int]:
 
 def home_directory(bento: str, whose: dict[str, int]) -> layer.LayerEntry:
     """Return the user's home directory, which contains the Bento: everything in it inherits its owner."""
+    from rules_bento.images.layers import layer
+
     return layer.LayerEntry.folder(bento.rpartition("/")[0] or bento, **whose)

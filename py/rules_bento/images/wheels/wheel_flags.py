@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.images.wheels.wheel import Locked, Wheel
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
     from rules_bento.images.wheels.libraries import Watched
+    from rules_bento.images.wheels.wheel import Wheel
 
 FLAGS = {
     "--exclude": 1,  # pattern of excluded files
@@ -30,6 +29,8 @@ def read_wheel(arguments: Arguments) -> Wheel:
 
 def read_unfiltered(arguments: Arguments) -> Wheel:
     """Return the complete wheel that the arguments name. Raises as `Wheel.read`."""
+    from rules_bento.images.wheels.wheel import Locked, Wheel
+
     locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
     return Wheel.read(Path(arguments.required("--wheel")), locked)
 

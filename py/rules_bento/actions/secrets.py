@@ -15,16 +15,16 @@ FLAGS = {
 }
 
 
-def refuse_secrets_of(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
+def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
     """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
     if arguments.has("--look-for-secrets"):
         from rules_bento.audit.secrets import MOST_BYTES
         from rules_bento.sources.snapshot import read_prefixes
 
-        refuse_secrets(arguments, read_prefixes(kept, MOST_BYTES))
+        check_contents(arguments, read_prefixes(kept, MOST_BYTES))
 
 
-def refuse_secrets(
+def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
     """Raise BentoError with all that looks like a secret in files, if the target has them looked at.

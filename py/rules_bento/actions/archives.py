@@ -1,0 +1,90 @@
+"""Writes archives of Bentos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.archives.archive import items, write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.typing_lite import cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rules_bento.archives.archive import Form
+
+
+@Subcommand(
+    {
+        "--form": 1,  # default: a `.bento`
+        "--model": 2,  # description, archive part
+        "--output": 1,
+        "--part": 1,
+        "--target": 1,
+    }
+)
+def archive(arguments: Arguments) -> None:
+    """Write the archive: the Bento's own parts, and the models' by their tags."""
+    form = cast("Form | None", arguments.optional("--form") or None)
+    write_bento(Path(arguments.required("--output")), arguments.repeated("--part"), arguments.tuples("--model"), form)
+
+
+def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
+    """Write a Bento of the paths of its parts, and of those of each model: the description and the archive part.
+
+    Without a `form` it is a `.bento`. Raises BentoError for what does not fit together, and OSError.
+    """
+    from rules_bento.archives.assembling import assemble
+
+    parts_of_models, newest = _sorted_parts(models) if models else ([], {})
+    assemble(out, [Path(part) for part in parts] + parts_of_models, newest, form)
+
+
+def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
+    """Return the parts of models by their tags, and the latest version of each name."""
+    from rules_bento.models.model import ModelDescription, latest_versions
+
+    by_tag = {
+        description.tag: (description, Path(part))
+        for path, part in models
+        for description in [ModelDescription.loads(Path(path).read_text("utf-8"))]
+    }
+    ordered = [by_tag[tag] for tag in sorted(by_tag, key=str)]
+    return [part for _, part in ordered], latest_versions(description for description, _ in ordered)
+
+
+@Subcommand(
+    {
+        "--label": 2,  # key, and a text in which {KEY} stands for a value of the workspace status
+        "--output": 1,
+        "--part": 1,
+        "--status": 1,
+        "--target": 1,
+    }
+)
+def stamp(arguments: Arguments) -> None:
+    """Write the part again, with more labels."""
+    from rules_bento.workspace_status import all_filled, read_status
+
+    status = read_status(Path(path) for path in arguments.repeated("--status"))
+    labels = all_filled(arguments.pairs("--label"), status, "stamped_labels")
+    write_part(Path(arguments.required("--output")), _stamped_members(arguments.required("--part"), labels), threads=1)
+
+
+def _stamped_members(part: str, labels: dict[str, str]) -> Iterator[Member]:
+    for item in items([Path(part)]):
+        content = b"".join(item.contents or ())
+        yield Member.inline(
+            item.path, _with_labels(content, labels) if item.path == "bento.yaml" else content, mode=item.mode
+        )
+
+
+def _with_labels(content: bytes, labels: dict[str, str]) -> bytes:
+    from rules_bento.formats.yaml import read_mapping
+    from rules_bento.formats.yaml_writer import dump_yaml
+
+    document = read_mapping(content, "bento.yaml")
+    document["labels"] |= labels
+    return dump_yaml(document)

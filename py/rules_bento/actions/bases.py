@@ -1,0 +1,178 @@
+"""Reads base images, and the layers of images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.errors import BentoError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.images.oci_image import Layer
+    from rules_bento.registry.blob_sources import FileSource
+
+
+@Subcommand(
+    {
+        "--layer": 2,  # description, blob or OCI layout that has it; from the lowest up
+        "--libraries": 1,  # output, a JSON list of file names
+        "--machines": 1,  # output, for which machine each file with machine code is, a JSON object by paths
+        "--system": 1,  # output, what SystemFiles writes
+        "--target": 1,
+    }
+)
+def base_contents(arguments: Arguments) -> None:
+    """Read each layer once."""
+    from rules_bento.images.layers.contents import read_files
+    from rules_bento.images.system_packages import SystemFiles
+    from rules_bento.sources.cpu_arch import machine_of
+
+    layers = [_read_layer(description, Path(place)) for description, place in arguments.tuples("--layer")]
+    is_wanted = _is_code if arguments.optional("--machines") else _is_library
+    files = read_files(((blob, layer.media_type) for layer, blob in layers), is_wanted, SystemFiles.has)
+    names = {path.rpartition("/")[2] for path in files if _is_library(path)}
+    Path(arguments.required("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
+    kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
+    Path(arguments.required("--system")).write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
+    if output := arguments.optional("--machines"):
+        machines = {path: machine for path, data in sorted(files.items()) if (machine := machine_of(data))}
+        Path(output).write_text(json.dumps(machines, indent=0) + "\n", "utf-8")
+
+
+def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
+    from rules_bento.images.oci_image import Layer
+
+    layer = Layer.loads(Path(description).read_text("utf-8"))
+    if not place.is_dir():
+        return layer, place
+    from rules_bento.registry.layout import Layout
+
+    return layer, Layout(place).blob(layer.digest)
+
+
+def _is_library(path: str, _head: bytes = b"") -> bool:
+    return ".so" in path.rpartition("/")[2]
+
+
+def _is_code(path: str, head: bytes) -> bool:
+    from rules_bento.sources.cpu_arch import machine_of
+
+    return _is_library(path) or bool(machine_of(head))
+
+
+@Subcommand(
+    {
+        "--layers": 0,  # they are there, and are held to the index as well
+        "--layout": 1,
+        "--output": 1,  # JSON: platform to digest, config, layers
+        "--platform": 1,  # os/architecture
+        "--target": 1,
+    }
+)
+def base_images(arguments: Arguments) -> None:
+    """Write what the documents say, each held to its digest and size."""
+    from rules_bento.registry.base_images import check_layers, find_images
+    from rules_bento.registry.layout import Layout
+
+    layout = Layout.open(Path(arguments.required("--layout")))
+    images = find_images(layout, arguments.repeated("--platform"))
+    if arguments.has("--layers"):
+        check_layers(layout, list(images.values()))
+    described = {platform: image.to_json() for platform, image in images.items()}
+    Path(arguments.required("--output")).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+
+
+@Subcommand(
+    {
+        "--description": 1,  # what base_layout wrote, which has held the layer to it
+        "--layout": 1,
+        "--output": 1,
+        "--target": 1,
+    }
+)
+def base_layer(arguments: Arguments) -> None:
+    """Copy the layer."""
+    import shutil
+
+    from rules_bento.images.oci_image import Layer
+    from rules_bento.registry.layout import Layout
+
+    layer = Layer.loads(Path(arguments.required("--description")).read_text("utf-8"))
+    shutil.copyfile(Layout(Path(arguments.required("--layout"))).blob(layer.digest), arguments.required("--output"))
+
+
+@Subcommand(
+    {
+        "--config": 1,  # output, JSON: see BentoBaseInfo.config
+        "--description": 1,  # output, of a layer; from the lowest up
+        "--layout": 1,
+        "--platform": 1,  # os/architecture
+        "--target": 1,
+    }
+)
+def base_layout(arguments: Arguments) -> None:
+    """Write config and descriptions. Raises BentoError for a layout that does not hold, or has more or fewer layers."""
+    from rules_bento.registry.base_images import check_layers, find_images
+    from rules_bento.registry.layout import Layout
+
+    target, platform = arguments.required("--target"), arguments.required("--platform")
+    descriptions = arguments.repeated("--description")
+    layout = Layout.open(Path(arguments.required("--layout")))
+    [image] = find_images(layout, arguments.repeated("--platform")).values()
+    if len(image.layers) != len(descriptions):
+        raise BentoError(
+            f"layer_count: is {len(descriptions)}, but the image for {platform} in {layout.directory} "
+            f"has {len(image.layers)} layers. Set layer_count = {len(image.layers)}."
+        )
+    check_layers(layout, [image])
+    described = image.to_json()
+    for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
+        # Not known: a manifest does not say it, and the layer is not read here.
+        fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
+        _write_json(path, fields)
+    _write_json(arguments.required("--config"), described["config"] | {"digest": image.digest, "origin": ""})
+
+
+def _write_json(path: str, document: dict[str, object]) -> None:
+    Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+_CHUNK = 1 << 20
+
+
+@Subcommand(
+    {
+        "--archive": 1,
+        "--layout": 1,  # out: folder
+        "--target": 1,
+    }
+)
+def unpack_image(arguments: Arguments) -> None:
+    """Copy each blob once, verified, and list the image."""
+    from rules_bento.registry import docker_archive
+    from rules_bento.registry.blob_sources import FileSource
+    from rules_bento.registry.layout import Layout
+
+    package = docker_archive.read(Path(arguments.required("--archive")))
+    layout = Layout.create(Path(arguments.required("--layout")))
+    for manifest in package.children:
+        layout.add(manifest.content)
+    for blob in package.blobs():
+        source = package.sources[blob.digest]
+        source.check(blob.digest, blob.size)
+        if not isinstance(source, FileSource):
+            raise AssertionError
+        _copy_blob(source, blob.size, layout.blob(blob.digest))
+    layout.add_manifest(package.root)
+
+
+def _copy_blob(source: FileSource, size: int, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with source.path.open("rb") as archive, out.open("wb") as file:
+        archive.seek(source.start)
+        while size:
+            piece = archive.read(min(size, _CHUNK))
+            file.write(piece)
+            size -= len(piece)

@@ -1,0 +1,122 @@
+"""Builds layers of Debian packages, and checks their locks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.debian import apt
+from rules_bento.errors import BentoError
+from rules_bento.formats import decoded
+from rules_bento.images.layers import description
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.debian.rootfs import Rootfs
+
+
+REQUEST_FLAGS = {
+    "--architecture": 1,
+    "--exclude": 1,
+    "--package": 1,
+    "--suite": 1,
+    "--target": 1,
+}
+
+
+@Subcommand(
+    REQUEST_FLAGS
+    | {
+        "--lock": 2,  # path, name
+        "--update": 1,  # the target that writes it
+    }
+)
+def check_debs(arguments: Arguments) -> None:
+    """Compare what the lock records with the request, and hold that it is whole."""
+    [(path, name)] = arguments.tuples("--lock")
+    lock = apt.loads(decoded(Path(path).read_bytes(), name), name)
+    problems = apt.problems_of(lock, read_request(arguments))
+    if problems:
+        listing = "".join(f"  {problem}\n" for problem in problems)
+        raise BentoError(f"{name} is stale:\n{listing}Write it again: bazel run {arguments.required('--update')}")
+
+
+def read_request(arguments: Arguments) -> apt.Request:
+    """Return what a target asks for."""
+    return apt.Request(
+        suites=arguments.repeated("--suite"),
+        architectures=arguments.repeated("--architecture"),
+        packages=arguments.repeated("--package"),
+        exclude=arguments.repeated("--exclude"),
+    )
+
+
+# Installed first: this package makes the links of a merged /usr, and the folders with their modes.
+_FIRST_PACKAGE = "base-files_"
+
+
+@Subcommand(
+    description.FLAGS
+    | {
+        "--architecture": 1,  # as Debian names it
+        "--certificate": 1,
+        "--deb": 1,
+        "--exclude": 1,
+        "--include": 1,
+        "--index": 1,
+        "--lower": 1,  # index of the layers below
+        "--symlink": 2,  # path in the image, target
+        "--target": 1,
+        "--user": 2,  # name, number
+    }
+)
+def deb_layer(arguments: Arguments) -> None:
+    """Write layer, description and index."""
+    from rules_bento.debian import system
+    from rules_bento.debian.rootfs import Filter, Rootfs
+    from rules_bento.images.layers.layer import write_tar_layer
+
+    lower = arguments.optional("--lower")
+    root = Rootfs(
+        json.loads(Path(lower).read_text("utf-8")) if lower else None,
+        Filter.of(arguments.repeated("--exclude"), arguments.repeated("--include")),
+        system.is_needed,
+        system.MADE_LINKS,
+    )
+    below = set(root.packages)
+    out, compression = description.output(arguments)
+    info = write_tar_layer(out, _deb_tar(arguments, root, is_lowest=not lower), compression)
+    description.describe(arguments, info, _layer_name(sorted(root.packages.keys() - below)))
+    Path(arguments.required("--index")).write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
+
+
+def _deb_tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator[bytes]:
+    from rules_bento.debian import system
+    from rules_bento.debian.deb import Deb
+
+    debs = [Path(path) for path in dict.fromkeys(arguments.repeated("--deb"))]
+    for path in sorted(debs, key=lambda path: (not path.name.startswith(_FIRST_PACKAGE), path.name)):
+        yield from root.install(Deb(path), arguments.optional("--architecture"))
+    if is_lowest:
+        yield from system.folders(root)
+        yield from system.users(root, _user_ids(arguments.pairs("--user")))
+        yield from system.name_service(root)
+    certificates = [(path, Path(path).read_bytes()) for path in arguments.repeated("--certificate")]
+    yield from system.certificates(root, certificates)
+    for link, target in sorted(arguments.pairs("--symlink").items()):
+        yield from root.link(link.strip("/"), target)
+    yield from root.database()
+
+
+def _user_ids(users: dict[str, str]) -> dict[str, int]:
+    for name, number in users.items():
+        if not number.isdecimal():
+            raise BentoError(f"users: {name} has the number {number!r}; write digits")
+    return {name: int(number) for name, number in users.items()}
+
+
+def _layer_name(packages: list[str]) -> str:
+    return f"Debian package {packages[0]}" if len(packages) == 1 else f"{len(packages)} Debian packages"

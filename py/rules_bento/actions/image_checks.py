@@ -1,0 +1,159 @@
+"""Checks an image before it is built: libraries, system packages, and sizes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand, read_text
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rules_bento.images import image_requirements
+
+_GLIBC_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+
+
+@Subcommand(
+    {
+        "--allowed-glibc": 1,  # what hubs let a wheel ask for, X.Y, where the base's is not known
+        "--base": 1,  # its label
+        "--base-config": 1,
+        "--base-libraries": 1,  # what base_contents wrote, of a base that is not made of Debian packages
+        "--glibc": 1,  # of the base, X.Y
+        "--index": 1,  # of Debian packages in the base or in a layer; with none of both, system libraries are not known
+        "--libraries": 1,  # of a wheel
+        "--machines": 1,  # what base_contents wrote of further layers
+        "--output": 1,  # what parts need that nobody loads by default
+        "--python-version": 1,  # of the base, X.Y
+        "--target": 1,
+        "--unchecked": 1,  # file name of a library
+        "--wheel": 1,  # file name
+    }
+)
+def check_image(arguments: Arguments) -> None:
+    """Write what optional parts lack, or raise BentoError with all problems."""
+    from rules_bento.formats.json import read_object
+    from rules_bento.images import image_checks
+    from rules_bento.images.wheels.libraries import Libraries
+
+    indexes = [json.loads(read_text(path)) for path in arguments.repeated("--index")]
+    below = [json.loads(read_text(path)) for path in arguments.repeated("--base-libraries")]
+    libraries = {name for names in below for name in names} | {
+        path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
+    }
+    architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
+    base = image_checks.Base(
+        arguments.required("--base"),
+        architecture,
+        _glibc(arguments),
+        libraries if indexes or below else None,
+        arguments.required("--python-version"),
+        max((_parse_version(text) for text in arguments.repeated("--allowed-glibc")), default=None),
+    )
+    packages = [Libraries.loads(read_text(path)) for path in arguments.repeated("--libraries")]
+    machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
+    wheels, unchecked = arguments.repeated("--wheel"), arguments.repeated("--unchecked")
+    problems = image_checks.check(base, wheels, packages, unchecked, machines)
+    if problems.problems:
+        raise BentoError("\n".join(problems.problems))
+    Path(arguments.required("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
+
+
+def _glibc(arguments: Arguments) -> tuple[int, int] | None:
+    """Return the version of the base's C library, if it is known. Raises BentoError for what is none."""
+    text = arguments.optional("--glibc")
+    if not text:
+        return None
+    if not _GLIBC_VERSION.fullmatch(text):
+        raise BentoError(
+            f"{arguments.required('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out."
+        )
+    return _parse_version(text)
+
+
+def _parse_version(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
+
+
+@Subcommand(
+    {
+        "--layer": 1,  # description
+        "--output": 1,
+        "--size-limit": 1,  # in bytes
+        "--target": 1,
+    }
+)
+def check_size(arguments: Arguments) -> None:
+    """Write that all is well, or raise BentoError."""
+    from rules_bento.images.image_checks import too_large
+    from rules_bento.images.oci_image import Layer
+
+    layers = [Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
+    for problem in too_large(layers, int(arguments.required("--size-limit"))):
+        raise BentoError(problem)
+    Path(arguments.required("--output")).write_text("", "utf-8")
+
+
+@Subcommand(
+    {
+        "--base": 1,  # its label
+        "--base-config": 1,
+        "--base-system": 1,  # what base_contents wrote
+        "--bento-yaml": 1,
+        "--hub": 1,  # of Debian packages, for a base that is made of them
+        "--image": 1,  # name of the target
+        "--index": 1,  # of Debian packages in the base or in a layer
+        "--lower": 1,  # label of the uppermost layer of Debian packages
+        "--output": 1,
+        "--provided": 1,  # what the target says that the base has, or the service does without
+        "--target": 1,
+        "--wheel": 1,  # file name
+    }
+)
+def check_system(arguments: Arguments) -> None:
+    """Write that all is there, or raise BentoError with all that is not."""
+    from rules_bento.images import image_requirements
+
+    requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))
+    hint = image_requirements.DebLayerHint(
+        arguments.required("--image"), arguments.optional("--hub"), arguments.optional("--lower")
+    )
+    problems = list(
+        image_requirements.problems(requirements, _image_system(arguments), hint, arguments.json_strings("--provided"))
+    )
+    if problems:
+        raise BentoError("\n".join(problems))
+    Path(arguments.required("--output")).write_text("", "utf-8")
+
+
+def _read_bento_yaml(path: str) -> dict[str, Any]:
+    from rules_bento.formats.yaml import read_mapping
+
+    return read_mapping(read_file(path), path)
+
+
+def _image_system(arguments: Arguments) -> image_requirements.ImageSystem:
+    """Return what is known of base and layers."""
+    from rules_bento.images import image_requirements
+    from rules_bento.images.system_packages import SystemFiles, read_dpkg
+
+    indexes = [json.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--index")]
+    config = json.loads(Path(arguments.required("--base-config")).read_text("utf-8"))
+    below = arguments.optional("--base-system")
+    base = SystemFiles.loads(Path(below).read_text("utf-8")) if below else SystemFiles((), None)
+    packages = [*(base.packages or ()), *(package for index in indexes for package in read_dpkg(index["status"]))]
+    cuda = config.get("env", {}).get("CUDA_VERSION", "")
+    return image_requirements.ImageSystem(
+        base=arguments.required("--base"),
+        ids=base.ids or (("debian",) if arguments.optional("--hub") else ()),
+        packages=tuple(packages),
+        is_known=bool(arguments.optional("--hub")) or base.packages is not None,
+        cuda=(*([cuda] if cuda else []), *image_requirements.cuda_of_wheels(arguments.repeated("--wheel"))),
+    )

@@ -1,0 +1,299 @@
+"""Writes layers of Bentos, files, and tars."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from itertools import pairwise
+from pathlib import Path
+
+from rules_bento.archives.atomic import atomic_file
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.errors import BentoError
+from rules_bento.images.layers import description, headers, layer
+from rules_bento.images.layers.layer import LayerEntry, write_files_layer, write_tar_layer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.models.model import ModelDescription
+
+
+_DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
+
+
+@Subcommand(
+    description.FLAGS
+    | {
+        "--folder": 1,  # of the Bento, in the image
+        "--model": 1,  # description
+        "--mounted": 1,  # folder below which images of models are mounted, in the image
+        "--part": 1,
+        "--user": 1,
+    }
+)
+def bento_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    out, compression = description.output(arguments)
+    info = write_tar_layer(out, _bento_tar(arguments), compression)
+    description.describe(arguments, info, "Bento")
+
+
+def _bento_tar(arguments: Arguments) -> Iterator[bytes]:
+    """Yield the members of the parts as they come: a source may be larger than memory."""
+    from rules_bento.archives.archive import items
+    from rules_bento.models.model import ModelDescription, latest_versions
+
+    folder = arguments.required("--folder").strip("/")
+    put = _Headers(folder, **description.owner(arguments.required("--user")))
+    yield put.folder(folder)
+    for part in arguments.repeated("--part"):
+        for item in items([Path(part)]):
+            path = f"{folder}/{item.path}"
+            yield put.file(path, item.mode, item.size) if item.link is None else put.link(path, item.link)
+            if item.contents is not None:
+                yield from item.contents
+                yield headers.padding(item.size)
+    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
+    for mounted in arguments.repeated("--mounted"):
+        yield from _model_links(put, folder, mounted.strip("/"), models)
+    for name, version in latest_versions(models).items():
+        data = version.encode()
+        yield put.small_file(f"{folder}/models/{name}/latest", data)
+
+
+def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
+    """Yield where images of the models are mounted, and links to that from where the Bento has its models.
+
+    Until something is mounted there, BentoML finds an entry that says so where its error says what it cannot read: of
+    a link to nothing it would ask BentoCloud, and tell of that.
+    """
+    from urllib.parse import quote
+
+    from rules_bento.models.model import MODEL_YAML
+
+    tags = sorted(model.tag for model in models)
+    for one, other in pairwise(tags):
+        if one.partition(":")[0] == other.partition(":")[0]:
+            raise BentoError(
+                f'models = "image": the Bento has {one} and {other}, but images of models are mounted by their names. '
+                'Give one of them another name, or set models = "layers".'
+            )
+    for tag in tags:
+        name, _, version = tag.partition(":")
+        entry = f"{mounted}/{name}/{bento}/models/{name}/{version}"
+        missing = (
+            f"{tag} is not mounted. Start the container with an image of it (bento_model_image) at /{mounted}/{name}."
+        )
+        yield put.small_file(f"{entry}/{MODEL_YAML}", f'!<{quote(missing)}> ""\n'.encode())
+        yield put.link(f"{bento}/models/{name}/{version}", f"/{entry}")
+
+
+class _Headers:
+    """Makes the headers of a Bento's folder, whose contents belong to the user that owns the home above it."""
+
+    def __init__(self, folder: str, uid: int, gid: int) -> None:
+        self._home = folder.rpartition("/")[0]
+        self._owner = (uid, gid)
+        self._known: set[str] = set()
+
+    def folder(self, path: str) -> bytes:
+        """Return the header of a folder, after those above it that are not there yet."""
+        if not path or path in self._known:
+            return b""
+        self._known.add(path)
+        owner = self._owner if f"{path}/".startswith(f"{self._home}/") else (0, 0)
+        return self._above(path) + headers.header(path, headers.FOLDER, _DIRECTORY_MODE, *owner)
+
+    def file(self, path: str, mode: int, size: int) -> bytes:
+        """Return the header of a file, after those of folders."""
+        return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
+
+    def small_file(self, path: str, data: bytes) -> bytes:
+        """Return a file with its contents, after the headers of folders."""
+        return self.file(path, _FILE_MODE, len(data)) + data + headers.padding(len(data))
+
+    def link(self, path: str, target: str) -> bytes:
+        """Return the header of a symbolic link, after those of folders."""
+        return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
+
+    def _above(self, path: str) -> bytes:
+        return self.folder(path.rpartition("/")[0])
+
+
+# BentoML makes these at its start; where they are there, it can start on a read-only file system.
+_STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
+
+
+@Subcommand(
+    description.FLAGS
+    | {
+        "--home": 1,
+        "--prefix": 1,
+        "--python": 1,  # the base's interpreter
+        "--python-version": 1,  # X.Y
+        "--user": 1,
+    }
+)
+def environment_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    prefix, home = arguments.required("--prefix").strip("/"), arguments.required("--home").strip("/")
+    python, version = arguments.required("--python"), arguments.required("--python-version")
+    owner = description.owner(arguments.required("--user"))
+    settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
+    entries = [
+        LayerEntry.folder(home, **owner),
+        *(LayerEntry.folder(f"{home}/{folder}", **owner) for folder in _STORE_DIRECTORIES),
+        LayerEntry.folder(prefix, **owner),
+        LayerEntry.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
+        LayerEntry.symlink(f"{prefix}/bin/python", python, **owner),
+        LayerEntry.symlink(f"{prefix}/bin/python3", "python", **owner),
+        LayerEntry.symlink(f"{prefix}/bin/python{version}", "python", **owner),
+    ]
+    out, compression = description.output(arguments)
+    info = write_files_layer(out, entries, compression)
+    description.describe(arguments, info, "environment")
+
+
+_OWNER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
+
+
+@Subcommand(
+    description.FLAGS
+    | {
+        "--file": 2,  # path to read, absolute path in the image as JSON: a directory if it ends in a slash
+        "--mode": 1,  # octal
+        "--owner": 1,  # uid or uid:gid
+        "--symlink": 2,  # absolute path in the image, target
+    }
+)
+def files_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    if not _OWNER.fullmatch(whose := arguments.required("--owner")):
+        raise BentoError(f"owner is {whose!r}. Write numbers, uid or uid:gid: an image's names are not known here.")
+    owner = description.owner(whose)
+    mode = int(arguments.required("--mode"), 8)
+    links = arguments.pairs("--symlink")
+    placed = [pair for source, place in arguments.tuples("--file") for pair in _placed_files(source, json.loads(place))]
+    entries = [LayerEntry.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
+    entries += [LayerEntry.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
+    out, compression = description.output(arguments)
+    # Folders that are there stay as they are: /tmp is everyone's, and a home its user's.
+    info = write_files_layer(out, entries, compression, folders=False)
+    description.describe(arguments, info, f"files of {arguments.required('--target')}")
+
+
+def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
+    """Yield a file, or those of a folder, each with its place. Raises BentoError for a folder at a file's place."""
+    if not Path(source).is_dir():
+        yield source, place
+        return
+    if not place.endswith("/"):
+        raise BentoError(
+            f"{place}: is the place of a file, and {source} is a folder. Write {place}/ for what is in it."
+        )
+    # In a sandbox, files are links to files, and folders may be.
+    for folder, _, names in os.walk(source, followlinks=True):
+        for name in names:
+            path = Path(folder, name)
+            yield str(path), f"{place}{path.relative_to(source).as_posix()}"
+
+
+# What OCI knows, of the forms of `streams`.
+_COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst": "zstd"}
+
+
+@Subcommand(
+    description.FLAGS
+    | {
+        "--tar": 2,  # path to read, name in messages
+    }
+)
+def tar_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    from rules_bento.archives import streams
+
+    [(path, where)] = arguments.tuples("--tar")
+    form = _tar_form(Path(path), where)
+    _check_tar(Path(path), form, where)
+    out, wanted = description.output(arguments)
+    if form == "tar":
+        compression = wanted
+        with Path(path).open("rb") as file:
+            pieces = map(layer.raw_piece, streams.pieces(file))
+            info = layer.write_layer(out, pieces, layer.encoder(compression, None))
+    else:
+        compression = _COMPRESSIONS[form]
+        info = _copy_tar(Path(path), out, form, where)
+    description.describe(arguments, info, where, compression)
+
+
+def _tar_form(path: Path, where: str) -> str:
+    from rules_bento.archives import streams
+
+    with path.open("rb") as file:
+        form = streams.form_of(file.read(streams.PIECE))
+    if form not in _COMPRESSIONS:
+        raise BentoError(
+            f"{where}: is {form} data, which no layer can be. Have the tar made plain, or compressed with gzip or zstd."
+        )
+    return form
+
+
+def _check_tar(path: Path, form: str, where: str) -> None:
+    """Refuse what is no tar, and members that lie outside of an image."""
+    from rules_bento.archives import tarread
+
+    with path.open("rb") as file:
+        for member, _ in tarread.packed_members(file, form, where):
+            if ".." in member.name.split("/"):
+                raise BentoError(f"{where}: {member.name!r} leaves the image. Make the tar without it.")
+
+
+def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
+    """Copy a compressed tar, and return what a description says of it. Its contents were read and bounded before."""
+    from rules_bento.archives import streams, tarread
+
+    blob, tar = layer.Sum(), layer.Sum()
+
+    def copied() -> Iterator[bytes]:
+        for piece in blob.hashing(streams.pieces(file)):
+            to.write(piece)
+            yield piece
+
+    with path.open("rb") as file, atomic_file(out) as to:
+        for piece in streams.decode(copied(), form, tarread.MOST_MEMORY, where):
+            tar.add(piece)
+    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+
+
+@Subcommand(
+    description.FLAGS
+    | {
+        "--layer": 2,  # description, blob
+        "--startup-trace": 1,
+    }
+)
+def prefetch_layer(arguments: Arguments) -> None:
+    """Write layer and description. A layer that is not of eStargz, or has none of the files, stays what it is."""
+    import shutil
+
+    from rules_bento.formats import read_file
+    from rules_bento.images import startup_trace
+    from rules_bento.images.layers.estargz import TOC_DIGEST
+    from rules_bento.images.layers.prioritized import write_prioritized
+
+    described, blob = arguments.tuples("--layer")[0]
+    path = arguments.required("--startup-trace")
+    names = startup_trace.loads(read_file(path), path)
+    fields = json.loads(Path(described).read_text("utf-8"))
+    out, _ = description.output(arguments)
+    toc_digest = fields.get("annotations", {}).get(TOC_DIGEST)
+    written = write_prioritized(out, Path(blob), toc_digest, names) if toc_digest else None
+    if written is None:
+        shutil.copyfile(blob, out)
+        shutil.copyfile(described, arguments.required("--description"))
+    else:
+        description.describe(arguments, written.info, fields["name"], prefetched=written.files)

@@ -1,0 +1,265 @@
+"""Reads, checks, and resolves locks of Python packages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand, read_text
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalize_name
+from rules_bento.typing_lite import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from rules_bento.packages import lock_subset, requirement_sources
+    from rules_bento.packages.indexes import Indexes
+    from rules_bento.packages.lock import Lock
+
+
+@Subcommand(
+    {
+        "--all-files": 0,
+        "--answer": 1,  # what uv said of a requirement alone, and what the lock has of its closure
+        "--glibc": 1,
+        "--locked": 1,  # what the lock has of a package
+        "--output": 1,
+        "--package": 1,  # a requirement beside those of the hub
+        "--pin": 1,  # `name==version`
+        "--pip-tools": 1,  # folders that it is imported from; uv resolves where there are none
+        "--platform": 1,
+        "--python": 1,
+        "--python-version": 1,
+        "--requirement": 1,
+        "--stated": 1,  # facts of the service, which tell what a bentofile and an image ask for beside them
+        "--target": 1,
+        "--uv": 1,
+    },
+    reusable=True,
+)
+def lock(arguments: Arguments) -> None:
+    """Write the roots, the pinned requirements, and these with hashes: a JSON object of three texts."""
+    from rules_bento.bento.env.python import LockedRequirements
+    from rules_bento.packages import lock_subset
+
+    platforms = set(arguments.repeated("--platform"))
+    versions = set(arguments.repeated("--python-version"))
+    if len(platforms) > 1 or len(versions) > 1:
+        raise BentoError(
+            f"requirements come from hubs for different targets: {', '.join(sorted(platforms | versions))}. "
+            f"Take all packages from one hub."
+        )
+    if not platforms:
+        raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
+    target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
+    resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
+    entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
+    query = _make_query(arguments, entries)
+    subset = lock_subset.resolve_subset(
+        query,
+        entries,
+        target,
+        lock_subset.Resolver(
+            arguments.required("--python"), Path(arguments.required("--uv")), arguments.repeated("--pip-tools")
+        ),
+        all_files=arguments.has("--all-files"),
+        resolutions=resolutions,
+    )
+    roots = "".join(f"{root}\n" for root in query.requirements)
+    locked = LockedRequirements(roots, subset.requirements, subset.requirements_with_hashes)
+    Path(arguments.required("--output")).write_text(locked.dumps(), "utf-8")
+
+
+def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
+    """Return what attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
+    from rules_bento.bento.declared_packages import DeclaredPackages
+    from rules_bento.packages import lock_subset
+
+    origins: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    for origin, texts in (
+        ("requirements", arguments.repeated("--requirement")),
+        ("packages", arguments.repeated("--package")),
+        ("deps", lock_subset.matching_pins(arguments.repeated("--pin"), entries)),
+    ):
+        for text in texts:
+            origins.setdefault(text, origin)
+    files = {entry["name"]: entry["files"] for entry in entries}
+    for path in arguments.repeated("--stated"):
+        for stated in map(DeclaredPackages.from_json, json.loads(read_text(path))["stated"]):
+            for note in stated.check_lock(lock_subset.extras_by_package(entries)):
+                sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
+            stated.check_hashes(files)
+            for text in stated.requirements:
+                origins.setdefault(text, stated.place)
+            limits |= dict.fromkeys(stated.constraints, stated.place)
+    return lock_subset.Query(origins, limits)
+
+
+@Subcommand(
+    {
+        "--glibc": 1,
+        "--locked": 1,
+        "--output": 1,
+        "--platform": 1,
+        "--python": 1,
+        "--python-version": 1,
+        "--requirement": 1,
+        "--target": 1,
+        "--uv": 1,
+    }
+)
+def resolve(arguments: Arguments) -> None:
+    """Write the answer, with nothing in it where uv finds no solution."""
+    from rules_bento.packages import lock_subset
+
+    target = lock_subset.Target(
+        arguments.required("--platform"), arguments.required("--python-version"), arguments.required("--glibc")
+    )
+    resolution = lock_subset.resolve_one(
+        arguments.required("--requirement"),
+        lock_subset.read(arguments.repeated("--locked")),
+        target,
+        lock_subset.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
+    )
+    Path(arguments.required("--output")).write_text(resolution.dumps(), "utf-8")
+
+
+@Subcommand(
+    {
+        "--extra": 1,  # `*` for all
+        "--group": 1,  # `*` for all
+        "--indexes": 1,  # JSON
+        "--lock": 1,
+        "--member": 1,  # `*` for all
+        "--output": 1,
+        "--python-version": 1,
+        "--uv": 1,
+    }
+)
+def normalize(arguments: Arguments) -> None:
+    """Write the lock as JSON."""
+    from rules_bento.packages import lock as locks
+    from rules_bento.packages.conflicts import Choice
+    from rules_bento.packages.indexes import Indexes
+    from rules_bento.packages.resolution import normalize as normalize_lock
+
+    members, extras, groups = (_selected_names(arguments.repeated(flag)) for flag in ("--member", "--extra", "--group"))
+    normal = normalize_lock(
+        Path(arguments.required("--lock")),
+        uv=Path(arguments.required("--uv")),
+        requires_python=f"=={arguments.required('--python-version')}.*",
+        choice=Choice(members, extras, groups),
+        indexes=Indexes.from_json(arguments.optional("--indexes"), arguments.required("--lock")),
+    )
+    Path(arguments.required("--output")).write_text(locks.dumps(normal), "utf-8")
+
+
+def _selected_names(names: Collection[str]) -> list[str] | None:
+    return None if "*" in names else [normalize_name(name) for name in names]
+
+
+SOURCE_FLAGS = {
+    "--constraint": 2,  # path, name
+    "--extra": 1,
+    "--group": 1,
+    "--indexes": 1,  # JSON
+    "--override": 2,  # path, name
+    "--platform": 1,
+    "--requires-python": 1,
+    "--source": 2,  # path, name
+    "--target": 1,
+}
+
+
+@Subcommand(
+    SOURCE_FLAGS
+    | {
+        "--lock": 2,  # path, name
+        "--update": 1,  # the target that writes it
+    }
+)
+def check_requirements(arguments: Arguments) -> None:
+    """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
+    from rules_bento.packages import lock as locks
+    from rules_bento.packages import resolution
+
+    [(path, name)] = arguments.tuples("--lock")
+    requested, indexes = read_sources(arguments)
+    lock: Lock = (
+        locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
+    )
+    record = resolution.lock_inputs(requested, indexes, arguments.repeated("--platform"))
+    problems = [
+        *_record_differences(lock.get("stated", {}), record, requested),
+        *(
+            []
+            if lock["requires_python"] == arguments.required("--requires-python")
+            else ["  requires_python is another"]
+        ),
+        *_graph_problems(lock),
+    ]
+    if problems:
+        listing = "\n".join(problems)
+        raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.required('--update')}")
+
+
+def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
+    """Return what the sources of a target ask for, and where it is to come from."""
+    from rules_bento.packages import requirement_sources
+    from rules_bento.packages.indexes import Indexes
+
+    sources, constraints, overrides = (
+        [requirement_sources.RequirementSource(Path(path), name) for path, name in arguments.tuples(flag)]
+        for flag in ("--source", "--constraint", "--override")
+    )
+    requested = requirement_sources.read(
+        sources, arguments.repeated("--extra"), arguments.repeated("--group"), constraints, overrides
+    )
+    target = arguments.required("--target")
+    return requested, Indexes.from_json(arguments.optional("--indexes"), target).with_options(requested.options, target)
+
+
+def _record_differences(
+    locked: dict[str, Any], record: dict[str, Any], requested: requirement_sources.DeclaredRequirements
+) -> list[str]:
+    problems = []
+    kinds = (
+        ("requirements", "", "asks for", requested.requirements),
+        ("constraints", " as a limit", "states", requested.constraints),
+        ("overrides", " as an override", "states", requested.overrides),
+    )
+    for key, limit, verb, origins in kinds:
+        before, now = set(locked.get(key, [])), set(record.get(key, []))
+        problems += [f"  {origins[text]}: {text} is not locked{limit}" for text in sorted(now - before)]
+        problems += [f"  {text} is locked{limit}, but nobody {verb} it any more" for text in sorted(before - now)]
+    names = {"platforms": "the platforms are others", "indexes": "indexes and their options are others"}
+    return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
+
+
+def _graph_problems(lock: Lock) -> list[str]:
+    """Return what a merge of two locks may leave behind."""
+    from rules_bento.packages import lock as locks
+
+    versions = {(package["name"], package["version"]) for package in lock["packages"]}
+    names = {name for name, _ in versions}
+    edges = [(edge, "") for edge in lock["roots"]]
+    for package in lock["packages"]:
+        dependencies = [
+            *package.get("dependencies", []),
+            *(edge for extra in package.get("extras", {}).values() for edge in extra),
+        ]
+        edges += [(edge, package["name"]) for edge in dependencies]
+    problems = []
+    for edge, parent in edges:
+        there = (edge["name"], edge["version"]) in versions if "version" in edge else edge["name"] in names
+        if not there:
+            wanted = f"{edge['name']} {edge.get('version', '')}".strip()
+            problems.append(f"  {parent or 'a root'} needs {wanted}, which is not in the lock")
+    kept = {(package["name"], package["version"]) for package in locks.reachable(lock["roots"], lock["packages"])}
+    return problems + [
+        f"  {name} {version} is in the lock, but nothing needs it" for name, version in sorted(versions - kept)
+    ]

@@ -1,0 +1,374 @@
+"""Writes models of the model store: archives, layers, and images."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.models.model import MODEL_YAML, ModelDescription, make_entry
+from rules_bento.sources.manifest import Manifest
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.images import oci_image
+    from rules_bento.models.model_store import StoredModel
+    from rules_bento.sources import snapshot
+
+
+MODEL_FLAGS = {
+    "--api-version": 1,
+    "--archive": 2,  # of an entry: path to read, name in messages
+    "--context": 2,
+    "--creation-time": 1,
+    "--description": 1,
+    "--fields": 2,  # JSON with metadata, options or signatures: path to read, name in messages
+    "--framework-version": 2,
+    "--label": 2,
+    "--manifest": 1,
+    "--metadata": 2,
+    "--model-yaml": 1,  # to write
+    "--module": 1,
+    "--option": 2,
+    "--package": 1,
+    "--part": 1,
+    "--scratch": 1,  # a folder for the files of the archive, gone at the end
+    "--signature": 2,  # method, and a JSON list of words: `batchable`, `batch_dim=0,0`
+    "--source": 3,  # path to read, Bazel short path, label
+    "--strip-prefix": 1,
+    "--tag": 1,  # of a new entry; else the sources or the archive are one
+    "--target": 1,
+}
+
+
+# Flags of layers: without the import of `description`, which other subcommands don't need.
+_LAYER_FLAGS = {
+    "--compression": 1,
+    "--description": 1,
+    "--folder": 1,  # of the Bento, in the image
+    "--output": 1,
+    "--target": 1,
+    "--user": 1,
+}
+
+
+@Subcommand(MODEL_FLAGS)
+def model(arguments: Arguments) -> None:
+    """Write what is asked for: the archive part, or what is known of the model without its bytes."""
+    from rules_bento.archives.archive import write_part
+
+    with read_model(arguments) as stored:
+        for path in arguments.repeated("--part"):
+            write_part(Path(path), stored.members())
+        for path in arguments.repeated("--description"):
+            Path(path).write_text(stored.entry.description.dumps(), "utf-8")
+        for path in arguments.repeated("--manifest"):
+            Path(path).write_text(stored.entry.manifest.to_json(), "utf-8")
+        for path in arguments.repeated("--model-yaml"):
+            Path(path).write_bytes(stored.entry.model_yaml)
+
+
+@contextmanager
+def read_model(arguments: Arguments) -> Iterator[StoredModel]:
+    """Read the entry that the arguments describe; its files are there until the block ends.
+
+    Raises BentoError for a file that cannot be in a model.
+    """
+    import shutil
+
+    from rules_bento.models import model_store
+
+    if arguments.repeated("--tag"):
+        yield _new_model(arguments)
+        return
+    for path, name in arguments.tuples("--archive"):
+        from rules_bento.models.model_archive import unpack_model
+
+        scratch = Path(arguments.required("--scratch"))
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            yield model_store.from_files(unpack_model(Path(path), name, scratch), name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return
+    yield model_store.from_files(model_files(arguments), "srcs")
+
+
+def _new_model(arguments: Arguments) -> StoredModel:
+    from rules_bento.models.model_store import StoredModel
+    from rules_bento.sources import snapshot
+
+    tag = Tag.parse(arguments.required("--tag"), "tag")
+    selection = snapshot.select([_unfiltered(file) for file in model_files(arguments)])
+    for file in selection.dropped:
+        raise BentoError(
+            f"{file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}. Leave it out."
+        )
+    snapshot.check_followed(selection.kept)
+    entry = make_entry(
+        tag, _model_fields(arguments), arguments.required("--creation-time"), snapshot.digest(selection.kept)
+    )
+    for _, name in arguments.tuples("--fields"):
+        from rules_bento.store import descriptors
+        from rules_bento.store.home import MODEL
+
+        descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with its fields")
+    return StoredModel(entry, {file.path: file.source for file in selection.kept})
+
+
+def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
+    """Return the files of a flag, at their places in the model."""
+    from rules_bento.sources import snapshot
+
+    folder = "/".join(
+        part for part in (arguments.required("--package"), arguments.required("--strip-prefix").strip("/")) if part
+    )
+    return [
+        snapshot.DeclaredFile(
+            snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path, source, f"srcs {label}"
+        )
+        for source, short_path, label in arguments.tuples(flag)
+    ]
+
+
+def _unfiltered(file: snapshot.DeclaredFile) -> snapshot.DeclaredFile:
+    """Return the file as one that patterns do not apply to: `.bentoignore` is read for Bentos only."""
+    from rules_bento.sources import snapshot
+
+    return snapshot.DeclaredFile(file.path, file.source, file.origin, filtered=False)
+
+
+def _model_fields(arguments: Arguments) -> dict[str, Any]:
+    module = arguments.required("--module")
+    context: dict[str, Any] = {
+        "framework_name": module.rpartition(".")[2],
+        "framework_versions": arguments.pairs("--framework-version"),
+    }
+    stated = _stated_fields(arguments)
+    return {
+        "module": module,
+        "labels": arguments.labels(),
+        "options": stated["options"],
+        "metadata": stated["metadata"],
+        "context": context | arguments.pairs("--context"),
+        "signatures": stated["signatures"],
+        "api_version": arguments.required("--api-version"),
+    }
+
+
+def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
+    """Return metadata, options and signatures: those of attributes and of `fields_file`, which may share no name."""
+    stated: dict[str, dict[str, Any]] = {
+        "metadata": dict(arguments.pairs("--metadata")),
+        "options": dict(arguments.pairs("--option")),
+        "signatures": {
+            method: _parse_signature(method, json.loads(words))
+            for method, words in arguments.pairs("--signature").items()
+        },
+    }
+    for path, name in arguments.tuples("--fields"):
+        for field, values in _read_fields_file(path, name, tuple(stated)).items():
+            for key in values:
+                if key in stated[field]:
+                    raise BentoError(f"{name}: {field} has {key!r}, and so has the attribute {field}. Keep one.")
+            stated[field] |= values
+    return stated
+
+
+def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    from rules_bento.formats.json import read_object
+
+    fields = read_object(read_file(path), name)
+    for field, values in fields.items():
+        if field not in known:
+            raise BentoError(f"{name}: {field!r} is not known. Known are {', '.join(known)}; others are attributes.")
+        if not isinstance(values, dict):
+            raise BentoError(f"{name}: {field} is no JSON object, which begins with '{{'. Correct it.")
+    return fields
+
+
+def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
+    """Return what BentoML's ModelSignature has for a method."""
+    dimensions = [0, 0]
+    for word in words:
+        match = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
+        if match and "batchable" in words:
+            dimensions = [int(match[1]), int(match[2] or match[1])]
+        elif word != "batchable":
+            raise BentoError(
+                f"signatures: {method} has {word!r}, but there are 'batchable' and, beside it, 'batch_dim=0,1' for the "
+                f"dimensions of input and output. Correct it, or write it into fields_file."
+            )
+    return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}
+
+
+@Subcommand(MODEL_FLAGS | {"--output": 1})
+def export_model(arguments: Arguments) -> None:
+    """Write the model of the arguments as a `.bentomodel`."""
+    from rules_bento.archives.archive import write_archive
+
+    with read_model(arguments) as stored:
+        write_archive(Path(arguments.required("--output")), stored.own_members())
+
+
+class _PlacedModel(NamedTuple):
+    tag: str
+    manifest: Manifest
+    model_yaml: bytes
+    sources: dict[str, str]  # where to read each file but model.yaml and weights
+    weights: frozenset[str]  # those that have layers of their own
+
+
+@Subcommand(
+    MODEL_FLAGS
+    | _LAYER_FLAGS
+    | {
+        "--weights": 1,  # folder of the layers of weights, in the image
+        "--weights-file": 3,  # path, which is not read, Bazel short path, label
+        "--written-description": 1,  # of the model; with weights, the three are read in place of them
+        "--written-manifest": 1,
+        "--written-model-yaml": 1,
+    }
+)
+def model_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    if arguments.has("--weights-file"):
+        _write_model_layer(arguments, _model_without_weights(arguments))
+        return
+    with read_model(arguments) as stored:
+        entry = stored.entry
+        whole = _PlacedModel(entry.description.tag, entry.manifest, entry.model_yaml, stored.sources, frozenset())
+        _write_model_layer(arguments, whole)
+
+
+def _model_without_weights(arguments: Arguments) -> _PlacedModel:
+    origin = arguments.required("--written-manifest")
+    written = arguments.required("--written-description")
+    return _PlacedModel(
+        ModelDescription.loads(read_file(written).decode()).tag,
+        Manifest.from_json(read_file(origin).decode(), origin),
+        read_file(arguments.required("--written-model-yaml")),
+        {file.path: file.source for file in model_files(arguments)},
+        frozenset(file.path for file in model_files(arguments, "--weights-file")),
+    )
+
+
+def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
+    from rules_bento.images.layers import description, weights
+    from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+
+    owner = description.owner(arguments.required("--user"))
+    bento = arguments.required("--folder").strip("/")
+    folder = f"{bento}/models/{stored.tag.replace(':', '/')}"
+    entries = [description.home_directory(bento, owner)]
+    for file in stored.manifest.entries:
+        path = f"{folder}/{file.path}"
+        if file.link is not None:
+            entries.append(LayerEntry.symlink(path, file.link, **owner))
+        elif file.path == MODEL_YAML:
+            entries.append(LayerEntry.inline(path, stored.model_yaml, mode=file.mode, **owner))
+        elif file.path in stored.weights:
+            place = weights.place(arguments.required("--weights"), file)
+            entries.append(LayerEntry.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
+        else:
+            entries.append(LayerEntry.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
+    out, compression = description.output(arguments)
+    info = write_files_layer(out, entries, compression)
+    description.describe(arguments, info, f"model {stored.tag}")
+
+
+@Subcommand(
+    _LAYER_FLAGS
+    | {
+        "--package": 1,
+        "--source": 3,  # path to read, Bazel short path, label
+        "--strip-prefix": 1,
+        "--weights": 1,  # folder of them, in the image
+    }
+)
+def weights_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    from rules_bento.images.layers import description, weights
+    from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+    from rules_bento.sources import snapshot
+
+    owner = description.owner(arguments.required("--user"))
+    folder = arguments.required("--weights")
+    files = model_files(arguments)
+    entries = {}
+    for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
+        path = weights.place(folder, entry)  # which equal files of one name share
+        entries[path] = LayerEntry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
+    out, compression = description.output(arguments)
+    home = description.home_directory(arguments.required("--folder").strip("/"), owner)
+    info = write_files_layer(out, [home, *entries.values()], compression)
+    description.describe(arguments, info, f"weights {', '.join(file.path for file in files)}")
+
+
+@Subcommand(
+    {
+        "--annotation": 2,
+        "--config": 1,
+        "--created": 1,
+        "--digest": 1,
+        "--folder": 1,  # of a Bento, in images
+        "--format": 1,  # image or modelpack
+        "--layer": 1,  # of the model; an artifact has one
+        "--manifest": 1,
+        "--model": 1,  # description
+        "--target": 1,
+    }
+)
+def model_image(arguments: Arguments) -> None:
+    """Write config, manifest and digest."""
+    from rules_bento.formats.oci import ANNOTATION
+    from rules_bento.images import modelpack, oci_image
+
+    described = ModelDescription.loads(read_file(arguments.required("--model")).decode())
+    tag = Tag.parse(described.tag, "tag")
+    created = arguments.required("--created")
+    standard = {"created": created, "title": tag.name, "version": tag.version}
+    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
+    layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.repeated("--layer")]
+    if arguments.required("--format") == "modelpack":
+        folder = f"{arguments.required('--folder').strip('/')}/models/{tag.name}/{tag.version}"
+        [layer] = layers
+        image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, folder), annotations)
+    else:
+        image = oci_image.make_image(layers, _model_image_config(created, annotations))
+    Path(arguments.required("--config")).write_bytes(image.config)
+    Path(arguments.required("--manifest")).write_bytes(image.manifest)
+    Path(arguments.required("--digest")).write_text(f"{image.digest}\n", "utf-8")
+
+
+def _model_image_config(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:
+    """Return the config's settings: a platform, because an image must name one, and nothing that runs."""
+    from rules_bento.formats.oci import ANNOTATION
+    from rules_bento.images import oci_image
+
+    standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
+    return oci_image.ImageConfig(
+        architecture="amd64",
+        os="linux",
+        created=created,
+        env={},
+        entrypoint=[],
+        cmd=[],
+        user="",
+        working_dir="",
+        ports=[],
+        labels=standard,
+        annotations=annotations,
+        stop_signal="",
+        healthcheck=[],
+    )

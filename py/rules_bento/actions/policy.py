@@ -1,0 +1,65 @@
+"""Lists packages, and checks them against a policy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.audit import inventory as inventories
+from rules_bento.audit import licenses
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
+
+
+@Subcommand(
+    {
+        "--locked": 1,  # what the lock has of a package
+        "--output": 1,
+        "--part": 1,  # of the archive, the one with the environment, where no lock is at hand
+        "--target": 1,
+        "--wheel": 1,
+    }
+)
+def inventory(arguments: Arguments) -> None:
+    """Write the list."""
+    from rules_bento.archives.archive import requirements_of
+
+    packages = inventories.of_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
+    for path in arguments.repeated("--part"):
+        packages += inventories.of_requirements(*requirements_of(Path(path)))
+    if wheels := arguments.repeated("--wheel"):
+        from rules_bento.images.wheels.licenses import stated_by
+
+        packages = inventories.with_licenses(packages, dict(map(stated_by, wheels)))
+    Path(arguments.required("--output")).write_text(inventories.dumps(packages), "utf-8")
+
+
+@Subcommand(
+    {
+        "--inventory": 1,  # what the verb `inventory` wrote
+        "--settings": 1,  # JSON: the attributes of the rule
+        "--target": 1,
+    }
+)
+def check_policy(arguments: Arguments) -> None:
+    """Say what was found. Raises BentoError for what the policy refuses."""
+    from rules_bento.audit import database, policy
+
+    settings = read_object(Path(arguments.required("--settings")).read_bytes(), "the policy")
+    packages = inventories.loads(Path(arguments.required("--inventory")).read_bytes())
+    rules = policy.Policy(
+        settings["max_severity"],
+        settings["unknown_severity"],
+        settings["allow"],
+        licenses.read_taken(settings["allow_licenses"], settings["deny_licenses"]),
+        settings["package_licenses"],
+        settings["require_hashes"],
+    )
+    places = [(Path(path), name) for path, name in settings["advisories"]]
+    report = policy.judge(packages, database.read(places, {one.name for one in packages}) if places else None, rules)
+    sys.stdout.write("".join(f"{line}\n" for line in policy.lines(report)))
+    if report.refusals:
+        listing = "".join(f"  {refusal}\n" for refusal in report.refusals)
+        raise BentoError(f"the policy refuses:\n{listing}{policy.WAY_OUT}")

@@ -1,0 +1,322 @@
+"""Writes documents about a Bento or an image: reports, SBOMs, and provenance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+from rules_bento.arguments import Arguments, Subcommand, read_text
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_object
+from rules_bento.typing_lite import Any, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.images import layer_report as layer_reports
+
+
+@Subcommand(
+    {
+        "--against": 2,  # report of another build, name in messages
+        "--archive": 1,
+        "--digest": 1,  # file
+        "--manifest": 1,
+        "--model": 2,  # description, manifest
+        "--output": 1,
+        "--page": 1,
+        "--part": 1,  # the one with the environment
+        "--service-info": 1,
+        "--tag": 1,  # file
+        "--target": 1,
+    }
+)
+def report(arguments: Arguments) -> None:
+    """Write the report of a Bento as JSON and as a page."""
+    from rules_bento.archives.archive import requirements_of
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.reports import bento_page, bento_report
+    from rules_bento.sources.manifest import Manifest
+
+    facts = json.loads(read_text(arguments.required("--service-info")))
+    manifest = arguments.required("--manifest")
+    document: dict[str, Any] = {
+        "target": arguments.required("--target"),
+        "tag": read_text(arguments.required("--tag")).strip(),
+        "digest": read_text(arguments.required("--digest")).strip(),
+        "archive_size": Path(arguments.required("--archive")).stat().st_size,
+        "services": bento_report.services(facts["service"]),
+        "models": [
+            bento_report.model(ModelDescription.loads(read_text(path)), Manifest.from_json(read_text(files), files))
+            for path, files in arguments.tuples("--model")
+        ],
+        "packages": bento_report.packages(requirements_of(Path(arguments.required("--part")))[0]),
+        "files": bento_report.files(Manifest.from_json(read_text(manifest), manifest)),
+    }
+    for path, name in arguments.tuples("--against"):
+        other = _read_other_report(path, name)
+        document["against"] = {key: other[key] for key in ("tag", "digest")}
+        document["changes"] = bento_report.changes(document, other)
+    Path(arguments.required("--output")).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    Path(arguments.required("--page")).write_text(bento_page.page(document), "utf-8")
+
+
+def _read_other_report(path: str, name: str) -> dict[str, Any]:
+    from rules_bento.reports import bento_report
+
+    try:
+        other = read_object(read_file(path), name)
+        bento_report.changes(other, other)
+        if all(isinstance(other[key], str) for key in ("tag", "digest")):
+            return other
+    except (FormatError, ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise BentoError(f"report_against: {name} is no report of a Bento. Give the JSON of the output group `report`.")
+
+
+@Subcommand(
+    {
+        "--against": 1,  # report of another image
+        "--bento": 1,  # folder of the Bento in the image
+        "--elsewhere": 1,  # description of a layer whose bytes are not here
+        "--excluded": 1,  # how much is left out of a wheel
+        "--layer": 2,  # description, blob
+        "--output": 1,
+        "--page": 1,
+        "--allow-record-mismatch": 1,  # name of a package whose wheel is taken although its RECORD is wrong
+        "--target": 1,
+    }
+)
+def layer_report(arguments: Arguments) -> None:
+    """Write the report of an image's layers as JSON and as a page."""
+    from rules_bento.images import layer_report as layer_reports
+    from rules_bento.images import report_page
+    from rules_bento.images.oci_image import Layer
+
+    target, bento = arguments.required("--target"), arguments.required("--bento")
+    described: list[tuple[str, Path | None]] = [(path, None) for path in arguments.repeated("--elsewhere")]
+    described += [(description, Path(blob)) for description, blob in arguments.tuples("--layer")]
+    owners: dict[str, layer_reports.Owner] = {}
+    layers = [
+        layer_reports.describe_layer(Layer.loads(read_text(path)), blob, bento, owners) for path, blob in described
+    ]
+    report: dict[str, Any] = {"target": target, "layers": layers}
+    if wrong := arguments.repeated("--allow-record-mismatch"):
+        report["record_mismatches"] = sorted(wrong)
+    excluded = [json.loads(read_text(path)) for path in arguments.repeated("--excluded")]
+    if left_out := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
+        report["excluded"] = left_out
+    if against := arguments.optional("--against"):
+        report["changes"] = layer_reports.changes(report, read_object(read_file(against), "report_against"))
+    text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    Path(arguments.required("--output")).write_text(text, "utf-8")
+    Path(arguments.required("--page")).write_text(report_page.page(report), "utf-8")
+
+
+@Subcommand(
+    {
+        "--archive": 1,
+        "--digest": 1,  # file
+        "--image-manifest": 1,  # of an image, which the digest is then of
+        "--manifest": 1,  # of a Bento
+        "--model": 1,  # description
+        "--output": 1,
+        "--tag": 1,  # file
+        "--target": 1,
+    }
+)
+def summary(arguments: Arguments) -> None:
+    """Write the summary; sizes are bytes."""
+    manifest = arguments.optional("--image-manifest")
+    figures = _image_figures(json.loads(read_text(manifest))) if manifest else _bento_figures(arguments)
+    named = {key: read_text(arguments.required(f"--{key}")).strip() for key in ("tag", "digest")}
+    Path(arguments.required("--output")).write_text(json.dumps(named | figures, indent=1) + "\n", "utf-8")
+
+
+def _bento_figures(arguments: Arguments) -> dict[str, Any]:
+    from rules_bento.models.model import ModelDescription
+
+    files = json.loads(read_text(arguments.required("--manifest")))
+    models = [ModelDescription.loads(read_text(path)) for path in arguments.repeated("--model")]
+    return {
+        "archive_size": Path(arguments.required("--archive")).stat().st_size,
+        "files": len(files),
+        "models": [{"size": model.size, "tag": model.tag} for model in models],
+        "size": sum(file["size"] for file in files),
+    }
+
+
+def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
+    layers = [{"digest": layer["digest"], "size": layer["size"]} for layer in manifest["layers"]]
+    return {"layers": layers, "size": manifest["config"]["size"] + sum(layer["size"] for layer in layers)}
+
+
+@Subcommand(
+    {
+        "--base-config": 1,
+        "--built-wheel": 3,  # name, version, file
+        "--bento-digest": 1,  # file
+        "--created": 1,
+        "--digest": 1,  # file
+        "--excluded": 1,  # how much is left out of a wheel
+        "--format": 1,  # cyclonedx or spdx
+        "--index": 1,  # of Debian packages in the base or in a layer
+        "--model": 1,  # description
+        "--output": 1,
+        "--allow-record-mismatch": 1,  # name of a package whose wheel is taken although its RECORD is wrong
+        "--tag": 1,  # file
+        "--target": 1,
+        "--wheel": 3,  # name, version, SHA-256
+    }
+)
+def sbom(arguments: Arguments) -> None:
+    """Write the bill of materials."""
+    from rules_bento.images import sbom as sboms
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.tag import Tag
+
+    tag = Tag.parse(read_text(arguments.required("--tag")).strip(), "tag")
+    subject = sboms.ImageSubject(
+        tag.name, tag.version, read_text(arguments.required("--digest")).strip(), arguments.required("--created")
+    )
+    architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
+    components = [sboms.sources(subject, read_text(arguments.required("--bento-digest")).strip())]
+    remarks = _package_comments(arguments)
+    components += [
+        sboms.python_package(name, version, sha256, remarks.get(name, ""))
+        for name, version, sha256 in arguments.tuples("--wheel")
+    ]
+    for name, version, path in arguments.tuples("--built-wheel"):
+        from rules_bento.archives.digests import sha256_of
+
+        components.append(sboms.python_package(name, version, sha256_of(path), remarks.get(name, "")))
+    components += [sboms.model(ModelDescription.loads(read_text(path))) for path in arguments.repeated("--model")]
+    for path in arguments.repeated("--index"):
+        components += sboms.debian_packages(json.loads(read_text(path))["packages"], architecture)
+    form = cast("sboms.Format", arguments.required("--format"))
+    Path(arguments.required("--output")).write_bytes(sboms.make_sbom(subject, components, form))
+
+
+def _package_comments(arguments: Arguments) -> dict[str, str]:
+    """Return what is to be said of packages, by their names."""
+    from rules_bento.images import sbom as sboms
+
+    remarks = {name: [sboms.RECORD_MISMATCH] for name in arguments.repeated("--allow-record-mismatch")}
+    for path in arguments.repeated("--excluded"):
+        excluded = json.loads(read_text(path))
+        if excluded["files"]:
+            remarks.setdefault(excluded["name"], []).append(sboms.EXCLUDED_FILES.format_map(excluded))
+    return {name: " ".join(texts) for name, texts in remarks.items()}
+
+
+@Subcommand(
+    {
+        "--base-config": 1,
+        "--bento-digest": 1,  # file
+        "--built-wheel": 3,  # name, version, file
+        "--exclude": 2,  # name of a wheel, pattern of its files that the image leaves out; both are texts
+        "--index": 1,  # of Debian packages in the base or in a layer
+        "--kind": 1,  # bento or image
+        "--layer": 1,  # description of a layer that the image takes as it is
+        "--locked": 1,  # the requirements of a Bento, with hashes among them
+        "--model": 1,  # description
+        "--output": 1,
+        "--platform": 1,
+        "--python-version": 1,
+        "--tag": 1,  # file
+        "--target": 1,
+        "--wheel": 3,  # name, version, SHA-256
+    }
+)
+def build_definition(arguments: Arguments) -> None:
+    """Write SLSA's `buildDefinition`, as JSON."""
+    from rules_bento.signing.provenance import definition, dependency
+
+    tag = read_text(arguments.required("--tag")).strip()
+    parameters: dict[str, Any] = {
+        "target": arguments.required("--target"),
+        "bento": tag,
+        "platform": arguments.optional("--platform"),
+        "pythonVersion": arguments.optional("--python-version"),
+        # "stated": without a lock, only the Bento's own requirements name the packages.
+        "packages": "locked" if arguments.has("--locked") or arguments.has("--wheel") else "stated",
+        "exclude": _excluded_patterns(arguments),
+    }
+    document = definition(
+        arguments.required("--kind"),
+        {name: value for name, value in parameters.items() if value},
+        [
+            dependency(f"bento:{tag}", read_text(arguments.required("--bento-digest")).strip()),
+            *_dependencies(arguments),
+        ],
+    )
+    text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
+    Path(arguments.required("--output")).write_text(f"{text}\n", "utf-8")
+
+
+def _excluded_patterns(arguments: Arguments) -> dict[str, list[str]]:
+    """Return by wheel the patterns of files that the image has not, although the wheel with its hash has them."""
+    excluded: dict[str, list[str]] = {}
+    for name, pattern in arguments.tuples("--exclude"):
+        excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
+    return excluded
+
+
+def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
+    from rules_bento.archives.digests import sha256_of
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.signing.provenance import dependency
+
+    for name, version, sha256 in arguments.tuples("--wheel"):
+        yield dependency(_package_url(name, version), f"sha256:{sha256}")
+    for name, version, file in arguments.tuples("--built-wheel"):
+        yield dependency(_package_url(name, version), f"sha256:{sha256_of(file)}")
+    for path in arguments.repeated("--locked"):
+        yield from _locked_files(json.loads(read_text(path))["pinned_with_hashes"])
+    for path in arguments.repeated("--model"):
+        model = ModelDescription.loads(read_text(path))
+        yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")
+    for path in arguments.repeated("--layer"):
+        digest = json.loads(read_text(path))["digest"]
+        yield dependency(f"layer:{digest}", digest)
+    for path in arguments.repeated("--base-config"):
+        config = read_object(read_file(path), "the base's config")
+        yield from _base_image(config)
+        for index in arguments.repeated("--index"):
+            yield from _debian_packages(json.loads(read_text(index))["packages"], config["architecture"])
+
+
+def _locked_files(text: str) -> Iterator[dict[str, Any]]:
+    """Yield each file that a lock of ours allows: `name==version`, and the hashes of its files on the lines below."""
+    from rules_bento.signing.provenance import dependency
+
+    package = ""
+    for word in text.split():
+        if word.startswith("--hash="):
+            yield dependency(package, word.removeprefix("--hash="))
+        elif "==" in word:
+            package = _package_url(*word.split("==", 1))
+
+
+def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the image that a base is, if it is one: its layers are told by it."""
+    from rules_bento.signing.provenance import dependency
+
+    digest, origin = config.get("digest"), config.get("origin")
+    if digest:
+        name = str(origin).rpartition("/")[2]
+        where = f"?repository_url={quote(str(origin), safe='/:')}" if origin else ""
+        yield dependency(f"pkg:oci/{quote(name or 'base')}@{quote(digest)}{where}", digest)
+
+
+def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
+    """Yield packages of dpkg's: their bytes are those of the layers."""
+    for name, version in versions.items():
+        yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
+
+
+def _package_url(name: str, version: str) -> str:
+    return f"pkg:pypi/{quote(name)}@{quote(version)}"

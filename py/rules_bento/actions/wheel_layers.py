@@ -1,0 +1,120 @@
+"""Installs wheels into layers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.images.layers import description
+from rules_bento.images.wheels import wheel_flags
+
+
+@Subcommand(
+    description.FLAGS
+    | description.ENVIRONMENT
+    | wheel_flags.FLAGS
+    | {
+        "--libraries": 1,  # output, what wheel_libraries writes
+        "--name": 1,
+    }
+)
+def wheel_layer(arguments: Arguments) -> None:
+    """Write layer and description, and what checks have to know of the wheel."""
+    from rules_bento.images.layers.layer import write_wheel_layer
+
+    layout = description.environment(arguments)
+    out, compression = description.output(arguments)
+    wheel = wheel_flags.read_wheel(arguments)
+    scanner = wheel_flags.library_scanner(arguments, wheel)
+    info = write_wheel_layer(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
+    description.describe(arguments, info, arguments.required("--name"))
+    if scanner:
+        Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")
+
+
+@Subcommand(
+    description.ENVIRONMENT
+    | wheel_flags.FLAGS
+    | {
+        "--compression": 1,
+        "--libraries": 1,  # output, what wheel_libraries writes
+        "--listing": 1,
+        "--output": 1,
+    }
+)
+def wheel_part(arguments: Arguments) -> None:
+    """Write part and listing, and what checks have to know of the wheel."""
+    from rules_bento.images.layers.parts import write_part
+
+    layout = description.environment(arguments)
+    out, compression = description.output(arguments)
+    wheel = wheel_flags.read_wheel(arguments)
+    scanner = wheel_flags.library_scanner(arguments, wheel)
+    listing = write_part(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
+    Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")
+    if scanner:
+        Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")
+
+
+@Subcommand(
+    description.FLAGS
+    | description.ENVIRONMENT
+    | {
+        "--name": 1,
+        "--part": 2,  # listing, part
+    }
+)
+def joined_layer(arguments: Arguments) -> None:
+    """Write layer and description."""
+    from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts
+
+    parts = [
+        WheelPart(PartListing.loads(Path(listing).read_text("utf-8")), Path(part))
+        for listing, part in arguments.tuples("--part")
+    ]
+    out, compression = description.output(arguments)
+    info = join_parts(out, parts, description.environment(arguments), compression)
+    description.describe(arguments, info, arguments.required("--name"))
+
+
+@Subcommand(
+    description.ENVIRONMENT
+    | wheel_flags.FLAGS
+    | {
+        "--bytecode": 1,  # checked-hash or unchecked-hash
+        "--compression": 1,
+        "--interpreter": 1,  # that compiles
+        "--listing": 1,
+        "--output": 1,
+        "--program": 1,  # that it runs
+    }
+)
+def bytecode_part(arguments: Arguments) -> None:
+    """Write part and listing."""
+    from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
+
+    layout = description.environment(arguments)
+    out, compression = description.output(arguments)
+    words = [arguments.required(flag) for flag in ("--interpreter", "--program", "--bytecode")]
+    with Compiler(*words) as compiler:
+        listing = write_bytecode_part(out, wheel_flags.read_wheel(arguments), layout, compression, compiler)
+    Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")
+
+
+@Subcommand(wheel_flags.FLAGS | {"--output": 1})
+def wheel_libraries(arguments: Arguments) -> None:
+    """Write the JSON object."""
+    from rules_bento.images.wheels.libraries import Libraries
+
+    Path(arguments.required("--output")).write_text(Libraries.read(wheel_flags.read_wheel(arguments)).dumps(), "utf-8")
+
+
+@Subcommand(wheel_flags.FLAGS | {"--output": 1})
+def wheel_excluded(arguments: Arguments) -> None:
+    """Write the JSON object."""
+    wheel = wheel_flags.read_unfiltered(arguments)
+    kept = {member.path for member in wheel_flags.without_excluded(arguments, wheel).members}
+    sizes = [member.size for member in wheel.members if member.path not in kept]
+    excluded = {"name": wheel.distribution, "version": wheel.metadata.version, "files": len(sizes), "size": sum(sizes)}
+    Path(arguments.required("--output")).write_text(json.dumps(excluded) + "\n", "utf-8")

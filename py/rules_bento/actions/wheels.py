@@ -1,0 +1,203 @@
+"""Builds, describes, and unpacks wheels."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import re
+from pathlib import Path
+
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.images.wheels.wheel import Wheel
+
+
+@Subcommand(
+    {
+        "--distribution": 1,
+        "--import-root": 1,
+        "--output": 1,
+        "--platform": 1,
+        "--python-version": 1,
+        "--source": 1,
+        "--subfolder": 1,
+        "--target": 1,
+        "--version": 1,
+    }
+)
+def build_wheel(arguments: Arguments) -> None:
+    """Unpack, build, and write the wheel with what would differ between two builds taken out."""
+    import tempfile
+
+    from rules_bento.packages import build
+
+    with tempfile.TemporaryDirectory(prefix="rules_bento-build-") as scratch:
+        source = build.unpack(Path(arguments.required("--source")), Path(scratch, "source"))
+        made = build.build(
+            source / arguments.required("--subfolder"),
+            Path(scratch),
+            [Path(root) for root in arguments.repeated("--import-root")],
+            arguments.required("--version"),
+        )
+        expected = [
+            arguments.required(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")
+        ]
+        build.check(made, *expected)
+        build.repack(made, Path(arguments.required("--output")))
+
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
+
+
+@Subcommand(
+    {
+        "--output": 1,
+        "--target": 1,
+        "--wheel": 1,
+    }
+)
+def describe_wheel(arguments: Arguments) -> None:
+    """Write name, version, edges and hash."""
+    package = lock_entry(Path(arguments.required("--wheel")), arguments.required("--target"))
+    Path(arguments.required("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
+
+
+def lock_entry(path: Path, label: str) -> dict[str, Any]:
+    """Return the entry of a lock (`rules_bento.packages.lock`), without extras.
+
+    Raises BentoError for what is no wheel.
+    """
+    from rules_bento.archives.digests import sha256_of
+    from rules_bento.images.wheels.wheel import Wheel
+
+    wheel = Wheel.read(path)
+    edges = [_parse_requirement(text, wheel.name) for text in wheel.metadata.requires]
+    return {
+        "name": wheel.distribution,
+        "version": wheel.metadata.version,
+        "dependencies": [edge for edge in edges if not re.search(r"\bextra\s*==", edge.get("marker", ""))],
+        "files": {wheel.name: sha256_of(path)},
+        "source": {"wheel": wheel.name, "label": label},
+    }
+
+
+def _parse_requirement(text: str, name: str) -> dict[str, Any]:
+    from rules_bento.packages.requirements import normalize_name
+
+    match = _REQUIREMENT.fullmatch(text)
+    if not match or "@" in text.partition(";")[0]:
+        raise BentoError(f"{name} requires {text!r}, which is no package of an index. Build it with one that is.")
+    distribution, extras, specifier, marker = match.groups()
+    edge: dict[str, Any] = {"name": normalize_name(distribution)}
+    if extras:
+        edge["extras"] = [extra.strip() for extra in extras.split(",")]
+    if specifier.strip():
+        edge["specifier"] = specifier.replace(" ", "")
+    if marker:
+        edge["marker"] = marker.strip()
+    return edge
+
+
+@Subcommand(
+    {
+        "--output": 1,
+        "--wheel": 1,
+    }
+)
+def unpack_wheel(arguments: Arguments) -> None:
+    """Write what an interpreter imports, and the metadata; scripts, headers and data are left out."""
+    from rules_bento.archives.atomic import atomic_dir
+    from rules_bento.images.wheels.wheel import Wheel
+
+    wheel = Wheel.read(Path(arguments.required("--wheel")))
+    with atomic_dir(Path(arguments.required("--output"))) as folder:
+        _write_files(wheel, folder)
+
+
+def _write_files(wheel: Wheel, folder: Path) -> None:
+    from rules_bento.images.wheels.importable import imported_files
+
+    files = imported_files(wheel)
+    for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
+        target = folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                file.writelines(chunk.data for chunk in chunks)
+        except OSError as error:
+            raise BentoError(f"{wheel.name}: {path!r} cannot be written: {error.strerror}.") from None
+
+
+_UNCHECKED_PYC = (1).to_bytes(4, "little") + bytes(8)  # of byte code that is not compared with its source
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+# Python imports no machine code out of a zip, so the module of that name in the zip brings it: from the folder beside
+# the zip. In a sandbox and on another machine both lie somewhere else, but one beside the other.
+_EXTENSION_STUB = """\
+from importlib._bootstrap import _load
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+
+_path = __loader__.archive.removesuffix(".zip") + {path!r}
+_load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
+"""
+
+
+@Subcommand(
+    {
+        "--packed": 3,  # wheel, the zip, and the folder for machine code or nothing
+    }
+)
+def pack_packages(arguments: Arguments) -> None:
+    """Pack each of the wheels. Raises BentoError for one without modules, and for machine code without a folder."""
+    import zipfile
+
+    for wheel, packed, machine_code in arguments.tuples("--packed"):
+        members = _packed_members(wheel, machine_code)
+        if not members:
+            raise BentoError(f"{wheel}: has no module.")
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
+
+
+def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
+    """Write machine code, and return the members of the zip: a stub takes the place of a module of its name."""
+    from rules_bento.archives.zipread import Bounds, ZipOfFile
+
+    modules: dict[str, bytes] = {}
+    stubs: dict[str, bytes] = {}
+    with Path(wheel).open("rb") as file:
+        archive = ZipOfFile(file, wheel, Bounds(ratio=100, unpacked=64 << 20))
+        for member in archive.members():
+            name = _installed_path(member.path)
+            if name.endswith(".py"):
+                modules[f"{name}c"] = _compile(b"".join(archive.contents(member)), name)
+            elif name.endswith(".so"):
+                if not machine_code:
+                    raise BentoError(f"{wheel}: {name} is machine code, for which there is no folder.")
+                if ".." in name.split("/") or name.startswith("/"):
+                    raise BentoError(f"{wheel}: {name} is no name of a module.")
+                copy = Path(machine_code, name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(b"".join(archive.contents(member)))
+                module = name.removesuffix(copy.name) + copy.name.partition(".")[0] + ".py"
+                stubs[f"{module}c"] = _compile(_EXTENSION_STUB.format(path=f"/{name}").encode(), module)
+    return modules | stubs
+
+
+def _installed_path(member: str) -> str:
+    """Return where a member of a wheel is installed below `site-packages`; nothing, if it is not there."""
+    first, _, rest = member.partition("/")
+    if first.endswith(".data"):
+        kind, _, name = rest.partition("/")
+        return name if kind in ("purelib", "platlib") else ""
+    return member
+
+
+def _compile(source: bytes, name: str) -> bytes:
+    from importlib.util import MAGIC_NUMBER
+
+    return MAGIC_NUMBER + _UNCHECKED_PYC + marshal.dumps(compile(source, name, "exec", dont_inherit=True, optimize=0))
