@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from rules_bento.images import image_requirements
 
-_GLIBC_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
-
 
 @Subcommand(
     {
@@ -70,7 +68,7 @@ def _glibc(arguments: Arguments) -> tuple[int, int] | None:
     text = arguments.optional("--glibc")
     if not text:
         return None
-    if not _GLIBC_VERSION.fullmatch(text):
+    if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
         raise BentoError(
             f"{arguments.required('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out."
         )

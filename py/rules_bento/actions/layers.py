@@ -157,9 +157,6 @@ def environment_layer(arguments: Arguments) -> None:
     description.describe(arguments, info, "environment")
 
 
-_OWNER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
-
-
 @Subcommand(
     description.FLAGS
     | {
@@ -171,7 +168,7 @@ _OWNER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
 )
 def files_layer(arguments: Arguments) -> None:
     """Write layer and description."""
-    if not _OWNER.fullmatch(whose := arguments.required("--owner")):
+    if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
         raise BentoError(f"owner is {whose!r}. Write numbers, uid or uid:gid: an image's names are not known here.")
     owner = description.owner(whose)
     mode = int(arguments.required("--mode"), 8)

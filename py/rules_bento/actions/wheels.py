@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import marshal
 import re
 from pathlib import Path
@@ -50,7 +49,7 @@ def build_wheel(arguments: Arguments) -> None:
         build.repack(made, Path(arguments.required("--output")))
 
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
+_REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?"
 
 
 @Subcommand(
@@ -62,6 +61,8 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?
 )
 def describe_wheel(arguments: Arguments) -> None:
     """Write name, version, edges and hash."""
+    import json
+
     package = lock_entry(Path(arguments.required("--wheel")), arguments.required("--target"))
     Path(arguments.required("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
 
@@ -88,7 +89,7 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
 def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     from rules_bento.packages.requirements import normalize_name
 
-    match = _REQUIREMENT.fullmatch(text)
+    match = re.fullmatch(_REQUIREMENT, text)
     if not match or "@" in text.partition(";")[0]:
         raise BentoError(f"{name} requires {text!r}, which is no package of an index. Build it with one that is.")
     distribution, extras, specifier, marker = match.groups()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -71,6 +70,8 @@ def describe(
         fields["prefetched"] = prefetched
     Path(arguments.required("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
     if sys.platform == "linux":
+        from contextlib import suppress
+
         with suppress(OSError):  # not all file systems have such attributes
             os.setxattr(arguments.required("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
 
