@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
-OURS = [sys.executable, "-c", "import sys; from rules_bento.cli import main; sys.exit(main())"]
+OURS = [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())"]
 
 
 class Used(NamedTuple):

@@ -23,16 +23,16 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
 _OURS_PUT = """
-from rules_bento.transports import address, upload
-from rules_bento.sharing.urls import Uncounted
+from bento_cli.transports import address, upload
+from bento_cli.sharing.urls import Uncounted
 with open(path, "rb") as file:
     upload.upload(address.parse(url), file, Uncounted())
 """
 _OURS_GET = """
 import os
 from pathlib import Path
-from rules_bento.transports import address, download
-from rules_bento.sharing.urls import Uncounted
+from bento_cli.transports import address, download
+from bento_cli.sharing.urls import Uncounted
 with download.downloaded(address.parse(url), Path(path + ".d"), Uncounted()) as file:
     os.link(next(Path(path + ".d").glob("*.part")), path)
 """

@@ -1,4 +1,4 @@
-"""The command without Bazel: `pip install ./py` with the newest Python of Debian, that of the root of tools/bazel."""
+"""The command without Bazel: pip installs it for the newest Python of Debian, that of the root of tools/bazel."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def the_command_is_installed_by_pip(bench: Workbench) -> str:
     (folder / "svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n", "utf-8")
     shell = Shell(folder, provisioned_root(checkout.root))
     shell("python3", "-m", "venv", "--without-pip", "venv")
-    shell("python3", "-m", "pip", "--python", "venv/bin/python", "install", "-q", f"{checkout.root}/py", "bentoml")
+    projects = (f"{checkout.root}/py", f"{checkout.root}/py/bento_cli")
+    shell("python3", "-m", "pip", "--python", "venv/bin/python", "install", "-q", *projects, "bentoml")
     shell("venv/bin/python", "-c", MODEL)
     shell("venv/bin/bento", "build", "svc")
     [built] = shell.data("list")

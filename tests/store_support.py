@@ -134,7 +134,7 @@ def command(*arguments):
     return [
         sys.executable,
         "-c",
-        "import sys; from rules_bento.cli import main; sys.exit(main())",
+        "import sys; from bento_cli.cli import main; sys.exit(main())",
         *map(str, arguments),
     ]
 

@@ -1,4 +1,4 @@
-"""Folders of the package stand on one another in one order, which docs/architecture.md shows."""
+"""Packages form layers, which docs/architecture.md shows, in two distributions with one direction."""
 
 from __future__ import annotations
 
@@ -7,64 +7,73 @@ import re
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path("py/rules_bento")
+import pytest
+
+PY = Path("py")
+DISTRIBUTIONS = ("rules_bento", "bento_cli")
+MAX_LAYERS = 9
+MAX_PACKAGES = 30
 
 
-def floors() -> list[list[str]]:
-    """The rows of the picture, from what stands on nothing upwards."""
-    picture = Path("docs/architecture.md").read_text("utf-8").partition("```floors\n")[2].partition("```")[0]
+def layers(distribution: str) -> list[list[str]]:
+    """The rows of a diagram, from the lowest upwards."""
+    text = Path("docs/architecture.md").read_text("utf-8")
+    picture = text.partition(f"```floors {distribution}\n")[2].partition("```")[0]
     return [re.findall(r"[\w.]+", row) for row in reversed(picture.splitlines())]
 
 
 def unit(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    return path.relative_to(PY).with_suffix("").parts[1]
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
-
-
-def imported(path: Path) -> set[str]:
-    """Folders and modules of the package's top that a file imports, also late, and for annotations alone."""
-    names = [
-        f"{node.module}.{alias.name}".split(".")
-        for node in ast.walk(parsed(path))
+def imported(path: Path) -> set[tuple[str, ...]]:
+    """The names of ours that a file imports, also late, and for annotations alone: their parts."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {
+        f"{node.module}.{alias.name}"
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
-    ]
-    return {parts[1] for parts in names if parts[0] == "rules_bento"}
+    }
+    return {parts for name in names if (parts := tuple(name.split(".")))[0] in DISTRIBUTIONS and len(parts) > 1}
 
 
-def test_a_folder_imports_from_floors_below_its_own():
-    floor = {name: number for number, row in enumerate(floors()) for name in row}
-    files = [path for path in PACKAGE.rglob("*.py") if unit(path) != "__init__"]
-    assert {unit(path) for path in files} == set(floor)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_package_imports_from_layers_below_its_own(distribution):
+    layer = {name: number for number, row in enumerate(layers(distribution)) for name in row}
+    files = [path for path in (PY / distribution).rglob("*.py") if unit(path) != "__init__"]
+    assert {unit(path) for path in files} == set(layer)
     wrong = [
         f"{path} imports {name}"
         for path in files
-        for name in imported(path) - {unit(path)}
-        if floor[name] >= floor[unit(path)]
+        for package, name, *_ in imported(path)
+        if package == distribution and name != unit(path) and layer[name] >= layer[unit(path)]
     ]
     assert not wrong
-    assert len(floors()) <= 9
+    assert len(layers(distribution)) <= MAX_LAYERS
 
 
-def files_imported(path: Path) -> set[str]:
-    """The files of the package that a file names in its imports, those for a type checker included."""
-    files = set()
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rules_bento"):
-            module = PACKAGE.joinpath(*node.module.split(".")[1:])
-            for file in [module / f"{alias.name}.py" for alias in node.names] + [module.with_suffix(".py")]:
-                if file.exists():
-                    files.add(file.relative_to(PACKAGE).as_posix())
-    return files
+def test_the_library_imports_nothing_of_the_command():
+    files = (PY / "rules_bento").rglob("*.py")
+    assert not [path for path in files if any(parts[0] == "bento_cli" for parts in imported(path))]
+
+
+def test_packages_are_few():
+    packages = {path.parent for path in PY.glob("*/*/*.py")}
+    assert len(packages) <= MAX_PACKAGES, sorted(map(str, packages))
+
+
+def files_imported(path: Path) -> set[Path]:
+    """The files of ours that a file names in its imports, those for a type checker included."""
+    modules = {PY.joinpath(*parts[:length]).with_suffix(".py") for parts in imported(path) for length in (-1, None)}
+    return {module for module in modules if module.exists()}
 
 
 def test_no_two_files_import_each_other():
-    imports = {path.relative_to(PACKAGE).as_posix(): files_imported(path) for path in PACKAGE.rglob("*.py")}
-    below = {}
+    imports = {path: files_imported(path) for path in PY.glob("*/**/*.py")}
+    below: dict[Path, set[Path]] = {}
     for file in imports:
         below[file], following = set(), [file]
         while following:

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from rules_bento.cli import main
+from bento_cli.cli import main
 from rules_bento.net import transfers
 
 if TYPE_CHECKING:

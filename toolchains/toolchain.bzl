@@ -50,13 +50,14 @@ bento_toolchain = rule(
     },
 )
 
-# What the `bento` command imports.
-_OF_COMMAND = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
+# Packages that the `bento` command imports.
+_COMMAND_PACKAGES = ["blake3", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
 
 def _bento_runtime_impl(ctx):
+    command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
-        command_packages = [module for name in _OF_COMMAND for module in packages[name]],
+        command_packages = [command] + [module for name in _COMMAND_PACKAGES for module in packages[name]],
         helper = ctx.file.helper,
         packages = packages,
         python = ctx.attr.python[BentoPythonInfo],
@@ -67,6 +68,7 @@ bento_runtime = rule(
     implementation = _bento_runtime_impl,
     doc = "The programs of `bazel run` and `bazel test`, for the machine that runs them.",
     attrs = {
+        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command. Their bytecode is for all machines.", mandatory = True),
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its bytecode is for all machines.", mandatory = True),
         "packages": attr.label(doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),

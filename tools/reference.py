@@ -163,8 +163,8 @@ def flags(root: Path) -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
-    from rules_bento.cli.parsing import make_parser
-    from rules_bento.cli.table import COMMANDS
+    from bento_cli.cli.parsing import make_parser
+    from bento_cli.cli.table import COMMANDS
 
     for command in (command for command in COMMANDS if not command.hidden):
         parser = make_parser(command)

@@ -57,6 +57,7 @@ def crash_message(error: Exception) -> str:
     place, step = "", error.__traceback__
     while step:
         file = step.tb_frame.f_code.co_filename
-        place = f" ({file.rpartition('rules_bento/')[2]}:{step.tb_lineno})" if "rules_bento/" in file else place
+        for package in ("rules_bento/", "bento_cli/"):
+            place = f" ({file.rpartition(package)[2]}:{step.tb_lineno})" if package in file else place
         step = step.tb_next
     return f"internal error: {type(error).__name__}: {error}{place}. Report it with the traceback of {TRACEBACK}=1."

@@ -32,7 +32,8 @@ _SUBCOMMANDS = {
     "actions.wheel_layers": "bytecode_part joined_layer wheel_excluded wheel_layer wheel_libraries wheel_part",
     "actions.wheels": "build_wheel describe_wheel pack_packages unpack_wheel",
 }
-_PROGRAMS = "command deliver load pull push serve startup_trace test update_debs update_requirements venv"
+# A program of another distribution has the full name of its module, such as `bento_cli.programs.deliver`.
+_PROGRAMS = "load pull push startup_trace test update_debs update_requirements venv"
 MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 
 
@@ -99,9 +100,14 @@ def find(verb: str) -> Subcommand | None:
     if verb in MODULES:
         found: Subcommand = getattr(importlib.import_module(f"rules_bento.{MODULES[verb]}"), verb)
         return found
-    if verb in _PROGRAMS.split():
-        module: Any = importlib.import_module(f"rules_bento.run.{verb}")
-        return Subcommand(module.FLAGS, usage=getattr(module, "HELP", ""))(module.run)
+    if verb in _PROGRAMS.split() or verb.startswith("bento_cli.programs."):
+        try:
+            module: Any = importlib.import_module(verb if "." in verb else f"rules_bento.run.{verb}")
+        except ModuleNotFoundError as error:
+            if error.name != verb:
+                raise
+        else:
+            return Subcommand(module.FLAGS, usage=getattr(module, "HELP", ""))(module.run)
     return None
 
 

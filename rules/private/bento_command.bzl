@@ -15,7 +15,7 @@ def _bento_command_impl(ctx):
 
         # A few packages, only for a target with transports.
         modules = runtime(ctx).command_packages + modules.to_list(),
-        verb = "command",
+        verb = "bento_cli.programs.command",
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
@@ -60,7 +60,7 @@ def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
         modules = runtime(ctx).command_packages,
-        verb = "serve",
+        verb = "bento_cli.programs.serve",
     )
 
 SRC = attr.label(doc = "The Bento.", mandatory = True, providers = [BentoInfo])
@@ -94,6 +94,6 @@ def store_program(ctx, *, verb, to = "", words = [], status = [], command = None
 
         # A few packages, only for a target with `bento_command`.
         modules = runtime(ctx).command_packages + (command[BentoCommandInfo].modules.to_list() if command else []),
-        verb = "deliver",
+        verb = "bento_cli.programs.deliver",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]

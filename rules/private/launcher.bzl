@@ -97,7 +97,7 @@ def helper_launcher(ctx, *, verb, arguments, files, modules = [], in_runfiles = 
 
     Args:
       ctx: context of a rule with the attributes of `RUN_RUNTIME` or `TEST_RUNTIME`.
-      verb: name of a module of `py/rules_bento/run`.
+      verb: name of a module of `py/rules_bento/run`, or the full name of another module.
       arguments: list of flags and values: strings, and results of `runfile`.
       files: depset of Files that the verb reads.
       modules: list of structs with `files` and `imports` (such as BentoWheelModulesInfo) that the verb imports. See `runtime_modules`,

@@ -17,6 +17,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from bento_cli.sharing.cloud.tarball import Tarball
+from bento_cli.store import export
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.archives import archive, tarstream, xz
@@ -24,8 +26,6 @@ from rules_bento.archives.links import check_links
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.sharing.cloud.tarball import Tarball
-from rules_bento.store import export
 from rules_bento.verbs import run
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)

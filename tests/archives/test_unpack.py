@@ -21,17 +21,17 @@ from pathlib import Path
 import pytest
 import yaml
 import zstandard
+from bento_cli.library import Store
+from bento_cli.store import import_session
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rules_bento.archives import unpack
 from rules_bento.archives.unpack import Limits
+from rules_bento.bento.kinds import MODEL
 from rules_bento.errors import BentoError
-from rules_bento.library import Store
 from rules_bento.models import model_archive, model_store
 from rules_bento.sources import snapshot
 from rules_bento.sources.snapshot import DeclaredFile
-from rules_bento.store import import_session
-from rules_bento.store.home import MODEL
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
 __all__ = ["real"]

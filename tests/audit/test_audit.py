@@ -7,6 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bento_cli.cli import main
 from made_wheels import Maker
 from packaging.version import Version
 from rules_bento.actions.policy import check_policy
@@ -17,7 +18,6 @@ from rules_bento.arguments import Arguments
 from rules_bento.audit import advisories, database, inventory, licenses, policy, severity
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import Stated
-from rules_bento.cli import main
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:

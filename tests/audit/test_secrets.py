@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bento_cli.projects import from_directory
 from rules_bento.actions import secrets as searching
 from rules_bento.actions.snapshot import data, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.audit import secrets
-from rules_bento.bento import from_directory
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:

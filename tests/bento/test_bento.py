@@ -7,6 +7,7 @@ import re
 
 import pytest
 import yaml
+from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from golden_bentos import (
     ADDED,
     BENTO_PROJECTS,
@@ -26,7 +27,6 @@ from golden_bentos import (
     store_of,
 )
 from projects import Listing, document_of, write_project
-from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False

@@ -11,14 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from golden_bentos import BENTO_PROJECTS, store_of
-from projects import write_project
-from rules_bento.actions.archives import archive
-from rules_bento.actions.package import package
-from rules_bento.actions.snapshot import snapshot
-from rules_bento.arguments import Arguments
-from rules_bento.bento import migrate
-from rules_bento.bento.from_directory import (
+from bento_cli.projects import migrate
+from bento_cli.projects.from_directory import (
     BENTOML_VERSION,
     CREATION_TIME,
     PYTHON_VERSION,
@@ -27,6 +21,12 @@ from rules_bento.bento.from_directory import (
     build,
     build_bentofile,
 )
+from golden_bentos import BENTO_PROJECTS, store_of
+from projects import write_project
+from rules_bento.actions.archives import archive
+from rules_bento.actions.package import package
+from rules_bento.actions.snapshot import snapshot
+from rules_bento.arguments import Arguments
 from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles

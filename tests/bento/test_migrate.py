@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from bento_cli.projects import workspace as workspaces
+from bento_cli.projects.migrate import migrate
 from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
-from rules_bento.bento import workspace as workspaces
-from rules_bento.bento.migrate import migrate
 from rules_bento.errors import BentoError
 
 ZEROS = "0" * 64

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from golden_bentos import comparable, known_tree, nameless
 from projects import document_of, real_builder, tree_of_folder
-from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 
 HERE = Path("tests/bentofiles")
 PROJECTS = ("conda", "image", "options", "pyproject", "template", "uv_lock")

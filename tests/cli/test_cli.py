@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli.cli import main, progress, show, status, table
+from bento_cli.library import Store
+from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from projects import write_project
-from rules_bento.bento.from_directory import CREATION_TIME, build_bentofile
-from rules_bento.cli import main, progress, show, status, table
-from rules_bento.library import Store
 from store_support import (
     DAY_1,
     DAY_2,
@@ -540,7 +540,9 @@ def test_migrate(bento, project):
 
 def run_piped(home, words, data=b"", **more):
     """The command in a process of its own, with standard input through a pipe."""
-    script = f"import sys; sys.path[:0] = {list(filter(None, sys.path))!r}; from rules_bento.cli import main; sys.exit(main())"
+    script = (
+        f"import sys; sys.path[:0] = {list(filter(None, sys.path))!r}; from bento_cli.cli import main; sys.exit(main())"
+    )
     command = [sys.executable, "-c", script, "--home", str(home), *map(str, words)]
     return subprocess.run(command, input=data, capture_output=True, check=False, **more)
 
@@ -563,7 +565,7 @@ def test_a_bento_travels_through_a_pipe(bento, project, tmp_path, form):
             in taken.stderr
         )
         with (tmp_path / "file").open("rb") as file:
-            script = "import sys; from rules_bento.cli import main; sys.exit(main())"
+            script = "import sys; from bento_cli.cli import main; sys.exit(main())"
             env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             command = [sys.executable, "-c", script, "--home", tmp_path / "new", "import", "-"]
             taken = subprocess.run(command, stdin=file, capture_output=True, check=False, env=env)
@@ -813,10 +815,10 @@ def test_names_cannot_drive_the_terminal(bento, home):
 
 
 def test_errors_are_one_message(home, monkeypatch, capsys):
-    monkeypatch.setattr("rules_bento.library.Store.gc", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("bento_cli.library.Store.gc", lambda *_, **__: 1 / 0)
     assert main(["gc"]) == status.ERROR
     assert capsys.readouterr().err == (
-        "bento: internal error: ZeroDivisionError: division by zero (cli/commands/gc.py:27). Report it with the traceback of BENTO_TRACEBACK=1.\n"
+        "bento: internal error: ZeroDivisionError: division by zero (cli/commands/gc.py:29). Report it with the traceback of BENTO_TRACEBACK=1.\n"
     )
     monkeypatch.setenv("BENTO_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
@@ -827,7 +829,7 @@ def test_interruption(home, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rules_bento.library.Store.gc", interrupted)
+    monkeypatch.setattr("bento_cli.library.Store.gc", interrupted)
     assert main(["gc"]) == status.INTERRUPTED
     assert capsys.readouterr().err == "bento: interrupted\n"
 
@@ -859,7 +861,7 @@ def test_a_command_that_is_interrupted_leaves_nothing(home, tmp_path):
 
 def test_commands_import_little(home):
     """What a listing imports decides how fast it answers: nothing that parses, packs or hashes."""
-    script = "import sys; from rules_bento.cli import main; main(['list']); print(*sys.modules, file=sys.stderr)"
+    script = "import sys; from bento_cli.cli import main; main(['list']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
     heavy = {"yaml", "blake3", "lzma", "tarfile", "zipfile", "shutil", "ctypes", "subprocess", "zstandard", "logging"}
     assert not heavy & set(done.stderr.split())

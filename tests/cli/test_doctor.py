@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.cli import main
-from rules_bento.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose, index
-from rules_bento.cli.findings import FINE, HINT, MISSING, Finding
+from bento_cli.cli import main
+from bento_cli.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose, index
+from bento_cli.cli.findings import FINE, HINT, MISSING, Finding
 from rules_bento.dataclasses_lite import replace
 from rules_bento.programs import which
 

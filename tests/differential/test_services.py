@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from generated_services import Program, programs
 from golden_bentos import comparable, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from projects import document_of, real_builder, write_project
-from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
 from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from bento_cli.library import BENTO
+from bento_cli.sharing.cloud.client import Cloud as Client
+from bento_cli.sharing.cloud.contexts import make
+from bento_cli.sharing.cloud.pulling import pull
+from bento_cli.sharing.cloud.pushing import push
 from cloud_server import TOKEN, Cloud
-from rules_bento.library import BENTO
-from rules_bento.sharing.cloud.client import Cloud as Client
-from rules_bento.sharing.cloud.contexts import make
-from rules_bento.sharing.cloud.pulling import pull
-from rules_bento.sharing.cloud.pushing import push
 
 STRATEGIES = ("proxy", "presigned_url", "multipart")
 

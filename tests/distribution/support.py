@@ -13,11 +13,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from rules_bento.cli import main
+from bento_cli.cli import main
+from bento_cli.library import Store
+from bento_cli.store import locks
 from rules_bento.formats import yaml
-from rules_bento.library import Store
 from rules_bento.sources.manifest import Manifest
-from rules_bento.store import locks
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
 # The servers and the bad connections of the tests of registries, which have a conftest of their own.
@@ -113,7 +113,7 @@ def whole(store, *possible):
 def started(*words, **variables):
     """Our command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from rules_bento.cli import main; sys.exit(main())", *map(str, words)],
+        [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())", *map(str, words)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), *filter(None, sys.path)]), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

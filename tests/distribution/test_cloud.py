@@ -8,13 +8,13 @@ import stat
 
 import pytest
 import yaml
+from bento_cli.cli import status
+from bento_cli.library import MODEL, Store
+from bento_cli.sharing.cloud import documents
+from bento_cli.sharing.cloud.contexts import Contexts, make
+from bento_cli.sharing.cloud.pushing import push
 from cloud_server import TOKEN, Cloud
 from cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
-from rules_bento.cli import status
-from rules_bento.library import MODEL, Store
-from rules_bento.sharing.cloud import documents
-from rules_bento.sharing.cloud.contexts import Contexts, make
-from rules_bento.sharing.cloud.pushing import push
 from store_support import bento_files, model_files, real, tree, write_archive
 from support import bento, documents_read, nobody, other, progress, same, store
 

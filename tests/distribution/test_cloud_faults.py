@@ -7,15 +7,15 @@ import threading
 import time
 
 import pytest
+from bento_cli.library import MODEL, NotFoundError, Store
+from bento_cli.sharing.cloud import uploading
+from bento_cli.sharing.cloud.client import Cloud as Client
+from bento_cli.sharing.cloud.client import CloudError
+from bento_cli.sharing.cloud.contexts import make
+from bento_cli.sharing.cloud.pushing import push
 from cloud_server import TOKEN, Cloud, Fault
 from cloud_support import client, cloud, one_cloud, pull_from, push_to
 from rules_bento.errors import BentoError
-from rules_bento.library import MODEL, NotFoundError, Store
-from rules_bento.sharing.cloud import uploading
-from rules_bento.sharing.cloud.client import Cloud as Client
-from rules_bento.sharing.cloud.client import CloudError
-from rules_bento.sharing.cloud.contexts import make
-from rules_bento.sharing.cloud.pushing import push
 from store_support import tree
 from support import FEW, cleared, killed, nobody, other, progress, relay, same, store, whole
 

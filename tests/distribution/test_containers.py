@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rules_bento.cli import status
+from bento_cli.cli import status
+from bento_cli.library import containerize as as_function
+from bento_cli.sharing.builders import backends
+from bento_cli.sharing.builders.building import containerize
+from bento_cli.sharing.builders.context import context
 from rules_bento.errors import BentoError
-from rules_bento.library import containerize as as_function
-from rules_bento.sharing.builders import backends
-from rules_bento.sharing.builders.building import containerize
-from rules_bento.sharing.builders.context import context
 from store_support import bento_files, bento_yaml, real, write_archive
 from support import CLF, bento, nobody, other, started, store
 

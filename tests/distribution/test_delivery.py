@@ -6,12 +6,12 @@ import subprocess
 import tempfile
 
 import pytest
+from bento_cli.library import Store
+from bento_cli.programs import deliver, serve
+from bento_cli.sharing.cloud.contexts import Contexts, make
 from cloud_server import TOKEN, Cloud
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
-from rules_bento.library import Store
-from rules_bento.run import deliver, serve
-from rules_bento.sharing.cloud.contexts import Contexts, make
 from store_support import bento_files, tree, write_archive
 from support import CLF, name, nobody, reference, registry_binary, server
 
@@ -58,7 +58,7 @@ def test_an_import_is_into_the_store_of_the_caller(archive, tmp_path):
 def test_a_push_goes_where_the_caller_says(archive, tmp_path, reference):
     assert run(archive, "push", f"oci://{reference}:one") == 0
     other = Store(tmp_path / "other", durable=False)
-    from rules_bento.library import pull
+    from bento_cli.library import pull
 
     pull(f"oci://{reference}:one", home=other.home.root)
     assert tree(other.bentos.get("hi:v1").path)

@@ -9,9 +9,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from rules_bento.cli import main
+from bento_cli.cli import main
+from bento_cli.sharing.huggingface import pin
 from rules_bento.errors import BentoError
-from rules_bento.sharing.huggingface import pin
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = b'{"model_type": "tiny"}'

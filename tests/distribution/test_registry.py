@@ -7,24 +7,25 @@ import random
 import shutil
 
 import pytest
+from bento_cli import library as api
+from bento_cli.cli import main, status
+from bento_cli.library import BENTO, MODEL, Options, Store
+from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
+from bento_cli.sharing.registry import packing, streamed
+from bento_cli.sharing.registry.pulling import pull
+from bento_cli.sharing.registry.pushing import push
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
 from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
-from rules_bento import library as api
 from rules_bento.archives.archive import write_part
+from rules_bento.artifacts import artifact, signatures
 from rules_bento.bento.assemble import members
-from rules_bento.bento.from_directory import ExtraOptions, build_bentofile
-from rules_bento.cli import main, status
 from rules_bento.errors import BentoError
-from rules_bento.library import BENTO, MODEL, Options, Store
 from rules_bento.registry.client import Registries
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
 from rules_bento.registry.reference import Reference
-from rules_bento.sharing.registry import artifact, packing, signatures, streamed
-from rules_bento.sharing.registry.pulling import pull
-from rules_bento.sharing.registry.pushing import push
 from rules_bento.signing.keys import read_private
 from store_support import bento_files, model_files, real, tree, write_archive
 from support import (
@@ -80,7 +81,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
     # And it is not packed again where the tag stands for it.
     monkeypatch.setattr(
-        "rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
+        "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
     )
     [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
     assert done.pushed.reference.digest == package.root.descriptor.digest
@@ -113,7 +114,7 @@ def test_what_is_there_is_not_even_packed(store, server, registries, reference, 
     entry = store.bentos.get("hi:v1")
     [done] = push(store.home, entry, [reference], registries, progress)
     monkeypatch.setattr(
-        "rules_bento.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
+        "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
     )
     assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
     # Another Bento under the tag is no reason to leave ours away.
@@ -152,7 +153,7 @@ def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, referen
     key = read_private("k", tmp_path)
     entry, repository = store.bentos.get("hi:v1"), registries.repository(reference)
     with monkeypatch.context() as patched, pytest.raises(BentoError, match="no push"):
-        patched.setattr("rules_bento.sharing.registry.pushing.push_package", refuse)
+        patched.setattr("bento_cli.sharing.registry.pushing.push_package", refuse)
         push(store.home, entry, [reference], registries, progress, key=key)
     [signature] = repository.tags()
     assert signature.endswith(".sig")

@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 import pytest
+from bento_cli.cli import status
+from bento_cli.cli.commands.serve import split
+from bento_cli.library import Store
+from bento_cli.programs.serve import from_caller
+from bento_cli.projects.from_directory import ExtraOptions, build
+from bento_cli.sharing.serving import interpreter, server
 from conftest import free_port, post, wait_until_ready
-from rules_bento.bento.from_directory import ExtraOptions, build
-from rules_bento.cli import status
-from rules_bento.cli.commands.serve import split
 from rules_bento.errors import BentoError
-from rules_bento.library import Store
-from rules_bento.run.serve import from_caller
-from rules_bento.sharing.serving import interpreter, server
 from store_support import PACKAGE, model_files, real, write_archive
 from support import bento, nobody, other, store
 
@@ -54,9 +54,7 @@ def start(real, *words):
     for name in ("hi", "bentoml", "bentoml_cli", "_bentoml_impl", "runpy", "circus", "click", "importlib"):
         (real.folder / f"{name}.py").write_text("raise SystemExit('this is not the Bento')\n")
     path = os.pathsep.join([str(PACKAGE), *filter(None, sys.path)])
-    script = (
-        f"import sys; sys.path[:0] = {path.split(os.pathsep)!r}; from rules_bento.cli import main; sys.exit(main())"
-    )
+    script = f"import sys; sys.path[:0] = {path.split(os.pathsep)!r}; from bento_cli.cli import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", script, "serve", *words],
         cwd=real.folder,

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from bento_cli.cli import parsing, table
 from consoles import GIVEN, HELD, NOT_GIVEN
 from documents import Block, anchors, blocks, commands, documents, links, spans, web_links
-from rules_bento.cli import parsing, table
 from rules_bento.formats import json, toml, yaml
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 

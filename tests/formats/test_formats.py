@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import bento_cli
 import pytest
 import rules_bento
 import yaml
@@ -597,6 +598,12 @@ READERS = {
 }
 
 
+def product_files():
+    """The files of both distributions, by their paths in one of them."""
+    folders = [Path(package.__file__).parent for package in (bento_cli, rules_bento)]
+    return {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.py")}
+
+
 _MODULES = ("yaml", "json", "json.decoder", "tomllib", "tomli")
 _WRITERS = ("dump", "dumps", "safe_dump", "JSONEncoder")
 
@@ -625,10 +632,8 @@ def readers_of(tree):
 
 
 def test_what_others_wrote_is_read_by_these_readers_alone():
-    folder = Path(rules_bento.__file__).parent
     users = {
-        path.relative_to(folder).as_posix(): sorted(set(readers_of(ast.parse(path.read_text("utf-8")))))
-        for path in folder.rglob("*.py")
+        name: sorted(set(readers_of(ast.parse(path.read_text("utf-8"))))) for name, path in product_files().items()
     }
     found = {path: names for path, names in users.items() if names}
     assert {path: names for path, names in found.items() if path not in OURS} == {}, "read it by rules_bento.formats"
@@ -714,10 +719,9 @@ def modules_of(tree):
 
 
 def test_formats_and_protocols_have_one_reader_each():
-    folder = Path(rules_bento.__file__).parent
     found = {
-        (module, path.relative_to(folder).as_posix())
-        for path in folder.rglob("*.py")
+        (module, name)
+        for name, path in product_files().items()
         for module in modules_of(ast.parse(path.read_text("utf-8")))
     }
     known = {(module, path) for module, paths in MODULES.items() for path in paths}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-PACKAGE = Path("py/rules_bento")
+PACKAGE = Path("py")
 # In os, fcntl, signal, select, mmap and time of CPython 3.11 for glibc 2.36, and not in the one for glibc 2.17 that rules_python's
 # toolchains have.
 YOUNGER = {"copy_file_range", "getrandom", "memfd_create", "pidfd_open", "pidfd_send_signal", "preadv2", "pwritev2"}

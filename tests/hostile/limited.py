@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -39,6 +40,8 @@ PATIENCE = 60
 """Seconds of the clock, for what waits; the machine may be busy."""
 
 _SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # memory: disks are slow at small files
+
+_OURS = re.compile("rules_bento|bento_cli")
 
 _KIBIBYTES = 1 << 10 if sys.platform == "darwin" else 1
 
@@ -190,7 +193,7 @@ def _ending(reader: Reader, given: Path, out: Path) -> tuple[str, str]:
     except BaseException as error:  # what else comes out is what is looked for
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = next(
-            (of for of in reversed(traceback.extract_tb(error.__traceback__)) if "rules_bento" in of.filename), frame
+            (of for of in reversed(traceback.extract_tb(error.__traceback__)) if _OURS.search(of.filename)), frame
         )
         place = "/".join(Path(where.filename).parts[-2:])
         return type(error).__name__, f"{place}:{where.lineno}: {str(error)[:200]}"

@@ -14,9 +14,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import readers
+from bento_cli import cli
+from bento_cli.cli import parsing, table
 from readers import Reader, tar_of, zip_of
-from rules_bento import cli, verbs
-from rules_bento.cli import parsing, table
+from rules_bento import verbs
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:

@@ -243,7 +243,7 @@ use_repo(bento, "pypi", other = "x")
 
 
 def _module(path: Path, _out: Path) -> None:
-    from rules_bento.bento import workspace
+    from bento_cli.projects import workspace
     from rules_bento.formats import decoded
 
     workspace.read(decoded(path.read_bytes(), path.name), path.name)
@@ -604,7 +604,7 @@ def _archives(form: str) -> Callable[[], list[bytes]]:
 
 
 def _import(path: Path, out: Path) -> None:
-    from rules_bento.library import Store
+    from bento_cli.library import Store
 
     Store(out).bentos.import_archive(path)
 
@@ -634,9 +634,9 @@ def _bundles() -> list[bytes]:
 
 
 def _bundle(path: Path, out: Path) -> None:
-    from rules_bento.sharing import bundle
-    from rules_bento.store.home import Home
-    from rules_bento.store.import_session import Options
+    from bento_cli.sharing import bundle
+    from bento_cli.store.home import Home
+    from bento_cli.store.import_session import Options
 
     bundle.read(Home(out), path, Options())
 
@@ -644,9 +644,10 @@ def _bundle(path: Path, out: Path) -> None:
 def _descriptor(kind: str) -> Callable[[Path, Path], None]:
     def read(path: Path, _out: Path) -> None:
         import yaml
-        from rules_bento.store import descriptors, home
+        from rules_bento.bento import descriptors
+        from rules_bento.bento.kinds import BENTO, MODEL
 
-        found = descriptors.parse(home.BENTO if kind == "bento" else home.MODEL, path.read_bytes(), path.name)
+        found = descriptors.parse(BENTO if kind == "bento" else MODEL, path.read_bytes(), path.name)
         yaml.safe_dump(found.document).encode()
 
     return read
@@ -864,9 +865,9 @@ bytes 0-9/100
 
 
 def _addresses(path: Path, _out: Path) -> None:
+    from bento_cli.transports.address import parse
     from rules_bento.errors import BentoError
     from rules_bento.registry.reference import Reference
-    from rules_bento.transports.address import parse
 
     for line in path.read_bytes().decode("utf-8", "replace").splitlines():
         for read in (parse, Reference.parse):
@@ -928,8 +929,8 @@ def _credentials() -> None:
 def _contexts() -> None:
     import os
 
-    from rules_bento.sharing.cloud.contexts import Contexts, make
-    from rules_bento.store.home import Home
+    from bento_cli.sharing.cloud.contexts import Contexts, make
+    from bento_cli.store.home import Home
 
     contexts = Contexts(Home(Path(os.environ["BENTOML_HOME"])))
     context = contexts.get()
@@ -1169,8 +1170,8 @@ def _project(path: Path, out: Path) -> None:
 
     A value is a file's text, or `{"link": TARGET}` or `{"pipe": ""}`. Nothing of `OUTSIDE` may come out.
     """
+    from bento_cli.projects import from_directory, migrate
     from blake3 import blake3
-    from rules_bento.bento import from_directory, migrate
     from rules_bento.errors import BentoError
 
     folder = out.with_name("out") / "project" / "in"

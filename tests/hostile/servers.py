@@ -131,7 +131,7 @@ def _no_wait(_seconds: float) -> None:
 
 
 def _counter() -> Any:
-    from rules_bento.sharing.urls import Uncounted
+    from bento_cli.sharing.urls import Uncounted
 
     return Uncounted()
 
@@ -205,7 +205,7 @@ def _pull_image(out: Path) -> None:
 
 
 def _artifact_script(*, bento: bool) -> bytes:
-    from rules_bento.sharing.registry import artifact
+    from rules_bento.artifacts import artifact
 
     files = bento_files()
     models = {name: of for name, of in files.items() if name.startswith("models/clf/v1/")}
@@ -235,7 +235,7 @@ def _artifact_script(*, bento: bool) -> bytes:
 
 
 def _annotations(kind: str) -> dict[str, str]:
-    from rules_bento.sharing.registry import artifact
+    from rules_bento.artifacts import artifact
 
     return {artifact.MODEL_ANNOTATION: "clf:v1"} if kind == artifact.MODEL_PART else {}
 
@@ -253,13 +253,14 @@ def _part(files: dict[str, bytes | str]) -> bytes:
 
 def _pull_entry(kind: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
+        from bento_cli.sharing.registry.pulling import pull
+        from bento_cli.store.home import Home
+        from rules_bento.bento.kinds import BENTO, MODEL
         from rules_bento.registry.reference import Reference
-        from rules_bento.sharing.registry.pulling import pull
-        from rules_bento.store import home
 
         with _registries() as registries:
-            chosen = home.BENTO if kind == "bento" else home.MODEL
-            pull(home.Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, _counter())
+            chosen = BENTO if kind == "bento" else MODEL
+            pull(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, _counter())
 
     return read
 
@@ -341,15 +342,16 @@ def _uploads() -> list[bytes]:
 
 
 def _cloud() -> Any:
-    from rules_bento.sharing.cloud.client import Cloud
-    from rules_bento.sharing.cloud.contexts import make
+    from bento_cli.sharing.cloud.client import Cloud
+    from bento_cli.sharing.cloud.contexts import make
 
     return Cloud(make("x", "https://cloud.example", "t0ken"), sleep=_no_wait, patience=5)
 
 
 def _pull_from_cloud(out: Path) -> None:
-    from rules_bento.sharing.cloud.pulling import pull
-    from rules_bento.store.home import BENTO, Home
+    from bento_cli.sharing.cloud.pulling import pull
+    from bento_cli.store.home import Home
+    from rules_bento.bento.kinds import BENTO
 
     with _cloud() as cloud:
         pull(Home(out), BENTO, "hi", cloud, _counter())
@@ -385,10 +387,10 @@ def _cloud_answers() -> list[bytes]:
 
 
 def _push_to_cloud(out: Path) -> None:
-    from rules_bento.library import Store
-    from rules_bento.sharing.cloud.pushing import push
-    from rules_bento.store.entry_store import EntryStore
-    from rules_bento.store.home import BENTO
+    from bento_cli.library import Store
+    from bento_cli.sharing.cloud.pushing import push
+    from bento_cli.store.entry_store import EntryStore
+    from rules_bento.bento.kinds import BENTO
 
     archive = out.with_name("x.tar")
     archive.write_bytes(tar_of({name: of for name, of in bento_files().items() if name != "src/link"}))
@@ -425,8 +427,8 @@ def _cloud_uploads() -> list[bytes]:
 
 def _download(address: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
-        from rules_bento.transports.address import parse
-        from rules_bento.transports.download import downloaded
+        from bento_cli.transports.address import parse
+        from bento_cli.transports.download import downloaded
 
         with downloaded(parse(address), out / "transfers", _counter()) as file:
             file.read()
@@ -453,7 +455,7 @@ def _dropbox(out: Path) -> None:
 
 
 def _of_dropbox() -> list[bytes]:
-    from rules_bento.transports import hashes
+    from bento_cli.transports import hashes
 
     found = {
         ".tag": "file",
@@ -489,7 +491,7 @@ def _of_gcs() -> list[bytes]:
 
 
 def _hub(_out: Path) -> None:
-    from rules_bento.sharing.huggingface import pin
+    from bento_cli.sharing.huggingface import pin
 
     pin("a/b", endpoint="https://hub.example", exclude=["*.md"])
 
@@ -597,8 +599,8 @@ class _Ssh:
 
 
 def _sftp(path: Path, _out: Path) -> None:
-    from rules_bento.transports import openssh
-    from rules_bento.transports.address import parse
+    from bento_cli.transports import openssh
+    from bento_cli.transports.address import parse
 
     address = parse("sftp://me@host.example/x.bento")
     assert address

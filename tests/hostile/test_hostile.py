@@ -68,7 +68,7 @@ def test_the_command_says_a_line_and_leaves_nothing(tmp_path, reader, name):
     archive = tmp_path / READERS[reader].file
     archive.write_bytes(known.REFUSED[reader][name]())
     done = subprocess.run(
-        [sys.executable, "-m", "rules_bento.cli", "--home", str(tmp_path / "home"), "import", str(archive)],
+        [sys.executable, "-m", "bento_cli", "--home", str(tmp_path / "home"), "import", str(archive)],
         env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "HOME": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,
@@ -138,11 +138,12 @@ def told_bounds():
 
 @pytest.mark.parametrize(("name", "value"), told_bounds())
 def test_the_table_of_the_docs_has_these_bounds(name, value):
-    words = name.split(".")
+    words = name.removeprefix("bento_cli.").split(".")
+    package = "bento_cli" if name.startswith("bento_cli.") else "rules_bento"
     length = max(
-        n for n in range(1, len(words)) if Path("py/rules_bento", *words[:n]).with_suffix(".py").exists() or n == 1
+        n for n in range(1, len(words)) if Path("py", package, *words[:n]).with_suffix(".py").exists() or n == 1
     )
-    found = importlib.import_module(".".join(["rules_bento", *words[:length]]))
+    found = importlib.import_module(".".join([package, *words[:length]]))
     for word in words[length:]:
         found = getattr(found, word)
     assert found == int(value)

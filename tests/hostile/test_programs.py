@@ -12,15 +12,16 @@ from pathlib import Path
 import programs
 import pytest
 from actions.verbs import FLAGS, SERVICE, Actions, packages
+from bento_cli import cli
+from bento_cli.cli import table
 from limited import run
-from rules_bento import cli, verbs
+from rules_bento import verbs
 from rules_bento.arguments import Subcommand
-from rules_bento.cli import table
 from rules_bento.errors import BentoError
 
 _PACKAGES = [word for root in packages("blake3", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
-BENTO = (sys.executable, "-m", "rules_bento.cli")
+BENTO = (sys.executable, "-m", "bento_cli")
 FULL = "the output or temporary directory (TMPDIR). Free space there, and run it again.\n"
 
 

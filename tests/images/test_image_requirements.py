@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 import yaml
+from bento_cli.projects.from_directory import build
 from projects import write_project
-from rules_bento.bento.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.images.image_requirements import (
     DebLayerHint,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli.__main__ import main
+from bento_cli.projects import from_directory
 from closures import link_closure
 from conftest import locked_wheels
-from rules_bento.bento import from_directory
-from rules_bento.cli.__main__ import main
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 

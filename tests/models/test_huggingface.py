@@ -6,10 +6,10 @@ import json
 
 import pytest
 import yaml
-from rules_bento.bento.from_directory import build
+from bento_cli.projects.from_directory import build
+from bento_cli.sharing import huggingface
+from bento_cli.transports.remote import MissingError
 from rules_bento.errors import BentoError
-from rules_bento.sharing import huggingface
-from rules_bento.transports.remote import MissingError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SERVICE = """\

@@ -33,7 +33,7 @@ def run(*words: str, **variables: str) -> str:
     options = ["--target", "//tests/models:reference", "--archive", str(FOLDER / "reference.bento")]
     options += ["--model", str(FOLDER / "weights.model.json"), str(FOLDER / "weights.model.part")]
     packages = [word for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep) for word in ("--packages", root)]
-    command = [sys.executable, "-I", "-S", "py/main.py", *packages, "serve", *options, "--", *words]
+    command = [sys.executable, "-I", "-S", "py/main.py", *packages, "bento_cli.programs.serve", *options, "--", *words]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | variables).stdout
 
 

@@ -6,15 +6,16 @@ import json
 import threading
 
 import pytest
+from bento_cli.sharing.cloud import pulling, uploading
+from bento_cli.sharing.cloud.client import Cloud
+from bento_cli.sharing.cloud.contexts import make
+from bento_cli.sharing.cloud.places import Place
+from bento_cli.store.home import Home
 from liar import liar, reply
+from rules_bento.bento.kinds import MODEL
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
 from rules_bento.net.transfers import Progress
-from rules_bento.sharing.cloud import pulling, uploading
-from rules_bento.sharing.cloud.client import Cloud
-from rules_bento.sharing.cloud.contexts import make
-from rules_bento.sharing.cloud.places import Place
-from rules_bento.store.home import MODEL, Home
 from rules_bento.tag import Tag
 
 PLACE = Place(MODEL, Tag("m", "v1"))

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from liar import liar, reply
+from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Progress
@@ -24,7 +25,6 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.reference import Reference
 from rules_bento.registry.upload import upload
-from rules_bento.sharing.registry import artifact
 
 DIGEST = "sha256:" + "0" * 64
 

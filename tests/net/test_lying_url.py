@@ -10,12 +10,12 @@ import threading
 from contextlib import contextmanager, suppress
 
 import pytest
+from bento_cli.transports.address import parse
+from bento_cli.transports.download import downloaded
 from liar import liar, reply
 from rules_bento.errors import BentoError
 from rules_bento.net import limits, transfers
 from rules_bento.net.transfers import Progress
-from rules_bento.transports.address import parse
-from rules_bento.transports.download import downloaded
 
 CONTENT = b"content" * 100  # 700 bytes
 

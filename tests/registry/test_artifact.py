@@ -11,6 +11,8 @@ from images import make_image
 from relay import Relay
 from rules_bento.archives import archive
 from rules_bento.archives.tarstream import Member
+from rules_bento.artifacts import artifact
+from rules_bento.artifacts.artifact import ModelPart
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry.copy import copy
@@ -18,8 +20,6 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.download import download
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
-from rules_bento.sharing.registry import artifact
-from rules_bento.sharing.registry.artifact import ModelPart
 
 BENTO_YAML = """\
 service: service:Iris

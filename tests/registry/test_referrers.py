@@ -10,13 +10,13 @@ import urllib.parse
 import pytest
 import servers
 from images import make_image, make_index
+from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.copy import _walk_referrers, copy
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
-from rules_bento.sharing.registry import artifact
 
 SBOM = "application/vnd.cyclonedx+json"
 

@@ -11,12 +11,14 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from bento_cli.cli import main, status
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from images import make_image, make_index
 from nacl.secret import SecretBox
 from rules_bento import verbs
-from rules_bento.cli import main, status
+from rules_bento.artifacts import artifact, signatures
+from rules_bento.artifacts.signatures import InLayout, InRegistry
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
@@ -27,8 +29,6 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
-from rules_bento.sharing.registry import artifact, signatures
-from rules_bento.sharing.registry.signatures import InLayout, InRegistry
 from rules_bento.signing import SignatureError, cosign, to_json
 from rules_bento.signing.keys import PASSWORD, digest_of, read_private, read_public
 from test_verbs import image_contents
@@ -671,7 +671,7 @@ def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, reg
 
 def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):
     """Without them there is a sentence, and nothing else imports them."""
-    program = "import sys; sys.modules['cryptography'] = None; from rules_bento.cli import main; sys.exit(main())"
+    program = "import sys; sys.modules['cryptography'] = None; from bento_cli.cli import main; sys.exit(main())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["py", *filter(None, sys.path)])}
     (tmp_path / "x").write_bytes(b"x")
     done = subprocess.run(

@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 from images import make_image, make_index
+from rules_bento.artifacts import artifact
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.push import push
-from rules_bento.sharing.registry import artifact
 from test_artifact import make_bento
 
 

@@ -9,11 +9,11 @@ import urllib.error
 from pathlib import Path
 
 import pytest
+from bento_cli.programs import reload_forkserver
+from bento_cli.programs.watch import BuildWatcher, SourceWatcher
 from conftest import free_port, post, wait_until_ready
 from rules_bento import verbs
 from rules_bento.errors import BentoError
-from rules_bento.run import reload_forkserver
-from rules_bento.run.watch import BuildWatcher, SourceWatcher
 from store_support import bento_yaml
 
 # Packages say which processes import them: one that is in memory is imported by the parent, and no more.
@@ -227,6 +227,9 @@ def test_a_file_that_is_elsewhere_or_another_is_as_it_was_built(tmp_path, capsys
 def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, capsys):
     for name in ("BUILD_WORKSPACE_DIRECTORY", "IBAZEL_NOTIFY_CHANGES"):
         monkeypatch.delenv(name, raising=False)
-    assert verbs.run(["serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"]) == 1
+    assert (
+        verbs.run(["bento_cli.programs.serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"])
+        == 1
+    )
     said = "//svc:hi: --reload requires a source tree. Start it with `bazel run //svc:hi`.\n"
     assert capsys.readouterr().err == said

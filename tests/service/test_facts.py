@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli.cli import main
+from bento_cli.projects.from_directory import ExtraOptions, build
 from golden_bentos import store_of
 from projects import write_project
-from rules_bento.bento.from_directory import ExtraOptions, build
-from rules_bento.cli import main
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, override, read_service
 from rules_bento.service.metadata import Unknown

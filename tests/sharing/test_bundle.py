@@ -9,12 +9,12 @@ import subprocess
 import tarfile
 
 import pytest
+from bento_cli.library import NotFoundError, Options, Store
+from bento_cli.sharing import bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
-from rules_bento.library import NotFoundError, Options, Store
-from rules_bento.sharing import bundle
 from store_support import (
     DAY_1,
     DAY_2,

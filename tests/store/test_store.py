@@ -19,12 +19,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli import library as api
+from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
+from bento_cli.store import delete, import_manifests, locks, pool, summaries
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento import library as api
+from rules_bento.bento import descriptors
 from rules_bento.errors import BentoError
-from rules_bento.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
-from rules_bento.store import delete, descriptors, import_manifests, locks, pool, summaries
 from rules_bento.tag import Tag
 from store_support import (
     DAY_1,
@@ -1054,7 +1055,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
     everything = copy_of(base.home.root, tmp_path / "everything")
     everything.bentos.import_archive(archives["hi:v3"])
     bundle = tmp_path / "all.bentobundle"
-    from rules_bento.sharing import bundle as bundles
+    from bento_cli.sharing import bundle as bundles
 
     bundles.write(everything.home, list(VERSIONS), bundle)
     # Name, store before, work, entries after.
@@ -1108,7 +1109,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
 @pytest.mark.parametrize("exchanges", [True, False])
 def test_a_process_killed_while_it_replaces_leaves_one_or_the_other(exchanges, tmp_path, monkeypatch):
     if not exchanges:  # a system that cannot
-        monkeypatch.setattr("rules_bento.store.durable.exchange", lambda *_: False)
+        monkeypatch.setattr("bento_cli.store.durable.exchange", lambda *_: False)
     new = {**CONTENTS["hi:v2"], "src/service.py": b"# new\n"}
     archive = write_archive(tmp_path / "new.bento", new)
     base = Store(tmp_path / "base", durable=False)
@@ -1277,7 +1278,7 @@ def test_a_model_that_is_deleted_meanwhile_is_missed(store, tmp_path, monkeypatc
     store.bentos.delete("hi:v1")
     path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", models=CLF))
     monkeypatch.setattr(
-        "rules_bento.store.durable.flush_trees", lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))
+        "bento_cli.store.durable.flush_trees", lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))
     )
     with pytest.raises(BentoError, match="was deleted during"):
         store.bentos.import_archive(path)

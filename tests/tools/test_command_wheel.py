@@ -1,4 +1,4 @@
-"""The wheel of the command: what py/pyproject.toml says of it, and what it does where it is installed."""
+"""The wheels of the library and of the command: their dependencies, contents, and commands."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ import pytest
 from rules_bento.formats.toml import read_toml
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGE = ROOT / "py/rules_bento"
-PROJECT = read_toml((ROOT / "py/pyproject.toml").read_text("utf-8"), "py/pyproject.toml")["project"]
+PROJECTS = {"rules_bento": ROOT / "py", "bento_cli": ROOT / "py/bento_cli"}
 DISTRIBUTIONS = {"azure": "azure-identity", "google": "google-auth", "nacl": "pynacl", "yaml": "pyyaml"}
 SERVICE = """\
 import bentoml
@@ -38,53 +37,63 @@ SECONDS_TO_SERVE = 100
 OF_BENTOS = {"_bentoml_sdk", "bentoml", "coverage", "pydantic", "pydantic_core", "pytest"}
 
 
-def imported():
-    """The names of distributions that the package imports."""
+def project(package):
+    path = PROJECTS[package] / "pyproject.toml"
+    return read_toml(path.read_text("utf-8"), str(path))["project"]
+
+
+def imported(package):
+    """The names of distributions that a package imports."""
     found = set()
-    for path in PACKAGE.rglob("*.py"):
+    for path in (ROOT / "py" / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module)
-    tops = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - OF_BENTOS - {"rules_bento"}
-    # By its name, for Python 3.10.
-    assert '("tomllib", "tomli")' in (PACKAGE / "formats/toml.py").read_text("utf-8")
-    return {DISTRIBUTIONS.get(name, name) for name in tops} | {"tomli"}
+    tops = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - OF_BENTOS - {package}
+    return {DISTRIBUTIONS.get(name, name) for name in tops}
 
 
-def test_the_wheel_asks_for_what_is_imported():
-    extras = PROJECT["optional-dependencies"].values()
-    stated = {*PROJECT["dependencies"], *(text for extra in extras for text in extra)}
+@pytest.mark.parametrize("package", PROJECTS)
+def test_a_wheel_requires_what_is_imported(package):
+    extras = project(package)["optional-dependencies"].values()
+    stated = {*project(package)["dependencies"], *(text for extra in extras for text in extra)}
     names = {re.match(r"[\w-]+", text)[0] for text in stated}
-    assert names - {"rules-bento"} == imported()
+    # By its name, for Python 3.10.
+    assert '("tomllib", "tomli")' in (ROOT / "py/rules_bento/formats/toml.py").read_text("utf-8")
+    by_name = {"rules_bento": {"tomli"}, "bento_cli": set()}[package]
+    assert names - {project(package)["name"]} == {name.replace("_", "-") for name in imported(package)} | by_name
 
 
 def test_the_version_is_said_once():
     module = (ROOT / "MODULE.bazel").read_text("utf-8")
     version = re.search(r'^    version = "([^"]+)"', module, re.MULTILINE)[1]
-    assert PROJECT["version"] == version
+    assert {project(package)["version"] for package in PROJECTS} == {version}
+    assert f"rules-bento=={version}" in project("bento_cli")["dependencies"]
     dependency = f'bazel_dep(name = "rules_bento", version = "{version}")'
-    for path in ("README.md", "py/rules_bento/bento/migrate.py"):
+    for path in ("README.md", "py/bento_cli/projects/migrate.py"):
         text = (ROOT / path).read_text("utf-8")
         assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) == 1, path
     assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1] == version
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """As `pip wheel ./py` makes it, by the locked build system."""
-    folder = tmp_path_factory.mktemp("wheel")
+def wheels(tmp_path_factory):
+    """As `pip wheel ./py ./py/bento_cli` builds them, by the locked build system."""
+    folder = tmp_path_factory.mktemp("wheels")
     shutil.copytree(ROOT / "py", folder / "py", ignore=shutil.ignore_patterns("__pycache__"))
     build = f"from hatchling.build import build_wheel; build_wheel({str(folder)!r})"
     variables = os.environ | {"PYTHONPATH": os.environ["RULES_BENTO_ROOTS"]}
-    subprocess.run([sys.executable, "-c", build], cwd=folder / "py", env=variables, check=True, capture_output=True)
-    [made] = folder.glob("rules_bento-*.whl")
-    return made
+    for source in ("py", "py/bento_cli"):
+        subprocess.run([sys.executable, "-c", build], cwd=folder / source, env=variables, check=True)
+    [library] = folder.glob("rules_bento-*.whl")
+    [command] = folder.glob("rules_bento_cli-*.whl")
+    return {"rules_bento": library, "bento_cli": command}
 
 
 @pytest.fixture(scope="module")
-def bento(wheel, tmp_path_factory):
+def bento(wheels, tmp_path_factory):
     """Give commands of the wheel in a fresh environment, where the packages of the lock are what it depends on."""
     folder = tmp_path_factory.mktemp("installed")
     environment = folder / "venv"
@@ -92,7 +101,7 @@ def bento(wheel, tmp_path_factory):
     python = environment / "bin/python"
     install = [os.environ["RULES_BENTO_UV"], "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python]
     variables = {"HOME": str(folder), "PATH": os.environ["PATH"], "BENTOML_DO_NOT_TRACK": "true"}
-    subprocess.run([*install, wheel], env=variables, check=True)
+    subprocess.run([*install, *wheels.values()], env=variables, check=True)
     [packages] = environment.glob("lib/*/site-packages")
     packages.joinpath("locked.pth").write_text(os.environ["RULES_BENTO_ROOTS"].replace(os.pathsep, "\n"), "utf-8")
 
@@ -114,16 +123,17 @@ def bento(wheel, tmp_path_factory):
     return made
 
 
-def test_the_wheel_has_all_modules_the_license_and_nothing_else(wheel):
-    with zipfile.ZipFile(wheel) as archive:
+@pytest.mark.parametrize("package", PROJECTS)
+def test_a_wheel_has_all_modules_the_license_and_nothing_else(wheels, package):
+    with zipfile.ZipFile(wheels[package]) as archive:
         names = set(archive.namelist())
         [license_file] = [name for name in names if name.endswith("/licenses/LICENSE")]
         assert b"Apache License" in archive.read(license_file)
-    modules = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == modules | {"rules_bento/py.typed"}
+    modules = {path.relative_to(ROOT / "py").as_posix() for path in (ROOT / "py" / package).rglob("*.py")}
+    assert {name for name in names if ".dist-info/" not in name} == modules | {f"{package}/py.typed"}
 
 
-def test_the_wheel_builds_lists_exports_imports_and_migrates(bento):
+def test_the_command_builds_lists_exports_imports_and_migrates(bento):
     [built] = json.loads(bento("list", "-o", "json"))
     assert built["tag"].startswith("hello:")
     bento("export", built["tag"], "hello.bento")
@@ -133,7 +143,7 @@ def test_the_wheel_builds_lists_exports_imports_and_migrates(bento):
     assert "bento_package(" in bento("migrate", "svc")
 
 
-def test_the_wheel_serves(bento):
+def test_the_command_serves(bento):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from bento_cli.library import Store
+from bento_cli.transports import download, object_store
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
-from rules_bento.library import Store
 from rules_bento.net import transfers
-from rules_bento.transports import download, object_store
 from store_support import PACKAGE, bento_files, model_files, write_archive
 from support import KINDS, TAG, empty, noise, same
 
@@ -139,9 +139,9 @@ class Trial:
         """The command, past its imports."""
         words = ["import", url, "--no-sync"] if verb == "import" else ["export", TAG, url]
         code = (
-            f"from rules_bento.transports import download, object_store; download.PIECE = object_store.PART = {_SMALL}\n"
-            "import sys; from rules_bento.cli import main\n"
-            f"import rules_bento.transports.{module(self.kind)}, rules_bento.sharing.urls\n"
+            f"from bento_cli.transports import download, object_store; download.PIECE = object_store.PART = {_SMALL}\n"
+            "import sys; from bento_cli.cli import main\n"
+            f"import bento_cli.transports.{module(self.kind)}, bento_cli.sharing.urls\n"
             "print('ready', flush=True); sys.exit(main())"
         )
         process = subprocess.Popen(

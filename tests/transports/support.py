@@ -7,10 +7,10 @@ import random
 from datetime import timedelta
 
 import pytest
+from bento_cli.library import Store
+from bento_cli.transports import download, object_store
 from dropbox_stand_in import Dropbox
-from rules_bento.library import Store
 from rules_bento.net import transfers, transport
-from rules_bento.transports import download, object_store
 from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 from store_support import bento_files, model_files, write_archive
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from bento_cli.transports import hashes
+from bento_cli.transports.address import parse
 from rules_bento.errors import BentoError
-from rules_bento.transports import hashes
-from rules_bento.transports.address import parse
 
 
 @pytest.mark.parametrize(

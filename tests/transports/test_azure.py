@@ -8,9 +8,9 @@ import subprocess
 import time
 
 import pytest
+from bento_cli.transports.remote import MissingError
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
-from rules_bento.transports.remote import MissingError
 from support import TAG, archive, empty, files, other, quick, same, store
 
 __all__ = ["archive", "files", "other", "quick", "store"]

@@ -7,11 +7,11 @@ import logging
 import sys
 
 import pytest
+from bento_cli.cli import main
+from bento_cli.transports import azure
+from bento_cli.transports.address import parse
 from dropbox_stand_in import REFRESH, TOKEN
-from rules_bento.cli import main
 from rules_bento.errors import BentoError
-from rules_bento.transports import azure
-from rules_bento.transports.address import parse
 from servers import PASSWORD, USER
 from support import KINDS, TAG, WRITABLE, archive, files, other, quick, running, serve, store
 
@@ -165,7 +165,7 @@ def test_a_package_that_is_missing_is_named(kind, module, extra, other, monkeypa
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acme")
-    with pytest.raises(BentoError, match=rf"needs the package {module}.*pip install 'rules-bento\[{extra}\]'"):
+    with pytest.raises(BentoError, match=rf"needs the package {module}.*pip install 'rules-bento-cli\[{extra}\]'"):
         other.bentos.import_archive(f"{kind}://host/x.bento")
 
 
@@ -178,16 +178,16 @@ def test_without_ssh_the_error_says_what_to_install(other, monkeypatch):
 def test_google_auth_is_named(other, monkeypatch):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setitem(sys.modules, "google.auth", None)
-    with pytest.raises(BentoError, match=r"needs the package google-auth.*pip install 'rules-bento\[gs\]'"):
+    with pytest.raises(BentoError, match=r"needs the package google-auth.*pip install 'rules-bento-cli\[gs\]'"):
         other.bentos.import_archive("gs://bucket/x.bento")
 
 
 def test_google_gets_its_token_over_our_connections(serve, running, monkeypatch, tmp_path):
     """A key file of a service account: google-auth signs, and our connections ask."""
+    from bento_cli.transports import gcs
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
     from rules_bento.net.transport import Transport
-    from rules_bento.transports import gcs
 
     server = serve("http")
     asked = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from bento_cli.transports import dropbox, gcs, object_store
 from relay import Fault, Relay
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
 from rules_bento.net.transfers import Progress
-from rules_bento.transports import dropbox, gcs, object_store
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
 
@@ -346,8 +346,8 @@ def test_another_run_goes_on(kind, serve, store, other, packed):
 
 @pytest.mark.parametrize("kind", ["ftp", "ftps", "sftp"])
 def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypatch):
-    monkeypatch.setattr("rules_bento.transports.openssh.UNDER_WAY", 1 << 19)
-    monkeypatch.setattr("rules_bento.transports.openssh.OpenSsh.window", 1 << 19)
+    monkeypatch.setattr("bento_cli.transports.openssh.UNDER_WAY", 1 << 19)
+    monkeypatch.setattr("bento_cli.transports.openssh.OpenSsh.window", 1 << 19)
     server = serve(kind)
     with pytest.raises(KeyboardInterrupt):
         store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(800_000))
@@ -420,7 +420,7 @@ def test_progress_adds_up(kind, serve, store, other, packed):
 @pytest.fixture
 def parts(monkeypatch):
     """Parts so small that an archive has several."""
-    monkeypatch.setattr("rules_bento.transports.object_store.PART", PART)
+    monkeypatch.setattr("bento_cli.transports.object_store.PART", PART)
 
 
 PART = 1 << 15

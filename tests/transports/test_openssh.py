@@ -6,10 +6,10 @@ import sys
 import time
 
 import pytest
+from bento_cli.transports import address, openssh
+from bento_cli.transports.source import Source
 from rules_bento.errors import BentoError
 from rules_bento.net import transfers
-from rules_bento.transports import address, openssh
-from rules_bento.transports.source import Source
 
 # Version 3 without extensions. It gives a third of what is asked for at most, answers two reads in the wrong order, and
 # renames only to a name that is free. The files are those of a folder.

@@ -7,10 +7,10 @@ import json
 import lzma
 
 import pytest
-from rules_bento.cli import main
+from bento_cli.cli import main
+from bento_cli.library import import_bento
+from bento_cli.transports.remote import MissingError
 from rules_bento.errors import BentoError
-from rules_bento.library import import_bento
-from rules_bento.transports.remote import MissingError
 from store_support import tar
 from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
 
@@ -137,7 +137,7 @@ def test_folders_stay_here(serve, store, other):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tag_that_is_there_is_not_fetched(kind, quick, serve, store, monkeypatch):
-    monkeypatch.setattr("rules_bento.transports.download.HEAD", 20_000)
+    monkeypatch.setattr("bento_cli.transports.download.HEAD", 20_000)
     server = serve(kind)
     server.put("x.bento", store.bentos.export(TAG, str(store.home.root / "x.bento")).path.read_bytes())
 

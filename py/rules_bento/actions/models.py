@@ -119,8 +119,8 @@ def _new_model(arguments: Arguments) -> StoredModel:
         tag, _model_fields(arguments), arguments.required("--creation-time"), snapshot.digest(selection.kept)
     )
     for _, name in arguments.tuples("--fields"):
-        from rules_bento.store import descriptors
-        from rules_bento.store.home import MODEL
+        from rules_bento.bento import descriptors
+        from rules_bento.bento.kinds import MODEL
 
         descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with its fields")
     return StoredModel(entry, {file.path: file.source for file in selection.kept})

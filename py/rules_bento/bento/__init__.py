@@ -1,4 +1,4 @@
-"""Makes Bentos: joined settings, `bento.yaml`, the identity; builds them of folders, and migrates projects.
+"""Makes Bentos: joined settings, `bento.yaml`, the identity, and `env/`; reads the descriptors of Bentos and models.
 
-It knows nothing of Bazel, stores or networks.
+It has no code for Bazel, stores, or networks.
 """

@@ -17,13 +17,13 @@ from pathlib import Path
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
+from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.net.transfers import Progress, parallel_map
 from rules_bento.programs import which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.download import download
 from rules_bento.registry.reference import Reference
-from rules_bento.sharing.builders.backends import LOADERS, loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
 
 
 def _tool(wanted: str) -> str:
-    if tool := which(wanted or loader()):
+    if tool := which(wanted or find_loader()):
         return tool
     raise BentoError(
         f"{wanted or ', '.join(LOADERS)}: not on PATH, or doesn't answer. Install or start one. Or build the output "

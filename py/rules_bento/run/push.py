@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.arguments import Arguments
+from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decoded
@@ -21,7 +22,6 @@ from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory
-from rules_bento.sharing.registry import artifact
 from rules_bento.workspace_status import filled, read_status
 
 TYPE_CHECKING = False

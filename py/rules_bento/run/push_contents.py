@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 
+from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
@@ -28,7 +29,6 @@ from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
-from rules_bento.sharing.registry import artifact
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ class Signer(NamedTuple):
 
         Raises BentoError if the inputs aren't known, and the errors of `signatures.sign`.
         """
-        from rules_bento.sharing.registry import signatures
+        from rules_bento.artifacts import signatures
 
         statements = [
             (manifest.descriptor.digest, self._predicate(manifest, definitions)) for manifest in package.manifests()

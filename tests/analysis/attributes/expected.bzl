@@ -111,7 +111,7 @@ EXPECTED = {
     },
     "cloud_push": {
         "cloud_push": [
-            "deliver",
+            "bento_cli.programs.deliver",
             "--target :cloud_push",
             "--archive \"$runfiles\"/package.bento",
             "--verb push",
@@ -250,7 +250,7 @@ EXPECTED = {
     },
     "export": {
         "export": [
-            "deliver",
+            "bento_cli.programs.deliver",
             "--target :export",
             "--archive \"$runfiles\"/package.bento",
             "--verb export",
@@ -547,7 +547,7 @@ EXPECTED = {
     },
     "import": {
         "import": [
-            "deliver",
+            "bento_cli.programs.deliver",
             "--target :import",
             "--archive \"$runfiles\"/package.bento",
             "--verb import",
@@ -711,7 +711,7 @@ EXPECTED = {
             "tag": "locked_package.tag",
         },
         "locked_package": [
-            "serve",
+            "bento_cli.programs.serve",
             "--target :locked_package",
             "--archive \"$runfiles\"/locked_package.bento",
             "--uv uv",
@@ -1046,7 +1046,7 @@ EXPECTED = {
             "inherited_environment": ["TOKEN"],
         },
         "package": [
-            "serve",
+            "bento_cli.programs.serve",
             "--target :package",
             "--archive \"$runfiles\"/package.bento",
             "--uv uv",

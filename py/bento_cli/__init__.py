@@ -1,0 +1,1 @@
+"""The `bento` command: builds, stores, and shares Bentos without BentoML."""

@@ -1,0 +1,57 @@
+"""The `bento` command: parses its words and runs the command that they name.
+
+    bento [--home FOLDER] COMMAND ...
+
+`commands` has the table of all commands. The status is one of `status`; docs/cli.md lists them. A command imports
+what it needs when it runs, so that each of them answers fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rules_bento import exit_handling
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.cli import status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its status, and raises nothing but SystemExit for a wrong command line."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        exit_handling.open_streams()
+    try:
+        from bento_cli.cli.parsing import parse
+
+        try:
+            command, options = parse(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()  # what help prints, before it exits
+        result = command.run(options)
+        sys.stdout.flush()
+        return result
+    except BrokenPipeError:
+        # The reader of the pipe has closed it. Without this, Python would write to it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status.PIPE
+    except KeyboardInterrupt:
+        return _fail("interrupted", status.INTERRUPTED)
+    except BentoError as error:
+        return _fail(str(error), status.of(error))
+    except OSError as error:
+        return _fail(exit_handling.os_error_message(error), status.ERROR)
+    except Exception as error:
+        return _fail(exit_handling.crash_message(error), status.ERROR)
+
+
+def _fail(text: str, code: int) -> int:
+    from bento_cli.cli.show import err
+
+    exit_handling.drop_output()
+    err(text)
+    return code

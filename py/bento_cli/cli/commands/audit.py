@@ -1,0 +1,136 @@
+"""`bento audit`: checks the packages of a Bento against advisories and a policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.cli import show, status
+from bento_cli.cli.commands.build import pairs
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.audit.inventory import Package
+    from rules_bento.audit.licenses import Stated
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.library import Store
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Add the arguments for what is looked at, the policy that it is held against, and the output."""
+    parser.add_argument(
+        "tag",
+        metavar="TAG",
+        help=f"a {kind.noun} of the store, or the path of an archive, a lock (.json, uv.lock, pylock.toml, .txt) or a "
+        "bill of materials (.json)",
+    )
+    parser.add_argument(
+        "--advisories",
+        metavar="PATH",
+        action="append",
+        default=[],
+        type=Path,
+        help="records in OSV's format: a file, a zip or a folder; may be repeated",
+    )
+    parser.add_argument("--max-severity", default="none", help="the highest that passes (default: none)")
+    parser.add_argument("--unknown-severity", default="above", help="what counts where none is known (default: above)")
+    parser.add_argument("--allow", metavar="ID=REASON", action="append", default=[], help="a vulnerability; repeatable")
+    parser.add_argument("--allow-license", metavar="SPDX", action="append", default=[], help="and no others")
+    parser.add_argument("--deny-license", metavar="SPDX", action="append", default=[], help="none of these")
+    parser.add_argument("--license", metavar="NAME=SPDX", action="append", default=[], help="of a package")
+    parser.add_argument("--wheels", metavar="FOLDER", type=Path, help="wheels that state the licences")
+    parser.add_argument("--require-hashes", action="store_true", help="refuse packages that have no hash")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "It asks no server and is as new as the advisories that it is given. Only packages of PyPI are looked at.\n"
+        f"The status is {status.FOUND} if something is refused."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Print what is known of the packages."""
+    from rules_bento.audit import database, inventory, licenses, policy
+
+    rules = policy.Policy(
+        options.max_severity,
+        options.unknown_severity,
+        pairs(options.allow, "--allow", "ID=REASON"),
+        licenses.read_taken(options.allow_license, options.deny_license),
+        pairs(options.license, "--license", "NAME=SPDX"),
+        options.require_hashes,
+    )
+    if not (options.advisories or rules.licenses.judges or options.wheels):
+        raise BentoError("nothing to hold packages against. Give --advisories, --allow-license or --deny-license.")
+    policy.check(rules)
+    packages = _packages(options.tag, store, kind)
+    if options.wheels:
+        packages = inventory.with_licenses(packages, _stated(options.wheels))
+    places = [(path, str(path)) for path in options.advisories]
+    known = database.read(places, {package.name for package in packages}) if places else None
+    report = policy.judge(packages, known, rules)
+    if not show.data(report.data(), options.output):
+        for line in policy.lines(report):
+            show.out(show.plain(line))
+        for refusal in report.refusals:
+            show.out(f"{show.bad('refused')}  {show.plain(refusal)}")
+    return status.FOUND if report.refusals else status.OK
+
+
+def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
+    """Return the packages of what a text names. Raises BentoError for what has none that can be known."""
+    from rules_bento.audit import inventory
+    from rules_bento.formats import read_file
+    from rules_bento.packages import lock, requirements
+
+    from bento_cli.library import is_archive
+
+    path = is_archive(text)
+    if not path:
+        return _of_bento(store.section(kind).get(text).path, text)
+    if path.name == "uv.lock":
+        return inventory.of_lock(lock.from_uv_lock(requirements.decode(read_file(path), text), text)["packages"])
+    if path.name.startswith("pylock") and path.suffix == ".toml":
+        return inventory.of_pylock(read_file(path), text)
+    if path.suffix == ".txt":
+        return inventory.of_requirements(requirements.decode(read_file(path), text), text)
+    if path.suffix == ".json":
+        data = read_file(path)
+        return (
+            inventory.of_sbom(data, text)
+            if b'"lock"' not in data[:100]
+            else inventory.of_lock(lock.load(path)["packages"])
+        )
+    return _of_bento(path, text)
+
+
+def _of_bento(path: Path, name: str) -> list[Package]:
+    from rules_bento.archives import unpack
+    from rules_bento.archives.archive import REQUIREMENTS
+    from rules_bento.audit import inventory
+    from rules_bento.formats import MAX_BYTES
+    from rules_bento.packages import requirements
+
+    texts: dict[str, bytes] = {}
+    for item, contents in unpack.read(path, "folder" if path.is_dir() else unpack.form_of(path.name)):
+        if item.path.removeprefix("./") in REQUIREMENTS:
+            if item.size > MAX_BYTES:
+                raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Make it anew.")
+            texts[item.path] = b"".join(contents)
+    for inner in REQUIREMENTS:
+        if texts.get(inner):
+            origin = f"{name}/{inner}"
+            return inventory.of_requirements(requirements.decode(texts[inner], origin), origin)
+    raise BentoError(f"{name}: has no {REQUIREMENTS[1]}, so its packages are not known. Give its lock.")
+
+
+def _stated(folder: Path) -> dict[str, Stated]:
+    from rules_bento.images.wheels.licenses import stated_by
+
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        raise BentoError(f"--wheels: {folder} has no wheels. Give a folder of .whl files.")
+    return dict(map(stated_by, wheels))

@@ -1,0 +1,80 @@
+"""`bento cloud login`: remembers a cloud and its token."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.library import Store
+    from bento_cli.sharing.cloud.client import Cloud
+
+_KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Add the options for the cloud's address, the token, and the name of the context."""
+    from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT
+
+    parser.add_argument("--endpoint", metavar="URL", help=f"({_ENDPOINT}, else {DEFAULT_ENDPOINT})")
+    parser.add_argument("--api-token", metavar="TOKEN", help=f"({_KEY}); - is the standard input")
+    parser.add_argument("--context", metavar="NAME", help="what it is called (default: the current context)")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "A token on a command line can be seen by other users of the machine: leave the option out to be asked\n"
+        "for it, or let - read it. It is kept where BentoML keeps it: in .yatai.yaml of the home, for you alone."
+    )
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Ask the cloud who we are, then keep the context."""
+    from bento_cli.sharing.cloud.client import Cloud
+    from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT, Contexts, make
+
+    contexts = Contexts(store.home)
+    endpoint = options.endpoint or os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT
+    context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
+    if context.is_open:
+        show.note(f"{context.endpoint} has no encryption: the token, and all that is pushed, can be read on its way.")
+    with Cloud(context) as cloud:
+        user = _get(cloud, "/api/v1/auth/current", "the user")
+        organization = _get(cloud, "/api/v1/current_org", "the organization")
+    email = user.get("email")
+    replaced = contexts.save(make(context.name, context.endpoint, context.api_token, str(email) if email else None))
+    facts = {"name": context.name, "endpoint": context.endpoint, "email": email}
+    facts["organization"] = organization["name"]
+    if replaced:
+        show.note(f"The context {context.name} took the place of an earlier one.")
+    if not show.data(facts, options.output):
+        who = f"{email or user.get('name')} of {organization['name']}"
+        show.out(f"Logged in to {context.endpoint} as {show.plain(who)} (context {show.plain(context.name)}).")
+    return status.OK
+
+
+def _token(stated: str | None) -> str:
+    if stated == "-":
+        return sys.stdin.readline()
+    stated = stated or os.environ.get(_KEY)
+    if stated:
+        return stated
+    if not sys.stdin.isatty():
+        raise BentoError(f"Nobody can be asked here for the API token. Set {_KEY}, or give it to `--api-token -`.")
+    from getpass import getpass
+
+    return getpass("API token: ")
+
+
+def _get(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
+    document = cloud.find(path, what=what)
+    if not document or "name" not in document:
+        raise BentoError(f"{what}: {cloud} knows none for this token. Is it of this endpoint?")
+    return document

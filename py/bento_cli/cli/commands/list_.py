@@ -1,0 +1,90 @@
+"""`bento list`, `bento models list`: lists entries of the store."""
+
+from __future__ import annotations
+
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.library import Store
+    from bento_cli.store.entries import Entry
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Add the arguments for the name and the output."""
+    parser.add_argument("tag", metavar="TAG", nargs="?", default="", help=f"only this {kind.noun}, or this name's")
+    show.add_output(parser, "table", "json", "yaml", "path")
+    parser.epilog = "Columns and fields are those of BentoML. Folders that cannot be read are told of, and passed over."
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """List the entries of the store."""
+    listing = store.section(kind).entry_store.list(options.tag)
+    for problem in listing.problems:
+        show.note(problem)
+    # Python sorts the equal ones in their order, backwards too.
+    entries = sorted(listing.entries, key=lambda entry: entry.summary.moment, reverse=True)
+    if options.output == "path":
+        for entry in entries:
+            show.out(str(entry.path))
+        return status.OK
+    rows = _bentos(entries, store) if kind is BENTO else _models(entries)
+    if not show.data(rows, options.output):
+        _table(rows, kind)
+    return status.OK
+
+
+def _table(rows: list[dict[str, str]], kind: Kind) -> None:
+    header = (
+        ("Tag", "Size", "Model Size", "Creation Time") if kind is BENTO else ("Tag", "Module", "Size", "Creation Time")
+    )
+    right = (1, 2) if kind is BENTO else (2,)
+    show.table(header, [list(row.values()) for row in rows], right)
+
+
+def _bentos(entries: list[Entry], store: Store) -> list[dict[str, str]]:
+    sizes: dict[str, int] = {}
+    return [
+        {
+            "tag": str(entry.tag),
+            "size": show.size(entry.size()),
+            "model_size": show.size(sum(_model_size(entry, tag, store, sizes) for tag in entry.summary.models)),
+            "creation_time": show.time(entry.creation_time),
+        }
+        for entry in entries
+    ]
+
+
+def _models(entries: list[Entry]) -> list[dict[str, str]]:
+    return [
+        {
+            "tag": str(entry.tag),
+            "module": entry.summary.module,
+            "size": show.size(entry.size()),
+            "creation_time": show.time(entry.creation_time),
+        }
+        for entry in entries
+    ]
+
+
+def _model_size(entry: Entry, tag: str, store: Store, known: dict[str, int]) -> int:
+    """Return bytes of a model that a Bento needs; none if it is missing, or in the Bento and counted there."""
+    from bento_cli.store.entries import NotFoundError, tree_size
+
+    name, _, version = tag.partition(":")
+    if (entry.path / MODEL.folder / name / version).is_dir():
+        return 0
+    if tag not in known:
+        try:
+            entries = store.models.entry_store
+            known[tag] = tree_size(entries.path(entries.find(tag)))
+        except NotFoundError:
+            show.note(f"{entry.tag}: the model {tag} is missing.")
+            known[tag] = 0
+    return known[tag]

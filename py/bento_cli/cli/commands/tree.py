@@ -1,0 +1,144 @@
+"""`bento tree`: shows the files of a Bento, and their sizes."""
+
+from __future__ import annotations
+
+from rules_bento.archives.tarstream import DEEPEST
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.models.model import ModelDescription
+
+    from bento_cli.library import Store
+    from bento_cli.store.entries import Entry
+
+
+@dataclass
+class _Node:
+    """A folder, file or link; a folder's size is that of all in it."""
+
+    size: int = 0
+    note: str = ""
+    children: dict[str, _Node] = field(default_factory=dict)
+
+    def data(self, name: str) -> dict[str, Any]:
+        fields: dict[str, Any] = {"name": name, "size": self.size}
+        if self.note:
+            fields["note"] = self.note
+        if self.children:
+            fields["children"] = [child.data(name) for name, child in self.children.items()]
+        return fields
+
+
+def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    """Add the arguments for the tag or archive, and the output."""
+    parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}, or the path of an archive")
+    show.add_output(parser, "text", "json", "yaml")
+
+
+def run(options: Namespace, store: Store, kind: Kind) -> int:
+    """Print the tree of an entry."""
+    from bento_cli.library import is_archive
+
+    path = is_archive(options.tag)
+    if path:
+        name, root = str(path), _of_archive(path)
+    else:
+        entry = store.section(kind).get(options.tag)
+        name, root = str(entry.tag), _of_entry(entry)
+        _add_models(root, entry, store)
+    return _show(name, root, options.output)
+
+
+def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
+    """Show the tree of a Bento that a target has built; `models` are those that are not in the archive.
+
+    Raises BentoError for a path of too many folders.
+    """
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(f"bazel run {target} -- tree", description="What is in the Bento.", allow_abbrev=False)
+    show.add_output(parser, "text", "json")
+    options = parser.parse_args(words)
+    root = _of_archive(archive)
+    for model in models:
+        _add(root, f"models/{model.tag.replace(':', '/')}", model.size, "not in the archive")
+    return _show(target, root, options.output)
+
+
+def _show(name: str, root: _Node, output: str) -> int:
+    if not show.data(root.data(name), output):
+        show.out(f"{show.plain(name)}  {show.faint(show.size(root.size))}")
+        for line in _lines(root, ""):
+            show.out(line)
+    return status.OK
+
+
+def _of_entry(entry: Entry) -> _Node:
+    import os
+
+    from bento_cli.store.verification import walk
+
+    root = _Node()
+    start = len(str(entry.path)) + 1
+    for file in sorted(walk(entry.path), key=lambda file: file.path):
+        if file.is_symlink():
+            _add(root, file.path[start:], 0, f"-> {os.readlink(file.path)}")  # noqa: PTH115
+        else:
+            state = file.stat()
+            _add(root, file.path[start:], state.st_size, "executable" if state.st_mode & 0o100 else "")
+    return root
+
+
+def _of_archive(path: Path) -> _Node:
+    from rules_bento.archives import unpack
+
+    root = _Node()
+    form = "folder" if path.is_dir() else unpack.form_of(path.name)
+    items = [item for item, _ in unpack.read(path, form)]
+    for item in sorted(items, key=lambda item: item.path):
+        if item.kind != "folder":
+            note = f"-> {item.link}" if item.kind == "link" else "executable" if item.executable else ""
+            _add(root, item.path, item.size, note)
+    return root
+
+
+def _add_models(root: _Node, entry: Entry, store: Store) -> None:
+    """Add the models that a Bento needs, at the paths where BentoML packs them."""
+    from bento_cli.store.entries import NotFoundError
+
+    for tag in entry.summary.models:
+        try:
+            model = store.models.get(tag)
+            _add(root, f"models/{model.tag.name}/{model.tag.version}", model.size(), "in the model store")
+        except NotFoundError:
+            _add(root, f"models/{tag.replace(':', '/')}", 0, "missing")
+
+
+def _add(root: _Node, path: str, size: int, note: str) -> None:
+    if path.count("/") > DEEPEST:
+        raise BentoError(f"{path[:60]}...: lies in more than {DEEPEST} folders, which no tree shows.")
+    node = root
+    node.size += size
+    for part in path.split("/"):
+        node = node.children.setdefault(part, _Node())
+        node.size += size
+    node.note = note
+
+
+def _lines(node: _Node, indent: str) -> Iterator[str]:
+    last = len(node.children) - 1
+    for number, (name, child) in enumerate(node.children.items()):
+        branch, below = ("└── ", "    ") if number == last else ("├── ", "│   ")
+        slash = "/" if child.children else ""
+        facts = show.faint("  ".join(filter(None, (show.size(child.size), show.plain(child.note)))))
+        yield f"{indent}{branch}{show.plain(name)}{slash}  {facts}"
+        yield from _lines(child, indent + below)

@@ -1,0 +1,440 @@
+"""Provides the public Python API: the store as a class, and its common commands as functions.
+
+    from bento_cli.library import Store, import_bento
+
+    import_bento("iris.bento")
+    for bento in Store().bentos.list("iris"):
+        print(bento.tag, bento.size())
+
+The functions use the `Store` of the default home; `home` selects another one. They work on the same directories as
+BentoML (`bento_cli.store.home` finds them), also while BentoML is running. Errors are BentoError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rules_bento.archives.unpack import form_of
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.home import Home
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Collection, Sequence
+    from typing import BinaryIO
+
+    from rules_bento.archives.unpack import Form, Limits, Progress
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.net.transfers import Counter
+
+    from bento_cli.sharing.builders.building import Containerized
+    from bento_cli.sharing.builders.command import Options as BackendOptions
+    from bento_cli.sharing.registry.pulling import Pulled
+    from bento_cli.sharing.registry.pushing import Delivered
+    from bento_cli.store.diff import Difference
+    from bento_cli.store.entries import Entry, NotFoundError
+    from bento_cli.store.export import Exported
+    from bento_cli.store.gc import Collected
+    from bento_cli.store.import_session import Imported, Options
+    from bento_cli.store.verification import Finding, Verified
+
+    Source = str | Path | BinaryIO
+    """An archive: a path, a URL, or an open file (seekable, for a zip)."""
+
+_HOMES = {
+    "Collected": "bento_cli.store.gc",
+    "Containerized": "bento_cli.sharing.builders.building",
+    "Delivered": "bento_cli.sharing.registry.pushing",
+    "Difference": "bento_cli.store.diff",
+    "Entry": "bento_cli.store.entries",
+    "Exported": "bento_cli.store.export",
+    "Finding": "bento_cli.store.verification",
+    "Imported": "bento_cli.store.import_session",
+    "Kind": "rules_bento.bento.kinds",
+    "Limits": "rules_bento.archives.unpack",
+    "NotFoundError": "bento_cli.store.entries",
+    "Options": "bento_cli.store.import_session",
+    "Pulled": "bento_cli.sharing.registry.pulling",
+    "Verified": "bento_cli.store.verification",
+}
+
+
+class EntryCollection:
+    """Gives access to the Bentos, or the models, of one store.
+
+    Errors are BentoError, and NotFoundError if nothing has the tag.
+    """
+
+    def __init__(self, home: Home, kind: Kind) -> None:
+        self.home = home
+        self.kind = kind
+        self.entry_store = EntryStore(home, kind)
+
+    def list(self, tag: str = "") -> tuple[Entry, ...]:
+        """Return all entries by name and version, the entries of a name, or the entry of a tag.
+
+        Skips directories that aren't entries; `entries.list` reports them.
+        """
+        return self.entry_store.list(tag).entries
+
+    def get(self, tag: str) -> Entry:
+        """Return the entry of a tag or of a unique prefix of it, or the latest entry of a name."""
+        return self.entry_store.get(tag)
+
+    def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
+        """Delete the entry that `get` returns for a tag with a version, or all entries of a name.
+
+        Doesn't delete a model that a Bento needs, except with `force`. Returns the deleted entries.
+        """
+        from rules_bento.tag import Tag
+
+        from bento_cli.store.delete import delete
+
+        entries = (self.get(tag),) if ":" in tag else self.list(tag)
+        for entry in entries:
+            delete(self.home, self.kind, Tag(entry.path.parent.name, entry.path.name), force=force)
+        return entries
+
+    def import_archive(
+        self,
+        source: Source,
+        form: Form | None = None,
+        options: Options | None = None,
+        progress: Progress | None = None,
+        *,
+        sha256: str = "",
+        counter: Counter | None = None,
+    ) -> Imported:
+        """Import an archive or a directory; the format is `form`, by default detected from the name.
+
+        `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts its bytes, and
+        `sha256`, if given, is verified. Raises BentoError for an invalid archive, a wrong checksum, and an entry that
+        exists.
+        """
+        from bento_cli.store.import_session import import_archive
+        from bento_cli.transports.address import parse
+
+        if isinstance(source, str):
+            address = parse(source)
+            if address:
+                from bento_cli.sharing.urls import receive
+
+                return receive(
+                    self.home, self.kind, address, form, options, sha256=sha256, counter=counter, progress=progress
+                )
+            source = local(source)
+        if sha256:
+            raise BentoError("sha256: only supported for a URL. Omit it for a local file.")
+        return import_archive(self.home, self.kind, source, form or _form(source), options, progress)
+
+    def export(
+        self,
+        tag: str,
+        out: str | Path = "",
+        form: Form | None = None,
+        *,
+        models: bool = True,
+        check: bool = True,
+        progress: Progress | None = None,
+        counter: Counter | None = None,
+    ) -> Exported:
+        """Export an entry to a file, directory, or URL as `bentoml export` does (see `exporting.destination`).
+
+        `models=False` excludes a Bento's models; `check` reads all files first. `progress` counts packed bytes,
+        `counter` bytes that are sent to a URL. Raises BentoError for a damaged entry, and if the destination can't be
+        written.
+        """
+        from bento_cli.store.export import export
+        from bento_cli.transports.address import parse
+
+        address = parse(out) if isinstance(out, str) else None
+        if address:
+            from bento_cli.sharing.urls import send
+
+            entry = self.get(tag)
+            return send(
+                self.home,
+                self.kind,
+                entry,
+                address,
+                form,
+                models=models,
+                check=check,
+                counter=counter,
+                progress=progress,
+            )
+        out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
+        return export(self.home, self.kind, self.get(tag), out, form, models=models, check=check, progress=progress)
+
+
+class Store:
+    """Gives access to a BentoML home: its `bentos` and `models`."""
+
+    def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
+        """Use the home, by default BentoML's: BENTOML_HOME, else `~/bentoml`. It need not exist.
+
+        A `durable` store waits for the disk, so that changes survive a power failure.
+        """
+        self.home = Home.find(home, durable=durable)
+        self.bentos = EntryCollection(self.home, BENTO)
+        self.models = EntryCollection(self.home, MODEL)
+
+    def section(self, kind: Kind) -> EntryCollection:
+        """Return the entries of a kind."""
+        return self.bentos if kind is BENTO else self.models
+
+    def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
+        """Compare entries with their imported contents; all entries by default."""
+        from bento_cli.store.verification import verify, verify_all
+
+        return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
+
+    def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
+        """Remove unused data; entries aren't changed.
+
+        `waiting` is called if another process is creating entries, which must end first.
+        """
+        from bento_cli.store.gc import collect
+
+        return collect(self.home, dry_run=dry_run, waiting=waiting)
+
+    def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
+        """Return the differences of two Bentos or models, given as tags or paths of archives."""
+        from bento_cli.store.diff import Side, compare, of_archive, of_entry
+
+        def side(text: str) -> Side:
+            path = is_archive(text)
+            return of_archive(path, _form(path)) if path else of_entry(self.section(kind).get(text))
+
+        return compare(side(one), side(other))
+
+
+def is_archive(text: str) -> Path | None:
+    """Return the path if the string is a path (it contains a slash, or the file exists) and not a tag."""
+    path = Path(text)
+    return path if "/" in text or path.is_file() else None
+
+
+def local(text: str) -> Path:
+    """Return a local path. Raises BentoError for an address of another machine."""
+    scheme, colon, rest = text.partition("://")
+    if not colon:
+        return Path(text)
+    if scheme in ("file", "osfs") and rest.startswith("/"):
+        return Path(rest)
+    raise BentoError(f"{text}: only local files are supported. Copy it to this machine first.")
+
+
+def _form(source: Path | BinaryIO) -> Form:
+    if not isinstance(source, Path):
+        return "xz"
+    return "folder" if source.is_dir() else form_of(source.name)
+
+
+def __getattr__(name: str) -> object:
+    """Import a name on its first use: a command needs few names, and starts fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def list(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
+    """Return all Bentos by name and version, the Bentos of a name, or the one with a tag."""
+    return _store(home).bentos.list(tag)
+
+
+def get(tag: str, *, home: str | Path | None = None) -> Entry:
+    """Return the Bento of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
+    return _store(home).bentos.get(tag)
+
+
+def delete(tag: str, *, home: str | Path | None = None) -> tuple[Entry, ...]:
+    """Delete a Bento, or all of a name; return the deleted entries. Raises NotFoundError."""
+    return _store(home).bentos.delete(tag)
+
+
+def import_bento(
+    source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
+) -> Imported:
+    """Import a Bento and its models from an archive. Raises BentoError if it is damaged, unsafe, or invalid."""
+    return _store(home).bentos.import_archive(source, form, options)
+
+
+def export_bento(
+    tag: str, out: str | Path = "", form: Form | None = None, *, models: bool = True, home: str | Path | None = None
+) -> Exported:
+    """Write a Bento, by default with its models, to a file or directory that BentoML imports."""
+    return _store(home).bentos.export(tag, out, form, models=models)
+
+
+def list_models(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:
+    """Return all models by name and version, the models of a name, or the one with a tag."""
+    return _store(home).models.list(tag)
+
+
+def get_model(tag: str, *, home: str | Path | None = None) -> Entry:
+    """Return the model of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
+    return _store(home).models.get(tag)
+
+
+def delete_model(tag: str, *, force: bool = False, home: str | Path | None = None) -> tuple[Entry, ...]:
+    """Delete a model, or all of a name; return the deleted entries.
+
+    Deletes a model that a Bento needs only with `force`.
+    """
+    return _store(home).models.delete(tag, force=force)
+
+
+def import_model(
+    source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
+) -> Imported:
+    """Import a model from an archive."""
+    return _store(home).models.import_archive(source, form, options)
+
+
+def export_model(
+    tag: str, out: str | Path = "", form: Form | None = None, *, home: str | Path | None = None
+) -> Exported:
+    """Write a model to a file or directory that BentoML imports."""
+    return _store(home).models.export(tag, out, form)
+
+
+def push(
+    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+) -> Sequence[Delivered]:
+    """Push a Bento and its models to registries (`oci://registry/repository[:tag]`)."""
+    from bento_cli.sharing.registry.api import push
+
+    return push(_store(home).bentos.entry_store, tag, targets, insecure)
+
+
+def pull(
+    source: str,
+    *,
+    force: bool = False,
+    options: Options | None = None,
+    insecure: Collection[str] = (),
+    home: str | Path | None = None,
+) -> Pulled:
+    """Pull a Bento and its missing models from a registry into the store."""
+    from bento_cli.sharing.registry.api import pull
+
+    return pull(_store(home).bentos.entry_store, source, force, options, insecure)
+
+
+def push_model(
+    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+) -> Sequence[Delivered]:
+    """Push a model to registries."""
+    from bento_cli.sharing.registry.api import push
+
+    return push(_store(home).models.entry_store, tag, targets, insecure)
+
+
+def pull_model(
+    source: str,
+    *,
+    force: bool = False,
+    options: Options | None = None,
+    insecure: Collection[str] = (),
+    home: str | Path | None = None,
+) -> Pulled:
+    """Pull a model from a registry into the store."""
+    from bento_cli.sharing.registry.api import pull
+
+    return pull(_store(home).models.entry_store, source, force, options, insecure)
+
+
+def containerize(
+    tag: str,
+    *,
+    backend: str = "",
+    names: Sequence[str] = (),
+    options: BackendOptions | None = None,
+    features: Sequence[str] = (),
+    home: str | Path | None = None,
+) -> Containerized:
+    """Build an image of a Bento with docker, podman, or another backend; `options` are the backend's, by name."""
+    from bento_cli.sharing.builders.backends import choose
+    from bento_cli.sharing.builders.building import containerize
+
+    store = _store(home)
+    entry = store.bentos.get(tag)
+    return containerize(store.home, entry, choose(backend), names, options, features=features)
+
+
+def serve(tag: str, *options: str, python: str = "", home: str | Path | None = None) -> subprocess.Popen[bytes]:
+    """Start real BentoML's server for a Bento, with options of `bentoml serve`; the caller stops it."""
+    import subprocess
+
+    from bento_cli.sharing.serving import server
+
+    store = _store(home)
+    command, variables = server(store.home, store.bentos.get(tag), options, python)
+    return subprocess.Popen(command, env=variables)
+
+
+def verify(*entries: Entry, home: str | Path | None = None) -> Verified:
+    """Compare entries with their imported contents; all entries by default."""
+    return _store(home).verify(*entries)
+
+
+def diff(one: str, other: str, *, home: str | Path | None = None) -> Difference:
+    """Return the differences of two Bentos, given as tags or paths of archives."""
+    return _store(home).diff(one, other)
+
+
+def gc(*, dry_run: bool = False, home: str | Path | None = None) -> Collected:
+    """Remove data that no entry uses."""
+    return _store(home).gc(dry_run=dry_run)
+
+
+def _store(home: str | Path | None) -> Store:
+    return Store(home)
+
+
+__all__ = [
+    "BENTO",
+    "MODEL",
+    "Collected",
+    "Containerized",
+    "Delivered",
+    "Difference",
+    "Entry",
+    "Exported",
+    "Finding",
+    "Home",
+    "Imported",
+    "Kind",
+    "Limits",
+    "NotFoundError",
+    "Options",
+    "Pulled",
+    "Store",
+    "Verified",
+    "containerize",
+    "delete",
+    "delete_model",
+    "diff",
+    "export_bento",
+    "export_model",
+    "gc",
+    "get",
+    "get_model",
+    "import_bento",
+    "import_model",
+    "list",
+    "list_models",
+    "pull",
+    "pull_model",
+    "push",
+    "push_model",
+    "serve",
+    "verify",
+]

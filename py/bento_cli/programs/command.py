@@ -1,0 +1,21 @@
+"""Runs the `bento` command for `bazel run`, in the directory that Bazel was started from."""
+
+from __future__ import annotations
+
+import os
+
+from bento_cli.cli import main
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
+
+FLAGS: dict[str, int] = {}
+
+
+def run(arguments: Arguments) -> int:
+    """Run the command that follows `--`."""
+    folder = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if folder:
+        os.chdir(folder)
+    return main(arguments.rest)

@@ -1,0 +1,76 @@
+"""Runs a command of `bento` on a built Bento: the archive replaces the tag.
+
+The Bento is imported into a temporary store. The command `import` imports it into the caller's store.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.workspace_status import filled, read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.arguments import Arguments
+
+    from bento_cli.library import Store
+
+VERBS = ("push", "containerize", "export", "import")
+"""The commands that accept a built Bento."""
+
+FLAGS = {
+    "--archive": 1,
+    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
+    "--target": 1,
+    "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
+    "--verb": 1,  # one of VERBS
+    "--word": 1,  # for the command, before the caller's
+}
+
+
+def run(arguments: Arguments) -> int:
+    """Run the command that the target names, with the arguments after `--`."""
+    status = read_status(map(Path, arguments.repeated("--status")))
+    places = [filled(place, status, "to") for place in arguments.repeated("--to")]
+    if arguments.rest and not arguments.rest[0].startswith("-"):
+        places = []
+    words = [*places, *(filled(word, status, "arguments") for word in arguments.repeated("--word")), *arguments.rest]
+    return deliver(Path(arguments.required("--archive")), arguments.required("--verb"), words)
+
+
+def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
+    """Run a command of `bento` on an archive or a directory, where Bazel was started; return the exit status.
+
+    Raises BentoError for a command that doesn't accept a Bento.
+    """
+    from bento_cli.cli import main
+    from bento_cli.library import Store
+
+    archive = archive.absolute()
+    folder = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if folder:
+        os.chdir(folder)
+    if verb == "import":
+        return main([verb, str(archive), *words])
+    if verb not in VERBS:
+        raise BentoError(f"{verb!r}: not a command for a Bento. Use one of {', '.join(VERBS)}.")
+    with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
+        store = Store(scratch, durable=False)
+        _keep_contexts(store)
+        entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
+        return main(["--home", scratch, verb, str(entry.tag), *words])
+
+
+def _keep_contexts(store: Store) -> None:
+    """Let the temporary store use the caller's cloud contexts."""
+    from bento_cli.sharing.cloud.contexts import FILE
+    from bento_cli.store.home import Home
+
+    known = Home.find().root / FILE
+    if known.is_file():
+        (store.home.root / FILE).symlink_to(known)

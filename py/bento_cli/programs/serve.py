@@ -1,0 +1,184 @@
+"""Serves a built Bento with real BentoML, in an environment of its requirements, and removes everything at the end.
+
+`tree` instead of `serve` prints the contents. With `--reload`, the server follows edits of the workspace, and under
+ibazel, builds. `reload_forkserver` restarts its workers quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from rules_bento.archives.archive import transcode
+from rules_bento.errors import BentoError
+
+from bento_cli.programs import deliver, reload_forkserver
+from bento_cli.programs.watch import BuildWatcher, SourceWatcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from rules_bento.arguments import Arguments
+
+    from bento_cli.programs.watch import Watcher
+
+FLAGS = {
+    "--archive": 1,
+    "--model": 2,  # a model that isn't in the archive: description, archive part
+    "--python": 1,
+    "--source-root": 1,  # a directory of the workspace with files of `src/`; the first match counts
+    "--target": 1,
+    "--uv": 1,
+}
+
+# BentoML's commands that serve. The second is for legacy services that require the extra `grpc`.
+_COMMANDS = ("serve", "serve-grpc")
+_PATHS = ("--arg-file", "--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs")  # options that name a file
+_RELOAD = ("--reload", "--reload=cold")
+_TICK = 0.1  # seconds
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(arguments: Arguments) -> int:
+    """Unpack, install, and serve until a signal; return the exit status.
+
+    After `--`, there is a command (default: `serve`) with its options for BentoML. The command can also be `tree` or
+    one of `deliver.VERBS`.
+    """
+    words = arguments.rest
+    if words[:1] == ["tree"]:
+        return _tree(arguments)
+    if words and words[0] in deliver.VERBS:
+        return _deliver(arguments)
+    command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
+    reload = [option for option in options if option in _RELOAD]
+    options = [option for option in options if option not in _RELOAD]
+    if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
+        raise BentoError(
+            f"{reload[-1]} requires a source tree. Start it with `bazel run {arguments.required('--target')}`."
+        )
+    for number in _SIGNALS:  # an exception, so that the files are removed
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    # Services of a Bento use sockets there, and a socket's path has at most 103 characters.
+    with tempfile.TemporaryDirectory(prefix="b-") as home:
+        bento, environment = Path(home, "bento"), Path(home, "environment")
+        _unpack(arguments, bento)
+        watcher = _watcher(arguments, Path(home)) if reload or _is_notified() else None
+        _install(arguments, bento, environment)
+        variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
+        if watcher:
+            variables |= reload_forkserver.install(environment / "bin" / "python", watcher.edits)
+            if reload[-1:] == ["--reload=cold"]:
+                variables[reload_forkserver.NO_PRELOAD] = "1"
+        program = str(environment / "bin" / "bentoml")
+        command_line = [program, command, str(bento), *from_caller(options)]
+        return _run_until_signal(command_line, os.environ | variables, home, watcher)
+
+
+def _is_notified() -> bool:
+    """Return whether ibazel started this program, and reports builds to it."""
+    return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
+
+
+def _watcher(arguments: Arguments, home: Path) -> Watcher:
+    """Watch the sources of the workspace, or the builds that ibazel reports."""
+    if _is_notified():
+        return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
+    roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
+    watcher = SourceWatcher(home / "bento", home / "edits", roots)
+    sys.stderr.write(f"following {watcher.summary()}\n")
+    return watcher
+
+
+def from_caller(options: Sequence[str]) -> list[str]:
+    """Resolve file options against the directory where Bazel was started; the server starts elsewhere."""
+    folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
+    missing: list[str] = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if name in _PATHS and equals:
+            missing.append(f"{name}={folder / value}")
+        else:
+            missing.append(str(folder / option) if missing and missing[-1] in _PATHS else option)
+    return missing
+
+
+def _tree(arguments: Arguments) -> int:
+    from rules_bento.models.model import ModelDescription
+
+    from bento_cli.cli.commands import tree
+
+    models = [
+        ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.tuples("--model")
+    ]
+    return tree.of_built(
+        arguments.required("--target"), Path(arguments.required("--archive")), models, arguments.rest[1:]
+    )
+
+
+def _deliver(arguments: Arguments) -> int:
+    """Pass the complete Bento to another command."""
+    verb, *words = arguments.rest
+    if not arguments.has("--model"):
+        return deliver.deliver(Path(arguments.required("--archive")), verb, words)
+    with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as folder:
+        _unpack(arguments, Path(folder, "bento"))
+        return deliver.deliver(Path(folder, "bento"), verb, words)
+
+
+def _unpack(arguments: Arguments, folder: Path) -> None:
+    """Unpack the Bento with all its models."""
+    models = [Path(part) for _, part in arguments.tuples("--model")]
+    transcode(folder, [*models, Path(arguments.required("--archive"))], "folder")
+
+
+def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
+    uv = arguments.required("--uv")
+    folder = bento / "env" / "python"
+    locked = folder / "requirements.lock.txt"
+    requirements = locked if locked.exists() else folder / "requirements.txt"
+    sys.stderr.write(f"installing the requirements of {arguments.required('--target')}\n")
+    for command in (
+        [uv, "venv", "--quiet", "--no-config", "--python", arguments.required("--python"), str(environment)],
+        [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
+    ):
+        done = subprocess.run(command, check=False, cwd=bento / "src")
+        if done.returncode:
+            raise BentoError(
+                "the requirements couldn't be installed (see above). Serving downloads them; the build doesn't. "
+                "For a private index, set UV_INDEX to NAME=https://... with its credentials."
+            )
+
+
+def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
+    """Run BentoML and pass each signal on once. Its own session protects it from the terminal's signals."""
+    stdin = subprocess.DEVNULL if _is_notified() else None
+    server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
+    try:
+        for number in _SIGNALS:
+            # BentoML's supervisor restarts all workers on SIGHUP.
+            passed_on = signal.SIGTERM if number == signal.SIGHUP else number
+            signal.signal(number, partial(_pass_on, server, passed_on))
+        while watcher and server.poll() is None:
+            watcher.poll()
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(_TICK)
+        status = server.wait()
+    finally:
+        for number in _SIGNALS:  # don't interrupt the cleanup
+            signal.signal(number, signal.SIG_IGN)
+        server.terminate()
+        server.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _pass_on(server: subprocess.Popen[bytes], number: signal.Signals, _received: int, _frame: FrameType | None) -> None:
+    server.send_signal(number)

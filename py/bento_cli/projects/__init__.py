@@ -1,0 +1,1 @@
+"""Builds Bentos from projects without Bazel, and migrates projects to Bazel."""

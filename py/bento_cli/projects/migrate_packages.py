@@ -1,0 +1,201 @@
+"""Moves the Python packages of a project to Bazel: which lock is used, and what BUILD takes from the hub."""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.bento.image_steps import project_dependencies
+from rules_bento.bento.nested_requirements import inline_requirements
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
+from rules_bento.formats.toml import project_of, read_toml
+from rules_bento.packages import requirements
+from rules_bento.typing_lite import Any
+
+from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.service import ServiceInfo
+
+PLATFORM = "linux_x86_64"
+_LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock", "requirements.lock.txt")
+# A project may have a file of the first name, with something else in it.
+_NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
+_OUR_LOCK = "requirements.lock.json"
+_VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
+_UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # of a pyproject.toml
+_LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Describes the packages that a project asks for, and its lock."""
+
+    python_version: str  # X.Y
+    lock: str  # path in the project
+    is_locked: bool  # whether the project brings the lock
+    stated: list[str]  # requirements and options of indexes, a bentoml among them
+    constraints: list[str]
+    targets: list[str]  # names of the hub: `bentoml`, `bentoml:io`
+    indexes: dict[str, Any]  # attributes of bento.pypi and bento_requirements
+    files: tuple[str, str]  # where requirements and constraints are to be saved
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def requires_python(self) -> str:
+        """Return the versions of Python that the lock is made for."""
+        return f"=={self.python_version}.*"
+
+
+def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
+    """Read what options and source ask for. Raises BentoError for a file that is named and not there."""
+    version = _python_version(options, info, files)
+    lines: list[str] = []
+    limits: list[str] = []
+    notes: list[str] = []
+    for place, text, is_limit in _texts(options, info, files):
+        stated, own_options = requirements.parse(text, place)
+        for option in own_options:
+            if option.flag in requirements.INDEX_OPTIONS and not is_limit:
+                lines.append(f"{option.flag} {option.value}".strip())
+            elif problem := _said(requirements.reject_option, option, place):
+                notes.append(problem)
+        for item in stated:
+            problem = _said(requirements.check, item.text, place)
+            (notes if problem else limits if is_limit else lines).append(problem or item.text)
+    if not any(requirements.requirement_name(line) == "bentoml" for line in lines if not line.startswith("-")):
+        lines.append(f"bentoml=={BENTOML_VERSION}")
+    lock = _own_lock(options, files)
+    lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
+    targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
+    if lock == "uv.lock" and "\nconflicts = " in files.text(lock, "the lock"):
+        more.append("uv.lock has conflicts (tool.uv.conflicts). Choose with extras, groups and members of bento.pypi.")
+    return Packages(
+        version,
+        lock or _OUR_LOCK,
+        lock is not None,
+        lines,
+        limits,
+        targets,
+        _indexes(options) | (_uv_indexes(files) if lock == "uv.lock" else {}),
+        _NAMES[files.has(_NAMES[0][0])],
+        [f"Packages: {note}" for note in dict.fromkeys([*notes, *more])],
+    )
+
+
+def _said(check: Any, *arguments: Any) -> str:
+    """Return the error of a check with these arguments; empty if it passes."""
+    try:
+        check(*arguments)
+    except BentoError as error:
+        return str(error)
+    return ""
+
+
+def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
+    """Return the project's Python: of its image, else the first that its pyproject.toml allows."""
+    stated = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
+    if stated:
+        return ".".join(str(stated).split(".")[:2])
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    if not files.has("pyproject.toml"):
+        return PYTHON_VERSION
+    project = project_of(read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml"), "pyproject.toml")
+    try:
+        allowed = SpecifierSet(project.get("requires-python", ""))
+    except (AttributeError, InvalidSpecifier):
+        return PYTHON_VERSION
+    # Any patch: `==3.12.7`, as some tools pin it, leaves one of a hundred.
+    fits = (version for version in _VERSIONS if any(allowed.contains(f"{version}.{patch}") for patch in range(100)))
+    return next(fits, PYTHON_VERSION)
+
+
+def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Iterator[tuple[str, str, bool]]:
+    """Yield texts of requirements: who states it, the text, and whether it limits versions alone."""
+    python = options.python
+    named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
+    if not named:
+        yield options.at("python.packages"), "".join(f"{package}\n" for package in python.packages or ()), False
+    place = f"{info.path}: the image"
+    for step in info.image.calls if info.image else ():
+        if step.method == "python_packages":
+            yield place, "".join(f"{package}\n" for package in step.args), False
+        elif step.method == "pyproject_toml":
+            path = step.args[0] if step.args else "pyproject.toml"
+            yield place, "".join(f"{package}\n" for package in project_dependencies(path, files, place)), False
+        elif step.method == "requirements_file":
+            named.append((step.args[0], f"{place}: requirements_file"))
+    for path, origin in named:
+        for limits in (False, True):
+            yield origin, inline_requirements(path, files, origin, constraints=limits, check=False), limits
+
+
+def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
+    named = options.python.requirements_txt
+    if named and "--hash=" in files.text(named, options.at("python.requirements_txt")):
+        return files.path(named, "requirements_txt")
+    return next((name for name in _LOCKS if files.has(name)), None)
+
+
+def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
+    """Return the hub's targets of requirements that hold in the Bento's image, and notes."""
+    environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
+    text = files.text(lock, "the lock") if lock else ""
+    targets, notes = [], []
+    for requirement in map(requirements.parse_requirement, stated):
+        if requirement.marker and not requirement.marker.evaluate(environment):
+            continue
+        name = requirements.normalize_name(requirement.name)
+        with_extras = rf"(?im)^{re.escape(requirement.name)}\["
+        knows_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(with_extras, text)
+        if requirement.extras and knows_extras:
+            extras = sorted(map(requirements.normalize_name, requirement.extras))
+            targets += [f"{name.replace('-', '_')}:{extra}" for extra in extras]
+            continue
+        targets.append(name.replace("-", "_"))
+        if requirement.extras:
+            notes.append(
+                f"{lock} says no extras, so the hub has no target for {requirement}. Lock with --no-strip-extras or as "
+                f"uv.lock, or add the packages of the extra to requirements."
+            )
+    return sorted(set(targets)), notes
+
+
+def _indexes(options: BuildOptions) -> dict[str, Any]:
+    python = options.python
+    return {
+        "find_links": list(python.find_links or ()),
+        "index_url": python.index_url,
+        "indexes": list(python.extra_index_url or ()),
+        "no_index": True if python.no_index else None,
+        "trusted_hosts": list(python.trusted_host or ()),
+    }
+
+
+def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
+    """Return the indexes of a uv.lock, which are in its pyproject.toml, and the packages that come from one of them."""
+    if not files.has("pyproject.toml"):
+        return {}
+    uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})
+    shapes.check(uv, _UV, "pyproject.toml: tool.uv", "Correct the file.")
+    result: dict[str, Any] = {}
+    for index in uv.get("index", []):
+        if index.get("default"):
+            result["index_url"] = index["url"]
+        else:
+            result.setdefault("indexes", []).append(
+                f"{index['name']}={index['url']}" if "name" in index else index["url"]
+            )
+    for package, source in uv.get("sources", {}).items():
+        sources = source if isinstance(source, list) else [source]
+        named = {each.get("index") for each in sources if isinstance(each, dict)}
+        if len(named) == 1 and isinstance(index := named.pop(), str):
+            result.setdefault("explicit", {})[requirements.normalize_name(package)] = index
+    return result

@@ -1,0 +1,204 @@
+"""Builds an image: writes the context, runs the builder, and reports the result."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.images.engines import LOADERS, find_loader
+from rules_bento.programs import which
+from rules_bento.typing_lite import IO, TYPE_CHECKING
+
+from bento_cli.sharing.builders.command import Job, words
+from bento_cli.sharing.builders.context import DOCKERFILE, context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bento_cli.sharing.builders.backends import Backend
+    from bento_cli.sharing.builders.command import Options
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STANDARD_ERROR = 2  # of the process, even if sys.stderr was replaced
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Containerized:
+    """Describes the built image: its names, and a program that can run it (empty if none is available)."""
+
+    entry: Entry
+    backend: Backend
+    names: tuple[str, ...]
+    runner: str
+
+
+def containerize(
+    home: Home,
+    entry: Entry,
+    backend: Backend,
+    names: Sequence[str] = (),
+    options: Options | None = None,
+    *,
+    features: Sequence[str] = (),
+    as_root: bool = False,
+    check: bool = True,
+) -> Containerized:
+    """Build an image of a Bento with the given names, or else its tag; the builder's output goes to standard error.
+
+    Raises BentoError if the build fails. The context and secrets are removed in any case.
+    """
+    names = tuple(names) or (str(entry.tag),)
+    settings = dict(options or {})
+    variables = {**backend.variables, **os.environ}
+    secret_options = settings.pop("secret", None)
+    with (
+        context(home, entry, features, check=check) as folder,
+        _secrets(entry, secret_options if isinstance(secret_options, list) else []) as secrets,
+    ):
+        dockerfile = folder / DOCKERFILE
+        if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
+            raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset the variable.")
+        if secrets:
+            settings["secret"] = secrets
+        if not backend.buildkit:
+            settings.pop("progress", None)  # BentoML also omits it
+        command = [backend.program, *words(backend, Job(folder, dockerfile, names, settings))]
+        command = ["sudo", *command] if as_root else command
+        if backend.name == "buildctl" and "output" not in settings:
+            runner = _run_and_load(command, variables)
+        else:
+            _run(command, variables)
+            runner = _runner(backend)
+    return Containerized(entry, backend, names, runner)
+
+
+@contextmanager
+def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the builder's secrets: the requested secrets, and the Bento's variables of the stage `build`.
+
+    A Bento can come from another person. It names variables, but the user decides which variables of the environment
+    its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and else from
+    the Bento. The values are in files that only the user can read. The files have numbers as names, because names of
+    variables come from the Bento, and exist while the builder runs.
+
+    Raises BentoError for an invalid name of a variable, and for a variable without a value.
+    """
+    secrets = list(asked)
+    with tempfile.TemporaryDirectory(prefix="bento-secrets-") as folder:
+        for number, (name, value) in enumerate(_build_variables(entry).items()):
+            of_ours = [secret for secret in secrets if secret.split(",") == [f"id={name}"]]
+            if any(f"id={name}" in secret.split(",") and secret not in of_ours for secret in secrets):
+                continue  # the builder reads it from the given source
+            value = os.environ.get(name, "") if of_ours else value
+            if not value:
+                raise BentoError(
+                    f"{name}: is required to build the image of {entry.tag}, but has no value. "
+                    + (
+                        "Set the variable."
+                        if of_ours
+                        else f"To use the value of your environment, pass --secret id={name}."
+                    )
+                )
+            path = Path(folder, str(number))
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+                file.write(value)
+            secrets = [secret for secret in secrets if secret not in of_ours] + [f"id={name},src={path}"]
+        yield secrets
+
+
+def _build_variables(entry: Entry) -> dict[str, str]:
+    variables = {env["name"]: env["value"] for env in entry.describe().document["envs"] if env["stage"] == "build"}
+    for name in variables:
+        if not _VARIABLE.fullmatch(name):
+            raise BentoError(
+                f"{entry.tag}: invalid name of a variable {name!r}. Rename the variable and build the Bento again."
+            )
+    return variables
+
+
+def _run(command: list[str], variables: dict[str, str]) -> None:
+    with _started(command, variables, None) as process:
+        _judge(command, process.wait())
+
+
+def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
+    """Stream the image to the first program that can load it; returns the program."""
+    runner = find_loader()
+    if not runner:
+        raise BentoError(
+            f"buildctl: no program can load the image. Install or start one of {', '.join(LOADERS)}, or "
+            "write it to a file with `--opt output=type=oci,dest=image.tar`."
+        )
+    with (
+        _started(command, variables, subprocess.PIPE) as process,
+        _started([runner, "load"], variables, None, process.stdout) as loading,
+    ):
+        if process.stdout:
+            process.stdout.close()  # only the loader has this end, so the builder notices when the loader ends
+        built, loaded = process.wait(), loading.wait()
+        if built != -signal.SIGPIPE:  # else the loader stopped reading
+            _judge(command, built)
+        _judge([runner, "load"], loaded)
+        _judge(command, built)
+    return runner
+
+
+@contextmanager
+def _started(
+    command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that is stopped with this one, and never outlives the block."""
+    to_people = _STANDARD_ERROR if stdout is None else stdout
+    program = which(command[0])
+    if not program:
+        raise BentoError(f"{command[0]}: not found on PATH. Install it.")
+    try:
+        process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
+    except OSError as error:
+        raise BentoError(f"{command[0]}: can't be started: {error.strerror}. Check its installation.") from None
+    before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if _in_main_thread() else {}
+    try:
+        yield process
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+def _judge(command: list[str], status: int) -> None:
+    if status:
+        program = " ".join(command[:2])
+        raise BentoError(f"{program}: failed with status {status}. Check its output above.")
+
+
+def _runner(backend: Backend) -> str:
+    if backend.name in ("docker", "buildx"):
+        return "docker"
+    if backend.name in ("podman", "buildah"):
+        return "podman" if which("podman") else ""
+    return "" if backend.name == "buildctl" else backend.name

@@ -1,0 +1,102 @@
+"""Creates the command line of a builder: the arguments that BentoML passes for the same options.
+
+BentoML puts some options of each builder first and the others in the order in which they were given.
+docs/distribution.md lists the differences and their reasons.
+"""
+
+from __future__ import annotations
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.registry.reference import DEFAULT_REGISTRY, has_registry
+from rules_bento.typing_lite import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from bento_cli.sharing.builders.backends import Backend
+
+    Options = Mapping[str, Sequence[str] | bool]
+    """Options by name, without leading hyphens: the values of a repeatable option, or true for a flag."""
+
+_FIRST = {
+    "docker": ("add-host", "build-arg", "cache-from", "isolation", "label", "output", "secret"),
+    "buildx": (
+        *("output", "push", "pull", "load", "platform", "add-host", "build-arg", "build-context", "cache-from"),
+        *("cache-to", "label", "no-cache-filter", "secret", "ulimit", "attest", "provenance", "sbom"),
+    ),
+    "podman": (
+        *("add-host", "all-platforms", "label", "annotation", "build-arg", "build-context", "creds", "decryption-key"),
+        *("env", "output", "runtime-flag", "secret", "ulimit", "userns-gid-map", "userns-uid-map", "volume"),
+    ),
+    "buildah": (
+        *("add-host", "label", "annotation", "build-arg", "creds", "decryption-key", "runtime-flag", "secret"),
+        *("ulimit", "volume"),
+    ),
+    "nerdctl": ("build-arg", "cache-from", "cache-to", "label", "output", "secret"),
+}
+# Options of buildctl itself; all others are for its frontend.
+_OF_BUILDCTL = (
+    *("output", "progress", "trace", "local", "frontend", "opt", "no-cache", "export-cache", "import-cache"),
+    *("secret", "allow", "ssh", "metadata-file"),
+)
+# Options of docker, and their names in buildctl's frontend.
+_OF_FRONTEND = {"cache-to": "export-cache", "cache-from": "import-cache"}
+_KEYED = ("build-arg", "label", "build-context")
+
+
+class Job(NamedTuple):
+    """Describes a build: the directory, its Dockerfile, the names of the image, and the options."""
+
+    context: Path
+    dockerfile: Path
+    names: Sequence[str]
+    options: Options
+
+
+def words(backend: Backend, job: Job) -> list[str]:
+    """Return the arguments of the backend's program, beginning with its command.
+
+    Raises BentoError for conflicting options.
+    """
+    options = dict(job.options)
+    if options.get("load") and options.get("push"):
+        raise BentoError("--load and --push can't be combined. Use one of them.")
+    if backend.name == "buildctl":
+        return [*backend.words, *_buildctl(job, options)]
+    if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:
+        options["load"] = True
+    first = _FIRST[backend.name]
+    ordered = [name for name in first if name in options] + [name for name in options if name not in first]
+    options_given = [word for name in ordered for word in _option(name, options[name])]
+    tags = [word for name in job.names for word in ("--tag", name)]
+    return [*backend.words, *options_given, *tags, "--file", str(job.dockerfile), str(job.context)]
+
+
+def _option(name: str, value: Sequence[str] | bool) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}"] if value else []
+    return [word for one in value for word in (f"--{name}", one)]
+
+
+def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
+    words = ["--local", f"context={job.context}", "--local", f"dockerfile={job.dockerfile.parent}"]
+    words += ["--frontend", "dockerfile.v0"]
+    outputs = options.pop("output", None) or [_loadable(job.names)]
+    words += _option("output", outputs)
+    options = {_OF_FRONTEND.get(name, name): value for name, value in options.items()}
+    for name in [name for name in options if name in _OF_BUILDCTL]:
+        words += _option(name, options.pop(name))
+    for name, value in options.items():
+        if isinstance(value, bool):
+            raise BentoError(f"--{name}: buildctl doesn't support this option. Remove it, or use another backend.")
+        for one in value:
+            words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
+    return words
+
+
+def _loadable(names: Sequence[str]) -> str:
+    """Return the output option for an archive for `docker load`, with all names."""
+    listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
+    return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

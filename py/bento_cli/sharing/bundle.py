@@ -1,0 +1,226 @@
+"""Bundles: several Bentos and the models that they require in one file, for machines without a network.
+
+A bundle is a plain tar (by convention `.bentobundle`), in this order:
+
+    models/NAME/VERSION.bentomodel      archives for `bentoml models import`
+    bentos/NAME/VERSION.bento           archives for `bentoml import`, without their models
+    bundle.json                         the contents: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
+                                        entries {"tag", "file", "size" (bytes), "blake3"}, Bentos also {"models": [tag]}
+
+You can also unpack a bundle with `tar -x` and import the models, then the Bentos. The contents come last, so a
+truncated bundle has none. Packing requires free space for the largest part, in addition to the bundle; unpacking reads
+the bundle once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from rules_bento.archives import tarstream, unpack, ustar
+from rules_bento.archives.tarstream import Member
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, Any, cast
+
+from bento_cli.store import export
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.home import unique
+from bento_cli.store.import_session import import_session
+from bento_cli.store.verification import require_intact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from rules_bento.archives.unpack import Contents, Limits, Progress
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+    from bento_cli.store.import_session import Imported, Options, StagedImport
+
+FORMAT = "bentobundle/1"
+INDEX = "bundle.json"
+_MOST_INDEX = 16 << 20  # bytes
+_READ = 1 << 20
+
+
+@dataclass(frozen=True)
+class Unbundled:
+    """Lists the imported entries, models first, and the tags that the store already had."""
+
+    imported: tuple[Imported, ...]
+    known: tuple[str, ...]
+
+
+def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Write a bundle of Bentos and the models that they require; returns its contents.
+
+    All entries are verified first. Raises NotFoundError for a Bento or model that isn't in the store.
+    """
+    bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
+    needed = {entry.path: export.models_of(home, entry) for entry in bentos}
+    models = list({model.tag: model for models_of_one in needed.values() for model in models_of_one}.values())
+    require_intact(home, [*bentos, *models])
+    index: dict[str, Any] = {"format": FORMAT, "models": [], "bentos": []}
+    with export.whole(out) as file:
+        for model in sorted(models, key=lambda model: model.tag):
+            index["models"].append(_append(file, out, model, progress))
+        for bento in sorted(bentos, key=lambda bento: bento.tag):
+            part = _append(file, out, bento, progress)
+            index["bentos"].append({**part, "models": [str(model.tag) for model in needed[bento.path]]})
+        file.writelines(tarstream.stream([Member.inline(INDEX, f"{json.dumps(index, indent=1)}\n".encode())]))
+        file.write(tarstream.END)
+    return index
+
+
+def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
+    """Import all entries of a bundle, after the bundle was read to its end and all digests were verified.
+
+    Existing entries are skipped. Raises BentoError for an invalid bundle.
+    """
+    drafts: list[StagedImport] = []
+    known: list[str] = []
+    with import_session(home, options) as session:
+        for part in _parts(path, options.limits, progress):
+            if EntryStore(home, part.kind).has(part.tag):
+                known.append(str(part.tag))
+                continue
+            draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
+            if draft.tag != part.tag:
+                raise BentoError(f"{part.name}: its descriptor has the tag {draft.tag}. Create the bundle again.")
+            drafts.append(draft)
+        return Unbundled(tuple(session.commit(drafts)), tuple(known))
+
+
+def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
+    """Write the archives of a bundle to a directory, which must not exist; returns their paths.
+
+    Raises BentoError for an invalid bundle, and for an existing directory.
+    """
+    unfinished = unique(folder.parent if folder.parent.is_dir() else Path())
+    try:
+        unfinished.mkdir()
+        files = []
+        for part in _parts(path, limits, progress):
+            target = unfinished / part.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                shutil.copyfileobj(cast("BinaryIO", part), file)
+            files.append(part.file)
+        if folder.exists():
+            raise BentoError(f"{folder}: already exists. Pass a directory that doesn't exist.")
+        unfinished.replace(folder)
+        return [folder / file for file in files]
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class _Part:
+    """Reads a part of a bundle once, as a file."""
+
+    def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
+        from blake3 import blake3
+
+        self.kind = kind
+        self.tag = tag
+        self.file = file
+        self.name = f"{bundle}: {file}"
+        self.size = 0
+        self._contents = contents
+        self._hasher = blake3()
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next piece, of any size, or nothing at the end."""
+        piece = next(self._contents, b"")
+        self._hasher.update(piece)
+        self.size += len(piece)
+        return bytes(piece)
+
+    def facts(self) -> dict[str, object]:
+        """Return the part's row in the contents, after the part was read to its end."""
+        while self.read():
+            pass
+        return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
+
+
+def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
+    """Append an entry as an archive, which must be complete before its size is known."""
+    from blake3 import blake3
+
+    name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
+    hasher = blake3()
+    with TemporaryFile(dir=out.parent) as archive:  # the file has no name, so it is removed in any case
+        export.write(archive, "xz", export.contents(entry, ()))
+        size = archive.tell()
+        archive.seek(0)
+        file.write(tarstream.header(Member.file(name, "", size=size)))
+        while piece := archive.read(_READ):
+            hasher.update(piece)
+            file.write(piece)
+        file.write(bytes(-size % ustar.RECORD))
+    if progress:
+        progress(size)
+    return {"tag": str(entry.tag), "file": name, "size": size, "blake3": hasher.hexdigest()}
+
+
+def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:
+    """Yield the parts of a bundle, each to be read before the next; at the end, compare all parts with the contents."""
+    rows: list[dict[str, object]] = []
+    index: dict[str, Any] | None = None
+    for item, contents in unpack.read(path, "tar", limits, progress):
+        if item.kind == "folder":
+            continue
+        if index is not None or item.kind != "file":
+            raise BentoError(f"{path}: {item.path!r} isn't a part of a bundle. Create the bundle again.")
+        if item.path == INDEX:
+            index = _index(path, item.size, contents)
+            continue
+        part = _Part(path, *_named(path, item.path), item.path, contents)
+        yield part
+        rows.append(part.facts())
+    if index is None:
+        raise BentoError(f"{path}: has no {INDEX} at its end, so it isn't a complete bundle. Transfer it again.")
+    listed = [
+        {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
+        for part in (*index["models"], *index["bentos"])
+    ]
+    for facts, row in zip(rows, listed, strict=False):
+        if facts != row:
+            raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
+    if len(rows) != len(listed):
+        raise BentoError(f"{path}: has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again.")
+
+
+def _named(path: Path, name: str) -> tuple[Kind, Tag]:
+    """Return the kind of a part from its name."""
+    folder, _, rest = name.partition("/")
+    for kind in (BENTO, MODEL):
+        if folder == kind.folder and rest.endswith(f".{kind.extension}"):
+            text = rest.removesuffix(f".{kind.extension}").replace("/", ":")
+            tag = Tag.parse(text, f"{path}: {name}")
+            if tag.version:
+                return kind, tag
+    raise BentoError(f"{path}: {name!r} isn't a part of a bundle. Create the bundle again.")
+
+
+def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
+    if size > _MOST_INDEX:
+        raise BentoError(f"{path}: its {INDEX} has {size} bytes, which is too large. Create the bundle again.")
+    try:
+        index = read_json(b"".join(contents), str(path))
+        lists = [index["models"], index["bentos"]]
+        if index["format"] == FORMAT and all(isinstance(part, dict) for parts in lists for part in parts):
+            return cast("dict[str, Any]", index)
+    except (FormatError, TypeError, KeyError):
+        pass
+    raise BentoError(
+        f"{path}: its {INDEX} doesn't have the format {FORMAT}. Update rules_bento, or create the bundle again."
+    )

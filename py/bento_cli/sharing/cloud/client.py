@@ -1,0 +1,168 @@
+"""The REST API of BentoCloud and Yatai: authenticated requests, JSON responses, retries."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
+from rules_bento.net.transport import Bytes, Origin, Transport, shown
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rules_bento.net.transport import Body, Response
+
+    from bento_cli.sharing.cloud.contexts import Context
+
+# The client of the protocol: servers check it.
+_BENTOML_VERSION = "1.4.40"
+_AGENT = "rules_bento"
+_REMEDIES = {
+    401: "Log in again: `bento cloud login`.",
+    403: "Request access, or log in as another user: `bento cloud login`.",
+    404: "Check the spelling and the context: `bento cloud current-context`.",
+}
+
+
+class CloudError(BentoError):
+    """Reports an error response; `status` is the HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Cloud:
+    """Sends requests to one server, as one of its users.
+
+    Methods raise CloudError for an error response, BentoError if there is no response.
+    """
+
+    def __init__(
+        self, context: Context, sleep: Callable[[float], object] = pause, patience: float = limits.PATIENCE
+    ) -> None:
+        self._context = context
+        self._sleep = sleep
+        self._transport = Transport(patience)
+
+    def __enter__(self) -> Cloud:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def __str__(self) -> str:
+        return self._context.address
+
+    def retry(self) -> Retry:
+        """Return the attempts for an operation that needs several requests."""
+        return Retry(self._sleep)
+
+    def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
+        """Return the response to a request, which might be sent several times."""
+        answer = self._ask(method, path, document, what)
+        if answer is None:
+            raise self.refusal(404, b"", what)
+        return answer
+
+    def find(self, path: str, *, what: str) -> dict[str, Any] | None:
+        """Return the document at a path; None if it doesn't exist."""
+        return self._ask("GET", path, None, what)
+
+    def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
+        """Create a document. Returns the existing document if another client was faster, or a response was lost."""
+        try:
+            return self.ask("POST", collection, document, what=what)
+        except CloudError:
+            existing = self.find(path, what=what)
+            if existing is None:
+                raise
+            return existing
+
+    def check_signed(self, address: str, what: str) -> str:
+        """Check an address that the server signed. Raises BentoError for http if the server itself uses https."""
+        origin = Origin.of(address)
+        if origin.scheme == "http" and Origin.of(self._context.endpoint).scheme == "https":
+            raise BentoError(
+                f"{what}: {self} redirects to {shown(address)}, without encryption. Report this to its owner."
+            )
+        return address
+
+    @contextmanager
+    def open(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
+    ) -> Iterator[Response]:
+        """Send one request; only the server itself gets the token. Raises ConnectionLostError."""
+        url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
+        if path.startswith("/"):
+            url = f"{self._context.endpoint}{path}"
+            sent |= {"X-YATAI-API-TOKEN": self._context.api_token, "X-Bentoml-Version": _BENTOML_VERSION}
+        with self._transport.exchange(method, url, sent, body) as response:
+            yield response
+
+    def refusal(self, status: int, body: bytes, what: str) -> CloudError:
+        """Return the error for an error response."""
+        words = self._words(body)
+        remedy = "Several attempts failed. Try again later." if status >= 500 else _REMEDIES.get(status, "")
+        reason = f" ({words})" if words else ""
+        return CloudError(f"{what}: {self} responded with {status}{reason}. {remedy}".rstrip(), status)
+
+    def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
+        """Return the error for a missing response."""
+        return BentoError(
+            f"{what}: no connection to {self} succeeded in several attempts ({cut}). Check the endpoint, and whether "
+            f"you need a proxy (HTTPS_PROXY)."
+        )
+
+    def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
+        body = None if document is None else Bytes(json.dumps(document, ensure_ascii=False).encode())
+        headers = {"Content-Type": "application/json"} if body else {}
+        retry = self.retry()
+        while True:
+            try:
+                with self.open(method, path, {"Accept": "application/json", **headers}, body) as response:
+                    status, answered, content = response.status, response.headers, response.read(limits.DOCUMENT)
+            except ConnectionLostError as cut:
+                if not retry.again():
+                    raise self.unreachable(what, cut) from None
+                continue
+            if status == 200:
+                return self._json(content, what)
+            # Older servers respond with 400 if a document doesn't exist.
+            if status == 404 or (status == 400 and b"record not found" in content):
+                return None
+            if status not in TRANSIENT or not retry.again(asked_wait(answered)):
+                raise self.refusal(status, content, what)
+
+    def _json(self, content: bytes, what: str) -> dict[str, Any]:
+        try:
+            parsed = read_json(content or b"{}", what) or {}  # some responses are empty or null
+        except FormatError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise BentoError(f"{what}: the response of {self} isn't JSON. Check the endpoint of the context.")
+        return parsed
+
+    def _words(self, body: bytes) -> str:
+        """Return the message in a response, without the token if the response contains it."""
+        text = body.decode("utf-8", "replace")
+        try:
+            answer = read_json(body, "the answer")
+            text = str(answer.get("error") or answer.get("message") or "") if isinstance(answer, dict) else text
+        except FormatError:
+            if text.lstrip().startswith("<"):
+                return ""
+        text = " ".join(text.split()).replace(self._context.api_token, "***")
+        return "".join(char for char in text[:300] if char.isprintable())
+
+
+def quoted(word: str) -> str:
+    """Quote a name or version for a path."""
+    return quote(word, safe="")

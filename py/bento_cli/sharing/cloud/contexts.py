@@ -1,0 +1,192 @@
+"""Reads and writes the contexts of BentoCloud and Yatai: BentoML's own file and variables.
+
+contexts: [{name, endpoint, api_token, email}, ...] current_context_name: NAME
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import SplitResult, urlsplit
+
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.net.host_settings import is_loopback
+from rules_bento.net.transport import shown
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bento_cli.store.home import Home
+
+FILE = ".yatai.yaml"
+DEFAULT_ENDPOINT = "https://cloud.bentoml.com"
+DEFAULT_NAME = "default"
+_KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
+_OF_ENVIRONMENT = "__env__"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Holds the endpoint of a server and the token for it."""
+
+    name: str
+    endpoint: str
+    api_token: str = field(repr=False)
+    email: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The endpoint for messages, without the user and password that BentoML's own login accepts."""
+        return shown(self.endpoint)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is unencrypted."""
+        parts = _parts(self.endpoint)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def _parts(endpoint: str) -> SplitResult:
+    """Split an address; an invalid address has no host."""
+    try:
+        parts = urlsplit(endpoint)
+        parts.port  # noqa: B018 - raises ValueError for what is no number
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
+def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
+    """Create a context. Raises BentoError for an invalid endpoint or token."""
+    endpoint = endpoint.strip().rstrip("/")
+    parts = _parts(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        # An invalid address isn't shown, because it might be a token in the wrong place.
+        what = repr(shown(endpoint)) if parts.hostname else "the endpoint"
+        raise BentoError(f"{what}: isn't an endpoint. Write `https://HOST`, without a path.")
+    api_token = api_token.strip()
+    if not api_token or not api_token.isascii() or not api_token.isprintable():
+        raise BentoError("The API token is empty, or has invalid characters. Copy it again.")
+    return Context(name, endpoint, api_token, email)
+
+
+def of_environment() -> Context | None:
+    """Return the context from the environment, which overrides the file as in BentoML.
+
+    Raises BentoError for an invalid endpoint or token.
+    """
+    if _KEY not in os.environ:
+        return None
+    return make(_OF_ENVIRONMENT, os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT, os.environ[_KEY])
+
+
+class Contexts:
+    """Reads and writes the contexts of the file, and keeps its other content."""
+
+    def __init__(self, home: Home) -> None:
+        """Read the file, which might not exist. Raises BentoError if it can't be read."""
+        self._home = home
+        self._path = home.root / FILE
+        self._document = _read(self._path)
+        contexts = self._document.get("contexts") or []
+        if not isinstance(contexts, list) or not all(isinstance(item, dict) for item in contexts):
+            raise _broken(self._path, "contexts isn't a list of mappings")
+        self.contexts = [_context(item, self._path) for item in contexts]
+        self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
+
+    def get(self, name: str = "") -> Context:
+        """Return the context with a name, or the current one. Raises BentoError if it is missing or invalid."""
+        name = name or self.current_name
+        for context in self.contexts:
+            if context.name == name:
+                if not {"?", "#"}.isdisjoint(context.endpoint):  # the paths of the API would become a part of the query
+                    problem = f"the endpoint of {name!r} has a query"
+                    raise BentoError(f"{self._path}: {problem}. Log in again: `bento cloud login`.")
+                return context
+        known = ", ".join(context.name for context in self.contexts)
+        there = f"Known contexts: {known}." if known else "There are no contexts."
+        raise BentoError(f"{name!r}: there is no context with this name. {there} Log in with `bento cloud login`.")
+
+    def save(self, context: Context) -> bool:
+        """Save a context under its name; return whether it replaced another one.
+
+        Raises BentoError if the file can't be written.
+        """
+        known = [other.name for other in self.contexts]
+        replaced = context.name in known
+        if replaced:
+            self.contexts[known.index(context.name)] = context
+        else:
+            self.contexts.append(context)
+        self._write()
+        return replaced
+
+    def set_current(self, name: str) -> Context:
+        """Make a context the current context. Raises BentoError if it doesn't exist."""
+        context = self.get(name)
+        self.current_name = name
+        self._write()
+        return context
+
+    def _write(self) -> None:
+        import yaml
+
+        known = {item["name"]: item for item in self._document.get("contexts") or []}
+        fields = [
+            {
+                **known.get(context.name, {}),
+                "name": context.name,
+                "endpoint": context.endpoint,
+                "api_token": context.api_token,
+                "email": context.email,
+            }
+            for context in self.contexts
+        ]
+        self._document = {**self._document, "contexts": fields, "current_context_name": self.current_name}
+        text = yaml.safe_dump(self._document, sort_keys=False, allow_unicode=True)
+        self._home.root.mkdir(parents=True, exist_ok=True)
+        unfinished = self._path.with_name(f"{FILE}.{os.urandom(8).hex()}")
+        try:
+            # The file contains tokens, so other users must never be able to read it, not even while it is written.
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._path)
+        except OSError as error:
+            raise BentoError(f"{self._path}: can't be written: {error.strerror}. Check its permissions.") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from rules_bento.formats.yaml import read_yaml
+
+    try:
+        document = read_yaml(read_file(path), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BentoError(f"{path}: can't be read ({error}). Check its permissions.") from None
+    except FormatError:
+        # The parser's error would quote the file, which contains tokens.
+        raise _broken(path, "it isn't YAML") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise _broken(path, "it isn't a mapping")
+    return document
+
+
+def _context(item: dict[str, Any], path: Path) -> Context:
+    for key in ("name", "endpoint", "api_token"):
+        if not isinstance(item.get(key), str):
+            raise _broken(path, f"a context has no {key}")
+    email = item.get("email")
+    return Context(item["name"], item["endpoint"].rstrip("/"), item["api_token"], None if email is None else str(email))
+
+
+def _broken(path: Path, problem: str) -> BentoError:
+    return BentoError(f"{path}: {problem}. Correct the file, or remove it and log in again.")

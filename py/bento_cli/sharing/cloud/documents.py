@@ -1,0 +1,167 @@
+"""Writes the documents of a Bento or model that BentoML's own client sends to BentoCloud or Yatai."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from rules_bento.bento.kinds import BENTO
+from rules_bento.formats.times import parse_time
+from rules_bento.sources.manifest import Entry as File
+from rules_bento.sources.manifest import Manifest
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.store.export import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.bento.descriptors import Description, ModelReference
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.import_manifests import ManifestCache
+
+DIGEST_LABEL = "rules-bento/blake3"
+"""A label in addition to the entry's own: the digest of its files, which a pull verifies."""
+
+_TIME = "%Y-%m-%d %H:%M:%S.%f"
+_README = "README.md"
+_MOST_README = 3 << 20  # bytes; BentoML sends no larger value
+
+
+def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
+    """Return the document that creates or updates a Bento; `description` is the content of `bento.yaml`."""
+    descriptor = description.document
+    document: dict[str, Any] = {"description": _readme(entry)}
+    if new:
+        document |= {"version": entry.tag.version, "build_at": time(entry.creation_time)}
+    runners = [_runner(runner) for runner in descriptor.get("runners", ())]
+    manifest = {
+        "service": descriptor["service"],
+        "bentoml_version": descriptor["bentoml_version"],
+        "size_bytes": entry.size() + sum(model.size() for model in models),
+        "entry_service": descriptor["entry_service"],
+        "name": entry.tag.name,
+        "apis": {},
+        "models": [model.tag for model in description.models],
+        "runners": runners if descriptor["spec"] == 1 else [],
+        "services": [_service(service) for service in descriptor["services"]],
+        "envs": descriptor["envs"],
+        "schema": descriptor["schema"],
+        "version": entry.tag.version,
+        "dev": False,
+        "image": descriptor.get("image"),
+        "spec": descriptor["spec"],
+    }
+    return document | {"manifest": manifest, "labels": _labels(descriptor["labels"], digest)}
+
+
+def model(entry: Entry, digest: str) -> dict[str, Any]:
+    """Return the document that creates a model."""
+    document = entry.describe().document
+    context = document["context"]
+    return {
+        "description": "",
+        "version": entry.tag.version,
+        "manifest": {
+            "module": document["module"],
+            "api_version": document["api_version"],
+            "bentoml_version": context["bentoml_version"],
+            "size_bytes": entry.size(),
+            "metadata": _timed(document["metadata"]),
+            "context": context,
+            "options": document["options"],
+        },
+        "build_at": time(entry.creation_time),
+        "labels": _labels(document["labels"], digest),
+    }
+
+
+def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the document of a model on the Hugging Face Hub, with its location instead of its files."""
+    metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
+    framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
+    return {
+        "description": "",
+        "version": reference.tag.partition(":")[2],
+        "manifest": {
+            "module": "",
+            "api_version": "v1",
+            "bentoml_version": "",
+            "size_bytes": 0,  # only the Hub has this value
+            "metadata": metadata,
+            "context": framework,
+            "options": {},
+        },
+        "build_at": _text(entry["creation_time"]),
+        "labels": [],
+    }
+
+
+def digest_of(noted: ManifestCache, entry: Entry) -> str:
+    """Return the digest of an entry's files as the value of a label: 52 letters and digits."""
+    record = noted.of(entry.kind, entry.tag, entry.path)
+    known = {file.path: file.blake3 for file in record.entries} if record else {}
+    files = []
+    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+        if member.link is not None:
+            files.append(File.of_link(member.path, member.link))
+        elif member.source is not None:
+            digest = known.get(member.path) or File.of_file(member.path, member.source, member.path).blake3
+            files.append(File(member.path, member.size, member.mode, digest))
+    return label_of(Manifest.of(files))
+
+
+def label_of(manifest: Manifest) -> str:
+    """Return a digest as the value of a label."""
+    from base64 import b32encode
+
+    return b32encode(manifest.identity()).decode().rstrip("=").lower()
+
+
+def time(moment: dt.datetime) -> str:
+    """Return a time in the format of the protocol, which has no time zone."""
+    return moment.strftime(_TIME)
+
+
+def _text(value: Any) -> str:
+    """Return the string of a time in a descriptor."""
+    return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
+
+
+def _readme(entry: Entry) -> str:
+    place = entry.path / _README
+    if not place.is_file() or place.stat().st_size > _MOST_README:
+        return ""
+    return place.read_text("utf-8", "replace")
+
+
+def _labels(labels: dict[str, str], digest: str) -> list[dict[str, str]]:
+    merged = {**labels, DIGEST_LABEL: digest}
+    return [{"key": key, "value": value} for key, value in merged.items()]
+
+
+def _service(service: dict[str, Any]) -> dict[str, Any]:
+    models = [{**entry, "creation_time": _text(entry["creation_time"])} for entry in service["models"]]
+    return {**service, "models": models}
+
+
+def _runner(runner: dict[str, Any]) -> dict[str, Any]:
+    resources = runner["resource_config"]
+    if resources:
+        keys = {"cpu": "cpu", "nvidia_gpu": "nvidia.com/gpu", "custom_resources": "custom_resources"}
+        resources = {key: resources.get(name) for key, name in keys.items()}
+    return {
+        "name": runner["name"],
+        "runnable_type": runner["runnable_type"],
+        "models": runner["models"],
+        "resource_config": resources or None,
+    }
+
+
+def _timed(value: Any) -> Any:
+    """Convert all times in a value to the format of the protocol."""
+    if isinstance(value, dict):
+        return {key: _timed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_timed(item) for item in value]
+    return time(value) if isinstance(value, dt.datetime) else value

@@ -1,0 +1,328 @@
+"""Pulls a Bento or model from BentoCloud or Yatai into the store: atomically, and without content that the store has.
+
+Partial downloads stay in the store's own directory, so another run can resume an interrupted pull.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+
+from rules_bento.archives import streams
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass, replace
+from rules_bento.errors import BentoError
+from rules_bento.formats import shapes
+from rules_bento.net import ConnectionLostError, limits, transfers
+from rules_bento.net.headers import content_range
+from rules_bento.net.resumable_file import open_partial
+from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.tag import Tag, check_word
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
+
+from bento_cli.sharing.cloud import documents
+from bento_cli.sharing.cloud.places import Place
+from bento_cli.sharing.cloud.pushing import label_in
+from bento_cli.store import downloads, locks
+from bento_cli.store.entries import NotFoundError
+from bento_cli.store.entry_store import LATEST, EntryStore
+from bento_cli.store.import_session import Imported, Options, import_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.archives.unpack import Form
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transport import Response
+
+    from bento_cli.sharing.cloud.client import Cloud
+    from bento_cli.store.home import Home
+    from bento_cli.store.import_session import ImportSession, StagedImport
+
+_ENDED = (401, 403)
+_MOST_ADDRESSES = 4
+_MOST_WRONG = 2  # attempts after bytes that differ from the pushed bytes
+_UPLOADED = ("success", "")
+# Fields of responses that are read. A missing field can also be null.
+_VERSIONS = {"items?": [{"version": str}]}
+_ENTRY = {
+    "upload_status?": str,
+    "transmission_strategy?": str,
+    "manifest?": {"models?": [str], "metadata?": {}},
+}
+
+
+@dataclass(frozen=True)
+class Pulled(Imported):
+    """Describes the result of a pull; models that the store already had were not fetched."""
+
+    new: bool  # the entry is new in the store
+
+
+def pull(
+    home: Home,
+    kind: Kind,
+    text: str,
+    cloud: Cloud,
+    counter: Counter,
+    options: Options | None = None,
+    *,
+    force: bool = False,
+) -> Pulled:
+    """Pull an entry into the store: `name:version`, or a name for the version that was pushed last.
+
+    The models of a Bento are fetched first, and all entries appear in the store together. An existing entry stays, and
+    only its missing models are fetched; with `force` it is replaced after everything was fetched. Raises NotFoundError
+    if the entry doesn't exist, CloudError and BentoError for other problems.
+    """
+    options = replace(options or Options(), replace=force)
+    tag = _tag(kind, text, cloud)
+    place = Place(kind, tag)
+    entries = EntryStore(home, kind)
+    there = entries.has(tag) and not force
+    remote = {} if there else _whole(cloud, place, _found(cloud, place))
+    needed = entries.get(str(tag)).summary.models if there else _models(remote)
+    wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
+    models = EntryStore(home, MODEL)
+    known = tuple(model for model in wanted if models.has(model))
+    missing = [Place(MODEL, model) for model in wanted if model not in known]
+    names = [_name(each) for each in (place, *(Place(MODEL, model) for model in wanted))]
+    if there and not missing:
+        downloads.forget(home, names)
+        return Pulled(entries.get(str(tag)), (), known, new=False, notes=())
+    with locks.staging(home), import_session(home, options) as session:
+        fetching = _Fetching(home, cloud, session)
+        drafts = [draft for draft in transfers.parallel_map(fetching.model, missing, counter) if draft]
+        if not there:
+            drafts.append(fetching.entry(place, remote, counter))
+        done = session.commit(drafts)
+        downloads.forget(home, names)
+    entry = entries.get(str(tag)) if there else done.pop().entry
+    notes = tuple(note for imported in done for note in imported.notes)
+    return Pulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)
+
+
+def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
+    name, _, version = text.lower().partition(":")
+    check_word(name, f"{text!r}: the name")
+    if version and version != LATEST:
+        return Tag(name, check_word(version, f"{text!r}: the version"))
+    place = Place(kind, Tag(name, LATEST))
+    what = f"{kind.noun} {name}"
+    versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
+    if not versions.get("items"):
+        raise NotFoundError(f"{name}: {cloud} has no {kind.noun} with this name. Check the spelling.")
+    return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
+
+
+def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
+    """Return the document of an entry."""
+    document = cloud.find(place.version, what=f"{place}")
+    if document is None:
+        raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the tag.")
+    return _shaped(document, _ENTRY, cloud, f"{place}")
+
+
+def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
+    """Return a response without null values. Raises BentoError if it has an unexpected shape."""
+    plain: dict[str, Any] = _without_nulls(answer)
+    shapes.check(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
+    return plain
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(of) for key, of in value.items() if of is not None}
+    return [_without_nulls(of) for of in value if of is not None] if isinstance(value, list) else value
+
+
+def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]:
+    """Return the document if the server has the complete entry."""
+    status = remote.get("upload_status", "")
+    if status not in _UPLOADED:
+        raise BentoError(f"{place}: {cloud} has only a part of it, because its upload is {status!r}. Push it again.")
+    return remote
+
+
+def _models(remote: dict[str, Any]) -> list[str]:
+    """List the models in a manifest."""
+    return list(dict.fromkeys(remote.get("manifest", {}).get("models", ())))
+
+
+def _name(place: Place) -> str:
+    """Return the prefix of a download's name, without the part that identifies the state of the entry."""
+    return f"cloud-{_digest(place.version)}"
+
+
+def _digest(*facts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, facts)).encode()).hexdigest()
+
+
+class _Fetching:
+    """Fetches entries of one server and stages them."""
+
+    def __init__(self, home: Home, cloud: Cloud, session: ImportSession) -> None:
+        self._home = home
+        self._cloud = cloud
+        self._session = session
+        self._lock = threading.Lock()  # downloads run in parallel, imports are staged one after the other
+
+    def model(self, place: Place, counter: Counter) -> StagedImport | None:
+        """Stage a model; None for a model of the Hugging Face Hub, which is fetched when the Bento is served."""
+        remote = _found(self._cloud, place)
+        metadata = remote.get("manifest", {}).get("metadata", {})
+        if metadata.get("registry") == "huggingface":
+            return None
+        return self.entry(place, _whole(self._cloud, place, remote), counter)
+
+    def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> StagedImport:
+        """Stage an entry, and verify the digest that was pushed with it, if there is one."""
+        expected = label_in(remote)
+        path = self._place(place, remote)
+        for attempt in range(1, _MOST_WRONG + 1):
+            _Receiving(self._cloud, place, remote, path, counter).run()
+            try:
+                return self._draft(place, path, expected)
+            except BentoError:
+                path.unlink(missing_ok=True)
+                if attempt == _MOST_WRONG:
+                    raise
+        raise AssertionError
+
+    def _draft(self, place: Place, path: Path, expected: str) -> StagedImport:
+        with path.open("rb") as file, self._lock:
+            form = streams.form_of(file.read(512))
+            file.seek(0)
+            named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
+            draft = self._session.stage(place.kind, named, cast("Form", form))
+        if draft.tag != place.tag:
+            raise BentoError(f"{place}: the descriptor at {self._cloud} has the tag {draft.tag}. Push it again.")
+        if expected and documents.label_of(draft.main.tree.manifest()) != expected:
+            raise BentoError(f"{place}: the files from {self._cloud} differ from the pushed files. Push it again.")
+        return draft
+
+    def _place(self, place: Place, remote: dict[str, Any]) -> Path:
+        """Return the path of a download. An entry that was pushed again has another path."""
+        state = _digest(remote.get("uid"), remote.get("updated_at"), label_in(remote))
+        return self._home.downloads / f"{_name(place)}-{state}"
+
+
+class _Named:
+    """Wraps an open file with the name that messages use."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self.name = name
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the file."""
+        return self._file.read(size)
+
+
+class _Receiving:
+    """Downloads one file, in as many attempts as make progress."""
+
+    def __init__(self, cloud: Cloud, place: Place, remote: dict[str, Any], path: Path, counter: Counter) -> None:
+        self._cloud = cloud
+        self._place = place
+        self._strategy = remote.get("transmission_strategy")
+        self._path = path
+        self._counter = counter
+        self._retry = cloud.retry()
+        self._given = 0
+        self._furthest = 0
+        self._total: int | None = None
+
+    def run(self) -> None:
+        """Download the complete file to the path."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open_partial(self._path) as file:
+            if file:
+                self._fetch(file)
+
+    def _fetch(self, file: BinaryIO) -> None:
+        address = self._address()
+        tally = Tally(self._counter)
+        while not self._is_whole(file):
+            try:
+                at = file.seek(0, 2)
+                tally.move_to(at)
+                headers = {"Range": f"bytes={at}-"} if at else {}
+                with self._cloud.open("GET", address, headers) as response:
+                    if response.status in _ENDED and not address.startswith("/") and self._given < _MOST_ADDRESSES:
+                        response.read(limits.REFUSAL)
+                        address = self._address()
+                    else:
+                        self._receive(response, file, tally)
+            except ConnectionLostError as cut:
+                if not self._retry.again():
+                    raise self._cloud.unreachable(f"{self._place}", cut) from None
+
+    def _address(self) -> str:
+        """Return the address of the bytes: at the server itself, or an address that it signed."""
+        self._given += 1
+        proxied = f"{self._place.version}/download"
+        if self._strategy == "proxy":
+            return proxied
+        answer = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
+        address = str(answer.get("presigned_download_url") or "")
+        if address:
+            return self._cloud.check_signed(address, f"{self._place}")
+        if self._strategy is None:
+            return proxied
+        raise BentoError(f"{self._place}: {self._cloud} returned no address for the download. Try again later.")
+
+    def _is_whole(self, file: BinaryIO) -> bool:
+        return self._total is not None and file.seek(0, 2) == self._total
+
+    def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
+        at = file.seek(0, 2)
+        if response.status == 206:
+            came = content_range(response.headers.get("Content-Range"))
+            if came is None or came.first != at or came.size is None:
+                self._begin_again(file, tally)
+                raise ConnectionLostError("the response begins at another byte than requested")
+            self._total = came.size
+        elif response.status == 200:
+            if at:
+                self._begin_again(file, tally)
+            self._total = response.length
+        elif response.status == 416:  # the download was complete, or the file changed
+            response.read(limits.REFUSAL)
+            self._begin_again(file, tally)
+            raise ConnectionLostError("the file is shorter than the partial download")
+        else:
+            self._refuse(response)
+            return
+        most = limits.BODY if self._total is None else self._total
+        if most > limits.BODY:
+            raise BentoError(
+                f"{self._place}: {self._cloud} has {most} bytes, more than {limits.BODY}. Split the entry."
+            )
+        self._counter.expect((self._total or 0) if not at else 0)
+        at = file.seek(0, 2)
+        for piece in response.pieces():
+            at += len(piece)
+            if at > most:
+                self._begin_again(file, tally)
+                raise ConnectionLostError(f"the response has more than {most} bytes")
+            file.write(piece)
+            tally.advance(len(piece))
+            if at > self._furthest:
+                self._retry.progressed(at - self._furthest)
+                self._furthest = at
+        if self._total is None:
+            self._total = at  # a body without a length, whose end is marked
+        elif at < self._total:
+            raise ConnectionLostError(f"the response ended after {at} of {self._total} bytes")
+
+    def _begin_again(self, file: BinaryIO, tally: Tally) -> None:
+        file.truncate(0)
+        self._total = None
+        tally.move_to(0)
+
+    def _refuse(self, response: Response) -> None:
+        content = response.read(limits.REFUSAL)
+        if response.status not in TRANSIENT or not self._retry.again(asked_wait(response.headers)):
+            raise self._cloud.refusal(response.status, content, f"{self._place}")

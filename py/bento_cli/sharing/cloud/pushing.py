@@ -1,0 +1,166 @@
+"""Pushes a Bento or model of the store to BentoCloud or Yatai: models first, and only missing entries."""
+
+from __future__ import annotations
+
+import threading
+
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.net import transfers
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.sharing.cloud import documents
+from bento_cli.sharing.cloud.places import Place
+from bento_cli.sharing.cloud.tarball import Tarball
+from bento_cli.sharing.cloud.uploading import upload
+from bento_cli.store import import_manifests, locks, verification
+from bento_cli.store.export import models_of, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rules_bento.bento.descriptors import Description, ModelReference
+    from rules_bento.net.transfers import Counter
+
+    from bento_cli.sharing.cloud.client import Cloud
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+
+JOBS = 10
+"""Parallel transfers, as in BentoML's client."""
+
+_DONE = "success"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Describes whether an entry was sent or already existed, with notes for the user."""
+
+    tag: Tag
+    sent: bool
+    size: int  # bytes of its tar; 0 if it wasn't sent
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Describes the result for a Bento and its models."""
+
+    main: Sent
+    models: tuple[Sent, ...]
+
+
+def push(
+    home: Home,
+    entry: Entry,
+    cloud: Cloud,
+    counter: Counter,
+    *,
+    force: bool = False,
+    check: bool = True,
+    jobs: int = JOBS,
+) -> Pushed:
+    """Push an entry, a Bento after its models. Complete entries at the server stay, unless `force` is set.
+
+    With `check`, all files are first compared with the manifest. Raises BentoError and CloudError.
+    """
+    models = models_of(home, entry) if entry.kind is BENTO else []
+    pushing = _Pushing(home, cloud, force=force, jobs=jobs)
+    if check:
+        verification.require_intact(home, [entry, *models], pushing.noted)
+    with locks.staging(home):  # so that `bento gc` doesn't remove the records of uploads
+        if entry.kind is MODEL:
+            return Pushed(pushing.model(entry, counter), ())
+        sent = transfers.parallel_map(pushing.model, models, counter, min(jobs, transfers.JOBS))
+        description = entry.describe()
+        for reference, entry_of_model in _of_hubs(description):
+            pushing.hub_model(reference, entry_of_model)
+        return Pushed(pushing.bento(entry, description, models, counter), tuple(sent))
+
+
+def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, Any]]]:
+    """Return the models of the Hugging Face Hub that a Bento requires, with their entries in bento.yaml."""
+    entries = [*description.document["models"]]
+    entries += [model for service in description.document["services"] for model in service["models"]]
+    by_tag = {model["tag"]: model for model in entries}
+    return [
+        (reference, by_tag[reference.tag]) for reference in description.models if reference.registry == "huggingface"
+    ]
+
+
+class _Pushing:
+    """Pushes to one server."""
+
+    def __init__(self, home: Home, cloud: Cloud, *, force: bool, jobs: int) -> None:
+        self._home = home
+        self._cloud = cloud
+        self._force = force
+        self._jobs = jobs
+        self.noted = import_manifests.ManifestCache(home)
+        self._lock = threading.Lock()  # two versions of one model would create its repository twice
+
+    def model(self, entry: Entry, counter: Counter) -> Sent:
+        place = Place(MODEL, entry.tag)
+        digest = documents.digest_of(self.noted, entry)
+        self._have_repository(place)
+        remote = self._cloud.find(place.version, what=f"{place}")
+        if self._is_there(remote):
+            return self._known(entry, remote, digest)
+        if remote is None:
+            remote = self._create(place, documents.model(entry, digest))
+        return self._upload(entry, place, remote, digest, counter)
+
+    def hub_model(self, reference: ModelReference, stated: dict[str, Any]) -> None:
+        """Register the location of a model of the Hugging Face Hub."""
+        place = Place(MODEL, Tag.parse(reference.tag, "models"))
+        self._have_repository(place)
+        if self._cloud.find(place.version, what=f"{place}") is None:
+            self._create(place, documents.huggingface(reference, stated))
+
+    def bento(self, entry: Entry, description: Description, models: Sequence[Entry], counter: Counter) -> Sent:
+        place = Place(BENTO, entry.tag)
+        digest = documents.digest_of(self.noted, entry)
+        self._have_repository(place)
+        remote = self._cloud.find(place.version, what=f"{place}")
+        if self._is_there(remote):
+            return self._known(entry, remote, digest)
+        document = documents.bento(entry, description, models, digest, new=remote is None)
+        if remote is None:
+            remote = self._create(place, document)
+        else:
+            remote = self._cloud.ask("PATCH", place.version, document, what=f"{place}")
+        return self._upload(entry, place, remote, digest, counter)
+
+    def _have_repository(self, place: Place) -> None:
+        with self._lock:
+            if self._cloud.find(place.repository, what=f"{place}") is None:
+                document = {"name": place.tag.name, "description": ""}
+                self._cloud.create(place.repositories, place.repository, document, what=f"{place}")
+
+    def _create(self, place: Place, document: dict[str, Any]) -> dict[str, Any]:
+        return self._cloud.create(place.versions, place.version, document, what=f"{place}")
+
+    def _is_there(self, remote: dict[str, Any] | None) -> bool:
+        return not self._force and remote is not None and remote.get("upload_status") == _DONE
+
+    def _known(self, entry: Entry, remote: dict[str, Any] | None, digest: str) -> Sent:
+        theirs = label_in(remote or {})
+        if theirs and theirs != digest:
+            note = f"{entry.tag}: {self._cloud} has other contents with this tag. To replace them, use --force."
+            return Sent(entry.tag, sent=False, size=0, notes=(note,))
+        return Sent(entry.tag, sent=False, size=0)
+
+    def _upload(self, entry: Entry, place: Place, remote: dict[str, Any], digest: str, counter: Counter) -> Sent:
+        tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
+        upload(self._cloud, self._home, place, tarball, remote, digest, counter, self._jobs)
+        return Sent(entry.tag, sent=True, size=tarball.size)
+
+
+def label_in(remote: dict[str, Any]) -> str:
+    """Return the digest that an earlier push stored with a Bento or model; empty if there is none."""
+    labels = remote.get("labels")
+    for label in labels if isinstance(labels, list) else ():
+        if isinstance(label, dict) and label.get("key") == documents.DIGEST_LABEL:
+            return str(label.get("value"))
+    return ""

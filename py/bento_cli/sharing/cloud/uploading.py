@@ -1,0 +1,229 @@
+"""Uploads the bytes of one Bento or model in one of three ways, which the server chooses.
+
+- proxy: to the server itself;
+- one address: to an object store, at an address that the server signed, which can expire during the upload;
+- parts: the same for each 100 MiB, several in parallel. The store's own directory has a record of uploaded parts, so
+  another run sends only the missing parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
+from rules_bento.net import ConnectionLostError, limits, transfers
+from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.sharing.cloud.client import CloudError
+from bento_cli.store import durable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.net.transfers import Counter
+
+    from bento_cli.sharing.cloud.client import Cloud
+    from bento_cli.sharing.cloud.places import Place
+    from bento_cli.sharing.cloud.tarball import Tarball
+    from bento_cli.store.home import Home
+
+PART = 100 << 20  # bytes, as in BentoML's client
+
+_OCTETS = {"Content-Type": "application/octet-stream"}
+_ENDED = (401, 403)  # error codes of object stores for an expired address
+_MOST_ADDRESSES = 4
+
+
+def upload(
+    cloud: Cloud,
+    home: Home,
+    place: Place,
+    tarball: Tarball,
+    remote: dict[str, Any],
+    digest: str,
+    counter: Counter,
+    jobs: int,
+) -> None:
+    """Upload a tarball for the document `remote`, in the way that it specifies. Raises BentoError."""
+    strategy, address = remote.get("transmission_strategy"), ""
+    if strategy is None:
+        address = _presign(cloud, place, "upload", {})
+        strategy = "presigned_url" if address else "proxy"
+    cloud.ask("PATCH", f"{place.version}/start_upload", what=f"{place}")
+    counter.expect(tarball.size)
+    if strategy == "proxy":
+        _Sending(cloud, place, tarball, 0, tarball.size, Tally(counter)).run(lambda: f"{place.version}/upload")
+        return
+    try:
+        if address:
+            addresses = _Addresses(cloud, place, {}, "upload", address)
+            _Sending(cloud, place, tarball, 0, tarball.size, Tally(counter)).run(addresses)
+        else:
+            _Parts(cloud, home, place, tarball, digest).run(counter, jobs)
+    except BentoError as error:
+        # Records the reason for users of the web interface; if this fails, the first error is reported.
+        with suppress(BentoError):
+            _finish(cloud, place, "failed", _reason(error))
+        raise
+    _finish(cloud, place, "success", "")
+
+
+def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
+    cloud.ask("PATCH", f"{place.version}/finish_upload", {"status": status, "reason": reason}, what=f"{place}")
+
+
+def _reason(error: BentoError) -> str:
+    """Return the reason of a failed upload for the server: without paths and addresses of this machine."""
+    return (
+        f"the object store responded with {error.status}"
+        if isinstance(error, CloudError)
+        else "the client couldn't send it"
+    )
+
+
+def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) -> str:
+    answer = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
+    address = str(answer.get("presigned_upload_url") or "")
+    return cloud.check_signed(address, f"{place}") if address else ""
+
+
+class _Addresses:
+    """Yields signed addresses for one upload: first the known address, then a new one for each call."""
+
+    def __init__(self, cloud: Cloud, place: Place, document: dict[str, Any], verb: str, first: str = "") -> None:
+        self._cloud = cloud
+        self._place = place
+        self._document = document
+        self._verb = verb
+        self._first = first
+
+    def __call__(self) -> str:
+        first, self._first = self._first, ""
+        address = first or _presign(self._cloud, self._place, self._verb, self._document)
+        if not address:
+            raise BentoError(f"{self._place}: {self._cloud} returned no address for the upload. Try again later.")
+        return address
+
+
+class _Sending:
+    """Sends a range of a tarball, in as many attempts as make progress."""
+
+    def __init__(self, cloud: Cloud, place: Place, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
+        self._cloud = cloud
+        self._place = place
+        self._body = tarball.part(start, end, tally)
+        self._tally = tally
+
+    def run(self, address: Any) -> str:
+        """Send the range to the address that `address()` returns; return the ETag of the response."""
+        retry = self._cloud.retry()
+        where, attempts = address(), 1
+        what = f"{self._place}: its upload"
+        while True:
+            headers = _OCTETS if where.startswith("/") else {}
+            try:
+                with self._cloud.open("PUT", where, headers, self._body) as response:
+                    status, answered, content = response.status, response.headers, response.read(limits.REFUSAL)
+            except ConnectionLostError as cut:
+                if not retry.again():
+                    raise self._cloud.unreachable(what, cut) from None
+                continue
+            if status == 200:
+                self._tally.move_to(self._body.size)
+                return str(answered.get("ETag", ""))
+            if status in _ENDED and not where.startswith("/") and attempts < _MOST_ADDRESSES:
+                where, attempts = address(), attempts + 1
+            elif status not in TRANSIENT or not retry.again(asked_wait(answered)):
+                raise self._cloud.refusal(status, content, what)
+
+
+class _Parts:
+    """Uploads a tarball in parts, which another run can resume."""
+
+    def __init__(self, cloud: Cloud, home: Home, place: Place, tarball: Tarball, digest: str) -> None:
+        self._cloud = cloud
+        self._home = home
+        self._place = place
+        self._tarball = tarball
+        self._digest = digest
+        self._note = _note_of(home, cloud, place)
+        self._upload_id = ""
+        self._etags: dict[int, str] = {}
+
+    def run(self, counter: Counter, jobs: int) -> None:
+        """Send the missing parts."""
+        taken_up = self._take_up()
+        try:
+            self._run(counter, jobs)
+        except CloudError as error:
+            # The server might have discarded the upload that an earlier run started.
+            if not taken_up or error.status >= 500:
+                raise
+            self._begin()
+            self._run(counter, jobs)
+        self._note.unlink(missing_ok=True)
+
+    def _run(self, counter: Counter, jobs: int) -> None:
+        numbers = range(1, max(1, -(-self._tarball.size // PART)) + 1)
+        for number in self._etags:
+            counter.advance(self._size(number))
+        try:
+            transfers.parallel_map(
+                self._send, [number for number in numbers if number not in self._etags], counter, jobs
+            )
+        finally:
+            self._write()
+        parts = [{"part_number": number, "etag": self._etags[number]} for number in numbers]
+        self._ask("complete_multipart_upload", {"parts": parts, "upload_id": self._upload_id})
+
+    def _send(self, number: int, counter: Counter) -> None:
+        fields = {"upload_id": self._upload_id, "part_number": number}
+        addresses = _Addresses(self._cloud, self._place, fields, "multipart_upload")
+        start = (number - 1) * PART
+        sending = _Sending(self._cloud, self._place, self._tarball, start, start + self._size(number), Tally(counter))
+        etag = sending.run(addresses)
+        if not etag:
+            raise BentoError(
+                f"{self._place}: the object store of {self._cloud} returned no ETag for a part. Try again."
+            )
+        self._etags[number] = etag
+        self._write()
+
+    def _size(self, number: int) -> int:
+        return min(PART, self._tarball.size - (number - 1) * PART)
+
+    def _ask(self, verb: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
+        return self._cloud.ask("PATCH", f"{self._place.version}/{verb}", document, what=f"{self._place}")
+
+    def _begin(self) -> None:
+        self._etags = {}
+        self._upload_id = str(self._ask("start_multipart_upload").get("upload_id") or "")
+        if not self._upload_id:
+            raise BentoError(f"{self._place}: {self._cloud} didn't start an upload in parts. Try again later.")
+        self._write()
+
+    def _take_up(self) -> bool:
+        """Resume the upload of an earlier run, or start one; returns whether it resumes."""
+        with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
+            note = read_json(read_file(self._note), str(self._note))
+            if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):
+                self._upload_id = str(note["upload_id"])
+                self._etags = {int(number): str(etag) for number, etag in note["etags"].items()}
+                return True
+        self._begin()
+        return False
+
+    def _write(self) -> None:
+        note = {"digest": self._digest, "size": self._tarball.size, "part": PART, "upload_id": self._upload_id}
+        self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.write(self._home, self._note, json.dumps({**note, "etags": dict(self._etags)}).encode())
+
+
+def _note_of(home: Home, cloud: Cloud, place: Place) -> Path:
+    name = hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
+    return home.uploads / name

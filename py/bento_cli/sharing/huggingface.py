@@ -1,0 +1,176 @@
+"""Resolves a revision on the Hugging Face Hub to a commit, and gets the SHA-256 of each file.
+
+Two requests of the HTTP API cover files that the Hub stores outside of git; the other files, which are small, are
+downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import quote
+
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file, shapes
+from rules_bento.formats.json import read_json
+from rules_bento.net.host_settings import is_loopback
+from rules_bento.net.transport import shown
+
+from bento_cli.transports import address as addresses
+from bento_cli.transports.http import Http
+from bento_cli.transports.remote import MissingError, Stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, TypeVar
+
+    from bento_cli.transports.remote import Buffer
+
+    _Taken = TypeVar("_Taken")
+
+_MODEL = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_COMMIT = re.compile("[0-9a-f]{40}")
+_MOST_BYTES = 16 << 20  # bytes of a response of the API
+_ANSWER = {"sha": str, "siblings": [{"rfilename": str, "lfs?": {"sha256?": str}}]}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Describes a commit of a repository on the Hub."""
+
+    model_id: str
+    revision: str
+    files: dict[str, str]  # path to SHA-256
+
+
+def pin(
+    model_id: str,
+    revision: str = "main",
+    *,
+    endpoint: str = "",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Snapshot:
+    """Resolve a revision to a commit, and list the files of the commit that match the patterns.
+
+    `endpoint` is the address of the Hub; default: HF_ENDPOINT. Raises BentoError for an invalid response.
+    """
+    if not _MODEL.fullmatch(model_id) or ".." in model_id:
+        raise BentoError(f"invalid model ID {model_id!r}. Write ORGANIZATION/NAME.")
+    if not revision.isprintable():
+        raise BentoError(f"invalid revision {revision!r}. Write a branch, a tag, or a commit.")
+    hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
+    answer = hub.answer(f"/api/models/{model_id}/revision/{quote(revision, safe='')}?blobs=true")
+    commit = answer["sha"]
+    if not _COMMIT.fullmatch(commit):
+        raise BentoError(
+            f"{hub}: returns the invalid commit {commit!r} for {revision!r} of {model_id}. Check --endpoint."
+        )
+    files = {}
+    for file in answer["siblings"]:
+        path = file["rfilename"]
+        if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
+            raise BentoError(
+                f"{hub}: {model_id} has the file {path!r}, which is outside of the model. Exclude it with --exclude."
+            )
+        if not path.isprintable() or "\\" in path:
+            raise BentoError(
+                f"{hub}: {model_id} has the file {path!r}, whose name isn't portable. Exclude it with --exclude."
+            )
+        if _passes(path, include, exclude):
+            stated = file.get("lfs", {}).get("sha256", "")
+            is_hash = re.fullmatch("[0-9a-f]{64}", stated)
+            files[path] = stated if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
+    if not files:
+        raise BentoError(f"{model_id}: no file of {commit} matches the patterns. Change --include or --exclude.")
+    return Snapshot(model_id, commit, dict(sorted(files.items())))
+
+
+def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Match a path with the patterns as the Hub's own client does: a directory includes everything in it."""
+
+    def named(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
+
+    return (not include or named(include)) and not named(exclude)
+
+
+class _Hub:
+    """Sends requests to the Hub with the user's token. Messages contain its address without secrets."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        if not self._endpoint.startswith(("https://", "http://")):
+            raise BentoError("The address of the Hugging Face Hub is missing. Pass --endpoint, or set HF_ENDPOINT.")
+        if "?" in self._endpoint or "#" in self._endpoint:
+            raise BentoError(f"{self}: the address of the Hub has a query. Remove the query.")
+        self._token = _token()
+
+    def __str__(self) -> str:
+        return shown(self._endpoint)
+
+    def answer(self, path: str) -> dict[str, Any]:
+        """Return the response of the API. Raises BentoError."""
+        try:
+            value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
+        except FormatError:
+            raise BentoError(f"{self}: the response isn't JSON. Check --endpoint.") from None
+        shapes.check(value, _ANSWER, str(self), "Check --endpoint.")
+        return value
+
+    def sha256(self, path: str) -> str:
+        """Return the hash of a file. Raises BentoError."""
+        return self._read(path, _hashed)
+
+    def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
+        """Return the result of `take` for the bytes; starts again if the connection is interrupted."""
+        address = addresses.parse(self._endpoint + path)
+        if address is None:
+            raise BentoError(f"{self}: isn't an HTTP address. Write --endpoint as https://HOST.")
+        if self._token and address.scheme == "http" and not is_loopback(address.host):
+            raise BentoError(
+                f"{self}: your token would be sent without encryption. Use an https:// address, or remove the token "
+                f"(HF_TOKEN, or the file in HF_TOKEN_PATH or HF_HOME)."
+            )
+        remote = Http(address, f"Bearer {self._token}" if self._token else "")
+        try:
+            return remote.attempt(lambda: take(remote.read(Stat(None), 0, None)))
+        except MissingError:
+            raise BentoError(f"{address}: not found on the Hub. Check the model ID and the revision.") from None
+        finally:
+            remote.close()
+
+
+def _bounded(pieces: Iterable[Buffer]) -> bytes:
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) > _MOST_BYTES:
+            raise BentoError(f"The response of the Hub has more than {_MOST_BYTES >> 20} MiB. Check --endpoint.")
+    return bytes(content)
+
+
+def _hashed(pieces: Iterable[Buffer]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _token() -> str:
+    """Return the user's token, from the places where the Hub's own client keeps it. Raises BentoError."""
+    if os.environ.get("HF_TOKEN"):
+        return os.environ["HF_TOKEN"].strip()
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
+    file = Path(os.environ.get("HF_TOKEN_PATH") or Path(home, "token"))
+    try:
+        return read_file(file).decode().strip() if file.is_file() else ""
+    except OSError as error:
+        raise BentoError(f"{file}: the token of the Hub can't be read: {error.strerror}. Log in again.") from None
+    except UnicodeDecodeError:
+        raise BentoError(f"{file}: isn't UTF-8, so it isn't a token of the Hub. Log in again.") from None

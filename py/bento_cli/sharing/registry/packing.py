@@ -1,0 +1,161 @@
+"""Packs entries of the store as artifacts, with the config and models' blobs that `bento_push` gives the same Bento.
+
+The Bento's own files can be split into other parts than by `bento_push`, which can distinguish generated files.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+
+from rules_bento.archives.archive import write_measured_part
+from rules_bento.artifacts import artifact
+from rules_bento.artifacts.artifact import ModelPart, Part
+from rules_bento.bento.kinds import BENTO
+from rules_bento.errors import BentoError
+from rules_bento.models import model_store
+from rules_bento.sources.manifest import Entry as File
+from rules_bento.sources.manifest import Manifest
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.sharing.registry import streamed
+from bento_cli.store import import_manifests, locks
+from bento_cli.store.home import unique
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rules_bento.archives.tarstream import Member
+    from rules_bento.artifacts.artifact import BentoFacts
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.registry.pushable import Pushable
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+
+_SOURCES = "src/"
+_MODELS = "models/"
+
+
+class Described:
+    """Describes an entry, including the models of a Bento, for its artifact.
+
+    Manifests are read on first use, and only once for all registries. Files are read only if the manifest has no
+    digests. Raises BentoError for an invalid descriptor or manifest.
+    """
+
+    def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
+        self.home = home
+        self.entry = entry
+        self.models = models
+        self.noted = import_manifests.ManifestCache(home)
+
+    @cached_property
+    def bento(self) -> BentoFacts:
+        """Describe a Bento."""
+        from rules_bento.bento.identity import content_identity
+
+        document = self.entry.describe().stated
+        _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
+        files = [file for file in self._files(self.entry).entries if file.path != BENTO.descriptor]
+        described = tuple(map(self._describe, self.models))
+        digest = content_identity(document, files, described).hex()
+        return artifact.BentoFacts(document, f"blake3:{digest}", described)
+
+    @cached_property
+    def model(self) -> ModelDescription:
+        """Describe a model."""
+        return self._describe(self.entry)
+
+    def config(self) -> bytes:
+        """The config of the artifact."""
+        if self.entry.kind is BENTO:
+            return artifact.bento_config(self.bento)
+        return artifact.model_config(self.model)
+
+    def _describe(self, model: Entry) -> ModelDescription:
+        return model_store.describe(model.describe().stated, model.tag, self._files(model))
+
+    def _files(self, entry: Entry) -> Manifest:
+        """Return the files of an entry with their digests, from its manifest or else from the disk."""
+        noted = self.noted.of(entry.kind, entry.tag, entry.path)
+        if noted is not None:
+            return noted
+        files = [_file(member) for member in _members(entry.path)]
+        own = [file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS))]
+        return Manifest.of(own)
+
+
+def _refuse_bytes(value: object, where: str) -> None:
+    """Raise BentoError, whose message begins with `where`, for bytes in a document, because the config is JSON."""
+    if isinstance(value, bytes):
+        raise BentoError(f"{where}: is binary (`!!binary`), which the config of an artifact can't contain. Remove it.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_bytes(key, f"{where}: a key")
+            _refuse_bytes(item, f"{where}: {key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_bytes(item, f"{where}[{number}]")
+
+
+@contextmanager
+def packed(described: Described) -> Iterator[Pushable]:
+    """Pack the artifact of an entry; its small parts are on the disk until the block ends."""
+    import shutil
+
+    with locks.staging(described.home):
+        folder = unique(described.home.staging)
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            yield (_bento if described.entry.kind is BENTO else _model)(described, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bento(described: Described, folder: Path) -> Pushable:
+    entry, facts = described.entry, described.bento
+    members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
+    own = [member for member in members if not member.path.startswith(_SOURCES)]
+    own.sort(
+        key=lambda member: member.path != BENTO.descriptor
+    )  # first, so that a reader of the stream can recognize the entry
+    sources = [member for member in members if member.path.startswith(_SOURCES)]
+    parts = [_part(own, folder / "metadata"), _part(sources, folder / "sources")]
+    models = zip(described.models, facts.models, strict=True)
+    return artifact.pack_described(facts, parts, [_model_part(*model, folder) for model in models])
+
+
+def _model(described: Described, folder: Path) -> Pushable:
+    return artifact.pack_model(_model_part(described.entry, described.model, folder))
+
+
+def _model_part(model: Entry, description: ModelDescription, folder: Path) -> ModelPart:
+    members = _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
+    part = _part(members, folder / f"{model.tag.name}-{model.tag.version}.model")
+    return ModelPart(description, *part)
+
+
+def _part(members: Sequence[Member], path: Path) -> Part:
+    """Return the members as a part: written to the path, or generated when it is sent."""
+    if streamed.fits(members):
+        source = streamed.StreamedPart(members)
+        return Part(source, source.measure())
+    return Part(path, write_measured_part(path, members))
+
+
+def _members(folder: Path, prefix: str = "") -> list[Member]:
+    """Yield the members of a directory tree by path, including only empty directories."""
+    from bento_cli.store.export import walk
+
+    members = list(walk(folder, prefix))
+    parents = {member.path.rpartition("/")[0] for member in members}
+    kept = [member for member in members if not (member.is_directory and member.path in parents)]
+    return sorted(kept, key=lambda member: member.path)
+
+
+def _file(member: Member) -> File | None:
+    if member.link is not None:
+        return File.of_link(member.path, member.link)
+    return File.of_file(member.path, member.source, member.path) if member.source else None

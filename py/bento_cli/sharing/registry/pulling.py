@@ -1,0 +1,163 @@
+"""Pulls a Bento or a model from a registry into the store: atomically, and without content that the store already has.
+
+Blobs stay in the store's own directory until the entry exists, so another run can resume an interrupted pull.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from rules_bento.archives import xz
+from rules_bento.archives.tarstream import END
+from rules_bento.artifacts import artifact
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass, replace
+from rules_bento.errors import BentoError
+from rules_bento.net import transfers
+from rules_bento.registry.download import download
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
+
+from bento_cli.store import downloads, locks
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.import_session import Imported, Options, import_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.net.transfers import Counter
+    from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.descriptor import Descriptor, Manifest
+    from rules_bento.registry.reference import Reference
+
+    from bento_cli.store.home import Home
+
+_ATTEMPTS = 3  # attempts to open a blob that another process removes after its pull
+
+
+@dataclass(frozen=True)
+class Pulled(Imported):
+    """Describes the result of a pull; models that the store already had were not fetched."""
+
+    new: bool  # the entry is new in the store
+    reference: Reference  # the reference by digest
+
+
+def pull(
+    home: Home,
+    kind: Kind,
+    reference: Reference,
+    registries: Registries,
+    counter: Counter,
+    options: Options | None = None,
+    *,
+    force: bool = False,
+) -> Pulled:
+    """Pull the entry of a reference into the store, a Bento with its models.
+
+    An existing entry stays; with `force` it is replaced after everything was fetched. Raises BentoError and
+    RegistryError, and BentoError for content that doesn't match the artifact.
+    """
+    options = replace(options or Options(), replace=force)
+    repository = registries.repository(reference)
+    manifest = repository.get_manifest(reference.target)
+    tag, models = _told(repository, manifest, kind, str(reference))
+    by_digest = reference.with_digest(manifest.descriptor.digest)
+    entries = EntryStore(home, kind)
+    there = entries.has(tag)
+    if there and not force:
+        downloads.forget(home, map(_name, manifest.layers()))
+        return Pulled(entries.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
+    missing, known = _missing(home, models if options.models else ())
+    layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
+    with locks.staging(home):
+        with ExitStack() as stack:
+            blobs = _fetch(repository, layers, home.downloads, counter, stack)
+            imported = _take(home, kind, tag, blobs, options, str(reference))
+        downloads.forget(home, map(_name, manifest.layers()))
+    return Pulled(imported.entry, imported.models, known, new=True, notes=imported.notes, reference=by_digest)
+
+
+def _told(
+    repository: Repository, manifest: Manifest, kind: Kind, origin: str
+) -> tuple[Tag, Sequence[ModelDescription]]:
+    """Return the tag of the artifact, and the models that a Bento contains."""
+    if kind is BENTO:
+        facts = artifact.read_facts(manifest, repository.read_blob(manifest.config), origin)
+        return facts.tag, facts.models
+    description = artifact.read_model(manifest, repository.read_blob(manifest.config), origin)
+    return Tag.parse(description.tag, origin), ()
+
+
+def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
+    """Return the tags of models that the store lacks, and of models that it has."""
+    entries = EntryStore(home, MODEL)
+    tags = [Tag.parse(model.tag, "models") for model in models]
+    known = tuple(tag for tag in tags if entries.has(tag))
+    return {str(tag) for tag in tags if tag not in known}, known
+
+
+def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
+    model = layer.annotations.get(artifact.MODEL_ANNOTATION)
+    return kind is MODEL or model is None or model in missing
+
+
+def _name(layer: Descriptor) -> str:
+    """Return the name of a layer in the directory of downloads."""
+    return layer.digest.replace(":", "-")
+
+
+def _fetch(
+    repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter, stack: ExitStack
+) -> list[BinaryIO]:
+    """Return the layers as open files, in their order."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def one(layer: Descriptor, counter: Counter) -> BinaryIO:
+        path = folder / _name(layer)
+        for attempt in range(_ATTEMPTS):
+            try:
+                download(repository, layer, path, counter)
+                return path.open("rb")
+            except FileNotFoundError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        raise AssertionError
+
+    files = transfers.parallel_map(one, {layer.digest: layer for layer in layers}.values(), counter)
+    by_digest = dict(zip({layer.digest: layer for layer in layers}, files, strict=True))
+    for file in files:
+        stack.enter_context(file)
+    return [by_digest[layer.digest] for layer in layers]
+
+
+def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
+    with import_session(home, options) as session:
+        below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
+        draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
+        if draft.tag != tag:
+            raise BentoError(f"{origin}: its config has the tag {tag}, but its archive has {draft.tag}. Push it again.")
+        return session.commit([draft])[0]
+
+
+class _Joined:
+    """Reads the parts of an archive and its end as one file; xz streams can be concatenated."""
+
+    def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
+        self.name = name
+        self._pieces = self._read(parts)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next piece, of any size, or nothing at the end."""
+        return next(self._pieces, b"")
+
+    @staticmethod
+    def _read(parts: Sequence[BinaryIO]) -> Iterator[bytes]:
+        for part in parts:
+            while piece := part.read(xz.BLOCK):
+                yield piece
+        yield b"".join(bytes(piece) for piece in xz.stream([END], threads=1))

@@ -1,0 +1,99 @@
+"""Pushes a Bento or a model of the store to registries; sends only missing blobs."""
+
+from __future__ import annotations
+
+from rules_bento.bento.kinds import BENTO
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.net.transfers import JOBS
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.errors import RegistryError
+from rules_bento.registry.push import PushResult
+from rules_bento.registry.push import push as push_package
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.sharing.registry import packing
+from bento_cli.store import verification
+from bento_cli.store.export import models_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rules_bento.net.transfers import Counter
+    from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.reference import Reference
+    from rules_bento.signing.keys import PrivateKey
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Describes the result for one repository, and the tags that point to the entry."""
+
+    pushed: PushResult
+    tags: tuple[str, ...]
+
+
+def push(
+    home: Home,
+    entry: Entry,
+    targets: Sequence[Reference],
+    registries: Registries,
+    counter: Counter,
+    *,
+    check: bool = True,
+    jobs: int = JOBS,
+    key: PrivateKey | None = None,
+) -> list[Delivered]:
+    """Push an entry, a Bento with its models, with the tag of each target, or else with its version.
+
+    With `check`, all files are first compared with the manifest. A repository that already has this content and these
+    tags gets no further requests. With `key`, the entry is signed before it is tagged. Raises as `registry.push` does,
+    and BentoError for a missing model.
+    """
+    for target in targets:
+        if target.digest:
+            raise BentoError(f"{target}: a push can't set the digest. Write a tag, or only the repository.")
+    targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
+    models = models_of(home, entry) if entry.kind is BENTO else []
+    described = packing.Described(home, entry, models)
+    there = [_there(described, registries.repository(target), target) for target in targets]
+    if all(there):
+        _sign({pushed.reference for pushed in there if pushed}, key, registries, counter)
+        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(there, targets, strict=True) if pushed]
+    if check:
+        verification.require_intact(home, [entry, *models], described.noted)
+    with packing.packed(described) as package:
+        digest = package.root.descriptor.digest
+        _sign({target.with_digest(digest) for target in targets}, key, registries, counter)
+        pushed = push_package(package, targets, registries, counter, jobs=jobs)
+    return [
+        Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
+        for one in pushed
+    ]
+
+
+def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: Registries, counter: Counter) -> None:
+    """Sign the digests, if there is a key."""
+    from rules_bento.artifacts import signatures
+
+    if key is None:
+        return
+    for reference in sorted(references, key=str):
+        place = signatures.InRegistry(reference, registries, counter)
+        signatures.sign(place, reference.name, reference.digest, key)
+
+
+def _there(described: packing.Described, repository: Repository, target: Reference) -> PushResult | None:
+    """Return the result of a push if the target already has this content; doesn't pack the entry."""
+    try:
+        manifest = repository.get_manifest(target.tag)
+    except RegistryError as error:
+        if error.status == 404:
+            return None
+        raise
+    if manifest.is_index or manifest.config.digest != oci.digest_of(described.config()):
+        return None
+    return PushResult(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)

@@ -1,0 +1,109 @@
+"""Imports archives from URLs into the store, and exports entries to URLs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
+from tempfile import TemporaryFile
+
+from rules_bento.archives import unpack
+from rules_bento.archives.unpack import form_of
+from rules_bento.bento import descriptors
+from rules_bento.bento.kinds import BENTO
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store import export
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.import_session import Options, import_archive
+from bento_cli.transports.download import downloaded
+from bento_cli.transports.upload import upload
+
+if TYPE_CHECKING:
+    from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.net.transfers import Counter
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.export import Exported
+    from bento_cli.store.home import Home
+    from bento_cli.store.import_session import Imported
+    from bento_cli.transports.address import Address
+
+
+class Uncounted:
+    """Counts nothing, for callers without progress."""
+
+    def expect(self, size: int) -> None:
+        """Ignore that `size` more bytes will be transferred."""
+
+    def advance(self, size: int) -> None:
+        """Ignore that `size` bytes were transferred."""
+
+
+def receive(
+    home: Home,
+    kind: Kind,
+    address: Address,
+    form: Form | None = None,
+    options: Options | None = None,
+    *,
+    sha256: str = "",
+    counter: Counter | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Import an archive from a URL and verify `sha256` if it is given.
+
+    Raises as `import_archive` does, and BentoError if the transfer is incomplete.
+    """
+    form = form or form_of(address.name)
+    if form == "folder":
+        raise BentoError(f"{address}: directories can't be imported from a URL. Export the entry as a file.")
+    options = options or Options()
+    look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
+    with downloaded(address, home.transfers, counter or Uncounted(), sha256, look) as file:
+        return import_archive(home, kind, file, form, options, progress)
+
+
+def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
+    """Raise BentoError if the archive begins with the descriptor of a tag that the store already has."""
+    description = None
+    with suppress(BentoError):  # the complete archive gives a better error than its beginning
+        for item, contents in unpack.read(BytesIO(head), form):
+            if item.path == kind.descriptor:
+                descriptors.check_size(item.size, str(address))
+                description = descriptors.parse(kind, b"".join(contents), str(address))
+                break
+    if description and EntryStore(home, kind).has(description.tag):
+        raise BentoError(f"{address}: {description.tag} is already in the store. To replace it, use --force.")
+
+
+def send(
+    home: Home,
+    kind: Kind,
+    entry: Entry,
+    address: Address,
+    form: Form | None = None,
+    *,
+    models: bool = True,
+    check: bool = True,
+    counter: Counter | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write an entry to a URL as `store.export.export` does, atomically.
+
+    A path that ends with a slash, or is empty, gets `NAME-VERSION` with a suffix. Raises BentoError for a format that
+    can't be sent.
+    """
+    if form == "folder":
+        raise BentoError(f"{address}: directories can't be exported to a URL. Choose another format.")
+    name, form = export.file_name(kind, entry.tag, address.name, form)
+    address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
+    taken = export.models_of(home, entry) if models and kind is BENTO else []
+    members = export.checked_members(home, entry, taken, progress, check=check)
+    home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryFile(dir=home.staging) as file:  # the file has no name, so it is removed in any case
+        export.write(file, form, members)
+        upload(address, file, counter or Uncounted())
+    return export.exported(entry, address, taken)

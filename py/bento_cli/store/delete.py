@@ -1,0 +1,95 @@
+"""Deletes entries from the store, and their contents from the pool unless other entries use them."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store import import_manifests, locks
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.home import unique
+from bento_cli.store.pool import Pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.sources.manifest import Entry as File
+    from rules_bento.tag import Tag
+
+    from bento_cli.store.home import Home
+
+
+def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
+    """Delete exactly this entry; with `force` also a model that a Bento requires.
+
+    Raises NotFoundError if the entry doesn't exist, BentoError for a model that a Bento requires.
+    """
+    # The lock prevents other processes from removing the trash as left over while this process needs it.
+    with locks.staging(home):
+        with locks.committing(home):
+            users = users_of(home, tag) if kind is MODEL and not force else []
+            if users:
+                raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete these first, or use --force.")
+            removed = move_to_trash(home, kind, tag)
+        discard(home, removed)
+
+
+class Removed(NamedTuple):
+    """Describes a removed entry: the directory of its files, and the files in its manifest."""
+
+    trash: Path
+    entries: tuple[File, ...]
+
+
+def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
+    """Move an entry out of the store. The caller must hold the lock `locks.committing`."""
+    entries = recorded(home, kind, tag)
+    home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+    trash = unique(home.trash)
+    EntryStore(home, kind).remove(tag, trash)
+    return Removed(trash, entries)
+
+
+def discard(home: Home, removed: Removed) -> None:
+    """Remove the files of an entry, and their contents in the pool that no other entry links to."""
+    trash, entries = removed
+    pool = Pool(home.pool, home.trash)
+    places = [
+        pool.place(entry.blake3, executable=entry.mode & 0o100 != 0) for entry in entries if entry.blake3 is not None
+    ]
+    shared = [place for place in places if _names(place) > 1]
+    shutil.rmtree(trash, ignore_errors=True)
+    for place in shared:
+        # If the pool shares blocks instead of links, `gc` finds unused contents.
+        if _names(place) == 1:
+            place.unlink(missing_ok=True)
+
+
+def users_of(home: Home, model: Tag) -> list[Tag]:
+    """List the Bentos that require a model, as BentoML does: without Bentos that contain their models."""
+    return [
+        entry.tag
+        for entry in EntryStore(home, BENTO).list().entries
+        if str(model) in entry.summary.models and not (entry.path / "models").is_dir()
+    ]
+
+
+def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
+    """Return the files in the manifest of an entry; empty if it has none."""
+    with suppress(BentoError):  # an entry with a damaged manifest can be deleted
+        record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
+        return record.entries if record else ()
+    return ()
+
+
+def _names(place: Path) -> int:
+    try:
+        return place.stat().st_nlink
+    except OSError:
+        return 0

@@ -1,0 +1,123 @@
+"""Lists the contents of an entry or an archive, and compares two of them."""
+
+from __future__ import annotations
+
+import os
+
+from rules_bento.archives import unpack
+from rules_bento.bento import descriptors
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.sources.manifest import Entry as File
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.store import staging
+from bento_cli.store.verification import digest_of, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rules_bento.archives.unpack import Form
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.store.entries import Entry
+
+_MODELS = "models/"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Holds one of two compared entries: its files by path (without a Bento's models) and its descriptor."""
+
+    name: str
+    kind: Kind
+    files: Mapping[str, File]
+    description: descriptors.Description
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Lists the differences between two sides: files, fields of the descriptor (dotted), and models (by tag)."""
+
+    added: tuple[File, ...] = ()
+    removed: tuple[File, ...] = ()
+    changed: tuple[tuple[File, File], ...] = ()
+    fields: tuple[tuple[str, Any, Any], ...] = field(default=())  # None on a side without the field
+    models_added: tuple[str, ...] = ()
+    models_removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.added, self.removed, self.changed, self.fields, self.models_added, self.models_removed))
+
+
+def of_entry(entry: Entry) -> Side:
+    """Read the files of an entry of the store from the disk."""
+    start = len(str(entry.path)) + 1
+    files = {}
+    for file in walk(entry.path):
+        path = file.path[start:]
+        if entry.kind is BENTO and path.startswith(_MODELS):
+            continue
+        if file.is_symlink():
+            files[path] = File.of_link(path, os.readlink(file.path))  # noqa: PTH115
+        elif file.is_file():
+            status = file.stat()
+            mode = 0o755 if status.st_mode & 0o100 else 0o644
+            files[path] = File(path, status.st_size, mode, digest_of(entry.path / path, status.st_size))
+    return Side(str(entry.tag), entry.kind, files, entry.describe())
+
+
+def of_archive(path: Path, form: Form) -> Side:
+    """Read an archive to its end, without storing it. Raises BentoError as `unpack.read` does."""
+    files: dict[str, File] = {}
+    texts: dict[str, bytes] = {}
+    for item, contents in unpack.read(path, form):
+        if item.path in (BENTO.descriptor, MODEL.descriptor):
+            descriptors.check_size(item.size, f"{path}: {item.path}")
+            texts[item.path] = b"".join(contents)
+            contents = iter((texts[item.path],))
+        if item.kind == "link":
+            files[item.path] = File.of_link(item.path, item.link)
+        elif item.kind == "file":
+            mode = 0o755 if item.executable else 0o644
+            files[item.path] = File(item.path, item.size, mode, staging.digest(contents))
+    kind = BENTO if BENTO.descriptor in texts else MODEL
+    if kind.descriptor not in texts:
+        raise BentoError(f"{path}: has no {BENTO.descriptor} and no {MODEL.descriptor}. Pass a Bento or a model.")
+    if kind is BENTO:
+        files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
+    description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
+    return Side(str(path), kind, files, description)
+
+
+def compare(one: Side, other: Side) -> Difference:
+    """List the changes from one side to the other."""
+    before, after = one.files, other.files
+    both = sorted(before.keys() & after.keys())
+    fields = _flat(one.description.document), _flat(other.description.document)
+    models = [[model.tag for model in side.description.models] for side in (one, other)]
+    return Difference(
+        added=tuple(after[path] for path in sorted(after.keys() - before.keys())),
+        removed=tuple(before[path] for path in sorted(before.keys() - after.keys())),
+        changed=tuple((before[path], after[path]) for path in both if before[path] != after[path]),
+        fields=tuple(
+            (key, fields[0].get(key), fields[1].get(key))
+            for key in dict.fromkeys((*fields[0], *fields[1]))
+            if fields[0].get(key) != fields[1].get(key)
+        ),
+        models_added=tuple(tag for tag in models[1] if tag not in models[0]),
+        models_removed=tuple(tag for tag in models[0] if tag not in models[1]),
+    )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """List the leaves of a document by dotted name; empty lists and mappings are leaves."""
+    if isinstance(value, dict) and value:
+        pairs = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
+    elif isinstance(value, list) and value:
+        pairs = [(f"{prefix}[{number}]", item) for number, item in enumerate(value)]
+    else:
+        return {prefix: value}
+    return {name: leaf for key, item in pairs for name, leaf in _flat(item, key).items()}

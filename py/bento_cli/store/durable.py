@@ -1,0 +1,94 @@
+"""Writes files atomically and, if the home requires it, so that they survive a power failure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store.home import unique
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bento_cli.store.home import Home
+
+_CURRENT_FOLDER, _EXCHANGE = -100, 2  # of renameat2
+_SWAP = 2  # of renamex_np
+_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV)
+_FEW = 64  # up to this number, flushing single files is faster than flushing the whole file system
+
+
+def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
+    """Flush the files, and all directories in the tree `folder`, to the disk."""
+    if not home.durable or (len(files) > _FEW and _flush_file_system(folder)):
+        return
+    for path in files:
+        _flush(path)
+    for name, _, _ in os.walk(folder):
+        _flush(name)
+
+
+def flush_folder(home: Home, path: Path) -> None:
+    """Flush the names in a directory to the disk."""
+    if home.durable:
+        _flush(path)
+
+
+def write(home: Home, path: Path, data: bytes) -> None:
+    """Write a small file atomically; replaces an existing file."""
+    home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = unique(home.staging)
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            if home.durable:
+                os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths of one file system atomically. Returns False, without a change, if this isn't supported."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        if sys.platform == "darwin":
+            status = library.renamex_np(*names, ctypes.c_uint(_SWAP))
+        else:
+            here = ctypes.c_int(_CURRENT_FOLDER)
+            status = library.renameat2(here, names[0], here, names[1], ctypes.c_uint(_EXCHANGE))
+    except AttributeError:
+        return False
+    if status and ctypes.get_errno() not in _CANNOT:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    return int(status) == 0
+
+
+def _flush(path: Path | str) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _flush_file_system(folder: Path) -> bool:
+    if sys.platform != "linux":
+        os.sync()
+        return True
+    import ctypes
+
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(ctypes.CDLL(None).syncfs(file)) == 0
+    finally:
+        os.close(file)

@@ -1,0 +1,225 @@
+"""Keeps the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, by BentoML's rules.
+
+BentoML's processes can do the same at any time and take no lock. Therefore an entry appears and disappears by one
+rename, and the pointer is written before the entry appears. Readers, BentoML's and this one, repair a pointer to a
+missing entry.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from rules_bento.bento import descriptors
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.tag import Tag, check_word
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store import durable, import_manifests, summaries
+from bento_cli.store.entries import Entry, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.sources.manifest import Manifest
+
+    from bento_cli.store.home import Home
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Lists entries by name and version, and the problems of directories that aren't entries."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+
+class EntryStore:
+    """Finds, adds and removes the entries of a kind.
+
+    The caller of a method that writes must hold the lock `locks.committing`.
+    """
+
+    def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
+        """Use `folder`, which contains a directory for each name; default: the directory of this kind in the home."""
+        self.home = home
+        self.kind = kind
+        self.folder = folder or home.entries_dir(kind)
+
+    def path(self, tag: Tag) -> Path:
+        """The directory of an entry, which might not exist."""
+        return self.folder / tag.name / tag.version
+
+    def has(self, tag: Tag) -> bool:
+        """Check whether an entry with exactly this tag exists."""
+        return self.path(tag).exists()
+
+    def list(self, text: str = "") -> Listing:
+        """List all entries, the entries of a name, or the entry of a tag.
+
+        Raises NotFoundError for an unknown name.
+        """
+        if not text:
+            names = _folders(self.folder)
+            return self._list([(name, version) for name in names for version in _folders(self.folder / name)])
+        name, version = self._query(text)
+        if version:
+            return self._list([(name, version)] if self.has(Tag(name, version)) else [])
+        if not (self.folder / name).is_dir():
+            raise NotFoundError(f"{name}: no {self.kind.noun} has this name in {self.folder}. Run `bento list`.")
+        return self._list([(name, version) for version in _folders(self.folder / name)])
+
+    def find(self, text: str) -> Tag:
+        """Resolve a name, a tag, or a unique prefix of a tag; a name means its latest version.
+
+        Raises NotFoundError if no entry matches, BentoError if several match.
+        """
+        name, version = self._query(text)
+        if version in ("", LATEST):
+            return Tag(name, self._latest(name))
+        if self.has(Tag(name, version)):
+            return Tag(name, version)
+        versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
+        if len(versions) > 1:
+            raise BentoError(
+                f"{text}: matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more characters."
+            )
+        if not versions:
+            raise NotFoundError(f"{text}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`.")
+        return Tag(name, versions[0])
+
+    def get(self, text: str) -> Entry:
+        """Return the entry that `find` resolves. Raises as `find`, and BentoError for an invalid descriptor."""
+        path = self.path(self.find(text))
+        description = descriptors.of_folder(self.kind, path)
+        return Entry(self.kind, path, summaries.of_description(description), description)
+
+    def commit(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry:
+        """Move a tree into the store as the entry of the summary's tag.
+
+        Raises BentoError if the entry exists, or the tree cannot be moved.
+        """
+        tag = summary.tag
+        target = self.path(tag)
+        if self.has(tag):
+            raise BentoError(f"{tag}: already exists at {target}. To replace it, delete it first.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent.stat().st_dev != tree.stat().st_dev:
+            raise BentoError(
+                f"{self.folder}: is on another file system than {self.home.own}, so entries can't be moved atomically. "
+                f"Make BENTOML_HOME itself the link or the mount point."
+            )
+        import_manifests.write(self.home, self.kind, tag, manifest)
+        self._point_at(summary)
+        try:
+            tree.rename(target)
+        except OSError as error:
+            raise BentoError(f"{tag}: cannot be moved to {target}: {error.strerror}. Check its permissions.") from error
+        durable.flush_folder(self.home, target.parent)
+        durable.flush_folder(self.home, self.folder)
+        summaries.note(self.home, self.kind, target, summary)
+        return Entry(self.kind, target, summary)
+
+    def replace(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry | None:
+        """Exchange a tree with the entry of the summary's tag, atomically.
+
+        Returns None, without any change, if the system doesn't support this.
+        """
+        tag = summary.tag
+        target = self.path(tag)
+        if not durable.exchange(tree, target):
+            return None
+        import_manifests.write(self.home, self.kind, tag, manifest)
+        newest = self._newest(tag.name)
+        if newest:
+            durable.write(self.home, target.parent / LATEST, newest.version.encode())
+        durable.flush_folder(self.home, target.parent)
+        summaries.note(self.home, self.kind, target, summary)
+        return Entry(self.kind, target, summary)
+
+    def remove(self, tag: Tag, trash: Path) -> None:
+        """Move an entry out of the store to the path `trash`, whose parent must exist.
+
+        Raises NotFoundError if the entry doesn't exist.
+        """
+        path = self.path(tag)
+        try:
+            path.rename(trash)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"{tag}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`."
+            ) from None
+        import_manifests.remove(self.home, self.kind, tag)
+        newest = self._newest(tag.name, last=True)  # BentoML is not consistent here
+        if newest is None:
+            (path.parent / LATEST).unlink(missing_ok=True)
+            with suppress(OSError):  # files that BentoML didn't write
+                path.parent.rmdir()
+        else:
+            durable.write(self.home, path.parent / LATEST, newest.version.encode())
+        durable.flush_folder(self.home, self.folder)
+
+    def _query(self, text: str) -> tuple[str, str]:
+        """Split a tag into name and version, which might be empty; ignores case, as BentoML does."""
+        name, colon, version = text.lower().partition(":")
+        check_word(name, f"{text!r}: the name")
+        if colon and not version:
+            raise BentoError(
+                f"{text!r}: the version is missing. For the latest version, write {name} or {name}:latest."
+            )
+        return name, check_word(version, f"{text!r}: the version") if version else ""
+
+    def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
+        known = summaries.Summaries(self.home, self.kind)
+        entries: list[Entry] = []
+        problems: list[str] = []
+        for name, version in places:
+            try:
+                path = self.folder / name / version
+                entries.append(Entry(self.kind, path, known.of(path)))
+            except BentoError as error:
+                problems.append(str(error))
+        known.save()
+        return Listing(tuple(entries), tuple(problems))
+
+    def _latest(self, name: str) -> str:
+        pointer = self.folder / name / LATEST
+        with suppress(OSError, UnicodeDecodeError):
+            version = pointer.read_text("utf-8").strip()
+            if version and self.has(Tag(name, version)):
+                return version
+        newest = self._newest(name)
+        if newest is None:
+            raise NotFoundError(f"{name}: no {self.kind.noun} has this name in {self.folder}. Run `bento list`.")
+        with suppress(OSError):  # the store is read-only, or its disk is full
+            durable.write(self.home, pointer, newest.version.encode())
+        return newest.version
+
+    def _newest(self, name: str, *, last: bool = False) -> Tag | None:
+        """The newest version; of versions with equal times, the first by name, or the `last`."""
+        entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
+        if last:
+            entries.reverse()
+        newest = max(entries, key=lambda entry: entry.summary.moment, default=None)
+        return Tag(name, newest.path.name) if newest else None
+
+    def _point_at(self, summary: summaries.Summary) -> None:
+        """Make `latest` name the tag, unless a newer version exists."""
+        name = summary.tag.name
+        with suppress(NotFoundError):
+            if summary.moment < self.get(name).summary.moment:
+                return
+        durable.write(self.home, self.folder / name / LATEST, summary.tag.version.encode())
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as scan:
+            return sorted(entry.name for entry in scan if entry.is_dir())
+    except FileNotFoundError:
+        return []

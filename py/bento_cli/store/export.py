@@ -1,0 +1,259 @@
+"""Writes an entry of the store as an archive that BentoML imports.
+
+Members are sorted by path and have no times and owners; files have mode 0644 or 0755. Therefore the same entry gives
+the same bytes for every user. The store isn't changed (BentoML's own export adds `models/` to it temporarily), and the
+file or directory is created atomically.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+from rules_bento.archives import forms, tarstream
+from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
+from rules_bento.archives.tarstream import Member
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
+
+from bento_cli.store import verification
+from bento_cli.store.entries import NotFoundError
+from bento_cli.store.entry_store import LATEST, EntryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.tag import Tag
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+    from bento_cli.transports.address import Address
+
+_KNOWN: dict[str, Form] = {
+    ".gz": "gz",
+    ".xz": "xz",
+    ".bz2": "bz2",
+    ".tar": "tar",
+    ".zip": "zip",
+    ".zst": "zst",
+}
+_SUFFIX: dict[str, str] = {"gz": ".tar.gz", "bz2": ".tar.bz2", "zst": ".tar.zst", "tar": ".tar", "zip": ".zip"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Describes the result of an export."""
+
+    entry: Entry
+    path: Path | Address
+    models: tuple[Tag, ...]  # exported models
+    excluded: tuple[str, ...]  # models of Hugging Face, which are fetched when the Bento is served
+
+
+def export(
+    home: Home,
+    kind: Kind,
+    entry: Entry,
+    out: str,
+    form: Form | None = None,
+    *,
+    models: bool = True,
+    check: bool = True,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write the entry to `out`, in `form` or the format of the suffix of `out` (see `destination`).
+
+    With `models`, a Bento's archive contains its models. With `check`, all files are first compared with the manifest.
+    Raises BentoError for a damaged entry, a model that isn't in the store, and a file that the format doesn't support.
+    """
+    path, form = destination(kind, entry.tag, out, form)
+    taken = models_of(home, entry) if models and kind is BENTO else []
+    members = checked_members(home, entry, taken, progress, check=check)
+    if form == "folder":
+        write_folder(path, members)
+    else:
+        with whole(path) as file:
+            write(file, form, members)
+    return exported(entry, path, taken)
+
+
+def checked_members(
+    home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
+) -> Iterator[Member]:
+    """Return the members of an entry and its models. With `check`, first raises BentoError if they are damaged."""
+    if check:
+        verification.require_intact(home, [entry, *models])
+    return _counted(contents(entry, models), progress)
+
+
+def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
+    """Describe an export."""
+    excluded: tuple[str, ...] = ()
+    if entry.kind is BENTO:
+        excluded = tuple(model.tag for model in entry.describe().models if model.registry == "huggingface")
+    return Exported(entry, path, tuple(model.tag for model in models), excluded)
+
+
+def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
+    """Return the path and format of `bentoml export TAG OUT`, also for relative paths.
+
+    An empty `out` is the current directory. In a directory, or if `out` ends with a slash, the file is `NAME-VERSION`
+    with a suffix. If the suffix of `out` is unknown, the default suffix is appended.
+    """
+    path = Path(out or ".")
+    if form == "folder":
+        return path, form
+    folder = not out or out.endswith("/") or path.is_dir()
+    name, form = file_name(kind, tag, "" if folder else path.name, form)
+    return (path / name if folder else path.with_name(name)), form
+
+
+def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
+    """Return the name and format of an archive; without a `name`, the default name."""
+    suffix = f".{kind.extension}"
+    if not name:
+        return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
+    if form is None:
+        known = Path(name).suffix
+        form = _KNOWN.get(known)
+        if form is None:
+            return (name if known == suffix else name + suffix), "xz"
+    return name, form
+
+
+def models_of(home: Home, entry: Entry) -> list[Entry]:
+    """Return the models that a Bento requires, from its own directory or else from the store.
+
+    Raises NotFoundError, which names the Bento, for a missing model.
+    """
+    models = []
+    own = EntryStore(home, MODEL, entry.path / "models")
+    for tag in entry.summary.models:
+        try:
+            models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else EntryStore(home, MODEL).get(tag))
+        except NotFoundError as error:
+            raise NotFoundError(f"{entry.tag}: a model is missing: {error} Import it, or use --no-models.") from None
+    return models
+
+
+def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
+    """Yield the members of the entry's tree and, in `models/`, of the models, by path. Raises as `walk`."""
+    models = sorted(models, key=lambda model: model.tag)
+    bundled = False
+    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+        if models and not bundled and member.path > "models":
+            bundled = True
+            yield from _models(models)
+        yield member
+    if models and not bundled:
+        yield from _models(models)
+
+
+def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
+    """Write the members to an open file, in any format except a directory."""
+    if form == "zip":
+        forms.write_zip(file, _items(members))
+    else:
+        forms.write_tar(file, cast("forms.TarForm", form), chain(tarstream.stream(members), [tarstream.END]))
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
+    try:
+        with atomic_file(path) as file:
+            yield file
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def _failure(path: Path, error: OSError) -> BentoError:
+    reason = error.strerror or error
+    if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
+        return BentoError(f"{path}: cannot be written: {reason}. Choose another path, or free space.")
+    return BentoError(f"{error.filename}: cannot be read: {reason}. Fix it, because {path} was not written.")
+
+
+def _has(entries: EntryStore, text: str) -> bool:
+    try:
+        return entries.has(entries.find(text))
+    except BentoError:
+        return False
+
+
+def _models(models: list[Entry]) -> Iterator[Member]:
+    yield Member.directory("models")
+    newest: dict[str, Entry] = {}
+    for model in models:
+        known = newest.get(model.tag.name)
+        if known is None or known.summary.moment <= model.summary.moment:
+            newest[model.tag.name] = model
+    for name, latest in newest.items():
+        yield Member.directory(f"models/{name}")
+        yield Member.inline(f"models/{name}/{LATEST}", latest.tag.version.encode())
+        for model in models:
+            if model.tag.name == name:
+                top = f"models/{name}/{model.tag.version}"
+                yield Member.directory(top)
+                yield from walk(model.path, f"{top}/")
+
+
+def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
+    """Yield the members of a directory tree, without times and owners, except the top-level name `skip`.
+
+    Raises BentoError for anything except files, directories, and links.
+    """
+    pending = _entries(folder, prefix)
+    while pending:
+        path, entry = pending.pop()
+        if path == f"{prefix}{skip}":
+            continue
+        if entry.is_symlink():
+            yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink would tidy the text
+        elif entry.is_dir():
+            yield Member.directory(path)
+            pending += _entries(entry.path, f"{path}/")
+        elif entry.is_file():
+            status = entry.stat()
+            yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
+        else:
+            raise BentoError(f"{entry.path}: isn't a file, directory, or link. Remove it.")
+
+
+def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """Return a directory's entries with paths that begin with `prefix`, in reverse order, for `pop`."""
+    with os.scandir(folder) as scan:
+        return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
+
+
+def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[Member]:
+    for member in members:
+        yield member
+        if progress:
+            progress(member.size)
+
+
+def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
+    for member in tarstream.checked(members):
+        contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
+        yield forms.Item(member.path, member.mode, member.size, member.link, contents)
+
+
+def write_folder(path: Path, members: Iterable[Member]) -> None:
+    """Write the members as a directory, atomically. An empty directory can exist.
+
+    Raises BentoError if the directory isn't empty, or cannot be written.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise BentoError(f"{path}: the directory isn't empty. Choose another directory, or empty this one.")
+    try:
+        with atomic_dir(path) as folder:
+            forms.write_folder(folder, _items(members))
+    except OSError as error:
+        raise _failure(path, error) from error

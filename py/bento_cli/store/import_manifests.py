@@ -1,0 +1,99 @@
+"""Keeps the manifest of each imported entry outside of the entry.
+
+Each entry has one file. BentoML ignores these files: if it deletes an entry, the manifest stays, and if it then
+builds another entry with the same tag, the manifest belongs to the deleted entry. `read` detects this: the descriptor
+differs, and no file has the modification time that follows from its digest (`pool.digest_time`), which all imported
+files have.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rules_bento.errors import BentoError
+from rules_bento.sources.manifest import Manifest
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store import durable
+from bento_cli.store.pool import digest_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.store.home import Home
+
+
+def write(home: Home, kind: Kind, tag: Tag, manifest: Manifest) -> None:
+    """Write the manifest of an entry."""
+    place = _place(home, kind, tag)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.write(home, place, manifest.to_json().encode())
+
+
+def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
+    """Read the manifest of the entry in `folder`; None if the entry has no manifest.
+
+    Raises BentoError if the manifest cannot be read.
+    """
+    place = _place(home, kind, tag)
+    try:
+        manifest = Manifest.from_json(place.read_text("utf-8"), str(place))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, BentoError) as error:
+        raise BentoError(
+            f"{place}: the manifest of {tag} cannot be read ({error}). Remove the file; the {kind.noun} can then no "
+            f"longer be verified."
+        ) from None
+    return manifest if _is_of(manifest, kind, folder) else None
+
+
+class ManifestCache:
+    """Reads the manifests of a store's entries, each only once."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._known: dict[Path, Manifest | None] = {}
+
+    def of(self, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
+        """Return the result of `read`. Raises as `read`."""
+        if folder not in self._known:
+            self._known[folder] = read(self._home, kind, tag, folder)
+        return self._known[folder]
+
+
+def _is_of(manifest: Manifest, kind: Kind, folder: Path) -> bool:
+    from blake3 import blake3
+
+    files = {entry.path: entry.blake3 for entry in manifest.entries if entry.blake3 is not None}
+    for path in sorted(files, key=lambda path: path != kind.descriptor):
+        with suppress(OSError):
+            if (folder / path).lstat().st_mtime_ns == digest_time(files[path]):
+                return True
+    with suppress(OSError):  # the entry might be a copy with other modification times
+        return blake3((folder / kind.descriptor).read_bytes()).hexdigest() == files.get(kind.descriptor)
+    return False
+
+
+def remove(home: Home, kind: Kind, tag: Tag) -> None:
+    """Remove the manifest of an entry."""
+    place = _place(home, kind, tag)
+    place.unlink(missing_ok=True)
+    try:
+        place.parent.rmdir()
+    except OSError:
+        return  # other versions have manifests
+
+
+def tags(home: Home, kind: Kind) -> Iterator[Tag]:
+    """Yield the tags of all manifests, including tags of deleted entries."""
+    for place in home.records(kind).glob("*/*"):
+        yield Tag(place.parent.name, place.name)
+
+
+def _place(home: Home, kind: Kind, tag: Tag) -> Path:
+    return home.records(kind) / tag.name / tag.version

@@ -1,0 +1,308 @@
+"""Imports archives into the store: first the models of a Bento, then the Bento, each atomically.
+
+The members of an archive are written to the staging directory while it is read. Entries appear in the store only after
+the archive was read to its end, verified, and flushed to the disk.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from rules_bento.archives import unpack
+from rules_bento.archives.links import check_links
+from rules_bento.bento import descriptors
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store import delete, durable, import_manifests, locks
+from bento_cli.store.entry_store import LATEST, EntryStore
+from bento_cli.store.home import unique
+from bento_cli.store.pool import Pool
+from bento_cli.store.staging import Tree, digest
+from bento_cli.store.summaries import of_description
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from rules_bento.archives.unpack import Contents, Form, Item, Limits, Progress
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+
+_MODELS = "models"
+# Never shared: BentoML overwrites the Dockerfile in a copy of the tree, and descriptors differ between versions.
+_PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Describes how an archive is imported."""
+
+    limits: Limits = field(default_factory=unpack.Limits)
+    models: bool = True  # also import the models of a Bento
+    replace: bool = False  # replace an entry with the same tag; else this is an error
+    share: bool = True  # share equal files with other entries; else every file is a writable copy
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Describes the result of an import."""
+
+    entry: Entry
+    models: tuple[Entry, ...]  # imported models
+    known: tuple[Tag, ...]  # models that the store already had
+    notes: tuple[str, ...]  # warnings
+
+
+@contextmanager
+def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
+    """Open a session. When the block ends, everything that was not committed is removed."""
+    import shutil
+
+    with locks.staging(home):
+        folder = unique(home.staging)
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            yield ImportSession(home, folder, options)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def import_archive(
+    home: Home,
+    kind: Kind,
+    source: Path | BinaryIO,
+    form: Form,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Import an archive. Raises BentoError as `unpack.read` does, and for an entry that BentoML couldn't load.
+
+    An existing tag is an error for the archive's own entry; existing models in the archive are skipped.
+    """
+    with import_session(home, options or Options()) as session:
+        staged = session.stage(kind, source, form, progress)
+        return session.commit([staged])[0]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Holds one staged entry."""
+
+    kind: Kind
+    tree: Tree
+    description: descriptors.Description
+
+
+@dataclass(frozen=True)
+class StagedImport:
+    """Holds the entries of an archive that was read to its end."""
+
+    main: _Part
+    models: tuple[_Part, ...]
+    known: tuple[Tag, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def tag(self) -> Tag:
+        """The tag of the archive's own entry."""
+        return self.main.description.tag
+
+
+class ImportSession:
+    """Stages entries from archives (`stage`), then adds them to the store (`commit`)."""
+
+    def __init__(self, home: Home, folder: Path, options: Options) -> None:
+        self._home = home
+        self._folder = folder
+        self._options = options
+        self._pool = Pool(home.pool, folder, None if options.share else "copy")
+        self._count = 0
+        self._replaced: list[delete.Removed] = []
+
+    def stage(
+        self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
+    ) -> StagedImport:
+        """Read an archive into the staging directory; `below` is the directory of the entry in the archive (`a/b/`)."""
+        return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
+
+    def commit(self, imports: list[StagedImport]) -> list[Imported]:
+        """Add staged imports to the store in their order, the models of each import before its entry.
+
+        Raises BentoError for an existing entry, or a model that was deleted since it was staged.
+        """
+        trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
+        durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
+        with locks.committing(self._home):
+            done = [self._commit(staged) for staged in imports]
+        for removed in self._replaced:
+            delete.discard(self._home, removed)
+        return done
+
+    def _commit(self, staged: StagedImport) -> Imported:
+        entries = EntryStore(self._home, MODEL)
+        gone = [tag for tag in staged.known if not entries.has(tag)]
+        if gone:
+            raise BentoError(f"{gone[0]}: was deleted during the import of its Bento. Import the Bento again.")
+        models: list[Entry] = []
+        known = list(staged.known)
+        for part in staged.models:
+            if entries.has(part.description.tag):
+                known.append(part.description.tag)
+            else:
+                models.append(self._place(part))
+        exists = self._options.replace and EntryStore(self._home, staged.main.kind).has(staged.tag)
+        entry = self._replace(staged.main) if exists else self._place(staged.main)
+        return Imported(entry, tuple(models), tuple(known), staged.notes)
+
+    def _replace(self, part: _Part) -> Entry:
+        """Replace an entry, atomically if the system supports this."""
+        kind, tag, tree = part.kind, part.description.tag, part.tree
+        before = delete.recorded(self._home, kind, tag)
+        import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
+        entry = EntryStore(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
+        if entry:
+            self._replaced.append(delete.Removed(tree.folder, before))
+            return entry
+        self._replaced.append(delete.move_to_trash(self._home, kind, tag)._replace(entries=before))
+        return self._place(part)
+
+    def _place(self, part: _Part) -> Entry:
+        entries = EntryStore(self._home, part.kind)
+        return entries.commit(part.tree.folder, of_description(part.description), part.tree.manifest())
+
+    def _tree(self) -> Tree:
+        self._count += 1
+        return Tree(self._folder / str(self._count), self._pool)
+
+
+class _Reader:
+    """Sorts the members of one archive into the tree of the Bento and the trees of its models."""
+
+    def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
+        self._home = home
+        self._kind = kind
+        self._make_tree = make_tree
+        self._options = options
+        self._main = make_tree()
+        self._description: descriptors.Description | None = None
+        self._models: dict[Tag, Tree] = {}
+        self._known: dict[Tag, dict[str, str]] = {}  # digests by path
+        self._links: dict[Tag, dict[str, str]] = {}
+        self._main_links: list[Item] = []
+        self._tops: set[str] = set()
+
+    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> StagedImport:
+        where = unpack.name_of(source)
+        for member, contents in unpack.read(source, form, self._options.limits, progress):
+            if not member.path.startswith(below):
+                if member.kind == "folder" and below.startswith(f"{member.path}/"):
+                    continue
+                raise BentoError(
+                    f"{where}: unexpected member {member.path!r} outside of {below}. Create the archive again."
+                )
+            item = member._replace(path=member.path.removeprefix(below))
+            self._tops.add(item.path.partition("/")[0])
+            if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
+                self._take_of_model(item, contents, where)
+            elif item.kind == "link":
+                self._main_links.append(item)
+            else:
+                self._add(item, contents, where)
+        self._add_links(where)
+        if self._description is None:
+            raise BentoError(self._missing(where))
+        parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
+        notes = (*self._description.notes, *self._differences())
+        main = _Part(self._kind, self._main, self._description)
+        return StagedImport(main, parts, tuple(self._known), notes)
+
+    def _add(self, item: Item, contents: Contents, where: str) -> None:
+        if item.path == self._kind.descriptor:
+            descriptors.check_size(item.size, f"{where}: {item.path}")
+        self._main.add(item, contents, private=item.path in _PRIVATE)
+        if item.path == self._kind.descriptor:
+            self._description = self._describe(where)
+
+    def _add_links(self, where: str) -> None:
+        """Add the links of the entry, which come last in an archive."""
+        check_links({item.path: item.link for item in self._main_links}, where)
+        for item in self._main_links:
+            self._add(item, iter(()), where)
+
+    def _describe(self, where: str) -> descriptors.Description:
+        """Read the descriptor as soon as possible, because the rest of the archive might be large."""
+        data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
+        description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
+        if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
+            raise BentoError(f"{where}: {description.tag} is already in the store. To replace it, use --force.")
+        return description
+
+    def _missing(self, where: str) -> str:
+        text = f"{where}: isn't a {self._kind.noun}, because it has no {self._kind.descriptor} at the top level."
+        if len(self._tops) == 1:
+            return f"{text} Pack the contents of the directory {self._tops.pop()!r} instead of the directory."
+        return f"{text} Pass an archive that `bentoml export` or `bento export` wrote."
+
+    def _take_of_model(self, item: Item, contents: Contents, where: str) -> None:
+        """Add a member in `models/`, which is in `models/NAME/VERSION/` or is a `latest` pointer."""
+        _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
+        if not self._options.models:
+            return
+        if not path:
+            if item.kind != "folder" and (not version or version != LATEST):
+                raise BentoError(f"{where}: {item.path!r} is a {item.kind}, not a model's directory. Remove it.")
+            if version and item.kind == "folder":
+                self._tree_of(Tag(name, version), where)
+            return
+        tag = Tag(name, version)
+        tree = self._tree_of(tag, where)
+        if path == MODEL.descriptor:
+            descriptors.check_size(item.size, f"{where}: {item.path}")
+        item = item._replace(path=path)
+        if item.kind == "link":
+            self._links.setdefault(tag, {})[path] = item.link
+        if tree:
+            tree.add(item, contents, private=path == MODEL.descriptor)
+        elif item.kind == "file":
+            self._known[tag][path] = digest(contents)
+
+    def _tree_of(self, tag: Tag, where: str) -> Tree | None:
+        """Return the tree for a model; None if the store already has the model."""
+        if tag in self._known:
+            return None
+        if tag not in self._models:
+            check_word(tag.name, f"{where}: the name of a model")
+            check_version(tag.version, f"{where}: the version of a model")
+            if EntryStore(self._home, MODEL).has(tag):
+                self._known[tag] = {}
+                return None
+            self._models[tag] = self._make_tree()
+        return self._models[tag]
+
+    def _model_part(self, tag: Tag, tree: Tree, where: str) -> _Part:
+        place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
+        # Links that are safe in the archive might not be safe in the store, where the model has another directory.
+        check_links(self._links.get(tag, {}), place)
+        if not (tree.folder / MODEL.descriptor).is_file():
+            raise BentoError(f"{place}: isn't a model, because it has no {MODEL.descriptor}. Remove the directory.")
+        data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
+        description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
+        if description.tag != tag:
+            raise BentoError(
+                f"{place}: its {MODEL.descriptor} describes the model {description.tag}. Rename the directory."
+            )
+        return _Part(MODEL, tree, description)
+
+    def _differences(self) -> Iterator[str]:
+        """Yield a warning for each model that the store has with other contents."""
+        for tag, digests in self._known.items():
+            record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
+            if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
+                yield f"The store has the model {tag} with other contents than the archive. The store's model was kept."

@@ -1,0 +1,193 @@
+"""Keeps contents by their BLAKE3 digest, so that files that many entries share are on the disk only once.
+
+A file of an entry is a hard link to the file in the pool, or a copy that shares its blocks (reflink) if the file system
+supports this (btrfs, XFS). If neither is possible, entries have separate files and the pool isn't used.
+
+A write to a hard link changes the file in all entries. BentoML never writes to files of entries (found by reading its
+source and by experiment), but services and people might. Therefore linked files are read-only (0444, 0555), which
+protects them from all users except root. Their modification time follows from their digest, so the pool detects a
+changed file before it reaches another entry. (A constant time doesn't work: Python, make, and rsync consider files with
+equal size and time to be equal.) Copies that share blocks are writable (0644, 0755).
+
+Executable files are stored separately, because the mode belongs to the file and not to its names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from rules_bento.typing_lite import TYPE_CHECKING, Literal
+
+from bento_cli.store.home import unique
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SharingMethod = Literal["reflink", "link", "copy"]
+"""How a file of an entry shares a content of the pool."""
+
+_FICLONE = 0x40049409  # linux/fs.h
+_EPOCH = 315_532_800  # 1980, the first year that zip archives support
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def digest_time(digest: str) -> int:
+    """Return the modification time of a content in nanoseconds: a whole second from 1980 to 1988."""
+    return (_EPOCH + int(digest[:7], 16)) * 10**9
+
+
+class Pool:
+    """Keeps contents in a directory; `scratch` is an existing directory on the same file system."""
+
+    def __init__(self, folder: Path, scratch: Path, way: SharingMethod | None = None) -> None:
+        """Use a directory as the pool; detects `way` (how files are shared) if it isn't given."""
+        self.folder = folder
+        self._scratch = scratch
+        self._given = way
+
+    @property
+    def way(self) -> SharingMethod:
+        """How contents are shared: by reflinks, hard links, or copies."""
+        if self._given is None:
+            self._given = self._probe()
+        return self._given
+
+    def place(self, digest: str, *, executable: bool) -> Path:
+        """The path of a content in the pool, which might not exist."""
+        return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
+
+    def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
+        """Create the file `target` with this content; `target` must not exist.
+
+        Returns the digest, and whether the content is new to the pool.
+        """
+        from blake3 import blake3
+
+        if not data:
+            return write(target, [], executable=executable), True
+        digest = blake3(data).hexdigest()
+        if self._share(digest, len(data), target, executable=executable):
+            return digest, False
+        write(target, [data], executable=executable, linked=self.way == "link")
+        self._keep(target, digest, executable=executable)
+        return digest, True
+
+    def add(
+        self, contents: Iterable[bytes | memoryview], size: int, target: Path, *, executable: bool
+    ) -> tuple[str, bool]:
+        """Create a file as `put` does, with a content that is too large for memory."""
+        digest = write(target, contents, executable=executable, linked=self.way == "link")
+        shared = unique(self._scratch)
+        if self._share(digest, size, shared, executable=executable):
+            shared.replace(target)
+            return digest, False
+        self._keep(target, digest, executable=executable)
+        return digest, True
+
+    def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
+        """Create `target` from the pool's content; returns False if the pool doesn't have it."""
+        place = self.place(digest, executable=executable)
+        if not self._intact(place, digest, size):
+            return False
+        try:
+            if self.way == "link":
+                os.link(place, target)
+            else:
+                _clone(place, target, digest, executable=executable)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            # The file has the maximum number of links (65,000 on ext4): a new file replaces it in the pool.
+            place.unlink(missing_ok=True)
+            return False
+        return True
+
+    def _intact(self, place: Path, digest: str, size: int) -> bool:
+        """Check whether the pool has the content unchanged. Removes changed contents from the pool."""
+        if self.way == "copy":
+            return False
+        try:
+            status = place.stat()
+        except FileNotFoundError:
+            return False
+        if status.st_size == size and status.st_mtime_ns == digest_time(digest):
+            return True
+        place.unlink(missing_ok=True)
+        return False
+
+    def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
+        """Add the content of a new file to the pool."""
+        if self.way == "copy":
+            return
+        place = self.place(digest, executable=executable)
+        try:
+            self._keep_at(place, target, digest, executable=executable)
+        except FileNotFoundError:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._keep_at(place, target, digest, executable=executable)
+
+    def _keep_at(self, place: Path, target: Path, digest: str, *, executable: bool) -> None:
+        if self.way == "link":
+            with suppress(FileExistsError):  # another process was faster
+                os.link(target, place)
+            return
+        copy = unique(self._scratch)
+        _clone(target, copy, digest, executable=executable)
+        copy.replace(place)
+
+    def _probe(self) -> SharingMethod:
+        one, other = unique(self._scratch), unique(self._scratch)
+        try:
+            digest = write(one, [bytes(4096)])
+            with suppress(OSError):
+                _clone(one, other, digest, executable=False)
+                return "reflink"
+            with suppress(OSError, NotImplementedError):
+                os.link(one, other)
+                return "link"
+            return "copy"
+        finally:
+            one.unlink(missing_ok=True)
+            other.unlink(missing_ok=True)
+
+
+def write(
+    target: Path, contents: Iterable[bytes | memoryview], *, executable: bool = False, linked: bool = False
+) -> str:
+    """Write a new file of an entry, read-only if `linked`; returns the digest of its content."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    file = os.open(target, _NEW, (0o444 if linked else 0o644) | (0o111 if executable else 0))
+    try:
+        for piece in contents:
+            hasher.update(piece)
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(file, view) :]
+        digest = hasher.hexdigest()
+        os.utime(file, ns=(digest_time(digest),) * 2)
+    finally:
+        os.close(file)
+    return digest
+
+
+def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
+    """Create a copy that shares the blocks of a file. Raises OSError, without a file, if this isn't supported."""
+    import fcntl
+
+    out = os.open(target, _NEW, 0o755 if executable else 0o644)
+    try:
+        with source.open("rb", buffering=0) as file:
+            fcntl.ioctl(out, _FICLONE, file.fileno())
+        os.utime(out, ns=(digest_time(digest),) * 2)
+    except BaseException:
+        target.unlink()
+        raise
+    finally:
+        os.close(out)

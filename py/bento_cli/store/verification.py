@@ -1,0 +1,192 @@
+"""Compares entries with their manifests, which were written when the entries were imported."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.store import import_manifests
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.pool import digest_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rules_bento.sources.manifest import Entry as File
+    from rules_bento.sources.manifest import Manifest
+
+    from bento_cli.store.entries import Entry
+    from bento_cli.store.home import Home
+
+_PIECE = 4 << 20  # bytes that are hashed at once, on all cores; a mapped file would count as memory in use
+_MADE_BY_PYTHON = "__pycache__"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Describes a difference to a manifest: `path` in the entry, or empty for the entry itself."""
+
+    noun: str  # Bento, model or pool
+    tag: str
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.noun} {self.tag}: {self.path}{': ' if self.path else ''}{self.problem}"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Counts what was verified, and lists damages. Entries that BentoML built have no manifest and aren't compared."""
+
+    entries: int
+    files: int
+    damages: tuple[Finding, ...]
+    changes: tuple[Finding, ...]  # without loss: added files, changed executable bits
+    unknown: tuple[str, ...]  # tags of entries without a manifest
+
+
+def verify(
+    home: Home,
+    entries: list[Entry],
+    progress: Callable[[int], None] | None = None,
+    noted: import_manifests.ManifestCache | None = None,
+) -> Verified:
+    """Read all files of the entries, shared files only once. `noted` has manifests that were read before."""
+    noted = noted or import_manifests.ManifestCache(home)
+    digests = _Digests(progress)
+    files = 0
+    damages: list[Finding] = []
+    changes: list[Finding] = []
+    unknown: list[str] = []
+    for entry in entries:
+        place = Tag(entry.path.parent.name, entry.path.name)
+        try:
+            record = noted.of(entry.kind, place, entry.path)
+        except BentoError as error:
+            damages.append(Finding(entry.kind.noun, str(place), "", str(error)))
+            continue
+        if record is None:
+            unknown.append(str(entry.tag))
+            continue
+        files += len(record.entries)
+        for damaging, path, problem in _compare(entry.path, record, digests):
+            (damages if damaging else changes).append(Finding(entry.kind.noun, str(place), path, problem))
+    return Verified(len(entries), files, tuple(damages), tuple(changes), tuple(unknown))
+
+
+def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
+    """Verify all entries, directories that aren't entries, and contents that only the pool has."""
+    listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
+    verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
+    damages = list(verified.damages)
+    for kind, listing in zip((BENTO, MODEL), listings, strict=True):
+        damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems]
+    damages += _verify_pool(home, progress)
+    return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
+
+
+def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
+    """Raise BentoError that lists the damages of the entries, if any. `noted` is as in `verify`."""
+    damages = verify(home, entries, noted=noted).damages
+    if damages:
+        raise BentoError("\n".join(["The store is damaged. Import these again:", *map(str, damages)]))
+
+
+class _Digests:
+    """Computes digests of files, and reads a file with several names only once."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self._known: dict[tuple[int, int], str] = {}
+        self._progress = progress
+
+    def of(self, path: Path, status: os.stat_result) -> str:
+        key = (status.st_dev, status.st_ino)
+        if key not in self._known:
+            self._known[key] = digest_of(path, status.st_size)
+            if self._progress:
+                self._progress(status.st_size)
+        return self._known[key]
+
+
+def digest_of(path: Path, size: int) -> str:
+    """Compute the hexadecimal BLAKE3 digest of a file."""
+    from blake3 import blake3
+
+    if size <= _PIECE:
+        return blake3(path.read_bytes()).hexdigest()
+    hasher = blake3(max_threads=blake3.AUTO)
+    buffer = memoryview(bytearray(_PIECE))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+    return hasher.hexdigest()
+
+
+def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield all entries of a directory tree except directories, in the order of the disk."""
+    pending = [str(folder)]
+    while pending:
+        with os.scandir(pending.pop()) as scan:
+            for entry in scan:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    yield entry
+
+
+def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
+    """Yield the differences between manifest and files: whether it is damage, the path, and the problem."""
+    expected = {file.path: file for file in record.entries}
+    for file in record.entries:
+        problem = _damage(folder / file.path, file, digests)
+        if problem:
+            yield True, file.path, problem
+        elif file.blake3 and (file.mode & 0o100) != ((folder / file.path).stat().st_mode & 0o100):
+            yield False, file.path, f"is {'not ' if file.mode & 0o100 else ''}executable now"
+    start = len(str(folder)) + 1
+    for entry in walk(folder):
+        path = entry.path[start:]
+        if path not in expected and _MADE_BY_PYTHON not in path.split("/"):
+            yield False, path, "was added"
+
+
+def _damage(path: Path, file: File, digests: _Digests) -> str:
+    try:
+        status = path.lstat()
+        if file.blake3 is None:
+            if not stat.S_ISLNK(status.st_mode):
+                return "was a link"
+            target = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
+            return "" if target == file.link else f"is a link to {target!r}, not to {file.link!r}"
+        if not stat.S_ISREG(status.st_mode):
+            return "was a file"
+        if status.st_size != file.size:
+            return f"has {status.st_size} bytes, not {file.size}"
+        return "" if digests.of(path, status) == file.blake3 else "its contents changed"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
+    """Verify contents of the pool that no entry links to; the others are verified as files of entries."""
+    if not home.pool.is_dir():
+        return
+    for entry in walk(home.pool):
+        status = entry.stat(follow_symlinks=False)
+        digest = os.path.basename(os.path.dirname(entry.path)) + entry.name.removesuffix("-x")  # noqa: PTH119, PTH120
+        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # modified contents are never used
+            continue
+        if progress:
+            progress(status.st_size)
+        if digest_of(home.pool / digest[:2] / entry.name, status.st_size) != digest:
+            yield Finding("pool", digest, "", "its contents changed; to remove it, run `bento gc`")

@@ -1,0 +1,246 @@
+"""FTP, and FTPS (TLS by AUTH, or from the first byte on port 990), by `ftplib`; credentials of the URL or of netrc."""
+
+from __future__ import annotations
+
+import ftplib
+import ssl
+from contextlib import contextmanager, suppress
+
+from rules_bento.errors import BentoError
+from rules_bento.net import ConnectionLostError, host_settings, limits
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.transports.partial_upload import RenameUpload
+from bento_cli.transports.remote import Stat
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from bento_cli.transports.address import Address
+    from bento_cli.transports.remote import Buffer, Remote
+    from bento_cli.transports.source import Source
+
+_BLOCK = 1 << 18
+_IMPLICIT = 990
+_UNKNOWN = ("500", "501", "502", "504")  # a server that does not have the command
+
+
+class Ftp(RenameUpload):
+    """Reads and writes one file. The connection is kept, and a download that is read on is one transfer."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self.guarded = address.scheme == "ftps"
+        self._ftp: ftplib.FTP | None = None
+        self._data: socket.socket | None = None
+        self._at = 0
+
+    def stat(self) -> Stat:
+        path = self.address.path
+        with self._errors():
+            self._hang_up_data()
+            ftp = self._connect()
+            try:
+                size = ftp.size(path)
+            except ftplib.error_perm as error:
+                if not str(error).startswith(_UNKNOWN):
+                    raise self.missing() from None
+                size = None
+            changed = ""
+            with suppress(ftplib.error_perm):
+                changed = ftp.sendcmd(f"MDTM {path}")[4:].strip()
+            return Stat(size, changed, ranges=size is not None)
+
+    def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
+        yield from self.stream(self.address.path, start, end if end is not None else -1)
+
+    def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
+        with self._errors():
+            if self._data is None or self._at != start:
+                self._hang_up_data()
+                self._data = self._connect().transfercmd(f"RETR {path}", rest=start or None)
+                self._at = start
+            buffer = bytearray(_BLOCK)
+            view = memoryview(buffer)
+            while end < 0 or self._at < end:
+                wanted = _BLOCK if end < 0 else min(_BLOCK, end - self._at)
+                count = self._data.recv_into(view, wanted)
+                if not count:
+                    self._end()
+                    return
+                self._at += count
+                yield view[:count]
+
+    def append(self, path: str, source: Source, at: int) -> Iterator[int]:
+        with self._errors():
+            self._hang_up_data()
+            ftp = self._connect()
+            data = ftp.transfercmd(f"STOR {path}", rest=at or None)
+            try:
+                for piece in source.pieces(at, _BLOCK):
+                    data.sendall(piece)
+                    yield len(piece)
+                if isinstance(data, ssl.SSLSocket):
+                    with suppress(OSError):  # some servers close at once
+                        data.unwrap()
+            finally:
+                data.close()
+            ftp.voidresp()
+
+    def size(self, path: str) -> int | None:
+        with self._errors():
+            self._hang_up_data()
+            try:
+                return self._connect().size(path)
+            except ftplib.error_perm as error:
+                if str(error).startswith(_UNKNOWN):
+                    raise BentoError(f"{self.address}: the server cannot tell sizes, so nothing can be held.") from None
+                return None
+
+    def make_folders(self, path: str) -> None:
+        with self._errors():
+            ftp = self._connect()
+            parts = path.split("/")
+            for count in range(2, len(parts) + 1):
+                with suppress(ftplib.error_perm):  # it is there, or the upload says what is wrong
+                    ftp.mkd("/".join(parts[:count]))
+
+    def rename(self, path: str, target: str) -> None:
+        with self._errors():
+            self._hang_up_data()
+            ftp = self._connect()
+            try:
+                ftp.rename(path, target)
+            except ftplib.error_perm:  # some servers replace nothing
+                if self.size(path) is None and self.size(target) is not None:
+                    return  # renamed before the answer was lost
+                ftp.delete(target)
+                ftp.rename(path, target)
+
+    def remove(self, path: str) -> None:
+        with self._errors(), suppress(ftplib.error_perm):
+            self._hang_up_data()
+            self._connect().delete(path)
+
+    def close(self) -> None:
+        self._hang_up_data()
+        if self._ftp:
+            with suppress(OSError, EOFError, ftplib.Error):
+                self._ftp.quit()
+        self._hang_up()
+
+    def _connect(self) -> ftplib.FTP:
+        if self._ftp is None:
+            user, password = self.address.login()
+            ftp = _client(self.address)
+            try:
+                ftp.connect(self.address.host, self.address.port or 0, limits.PATIENCE)
+                ftp.login(user, password)
+                if isinstance(ftp, ftplib.FTP_TLS):
+                    ftp.prot_p()
+                ftp.voidcmd("TYPE I")
+            except BaseException:
+                ftp.close()
+                raise
+            self._ftp = ftp
+        return self._ftp
+
+    def _end(self) -> None:
+        """End a complete transfer: the server's reply says whether it succeeded."""
+        if self._data:
+            self._data.close()
+            self._data = None
+        if self._ftp:
+            self._ftp.voidresp()
+
+    def _hang_up_data(self) -> None:
+        """Leave a transfer that nobody reads on: a new connection is simpler than to agree on its end."""
+        if self._data:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        for connection in (self._data, self._ftp):
+            if connection:
+                connection.close()
+        self._data = self._ftp = None
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ssl.SSLCertVerificationError as error:
+            self._hang_up()
+            raise self.refused(
+                f"its certificate is not believed: {error.verify_message}", "Name its authority in SSL_CERT_FILE."
+            ) from None
+        except ftplib.error_perm as error:
+            self._hang_up()
+            login = str(error).startswith("53")
+            remedy = "Put user and password for the host into ~/.netrc." if login else "Ask the server's owner."
+            raise self.refused(error, remedy) from None
+        except (
+            OSError,
+            EOFError,
+            ftplib.Error,
+            ValueError,
+        ) as error:  # numbers that are none, other letters than UTF-8
+            self._hang_up()
+            raise ConnectionLostError(str(error) or type(error).__name__) from None
+        except GeneratorExit:
+            self._hang_up()
+            raise
+
+
+class _Bounded(ftplib.FTP):
+    """Bounds the replies of a control connection."""
+
+    _size = 0
+
+    def getmultiline(self) -> str:
+        self._size = 0
+        return super().getmultiline()
+
+    def getline(self) -> str:
+        line = super().getline()
+        self._size += len(line) + 1
+        if self._size > limits.HEAD:
+            raise ftplib.error_proto(f"a reply of more than {limits.HEAD} letters")
+        return line
+
+
+class _Tls(_Bounded, ftplib.FTP_TLS):
+    """Resumes the control connection's TLS session in data connections, as many servers demand."""
+
+    def __init__(self, context: ssl.SSLContext, *, implicit: bool) -> None:
+        super().__init__(context=context)
+        self._implicit = implicit
+
+    def connect(self, host: str = "", port: int = 0, timeout: Any = -999, source_address: Any = None) -> str:
+        if not self._implicit:
+            return super().connect(host, port, timeout, source_address)
+        import socket
+
+        self.host, self.port, self.timeout = host, port, timeout
+        raw = socket.create_connection((host, port), timeout)
+        self.af = raw.family
+        self.sock = self.context.wrap_socket(raw, server_hostname=host)
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+        return self.welcome
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[Any, int | None]:
+        data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        return self.context.wrap_socket(data, server_hostname=self.host, session=session), size
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """Return a client for the address."""
+    return Ftp(address)
+
+
+def _client(address: Address) -> ftplib.FTP:
+    if address.scheme == "ftp":
+        return _Bounded()
+    return _Tls(host_settings.tls_context(address.host), implicit=address.port == _IMPLICIT)

@@ -1,0 +1,205 @@
+"""Google Cloud Storage by its JSON API: `gs://BUCKET/OBJECT`.
+
+Uploads are resumable sessions: the server says how much it has, so that a cut costs what was under way. It holds the
+whole against the MD5 that we state with it. Credentials are those that google-auth finds (application default
+credentials); without any, what is public can be read. STORAGE_EMULATOR_HOST is an emulator, asked without credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from base64 import b64decode, b64encode
+from contextlib import contextmanager
+from http.client import responses
+from urllib.parse import quote
+
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.headers import content_range
+from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
+from rules_bento.net.transport import Bytes, Origin, Transport, resolve
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.transports.remote import ChangedError, Remote, Stat, json_of, needs, understood
+from bento_cli.transports.source import Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transport import Body, Response
+
+    from bento_cli.transports.address import Address
+    from bento_cli.transports.source import Source
+
+_CHUNK = 64 << 20  # a multiple of 256 KiB; how much a cut may cost
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_HOST = "https://storage.googleapis.com"
+_REMEDY = "Log in: `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS."
+
+
+class Gcs(Remote):
+    """Reads and writes one object in a bucket."""
+
+    parallel = 4
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._transport = Transport()
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
+        self._host = (emulator if "://" in emulator else f"http://{emulator}") if emulator else _HOST
+        self._authorization: Callable[[], dict[str, str]] = dict if emulator else _login(self._transport)
+        self._name = address.path.lstrip("/")
+        bucket = quote(address.host, safe="")
+        self._object = f"{self._host}/storage/v1/b/{bucket}/o/{quote(self._name, safe='')}"
+        self._uploads = (
+            f"{self._host}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&name={quote(self._name, safe='')}"
+        )
+
+    def stat(self) -> Stat:
+        metadata = self._json("GET", self._object)
+        with understood():
+            sha256 = (metadata.get("metadata") or {}).get("sha256")
+            digests = {"sha256": str(sha256)} if sha256 else {}
+            if metadata.get("md5Hash") and not sha256:
+                digests["md5"] = b64decode(metadata["md5Hash"]).hex()
+            return Stat(int(metadata["size"]), str(metadata.get("generation", "")), digests)
+
+    def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
+        url = f"{self._object}?alt=media" + (f"&generation={stat.version}" if stat.version else "")
+        last = (end if end is not None else stat.size or 0) - 1
+        with self._ask("GET", url, {"Range": f"bytes={start}-{last}"}) as response:
+            if response.status == 404:
+                raise ChangedError
+            self._check(response, (206, 200) if start == 0 else (206,))
+            header = response.headers.get("Content-Range")
+            committed = content_range(header)
+            if header and (committed is None or (committed.first, committed.last) != (start, last)):
+                raise ConnectionLostError(f"the server answers with {header!r} when asked for bytes {start} to {last}")
+            yield from response.pieces()
+
+    def write(self, source: Source, counter: Counter) -> None:
+        digests = source.digests("md5", "sha256")
+        about = {
+            "name": self._name,
+            "contentType": "application/octet-stream",
+            "md5Hash": b64encode(bytes.fromhex(digests["md5"])).decode(),
+            "metadata": {"sha256": digests["sha256"]},
+        }
+        session = self.attempt(lambda: self._begin(about, source.size))
+        at = 0
+        retry = Retry()
+        made: dict[str, Any] | None = None
+        while made is None:
+            chunk = Slice(source, at, min(at + _CHUNK, source.size))
+            try:
+                reached, made = self._send(session, chunk, source.size)
+            except ConnectionLostError as cut:
+                if not retry.again():
+                    raise self.unreachable(cut) from None
+                reached, made = self.attempt(lambda: self._send(session, None, source.size))
+            retry.progressed(reached - at)
+            if made is None and reached - at < min(chunk.size, MIN_PROGRESS) and not retry.again():
+                raise self.unreachable(ConnectionLostError("the server takes nothing more"))
+            counter.advance(reached - at)
+            at = reached
+        if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
+            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _begin(self, about: Mapping[str, Any], size: int) -> str:
+        """Return the address of a new session."""
+        headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
+        with self._ask("POST", self._uploads, headers, Bytes(json.dumps(about).encode())) as response:
+            self._check(response, (200, 201))
+            response.read(limits.DOCUMENT)
+            location: str = response.headers.get("Location", "")
+            if not location:
+                raise ConnectionLostError("the server began no session")
+            return resolve(response.url, location)
+
+    def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
+        """Send bytes, or ask (without any). Returns how many bytes the server has, and the object when it has all."""
+        content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
+        with self._ask("PUT", session, {"Content-Range": content_range}, chunk or Bytes(b"")) as response:
+            if response.status == 308:
+                response.read(limits.REFUSAL)
+                match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
+                return (int(match[1]) + 1 if match else 0), None
+            if response.status in (404, 410):
+                raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
+            self._check(response, (200, 201))
+            return size, json_of(response)
+
+    def _json(self, method: str, url: str) -> dict[str, Any]:
+        with self._ask(method, url) as response:
+            if response.status == 404:
+                response.read(limits.REFUSAL)
+                raise self.missing()
+            self._check(response, (200,))
+            return json_of(response)
+
+    @contextmanager
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
+    ) -> Iterator[Response]:
+        # The address of a session opens it, wherever that is; what opens the store is shown to the store alone.
+        ours = Origin.of(url) == Origin.of(self._host)
+        everything = {**(headers or {}), **(self._authorization() if ours else {})}
+        with self._transport.exchange(method, url, everything, body) as response:
+            yield response
+
+    def _check(self, response: Response, wanted: tuple[int, ...]) -> None:
+        status = response.status
+        if status in wanted:
+            return
+        if status in TRANSIENT:
+            raise ConnectionLostError(f"the server answers {status}")
+        reason = _said(response.read(limits.REFUSAL)) or responses.get(status, "")
+        raise self.refused(
+            f"{status}: {reason}", _REMEDY if status in (401, 403) else "Look at the bucket and the name."
+        )
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """Return a client for the address. Raises BentoError if google-auth is not installed."""
+    return Gcs(address)
+
+
+def _login(transport: Transport) -> Callable[[], dict[str, str]]:
+    """Return a function that gives the header of a request."""
+    try:
+        from google import auth
+        from google.auth import exceptions
+
+        from bento_cli.transports.google import Asker
+    except ImportError:
+        raise needs("google-auth", "gs") from None
+    try:
+        credentials, _ = auth.default(scopes=[_SCOPE])
+    except exceptions.DefaultCredentialsError:
+        return dict
+
+    def authorization() -> dict[str, str]:
+        try:
+            if not credentials.valid:
+                credentials.refresh(Asker(transport))
+        except exceptions.GoogleAuthError as error:
+            reason = str(error.args[0] if error.args else error).partition("\n")[0]
+            raise BentoError(f"gs://: the credentials could not be used: {reason}. {_REMEDY}") from None
+        return {"Authorization": f"Bearer {credentials.token}"}
+
+    return authorization
+
+
+def _said(body: bytes) -> str:
+    try:
+        return str(read_json(body, "the answer")["error"]["message"])[:300]
+    except (FormatError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,166 @@
+"""HTTP and HTTPS, for reading: RFC 9110, with ranges where the server has them.
+
+Credentials, of the URL or else of netrc, go to the server that the URL names, and to none that it redirects to.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from contextlib import contextmanager
+
+from rules_bento.errors import BentoError
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net.headers import content_range
+from rules_bento.net.transfers import TRANSIENT
+from rules_bento.net.transport import Origin, Transport, resolve
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.transports.remote import ChangedError, Remote, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transport import Response
+
+    from bento_cli.transports.address import Address
+    from bento_cli.transports.source import Source
+
+_REMEDIES = {
+    401: "Put user and password for the host into ~/.netrc.",
+    403: "Ask for access, or for a new address if it was signed for some time.",
+}
+
+
+class Http(Remote):
+    """Reads and writes one URL."""
+
+    parallel = 4
+
+    def __init__(self, address: Address, authorization: str = "") -> None:
+        super().__init__(address)
+        self._transport = Transport()
+        user, password = address.login()
+        authorization = authorization or (f"Basic {_basic(user, password)}" if user else "")
+        self._login = {"Authorization": authorization} if authorization else {}
+
+    def stat(self) -> Stat:
+        # Not HEAD: servers refuse it for addresses that were signed for GET.
+        with self._get({"Range": "bytes=0-0"}) as response:
+            headers = response.headers
+            if response.status == 206:
+                came = content_range(headers.get("Content-Range"))
+                response.read(limits.REFUSAL)
+                if came is None or came.size is None:
+                    raise ConnectionLostError("the server does not say how long it is")
+                return Stat(came.size, _version(headers), _digests(headers))
+            if response.status == 416:  # it is empty
+                return Stat(0, _version(headers))
+            return Stat(response.length, _version(headers), _digests(headers), ranges=False)
+
+    def read(self, stat: Stat, start: int, end: int | None) -> Iterator[memoryview]:
+        headers = {}
+        if end is not None:
+            headers["Range"] = f"bytes={start}-{end - 1}"
+            if stat.version:
+                headers["If-Range"] = stat.version
+        with self._get(headers) as response:
+            if stat.version and _version(response.headers) not in ("", stat.version):
+                raise ChangedError
+            if end is not None:
+                if response.status != 206:
+                    raise ChangedError
+                self._check_range(response, stat, start, end)
+            yield from response.pieces()
+
+    def write(self, source: Source, counter: Counter) -> None:
+        raise BentoError(f"{self.address}: {self.address.scheme} is for reading. Export to a file, or to a store.")
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _check_range(self, response: Response, stat: Stat, start: int, end: int) -> None:
+        header = response.headers.get("Content-Range", "").strip()
+        if header not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
+            raise ConnectionLostError(f"the server answers with {header!r} when asked for bytes {start} to {end - 1}")
+        if response.length not in (None, end - start):
+            raise ConnectionLostError(f"the server answers with {response.length} bytes when asked for {end - start}")
+
+    @contextmanager
+    def _get(self, headers: dict[str, str]) -> Iterator[Response]:
+        """Yield the answer, after redirects; its body must not be compressed on its way."""
+        url = self.address.url
+        first = Origin.of(url)
+        for _ in range(limits.REDIRECTS):
+            origin = Origin.of(url)
+            login = self._login if origin == first else {}
+            with self._transport.exchange(
+                "GET", url, {"Accept-Encoding": "identity", "User-Agent": "rules_bento", **headers, **login}
+            ) as response:
+                location = response.headers.get("Location", "")
+                if response.status in (301, 302, 303, 307, 308) and location:
+                    url = resolve(url, location).partition("#")[0]
+                    if first.scheme == "https" and Origin.of(url).scheme != "https":
+                        raise self.refused("it leads from https to http", "Ask the server's owner.")
+                    continue
+                self._check(response)
+                yield response
+                return
+        raise self.refused("it leads from one address to the next without end", "Ask the server's owner.")
+
+    def _check(self, response: Response) -> None:
+        status = response.status
+        if status in (200, 206, 416):
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise self.refused("the server compresses it, though asked not to", "Ask the server's owner.")
+            return
+        if status in (404, 410):
+            raise self.missing()
+        if status in TRANSIENT:
+            raise ConnectionLostError(f"the server answers {status}")
+        raise self.refused(f"the server answers {status}", _REMEDIES.get(status, "Ask the server's owner."))
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """Return a client for the address."""
+    return Http(address)
+
+
+def _basic(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _version(headers: Message) -> str:
+    """Return a validator that is fit for `If-Range`: a strong entity tag, else the time of the last change."""
+    tag: str = headers.get("ETag", "").strip()
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
+
+
+def _digests(headers: Message) -> dict[str, str]:
+    """Return the digests that a server states for the whole: by RFC 9530, or as object stores and proxies send them.
+
+    As that document has it, a header that cannot be read counts as if it was not there.
+    """
+    import re
+
+    digests: dict[str, str] = {}
+    for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
+        digests |= _decoded(name.replace("-", ""), value)
+    for header in ("X-Checksum-Sha256", "X-Amz-Meta-Sha256", "X-Ms-Meta-Sha256", "X-Goog-Meta-Sha256"):
+        value = headers.get(header, "").strip()
+        if re.fullmatch("[0-9a-fA-F]{64}", value):
+            digests["sha256"] = value
+    goog = re.search(r"md5=([A-Za-z0-9+/=]+)", ",".join(headers.get_all("X-Goog-Hash", [])))
+    return {**digests, **_decoded("md5", goog[1])} if goog else digests
+
+
+def _decoded(name: str, value: str) -> dict[str, str]:
+    """Return a digest in base64 as hexadecimal, by its name; nothing if it is no such digest."""
+    from base64 import b64decode
+
+    try:
+        digest = b64decode(value, validate=True)
+    except ValueError:
+        return {}
+    return {name: digest.hex()} if len(digest) == {"md5": 16, "sha256": 32, "sha512": 64}[name] else {}

@@ -1,0 +1,1 @@
+"""Bentos and models as OCI artifacts, and signatures next to their subjects."""

@@ -1,0 +1,321 @@
+"""Reads `bento.yaml` and `model.yaml` as BentoML 1.4.40 reads them.
+
+`bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
+can load. The tables in this module describe the fields that BentoML's classes require (found by experiment and compared
+with BentoML by tests), and the output of `bentoml get`: every key, with defaults, in the order of the classes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from rules_bento.bento.coerce import (
+    REQUIRED,
+    any_value,
+    items,
+    mapping,
+    optional,
+    record,
+    strict_str,
+    to_bool,
+    to_str,
+    to_time,
+)
+from rules_bento.bento.kinds import BENTO, Kind
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_BYTES, read_file
+from rules_bento.formats.times import parse_time
+from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rules_bento.bento.coerce import Conversion
+
+_STAGES = ("all", "build", "runtime")
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """Refers to a model that a Bento needs."""
+
+    tag: str
+    registry: str  # `bentoml`, or `huggingface` for a model that is fetched when the Bento is served
+    alias: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """Holds the contents of a descriptor (bento.yaml or model.yaml)."""
+
+    tag: Tag
+    creation_time: dt.datetime  # without a time zone if the descriptor has none
+    document: dict[str, Any]  # as `bentoml get` prints it
+    stated: dict[str, Any]  # as written in the descriptor
+    notes: tuple[str, ...]  # warnings
+
+    @property
+    def module(self) -> str:
+        """The framework module of a model, such as `bentoml.sklearn`."""
+        return str(self.document.get("module", ""))
+
+    @property
+    def models(self) -> tuple[ModelReference, ...]:
+        """All models of a Bento and its services, without duplicates."""
+        entries = list(self.document.get("models", ()))
+        for service in self.document.get("services", ()):
+            entries += service["models"]
+        by_tag = {entry["tag"]: entry for entry in entries}
+        return tuple(
+            ModelReference(tag, entry.get("registry", "bentoml"), entry.get("alias") or "")
+            for tag, entry in by_tag.items()
+        )
+
+
+def parse(kind: Kind, data: bytes, where: str) -> Description:
+    """Parse a descriptor. Raises BentoError, whose message begins with `where`, if BentoML couldn't load it."""
+    stated = _load(data, where)
+    notes: list[str] = []
+    name = _word(stated, "name", check_word, where, notes)
+    version = _word(stated, "version", check_version, where, notes)
+    try:
+        filled: dict[str, Any] = _bento(stated) if kind is BENTO else _model(stated)
+    except BentoError as error:
+        raise BentoError(f"{where}: {error}") from None
+    created = parse_time(filled["creation_time"])
+    if created.tzinfo is None:
+        notes.append(
+            f"{where}: creation_time has no time zone. `bentoml list` fails if other entries of the store have one."
+        )
+    ordered: dict[str, Any] = {}
+    for key, value in filled.items():
+        ordered[key] = value
+        if key == "service":  # a Bento's comes before its name
+            ordered |= {"name": name, "version": version}
+    if kind is not BENTO:
+        ordered = {"name": name, "version": version} | ordered
+    return Description(Tag(name, version), created, ordered, stated, tuple(notes))
+
+
+def read(kind: Kind, place: Path) -> bytes:
+    """Read the bytes of a descriptor. Raises BentoError if it doesn't exist or is too large."""
+    try:
+        return read_file(place)
+    except OSError as error:
+        raise BentoError(
+            f"{place.parent}: isn't a {kind.noun}, because its {kind.descriptor} cannot be read ({error.strerror}). "
+            f"Remove the directory if it is left over."
+        ) from None
+
+
+def of_folder(kind: Kind, folder: Path) -> Description:
+    """Read and parse the descriptor of the entry in a directory. Raises BentoError as `read` and `parse` do."""
+    place = folder / kind.descriptor
+    return parse(kind, read(kind, place), str(place))
+
+
+def check_size(size: int, where: str) -> None:
+    """Raise BentoError, whose message begins with `where`, if a descriptor is too large to be read."""
+    if size > MAX_BYTES:
+        raise BentoError(f"{where}: has {size} bytes, more than {MAX_BYTES}. Restore the file that BentoML wrote.")
+
+
+def _load(data: bytes, where: str) -> dict[str, Any]:
+    from rules_bento.formats.yaml import read_yaml
+
+    document = read_yaml(data, where, binary=True)  # metadata of models may be bytes
+    if not isinstance(document, dict):
+        raise BentoError(f"{where}: isn't a YAML mapping. Restore the file that BentoML wrote.")
+    return document
+
+
+def _word(document: dict[str, Any], key: str, check: Callable[[str, str], str], where: str, notes: list[str]) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        problem = "is missing" if value is None else f"is {value!r}, not a string"
+        raise BentoError(f"{where}: {key} {problem}. Write a string in quotes.")
+    if value != value.lower():
+        notes.append(f"{where}: {key} {value!r} is converted to {value.lower()!r}, as BentoML does.")
+    return check(value.lower(), f"{where}: the {key}")
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).isoformat()
+
+
+def _tag(value: Any, where: str) -> str:
+    name, colon, version = strict_str(value, where).lower().partition(":")
+    check_word(name, f"{where}: the name of the model")
+    return f"{name}:{check_word(version, f'{where}: the version of the model')}" if colon else name
+
+
+def _model_reference(value: Any, where: str) -> dict[str, Any]:
+    reference: dict[str, Any] = _MODEL_REFERENCE(value, where)
+    for key, default in (("alias", None), ("registry", "bentoml"), ("metadata", None)):
+        if reference[key] == default:
+            del reference[key]
+    return reference
+
+
+def _dependency(value: Any, where: str) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"service": value}
+    return {key: item for key, item in _DEPENDENCY(value, where).items() if item is not None}
+
+
+def _stage(value: Any, where: str) -> str:
+    if value not in _STAGES:
+        raise BentoError(f"{where}: invalid stage {value!r}. Valid values: {', '.join(_STAGES)}.")
+    return str(value)
+
+
+_MODEL_REFERENCE = record(
+    {
+        "tag": (_tag, REQUIRED),
+        "module": (optional(to_str), None),
+        "creation_time": (to_time, _now),
+        "alias": (optional(to_str), None),
+        "registry": (to_str, "bentoml"),
+        "metadata": (optional(mapping()), None),
+    }
+)
+_DEPENDENCY = record(dict.fromkeys(("service", "deployment", "cluster", "url"), (any_value, None)), closed=True)
+_SERVICE = record(
+    {
+        "name": (to_str, REQUIRED),
+        "service": (to_str, REQUIRED),
+        "models": (items(_model_reference), list),
+        "dependencies": (items(_dependency), list),
+        "config": (mapping(), dict),
+    }
+)
+_ENV = record({"name": (to_str, REQUIRED), "value": (to_str, ""), "stage": (_stage, "all")})
+_COMMON: dict[str, tuple[Conversion, Any]] = {
+    "service": (to_str, REQUIRED),
+    "bentoml_version": (to_str, ""),
+    "creation_time": (to_time, _now),
+    "labels": (mapping(to_str), dict),
+    "models": (items(_model_reference), list),
+    "entry_service": (to_str, ""),
+    "services": (items(_SERVICE), list),
+    "envs": (items(_ENV), list),
+    "schema": (mapping(), dict),
+    "args": (mapping(), dict),
+}
+_IMAGE = record(
+    {
+        "base_image": (to_str, ""),
+        "python_version": (to_str, ""),
+        "commands": (items(to_str), list),
+        "python_requirements": (to_str, ""),
+        "post_commands": (items(to_str), list),
+        "build_include": (items(to_str), list),
+    }
+)
+
+
+def _bento(stated: dict[str, Any]) -> Any:
+    """Convert a bento.yaml in the format of its `spec`. Raises BentoError for a value of a wrong type."""
+    document = _modernized(stated)
+    if stated.get("spec", 1) == 2:
+        document["spec"] = 2  # also for 2.0
+        return record(_COMMON | {"spec": (any_value, 2), "image": (_IMAGE, lambda: _IMAGE({}, ""))})(document, "")
+    from rules_bento.bento import spec1_options
+
+    document["spec"] = 1  # also for any other value
+    lists = {"runners": (items(_RUNNER), list), "apis": (items(_API), list)}
+    return record(_COMMON | {"spec": (any_value, 1)} | lists | spec1_options.FIELDS)(document, "")
+
+
+def _modernized(stated: dict[str, Any]) -> dict[str, Any]:
+    """Convert older forms of the document. Raises BentoError for runners that aren't mappings."""
+    document = dict(stated)
+    models = stated.get("models")
+    if isinstance(models, list) and models and isinstance(models[0], str):
+        document["models"] = [
+            {"tag": tag, "module": "unknown", "creation_time": dt.datetime.fromordinal(1)} for tag in models
+        ]
+    # Also read in the second format of bento.yaml, in which runners have no meaning.
+    document["runners"] = items(mapping())(stated.get("runners", []), "runners")
+    for runner in document["runners"]:
+        if "runner_type" in runner:
+            runner["runnable_type"] = runner.pop("runner_type")
+    return document
+
+
+_RUNNER = record(
+    {
+        "name": (to_str, REQUIRED),
+        "runnable_type": (to_str, REQUIRED),
+        "embedded": (to_bool, False),
+        "models": (items(to_str), list),
+        "resource_config": (optional(mapping()), None),
+    }
+)
+_API = record({"name": (to_str, REQUIRED), "input_type": (to_str, REQUIRED), "output_type": (to_str, REQUIRED)})
+
+
+def _batch_dimensions(value: Any, where: str) -> list[int]:
+    try:
+        input_dimension, output_dimension = value
+        return [int(input_dimension), int(output_dimension)]
+    except (TypeError, ValueError):
+        raise BentoError(f"{where}: expected two integers, got {value!r}. Write [INPUT, OUTPUT].") from None
+
+
+def _signature(value: Any, where: str) -> dict[str, Any]:
+    signature: dict[str, Any] = _SIGNATURE(value, where)
+    if not signature["batchable"]:
+        del signature["batch_dim"]
+    return {key: item for key, item in signature.items() if item is not None}
+
+
+def _metadata(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _metadata(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_metadata(item, f"{where}[{number}]") for number, item in enumerate(value)]
+    if value is None:
+        raise BentoError(f"{where}: is null, which BentoML doesn't allow in metadata. Remove the key.")
+    return value
+
+
+_SIGNATURE = record(
+    {
+        "batchable": (to_bool, False),
+        "batch_dim": (_batch_dimensions, lambda: [0, 0]),
+        "input_spec": (any_value, None),
+        "output_spec": (any_value, None),
+    }
+)
+_CONTEXT = record(
+    {
+        "framework_name": (to_str, REQUIRED),
+        "framework_versions": (mapping(to_str), REQUIRED),
+        "bentoml_version": (to_str, ""),
+        "python_version": (to_str, ""),
+    }
+)
+_MODEL = record(
+    {
+        "module": (to_str, REQUIRED),
+        "labels": (mapping(to_str), REQUIRED),
+        "options": (mapping(), REQUIRED),
+        "metadata": (lambda value, where: _metadata(mapping()(value, where), where), REQUIRED),
+        "context": (_CONTEXT, REQUIRED),
+        "signatures": (mapping(_signature), dict),
+        "api_version": (to_str, REQUIRED),
+        "creation_time": (to_time, REQUIRED),
+    }
+)
+
+
+def _model(stated: dict[str, Any]) -> Any:
+    """Convert a model.yaml. Raises BentoError for a value of a wrong type."""
+    context = stated.get("context")
+    if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
+        stated = stated | {"context": context | {"framework_versions": {}}}
+    return _MODEL(stated, "")

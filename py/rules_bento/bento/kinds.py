@@ -1,0 +1,19 @@
+"""Names the two kinds of store entries: Bentos and models."""
+
+from __future__ import annotations
+
+from rules_bento.dataclasses_lite import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Describes one of the two kinds of entries: Bentos and models."""
+
+    noun: str  # for messages
+    folder: str  # the directory in the home
+    descriptor: str  # the file that describes an entry
+    extension: str  # the suffix of an archive in the default format, without a dot
+
+
+BENTO = Kind("Bento", "bentos", "bento.yaml", "bento")
+MODEL = Kind("model", "models", "model.yaml", "bentomodel")

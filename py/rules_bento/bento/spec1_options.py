@@ -1,0 +1,115 @@
+"""Checks the build options that a `bento.yaml` of the first format (spec 1) repeats: `docker`, `python` and `conda`.
+
+BentoML reads them with classes of their own, which reject unknown keys and check some values against lists.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from rules_bento.bento.coerce import any_value, items, optional, record, strict_bool, strict_str, to_str
+from rules_bento.build_options import distros
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rules_bento.bento.coerce import Conversion
+
+
+def _distro(value: Any, where: str) -> str:
+    if value not in distros.NAMES:
+        raise BentoError(f"{where}: invalid distro {value!r}. Valid values: {', '.join(distros.NAMES)}.")
+    return str(value)
+
+
+def _python_version(value: Any, where: str) -> str:
+    match = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
+    if not match:
+        raise BentoError(f"{where}: invalid Python version {value!r}. Write it as '3.12'.")
+    return match[1]
+
+
+def _cuda_version(value: Any, where: str) -> str | None:
+    if value in ("", "None"):
+        return None
+    whole = distros.CUDA_VERSIONS.get(str(value)) if isinstance(value, (str, int)) else None
+    if whole is None:
+        raise BentoError(f"{where}: invalid CUDA version {value!r}. Valid values: {', '.join(distros.CUDA_VERSIONS)}.")
+    return whole
+
+
+def _environment(value: Any, where: str) -> dict[str, str] | None:
+    if not value:
+        return None
+    if isinstance(value, list):
+        for setting in value:
+            if not isinstance(setting, str) or not re.fullmatch(r"\w+=[.\w\-,/]+", setting):
+                raise BentoError(f"{where}: invalid variable {setting!r}. Write NAME=value.")
+        return dict(setting.split("=", 1) for setting in value)
+    if isinstance(value, dict):
+        return {str(key): str(item) for key, item in value.items()}
+    raise BentoError(f"{where}: names the file {value!r}, which isn't in the Bento. Write the variables instead.")
+
+
+def _conda_dependencies(value: Any, where: str) -> list[Any]:
+    dependencies: list[Any] = items(any_value)(value, where)
+    mappings = [item for item in dependencies if isinstance(item, dict)]
+    if len(mappings) > 1 or any("pip" not in item for item in mappings):
+        raise BentoError(f"{where}: can contain only one mapping, with the key pip. Remove the others.")
+    for item in mappings:
+        items(strict_str)(item["pip"], f"{where}.pip")
+    return dependencies
+
+
+def _optional(**fields: Conversion) -> Conversion:
+    return record({key: (optional(convert), None) for key, convert in fields.items()}, closed=True)
+
+
+_DOCKER = _optional(
+    distro=_distro,
+    python_version=_python_version,
+    cuda_version=_cuda_version,
+    env=_environment,
+    system_packages=items(to_str),
+    setup_script=to_str,
+    base_image=to_str,
+    dockerfile_template=to_str,
+)
+_PYTHON = _optional(
+    requirements_txt=strict_str,
+    packages=items(any_value),
+    lock_packages=any_value,
+    pack_git_packages=any_value,
+    index_url=strict_str,
+    no_index=strict_bool,
+    trusted_host=items(any_value),
+    find_links=items(any_value),
+    extra_index_url=items(any_value),
+    pip_args=strict_str,
+    wheels=items(any_value),
+    is_src_layout=any_value,
+)
+_CONDA = _optional(
+    environment_yml=to_str,
+    channels=items(any_value),
+    dependencies=_conda_dependencies,
+    pip=items(any_value),
+)
+
+
+def _docker_defaults() -> Any:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"  # BentoML's own default, too
+    return _DOCKER({"distro": distros.DEFAULT, "python_version": version}, "docker")
+
+
+def _python_defaults() -> Any:
+    return _PYTHON({"lock_packages": True, "pack_git_packages": True, "is_src_layout": False}, "python")
+
+
+FIELDS: dict[str, tuple[Conversion, Any]] = {
+    "docker": (_DOCKER, _docker_defaults),
+    "python": (_PYTHON, _python_defaults),
+    "conda": (_CONDA, lambda: _CONDA({}, "conda")),
+}
+"""The conversion and the default of each of the three blocks."""

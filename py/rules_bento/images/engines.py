@@ -1,0 +1,40 @@
+"""Finds the container engines of this machine."""
+
+from __future__ import annotations
+
+import subprocess
+
+from rules_bento.programs import which
+from rules_bento.typing_lite import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOADERS = ("docker", "podman", "nerdctl")
+"""Programs that load an archive and run the image, in order of preference."""
+
+DOCKER_PROBE = ("version", "--format", "{{json .Server.Version}}")
+"""Arguments of a docker command that fails without a daemon."""
+
+_SECONDS = 30  # seconds within which a daemon must answer
+
+
+def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
+    """Return why a program doesn't answer, or "" if it does; `probes` are arguments of commands that must succeed."""
+    program = which(name)
+    if not program:
+        return f"{name} is not installed"
+    for probe in probes:
+        command = f"`{' '.join([name, *probe])}`"
+        try:
+            done = subprocess.run([program, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{command} doesn't answer ({error})"
+        if done.returncode:
+            return f"{command} fails: {' '.join((done.stderr or done.stdout).split())[:200]}"
+    return ""
+
+
+def find_loader() -> str:
+    """Return the first available program of `LOADERS`; empty if there is none."""
+    return next((name for name in LOADERS if not find_problem(name, [DOCKER_PROBE] if name == "docker" else [])), "")
