@@ -15,10 +15,7 @@ def _bento_api_impl(ctx):
 
     # A service requires some dozens of packages.
     import_service(ctx, metadata, ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list(), api = api)
-    return [
-        BentoApiInfo(openapi = api.openapi, schema = api.schema),
-        DefaultInfo(files = depset([api.openapi, api.schema])),
-    ]
+    return [BentoApiInfo(openapi = api.openapi, schema = api.schema), DefaultInfo(files = depset([api.openapi, api.schema]))]
 
 bento_api = rule(
     implementation = _bento_api_impl,

@@ -1,8 +1,8 @@
 """Defines bento_deb_layer, which installs Debian packages into a layer of an image."""
 
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:attributes.bzl", "add_pairs")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension")
 
 _EXCLUDES = [
@@ -35,8 +35,7 @@ def _write(ctx, architecture, files, lower):
     )
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
     below = [info.index for info in lower]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--architecture", architecture])
     args.add_all(files, before_each = "--deb")
     args.add_all(below, before_each = "--lower")
@@ -45,10 +44,7 @@ def _write(ctx, architecture, files, lower):
     args.add_all(ctx.attr.includes, before_each = "--include")
     add_pairs(args, "--symlink", ctx.attr.symlinks)
     add_pairs(args, "--user", ctx.attr.users)
-    args.add_all(["--compression", ctx.attr.compression])
-    args.add_all(["--output", layer.blob])
-    args.add_all(["--description", layer.description])
-    args.add_all(["--index", index])
+    args.add_all(["--compression", ctx.attr.compression, "--output", layer.blob, "--description", layer.description, "--index", index])
     run_helper(
         ctx,
         mnemonic = "BentoDebLayer",

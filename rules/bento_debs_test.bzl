@@ -13,10 +13,7 @@ def _bento_debs_test_impl(ctx):
         files = depset([ctx.file.lock]),
         verb = "check_debs",
     )
-    return [
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-        testing.ExecutionInfo({"block-network": "1"}),
-    ]
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
 
 bento_debs_test = rule(
     implementation = _bento_debs_test_impl,

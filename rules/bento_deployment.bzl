@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 
 def _bento_deployment_impl(ctx):
     src = ctx.attr.src
@@ -13,15 +13,11 @@ def _bento_deployment_impl(ctx):
             fail(("{}: {} is an image of only a model, or of a Bento with mounted models, which a manifest doesn't support. " +
                   "Set models = \"layers\" of the bento_image").format(label_string(ctx.label), label_string(src.label)))
     manifest = ctx.actions.declare_file(ctx.label.name + ".yaml")
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     for image in images:
         args.add_all(["--image", image.config, image.bento_yaml])
-    args.add_all(["--digest", digest])
-    args.add_all(["--repository", ctx.attr.repository])
-    args.add_all(["--app-name", ctx.attr.app_name])
-    args.add_all(["--namespace", ctx.attr.namespace])
-    args.add_all(["--port", str(ctx.attr.port)])
+    args.add_all(["--digest", digest, "--repository", ctx.attr.repository, "--app-name", ctx.attr.app_name])
+    args.add_all(["--namespace", ctx.attr.namespace, "--port", str(ctx.attr.port)])
     args.add_all(["--read-only-root-filesystem", "1" if ctx.attr.read_only_root_filesystem else "0"])
     args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
     args.add_all(ctx.attr.writable_dirs, before_each = "--writable")

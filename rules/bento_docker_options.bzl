@@ -38,8 +38,6 @@ bento_docker_options(
 ```
 
 Paths are relative to the build context, and the files must be in `srcs` or `data` of the Bento. Set `python_version` on `bento_package`.""",
-    attrs = _OPTIONS | {
-        "env_file": attr.string(doc = "Path of a file with one `NAME=value` per line, instead of `env`."),
-    },
+    attrs = _OPTIONS | {"env_file": attr.string(doc = "Path of a file with one `NAME=value` per line, instead of `env`.")},
     provides = [BentoOptionsInfo],
 )

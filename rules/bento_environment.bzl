@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load("//rules/private:attributes.bzl", "label_string", "workspace_path")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 load("//rules/private:image_steps.bzl", "decode_steps")
 
 def _describe_source(file):
@@ -19,10 +19,8 @@ def _image(ctx):
 def _bento_environment_impl(ctx):
     image = ctx.actions.declare_file(ctx.label.name + ".image.json")
     extended = [ctx.attr.extends[BentoEnvironmentInfo]] if ctx.attr.extends else []
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--package", "/".join([part for part in [ctx.label.workspace_root, ctx.label.package] if part])])
-    args.add_all(["--image", _image(ctx)])
+    args = target_arguments(ctx)
+    args.add_all(["--package", "/".join([part for part in [ctx.label.workspace_root, ctx.label.package] if part]), "--image", _image(ctx)])
     for info in extended:
         args.add_all(["--extends", info.image, label_string(ctx.attr.extends.label)])
     args.add_all(ctx.files.srcs, map_each = _describe_source)

@@ -2,14 +2,12 @@
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
-load("//rules/private:build_definition.bzl", "bento_inputs", "image_inputs", "write_build_definition")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "target_arguments", "verb")
 load("//rules/private:image_checks.bzl", "check_libraries", "check_size", "check_system", "scan_added_layers")
 load("//rules/private:image_form.bzl", "write_form")
-load("//rules/private:image_sbom.bzl", "SBOM_FORMATS", "deb_indexes", "write_sbom")
 load("//rules/private:layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "MOUNTED", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
-load("//rules/private:reports.bzl", "write_layer_report", "write_summary")
+load("//rules/private:reports.bzl", "SBOM_FORMATS", "bento_inputs", "deb_indexes", "image_inputs", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load("//rules/private:target.bzl", "IMAGE_PLATFORM", "image_cfg", "platform_name")
 load("//rules/private:transitions.bzl", "ENVIRONMENT", "metadata_plus_files_cfg")
 load("//rules/private:wheel_groups.bzl", "group_wheels")
@@ -21,9 +19,7 @@ _MAX_WHEEL_LAYERS = 40
 def _environment_layer(ctx, base):
     """Declares a layer of the virtual environment without its packages, and of the user's home directory."""
     args = arguments(ctx)
-    args.add_all(["--prefix", ctx.attr.prefix])
-    args.add_all(["--python", base.python])
-    args.add_all(["--python-version", base.python_version])
+    args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
     return write_layer(
         ctx,
@@ -115,8 +111,7 @@ def _bento_layer(ctx, bento):
     """Declares the layer of bento.yaml, environment, and sources: the only layer that a changed source line rebuilds."""
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # only the target's own
     parts = bento.parts[:2]  # data has its own layer
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--folder", BENTO, "--user", USER])
     if ctx.attr.models == "image":
         args.add_all(["--mounted", MOUNTED])
@@ -162,14 +157,10 @@ def _assemble(ctx, base, bento, layers):
     )
     descriptions = [layer.description for layer in layers]
     status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--bento-yaml", bento.bento_yaml])
-    args.add_all(["--base-config", base.config])
-    args.add_all(["--bento", BENTO, "--environment", ctx.attr.prefix, "--home", HOME])
-    args.add_all(["--compression", ctx.attr.compression])
-    args.add_all(["--created", creation_time(ctx)])
-    args.add_all(["--user", ctx.attr.user])
+    args = target_arguments(ctx)
+    args.add_all(["--bento-yaml", bento.bento_yaml, "--base-config", base.config])
+    args.add_all(["--bento", BENTO, "--environment", ctx.attr.prefix, "--home", HOME, "--compression", ctx.attr.compression])
+    args.add_all(["--created", creation_time(ctx), "--user", ctx.attr.user])
     add_pairs(args, "--env", ctx.attr.env)
     add_pairs(args, "--label", ctx.attr.labels)
     add_pairs(args, "--annotation", ctx.attr.annotations)
@@ -188,19 +179,12 @@ def _assemble(ctx, base, bento, layers):
     if ctx.file.startup_trace:
         args.add_all(["--startup-trace", label_string(ctx.attr.startup_trace.label)])
     args.add_all(status, before_each = "--status")
-    args.add_all(["--config", outputs.config])
-    args.add_all(["--manifest", outputs.manifest])
-    args.add_all(["--digest", outputs.digest])
+    args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
     run_helper(
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Writing image %{label}",
-        verb = verb(
-            "image",
-            args,
-            inputs = depset([bento.bento_yaml, base.config] + descriptions + status),
-            packages = ["pyyaml"],
-        ),
+        verb = verb("image", args, inputs = depset([bento.bento_yaml, base.config] + descriptions + status), packages = ["pyyaml"]),
         outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
     return outputs

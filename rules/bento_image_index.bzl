@@ -1,26 +1,21 @@
 """Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "label_string", "status_files")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 
 _PLATFORMS = "//command_line_option:platforms"
 
 def _for_each_platform_impl(_settings, attr):
     return {str(platform): {_PLATFORMS: str(platform)} for platform in attr.platforms}
 
-_for_each_platform = transition(
-    implementation = _for_each_platform_impl,
-    inputs = [],
-    outputs = [_PLATFORMS],
-)
+_for_each_platform = transition(implementation = _for_each_platform_impl, inputs = [], outputs = [_PLATFORMS])
 
 def _bento_image_index_impl(ctx):
     images = [target[BentoImageInfo] for target in ctx.split_attr.image.values()]
     index = ctx.actions.declare_file(ctx.label.name + ".index.json")
     digest = ctx.actions.declare_file(ctx.label.name + ".digest")
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     for image in images:
         args.add_all(["--image", image.config, image.manifest])
     add_pairs(args, "--annotation", ctx.attr.annotations)
@@ -28,8 +23,7 @@ def _bento_image_index_impl(ctx):
     if is_stamped(ctx):
         add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
     args.add_all(status, before_each = "--status")
-    args.add_all(["--index", index])
-    args.add_all(["--digest", digest])
+    args.add_all(["--index", index, "--digest", digest])
     run_helper(
         ctx,
         mnemonic = "BentoImageIndex",
@@ -41,10 +35,7 @@ def _bento_image_index_impl(ctx):
         ),
         outputs = [index, digest],
     )
-    return [
-        BentoImageIndexInfo(digest = digest, images = tuple(images), index = index),
-        DefaultInfo(files = depset([index, digest])),
-    ]
+    return [BentoImageIndexInfo(digest = digest, images = tuple(images), index = index), DefaultInfo(files = depset([index, digest]))]
 
 bento_image_index = rule(
     implementation = _bento_image_index_impl,

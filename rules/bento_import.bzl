@@ -16,8 +16,6 @@ bento_import(name = "import", src = ":iris_bento")
 
 Options of `bento import` can follow after `--`. `bazel run` of the Bento with `-- import` does the same; use this rule to start several
 imports with a multirun.""",
-    attrs = {
-        "src": SRC,
-    } | RUN_RUNTIME,
+    attrs = {"src": SRC} | RUN_RUNTIME,
     executable = True,
 )

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "json_string", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "target_arguments", "verb")
 load("//rules/private:layers.bzl", "COMPRESSIONS", "write_layer")
 
 _MODE = "0644"
@@ -35,10 +35,8 @@ def _files(target, path):
 
 def _files_layer(ctx):
     placed = [pair for target, path in ctx.attr.srcs.items() for pair in _files(target, path)]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--mode", ctx.attr.mode])
-    args.add_all(["--owner", ctx.attr.owner])
+    args = target_arguments(ctx)
+    args.add_all(["--mode", ctx.attr.mode, "--owner", ctx.attr.owner])
     for file, path in placed:
         args.add_all(["--file", file, json_string(path)], expand_directories = False)
     add_pairs(args, "--symlink", ctx.attr.symlinks)
@@ -51,8 +49,7 @@ def _files_layer(ctx):
     )
 
 def _tar_layer(ctx):
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--tar", ctx.file.tar, ctx.file.tar.short_path])
     return write_layer(
         ctx,
@@ -66,11 +63,7 @@ def _tar_layer(ctx):
 def _bento_layer_impl(ctx):
     _check(ctx)
     layer = _tar_layer(ctx) if ctx.file.tar else _files_layer(ctx)
-    return [
-        layer,
-        DefaultInfo(files = depset([layer.description])),
-        OutputGroupInfo(layer = depset([layer.blob])),
-    ]
+    return [layer, DefaultInfo(files = depset([layer.description])), OutputGroupInfo(layer = depset([layer.blob]))]
 
 bento_layer = rule(
     implementation = _bento_layer_impl,

@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load("//rules/private:layer_contents.bzl", "scan_layers")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
+load("//rules/private:image_base.bzl", "scan_layers")
 load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
 # Platform of a package hub to its name in OCI images.
@@ -58,11 +58,9 @@ def _describe(ctx, layout):
         ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
         for number in range(ctx.attr.layer_count)
     ]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--layout", layout.folder], expand_directories = False)
-    args.add_all(["--platform", _platform(ctx)])
-    args.add_all(["--config", config])
+    args.add_all(["--platform", _platform(ctx), "--config", config])
     args.add_all(descriptions, before_each = "--description")
     run_helper(
         ctx,
@@ -76,11 +74,9 @@ def _describe(ctx, layout):
 def _layer(ctx, layout, number, description):
     """Declares a layer as a separate file, for users of its bytes; an image isn't one."""
     blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--layout", layout.folder], expand_directories = False)
-    args.add_all(["--description", description])
-    args.add_all(["--output", blob])
+    args.add_all(["--description", description, "--output", blob])
     run_helper(
         ctx,
         mnemonic = "BentoBaseLayer",

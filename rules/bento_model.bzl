@@ -7,13 +7,10 @@ load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "mode
 
 def _bento_model_impl(ctx):
     def place(args):
-        args.add_all(["--package", directory_path(ctx.label, ctx.label.package)])
-        args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
+        args.add_all(["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix])
 
     def describe(args):
-        args.add_all(["--tag", ctx.attr.tag])
-        args.add_all(["--module", ctx.attr.module])
-        args.add_all(["--api-version", ctx.attr.api_version])
+        args.add_all(["--tag", ctx.attr.tag, "--module", ctx.attr.module, "--api-version", ctx.attr.api_version])
         args.add_all(["--creation-time", creation_time(ctx)])
         for file in ctx.files.fields_file:
             args.add_all(["--fields", file, file.short_path])

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoImageInfo", "BentoModelInfo")
 load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
 
@@ -13,17 +13,11 @@ def _assemble(ctx, model, layers):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
     )
     descriptions = [layer.description for layer in layers]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--format", ctx.attr.format])
-    args.add_all(["--folder", BENTO])
-    args.add_all(["--created", creation_time(ctx)])
-    args.add_all(["--model", model.description])
+    args = target_arguments(ctx)
+    args.add_all(["--format", ctx.attr.format, "--folder", BENTO, "--created", creation_time(ctx), "--model", model.description])
     add_pairs(args, "--annotation", ctx.attr.annotations)
     args.add_all(descriptions, before_each = "--layer")
-    args.add_all(["--config", outputs.config])
-    args.add_all(["--manifest", outputs.manifest])
-    args.add_all(["--digest", outputs.digest])
+    args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
     run_helper(
         ctx,
         mnemonic = "BentoModelImage",

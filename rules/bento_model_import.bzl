@@ -10,8 +10,7 @@ def _bento_model_import_impl(ctx):
         fail("{}: archive and srcs are both set or both empty. Set one of them".format(ctx.label))
 
     def place(args):
-        args.add_all(["--package", directory_path(ctx.label, ctx.label.package)])
-        args.add_all(["--strip-prefix", ctx.attr.strip_prefix])
+        args.add_all(["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix])
 
     def describe(args):
         if ctx.file.archive:

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
@@ -40,8 +40,7 @@ def _write_inventory(ctx):
     # A service needs some dozens of wheels.
     wheels = [wheel.file for wheel in contents.wheels.to_list()] if licensed else []
     parts = [contents.part] if contents.part else []
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(contents.packages, before_each = "--locked")
     args.add_all(parts, before_each = "--part")
     args.add_all(wheels, before_each = "--wheel")
@@ -50,12 +49,7 @@ def _write_inventory(ctx):
         ctx,
         mnemonic = "BentoInventory",
         progress_message = "Listing packages of %{label}",
-        verb = verb(
-            "inventory",
-            args,
-            inputs = depset(parts + wheels, transitive = [contents.packages]),
-            packages = ["packaging"],
-        ),
+        verb = verb("inventory", args, inputs = depset(parts + wheels, transitive = [contents.packages]), packages = ["packaging"]),
         outputs = [output],
     )
     return output
@@ -76,23 +70,13 @@ def _bento_policy_test_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = [
-            "--target",
-            label_string(ctx.label),
-            "--settings",
-            runfile(ctx, settings),
-            "--inventory",
-            runfile(ctx, inventory),
-        ],
+        arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings), "--inventory", runfile(ctx, inventory)],
         files = depset([settings, inventory] + ctx.files.advisories),
         in_runfiles = True,
         modules = runtime_modules(ctx, ["packaging", "pyyaml"]),
         verb = "check_policy",
     )
-    return [
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-        testing.ExecutionInfo({"block-network": "1"}),
-    ]
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
 
 bento_policy_test = rule(
     implementation = _bento_policy_test_impl,

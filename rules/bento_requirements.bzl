@@ -9,22 +9,9 @@ load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
 
 def source_arguments(ctx, sources, constraints, overrides):
-    """Returns the launcher arguments for the files of a lock: requirements, constraints, and overrides.
-
-    Args:
-      ctx: context of a rule.
-      sources: list of Files.
-      constraints: list of Files.
-      overrides: list of Files.
-
-    Returns:
-      The launcher arguments for the files of a lock: requirements, constraints, and overrides.
-    """
-    arguments = []
-    for flag, files in {"--constraint": constraints, "--override": overrides, "--source": sources}.items():
-        for file in files:
-            arguments += [flag, runfile(ctx, file), file.short_path]
-    return arguments
+    """Returns the launcher arguments for the files of a lock: requirements, constraints, and overrides."""
+    flags = {"--constraint": constraints, "--override": overrides, "--source": sources}
+    return [word for flag, files in flags.items() for file in files for word in (flag, runfile(ctx, file), file.short_path)]
 
 def _arguments(ctx):
     arguments = ["--requires-python", ctx.attr.requires_python]

@@ -17,10 +17,7 @@ def _bento_requirements_test_impl(ctx):
         files = depset([ctx.file.lock] + list(info.sources + info.constraints + info.overrides)),
         modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
     )
-    return [
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-        testing.ExecutionInfo({"block-network": "1"}),
-    ]
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
 
 bento_requirements_test = rule(
     implementation = _bento_requirements_test_impl,

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
@@ -20,10 +20,8 @@ def _bento_service_metadata_test_impl(ctx):
         ))
     imported = import_service(ctx, metadata, requirements)
     report = ctx.actions.declare_file(ctx.label.name + ".report")
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--imported", imported])
-    args.add_all(["--report", report])
+    args = target_arguments(ctx)
+    args.add_all(["--imported", imported, "--report", report])
     run_helper(
         ctx,
         mnemonic = "BentoCompareMetadata",

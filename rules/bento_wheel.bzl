@@ -2,18 +2,16 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
-load("//rules/private:attributes.bzl", "label_string", "minor_version")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
+load("//rules/private:attributes.bzl", "minor_version")
+load("//rules/private:built_wheel.bzl", "unpacked_wheel")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 load("//rules/private:providers.bzl", "BentoFlagInfo")
-load("//rules/private:unpacked_wheel.bzl", "unpacked_wheel")
 
 def _describe(ctx, distribution):
     """Declares the lock entry of the wheel, from the wheel's own metadata."""
     description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--wheel", ctx.file.src])
-    args.add_all(["--output", description])
+    args = target_arguments(ctx)
+    args.add_all(["--wheel", ctx.file.src, "--output", description])
     run_helper(
         ctx,
         mnemonic = "BentoWheelMetadata",

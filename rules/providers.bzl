@@ -1,8 +1,37 @@
 """Public providers: `load("@rules_bento//rules:providers.bzl", ...)`."""
 
-load("//rules/private:providers.bzl", "typed_provider")
+def _types(doc):
+    """Returns the types of a field, which its documentation begins with: `str - …`, `tuple[str|File] - …`, `File - …; None …`."""
+    name = doc.partition(" - ")[0].partition("[")[0]
+    return [{"str": "string"}.get(name, name)] + (["NoneType"] if "None " in doc else [])
 
-BentoInfo = typed_provider(
+def _typed_provider(name, *, doc, fields, defaults = {}):
+    """Defines a provider that requires each of its fields, rejects others, and checks their types; `defaults` has values of optional fields."""
+    types = {field: _types(field_doc) for field, field_doc in fields.items()}
+
+    def init(**values):
+        values = defaults | values
+        for field in values:
+            if field not in types:
+                fail("{}: unknown field {}. Valid fields: {}".format(name, field, ", ".join(types)))
+        for field, allowed in types.items():
+            if field not in values:
+                fail("{}: missing field {}. Set it: {}".format(name, field, fields[field]))
+            if type(values[field]) not in allowed:
+                fail("{}: {} is {}, a {}. Set it to a {}: {}".format(
+                    name,
+                    field,
+                    repr(values[field]),
+                    type(values[field]),
+                    " or ".join(allowed),
+                    fields[field],
+                ))
+        return values
+
+    provider_type, _ = provider(doc = doc, fields = fields, init = init)
+    return provider_type
+
+BentoInfo = _typed_provider(
     "BentoInfo",
     doc = "A Bento: its metadata, and the parts that archives and images are built from.",
     fields = {
@@ -24,7 +53,7 @@ BentoInfo = typed_provider(
     },
 )
 
-BentoApiInfo = typed_provider(
+BentoApiInfo = _typed_provider(
     "BentoApiInfo",
     doc = "The API of a service, from its import.",
     fields = {
@@ -33,7 +62,7 @@ BentoApiInfo = typed_provider(
     },
 )
 
-BentoEnvironmentInfo = typed_provider(
+BentoEnvironmentInfo = _typed_provider(
     "BentoEnvironmentInfo",
     doc = "The image that a service requests, in BentoML's terms: the equivalent of `bentoml.images.Image` in a service's source.",
     fields = {
@@ -42,7 +71,7 @@ BentoEnvironmentInfo = typed_provider(
     },
 )
 
-BentoModelInfo = typed_provider(
+BentoModelInfo = _typed_provider(
     "BentoModelInfo",
     doc = "A model: built once and shared by all Bentos that need it.",
     fields = {
@@ -63,14 +92,11 @@ def _options_init(*, group, options):
 
 BentoOptionsInfo, _new_options_info = provider(
     doc = "Options of one group of a bentofile, for `bento_package`.",
-    fields = {
-        "group": "str - `conda`, `docker`, or `python`.",
-        "options": "dict - the options that are set, by BentoML's names.",
-    },
+    fields = {"group": "str - `conda`, `docker`, or `python`.", "options": "dict - the options that are set, by BentoML's names."},
     init = _options_init,
 )
 
-BentoRequirementInfo = typed_provider(
+BentoRequirementInfo = _typed_provider(
     "BentoRequirementInfo",
     doc = "A package of a lock and its transitive dependencies, for one platform and Python version.",
     fields = {
@@ -85,7 +111,7 @@ BentoRequirementInfo = typed_provider(
     },
 )
 
-BentoWheelInfo = typed_provider(
+BentoWheelInfo = _typed_provider(
     "BentoWheelInfo",
     doc = "A wheel of a lock.",
     defaults = {"exclude": (), "exclude_preset": ()},
@@ -102,7 +128,7 @@ BentoWheelInfo = typed_provider(
     },
 )
 
-BentoWheelModulesInfo = typed_provider(
+BentoWheelModulesInfo = _typed_provider(
     "BentoWheelModulesInfo",
     doc = "The unpacked modules of a wheel, ready to import.",
     fields = {
@@ -115,7 +141,7 @@ BentoWheelModulesInfo = typed_provider(
     },
 )
 
-BentoDebInfo = typed_provider(
+BentoDebInfo = _typed_provider(
     "BentoDebInfo",
     doc = "A locked Debian package and its transitive dependencies, for one architecture.",
     fields = {
@@ -127,7 +153,7 @@ BentoDebInfo = typed_provider(
     },
 )
 
-BentoDebLayerInfo = typed_provider(
+BentoDebLayerInfo = _typed_provider(
     "BentoDebLayerInfo",
     doc = "Debian packages that are installed in layers, from the lowest layer up.",
     fields = {
@@ -140,7 +166,7 @@ BentoDebLayerInfo = typed_provider(
     },
 )
 
-BentoLayerInfo = typed_provider(
+BentoLayerInfo = _typed_provider(
     "BentoLayerInfo",
     doc = "An image layer: its bytes and its description. Images are assembled from descriptions only.",
     defaults = {"origin": ""},
@@ -151,7 +177,7 @@ BentoLayerInfo = typed_provider(
     },
 )
 
-BentoBaseInfo = typed_provider(
+BentoBaseInfo = _typed_provider(
     "BentoBaseInfo",
     doc = "A base image: its layers in order, and the properties that a Python service depends on.",
     fields = {
@@ -167,7 +193,7 @@ BentoBaseInfo = typed_provider(
     },
 )
 
-BentoImageInfo = typed_provider(
+BentoImageInfo = _typed_provider(
     "BentoImageInfo",
     doc = "An image: config, manifest, and the layers that they name.",
     fields = {
@@ -181,7 +207,7 @@ BentoImageInfo = typed_provider(
     },
 )
 
-BentoImageIndexInfo = typed_provider(
+BentoImageIndexInfo = _typed_provider(
     "BentoImageIndexInfo",
     doc = "An OCI image index: images of one service for several platforms.",
     fields = {

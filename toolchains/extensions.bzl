@@ -60,11 +60,7 @@ def _bento_tools_impl(mctx):
 
     # Other modules use these repositories only through the toolchain.
     own = [module for module in mctx.modules if module.is_root and module.name == "rules_bento"]
-    return mctx.extension_metadata(
-        reproducible = True,
-        root_module_direct_deps = _OWN if own else [],
-        root_module_direct_dev_deps = [],
-    )
+    return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
 
 _python = tag_class(
     doc = "Selects the interpreter of actions, in the root module.",
@@ -237,19 +233,13 @@ _pypi = tag_class(
         "exclude": attr.string_list_dict(doc = "Packages to patterns of wheel files that images exclude, in the form of a bentofile's `exclude`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`; `acme@linux_x86_64` for the wheels of one platform. Default: none. RECORD lists the remaining files; the layer report and the SBOM have the excluded size. Outside of images, wheels are complete."),
         "exclude_presets": attr.string_list(doc = "Predefined patterns: `serving_torch` excludes files of torch and triton that only builds against them need."),
         "extras": attr.string_list(default = ["*"], doc = "Extras of the project to include, for a `uv.lock`. Default: all, which fails if two of them conflict (`tool.uv.conflicts`)."),
-        "glibc": attr.string(
-            default = DEFAULT_GLIBC,
-            doc = "Newest glibc that a Linux wheel may require, `X.Y`.",
-        ),
+        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc that a Linux wheel may require, `X.Y`."),
         "groups": attr.string_list(default = ["*"], doc = "Dependency groups of the project to include, for a `uv.lock`. Default: all, as with `extras`."),
         "lock": attr.label(
             doc = "The lock: requirements with hashes, `pylock.toml`, `uv.lock`, or the JSON of a `bento_requirements` target.",
             mandatory = True,
         ),
-        "macos": attr.string(
-            default = DEFAULT_MACOS,
-            doc = "Newest macOS that a wheel may require, `X.Y`: the oldest macOS to support.",
-        ),
+        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS that a wheel may require, `X.Y`: the oldest macOS to support."),
         "members": attr.string_list(default = ["*"], doc = "Workspace members, by name, whose dependencies to include, for a `uv.lock`. Default: all, as with `extras`."),
         "more_python_versions": attr.string_list(
             doc = "Additional Python versions, `X.Y`, for Bentos that select one with `python_version` of bento_package.",

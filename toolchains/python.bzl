@@ -9,12 +9,7 @@ def _bento_python_impl(ctx):
         fail("{}: interpreter and interpreter_path are both set or both empty. Set one of them".format(ctx.label))
     files = ctx.files.files + ([ctx.file.interpreter] if ctx.file.interpreter else [])
     return [
-        BentoPythonInfo(
-            files = depset(files),
-            interpreter = ctx.file.interpreter,
-            interpreter_path = ctx.attr.interpreter_path,
-            version = ctx.attr.version,
-        ),
+        BentoPythonInfo(files = depset(files), interpreter = ctx.file.interpreter, interpreter_path = ctx.attr.interpreter_path, version = ctx.attr.version),
         DefaultInfo(files = depset(files)),
     ]
 
@@ -39,10 +34,7 @@ def _bento_toolchain_python_impl(ctx):
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
         fail(("actions require a hermetic Python {version} of rules_python, but the registered toolchain uses the host's ({found}). " +
               "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before it, or set bento_tools.python(interpreter = \"python3\") " +
-              "to use the host's").format(
-            found = runtime.interpreter_path or runtime.interpreter.short_path,
-            version = version,
-        ))
+              "to use the host's").format(found = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
     found = getattr(runtime, "interpreter_version_info", None)
     if found and getattr(found, "minor", None) and version != "{}.{}".format(found.major, found.minor):
         fail("rules_python's toolchain for Python {} has Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel".format(
@@ -64,15 +56,9 @@ def _bento_toolchain_python_impl(ctx):
 
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
-    cfg = transition(
-        implementation = lambda _settings, attr: {_VERSION: attr.python_version},
-        inputs = [],
-        outputs = [_VERSION],
-    ),
+    cfg = transition(implementation = lambda _settings, attr: {_VERSION: attr.python_version}, inputs = [], outputs = [_VERSION]),
     doc = "The CPython that rules_python has for the platform of the build, as a file of the build.",
-    attrs = {
-        "python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True),
-    },
+    attrs = {"python_version": attr.string(doc = "Version of the interpreter, `X.Y`.", mandatory = True)},
     provides = [BentoPythonInfo],
     toolchains = [_TYPE],
 )
@@ -115,15 +101,7 @@ def _bento_packed_python_impl(ctx):
         toolchain = _PACKING_TYPE,
     )
     files = depset([program, library])
-    return [
-        BentoPythonInfo(
-            files = files,
-            interpreter = program,
-            interpreter_path = "",
-            version = python.version,
-        ),
-        DefaultInfo(files = files),
-    ]
+    return [BentoPythonInfo(files = files, interpreter = program, interpreter_path = "", version = python.version), DefaultInfo(files = files)]
 
 bento_packed_python = rule(
     implementation = _bento_packed_python_impl,

@@ -11,10 +11,7 @@ def _bento_toolchain_impl(ctx):
     python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
     return [platform_common.ToolchainInfo(
         # For third-party code, which might import any module.
-        complete = struct(
-            python = complete,
-            tools = depset([ctx.file.helper], transitive = [complete.files]),
-        ),
+        complete = struct(python = complete, tools = depset([ctx.file.helper], transitive = [complete.files])),
         helper = ctx.file.helper,
         packages = packages,
         persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),

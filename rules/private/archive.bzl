@@ -1,19 +1,14 @@
 """The actions that join the parts of a Bento to an archive, with the labels of a stamped build."""
 
-load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "label_string", "status_files")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
+load(":helper.bzl", "arguments", "run_helper", "target_arguments", "verb")
 
 STAMPED_LABELS = STAMP | {
     "stamped_labels": attr.string_dict(doc = "Labels of a stamped build, in which `{KEY}` is replaced by a value of the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has them; version, digest, images, and tests don't change."),
 }
 
 # Output group to the format of the archive and its suffix; BentoML detects formats by suffix.
-_OTHERS = {
-    "folder": ("folder", ".folder"),
-    "tar": ("tar", ".tar"),
-    "tar_gz": ("gz", ".tar.gz"),
-    "zip": ("zip", ".zip"),
-}
+_OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
 
 def _stamped(ctx, part):
     """Returns the metadata part with the stamped labels, if any."""
@@ -21,8 +16,7 @@ def _stamped(ctx, part):
         return part
     output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
     status = status_files(ctx, ctx.attr.stamped_labels.values())
-    args = arguments(ctx)
-    args.add("--target", label_string(ctx.label))
+    args = target_arguments(ctx)
     add_pairs(args, "--label", ctx.attr.stamped_labels)
     args.add_all(status, before_each = "--status")
     args.add_all(["--part", part, "--output", output])
@@ -57,18 +51,7 @@ def _join(ctx, output, *, parts, models, form = ""):
     )
 
 def declare_metadata_archive(ctx, *, data, models, vendored):
-    """Declares the `.bento` that the metadata action writes, for a Bento with only sources, whose parts always change together.
-
-    Args:
-      ctx: context of a rule with the attributes of `STAMPED_LABELS`.
-      data: result of `pack_data`.
-      models: list of BentoModelInfo.
-      vendored: depset of Files, the wheels in the sources part.
-
-    Returns:
-      A File; None for a Bento with models, data, or wheels, because a test or an image would copy their bytes needlessly, and
-      None for an archive with stamped labels.
-    """
+    """Declares the `.bento` that the metadata action writes; None if a test or an image would copy other bytes of the Bento needlessly."""
     if data or models or vendored or ctx.attr.stamped_labels:
         return None
     return ctx.actions.declare_file(ctx.label.name + ".bento")

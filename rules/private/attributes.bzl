@@ -3,9 +3,7 @@
 load(":providers.bzl", "BentoFlagInfo")
 
 # Creation time of Bentos, models, and images: a flag, so that no output depends on the clock.
-CREATION_TIME = {
-    "_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo]),
-}
+CREATION_TIME = {"_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo])}
 
 def creation_time(ctx):
     """Returns the value of the flag, an ISO 8601 time, for a rule with the attributes of `CREATION_TIME`."""
@@ -55,25 +53,15 @@ def json_string(text):
 
 def add_strings(args, flag, texts):
     """Adds each string to the arguments as a JSON string after the flag."""
-    for text in texts:
-        args.add(flag)
-        args.add(json_string(text))
+    args.add_all([json_string(text) for text in texts], before_each = flag)
 
 def add_pairs(args, flag, pairs):
-    """Adds each entry of a dict of strings to the arguments as two JSON strings after the flag, in the dict's order.
-
-    Args:
-      args: Args to add the flags to.
-      flag: name of the flag.
-      pairs: dict of strings.
-    """
+    """Adds each entry of a dict of strings to the arguments as two JSON strings after the flag, in the dict's order."""
     for key, value in pairs.items():
-        args.add(flag)
-        args.add(json_string(key))
-        args.add(json_string(value))
+        args.add_all([flag, json_string(key), json_string(value)])
 
 def add_wheels(args, wheels):
-    """Adds a list of BentoWheelInfo with hashes to the arguments; returns the Files of wheels without a locked hash, which the action hashes.
+    """Adds the flags of wheels to the arguments.
 
     Args:
       args: Args to add the flags to.
@@ -97,19 +85,12 @@ def minor_version(version):
     return ".".join(version.split(".")[:2])
 
 def check_interpreter(ctx, python, requirements):
-    """Rejects packages for another Python version than the interpreter's (BentoPythonInfo), which their modules might not support.
-
-    Args:
-      ctx: context of a rule.
-      python: a BentoPythonInfo.
-      requirements: list of BentoRequirementInfo.
-    """
-    own = minor_version(python.version)
+    """Rejects packages (BentoRequirementInfo) for another Python version than the interpreter's (BentoPythonInfo), which their modules might not support."""
     for info in requirements:
-        if info.python_version and minor_version(info.python_version) != own:
+        if info.python_version and minor_version(info.python_version) != minor_version(python.version):
             fail(("{target}: {package} and its lock are for Python {theirs}, but the target imports them in Python {own}. " +
                   "Set bento.pypi(python_version = \"{own}\"), or bento_tools.python(version = \"{theirs}\") or (interpreter = \"...\"), in MODULE.bazel").format(
-                own = own,
+                own = minor_version(python.version),
                 package = info.distribution,
                 target = label_string(ctx.label),
                 theirs = minor_version(info.python_version),
@@ -135,16 +116,7 @@ def is_stamped(ctx):
     return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):
-    """Returns the list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys.
-
-    Args:
-      ctx: context of a rule.
-      texts: list of strings.
-
-    Returns:
-      The list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys.
-    """
+    """Returns the list of workspace status files with the keys in `texts`; empty if the target isn't stamped, or `texts` has no keys."""
     if not is_stamped(ctx) or not [text for text in texts if "{" in text]:
         return []
-    stable = [key for key in _STABLE for text in texts if key in text]
-    return ([ctx.info_file] if stable else []) + [ctx.version_file]
+    return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]

@@ -17,10 +17,7 @@ def _bento_command_impl(ctx):
         modules = runtime(ctx).command_packages + modules.to_list(),
         verb = "bento_cli.programs.command",
     )
-    return [
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-        BentoCommandInfo(modules = modules),
-    ]
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), BentoCommandInfo(modules = modules)]
 
 bento_command = rule(
     implementation = _bento_command_impl,
@@ -40,18 +37,7 @@ def _source_roots(ctx, build_ctx, import_roots):
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
 def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
-    """Writes a program that serves a Bento with the BentoML of its requirements, or lists its contents.
-
-    Args:
-      ctx: context of an executable rule with the attributes of `RUN_RUNTIME`.
-      archive: the Bento's archive.
-      build_ctx: result of `build_ctx`.
-      import_roots: depset of import directories.
-      models: list of BentoModelInfo that the archive doesn't include.
-
-    Returns:
-      A struct of executable (File) and runfiles.
-    """
+    """Writes a program that serves a Bento with the BentoML of its requirements; `models` are those that the archive doesn't include."""
     uv = runtime(ctx).uv
     return helper_launcher(
         ctx,

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
-load(":unpacked_wheel.bzl", "unpacked_wheel")
+load(":launcher.bzl", "runfile_path")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
@@ -80,9 +80,39 @@ def _built_wheel_modules_impl(ctx):
 built_wheel_modules = rule(
     implementation = _built_wheel_modules_impl,
     doc = "The modules of a wheel that an action built.",
-    attrs = {
-        "wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo]),
-    },
+    attrs = {"wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo])},
     provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )
+
+def unpacked_wheel(ctx, wheel, folder_name):
+    """Declares the modules of a BentoWheelInfo in a directory of the package; returns a BentoWheelModulesInfo.
+
+    Args:
+      ctx: context of a rule.
+      wheel: a BentoWheelInfo.
+      folder_name: name of the directory.
+
+    Returns:
+      A BentoWheelModulesInfo.
+    """
+    folder = ctx.actions.declare_directory(folder_name)
+    args = arguments(ctx)
+    args.add_all(["--wheel", wheel.file])
+    args.add_all(["--output", folder], expand_directories = False)
+    run_helper(
+        ctx,
+        mnemonic = "BentoWheelModules",
+        progress_message = "Unpacking wheel of {}".format(wheel.distribution),
+        verb = verb("unpack_wheel", args, inputs = depset([wheel.file])),
+        outputs = [folder],
+    )
+
+    return BentoWheelModulesInfo(
+        distribution = wheel.distribution,
+        files = depset([folder]),
+        import_roots = (folder,),
+        imports = (runfile_path(ctx, folder),),
+        version = wheel.version,
+        wheel = wheel.file,
+    )

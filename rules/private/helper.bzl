@@ -1,5 +1,7 @@
 """Runs the helper in the toolchain's interpreter. All actions of the rules use `run_helper`."""
 
+load(":attributes.bzl", "label_string")
+
 TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 
 # -I and -S exclude the host's packages and variables, -B its bytecode; strings are UTF-8 in every locale.
@@ -23,17 +25,13 @@ def _several_cores(_os, _inputs):
     return {"cpu": 4, "memory": 250}
 
 def arguments(ctx):
-    """Returns an Args for a verb, passed in a file with one argument per line.
+    """Returns an Args for a verb, passed in a file with one argument per line."""
+    return ctx.actions.args().use_param_file("@%s", use_always = True).set_param_file_format("multiline")
 
-    Args:
-      ctx: context of a rule.
-
-    Returns:
-      An Args for a verb, passed in a file with one argument per line.
-    """
-    args = ctx.actions.args()
-    args.use_param_file("@%s", use_always = True)
-    args.set_param_file_format("multiline")
+def target_arguments(ctx):
+    """Returns the arguments for a verb of a target, which begin with the target's label."""
+    args = arguments(ctx)
+    args.add("--target", label_string(ctx.label))
     return args
 
 def add_directories(args, flag, modules):

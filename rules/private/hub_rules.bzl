@@ -39,9 +39,7 @@ locked_wheel = rule(
 locked_package = rule(
     implementation = lambda ctx: DefaultInfo(files = depset([ctx.file.description])),
     doc = "Version, dependencies, and files of a package, as JSON.",
-    attrs = {
-        "description": attr.label(allow_single_file = [".json"], doc = "The JSON file.", mandatory = True),
-    },
+    attrs = {"description": attr.label(allow_single_file = [".json"], doc = "The JSON file.", mandatory = True)},
 )
 
 def _wheel_modules_impl(ctx):
@@ -112,13 +110,7 @@ requirement = rule(
 def _deb_package_impl(ctx):
     files = depset(ctx.files.files)
     return [
-        BentoDebInfo(
-            architecture = ctx.attr.architecture,
-            files = files,
-            glibc = ctx.attr.glibc,
-            hub = ctx.attr.hub,
-            python_version = ctx.attr.python_version,
-        ),
+        BentoDebInfo(architecture = ctx.attr.architecture, files = files, glibc = ctx.attr.glibc, hub = ctx.attr.hub, python_version = ctx.attr.python_version),
         DefaultInfo(files = files),
     ]
 

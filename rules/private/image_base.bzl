@@ -1,8 +1,7 @@
 """Rules for bases that are existing images, in repositories of `bento.base`."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE")
-load(":layer_contents.bzl", "scan_layers")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -57,3 +56,38 @@ image_base = rule(
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )
+
+def scan_layers(ctx, layers, *, linked = None, with_machines = False):
+    """Declares the action that finds the shared libraries and packages of layers.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      layers: list of pairs of Files from the lowest up, description and layer, or an OCI layout with the layer.
+      linked: depset of Files that links in the layout might refer to.
+      with_machines: whether the action also determines the CPU architectures of files with machine code.
+
+    Returns:
+      A struct of `libraries` and `system`, Files (see BentoBaseInfo), and of `machines`, a File or None.
+    """
+    libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
+    system = ctx.actions.declare_file(ctx.label.name + ".system.json")
+    machines = ctx.actions.declare_file(ctx.label.name + ".machines.json") if with_machines else None
+    args = target_arguments(ctx)
+    for description, layer in layers:
+        args.add_all(["--layer", description, layer], expand_directories = False)
+    args.add_all(["--libraries", libraries, "--system", system])
+    if machines:
+        args.add_all(["--machines", machines])
+    run_helper(
+        ctx,
+        mnemonic = "BentoBaseContents",
+        progress_message = "Scanning layers of %{label}",
+        verb = verb(
+            "base_contents",
+            args,
+            inputs = depset([file for pair in layers for file in pair], transitive = [linked] if linked else []),
+            packages = ["zstandard"],
+        ),
+        outputs = [libraries, system] + ([machines] if machines else []),
+    )
+    return struct(libraries = libraries, machines = machines, system = system)

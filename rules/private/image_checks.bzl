@@ -2,23 +2,15 @@
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "arguments", "run_helper", "verb")
-load(":image_sbom.bzl", "deb_indexes")
-load(":layer_contents.bzl", "scan_layers")
+load(":helper.bzl", "run_helper", "target_arguments", "verb")
+load(":image_base.bzl", "scan_layers")
+load(":reports.bzl", "deb_indexes")
 
 def scan_added_layers(ctx):
-    """Scans the layers of an image that aren't of Debian packages.
-
-    Args:
-      ctx: context of `bento_image`.
-
-    Returns:
-      Whether all of them are local; and the result of `scan_layers` for the local ones, or None.
-    """
+    """Scans the layers of an image that aren't of Debian packages; returns whether all of them are local, and the scan of the local ones or None."""
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
     here = [(layer.description, layer.blob) for layer in layers if layer.blob]
-    contents = scan_layers(ctx, here, with_machines = True) if here else None
-    return len(here) == len(layers), contents
+    return len(here) == len(layers), (scan_layers(ctx, here, with_machines = True) if here else None)
 
 def _known_libraries(base, all_here, contents):
     """Returns the Files that list the shared libraries below the wheels; None if some are unknown."""
@@ -27,11 +19,8 @@ def _known_libraries(base, all_here, contents):
     return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
 
 def _arguments(ctx, base, output):
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
-    args.add_all(["--base", base.name])
-    args.add_all(["--base-config", base.config])
-    args.add_all(["--output", output])
+    args = target_arguments(ctx)
+    args.add_all(["--base", base.name, "--base-config", base.config, "--output", output])
     return args
 
 def check_libraries(ctx, base, packages, further, *, early):
@@ -91,26 +80,19 @@ def check_system(ctx, base, bento, parts):
     debs = deb_indexes(ctx, base)
     system = [base.system] if base.system else []
     args = _arguments(ctx, base, output)
-    args.add_all(["--bento-yaml", bento.bento_yaml])
-    args.add_all(["--image", ctx.label.name])
+    args.add_all(["--bento-yaml", bento.bento_yaml, "--image", ctx.label.name])
     args.add_all(system, before_each = "--base-system")
     args.add_all(debs, before_each = "--index")
     if BentoDebLayerInfo in ctx.attr.base:
         upper = [target for target in [ctx.attr.base] + ctx.attr.layers if BentoDebLayerInfo in target][-1]
-        args.add_all(["--hub", upper[BentoDebLayerInfo].hub])
-        args.add_all(["--lower", label_string(upper.label)])
+        args.add_all(["--hub", upper[BentoDebLayerInfo].hub, "--lower", label_string(upper.label)])
     add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
     args.add_all([part.wheel.file.basename for part in parts], before_each = "--wheel")
     run_helper(
         ctx,
         mnemonic = "BentoSystemCheck",
         progress_message = "Checking system requirements of image %{label}",
-        verb = verb(
-            "check_system",
-            args,
-            inputs = depset([base.config, bento.bento_yaml] + debs + system),
-            packages = ["pyyaml"],
-        ),
+        verb = verb("check_system", args, inputs = depset([base.config, bento.bento_yaml] + debs + system), packages = ["pyyaml"]),
         outputs = [output],
     )
     return output
@@ -129,8 +111,7 @@ def check_size(ctx, layers):
         return []
     output = ctx.actions.declare_file(ctx.label.name + ".size_checked")
     descriptions = [layer.description for layer in layers]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
     args.add_all(descriptions, before_each = "--layer")
     args.add_all(["--output", output])

@@ -1,13 +1,9 @@
 """Images as files: an OCI layout, or an archive for `docker load`."""
 
-load(":attributes.bzl", "label_string")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":helper.bzl", "run_helper", "target_arguments", "verb")
 
 # Output group to the form, the end of the output's name, and the mnemonic.
-_FORMS = {
-    "docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"),
-    "oci_layout": ("oci-layout", ".oci", "BentoOciLayout"),
-}
+_FORMS = {"docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"), "oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
 
 def write_form(ctx, image, layers, group):
     """Declares a large form of an image: `docker_archive` or `oci_layout`, by output group; returns a File.
@@ -24,8 +20,7 @@ def write_form(ctx, image, layers, group):
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
     output = declare(ctx.label.name + suffix)
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
     args.add_all(["--config", image.config, "--manifest", image.manifest])
     for layer in layers:

@@ -55,14 +55,14 @@ image_step = struct(
 )
 
 def decode_steps(label, steps):
-    """Decodes steps, results of the functions of `image_step`, to lists of the kind and its values; `label` is for errors.
+    """Decodes the results of functions of `image_step`.
 
     Args:
       label: label of the target, for messages.
-      steps: list of strings, each the JSON of a step.
+      steps: list of strings.
 
     Returns:
-      The result.
+      A list of lists: the kind of a step and its values.
     """
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):

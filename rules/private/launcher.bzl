@@ -4,18 +4,9 @@ load(":attributes.bzl", "label_string", "minor_version")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 
 def shell_word(text, owner):
-    """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors.
-
-    Args:
-      text: a string.
-      owner: label of the target, for messages.
-
-    Returns:
-      The result.
-    """
-    for line_break in ["\n", "\r"]:
-        if line_break in text:
-            fail("{}: {} has a line break. Remove the line break".format(owner, repr(text)))
+    """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors."""
+    if "\n" in text or "\r" in text:
+        fail("{}: {} has a line break. Remove the line break".format(owner, repr(text)))
     return "'" + text.replace("'", "'\\''") + "'"
 
 # Attributes of rules with programs for `bazel run`: the runtime of the host, for any target platform. The target //toolchains:host_runtime
@@ -139,16 +130,9 @@ def run_environment(ctx):
     )
 
 def runfiles_of_attributes(ctx):
-    """Returns the files of `data` and `deps` with their runfiles, without the `__init__.py` files that Bazel generates.
+    """Returns the files of `data` and `deps` with their runfiles, without the `__init__.py` files that Bazel generates."""
 
-    These files would split the namespace packages of wheels.
-
-    Args:
-      ctx: context of a rule with these attributes.
-
-    Returns:
-      A runfiles object.
-    """
+    # Generated `__init__.py` files would split the namespace packages of wheels.
     needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]
     return ctx.runfiles(
         files = ctx.files.data,

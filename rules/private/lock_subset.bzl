@@ -1,10 +1,8 @@
 """The step that selects the locked packages that a Bento needs."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "target_arguments", "verb")
 load(":providers.bzl", "BentoResolutionInfo")
-load(":resolve_aspect.bzl", "add_requirement", "add_resolver")
 
 def _pip_tools(resolver):
     """Returns the label of pip-tools, only for a target that requests it, so that others don't fetch it."""
@@ -47,8 +45,7 @@ def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
     answers = [target[BentoResolutionInfo].answer for target in answered]
     of_answers = [target[BentoRequirementInfo] for target in answered]
     locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in of_answers])
-    args = arguments(ctx)
-    args.add("--target", label_string(ctx.label))
+    args = target_arguments(ctx)
     for requirement in requirements:
         add_requirement(args, requirement)
     args.add_all(packages, before_each = "--package")
@@ -77,3 +74,42 @@ def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
 def hub_requirements(targets):
     """Returns the BentoRequirementInfo of each target that is a package of a package hub."""
     return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
+
+def add_requirement(args, requirement):
+    """Adds a BentoRequirementInfo and its platform to the arguments."""
+    args.add("--requirement", requirement.distribution)
+    if requirement.platform:
+        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
+
+def add_resolver(args, toolchain):
+    """Adds the resolver of the toolchain to the arguments."""
+    args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+
+def _resolved_aspect_impl(target, ctx):
+    requirement = target[BentoRequirementInfo]
+
+    # A wheel without packages of a package hub has no platform.
+    if not requirement.platform:
+        return []
+    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    answer = ctx.actions.declare_file(ctx.label.name + ".resolved.json")
+    args = target_arguments(ctx)
+    add_requirement(args, requirement)
+    args.add_all(requirement.packages, before_each = "--locked")
+    add_resolver(args, toolchain)
+    args.add("--output", answer)
+    run_helper(
+        ctx,
+        mnemonic = "BentoResolve",
+        progress_message = "Resolving %{label}",
+        verb = verb("resolve", args, inputs = depset([toolchain.uv], transitive = [requirement.packages]), packages = ["packaging"]),
+        outputs = [answer],
+    )
+    return [BentoResolutionInfo(answer = answer)]
+
+resolve_aspect = aspect(
+    implementation = _resolved_aspect_impl,
+    doc = "Resolves a package of a lock with uv.",
+    required_providers = [BentoRequirementInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

@@ -3,7 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "creation_time", "json_string", "label_string", "workspace_path")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "verb")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "target_arguments", "verb")
 load(":option_groups.bzl", "option_groups", "service_configs")
 load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
@@ -147,11 +147,8 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     )
     environment = requested_image(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
-    args = arguments(ctx)
-    args.add("--target", label_string(ctx.label))
-    args.add("--creation-time", creation_time(ctx))
-    args.add("--bentoml-version", ctx.attr.bentoml_version)
-    args.add("--python-version", python_version)
+    args = target_arguments(ctx)
+    args.add_all(["--creation-time", creation_time(ctx), "--bentoml-version", ctx.attr.bentoml_version, "--python-version", python_version])
     if platform_name(ctx):
         args.add("--platform", platform_name(ctx))
     args.add_all(ctx.attr.ignore_libraries, before_each = "--unchecked")
@@ -163,13 +160,8 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     _add_stated(ctx, args)
     for model in models:
         args.add_all(["--model", model.description, model.alias])
-    args.add("--sources", snapshot.manifest)
-    args.add("--service-info", snapshot.service)
-    args.add("--part", into.part)
-    args.add("--bento-yaml", outputs.bento_yaml)
-    args.add("--manifest", outputs.manifest)
-    args.add("--digest", outputs.digest)
-    args.add("--tag", outputs.tag)
+    args.add_all(["--sources", snapshot.manifest, "--service-info", snapshot.service, "--part", into.part])
+    args.add_all(["--bento-yaml", outputs.bento_yaml, "--manifest", outputs.manifest, "--digest", outputs.digest, "--tag", outputs.tag])
     step_inputs = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset(
         [model.description for model in models] + ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load(":helper.bzl", "run_helper", "target_arguments", "verb")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
@@ -14,31 +14,34 @@ _WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
 _NAMING = [".onnx"]
 
 def _arguments(ctx, source):
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     source.describe(args)
     return args
+
+def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
+    """Declares the action of a verb that reads the model, with outputs by flag; its temporary directory is named after the first output."""
+    args = _arguments(ctx, source)
+    for flag, output in outputs.items():
+        args.add_all([flag, output])
+    args.add_all(["--scratch", outputs.values()[0].basename + ".files"])
+    run_helper(
+        ctx,
+        mnemonic = mnemonic,
+        progress_message = progress_message,
+        verb = verb(name, args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        outputs = outputs.values(),
+    )
 
 def _archive(ctx, source):
     """Declares the model as an archive for `bentoml models import`."""
     output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
-    args = _arguments(ctx, source)
-    args.add_all(["--output", output])
-    args.add_all(["--scratch", ctx.label.name + ".bentomodel.files"])
-    run_helper(
-        ctx,
-        mnemonic = "BentoExport",
-        progress_message = "Writing %{output}",
-        verb = verb("export_model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
-        outputs = [output],
-    )
+    _write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", outputs = {"--output": output})
     return output
 
 def _layer(ctx, source, compression):
     """Declares the model as one layer."""
     args = _arguments(ctx, source)
-    args.add_all(["--folder", BENTO, "--user", USER])
-    args.add_all(["--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
+    args.add_all(["--folder", BENTO, "--user", USER, "--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
     return write_layer(
         ctx,
         compression = compression,
@@ -60,8 +63,7 @@ def _weights_layers(ctx, source, groups, folder, compression):
     """Declares layers of weights, each of only its own files, so that a changed shard changes no other layer."""
     layers = []
     for number, files in enumerate(groups):
-        args = arguments(ctx)
-        args.add_all(["--target", label_string(ctx.label)])
+        args = target_arguments(ctx)
         source.place(args)
         args.add_all(files, map_each = describe_source)
         args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
@@ -77,26 +79,18 @@ def _weights_layers(ctx, source, groups, folder, compression):
 def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
     """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
     others = [file for file in source.files if file not in weights]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     source.place(args)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
-    args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
-    args.add_all(["--written-description", written.description])
-    args.add_all(["--written-manifest", written.manifest])
-    args.add_all(["--written-model-yaml", written.model_yaml])
+    args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder, "--written-description", written.description])
+    args.add_all(["--written-manifest", written.manifest, "--written-model-yaml", written.model_yaml])
     return write_layer(
         ctx,
         compression = compression,
         name = ctx.label.name,
         progress_message = "Writing layer of model %{label} without weights",
-        verb = verb(
-            "model_layer",
-            args,
-            inputs = depset(others + [written.description, written.manifest, written.model_yaml]),
-            packages = _PACKAGES,
-        ),
+        verb = verb("model_layer", args, inputs = depset(others + [written.description, written.manifest, written.model_yaml]), packages = _PACKAGES),
     )
 
 def _describe_weights(file):
@@ -121,16 +115,7 @@ def _ends_with(name, suffixes):
 def _part(ctx, source):
     """Declares the model as a part of archives."""
     part = ctx.actions.declare_file(ctx.label.name + ".model.part")
-    args = _arguments(ctx, source)
-    args.add_all(["--part", part])
-    args.add_all(["--scratch", ctx.label.name + ".part.files"])
-    run_helper(
-        ctx,
-        mnemonic = "BentoModelPart",
-        progress_message = "Packing model %{label}",
-        verb = verb("model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
-        outputs = [part],
-    )
+    _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", outputs = {"--part": part})
     return part
 
 def _described(ctx, source):
@@ -140,18 +125,8 @@ def _described(ctx, source):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         model_yaml = ctx.actions.declare_file(ctx.label.name + ".model.yaml"),
     )
-    args = _arguments(ctx, source)
-    args.add_all(["--description", written.description])
-    args.add_all(["--manifest", written.manifest])
-    args.add_all(["--model-yaml", written.model_yaml])
-    args.add_all(["--scratch", ctx.label.name + ".files"])
-    run_helper(
-        ctx,
-        mnemonic = "BentoModel",
-        progress_message = "Describing model %{label}",
-        verb = verb("model", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
-        outputs = [written.description, written.manifest, written.model_yaml],
-    )
+    outputs = {"--description": written.description, "--manifest": written.manifest, "--model-yaml": written.model_yaml}
+    _write(ctx, source, mnemonic = "BentoModel", progress_message = "Describing model %{label}", name = "model", outputs = outputs)
     return written
 
 def model_source(*, place, describe, files = [], further = [], packages = [], name = ""):
@@ -174,14 +149,7 @@ def model_source(*, place, describe, files = [], further = [], packages = [], na
         describe(args)
         args.add_all(files, map_each = describe_source)
 
-    return struct(
-        describe = describe_all,
-        files = files,
-        inputs = depset(files + further),
-        name = name,
-        packages = packages,
-        place = place,
-    )
+    return struct(describe = describe_all, files = files, inputs = depset(files + further), name = name, packages = packages, place = place)
 
 # Attributes that all rules for models have.
 MODEL_ATTRIBUTES = {
@@ -205,9 +173,5 @@ def model_entry(ctx, source):
             manifest = written.manifest,
         ),
         DefaultInfo(files = depset([written.description])),
-        OutputGroupInfo(
-            bentomodel = depset([_archive(ctx, source)]),
-            manifest = depset([written.manifest]),
-            part = depset([part]),
-        ),
+        OutputGroupInfo(bentomodel = depset([_archive(ctx, source)]), manifest = depset([written.manifest]), part = depset([part])),
     ]

@@ -6,15 +6,8 @@ _UNSET = -1
 
 # Attributes of `bento_package`.
 OPTION_GROUPS = {
-    group: attr.label(
-        doc = "{}: a `bento_{}_options`.".format(doc, group),
-        providers = [BentoOptionsInfo],
-    )
-    for group, doc in {
-        "conda": "Conda packages",
-        "docker": "Image of `bentoml containerize`",
-        "python": "Installation of Python packages in the image",
-    }.items()
+    group: attr.label(doc = "{}: a `bento_{}_options`.".format(doc, group), providers = [BentoOptionsInfo])
+    for group, doc in {"conda": "Conda packages", "docker": "Image of `bentoml containerize`", "python": "Installation of Python packages in the image"}.items()
 }
 
 def switch(doc):
@@ -22,49 +15,21 @@ def switch(doc):
     return attr.int(default = _UNSET, doc = doc + " 1 for yes, 0 for no, -1 (default) for the bentofile's value.", values = [_UNSET, 0, 1])
 
 def option_values(ctx, attributes):
-    """Returns the options that a target sets, a dict by BentoML's names, for attributes by name.
+    """Returns the options that a target sets, a dict by BentoML's names, for attributes by name."""
+    values = {name: getattr(ctx.attr, name) for name in attributes}
+    values = {name: value for name, value in values.items() if (value != _UNSET if type(value) == "int" else value)}
+    return {name: bool(value) if type(value) == "int" else value for name, value in values.items()}
 
-    Args:
-      ctx: context of a rule.
-      attributes: list of names of attributes.
-
-    Returns:
-      The options that a target sets, a dict by BentoML's names, for attributes by name.
-    """
-    options = {}
-    for name in attributes:
-        value = getattr(ctx.attr, name)
-        if type(value) == "int":
-            if value != _UNSET:
-                options[name] = bool(value)
-        elif value:
-            options[name] = value
-    return options
+def _options(ctx, group):
+    target = getattr(ctx.attr, group)
+    info = target[BentoOptionsInfo]
+    if info.group != group:
+        fail("{0}: {1} is {2}, a bento_{3}_options. Set {3} = \"{2}\", or {1} to a bento_{1}_options".format(ctx.label, group, target.label, info.group))
+    return info.options
 
 def option_groups(ctx):
-    """Returns the option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options.
-
-    Args:
-      ctx: context of a rule.
-
-    Returns:
-      The option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options.
-    """
-    groups = {}
-    for group in GROUPS:
-        target = getattr(ctx.attr, group)
-        if not target:
-            continue
-        info = target[BentoOptionsInfo]
-        if info.group != group:
-            fail("{0}: {1} is {2}, a bento_{3}_options. Set {3} = \"{2}\", or {1} to a bento_{1}_options".format(
-                ctx.label,
-                group,
-                target.label,
-                info.group,
-            ))
-        groups[group] = info.options
-    return groups
+    """Returns the option groups of a target with the attributes of `OPTION_GROUPS`: group name to a dict of its options."""
+    return {group: _options(ctx, group) for group in GROUPS if getattr(ctx.attr, group)}
 
 def service_config(**config):
     """Returns the configuration of a service, or a part of it, for the attribute `service_config` of `bento_package`.
@@ -82,13 +47,13 @@ def service_config(**config):
     return json.encode(config)
 
 def service_configs(ctx):
-    """Returns the attribute `service_config` of bento_package: service name to the JSON of its configuration.
+    """Returns the valid attribute `service_config` of bento_package.
 
     Args:
-      ctx: context of a rule.
+      ctx: context of bento_package.
 
     Returns:
-      The attribute `service_config` of bento_package: service name to the JSON of its configuration.
+      A dict of service name to the JSON of its configuration.
     """
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":

@@ -9,11 +9,7 @@ _PACKAGE = {
 }
 _ATTRIBUTES = {
     "bento_deb_layer": {"lower": "base"},
-    "bento_deployment": {
-        "read_only": "read_only_root_filesystem",
-        "start_seconds": "startup_timeout_seconds",
-        "writable": "writable_dirs",
-    },
+    "bento_deployment": {"read_only": "read_only_root_filesystem", "start_seconds": "startup_timeout_seconds", "writable": "writable_dirs"},
     "bento_export": {"command": "bento_command", "to": "destination"},
     "bento_image": {
         "provided": "ignore_system_requirements",

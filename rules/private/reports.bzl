@@ -1,7 +1,8 @@
 """Actions for reports of a Bento or an image; they run only if their output group is requested."""
 
-load(":attributes.bzl", "label_string")
-load(":helper.bzl", "arguments", "run_helper", "verb")
+load("//rules:providers.bzl", "BentoDebLayerInfo")
+load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
+load(":helper.bzl", "run_helper", "target_arguments", "verb")
 load(":layers.bzl", "BENTO")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
@@ -18,8 +19,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
       A File, JSON.
     """
     output = ctx.actions.declare_file(ctx.label.name + ".summary.json")
-    args = arguments(ctx)
-    args.add("--target", label_string(ctx.label))
+    args = target_arguments(ctx)
     args.add_all(["--tag", tag, "--digest", digest, "--output", output])
     for flag, file in files.items():
         args.add_all([flag, file])
@@ -53,20 +53,14 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     """
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
-    args = arguments(ctx)
-    args.add("--target", label_string(ctx.label))
-    args.add("--archive", archive)
-    args.add("--digest", described.digest)
-    args.add("--manifest", described.manifest)
-    args.add("--part", metadata)
-    args.add("--service-info", snapshot.service)
-    args.add("--tag", described.tag)
+    args = target_arguments(ctx)
+    args.add_all(["--archive", archive, "--digest", described.digest, "--manifest", described.manifest, "--part", metadata])
+    args.add_all(["--service-info", snapshot.service, "--tag", described.tag])
     for model in models:
         args.add_all(["--model", model.description, model.manifest])
     for file in ctx.files.report_against:
         args.add_all(["--against", file, file.short_path])
-    args.add("--output", report)
-    args.add("--page", page)
+    args.add_all(["--output", report, "--page", page])
     run_helper(
         ctx,
         mnemonic = "BentoReport",
@@ -98,8 +92,7 @@ def write_layer_report(ctx, layers, parts):
     report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
     excluded = [part.excluded for part in parts if part.excluded]
-    args = arguments(ctx)
-    args.add_all(["--target", label_string(ctx.label)])
+    args = target_arguments(ctx)
     args.add_all(["--bento", BENTO])
     for layer in layers:
         if layer.blob:
@@ -109,8 +102,7 @@ def write_layer_report(ctx, layers, parts):
     args.add_all(ctx.files.report_against, before_each = "--against")
     args.add_all([part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
-    args.add_all(["--output", report])
-    args.add_all(["--page", page])
+    args.add_all(["--output", report, "--page", page])
     run_helper(
         ctx,
         mnemonic = "BentoLayerReport",
@@ -124,3 +116,106 @@ def write_layer_report(ctx, layers, parts):
         outputs = [report, page],
     )
     return [report, page]
+
+# SBOM formats: suffix of the file name, and media type.
+SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
+
+def deb_indexes(ctx, base):
+    """Returns the list of Files with the known Debian packages of the base and of layers, see BentoDebLayerInfo.index."""
+    layers = [target[BentoDebLayerInfo].index for target in ctx.attr.layers if BentoDebLayerInfo in target]
+    return [base.deb_index] + layers if base.deb_index else layers
+
+def write_sbom(ctx, base, bento, image, contents):
+    """Declares the SBOM of the image.
+
+    Args:
+      ctx: context of `bento_image`.
+      base: its BentoBaseInfo.
+      bento: its BentoInfo.
+      image: struct of its digest, a File.
+      contents: struct of `models`, list of BentoModelInfo, and `parts`, list of BentoWheelPartInfo.
+
+    Returns:
+      A struct of file and media_type.
+    """
+    suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
+    output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
+    models = [model.description for model in contents.models]
+    debs = deb_indexes(ctx, base)
+    wheels = [part.wheel for part in contents.parts]
+    excluded = [part.excluded for part in contents.parts if part.excluded]
+    args = target_arguments(ctx)
+    args.add_all(["--format", ctx.attr.sbom_format, "--created", creation_time(ctx), "--base-config", base.config])
+    args.add_all(["--bento-digest", bento.digest, "--digest", image.digest, "--tag", bento.tag])
+    args.add_all(debs, before_each = "--index")
+    args.add_all(models, before_each = "--model")
+    built = add_wheels(args, wheels)
+    args.add_all([wheel.distribution for wheel in wheels if wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
+    args.add_all(excluded, before_each = "--excluded")
+    args.add_all(["--output", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoSbom",
+        progress_message = "Writing SBOM of %{label}",
+        verb = verb(
+            "sbom",
+            args,
+            inputs = depset([base.config, bento.digest, bento.tag, image.digest] + debs + models + built + excluded),
+            packages = ["blake3"],
+        ),
+        outputs = [output],
+    )
+    return struct(file = output, media_type = media_type)
+
+def bento_inputs(bento, *, models, platform = "", python_version = ""):
+    """Describes the inputs of a Bento, a struct with the Files `tag` and `digest`, for `write_build_definition`."""
+    return struct(
+        digest = bento.digest,
+        models = [model.description for model in models],
+        platform = platform,
+        python_version = python_version,
+        tag = bento.tag,
+    )
+
+def image_inputs(*, base, debs, layers, wheels):
+    """Describes the inputs of an image for `write_build_definition`, without its Bento: Files of config, Debian packages, and unchanged layers; wheels."""
+    return struct(base = base, debs = debs, layers = layers, wheels = wheels)
+
+def write_build_definition(ctx, *, bento, locked = None, image = None):
+    """Declares the action that writes the build definition. It runs only for a signed push.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      bento: result of `bento_inputs`.
+      locked: File with the hashed requirements of a Bento, or None.
+      image: result of `image_inputs`; None for a Bento.
+
+    Returns:
+      A File.
+    """
+    output = ctx.actions.declare_file("{}.build_definition.json".format(ctx.label.name))
+    inputs = [bento.tag, bento.digest] + bento.models
+    args = target_arguments(ctx)
+    args.add_all(["--kind", "image" if image else "bento", "--platform", bento.platform, "--python-version", bento.python_version])
+    args.add_all(["--tag", bento.tag, "--bento-digest", bento.digest])
+    args.add_all(bento.models, before_each = "--model")
+    if locked:
+        args.add("--locked", locked)
+        inputs.append(locked)
+    if image:
+        args.add("--base-config", image.base)
+        args.add_all(image.debs, before_each = "--index")
+        args.add_all(image.layers, before_each = "--layer")
+        for wheel in image.wheels:
+            for pattern in wheel.exclude + wheel.exclude_preset:
+                args.add_all(["--exclude", json_string(wheel.distribution), json_string(pattern)])
+        inputs += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
+    args.add("--output", output)
+    run_helper(
+        ctx,
+        mnemonic = "BentoBuildDefinition",
+        progress_message = "Writing build definition of %{label}",
+        verb = verb("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
+        outputs = [output],
+    )
+    return output

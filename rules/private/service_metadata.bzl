@@ -1,8 +1,8 @@
 """The action that imports a service to get its metadata."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "verb")
+load(":attributes.bzl", "add_pairs", "check_interpreter")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "target_arguments", "verb")
 load(":lock_subset.bzl", "hub_requirements")
 load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
@@ -116,8 +116,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     locked = depset(transitive = [info.packages for info in requirements])
     service = ctx.actions.declare_file(ctx.label.name + ".service.json")
-    args = arguments(ctx)
-    args.add("--target", label_string(ctx.label))
+    args = target_arguments(ctx)
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_directories(args, "--root", modules)
     args.add_all(locked, before_each = "--locked")

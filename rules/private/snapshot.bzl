@@ -31,36 +31,17 @@ def bentofile_arguments(ctx):
     return ["--bentofile", file, file.short_path] if file else []
 
 def requested_image(ctx):
-    """Describes the image of the attribute `environment` of bento_package.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A struct of `files`, a depset of the files of its steps, and of two lists: `arguments` of actions, and `inputs`, the Files in them.
-    """
-    if not ctx.attr.environment:
-        return struct(arguments = [], files = depset(), inputs = [])
-    info = ctx.attr.environment[BentoEnvironmentInfo]
+    """Describes the `environment` of bento_package: the depset `files` of its steps, `arguments` of actions, and `inputs`, the Files in them."""
+    info = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
     return struct(
-        arguments = ["--image", info.image, label_string(ctx.attr.environment.label)],
-        files = info.files,
-        inputs = [info.image],
+        arguments = ["--image", info.image, label_string(ctx.attr.environment.label)] if info else [],
+        files = info.files if info else depset(),
+        inputs = [info.image] if info else [],
     )
 
 def file_options(ctx):
-    """Returns the options that can name files, a dict in the form of a bentofile.
-
-    Args:
-      ctx: context of a rule.
-
-    Returns:
-      The options that can name files, a dict in the form of a bentofile.
-    """
-    options = option_groups(ctx)
-    if ctx.attr.description.startswith("file:"):
-        options["description"] = ctx.attr.description
-    return options
+    """Returns the options that can name files, a dict in the form of a bentofile."""
+    return option_groups(ctx) | ({"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {})
 
 def add_selection(ctx, args, options):
     """Adds the arguments that select declared files; `options` is the result of `file_options`.
@@ -121,10 +102,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
         depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         before_each = "--import-root",
     )
-    args.add("--manifest", manifest)
-    args.add("--service-info", service)
-    args.add("--part", part)
-    args.add("--unused", unused)
+    args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
     args.add_all(depset(used, transitive = [requested_image(ctx).files]), before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)

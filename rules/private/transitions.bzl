@@ -32,29 +32,18 @@ def _metadata_only_impl(settings, attr):
     return {_FEATURES: features + [_STATED], _FLAG: mode}
 
 # For attributes whose packages are only declared, BentoML provides its modules if `service_metadata` of the rule is `import`.
-metadata_only_cfg = transition(
-    implementation = _metadata_only_impl,
-    inputs = [_FEATURES, _FLAG],
-    outputs = [_FEATURES, _FLAG],
-)
+metadata_only_cfg = transition(implementation = _metadata_only_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
 
 def _import_packages_impl(settings, attr):
     mode = _metadata_only_impl(settings, attr)
     return mode | {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
 
 # For the packages that a service is imported with.
-import_packages = transition(
-    implementation = _import_packages_impl,
-    inputs = [_FEATURES, _FLAG],
-    outputs = [_FEATURES, _FLAG],
-)
+import_packages = transition(implementation = _import_packages_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
 
 def _metadata_plus(mode):
     return transition(
-        implementation = lambda settings, _attr: {
-            "packages": {_FLAG: mode},
-            "metadata": {_FLAG: settings[_FLAG]},
-        },
+        implementation = lambda settings, _attr: {"packages": {_FLAG: mode}, "metadata": {_FLAG: settings[_FLAG]}},
         inputs = [_FLAG],
         outputs = [_FLAG],
     )
@@ -69,18 +58,11 @@ metadata_plus_imported_cfg = _metadata_plus("import")
 def _metadata_plus_files_impl(settings, attr):
     packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix}
     bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
-    return bytecode | {
-        "packages": packages,
-        "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT},
-    }
+    return bytecode | {"packages": packages, "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT}}
 
 # For images, with the attributes `prefix` and `bytecode` of the rule. Bytecode has a separate configuration, so that images with and
 # without bytecode share the layers of wheels.
-metadata_plus_files_cfg = transition(
-    implementation = _metadata_plus_files_impl,
-    inputs = [_FLAG],
-    outputs = [_BYTECODE, _FLAG, _PREFIX],
-)
+metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG, _PREFIX])
 
 def _metadata_plus_licenses_impl(settings, attr):
     asked = attr.allow_licenses or attr.deny_licenses
@@ -88,11 +70,7 @@ def _metadata_plus_licenses_impl(settings, attr):
 
 # For a policy, which reads licenses from wheels: `packages` exists only if the rule's attributes name licenses, so that no other policy
 # fetches a wheel.
-metadata_plus_licenses_cfg = transition(
-    implementation = _metadata_plus_licenses_impl,
-    inputs = [_FLAG],
-    outputs = [_FLAG],
-)
+metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _always(mode):
     """Returns a transition to one configuration, independent of the surrounding target."""

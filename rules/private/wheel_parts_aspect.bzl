@@ -1,9 +1,9 @@
 """Layers and layer parts of wheels, declared where the wheels are, so that all images share them."""
 
 load("//rules:providers.bzl", "BentoWheelInfo")
-load(":attributes.bzl", "label_string")
+load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "verb")
-load(":layers.bzl", "COMPRESSIONS", "add_wheel", "wheel_packages", "write_bytecode_part", "write_wheel_layer", "write_wheel_part")
+load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":wheel_groups.bzl", "ALONE")
 
@@ -16,17 +16,87 @@ def _edges(ctx):
         edges += [edge for edge in value if BentoWheelPartsInfo in edge] if type(value) == "list" else []
     return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
+def _wheel_packages(wheel):
+    """Returns the third-party packages to read a wheel."""
+    return INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
+
+def _add_wheel(args, wheel):
+    """Adds a BentoWheelInfo to the arguments (images/wheels/arguments.py)."""
+    args.add_all(["--wheel", wheel.file])
+    if wheel.sha256:
+        args.add_all(["--locked", wheel.sha256])
+    if wheel.allow_record_mismatch:
+        args.add("--allow-record-mismatch")
+    add_strings(args, "--exclude", wheel.exclude)
+    add_strings(args, "--exclude-preset", wheel.exclude_preset)
+
+def _write_layer(ctx, *, wheel, settings):
+    """Declares a layer of one installed wheel; returns BentoLayerInfo and library list."""
+    libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
+    args = wheel_arguments(ctx, settings, wheel)
+    args.add_all(["--name", wheel_name(wheel)])
+    _add_wheel(args, wheel)
+    args.add_all(["--libraries", libraries])
+    layer = write_layer(
+        ctx,
+        compression = settings.compression,
+        more_outputs = [libraries],
+        name = wheel.distribution,
+        progress_message = "Writing layer of {}".format(wheel_name(wheel)),
+        verb = verb("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+    )
+    return layer, libraries
+
+def _write_part(ctx, *, wheel, settings):
+    """Declares the part of a wheel in joined layers; returns part, listing, and library list."""
+    part = ctx.actions.declare_file("{}.part.{}".format(wheel.distribution, extension(settings.compression)))
+    listing = ctx.actions.declare_file("{}.part.{}.json".format(wheel.distribution, extension(settings.compression)))
+    libraries = ctx.actions.declare_file("{}.part.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
+    args = wheel_arguments(ctx, settings, wheel)
+    _add_wheel(args, wheel)
+    args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing, "--libraries", libraries])
+    run_helper(
+        ctx,
+        mnemonic = "BentoLayer",
+        progress_message = "Writing layer part of {}".format(wheel_name(wheel)),
+        verb = verb("wheel_part", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
+        outputs = [part, listing, libraries],
+    )
+    return part, listing, libraries
+
+def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler, program):
+    """Declares the part of a wheel in joined layers of bytecode, compiled by `program` in the interpreter `compiler`; returns part and listing."""
+    part = ctx.actions.declare_file("{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression)))
+    listing = ctx.actions.declare_file("{}.{}.part.{}.json".format(wheel.distribution, bytecode, extension(settings.compression)))
+    args = wheel_arguments(ctx, settings, wheel)
+    _add_wheel(args, wheel)
+    args.add_all(["--bytecode", bytecode, "--interpreter", compiler.interpreter or compiler.interpreter_path, "--program", program])
+    args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
+    run_helper(
+        ctx,
+        mnemonic = "BentoBytecode",
+        progress_message = "Compiling bytecode of {}".format(wheel_name(wheel)),
+        verb = verb(
+            "bytecode_part",
+            args,
+            inputs = depset([wheel.file, program], transitive = [compiler.files]),
+            packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
+        ),
+        outputs = [part, listing],
+    )
+    return part, listing
+
 def _libraries(ctx, wheel):
     """Declares the library list of a wheel, for images that build no layer of the wheel."""
     output = ctx.actions.declare_file(wheel.distribution + ".libraries.json")
     args = arguments(ctx)
-    add_wheel(args, wheel)
+    _add_wheel(args, wheel)
     args.add_all(["--output", output])
     run_helper(
         ctx,
         mnemonic = "BentoScanLibraries",
         progress_message = "Scanning shared libraries of {} {}".format(wheel.distribution, wheel.version),
-        verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
+        verb = verb("wheel_libraries", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
         outputs = [output],
     )
     return output
@@ -37,13 +107,13 @@ def _excluded(ctx, wheel):
         return None
     output = ctx.actions.declare_file(wheel.distribution + ".excluded.json")
     args = arguments(ctx)
-    add_wheel(args, wheel)
+    _add_wheel(args, wheel)
     args.add_all(["--output", output])
     run_helper(
         ctx,
         mnemonic = "BentoExcludedFiles",
         progress_message = "Listing excluded files of {} {}".format(wheel.distribution, wheel.version),
-        verb = verb("wheel_excluded", args, inputs = depset([wheel.file]), packages = wheel_packages(wheel)),
+        verb = verb("wheel_excluded", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
         outputs = [output],
     )
     return output
@@ -59,7 +129,7 @@ def _bytecode(ctx, wheel, bytecode, settings):
     compiler = _compiler(ctx, wheel)
     part, listing = None, None
     if compiler:
-        part, listing = write_bytecode_part(
+        part, listing = _write_bytecode_part(
             ctx,
             bytecode = bytecode,
             compiler = compiler,
@@ -81,10 +151,10 @@ def _bytecode(ctx, wheel, bytecode, settings):
 def _files(ctx, wheel, settings):
     is_large = wheel.size >= ALONE
 
-    part, listing, part_libraries = write_wheel_part(ctx, wheel = wheel, settings = settings)
+    part, listing, part_libraries = _write_part(ctx, wheel = wheel, settings = settings)
 
     # A small wheel never has its own layer; for a large wheel, that depends on the other wheels of an image.
-    layer, layer_libraries = write_wheel_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
+    layer, layer_libraries = _write_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
 
     # Wheels for all platforms rarely have machine code, so a separate process would cost more than the part.
     looked_into = not is_large and wheel.file.basename.endswith("-any.whl")

@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - repositories of these names cannot be had here
-load("//rules/private:python_targets.bzl", "runtime_of")
+load("//rules/private:sources_aspect.bzl", "runtime_of")
 
 def _sources_impl(ctx):
     env = analysistest.begin(ctx)

@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:index.bzl", "find_link", "resolve_link", "split_credentials")
+load("//toolchains/private:fetch.bzl", "find_link", "resolve_link", "split_credentials")
 
 # buildifier: disable=bzl-visibility - these are under test
 load("//toolchains/private:markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")

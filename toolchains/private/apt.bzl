@@ -110,10 +110,7 @@ def _host_mirrors(rctx, archive):
 
 def _fetch_with_apt(rctx, url, filename):
     """Downloads a file with apt, its proxies, and its credentials; returns the error, or None."""
-    done = rctx.execute(
-        [_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256],
-        timeout = 3600,
-    )
+    done = rctx.execute([_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256], timeout = 3600)
     if done.return_code:
         errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
         return without_secrets(" ".join(errors[:1] or [done.stderr.strip()]))
@@ -283,13 +280,7 @@ def deb_files(hub, packages, architecture, names):
 
 def declare_debs(mctx, tag):
     """Declares the repositories of a tag `bento.apt`."""
-    packages = declare_deb_files(
-        mctx,
-        hub = tag.name,
-        lock = tag.lock,
-        mirrors = tag.mirrors,
-        tag = "bento.apt(name = \"{}\")".format(tag.name),
-    )
+    packages = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors, tag = "bento.apt(name = \"{}\")".format(tag.name))
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(

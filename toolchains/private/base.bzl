@@ -47,12 +47,7 @@ def declare_base(tag):
       tag: the tag.
     """
     _check(tag)
-    common = {
-        "base": tag.name,
-        "glibc": tag.glibc,
-        "python": tag.python,
-        "python_version": tag.python_version,
-    }
+    common = {"base": tag.name, "glibc": tag.glibc, "python": tag.python, "python_version": tag.python_version}
     if tag.image:
         _declare_registry_base(tag, common)
     elif tag.layout:
@@ -112,7 +107,7 @@ def _blob_path(layout, digest):
     return layout.get_child(*(["blobs"] + digest.split(":")))
 
 def _images_by_platform(rctx, layout, more = []):
-    """Returns the images of a layout by `os/architecture`: dicts of `digest`, `facts` (properties of the config), and `layers`, verified against the index."""
+    """Returns the images of a layout by `os/architecture`: dicts of `digest`, `config` (its properties), and `layers`, verified against the index."""
     arguments = ["--layout", layout, "--output", "images.json"] + more
     for platform in _SETTINGS:
         arguments += ["--platform", platform]
@@ -134,13 +129,7 @@ def _targets(rctx, name, image, blob, origin):
             "uncompressed_size": None,
             "name": "base {}, layer {}".format(rctx.attr.base, number),
         }))
-        text += build_text(
-            _LAYER,
-            {"blob": blob(name, layer["digest"])},
-            description = layers[-1] + ".json",
-            name = layers[-1],
-            origin = origin,
-        )
+        text += build_text(_LAYER, {"blob": blob(name, layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
     rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))
     return text + build_text(
         _BASE,
@@ -186,9 +175,7 @@ def _layout_base_repo_impl(rctx):
 _layout_base_repo = repository_rule(
     implementation = _layout_base_repo_impl,
     doc = "A base image from an OCI layout; its blobs are linked, not copied.",
-    attrs = _BASE_ATTRIBUTES | {
-        "layout": attr.label(doc = "File `index.json` of the layout.", mandatory = True),
-    },
+    attrs = _BASE_ATTRIBUTES | {"layout": attr.label(doc = "File `index.json` of the layout.", mandatory = True)},
 )
 
 def _archive_base_repo_impl(rctx):
@@ -201,9 +188,7 @@ def _archive_base_repo_impl(rctx):
 _archive_base_repo = repository_rule(
     implementation = _archive_base_repo_impl,
     doc = "A base image from an archive of `docker save`.",
-    attrs = _BASE_ATTRIBUTES | {
-        "archive": attr.label(doc = "The archive.", mandatory = True),
-    },
+    attrs = _BASE_ATTRIBUTES | {"archive": attr.label(doc = "The archive.", mandatory = True)},
 )
 
 _FETCHED = "@rules_bento//rules:base_layers_fetched"

@@ -125,11 +125,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
       versions: dict of other Python versions, `X.Y`, to the names of their hubs of the same lock.
     """
     packages = _by_name(lock["packages"])
-    own = struct(
-        hub = name,
-        lock = "the lock of @{}".format(name),
-        packages = sorted(packages),
-    )
+    own = struct(hub = name, lock = "the lock of @{}".format(name), packages = sorted(packages))
     for platform in platforms:
         for package in lock["packages"]:
             _declare_wheel(_wheel_repo_name(name, package, platform, packages), package, platform, settings, build or own)
@@ -148,12 +144,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
             name = _package_repo_name(name, distribution),
             content = "@{}//:packages/{}.json".format(lock_repo_name(name), _target_name(distribution)),
         )
-    _hub_repo(
-        name = name,
-        content = "@{}//:hub.json".format(lock_repo_name(name)),
-        hub = name,
-        versions = versions,
-    )
+    _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, versions = versions)
 
 def _alias(rctx, distribution, name, tags):
     """Returns a target of the hub, which selects the hub for another Python version, for a BUILD file."""
@@ -460,7 +451,5 @@ def _package_repo_impl(rctx):
 _package_repo = repository_rule(
     implementation = _package_repo_impl,
     doc = "The targets of a package of a lock. Bazel writes the repository again only if the content of its file changes.",
-    attrs = {
-        "content": attr.label(doc = "File of the lock's repository about the package.", mandatory = True),
-    },
+    attrs = {"content": attr.label(doc = "File of the lock's repository about the package.", mandatory = True)},
 )

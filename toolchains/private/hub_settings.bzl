@@ -135,10 +135,7 @@ def _normalized(name):
 # loads, or starts, or that `torch.compile` and Triton compile with (headers).
 _EXCLUDE_PRESETS = {
     # Static libraries, the protobuf compiler that built torch, and the CMake files of torch.
-    "serving_torch": {
-        "torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"],
-        "triton": ["*.a"],
-    },
+    "serving_torch": {"torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"], "triton": ["*.a"]},
 }
 
 _NO_REQUIREMENTS = '''\

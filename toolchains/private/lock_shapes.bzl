@@ -38,12 +38,7 @@ _VARIABLES = [
 ]
 
 # Grammar of markers: by the expected kind, the kind of a token to the kind that is expected next.
-_GRAMMAR = {
-    "end": {")": "end", "joint": "term"},
-    "operator": {"operator": "value"},
-    "term": {"(": "term", "operand": "operator"},
-    "value": {"operand": "end"},
-}
+_GRAMMAR = {"end": {")": "end", "joint": "term"}, "operator": {"operator": "value"}, "term": {"(": "term", "operand": "operator"}, "value": {"operand": "end"}}
 
 def _is_of(text, characters):
     """Returns whether a string has characters, and only the given ones."""

@@ -65,15 +65,7 @@ def _compare_versions(left, operator, right):
     if operator == "~=":
         return compare_releases(left, right) >= 0 and _matches_prefix(left, right.rpartition(".")[0])
     order = compare_releases(left, right)
-    return {
-        "!=": order != 0,
-        "<": order < 0,
-        "<=": order <= 0,
-        "==": order == 0,
-        "===": left == right,
-        ">": order > 0,
-        ">=": order >= 0,
-    }[operator]
+    return {"!=": order != 0, "<": order < 0, "<=": order <= 0, "==": order == 0, "===": left == right, ">": order > 0, ">=": order >= 0}[operator]
 
 def _compare(left, operator, right, environment):
     """Compares two operands: quoted strings, or variables."""

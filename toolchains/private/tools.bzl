@@ -57,9 +57,7 @@ def _uv_repo_impl(rctx):
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,
     doc = "uv: the file `uv` for this machine, and the target `program` for the platform of the build.",
-    attrs = {
-        "programs": attr.label_keyed_string_dict(doc = "uv programs to their platforms.", mandatory = True),
-    },
+    attrs = {"programs": attr.label_keyed_string_dict(doc = "uv programs to their platforms.", mandatory = True)},
 )
 
 def declare_uv(name, *, files, version):

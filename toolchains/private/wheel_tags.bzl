@@ -35,10 +35,7 @@ def parse_wheel_name(filename):
     )
 
 # Architectures of builds for macOS, best first. All of these run on Macs with an Intel processor.
-_MACOS_MACHINES = {
-    "arm64": ["arm64", "universal2"],
-    "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"],
-}
+_MACOS_MACHINES = {"arm64": ["arm64", "universal2"], "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"]}
 
 # Before macOS 11, the second number identified the release. 10.16 is macOS 11 on Intel processors.
 _MACOS_10_NEWEST = 16

@@ -78,7 +78,7 @@ EXPECTED = {
             "--description archived_model.model.json",
             "--manifest archived_model.manifest.json",
             "--model-yaml archived_model.model.yaml",
-            "--scratch archived_model.files",
+            "--scratch archived_model.model.json.files",
         ],
     },
     "base": {
@@ -575,7 +575,7 @@ EXPECTED = {
             "--description imported_model.model.json",
             "--manifest imported_model.manifest.json",
             "--model-yaml imported_model.model.yaml",
-            "--scratch imported_model.files",
+            "--scratch imported_model.model.json.files",
         ],
     },
     "index": {
@@ -921,7 +921,7 @@ EXPECTED = {
             "--description model.model.json",
             "--manifest model.manifest.json",
             "--model-yaml model.model.yaml",
-            "--scratch model.files",
+            "--scratch model.model.json.files",
         ],
         "model.model.part": [
             "model",
@@ -942,7 +942,7 @@ EXPECTED = {
             "--source data.bin data.bin :files",
             "--source kept/weights.bin kept/weights.bin :files",
             "--part model.model.part",
-            "--scratch model.part.files",
+            "--scratch model.model.part.files",
         ],
         "model.weights-0.layer.zstd-chunked": [
             "weights_layer",
