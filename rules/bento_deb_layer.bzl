@@ -22,10 +22,10 @@ _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):
     """Returns the value that isn't empty, if any."""
-    found = sorted({value: True for value in values if value})
-    if len(found) > 1:
-        fail("{}: the packages and the layers below have different {}: {}. Use packages of one lock".format(ctx.label, what, " and ".join(found)))
-    return (found + [""])[0]
+    distinct = sorted({value: True for value in values if value})
+    if len(distinct) > 1:
+        fail("{}: the packages and the layers below have different {}: {}. Use packages of one lock.".format(ctx.label, what, " and ".join(distinct)))
+    return (distinct + [""])[0]
 
 def _write(ctx, architecture, files, lower):
     """Declares layer, description, and index, and the action that writes them."""

@@ -32,7 +32,7 @@ def _environment_layer(ctx, base):
 def _check_target(ctx, base, bento):
     """Rejects packages for another Python version or platform than the base's: they would fail in production."""
     if bento.python_version != base.python_version:
-        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" of the bento_package, and more_python_versions of its package hub".format(
+        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" of the bento_package, and more_python_versions of its package hub.".format(
             ctx.label,
             base.name,
             base.python_version,
@@ -42,7 +42,7 @@ def _check_target(ctx, base, bento):
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
         # The transition would build another Bento for the image than the one that is exported and tested.
-        fail("{}: the image is for {}, but its Bento is for {}. Set the same platform on both, or on neither".format(
+        fail("{}: the image is for {}, but its Bento is for {}. Set the same platform on both, or on neither.".format(
             ctx.label,
             own or "an unknown platform",
             bento.requested_platform or "the platform of the build",
@@ -133,7 +133,7 @@ def _prefetch_layers(ctx, layers):
     if not ctx.file.startup_trace:
         return layers
     if ctx.attr.compression != "estargz":
-        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace".format(ctx.label, ctx.attr.compression))
+        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\", or remove startup_trace.".format(ctx.label, ctx.attr.compression))
     return [
         write_prefetch_layer(
             ctx,
@@ -236,9 +236,9 @@ def _bento_image_impl(ctx):
     )
     image = _assemble(ctx, base, bento, layers)
     requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # only the target's own
-    further = scan_added_layers(ctx)
+    added = scan_added_layers(ctx)
     libraries_checked, libraries_checked_early = [
-        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = requirements), further, early = early)
+        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = requirements), added, early = early)
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
     ]
     system_checked = check_system(ctx, base, bento, parts)

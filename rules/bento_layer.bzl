@@ -10,18 +10,18 @@ _OWNER = "0"
 
 def _check(ctx):
     """Rejects an empty layer, and attributes that exclude each other."""
-    given = [name for name in ("srcs", "symlinks") if getattr(ctx.attr, name)]
-    given += ["mode"] if ctx.attr.mode != _MODE else []
-    given += ["owner"] if ctx.attr.owner != _OWNER else []
-    if ctx.file.tar and given:
-        fail("{}: tar excludes {}. Set them in another bento_layer".format(ctx.label, " and ".join(given)))
+    conflicting = [name for name in ("srcs", "symlinks") if getattr(ctx.attr, name)]
+    conflicting += ["mode"] if ctx.attr.mode != _MODE else []
+    conflicting += ["owner"] if ctx.attr.owner != _OWNER else []
+    if ctx.file.tar and conflicting:
+        fail("{}: tar excludes {}. Set them in another bento_layer.".format(ctx.label, " and ".join(conflicting)))
     if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
-        fail("{}: tar can't be converted to {}. Remove compression, or set srcs instead of tar".format(ctx.label, ctx.attr.compression))
+        fail("{}: tar can't be converted to {}. Remove compression, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
-        fail("{}: the layer is empty. Set srcs, symlinks, or tar".format(ctx.label))
+        fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(ctx.label))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():
         if not path.startswith("/"):
-            fail("{}: \"{}\" isn't an absolute path. Use \"/{}\"".format(ctx.label, path, path))
+            fail("{}: \"{}\" isn't an absolute path. Use \"/{}\".".format(ctx.label, path, path))
 
 def _files(target, path):
     """Returns the files of a target, each with its path in the image; a path with a trailing slash is a directory for the files."""
@@ -30,14 +30,14 @@ def _files(target, path):
         # The action lists a tree artifact, and places its contents without the directory's own name.
         return [(file, path if file.is_directory else path + file.basename) for file in files]
     if len(files) != 1:
-        fail("{} has {} files, but \"{}\" is the path of one file. Use \"{}/\" for a directory".format(label_string(target.label), len(files), path, path))
+        fail("{} has {} files, but \"{}\" is the path of one file. Use \"{}/\" for a directory.".format(label_string(target.label), len(files), path, path))
     return [(files[0], path)]
 
 def _files_layer(ctx):
-    placed = [pair for target, path in ctx.attr.srcs.items() for pair in _files(target, path)]
+    pairs = [pair for target, path in ctx.attr.srcs.items() for pair in _files(target, path)]
     args = target_arguments(ctx)
     args.add_all(["--mode", ctx.attr.mode, "--owner", ctx.attr.owner])
-    for file, path in placed:
+    for file, path in pairs:
         args.add_all(["--file", file, json_string(path)], expand_directories = False)
     add_pairs(args, "--symlink", ctx.attr.symlinks)
     return write_layer(
@@ -45,7 +45,7 @@ def _files_layer(ctx):
         compression = ctx.attr.compression,
         name = ctx.label.name,
         progress_message = "Writing layer %{label}",
-        verb = verb("files_layer", args, inputs = depset([file for file, _ in placed])),
+        verb = verb("files_layer", args, inputs = depset([file for file, _ in pairs])),
     )
 
 def _tar_layer(ctx):

@@ -24,7 +24,7 @@ def _bento_model_impl(ctx):
     return model_entry(ctx, model_source(
         describe = describe,
         files = ctx.files.srcs,
-        further = ctx.files.fields_file,
+        more_inputs = ctx.files.fields_file,
         name = ctx.attr.tag.partition(":")[0],
         place = place,
     ))

@@ -7,7 +7,7 @@ load("//rules/private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "mode
 
 def _bento_model_import_impl(ctx):
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
-        fail("{}: archive and srcs are both set or both empty. Set one of them".format(ctx.label))
+        fail("{}: archive and srcs are both set or both empty. Set one of them.".format(ctx.label))
 
     def place(args):
         args.add_all(["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix])
@@ -19,7 +19,7 @@ def _bento_model_import_impl(ctx):
     return model_entry(ctx, model_source(
         describe = describe,
         files = ctx.files.srcs,
-        further = ctx.files.archive,
+        more_inputs = ctx.files.archive,
         packages = ["zstandard"] if ctx.file.archive else [],
         place = place,
     ))

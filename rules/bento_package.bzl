@@ -25,15 +25,15 @@ def _check_envs(ctx):
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Use a list of \"NAME=value\", or \"NAME=\" for a value that the deployment sets; a dict isn't supported".format(ctx.label, number))
+            fail("{}: envs[{}] has no \"=\". Use a list of \"NAME=value\", or \"NAME=\" for a value that the deployment sets; a dict isn't supported.".format(ctx.label, number))
 
 def _check(ctx):
     """Rejects contradictory attributes before any action runs."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
-        fail("{}: service and bentofile are not set. Set service to \"module:Service\", or set bentofile".format(ctx.label))
+        fail("{}: service and bentofile are not set. Set service to \"module:Service\", or set bentofile.".format(ctx.label))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
-        fail("{}: requirements mixes packages of a package hub and files. Use only one of them".format(ctx.label))
+        fail("{}: requirements mixes packages of a package hub and files. Use only one of them.".format(ctx.label))
 
 def _locked(ctx):
     """Returns the packages of a package hub that the Bento includes, if the target itself requires some."""
@@ -47,7 +47,7 @@ def _python_version(ctx, locked):
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
-        fail("{0}: python_version is {1}, but the packages are locked for {2}. Set more_python_versions = [\"{1}\"] of their bento.pypi".format(
+        fail("{0}: python_version is {1}, but the packages are locked for {2}. Set more_python_versions = [\"{1}\"] of their bento.pypi.".format(
             ctx.label,
             ctx.attr.python_version,
             version,
@@ -75,7 +75,7 @@ def _read(ctx, *, data, locked, models, vendored):
     service = import_service(ctx, metadata, metadata.import_packages.to_list(), report_packages = True)
     return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
 
-def _lock(ctx, locked, stated):
+def _lock(ctx, locked, service):
     """Describes the subset of the lock, if any."""
     return lock_subset(
         ctx,
@@ -83,7 +83,7 @@ def _lock(ctx, locked, stated):
         packages = ctx.attr.packages,
         pins = dependency_pins(ctx),
         requirements = locked,
-        stated = stated,
+        service = service,
     ) if locked else None
 
 def _build_definition(ctx, *, described, lock, models, python_version):
@@ -104,20 +104,20 @@ def _launcher(ctx, archive, models):
         models = [] if ctx.attr.bundle_models else models,
     )
 
-def _bento_info(ctx, *, described, made, python_version):
+def _bento_info(ctx, *, described, outputs, python_version):
     """Returns the BentoInfo of the target."""
     return BentoInfo(
-        archive = made.archive,
+        archive = outputs.archive,
         bento_yaml = described.bento_yaml,
         build_ctx = build_ctx(ctx),
-        build_definition = made.build_definition,
-        data_layers = made.data_layers,
+        build_definition = outputs.build_definition,
+        data_layers = outputs.data_layers,
         digest = described.digest,
         import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         manifest = described.manifest,
         models = depset([model[BentoModelInfo] for model in ctx.attr.models]),
         requested_platform = ctx.attr.platform,
-        parts = tuple(made.parts),
+        parts = tuple(outputs.parts),
         platform = platform_name(ctx),
         python_version = python_version,
         requirements = depset(
@@ -168,7 +168,7 @@ def _bento_package_impl(ctx):
         _bento_info(
             ctx,
             described = described,
-            made = struct(
+            outputs = struct(
                 archive = archives.whole,
                 build_definition = build_definition,
                 data_layers = data.layers if data else {},
@@ -195,7 +195,7 @@ def _bento_package_impl(ctx):
             )),
             summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),
             tag = depset([described.tag]),
-            **{group: depset([file]) for group, file in archives.others.items()}
+            **{group: depset([file]) for group, file in archives.other_formats.items()}
         ),
     ]
 

@@ -11,11 +11,11 @@ _RATINGS = ["none", "low", "medium", "high", "critical"]
 
 def _check(ctx):
     if bool(ctx.attr.bento) == bool(ctx.attr.image):
-        fail("{}: bento and image are both set or both empty. Set one of them".format(ctx.label))
+        fail("{}: bento and image are both set or both empty. Set one of them.".format(ctx.label))
     if not (ctx.attr.advisories or ctx.attr.allow_licenses or ctx.attr.deny_licenses):
-        fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses".format(ctx.label))
+        fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses.".format(ctx.label))
     if ctx.attr.allow and not ctx.attr.advisories:
-        fail("{}: allow requires advisories. Set advisories".format(ctx.label))
+        fail("{}: allow requires advisories. Set advisories.".format(ctx.label))
 
 def _contents(ctx):
     """Returns the locked packages, their wheels if the policy checks licenses, and a part with requirements if there is no package hub."""

@@ -79,10 +79,10 @@ def bento_service(
     }
     for part, attributes in parts.items():
         if attributes != None and type(attributes) != "dict":
-            fail("bento_service(name = \"{}\"): invalid {} {}. Use a dict of attributes of the part's rule, {{}} for none".format(name, part, repr(attributes)))
+            fail("bento_service(name = \"{}\"): invalid {} {}. Use a dict of attributes of the part's rule, {{}} for none.".format(name, part, repr(attributes)))
     for part in ["deployment", "index", "load_image"]:
         if parts[part] != None and image == None:
-            fail("bento_service(name = \"{}\"): {} requires an image. Set image, a dict with the base of a bento_image".format(name, part))
+            fail("bento_service(name = \"{}\"): {} requires an image. Set image, a dict with the base of a bento_image.".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
     for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_load": load_image, "bento_service": package, "bento_venv": venv}.items():
@@ -99,34 +99,34 @@ def bento_service(
         bento_venv(name = name + "_venv", **_part(shared, {"bento": bento}, venv))
     _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
 
-def _part(shared, own, given):
+def _part(shared, own, overrides):
     """Returns the attributes of a part: defaults, overridden by the attributes for all parts and for this part."""
-    attributes = shared | own | given
-    if "tags" in shared and "tags" in given:
-        attributes["tags"] = shared["tags"] + given["tags"]
+    attributes = shared | own | overrides
+    if "tags" in shared and "tags" in overrides:
+        attributes["tags"] = shared["tags"] + overrides["tags"]
     return attributes
 
-def _api(name, bento, shared, given):
-    golden = given.get("golden")
-    bento_api(name = name + "_api", **_part(shared, {"bento": bento}, {key: value for key, value in given.items() if key != "golden"}))
+def _api(name, bento, shared, overrides):
+    golden = overrides.get("golden")
+    bento_api(name = name + "_api", **_part(shared, {"bento": bento}, {key: value for key, value in overrides.items() if key != "golden"}))
     if golden:
         bento_api_test(name = name + "_api_test", api = ":{}_api".format(name), golden = golden, **shared)
 
-def _images(name, bento, shared, given):
+def _images(name, bento, shared, overrides):
     delivered = bento
-    if given.image != None:
+    if overrides.image != None:
         delivered = ":{}_image".format(name)
         own = {"bento": bento, "target_compatible_with": shared.get("target_compatible_with", []) + [_LINUX]}
-        bento_image(name = name + "_image", **_part(shared, own, given.image))
-    if given.index != None:
-        bento_image_index(name = name + "_images", **_part(shared, {"image": delivered}, given.index))
+        bento_image(name = name + "_image", **_part(shared, own, overrides.image))
+    if overrides.index != None:
+        bento_image_index(name = name + "_images", **_part(shared, {"image": delivered}, overrides.index))
         delivered = ":{}_images".format(name)
-    if given.load_image != None:
-        bento_load(name = name + "_load", **_part(shared, {"src": delivered}, given.load_image))
-    if given.push != None:
-        bento_push(name = name + "_push", **_part(shared, {"src": delivered}, given.push))
-    if given.deployment != None:
-        repositories = (given.push or {}).get("repositories")
+    if overrides.load_image != None:
+        bento_load(name = name + "_load", **_part(shared, {"src": delivered}, overrides.load_image))
+    if overrides.push != None:
+        bento_push(name = name + "_push", **_part(shared, {"src": delivered}, overrides.push))
+    if overrides.deployment != None:
+        repositories = (overrides.push or {}).get("repositories")
         is_known = type(repositories) == "list" and len(repositories) == 1 and "{" not in repositories[0]
         own = {"repository": repositories[0]} if is_known else {}
-        bento_deployment(name = name + "_deployment", **_part(shared, own | {"src": delivered}, given.deployment))
+        bento_deployment(name = name + "_deployment", **_part(shared, own | {"src": delivered}, overrides.deployment))

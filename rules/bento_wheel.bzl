@@ -24,7 +24,7 @@ def _describe(ctx, distribution):
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6):
-        fail("{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl".format(ctx.label, ctx.file.src.basename))
+        fail("{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl.".format(ctx.label, ctx.file.src.basename))
     name, version = parts[:2]
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None

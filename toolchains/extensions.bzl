@@ -26,20 +26,20 @@ def _declare_compilers(mctx):
         for tag in module.tags.compiler if module.is_root else []:
             name = "bento_compiler_" + tag.version.replace(".", "_")
             if name in names:
-                fail("bento_tools.compiler(version = \"{}\") is defined twice. Remove one".format(tag.version))
+                fail("bento_tools.compiler(version = \"{}\") is defined twice. Remove one.".format(tag.version))
             names.append(name)
             declare_python(mctx, name = name, exact = True, kind = "compiler", tag = tag)
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
 
 def _bento_tools_impl(mctx):
-    chosen = None
+    python_tag = None
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         if module.is_root and len(module.tags.python) > 1:
-            fail("bento_tools.python is defined {} times, but one interpreter runs all actions. Remove all except one".format(len(module.tags.python)))
+            fail("bento_tools.python is defined {} times, but one interpreter runs all actions. Remove all except one.".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
-            chosen = tag
-    declare_python(mctx, name = "bento_python", kind = "python", tag = chosen)
+            python_tag = tag
+    declare_python(mctx, name = "bento_python", kind = "python", tag = python_tag)
     lock = read_lock(mctx, _TOOLS_LOCK, None)
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
@@ -116,7 +116,7 @@ def _hubs_by_version(tag):
     """Returns the names of package hubs of the same lock for other Python versions."""
     return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
 
-def _said(tag):
+def _tag_attributes(tag):
     """Returns the attributes of a tag, for comparison."""
     return {name: str(getattr(tag, name)) for name in dir(tag)}
 
@@ -138,28 +138,28 @@ def _is_new(claims, kind, tag, module):
         names += [lock_repo_name(name) for name in names]
 
     # The root module need not have a name; then it is called as Bazel's own messages call it.
-    here = module.name or "<root>"
+    module_name = module.name or "<root>"
     for name in names:
         if name not in claims:
             continue
         first = claims[name]
-        if first.kind == kind and first.said == _said(tag):
+        if first.kind == kind and first.attributes == _tag_attributes(tag):
             return False
-        differences = [key for key, value in _said(tag).items() if first.said.get(key) != value]
+        differences = [key for key, value in _tag_attributes(tag).items() if first.attributes.get(key) != value]
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
-        said = "bento.{}(name = \"{}\")".format(kind, name)
-        if first.module == here:
-            fail("{} is defined twice in the module {}, and {}. Remove one, or rename one".format(said, here, problem))
-        fail("{said} is defined in the modules {one} and {two}, and {problem}. Rename one, and keep its BUILD files with use_repo(bento, {name} = \"{name}_{new}\")".format(
+        where = "bento.{}(name = \"{}\")".format(kind, name)
+        if first.module == module_name:
+            fail("{} is defined twice in the module {}, and {}. Remove one, or rename one.".format(where, module_name, problem))
+        fail("{where} is defined in the modules {one} and {two}, and {problem}. Rename one, and keep its BUILD files with use_repo(bento, {name} = \"{name}_{new}\").".format(
             name = name,
             new = module.name or "mine",
             one = first.module,
             problem = problem,
-            said = said,
-            two = here,
+            where = where,
+            two = module_name,
         ))
     for name in names:
-        claims[name] = struct(kind = kind, module = here, said = _said(tag))
+        claims[name] = struct(kind = kind, module = module_name, attributes = _tag_attributes(tag))
     return True
 
 def _declare_hubs(mctx, tag):
@@ -205,7 +205,7 @@ def _declare(mctx, kind, tag):
         declare_model(tag)
 
 def _bento_impl(mctx):
-    claims = {name: struct(kind = "pypi", module = "rules_bento", said = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
+    claims = {name: struct(kind = "pypi", module = "rules_bento", attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
         for kind in ("pypi", "apt", "base", "model"):

@@ -58,10 +58,10 @@ def indexes_of_package(indexes, package):
     values = json.decode(indexes)
     explicit = {name.lower().replace("_", "-").replace(".", "-"): index for name, index in values.pop("explicit", {}).items()}
     if package in explicit:
-        kept = {key: values[key] for key in ["trusted_hosts"] if key in values}
-        found = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]
-        if not found:
-            fail("explicit: {} uses the index '{}', which indexes doesn't have. Add the index to indexes".format(package, explicit[package]))
-        return json.encode(kept | {"default": found[0]})
+        shared = {key: values[key] for key in ["trusted_hosts"] if key in values}
+        entries = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]
+        if not entries:
+            fail("explicit: {} uses the index '{}', which indexes doesn't have. Add the index to indexes.".format(package, explicit[package]))
+        return json.encode(shared | {"default": entries[0]})
     values["extra"] = [entry for entry in values.get("extra", []) if entry.partition("=")[0] not in explicit.values()]
     return json.encode(values)

@@ -6,7 +6,7 @@ load("//rules/private:transitions.bzl", "modules_cfg")  # buildifier: disable=bz
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
-        fail("{}: interpreter and interpreter_path are both set or both empty. Set one of them".format(ctx.label))
+        fail("{}: interpreter and interpreter_path are both set or both empty. Set one of them.".format(ctx.label))
     files = ctx.files.files + ([ctx.file.interpreter] if ctx.file.interpreter else [])
     return [
         BentoPythonInfo(files = depset(files), interpreter = ctx.file.interpreter, interpreter_path = ctx.attr.interpreter_path, version = ctx.attr.version),
@@ -32,17 +32,17 @@ def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
     runtime = ctx.toolchains[_TYPE].py3_runtime
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
-        fail(("actions require a hermetic Python {version} of rules_python, but the registered toolchain uses the host's ({found}). " +
+        fail(("actions require a hermetic Python {version} of rules_python, but the registered toolchain uses the host's ({actual}). " +
               "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before it, or set bento_tools.python(interpreter = \"python3\") " +
-              "to use the host's").format(found = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
-    found = getattr(runtime, "interpreter_version_info", None)
-    if found and getattr(found, "minor", None) and version != "{}.{}".format(found.major, found.minor):
-        fail("rules_python's toolchain for Python {} has Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel".format(
+              "to use the host's").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
+    actual = getattr(runtime, "interpreter_version_info", None)
+    if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):
+        fail("rules_python's toolchain for Python {} has Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel.".format(
             version,
-            found.major,
-            found.minor,
-            found.major,
-            found.minor,
+            actual.major,
+            actual.minor,
+            actual.major,
+            actual.minor,
         ))
     return [
         BentoPythonInfo(
@@ -72,10 +72,10 @@ def _is_unpacked(python):
     folder, _, _ = python.interpreter.short_path.rpartition("/")
     prefix, _, name = folder.rpartition("/")
     library = "{}/lib/python{}/".format(prefix, ".".join(python.version.split(".")[:2]))
-    wanted = [library + "os.py", library + "encodings/__init__.py"]
+    required = [library + "os.py", library + "encodings/__init__.py"]
 
     # Some thousands of files, once for each platform that actions run on.
-    return name == "bin" and len([None for file in python.files.to_list() if file.short_path in wanted]) == len(wanted)
+    return name == "bin" and len([None for file in python.files.to_list() if file.short_path in required]) == len(required)
 
 def _bento_packed_python_impl(ctx):
     python = ctx.attr.python[BentoPythonInfo]

@@ -80,9 +80,9 @@ def write_archives(ctx, *, archive, metadata, contents, models, bundle):
         models = []
     if not archive:
         _join(ctx, bento, models = models, parts = parts)
-    others = {}
+    other_formats = {}
     for group, (form, suffix) in _OTHERS.items():
         declare = ctx.actions.declare_directory if form == "folder" else ctx.actions.declare_file
-        others[group] = declare(name + suffix)
-        _join(ctx, others[group], form = form, models = models, parts = parts)
-    return struct(bento = bento, others = others, whole = whole)
+        other_formats[group] = declare(name + suffix)
+        _join(ctx, other_formats[group], form = form, models = models, parts = parts)
+    return struct(bento = bento, other_formats = other_formats, whole = whole)

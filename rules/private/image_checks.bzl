@@ -9,12 +9,12 @@ load(":reports.bzl", "deb_indexes")
 def scan_added_layers(ctx):
     """Scans the layers of an image that aren't of Debian packages; returns whether all of them are local, and the scan of the local ones or None."""
     layers = [target[BentoLayerInfo] for target in ctx.attr.layers if BentoDebLayerInfo not in target]
-    here = [(layer.description, layer.blob) for layer in layers if layer.blob]
-    return len(here) == len(layers), (scan_layers(ctx, here, with_machines = True) if here else None)
+    local = [(layer.description, layer.blob) for layer in layers if layer.blob]
+    return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
-def _known_libraries(base, all_here, contents):
+def _known_libraries(base, all_local, contents):
     """Returns the Files that list the shared libraries below the wheels; None if some are unknown."""
-    if not (base.deb_index or base.libraries) or not all_here:
+    if not (base.deb_index or base.libraries) or not all_local:
         return None
     return ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
 
@@ -23,7 +23,7 @@ def _arguments(ctx, base, output):
     args.add_all(["--base", base.name, "--base-config", base.config, "--output", output])
     return args
 
-def check_libraries(ctx, base, packages, further, *, early):
+def check_libraries(ctx, base, packages, added, *, early):
     """Declares the check that packages are compatible with the base and with each other.
 
     Args:
@@ -31,16 +31,16 @@ def check_libraries(ctx, base, packages, further, *, early):
       base: its BentoBaseInfo.
       packages: struct of lists: `requirements`, BentoRequirementInfo; `parts` of their wheels, BentoWheelPartInfo; and
         `libraries`, Files with the libraries of the wheels.
-      further: result of `scan_added_layers`.
+      added: result of `scan_added_layers`.
       early: whether this is the variant that waits for no layer of a package.
 
     Returns:
       A File: libraries that optional parts of packages lack.
     """
     output = ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt")
-    all_here, contents = further
+    all_local, contents = added
     machines = [contents.machines] if contents else []
-    known = _known_libraries(base, all_here, contents)
+    known = _known_libraries(base, all_local, contents)
     debs = [] if known == None else deb_indexes(ctx, base)
     below = known or []
     args = _arguments(ctx, base, output)

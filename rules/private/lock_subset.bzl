@@ -18,7 +18,7 @@ RESOLVER = {
     "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
 }
 
-def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
+def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     """Declares the contents of a Bento's `env/python`, and describes the step that writes them.
 
     Args:
@@ -27,7 +27,7 @@ def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
       requirements: list of BentoRequirementInfo, of one package hub.
       packages: list of additional requirement strings (PEP 508).
       pins: depset of `name==version` that the lock must match.
-      stated: File with the service metadata, including the requirements of bentofile and image; or None.
+      service: File with the service metadata, including the requirements of bentofile and image; or None.
       all_files: whether to include the hashes of all files of a release instead of only the platform's.
 
     Returns:
@@ -41,17 +41,17 @@ def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
 
     # Results of uv for single packages (BentoResolve), and the lock entries of the other packages. pip-tools resolves all packages
     # together, so it doesn't use these results.
-    answered = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
-    answers = [target[BentoResolutionInfo].answer for target in answered]
-    of_answers = [target[BentoRequirementInfo] for target in answered]
-    locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in of_answers])
+    resolved = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
+    answers = [target[BentoResolutionInfo].answer for target in resolved]
+    resolved_requirements = [target[BentoRequirementInfo] for target in resolved]
+    locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in resolved_requirements])
     args = target_arguments(ctx)
     for requirement in requirements:
         add_requirement(args, requirement)
     args.add_all(packages, before_each = "--package")
     args.add_all(pins, before_each = "--pin")
-    if stated:
-        args.add("--stated", stated)
+    if service:
+        args.add("--stated", service)
     args.add_all(locked, before_each = "--locked")
     add_resolver(args, toolchain)
     add_directories(args, "--pip-tools", pip_tools)
@@ -60,7 +60,7 @@ def lock_subset(ctx, *, requirements, packages, pins, stated, all_files):
         args.add("--all-files")
     args.add("--output", output)
     step = struct(
-        step_inputs = [stated] if stated else [],
+        step_inputs = [service] if service else [],
         outputs = [output],
         verb = verb(
             "lock",

@@ -31,7 +31,7 @@ def _checked_requirements(ctx, target):
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
-            fail("{}: requirements has the wheel {}. Declare a bento_wheel for it".format(label_string(ctx.label), file.short_path))
+            fail("{}: requirements has the wheel {}. Declare a bento_wheel for it.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
             fail(("{}: requirements has {}, which isn't a requirements file (.txt or .in). Use other formats with " +
                   "bento.pypi(lock = ...) in MODULE.bazel, and packages of its package hub").format(label_string(ctx.label), file.short_path))
@@ -53,7 +53,7 @@ def _labels(ctx):
     for text in ctx.attr._labels[BentoFlagInfo].value:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            fail("{}: invalid --@rules_bento//rules:labels value {}. Use KEY=VALUE".format(ctx.label, repr(text)))
+            fail("{}: invalid --@rules_bento//rules:labels value {}. Use KEY=VALUE.".format(ctx.label, repr(text)))
         labels[key] = value
     return labels
 

@@ -76,27 +76,27 @@ def _weights_layers(ctx, source, groups, folder, compression):
         ))
     return layers
 
-def _layer_of_the_rest(ctx, source, weights, folder, written, compression):
+def _layer_of_the_rest(ctx, source, weights, folder, metadata, compression):
     """Declares a layer of the model's other files, and of links to its weights, which the action doesn't read."""
     others = [file for file in source.files if file not in weights]
     args = target_arguments(ctx)
     source.place(args)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
-    args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder, "--written-description", written.description])
-    args.add_all(["--written-manifest", written.manifest, "--written-model-yaml", written.model_yaml])
+    args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder, "--written-description", metadata.description])
+    args.add_all(["--written-manifest", metadata.manifest, "--written-model-yaml", metadata.model_yaml])
     return write_layer(
         ctx,
         compression = compression,
         name = ctx.label.name,
         progress_message = "Writing layer of model %{label} without weights",
-        verb = verb("model_layer", args, inputs = depset(others + [written.description, written.manifest, written.model_yaml]), packages = _PACKAGES),
+        verb = verb("model_layer", args, inputs = depset(others + [metadata.description, metadata.manifest, metadata.model_yaml]), packages = _PACKAGES),
     )
 
 def _describe_weights(file):
     return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
-def _layers(ctx, source, written, compression):
+def _layers(ctx, source, metadata, compression):
     weights = [file for file in source.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
     naming = [file for file in source.files if _ends_with(file.basename, _NAMING)]
     if not weights or naming or ctx.attr.image_layers < 2:
@@ -104,7 +104,7 @@ def _layers(ctx, source, written, compression):
     folder = "{}/{}".format(WEIGHTS, source.name or ctx.label.name)
     groups = _groups(weights, ctx.attr.image_layers - 1)
     layers = _weights_layers(ctx, source, groups, folder, compression)
-    return tuple(layers + [_layer_of_the_rest(ctx, source, weights, folder, written, compression)])
+    return tuple(layers + [_layer_of_the_rest(ctx, source, weights, folder, metadata, compression)])
 
 def _ends_with(name, suffixes):
     for suffix in suffixes:
@@ -120,23 +120,23 @@ def _part(ctx, source):
 
 def _described(ctx, source):
     """Declares the files that describe the model without its bytes."""
-    written = struct(
+    metadata = struct(
         description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         model_yaml = ctx.actions.declare_file(ctx.label.name + ".model.yaml"),
     )
-    outputs = {"--description": written.description, "--manifest": written.manifest, "--model-yaml": written.model_yaml}
+    outputs = {"--description": metadata.description, "--manifest": metadata.manifest, "--model-yaml": metadata.model_yaml}
     _write(ctx, source, mnemonic = "BentoModel", progress_message = "Describing model %{label}", name = "model", outputs = outputs)
-    return written
+    return metadata
 
-def model_source(*, place, describe, files = [], further = [], packages = [], name = ""):
+def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
     """Describes the inputs of an entry of the model store, for `model_entry`.
 
     Args:
       place: a function that adds the placement of sources in the model to an Args.
       describe: a function that adds the other arguments of the verb `model`, except sources.
       files: list of Files: the sources.
-      further: list of Files in the arguments of `describe`.
+      more_inputs: list of Files in the arguments of `describe`.
       packages: third-party packages that reading the files requires.
       name: model name, if known.
 
@@ -149,7 +149,7 @@ def model_source(*, place, describe, files = [], further = [], packages = [], na
         describe(args)
         args.add_all(files, map_each = describe_source)
 
-    return struct(describe = describe_all, files = files, inputs = depset(files + further), name = name, packages = packages, place = place)
+    return struct(describe = describe_all, files = files, inputs = depset(files + more_inputs), name = name, packages = packages, place = place)
 
 # Attributes that all rules for models have.
 MODEL_ATTRIBUTES = {
@@ -163,15 +163,15 @@ MODEL_ATTRIBUTES = {
 def model_entry(ctx, source):
     """Declares the files of an entry of the model store; returns a list of providers, including BentoModelInfo."""
     part = _part(ctx, source)
-    written = _described(ctx, source)
+    metadata = _described(ctx, source)
     return [
         BentoModelInfo(
             alias = ctx.attr.alias,
             archive_part = part,
-            description = written.description,
-            layers = {compression: _layers(ctx, source, written, compression) for compression in COMPRESSIONS},
-            manifest = written.manifest,
+            description = metadata.description,
+            layers = {compression: _layers(ctx, source, metadata, compression) for compression in COMPRESSIONS},
+            manifest = metadata.manifest,
         ),
-        DefaultInfo(files = depset([written.description])),
-        OutputGroupInfo(bentomodel = depset([_archive(ctx, source)]), manifest = depset([written.manifest]), part = depset([part])),
+        DefaultInfo(files = depset([metadata.description])),
+        OutputGroupInfo(bentomodel = depset([_archive(ctx, source)]), manifest = depset([metadata.manifest]), part = depset([part])),
     ]

@@ -28,8 +28,8 @@ def _platforms(settings, attr):
     An explicit `--platforms`, or the platform of an image index, takes precedence. Otherwise Bazel's platforms are the host's, which a
     Bento must not depend on.
     """
-    given = [str(platform) for platform in settings[_PLATFORMS]]
-    is_implicit = not given or given == [str(settings[_HOST_PLATFORM])]
+    requested = [str(platform) for platform in settings[_PLATFORMS]]
+    is_implicit = not requested or requested == [str(settings[_HOST_PLATFORM])]
     if not attr.platform and not is_implicit:
         return settings[_PLATFORMS]
     name = attr.platform or settings[_DEFAULT]

@@ -65,8 +65,8 @@ def _metadata_plus_files_impl(settings, attr):
 metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG, _PREFIX])
 
 def _metadata_plus_licenses_impl(settings, attr):
-    asked = attr.allow_licenses or attr.deny_licenses
-    return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if asked else {})
+    has_license_rules = attr.allow_licenses or attr.deny_licenses
+    return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if has_license_rules else {})
 
 # For a policy, which reads licenses from wheels: `packages` exists only if the rule's attributes name licenses, so that no other policy
 # fetches a wheel.

@@ -157,12 +157,12 @@ def _files(ctx, wheel, settings):
     layer, layer_libraries = _write_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
 
     # Wheels for all platforms rarely have machine code, so a separate process would cost more than the part.
-    looked_into = not is_large and wheel.file.basename.endswith("-any.whl")
+    is_scanned = not is_large and wheel.file.basename.endswith("-any.whl")
     return BentoWheelPartInfo(
         excluded = _excluded(ctx, wheel),
         layer = layer,
         layer_libraries = layer_libraries,
-        libraries = part_libraries if looked_into else _libraries(ctx, wheel),
+        libraries = part_libraries if is_scanned else _libraries(ctx, wheel),
         listing = listing,
         part = part,
         part_libraries = part_libraries,
@@ -174,7 +174,7 @@ def _wheel_parts_aspect_impl(target, ctx):
         return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
     wheel = target[BentoWheelInfo]
     if not wheel.python_version:
-        fail("{}: the Python version for {} is unknown, because none of its deps sets one. Set python_version of the bento_package, such as \"3.12\"".format(
+        fail("{}: the Python version for {} is unknown, because none of its deps sets one. Set python_version of the bento_package, such as \"3.12\".".format(
             label_string(target.label),
             wheel.distribution,
         ))

@@ -53,37 +53,37 @@ def _field(line, name):
 
 def _deb822_sources(text):
     """Returns the (URL, suites) of a `*.sources` file."""
-    found = []
+    sources = []
     for stanza in text.replace("\r", "").split("\n\n"):
         uris, suites = [], []
         for line in stanza.split("\n"):
             uris = _field(line, "uris") or uris
             suites = _field(line, "suites") or suites
-        found += [(uri, suites) for uri in uris]
-    return found
+        sources += [(uri, suites) for uri in uris]
+    return sources
 
 def _one_line_sources(text):
     """Returns the (URL, suites) of a `*.list` file."""
-    found = []
+    sources = []
     for line in text.split("\n"):
         if line.startswith("deb "):
             # Options are in brackets after the first word.
             fields = _split(line[4:].rpartition("]")[2])
-            found += [(fields[0], fields[1:2])] if len(fields) > 1 else []
-    return found
+            sources += [(fields[0], fields[1:2])] if len(fields) > 1 else []
+    return sources
 
 def _sources_of_files(rctx):
-    found = []
+    sources = []
     for directory in _APT_DIRECTORIES:
         files = [rctx.path(directory + "/sources.list")]
         parts = rctx.path(directory + "/sources.list.d")
         files += sorted(parts.readdir(), key = str) if parts.exists else []
         for file in files:
             if file.exists and file.basename.endswith(".sources"):
-                found += _deb822_sources(rctx.read(file))
+                sources += _deb822_sources(rctx.read(file))
             elif file.exists and file.basename.endswith(".list"):
-                found += _one_line_sources(rctx.read(file))
-    return found
+                sources += _one_line_sources(rctx.read(file))
+    return sources
 
 def _sources(rctx):
     """Returns the (URL, suites) that apt on this host is configured with."""
@@ -91,9 +91,9 @@ def _sources(rctx):
     if apt:
         done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
         targets = [line.split(" ") for line in done.stdout.strip().split("\n")]
-        found = [(target[0], [target[1]]) for target in targets if len(target) == 3 and target[2] == "main"]
-        if found:
-            return found
+        sources = [(target[0], [target[1]]) for target in targets if len(target) == 3 and target[2] == "main"]
+        if sources:
+            return sources
     return _sources_of_files(rctx)
 
 def _host_mirrors(rctx, archive):

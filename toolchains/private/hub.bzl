@@ -330,7 +330,7 @@ def _labels(lock, package, platform):
 
 def _extras(package):
     """Returns the extras of a package (by platform)."""
-    return sorted({extra: True for found in package.values() for extra in found.get("extras", {})})
+    return sorted({extra: True for entry in package.values() for extra in entry.get("extras", {})})
 
 # Packages that the import of a service needs: BentoML, and FastAPI, whose routes BentoML writes into the metadata of a service.
 _IMPORT_PACKAGES = ["bentoml", "fastapi"]
@@ -338,10 +338,10 @@ _IMPORT_PACKAGES = ["bentoml", "fastapi"]
 def _requirement(lock, package, extra):
     """Returns the target of a package (by platform) or of one of its extras, for a BUILD file."""
     modules, locked, wheels = {}, {}, {}
-    for platform, found in package.items():
+    for platform, entry in package.items():
         closure = [
             p
-            for _, p in sorted(_closure([(found, [extra] if extra else [])], lock.packages, lock.environments[platform]).items())
+            for _, p in sorted(_closure([(entry, [extra] if extra else [])], lock.packages, lock.environments[platform]).items())
         ]
         locked[platform] = ["@{}//:_locked".format(_package_repo_name(lock.hub, p["name"])) for p in closure]
         labels = [_labels(lock, p, platform) for p in closure]
@@ -375,9 +375,9 @@ def _requirement(lock, package, extra):
 def _build_file(lock, package):
     """Returns the BUILD file of a package (by platform) that at least one platform needs."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
-    descriptions = {platform: "locked-{}.json".format(_release(found)) for platform, found in package.items()}
+    descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
     build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
-    wheels = {platform: _labels(lock, found, platform).wheel for platform, found in package.items()}
+    wheels = {platform: _labels(lock, entry, platform).wheel for platform, entry in package.items()}
     build += _alias_text("whl", select_text(wheels, no_match), [])
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
@@ -420,7 +420,7 @@ def _lock_repo_impl(rctx):
         hub["packages"][name] = _extras(package)
         rctx.file("packages/{}.json".format(_target_name(name)), json.encode_indent({
             "build": _build_file(lock, package) if package else _unused_build_file(lock, name),
-            "locked": {_release(found): found for found in package.values()},
+            "locked": {_release(entry): entry for entry in package.values()},
         }))
     rctx.file("hub.json", json.encode_indent(hub))
     rctx.file("BUILD.bazel", "")
@@ -443,8 +443,8 @@ _lock_repo = repository_rule(
 def _package_repo_impl(rctx):
     # Read by its label, because Bazel then uses only the digest of this file.
     content = json.decode(rctx.read(rctx.attr.content))
-    for release, found in content["locked"].items():
-        rctx.file("locked-{}.json".format(release), json.encode_indent(found) + "\n")
+    for release, entry in content["locked"].items():
+        rctx.file("locked-{}.json".format(release), json.encode_indent(entry) + "\n")
     rctx.file("BUILD.bazel", content["build"])
     return mark_reproducible(rctx)
 

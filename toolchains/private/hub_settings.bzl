@@ -33,10 +33,10 @@ def check_hub_settings(tag):
         if len(parts) != 2 or not all([part.isdigit() for part in parts]):
             fail("{}: invalid {} \"{}\". Use X.Y, such as \"{}\".".format(where, attribute, getattr(tag, attribute), example))
 
-def _check_known(tag, attribute, values, known):
+def _check_known(tag, attribute, values, valid):
     for at, value in enumerate(values):
-        if value not in known:
-            fail("{}: {} has the unknown value \"{}\". Use one of: {}.".format(_where(tag), attribute, value, ", ".join(known)))
+        if value not in valid:
+            fail("{}: {} has the unknown value \"{}\". Use one of: {}.".format(_where(tag), attribute, value, ", ".join(valid)))
         if value in values[:at]:
             fail("{}: {} has \"{}\" twice. Remove one.".format(_where(tag), attribute, value))
 
@@ -54,11 +54,11 @@ def known_record_mismatches(tag, lock):
     for package in lock["packages"]:
         files.setdefault(package["name"], {}).update(package["files"])
     wheels = {}
-    for spelled, hashes in tag.allow_record_mismatch.items():
-        name = _normalized(spelled)
+    for key, hashes in tag.allow_record_mismatch.items():
+        name = _normalized(key)
         problem = _record_problem(files.get(name), hashes)
         if problem:
-            return struct(problem = "{}: allow_record_mismatch has {}{}".format(_where(tag), spelled, problem), wheels = {})
+            return struct(problem = "{}: allow_record_mismatch has {}{}".format(_where(tag), key, problem), wheels = {})
         wheels.setdefault(name, []).extend([digest.removeprefix("sha256:") for digest in hashes])
     return struct(problem = None, wheels = wheels)
 
@@ -88,14 +88,14 @@ def known_excludes(tag, lock):
     names = {package["name"]: True for package in lock["packages"]}
     platforms = tag.platforms or PLATFORMS
     own = {}
-    for spelled, patterns in tag.exclude.items():
-        package, at, platform = spelled.partition("@")
+    for key, patterns in tag.exclude.items():
+        package, at, platform = key.partition("@")
         name = _normalized(package)
         problem = _exclude_problem(name in names, patterns)
         if at and platform not in platforms:
             problem = ", whose platform the hub doesn't have. Use one of: {}.".format(", ".join(platforms))
         if problem:
-            return _no_excludes("{}: exclude has {}{}".format(_where(tag), spelled, problem))
+            return _no_excludes("{}: exclude has {}{}".format(_where(tag), key, problem))
         for one in [platform] if at else platforms:
             own.setdefault((name, one), []).extend(patterns)
     preset = {}

@@ -79,8 +79,8 @@ def _is_version(text):
 def _is_range(text):
     for clause in text.split(","):
         clause = clause.strip(" ")
-        found = [operator for operator in OPERATORS if clause.startswith(operator)]
-        if text and (not found or not _is_version(clause.removeprefix(found[0]).lstrip(" ").removesuffix(".*"))):
+        operators = [operator for operator in OPERATORS if clause.startswith(operator)]
+        if text and (not operators or not _is_version(clause.removeprefix(operators[0]).lstrip(" ").removesuffix(".*"))):
             return False
     return text == text.strip(" ")
 
@@ -256,11 +256,11 @@ def _shown(text):
 def _children(value, shape, package, where):
     """Returns the contents of a list or dict, each with its shape, the name of its package, and its location."""
     if type(shape) == "list":
-        found = []
+        children = []
         for number, item in enumerate(value):
             is_package = type(shape[0]) == "dict" and shape[0] != _EDGE and type(item) == "dict" and type(item.get("name")) == "string"
-            found.append((item, shape[0]) + ((item["name"], "") if is_package else (package, "{}[{}]".format(where, number))))
-        return found
+            children.append((item, shape[0]) + ((item["name"], "") if is_package else (package, "{}[{}]".format(where, number))))
+        return children
     dot = where + "." if where else ""
     if type(shape) == "tuple":
         keys = [(key, shape[0], package, where) for key in value]

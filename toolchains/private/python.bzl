@@ -69,15 +69,15 @@ def _deb_interpreters(rctx):
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
     no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to its bento_debs target.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
-    here = host_platform(rctx)
-    if here not in by_platform:
+    host = host_platform(rctx)
+    if host not in by_platform:
         fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but this machine is {}. Remove the tag to use rules_python, or set interpreter.".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),
-            here,
+            host,
         ))
-    python = rctx.path(by_platform[here])
+    python = rctx.path(by_platform[host])
     pip = [python.dirname.dirname.dirname.get_child("pip/pip")] if rctx.attr.has_pip else []
     return struct(build = build, pip = pip, python = python, version = rctx.attr.version)
 
@@ -85,17 +85,17 @@ def _python_repo_impl(rctx):
     if rctx.attr.problem:
         fail(rctx.attr.problem)
     if rctx.attr.pythons:
-        found = _deb_interpreters(rctx)
+        resolved = _deb_interpreters(rctx)
     else:
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
-        found = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
-    if rctx.attr.only_version and not (found.version + ".").startswith(rctx.attr.only_version + "."):
-        fail("bento_tools.{}(version = \"{}\"): {} is Python {}. Set the version of the interpreter.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or found.python, found.version))
-    version = ".".join(found.version.split(".")[:2]) if rctx.attr.toolchain else found.version
-    rctx.file("BUILD.bazel", found.build if rctx.attr.pythons else build_text(found.build, path = str(found.python), version = version))
-    rctx.file("path", str(found.python))
-    rctx.file("pip", json.encode([str(found.python), "-I"] + [str(word) for word in found.pip] if found.pip else []))
-    rctx.file("version", found.version)
+        resolved = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
+    if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
+        fail("bento_tools.{}(version = \"{}\"): {} is Python {}. Set the version of the interpreter.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
+    version = ".".join(resolved.version.split(".")[:2]) if rctx.attr.toolchain else resolved.version
+    rctx.file("BUILD.bazel", resolved.build if rctx.attr.pythons else build_text(resolved.build, path = str(resolved.python), version = version))
+    rctx.file("path", str(resolved.python))
+    rctx.file("pip", json.encode([str(resolved.python), "-I"] + [str(word) for word in resolved.pip] if resolved.pip else []))
+    rctx.file("version", resolved.version)
 
 python_repo = repository_rule(
     implementation = _python_repo_impl,
@@ -127,12 +127,12 @@ Add one of these to MODULE.bazel:
 
 def _rules_python_interpreters():
     """Returns the interpreters of rules_python for this machine, by version `X.Y`."""
-    found = {}
+    interpreters = {}
     for name, label in INTERPRETER_LABELS.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")
         if len(numbers) == 2 and numbers[0] == "3" and numbers[1].isdigit() and int(numbers[1]) >= 10:
-            found[".".join(numbers)] = label
-    return found
+            interpreters[".".join(numbers)] = label
+    return interpreters
 
 def declare_python(mctx, *, name, kind, tag, exact = False):
     """Declares the repository of an interpreter.
@@ -155,10 +155,10 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
     if tag and tag.interpreter:
         python_repo(interpreter = tag.interpreter, **common)
         return
-    found = _rules_python_interpreters()
-    version = tag.version if tag and tag.version else (PYTHON_VERSION if PYTHON_VERSION in found or not found else _newest(found))
-    if version in found:
-        python_repo(toolchain = found[version], **common)
+    interpreters = _rules_python_interpreters()
+    version = tag.version if tag and tag.version else (PYTHON_VERSION if PYTHON_VERSION in interpreters or not interpreters else _newest(interpreters))
+    if version in interpreters:
+        python_repo(toolchain = interpreters[version], **common)
         return
     python_repo(
         problem = _NO_INTERPRETER.format(
@@ -167,7 +167,7 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
             problem = "bento_tools.{}: rules_python has no toolchain for Python {} here{}, and the tag sets no interpreter".format(
                 kind,
                 version,
-                ", but for {}".format(", ".join(sorted(found))) if found else "",
+                ", but for {}".format(", ".join(sorted(interpreters))) if interpreters else "",
             ),
             rules_python = OLDEST_RULES_PYTHON,
             version = version,

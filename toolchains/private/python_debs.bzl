@@ -60,31 +60,31 @@ def _unpack_pip(rctx, prefix):
 
 def _deb_python_repo_impl(rctx):
     # The interpreter for this machine's architecture packs all of them, because they have the same version and bytecode.
-    here = host_platform(rctx)
-    if here not in rctx.attr.debs.values():
+    host = host_platform(rctx)
+    if host not in rctx.attr.debs.values():
         fail("building an interpreter for {} on this machine requires packages for {}, which {} lacks. Add the architecture to its bento_debs target.".format(
             rctx.attr.platform,
-            here,
+            host,
             rctx.attr.lock,
         ))
 
     # All labels are resolved first, because Bazel restarts this function for each label that isn't fetched yet.
-    debs, own_debs = _paths(rctx, rctx.attr.platform), _paths(rctx, here)
+    debs, host_debs = _paths(rctx, rctx.attr.platform), _paths(rctx, host)
     packer = rctx.path(Label("//toolchains/private:pack_python.py"))
     libraries = _unpack(rctx, debs, "debian")
-    own, own_libraries = "debian", libraries
-    if here != rctx.attr.platform:
-        own, own_libraries = "here", _unpack(rctx, own_debs, "here")
-    prefix, own_prefix = rctx.path("debian/usr"), rctx.path(own + "/usr")
-    pythons = [entry for entry in own_prefix.get_child("bin").readdir() if entry.basename.startswith("python3.")]
-    _execute(rctx, [pythons[0], "-I", "-S", "-B", packer, prefix.get_child("bin/" + pythons[0].basename), rctx.path("cpython/bin/python3")] + libraries, own_libraries)
+    host_root, host_libraries = "debian", libraries
+    if host != rctx.attr.platform:
+        host_root, host_libraries = "host", _unpack(rctx, host_debs, "host")
+    prefix, host_prefix = rctx.path("debian/usr"), rctx.path(host_root + "/usr")
+    pythons = [entry for entry in host_prefix.get_child("bin").readdir() if entry.basename.startswith("python3.")]
+    _execute(rctx, [pythons[0], "-I", "-S", "-B", packer, prefix.get_child("bin/" + pythons[0].basename), rctx.path("cpython/bin/python3")] + libraries, host_libraries)
 
     # A path relative to the program, so that it finds its libraries in every directory.
-    patch = [own_prefix.get_child("bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN/../lib", rctx.path("cpython/bin/python3")]
-    _execute(rctx, patch, own_libraries)
+    patch = [host_prefix.get_child("bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN/../lib", rctx.path("cpython/bin/python3")]
+    _execute(rctx, patch, host_libraries)
     _unpack_pip(rctx, prefix)
     rctx.delete("debian")
-    rctx.delete("here")
+    rctx.delete("host")
     rctx.file("BUILD.bazel", build_text(_BUILD, version = rctx.attr.version))
 
 _deb_python_repo = repository_rule(

@@ -48,8 +48,8 @@ _uv_platform_repo = repository_rule(
 
 def _uv_repo_impl(rctx):
     by_platform = {platform: label for label, platform in rctx.attr.programs.items()}
-    here = host_platform(rctx)
-    rctx.symlink(rctx.path(by_platform[here]), "uv")
+    host = host_platform(rctx)
+    rctx.symlink(rctx.path(by_platform[host]), "uv")
     cases = {platform: str(label) for platform, label in by_platform.items()}
     no_match = "rules_bento has uv only for {}. Build for one of these platforms.".format(", ".join(by_platform))
     rctx.file("BUILD.bazel", build_text(_SELECT_BUILD, {"actual": select_text(cases, no_match)}))

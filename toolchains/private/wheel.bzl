@@ -96,7 +96,7 @@ def _wheel_repo_impl(rctx):
         fail("{}: the hash of {} isn't in the lock. Lock again.".format(requirement, unlocked))
     if not wheel:
         hint = newer_system_hint(rctx)
-        fail("{} has no wheel for {} with CPython {} and {}{}. Files in the lock:\n  {}".format(
+        fail("{} has no wheel for {} with CPython {} and {}{}. Lock another version of the package. Files in the lock:\n  {}".format(
             requirement,
             rctx.attr.platform,
             version,

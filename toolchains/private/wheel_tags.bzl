@@ -52,22 +52,22 @@ def _minor(python, prefix):
 
 def _python_rank(python, abi, is_any, python_version):
     """Ranks the tags of Python and ABI: two numbers, larger for a better match; None for an incompatible tag."""
-    major, own = python_version.split(".")[:2]
-    own = int(own)
-    native = "cp{}{}".format(major, own)
+    major, target_minor = python_version.split(".")[:2]
+    target_minor = int(target_minor)
+    native = "cp{}{}".format(major, target_minor)
     minor = _minor(python, "cp" + major)
     if python == native and abi == native and not is_any:
         return 6, 0
-    if abi == "abi3" and minor != None and _OLDEST_ABI3 <= minor and minor <= own and not is_any:
-        return (5, 0) if minor == own else (3, minor)
+    if abi == "abi3" and minor != None and _OLDEST_ABI3 <= minor and minor <= target_minor and not is_any:
+        return (5, 0) if minor == target_minor else (3, minor)
     if python == native and abi == "none":
         return (1, 0) if is_any else (4, 0)
 
     # Best are tags for the exact version, then for the major version, then for older versions.
-    minor = own if python == "py" + major else _minor(python, "py" + major)
-    if abi == "none" and minor != None and minor <= own:
-        exact = python == "py{}{}".format(major, own)
-        return (0 if is_any else 2), (own + 1 if exact else minor)
+    minor = target_minor if python == "py" + major else _minor(python, "py" + major)
+    if abi == "none" and minor != None and minor <= target_minor:
+        exact = python == "py{}{}".format(major, target_minor)
+        return (0 if is_any else 2), (target_minor + 1 if exact else minor)
     return None
 
 def _glibc(tag):
@@ -82,9 +82,9 @@ def _glibc(tag):
     return None
 
 def _linux_rank(tag, machine, glibc):
-    wanted, built_for = _glibc(tag) or ("", "")
-    if built_for == machine and compare_releases(wanted, glibc) <= 0 and compare_releases(wanted, _OLDEST_GLIBC[machine]) >= 0:
-        major, minor = wanted.split(".")
+    required, built_for = _glibc(tag) or ("", "")
+    if built_for == machine and compare_releases(required, glibc) <= 0 and compare_releases(required, _OLDEST_GLIBC[machine]) >= 0:
+        major, minor = required.split(".")
         return int(major), int(minor), (1 if tag.startswith("manylinux_") else 0)
     return (0, 0, 0) if tag == "linux_" + machine else None
 
@@ -96,10 +96,10 @@ def _macos(tag):
     return parts[1] + "." + parts[2], parts[3]
 
 def _macos_rank(tag, machine, macos):
-    wanted, built_for = _macos(tag) or ("", "")
+    required, built_for = _macos(tag) or ("", "")
     if built_for not in _MACOS_MACHINES[machine]:
         return None
-    major, minor = [int(part) for part in wanted.split(".")]
+    major, minor = [int(part) for part in required.split(".")]
     newest, _, update = macos.partition(".")
     if major == 10:
         # Before macOS 11, Apple processors are only supported by builds for several architectures.
@@ -125,12 +125,12 @@ def _rank(wheel, platform, python_version, glibc, macos):
     """Returns the best rank of the tags of a wheel, with its build tag; None for an incompatible wheel."""
     best = None
     for tag in wheel.platforms if wheel.is_known else []:
-        here = _platform_rank(tag, platform, glibc, macos)
-        for python in wheel.pythons if here else []:
+        platform_rank = _platform_rank(tag, platform, glibc, macos)
+        for python in wheel.pythons if platform_rank else []:
             for abi in wheel.abis:
                 close = _python_rank(python, abi, tag == "any", python_version)
-                if close and (not best or close + here > best):
-                    best = close + here
+                if close and (not best or close + platform_rank > best):
+                    best = close + platform_rank
     return (best, wheel.build) if best else None
 
 def oldest_compatible_system(filenames, platform, python_version):
@@ -145,14 +145,14 @@ def oldest_compatible_system(filenames, platform, python_version):
       A version or None.
     """
     version_of = _macos if platform.startswith("macos_") else _glibc
-    found = None
+    oldest = None
     for filename in filenames:
         tags = parse_wheel_name(filename).platforms if filename.endswith(".whl") else []
         for version, _ in [version_of(tag) for tag in tags if version_of(tag)]:
-            newer = found and compare_releases(version, found) >= 0
+            newer = oldest and compare_releases(version, oldest) >= 0
             if not newer and best_wheel([filename], platform, python_version, version, version):
-                found = version
-    return found
+                oldest = version
+    return oldest
 
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
     """Selects the wheel that an installer would select.
