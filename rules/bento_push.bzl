@@ -71,10 +71,10 @@ verified. Credentials come from docker's config and its credential helpers. Afte
 adds a tag.
 
 With `signed = True`, the push signs in the form of cosign, with the private key of `-- --sign-key FILE`. `--builder-id URI` also attaches
-provenance (docs/distribution.md#signing). No action reads the key.
+provenance ([more](../docs/distribution.md#signing)). No action reads the key.
 
 With `--@rules_bento//rules:push_from=cache`, layers of images aren't downloaded to this machine. Missing layers are streamed to the registry
-from the build's remote cache; pass the build's cache flags after `--` (docs/ci.md).""",
+from the build's remote cache; pass the build's cache flags after `--` ([more](../docs/ci.md)).""",
     attrs = {
         "mount_from": attr.string_list(doc = "Repositories of the same registry that might have some of the layers, `registry/name` each. The push also tries the repositories of earlier pushes."),
         "repositories": attr.string_list(doc = "Target repositories, `registry/name` each. In a stamped build, `{KEY}` is replaced by a value of the workspace status; other builds reject a push to a repository with `{KEY}`."),

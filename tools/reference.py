@@ -75,7 +75,7 @@ def reference(root: Path) -> str:
     tags = [tag for each in extensions if isinstance(each, Extension) for tag in each.tags.values()]
     functions = dict(_functions(public))
     parts = [_HEAD, _RULES]
-    parts += [_attributes(value) for value in public.values() if isinstance(value, Rule)]
+    parts += [_attributes(value) for _, value in sorted(public.items()) if isinstance(value, Rule)]
     parts += [_FUNCTIONS] + [_function(name, value) for name, value in functions.items()]
     parts += [_EXTENSIONS] + [_attributes(tag) for tag in sorted(tags, key=lambda tag: tag.name)]
     parts += ["## Flags\n", "".join(f"- `{flag}`: {doc}\n" for flag, doc in flags(root).items())]
