@@ -200,8 +200,10 @@ def main() -> None:
             pages.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
             pages.joinpath(path).write_text(text, "utf-8")
         for path in paths:
-            if path.endswith((".css", ".svg")):
-                pages.joinpath(Path(path).name).write_bytes(Path(path).read_bytes())
+            if path.endswith((".css", ".png", ".svg")):
+                target = pages / path.removeprefix("docs/").removeprefix("site/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(Path(path).read_bytes())
         options = yaml.safe_load(Path(settings).read_text("utf-8"))
         options |= {"docs_dir": str(pages), "site_dir": str(built), "nav": site.navigation(options["nav"])}
         config.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
