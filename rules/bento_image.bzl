@@ -52,7 +52,7 @@ def _check_bytecode(ctx, base, parts):
     for part in parts:
         if not part.part:
             fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but actions run in Python {own}. " +
-                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode").format(
+                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode.").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
                 target = ctx.label,
@@ -65,7 +65,7 @@ def _check_packages(ctx, parts):
         return
     fail(("{}: {} has no bentoml from a package hub, so the image can't serve it. " +
           "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and its packages to the Bento's requirements, including \"@bento_pypi//bentoml\"; " +
-          "or set entrypoint, if layers provide bentoml").format(ctx.label, ctx.split_attr.bento["metadata"].label))
+          "or set entrypoint, if layers provide bentoml.").format(ctx.label, ctx.split_attr.bento["metadata"].label))
 
 def _settings(ctx):
     return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)

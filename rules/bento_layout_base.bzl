@@ -41,7 +41,7 @@ def _layout(ctx):
     of actions.
     """
     if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MAX_LAYERS:
-        fail("{}: invalid layer_count {}. Use 1 to {}".format(ctx.label, ctx.attr.layer_count, _MAX_LAYERS))
+        fail("{}: invalid layer_count {}. Use 1 to {}.".format(ctx.label, ctx.attr.layer_count, _MAX_LAYERS))
     folder = _layout_directory(ctx)
     return struct(folder = folder, inputs = depset([folder], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
 

@@ -34,7 +34,7 @@ def _bento_toolchain_python_impl(ctx):
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
         fail(("actions require a hermetic Python {version} of rules_python, but the registered toolchain uses the host's ({actual}). " +
               "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before it, or set bento_tools.python(interpreter = \"python3\") " +
-              "to use the host's").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
+              "to use the host's.").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
     actual = getattr(runtime, "interpreter_version_info", None)
     if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):
         fail("rules_python's toolchain for Python {} has Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel.".format(

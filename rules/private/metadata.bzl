@@ -25,7 +25,7 @@ def _checked_requirements(ctx, target):
     """Returns the files of a target that isn't a package of a package hub, if they are requirements files."""
     if PyInfo in target:
         fail(("{}: requirements has {}, a Python library or a package of rules_python. Add it to deps instead, or use " +
-              "the package from a package hub of bento.pypi").format(label_string(ctx.label), label_string(target.label)))
+              "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))
 
     # The files of one label; usually one.
     files = target[DefaultInfo].files.to_list()
@@ -34,7 +34,7 @@ def _checked_requirements(ctx, target):
             fail("{}: requirements has the wheel {}. Declare a bento_wheel for it.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
             fail(("{}: requirements has {}, which isn't a requirements file (.txt or .in). Use other formats with " +
-                  "bento.pypi(lock = ...) in MODULE.bazel, and packages of its package hub").format(label_string(ctx.label), file.short_path))
+                  "bento.pypi(lock = ...) in MODULE.bazel, and packages of its package hub.").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx):

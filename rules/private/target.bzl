@@ -34,7 +34,7 @@ def _platforms(settings, attr):
         return settings[_PLATFORMS]
     name = attr.platform or settings[_DEFAULT]
     if name not in _KNOWN:
-        fail("--{}: invalid platform \"{}\". Use one of: {}".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
+        fail("--{}: invalid platform \"{}\". Use one of: {}.".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
     label, constraints = _KNOWN[name]
 
     # A detected host of the same kind is kept, so that code isn't built twice for two names of one platform. (The constraints of an

@@ -77,7 +77,7 @@ def _inspect(rctx, wheel):
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        fail("{} isn't a wheel: {}".format(wheel, done.stderr.strip().split("\n")[-1]))
+        fail("{} isn't a valid wheel: {}. Lock another version.".format(wheel, done.stderr.strip().split("\n")[-1]))
     size, python, _ = done.stdout.split("\n")
     return {"python": python, "size": size}
 
