@@ -17,7 +17,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
 from rules_bento.audit import advisories, database, inventory, licenses, policy, severity
 from rules_bento.audit.inventory import Package
-from rules_bento.audit.licenses import Stated
+from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def match(document: dict[str, Any], version: str, name: str = "pillow") -> advis
 
 
 def asked(**fields: Any) -> policy.Policy:
-    taken = licenses.read_taken(fields.pop("allowed", ()), fields.pop("denied", ()))
+    taken = licenses.read_policy(fields.pop("allowed", ()), fields.pop("denied", ()))
     values = {
         "max_severity": "none",
         "unknown_severity": policy.ABOVE,
         "allow": {},
-        "stated_licenses": {},
+        "package_licenses": {},
         "require_hashes": False,
     }
     return policy.Policy(licenses=taken, **(values | fields))
@@ -55,7 +55,7 @@ def judged(package: str, *records: dict[str, Any], **fields: Any) -> policy.Repo
     name, _, version = package.partition("==")
     read = [advisories.read(document, "record.json") for document in records]
     found = database.Database(tuple(filter(None, read)), len(records))
-    return policy.judge([Package(name, version, hashed=True)], found, asked(**fields))
+    return policy.evaluate([Package(name, version, hashed=True)], found, asked(**fields))
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_what_cannot_be_judged_counts_as_affected_and_says_so(affected):
     found = match(document, "1.0")
     assert found
     assert not found.certain
-    [refusal] = judged("pillow==1.0", document).refusals
-    assert "says not which versions" in refusal
+    [refusal] = judged("pillow==1.0", document).violations
+    assert "affected versions unknown" in refusal
 
 
 def test_commits_beside_versions_are_passed_over():
@@ -140,8 +140,8 @@ def test_commits_beside_versions_are_passed_over():
 
 def test_a_local_part_does_not_hide_a_version():
     document = record(ALL, {"fixed": "1.13.1"}, name="torch")
-    assert judged("torch==1.12.1+cu118", document).refusals
-    assert not judged("torch==1.13.1+cu118", document).refusals
+    assert judged("torch==1.12.1+cu118", document).violations
+    assert not judged("torch==1.13.1+cu118", document).violations
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_local_part_does_not_hide_a_version():
 )
 def test_vectors_have_the_score_of_the_specification(vector, score, rating):
     assert severity.base_score(vector) == score
-    assert severity.of_vector(vector) == rating
+    assert severity.from_vector(vector) == rating
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_highest_stated_severity_counts(fields, rating):
 def test_what_is_above_the_maximum_is_refused(most, unknown, rating, refused):
     document = record(ALL, database_specific={"severity": rating})
     report = judged("pillow==1.0", document, max_severity=most, unknown_severity=unknown)
-    assert bool(report.refusals) == refused
+    assert bool(report.violations) == refused
     assert len(report.vulnerabilities) == 1
 
 
@@ -221,7 +221,7 @@ def test_records_of_one_vulnerability_are_one_and_complete_each_other():
     report = judged("pillow==1.0", ghsa, pysec, max_severity="low")
     [found] = report.vulnerabilities
     assert found.ids == ("GHSA-1", "PYSEC-1", "CVE-1")
-    assert (found.rating, found.fixed, found.refused) == ("low", "2.1", False)
+    assert (found.rating, found.fixed, found.rejected) == ("low", "2.1", False)
     # One that is not about the version says how severe it is all the same.
     [found] = judged(
         "pillow==1.0",
@@ -237,18 +237,18 @@ def test_a_refusal_names_all_that_people_need():
         {"name": "pillow", "version": "1.0", "files": {}},
     ]
     found = advisories.read(record(ALL, {"fixed": "2.0"}, aliases=["CVE-1"], summary="Bad GIFs."), "")
-    report = policy.judge(inventory.of_lock(lock), database.Database((found,), 1), asked(require_hashes=True))
-    assert report.refusals == (
-        "vulnerable: pillow 1.0: GHSA-1 (CVE-1), unknown severity, fixed in 2.0 (asked for by app): Bad GIFs.",
-        "no hash: pillow 1.0 (asked for by app)",
+    report = policy.evaluate(inventory.from_lock(lock), database.Database((found,), 1), asked(require_hashes=True))
+    assert report.violations == (
+        "vulnerable: pillow 1.0: GHSA-1 (CVE-1), unknown severity, fixed in 2.0 (required by app): Bad GIFs.",
+        "no hash: pillow 1.0 (required by app)",
     )
 
 
 @pytest.mark.parametrize("name", ["GHSA-1", "CVE-1"])
 def test_an_entry_allows_by_any_of_the_names(name):
     report = judged("pillow==1.0", record(ALL, aliases=["CVE-1"]), allow={name: "no GIFs"})
-    assert not report.refusals
-    assert "passes (no GIFs): pillow 1.0: GHSA-1" in "\n".join(policy.lines(report))
+    assert not report.violations
+    assert "allowed (no GIFs): pillow 1.0: GHSA-1" in "\n".join(policy.summary_lines(report))
 
 
 @pytest.mark.parametrize(
@@ -260,22 +260,22 @@ def test_an_entry_allows_by_any_of_the_names(name):
     ],
 )
 def test_an_entry_that_allows_nothing_is_refused(package, fields):
-    [refusal] = judged(package, record(ALL, {"fixed": "2.0"}), **fields).refusals
+    [refusal] = judged(package, record(ALL, {"fixed": "2.0"}), **fields).violations
     assert refusal.startswith("allow: GHSA-")
-    assert refusal.endswith("Take the entry out.")
+    assert refusal.endswith("Remove the entry.")
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"allow": {"GHSA-1": " "}}, "allow: GHSA-1 has no reason"),
-        ({"max_severity": "moderate"}, "max_severity: 'moderate' is none of none, low"),
-        ({"unknown_severity": "ignored"}, "unknown_severity: 'ignored'"),
-        ({"stated_licenses": {"pillow": "free"}}, "package_licenses: 'free', of pillow, is no expression"),
-        ({"denied": ["GPLv3"]}, "deny_licenses: 'GPLv3' is no identifier of SPDX"),
-        ({"denied": ["GLP-*"]}, "deny_licenses: 'GLP-*' is no identifier"),
-        ({"allowed": ["MIT OR ISC"]}, "allow_licenses: 'MIT OR ISC' is an expression"),
-        ({"allowed": ["text:"]}, "allow_licenses: 'text:' is no identifier"),
+        ({"max_severity": "moderate"}, "max_severity: invalid value 'moderate'. Use one of: none, low"),
+        ({"unknown_severity": "ignored"}, "unknown_severity: invalid value 'ignored'"),
+        ({"package_licenses": {"pillow": "free"}}, "package_licenses: pillow: invalid SPDX expression 'free'"),
+        ({"denied": ["GPLv3"]}, "deny_licenses: 'GPLv3' isn't an SPDX identifier"),
+        ({"denied": ["GLP-*"]}, "deny_licenses: 'GLP-*' isn't an SPDX identifier"),
+        ({"allowed": ["MIT OR ISC"]}, "allow_licenses: 'MIT OR ISC': expected one license"),
+        ({"allowed": ["text:"]}, "allow_licenses: 'text:' isn't an SPDX identifier"),
     ],
 )
 def test_a_policy_that_means_nothing_is_refused(fields, message):
@@ -285,9 +285,9 @@ def test_a_policy_that_means_nothing_is_refused(fields, message):
 
 
 def test_a_package_without_a_version_is_refused():
-    [package] = inventory.of_requirements("pillow>=9\n", "requirements.txt")
-    [refusal] = policy.judge([package], None, asked(denied=["MIT"])).refusals
-    assert "pillow: is stated without a version" in refusal
+    [package] = inventory.from_requirements("pillow>=9\n", "requirements.txt")
+    [refusal] = policy.evaluate([package], None, asked(denied=["MIT"])).violations
+    assert "no version: pillow. Lock it" in refusal
 
 
 @pytest.mark.parametrize("version", ["9" * 5000, "1!" + "9" * 5000, "1.0+" + "9" * 5000, "1.0rc" + "9" * 5000])
@@ -299,36 +299,39 @@ def test_a_version_of_thousands_of_digits_is_invalid(version):
 
 
 def test_no_packages_at_all_are_refused():
-    with pytest.raises(BentoError, match="no packages are known"):
-        policy.judge([], None, asked())
+    with pytest.raises(BentoError, match="no packages found"):
+        policy.evaluate([], None, asked())
 
 
 TERMS = [
-    (Stated(expression="mit or apache-2.0"), "MIT OR Apache-2.0"),
-    (Stated(expression="MIT", text="GPL-3.0-only"), "MIT"),
-    (Stated(expression="GPL-2.0+ WITH Classpath-exception-2.0"), "GPL-2.0-or-later WITH Classpath-exception-2.0"),
-    (Stated(expression="(MIT OR ISC) AND GPL-3.0"), "(MIT OR ISC) AND GPL-3.0-only"),
-    (Stated(expression="MIT AND nonsense"), "text:MIT AND nonsense"),
-    (Stated(text="Apache License, Version 2.0"), "Apache-2.0"),
-    (Stated(text="BSD-3-Clause", classifiers=("License :: OSI Approved :: BSD License",)), "BSD-3-Clause"),
+    (DeclaredLicense(expression="mit or apache-2.0"), "MIT OR Apache-2.0"),
+    (DeclaredLicense(expression="MIT", text="GPL-3.0-only"), "MIT"),
     (
-        Stated(text="MIT", classifiers=("License :: OSI Approved :: GNU General Public License v3 (GPLv3)",)),
+        DeclaredLicense(expression="GPL-2.0+ WITH Classpath-exception-2.0"),
+        "GPL-2.0-or-later WITH Classpath-exception-2.0",
+    ),
+    (DeclaredLicense(expression="(MIT OR ISC) AND GPL-3.0"), "(MIT OR ISC) AND GPL-3.0-only"),
+    (DeclaredLicense(expression="MIT AND nonsense"), "text:MIT AND nonsense"),
+    (DeclaredLicense(text="Apache License, Version 2.0"), "Apache-2.0"),
+    (DeclaredLicense(text="BSD-3-Clause", classifiers=("License :: OSI Approved :: BSD License",)), "BSD-3-Clause"),
+    (
+        DeclaredLicense(text="MIT", classifiers=("License :: OSI Approved :: GNU General Public License v3 (GPLv3)",)),
         "MIT AND GPL-3.0-only",
     ),
     (
-        Stated(text="BSD", classifiers=("License :: OSI Approved :: BSD License",)),
+        DeclaredLicense(text="BSD", classifiers=("License :: OSI Approved :: BSD License",)),
         "License :: OSI Approved :: BSD License",
     ),
-    (Stated(classifiers=("License :: OSI Approved", "License :: OSI Approved :: MIT License")), "MIT"),
-    (Stated(text="Copyright  (c)\n 2020 us"), "text:Copyright (c) 2020 us"),
-    (Stated(text="UNKNOWN"), "unknown"),
-    (Stated(), "unknown"),
+    (DeclaredLicense(classifiers=("License :: OSI Approved", "License :: OSI Approved :: MIT License")), "MIT"),
+    (DeclaredLicense(text="Copyright  (c)\n 2020 us"), "text:Copyright (c) 2020 us"),
+    (DeclaredLicense(text="UNKNOWN"), "unknown"),
+    (DeclaredLicense(), "unknown"),
 ]
 
 
 @pytest.mark.parametrize(("stated", "shown"), TERMS)
 def test_metadata_says_which_licence(stated, shown):
-    assert licenses.shown(licenses.terms_of(stated)) == shown
+    assert licenses.format_terms(licenses.terms_from_metadata(stated)) == shown
 
 
 @pytest.mark.parametrize(
@@ -354,7 +357,7 @@ def test_metadata_says_which_licence(stated, shown):
     ],
 )
 def test_expressions_are_judged_by_their_operators(expression, allowed, denied, taken):
-    assert licenses.read_taken(allowed, denied).takes(licenses.parsed(expression)) is taken
+    assert licenses.read_policy(allowed, denied).allows(licenses.parse_expression(expression)) is taken
 
 
 @pytest.mark.parametrize(
@@ -368,17 +371,17 @@ def test_expressions_are_judged_by_their_operators(expression, allowed, denied, 
     ],
 )
 def test_a_classifier_of_several_licences_is_taken_where_all_would_be(allowed, denied, taken):
-    assert licenses.read_taken(allowed, denied).takes("License :: OSI Approved :: BSD License") is taken
+    assert licenses.read_policy(allowed, denied).allows("License :: OSI Approved :: BSD License") is taken
 
 
 def test_an_unknown_licence_is_said_and_refused_where_others_are_allowed():
-    packages = [Package("ours", "1.0", hashed=True, stated=Stated())]
-    report = policy.judge(packages, None, asked(denied=["GPL-*"]))
-    assert (report.refusals, report.notes) == ((), ("licenses: not known of ours 1.0",))
-    assert policy.judge(packages, None, asked(allowed=["MIT"])).refusals == ("license: ours 1.0: unknown",)
-    assert not policy.judge(packages, None, asked(allowed=["MIT"], stated_licenses={"Ours": "MIT"})).refusals
-    [refusal] = policy.judge(packages, None, asked(denied=["GPL-*"], stated_licenses={"other": "MIT"})).refusals
-    assert refusal.startswith("package_licenses: other: is not among the packages")
+    packages = [Package("ours", "1.0", hashed=True, license=DeclaredLicense())]
+    report = policy.evaluate(packages, None, asked(denied=["GPL-*"]))
+    assert (report.violations, report.notes) == ((), ("unknown licenses: ours 1.0",))
+    assert policy.evaluate(packages, None, asked(allowed=["MIT"])).violations == ("license: ours 1.0: unknown",)
+    assert not policy.evaluate(packages, None, asked(allowed=["MIT"], package_licenses={"Ours": "MIT"})).violations
+    [refusal] = policy.evaluate(packages, None, asked(denied=["GPL-*"], package_licenses={"other": "MIT"})).violations
+    assert refusal.startswith("package_licenses: other: isn't among the packages")
 
 
 @pytest.fixture
@@ -421,9 +424,9 @@ def test_folders_and_zips_are_read(records, tmp_path):
         (
             "a.json",
             json.dumps({"id": "A", "affected": []}).encode(),
-            "advisories: db/a.json: no record of a package of PyPI",
+            "advisories: db/a.json: has no records for PyPI packages",
         ),
-        ("a.csv", b"", "advisories: db/a.csv is neither JSON"),
+        ("a.csv", b"", "advisories: db/a.csv: isn't JSON"),
     ],
 )
 def test_what_is_no_database_is_refused(tmp_path, name, data, message):
@@ -436,7 +439,7 @@ def test_what_is_no_database_is_refused(tmp_path, name, data, message):
 def test_a_large_record_of_a_zip_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.json", b" " * (17 << 20))
-    with pytest.raises(BentoError, match="too large for a record"):
+    with pytest.raises(BentoError, match="exceeds the size limit of a record"):
         database.read([(tmp_path / "all.zip", "all.zip")], {"pillow"})
 
 
@@ -466,7 +469,7 @@ def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
     assert "license: pillow 1.0: GPL-3.0-or-later" in str(refused.value)
     settings.write_text(json.dumps(values | {"allow": {"A": "no images"}, "deny_licenses": []}))
     check_policy.run(check)
-    assert "1 packages were held against 2 records" in capsys.readouterr().out
+    assert "1 packages were checked against 2 advisories" in capsys.readouterr().out
 
 
 def test_without_a_hub_the_requirements_of_the_bento_count(tmp_path):

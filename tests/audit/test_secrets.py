@@ -36,7 +36,7 @@ def token(**claims: object) -> str:
 
 
 FOUND = {
-    "a private key": [
+    "private key": [
         PEM,
         PEM.replace("\n", "\r\n"),
         json.dumps({"type": "service_account", "private_key": PEM}),
@@ -50,40 +50,40 @@ FOUND = {
         PEM.replace("BEGIN PRIVATE KEY", "BEGIN PGP PRIVATE KEY BLOCK"),
         f'---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: "mine"\n{BODY}\n',
     ],
-    "a private key in base64": [f"client-key-data: {base64.b64encode(PEM.encode()).decode()}"],
-    "a private key of PuTTY": ["PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n"],
-    "an access key of AWS": ["key = 'AKI" + "AQW3RTYUIOPASDFGH'", "https://host/?X=ASI" + "AQW3RTYUIOPASDFGH&y"],
-    "a secret key of AWS": [
+    "base64-encoded private key": [f"client-key-data: {base64.b64encode(PEM.encode()).decode()}"],
+    "PuTTY private key": ["PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n"],
+    "AWS access key ID": ["key = 'AKI" + "AQW3RTYUIOPASDFGH'", "https://host/?X=ASI" + "AQW3RTYUIOPASDFGH&y"],
+    "AWS secret access key": [
         f"aws_secret_access_key = {LETTERS[:40]}",
         f"export AWS_SECRET_ACCESS_KEY='{LETTERS[:40]}'",
         f'os.environ["AWS_SECRET_ACCESS_KEY"] = "{LETTERS[:40]}"',
         f'"secretAccessKey": "{LETTERS[:40]}"',
     ],
-    "an API key of Google": ["AIz" + "a" + LETTERS[:35]],
-    "an account key of Azure": [f"DefaultEndpointsProtocol=https;AccountKey={LETTERS}{LETTERS[:6]}=="],
-    "a client secret of Azure": [f"'abc8{'Q~'}{LETTERS[:32]}'"],
-    "a token of GitHub": [
+    "Google API key": ["AIz" + "a" + LETTERS[:35]],
+    "Azure account key": [f"DefaultEndpointsProtocol=https;AccountKey={LETTERS}{LETTERS[:6]}=="],
+    "Azure client secret": [f"'abc8{'Q~'}{LETTERS[:32]}'"],
+    "GitHub token": [
         "ghp" + f"_{LETTERS[:36]}",
         "github_pat" + f"_{LETTERS}_1",
         'x = "\\ngho' + f'_{LETTERS[:36]}"',
         *(f"gh{kind}" + f"_{LETTERS[:36]}" for kind in "usr"),
     ],
-    "a token of GitLab": [
+    "GitLab token": [
         "https://user:glpat" + f"-{LETTERS[:20]}@host",
         *(f"gl{kind}" + f"-{LETTERS[:20]}" for kind in ("dt", "rt", "ptt", "cbt", "ft", "oas", "soat", "agent")),
     ],
-    "a token of Slack": ["xoxb" + f"-123412341234-432143214321-{LETTERS[:24]}"],
-    "a token of Hugging Face": ["HF_TOKEN=hf" + f"_{LETTERS[:34]}", '{"t": "hf' + f'_{LETTERS[:34]}"}}'],
-    "a key of OpenAI": ["sk-proj" + f"-{LETTERS[:40]}T3Blbk" + f"FJ{LETTERS[:40]}"],
-    "a key of Anthropic": ["sk-ant-api03" + f"-{LETTERS}{LETTERS[:13]}"],
-    "a token of npm": ["npm" + f"_{LETTERS[:36]}", f"//host/:_authToken={LETTERS[:36]}"],
-    "a token of PyPI": ["password = pypi" + f"-AgEIcHlwaS5vcmc{LETTERS}"],
-    "a token of BentoCloud or Yatai": [
+    "Slack token": ["xoxb" + f"-123412341234-432143214321-{LETTERS[:24]}"],
+    "Hugging Face token": ["HF_TOKEN=hf" + f"_{LETTERS[:34]}", '{"t": "hf' + f'_{LETTERS[:34]}"}}'],
+    "OpenAI API key": ["sk-proj" + f"-{LETTERS[:40]}T3Blbk" + f"FJ{LETTERS[:40]}"],
+    "Anthropic API key": ["sk-ant-api03" + f"-{LETTERS}{LETTERS[:13]}"],
+    "npm token": ["npm" + f"_{LETTERS[:36]}", f"//host/:_authToken={LETTERS[:36]}"],
+    "PyPI token": ["password = pypi" + f"-AgEIcHlwaS5vcmc{LETTERS}"],
+    "BentoCloud or Yatai API token": [
         "api_token: cur7hab2def3ghi4jkl5",
         "bentoml cloud login --api-token cur7hab2def3ghi4jkl5",
         'os.environ["BENTO_CLOUD_API_KEY"] = "cur7hab2def3ghi4jkl5"',
     ],
-    "a JSON Web Token that lasts": [token(sub="robot"), token(sub="robot", iat=1_700_000_000, exp=2_000_000_000)],
+    "long-lived JSON Web Token": [token(sub="robot"), token(sub="robot", iat=1_700_000_000, exp=2_000_000_000)],
 }
 HARMLESS = [
     'if "-----BEGIN RSA PRIVATE KEY-----" in text: raise ValueError("that is no public key, give the other one")',
@@ -107,48 +107,48 @@ HARMLESS = [
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FOUND.items() for text in texts])
 def test_a_secret_is_found_by_line(kind: str, text: str) -> None:
     for encoded in (f"\n\n{text}\n".encode(), b"\xff\xfe" + f"\n\n{text}\n".encode("utf-16-le")):
-        found = secrets.look("f", encoded)
+        found = secrets.scan("f", encoded)
         assert [finding.kind for finding in found] == [kind]
         assert "\n" in text or found[0].line == 3
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_none_is_let_be(text: str) -> None:
-    assert secrets.look("f", text.encode()) == []
+    assert secrets.scan("f", text.encode()) == []
 
 
 @pytest.mark.parametrize("line", ["{} # bento: allow-secret", "// bento: allow-secret\n{}"])
 def test_a_comment_allows_one_line(line: str) -> None:
-    secret = FOUND["a token of GitHub"][0]
+    secret = FOUND["GitHub token"][0]
     text = f"{line.format(secret)}\nx = 1\n{secret}\n"
-    assert [found.line for found in secrets.look("f", text.encode())] == [text.count("\n")]
+    assert [found.line for found in secrets.scan("f", text.encode())] == [text.count("\n")]
 
 
 def test_binary_files_and_what_lies_far_behind_are_not_looked_at() -> None:
-    secret = FOUND["a token of GitHub"][0].encode()
-    assert secrets.look("f", b"\0" + secret) == []
-    assert secrets.look("f", b"\n" * secrets.MOST_BYTES + secret) == []
-    assert secrets.look("f", b"\n" * 9000 + b"\0" + secret)
+    secret = FOUND["GitHub token"][0].encode()
+    assert secrets.scan("f", b"\0" + secret) == []
+    assert secrets.scan("f", b"\n" * secrets.MAX_BYTES + secret) == []
+    assert secrets.scan("f", b"\n" * 9000 + b"\0" + secret)
 
 
 def test_many_files_are_looked_through_as_each_alone() -> None:
-    secret = FOUND["a token of GitHub"][0].encode()
+    secret = FOUND["GitHub token"][0].encode()
     files = [(f"{number}", b"x = 1\n" * (5000 * (number % 4))) for number in range(60)]
     files += [("odd", secret[:10]), ("even", secret[10:]), ("large", bytes(1 << 20)), ("binary", b"\0" + secret)]
-    assert list(secrets.look_through(files)) == []
+    assert list(secrets.scan_files(files)) == []
     for at in range(0, len(files), 7):
         more = [*files[:at], ("found", b"\n" + secret), *files[at:], ("again", b"y" * (1 << 17) + b"\n" + secret)]
-        expected = [finding for path, content in more for finding in secrets.look(path, content)]
-        assert [(found.path, found.line) for found in secrets.look_through(more)] == [("found", 2), ("again", 2)]
-        assert list(secrets.look_through(more)) == expected
+        expected = [finding for path, content in more for finding in secrets.scan(path, content)]
+        assert [(found.path, found.line) for found in secrets.scan_files(more)] == [("found", 2), ("again", 2)]
+        assert list(secrets.scan_files(more)) == expected
 
 
 def test_time_grows_with_the_bytes_and_nothing_else() -> None:
-    secret = FOUND["a token of GitHub"][0].encode()
+    secret = FOUND["GitHub token"][0].encode()
     words = (b"-----BEGIN PRIVATE KEY-----", b" sk-", b"Q~", b"gl", b"gh ", b" eyJ" + b"a" * 900)
     for word in (*words, secret + b" ", secret + b"\n"):
         began = time.process_time()
-        secrets.look("f", word * ((1 << 20) // len(word)))
+        secrets.scan("f", word * ((1 << 20) // len(word)))
         assert time.process_time() - began < 5, word
 
 
@@ -159,20 +159,20 @@ def check(files: dict[str, str], *words: str, elsewhere: Iterable[str] | None = 
 
 
 def test_a_refusal_names_file_and_line_and_never_the_secret() -> None:
-    secret = FOUND["a token of Hugging Face"][0]
+    secret = FOUND["Hugging Face token"][0]
     with pytest.raises(BentoError) as refused:
         check({"bento.yaml": f"envs:\n- {secret}", "src/a.py": "x = 1", "src/b.py": f"\n\n{secret}"})
-    assert "  bento.yaml:2: a token of Hugging Face\n  src/b.py:3: a token of Hugging Face\n" in str(refused.value)
+    assert "  bento.yaml:2: Hugging Face token\n  src/b.py:3: Hugging Face token\n" in str(refused.value)
     assert LETTERS[:6] not in str(refused.value)
 
 
 def test_an_allowed_file_must_have_a_secret() -> None:
-    files = {"src/key.json": FOUND["a private key"][2], "src/a.py": "x = 1"}
+    files = {"src/key.json": FOUND["private key"][2], "src/a.py": "x = 1"}
     allowed = ["--allowed-secret", '"src/key.json"']
     check(files, *allowed)
-    with pytest.raises(BentoError, match=r"src/a\.py, in which no secret is found"):
+    with pytest.raises(BentoError, match=r"src/a\.py, which has no secrets"):
         check(files, *allowed, "--allowed-secret", '"src/a.py"')
-    with pytest.raises(BentoError, match=r"key\.json, which is no file of the Bento"):
+    with pytest.raises(BentoError, match=r"key\.json, which isn't a file of the Bento"):
         check(files, *allowed, "--allowed-secret", '"key.json"')
 
 
@@ -180,20 +180,20 @@ def test_what_a_file_may_have_is_judged_where_it_is_read() -> None:
     allowed = ["--allowed-secret", '"src/data/key.json"']
     check({"bento.yaml": "name: a"}, *allowed, elsewhere=["src/data/key.json"])
     check({"src/a.py": "x = 1"}, *allowed, elsewhere=None)
-    check({"src/data/key.json": FOUND["a private key"][2]}, *allowed, elsewhere=None)
-    with pytest.raises(BentoError, match=r"src/data/key\.json, in which no secret is found"):
+    check({"src/data/key.json": FOUND["private key"][2]}, *allowed, elsewhere=None)
+    with pytest.raises(BentoError, match=r"src/data/key\.json, which has no secrets"):
         check({"src/data/key.json": "{}"}, *allowed, elsewhere=None)
 
 
 @pytest.mark.parametrize(("flag", "verb"), [("--source", snapshot), ("--data", data)])
 def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path: Path) -> None:
-    (tmp_path / "service.py").write_text(f"{SERVICE}# {FOUND['a token of GitHub'][0]}\n", "utf-8")
+    (tmp_path / "service.py").write_text(f"{SERVICE}# {FOUND['GitHub token'][0]}\n", "utf-8")
     outputs = [word for name in ("manifest", "part") for word in (f"--{name}", str(tmp_path / name))]
     if verb is snapshot:
         outputs += [word for name in ("service-info", "unused") for word in (f"--{name}", str(tmp_path / name))]
     words = ["--target", "//:bento", "--build-ctx", "", *outputs]
     words += [flag, str(tmp_path / "service.py"), "service.py", "//:service.py"]
-    with pytest.raises(BentoError, match=r"src/service\.py:\d+: a token of GitHub"):
+    with pytest.raises(BentoError, match=r"src/service\.py:\d+: GitHub token"):
         verb.run(Arguments([*words, "--look-for-secrets"], verb.flags))
     assert [path.name for path in tmp_path.iterdir()] == ["service.py"]
     verb.run(Arguments(words, verb.flags))
@@ -202,11 +202,13 @@ def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path
 def test_the_command_refuses_the_same(tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (tmp_path / "key.pem").write_text(PEM, "utf-8")
-    with pytest.raises(BentoError, match=r"src/key\.pem:1: a private key\n(.|\n)*--allow-secret; --no-secrets-check"):
+    with pytest.raises(
+        BentoError, match=r"src/key\.pem:1: private key\n(.|\n)*--allow-secret. Disable .* --no-secrets-check"
+    ):
         from_directory.build_bentofile(build_ctx=tmp_path)
     for allowed in (("src/key.pem",), None):
         from_directory.build_bentofile(build_ctx=tmp_path, extra=from_directory.ExtraOptions(secrets=allowed))
-    with pytest.raises(BentoError, match=r"bento\.yaml:\d+: a token of Hugging Face"):
+    with pytest.raises(BentoError, match=r"bento\.yaml:\d+: Hugging Face token"):
         more = {"envs": [{"name": "HF_TOKEN", "value": "hf" + f"_{LETTERS[:34]}"}]}
         from_directory.build_bentofile(
             build_ctx=tmp_path, more=more, extra=from_directory.ExtraOptions(secrets=("src/key.pem",))

@@ -229,9 +229,9 @@ def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed:
     """Refuse what looks like secrets, as the rule's actions do."""
     from rules_bento.audit import secrets
 
-    findings = [*secrets.look_through(sorted(bento.files.items()))]
-    findings += secrets.look_through(snapshot.read_prefixes(kept, secrets.MOST_BYTES))
-    words = secrets.Words("--allow-secret", "--no-secrets-check")
+    findings = [*secrets.scan_files(sorted(bento.files.items()))]
+    findings += secrets.scan_files(snapshot.read_prefixes(kept, secrets.MAX_BYTES))
+    words = secrets.OptionNames("--allow-secret", "--no-secrets-check")
     secrets.check(findings, allowed, [entry.path for entry in bento.manifest.entries], words)
 
 

@@ -26,9 +26,9 @@ def inventory(arguments: Arguments) -> None:
     """Write the list."""
     from rules_bento.archives.archive import requirements_of
 
-    packages = inventories.of_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
+    packages = inventories.from_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
     for path in arguments.repeated("--part"):
-        packages += inventories.of_requirements(*requirements_of(Path(path)))
+        packages += inventories.from_requirements(*requirements_of(Path(path)))
     if wheels := arguments.repeated("--wheel"):
         from rules_bento.images.wheels.licenses import stated_by
 
@@ -53,13 +53,13 @@ def check_policy(arguments: Arguments) -> None:
         settings["max_severity"],
         settings["unknown_severity"],
         settings["allow"],
-        licenses.read_taken(settings["allow_licenses"], settings["deny_licenses"]),
+        licenses.read_policy(settings["allow_licenses"], settings["deny_licenses"]),
         settings["package_licenses"],
         settings["require_hashes"],
     )
     places = [(Path(path), name) for path, name in settings["advisories"]]
-    report = policy.judge(packages, database.read(places, {one.name for one in packages}) if places else None, rules)
-    sys.stdout.write("".join(f"{line}\n" for line in policy.lines(report)))
-    if report.refusals:
-        listing = "".join(f"  {refusal}\n" for refusal in report.refusals)
-        raise BentoError(f"the policy refuses:\n{listing}{policy.WAY_OUT}")
+    report = policy.evaluate(packages, database.read(places, {one.name for one in packages}) if places else None, rules)
+    sys.stdout.write("".join(f"{line}\n" for line in policy.summary_lines(report)))
+    if report.violations:
+        listing = "".join(f"  {violation}\n" for violation in report.violations)
+        raise BentoError(f"the policy rejects:\n{listing}{policy.REMEDY}")

@@ -18,10 +18,10 @@ FLAGS = {
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
     """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
     if arguments.has("--look-for-secrets"):
-        from rules_bento.audit.secrets import MOST_BYTES
+        from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
 
-        check_contents(arguments, read_prefixes(kept, MOST_BYTES))
+        check_contents(arguments, read_prefixes(kept, MAX_BYTES))
 
 
 def check_contents(
@@ -34,7 +34,7 @@ def check_contents(
     """
     if not arguments.has("--look-for-secrets"):
         return
-    from rules_bento.audit.secrets import Words, check, look_through
+    from rules_bento.audit.secrets import OptionNames, check, scan_files
 
     seen: set[str] = set()
 
@@ -43,7 +43,7 @@ def check_contents(
             seen.add(path)
             yield path, content
 
-    findings = list(look_through(noted()))
+    findings = list(scan_files(noted()))
     allowed = set(arguments.json_strings("--allowed-secret"))
     allowed = allowed & seen if elsewhere is None else allowed - (set(elsewhere) - seen)
-    check(findings, allowed, seen, Words("allowed_secrets", "check_secrets = False"))
+    check(findings, allowed, seen, OptionNames("allowed_secrets", "check_secrets = False"))

@@ -1,4 +1,1 @@
-"""Checks a Bento before it is shipped: vulnerabilities, licences and policies of packages; secrets.
-
-What is not known is said.
-"""
+"""Checks of a Bento before a release: vulnerabilities, licenses, and hashes of packages; secrets in files."""

@@ -1,8 +1,8 @@
-"""Reads records of vulnerabilities in OSV's format (schema 1.x), and matches them with versions of packages of PyPI.
+"""Reads OSV records (schema 1.x) and matches them with versions of PyPI packages.
 
-Evaluated as OSV's schema describes: a version that is listed is affected, and so is one that lies in a range by its
-events; withdrawn records affect nothing. A record may also be of a kind that cannot be judged here, such as one that
-knows commits alone: then `Match.certain` is false, and it counts as one that affects.
+As in OSV's schema, a version is affected if it is listed or in a range of events; withdrawn records are ignored. If a
+record can't be evaluated, for example because it lists only commits, `Match.certain` is false, and it counts as a
+match.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ECOSYSTEM = "PyPI"
 
-_MALICIOUS = "MAL-"  # records of OpenSSF's malicious packages have no severity
-_REMEDY = "Give records in OSV's format, as osv.dev and the advisory database of PyPA have them."
+_MALICIOUS = "MAL-"  # OpenSSF's malicious packages have no severity
+_REMEDY = "Provide OSV records, for example from osv.dev or PyPA's advisory database."
 _SEVERITY = [{"type": str, "score": str}]
 _SHAPE = {
     "id": str,
@@ -43,37 +43,37 @@ _SHAPE = {
 
 
 class Match(NamedTuple):
-    """Says that a record applies to a version."""
+    """Describes the match of a record with a version."""
 
-    certain: bool  # else the record says it in a way that cannot be judged
-    fixed: str  # the version that no longer is; empty where none is known
+    certain: bool  # false if the record can't be evaluated
+    fixed: str  # the first fixed version; empty if unknown
 
 
 class Affected(NamedTuple):
-    """Holds what a record says of one package."""
+    """Holds what a record specifies for one package."""
 
     name: str  # normalized
-    ranges: tuple[tuple[dict[str, str], ...], ...]  # events of each, as they stand there
+    ranges: tuple[tuple[dict[str, str], ...], ...]  # each a list of events, unchanged
     versions: tuple[str, ...]
     rating: str  # empty for none
 
 
 class Advisory(NamedTuple):
-    """Holds a record that is not withdrawn, with what it says of packages of PyPI."""
+    """Holds a record, without packages of other ecosystems."""
 
     id: str
     aliases: tuple[str, ...]
     summary: str
-    rating: str  # the highest that it states of itself; empty for none
+    rating: str  # the highest of the record itself; empty for none
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str) -> str:
-        """Return the rating for a package: the highest of what is stated; empty for none."""
+        """Return the highest rating for a package; empty for none."""
         own = [affected.rating for affected in self.affected if affected.name == name]
         return severity.highest([self.rating, *own])
 
     def match(self, name: str, version: Version) -> Match | None:
-        """Return whether the record is about a version of a package (by its normalized name); None if it is not."""
+        """Return the match with a version of a package (normalized name); None if it isn't affected."""
         judged = [_match(affected, version) for affected in self.affected if affected.name == name]
         matches = [match for match in judged if match]
         if not matches:
@@ -83,9 +83,9 @@ class Advisory(NamedTuple):
 
 
 def read(document: Any, origin: str) -> Advisory | None:
-    """Return the record that a document is; None for one that is withdrawn.
+    """Read a record; return None if it is withdrawn.
 
-    Raises BentoError, naming `origin`, for a document that is no such record.
+    Raises BentoError, beginning with `origin`, for an invalid record.
     """
     document = shapes.without_nulls(document)
     shapes.check(document, _SHAPE, origin, _REMEDY)
@@ -94,7 +94,7 @@ def read(document: Any, origin: str) -> Advisory | None:
     affected = tuple(
         _affected(entry)
         for entry in document.get("affected", ())
-        # An ecosystem may have a suffix: `PyPI:<release>` says where, not what.
+        # An ecosystem can have a suffix, `PyPI:<release>`.
         if entry.get("package", {}).get("ecosystem", "").partition(":")[0] == ECOSYSTEM
     )
     rating = "critical" if document["id"].startswith(_MALICIOUS) else _rating(document)
@@ -103,7 +103,7 @@ def read(document: Any, origin: str) -> Advisory | None:
 
 
 def _affected(entry: dict[str, Any]) -> Affected:
-    # GIT is of commits; SEMVER is for other ecosystems, whose numbers mean the same in this one.
+    # GIT ranges are for commits; SEMVER versions are also valid PyPI versions.
     ranges = (each["events"] for each in entry.get("ranges", ()) if each["type"] in ("ECOSYSTEM", "SEMVER"))
     return Affected(
         normalize_name(entry["package"]["name"]),
@@ -114,11 +114,11 @@ def _affected(entry: dict[str, Any]) -> Affected:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest rating that a record, or a part of it, states in a way that is known."""
-    ratings = [severity.of_vector(stated["score"]) for stated in entry.get("severity", ())]
+    """Return the highest supported rating of a record or an entry of it."""
+    ratings = [severity.from_vector(stated["score"]) for stated in entry.get("severity", ())]
     for place in ("database_specific", "ecosystem_specific"):
         word = entry.get(place, {}).get("severity")
-        ratings.append(severity.of_word(word) if isinstance(word, str) else "")
+        ratings.append(severity.from_word(word) if isinstance(word, str) else "")
     return severity.highest(ratings)
 
 
@@ -140,19 +140,19 @@ def _match(affected: Affected, version: Version) -> Match | None:
             fixed.append(at)
     if certain:
         return Match(True, _latest(fixed) if all(fixed) else "")
-    if any(_is(text, version) for text in affected.versions):
+    if any(_equals(text, version) for text in affected.versions):
         return Match(True, "")
     return Match(False, "") if uncertain else None
 
 
 def _in_range(events: tuple[dict[str, str], ...], version: Version) -> tuple[bool, str]:
-    """Return whether a version lies in a range, and the next one that is fixed. Raises InvalidVersion."""
+    """Return whether a version is in a range, and the next fixed version. Raises InvalidVersion."""
     known = list(_events(events))
     limits = [event["limit"] for event in events if "limit" in event]
-    if limits and not any(limit == "*" or version < version_of(limit) for limit in limits):
+    if limits and not any(limit == "*" or version < parse_version(limit) for limit in limits):
         return False, ""
     inside = False
-    # Where two events name one version, they count in the order in which they stand.
+    # Events of the same version keep their order.
     for at, kind, _ in sorted(known, key=lambda event: (event[0] is not None, event[0] or version)):
         if kind == 0 and (at is None or version >= at):
             inside = True
@@ -163,32 +163,32 @@ def _in_range(events: tuple[dict[str, str], ...], version: Version) -> tuple[boo
 
 
 def _events(events: tuple[dict[str, str], ...]) -> Iterator[tuple[Version | None, int, str]]:
-    """Yield version (None: before all others), kind (0 introduced, 1 last affected, 2 fixed) and text of events."""
+    """Yield version (None: first), kind (0 introduced, 1 last affected, 2 fixed), and text of each event."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:
                 text = event[key]
-                yield (None if number == 0 and text == "0" else version_of(text)), number, text
+                yield (None if number == 0 and text == "0" else parse_version(text)), number, text
 
 
-def version_of(text: str) -> Version:
+def parse_version(text: str) -> Version:
     """Return a version without its local part. Raises InvalidVersion."""
     from packaging.version import InvalidVersion, Version
 
     try:
         return Version(Version(text).public)
-    except ValueError:  # also of Python, for a number of more than 4,300 digits
+    except ValueError:  # also raised by Python for a number of more than 4,300 digits
         raise InvalidVersion(text) from None
 
 
-def _is(text: str, version: Version) -> bool:
+def _equals(text: str, version: Version) -> bool:
     from packaging.version import InvalidVersion
 
     try:
-        return version_of(text) == version
+        return parse_version(text) == version
     except InvalidVersion:
-        return False  # of before PEP 440, which no package is that can be installed
+        return False  # not a PEP 440 version, so not installable
 
 
 def _latest(versions: list[str]) -> str:
-    return max(versions, key=version_of, default="")
+    return max(versions, key=parse_version, default="")

@@ -1,6 +1,6 @@
-"""Reads databases of advisories: files of OSV's records, folders of them, zips as osv.dev has them.
+"""Reads advisory databases: OSV records in files, directories, and zips, as published by osv.dev.
 
-Everything is read, one record at a time, and only what is about the packages in question is kept.
+Reads one record at a time and keeps only records of the audited packages.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from rules_bento.audit.advisories import Advisory
 
 SUFFIXES = (".json", ".yaml", ".yml")
-_MOST_RECORDS = 1_000_000
-_MOST_UNPACKED = 8 << 30  # bytes of a zip, of which one record at a time is held
+_MAX_RECORDS = 1_000_000
+_MAX_UNPACKED = 8 << 30  # bytes of an unpacked zip; only one record is in memory
 
 
 class Database(NamedTuple):
-    """Holds the advisories of a database that are about the given packages, and its number of records."""
+    """Holds the advisories for the given packages, and the number of records in the database."""
 
-    advisories: tuple[Advisory, ...]  # about the packages, not withdrawn, by id
-    records: int  # about packages of PyPI, withdrawn ones left out
+    advisories: tuple[Advisory, ...]  # sorted by id
+    records: int  # for PyPI packages, without withdrawn ones
 
 
 def read(places: Sequence[tuple[Path, str]], names: Collection[str]) -> Database:
-    """Read what lies at paths, which messages call by the names beside them; keep what is about packages.
+    """Read the records at paths, each with a name for messages; keep those for `names`.
 
-    Raises BentoError for what is no record, and for a database without a record of PyPI.
+    Raises BentoError for an invalid record, and for a database without records for PyPI.
     """
     kept: list[Advisory] = []
     records = 0
@@ -46,8 +46,8 @@ def read(places: Sequence[tuple[Path, str]], names: Collection[str]) -> Database
     if not records:
         listed = ", ".join(name for _, name in places)
         raise BentoError(
-            f"advisories: {listed}: no record of a package of PyPI is in there. Give OSV's records of the ecosystem "
-            f"PyPI, as osv.dev and the advisory database of PyPA have them."
+            f"advisories: {listed}: has no records for PyPI packages. Provide OSV records of the ecosystem PyPI, "
+            "for example from osv.dev or PyPA's advisory database."
         )
     return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records)
 
@@ -63,21 +63,19 @@ def _document(data: bytes, origin: str) -> Any:
 
 
 def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
-    """Yield the text and the name of each record."""
+    """Yield the content and name of each record."""
     for path, name in places:
         if path.is_dir():
-            yield from _of_folder(path, name)
+            yield from _read_directory(path, name)
         elif path.name.endswith(".zip"):
-            yield from _of_zip(path, name)
+            yield from _read_zip(path, name)
         elif path.name.endswith(SUFFIXES):
             yield read_file(path, name), name
         else:
-            raise BentoError(
-                f"advisories: {name} is neither JSON, YAML, a zip nor a folder of these. Give one of them."
-            )
+            raise BentoError(f"advisories: {name}: isn't JSON, YAML, a zip, or a directory. Provide one of these.")
 
 
-def _of_folder(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
+def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
     import os
 
     count = 0
@@ -85,28 +83,28 @@ def _of_folder(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
         folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
         for file in sorted(file for file in files if _is_record(file)):
             count += 1
-            if count > _MOST_RECORDS:
+            if count > _MAX_RECORDS:
                 raise BentoError(
-                    f"advisories: {name}: has more than {_MOST_RECORDS:,} records. Give those of PyPI alone."
+                    f"advisories: {name}: has more than {_MAX_RECORDS:,} records. Provide only those for PyPI."
                 )
             path = Path(root, file)
             origin = f"{name}/{path.relative_to(folder).as_posix()}"
             if not path.is_file():
-                raise BentoError(f"advisories: {origin} is no file. Take it out.")
+                raise BentoError(f"advisories: {origin}: isn't a file. Remove it.")
             yield read_file(path, origin), origin
 
 
-def _of_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
+def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
     from rules_bento.archives.zipread import Bounds, ZipOfFile
 
-    bounds = Bounds(100, _MOST_UNPACKED, _MOST_RECORDS, way_out="Give the records of PyPI alone")
+    bounds = Bounds(100, _MAX_UNPACKED, _MAX_RECORDS, way_out="Provide only the records for PyPI")
     with path.open("rb") as file:
         archive = ZipOfFile(file, name, bounds)
         for member in archive.members():
-            if member.is_folder or not all(map(_is_shown, member.path.split("/"))) or not _is_record(member.path):
+            if member.is_folder or not all(map(_is_visible, member.path.split("/"))) or not _is_record(member.path):
                 continue
             if member.size > MAX_BYTES:
-                raise archive.error("is too large for a record", member.path)
+                raise archive.error("exceeds the size limit of a record", member.path)
             yield b"".join(archive.contents(member)), f"{name}/{member.path}"
 
 
@@ -114,5 +112,5 @@ def _is_record(path: str) -> bool:
     return path.endswith(SUFFIXES) and not path.startswith(".")
 
 
-def _is_shown(part: str) -> bool:
+def _is_visible(part: str) -> bool:
     return not part.startswith(".")

@@ -1,4 +1,4 @@
-"""The packages that a Bento, an image or a lock has: of a lock, of requirements, or of a bill of materials."""
+"""Lists the packages of a lock, a requirements file, a `pylock.toml`, or an SBOM."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from urllib.parse import unquote
 
-from rules_bento.audit.licenses import Stated
+from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import shapes
@@ -44,30 +44,30 @@ _SPDX = {
         }
     ]
 }
-_SBOM = "Give a bill of materials in JSON, of CycloneDX or SPDX 2."
+_SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."
 
 
 class Package(NamedTuple):
     """Describes one version of a package."""
 
     name: str  # normalized
-    version: str  # empty where it is not stated
-    hashed: bool  # whether it is named by what its contents are
-    asked_by: tuple[str, ...] = ()  # names, where they are known
-    stated: Stated | None = None  # None where its metadata is not at hand
+    version: str  # empty if unknown
+    hashed: bool  # pinned by a hash or a commit
+    required_by: tuple[str, ...] = ()  # names, if known
+    license: DeclaredLicense | None = None  # None if the metadata isn't available
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}" if self.version else self.name
 
 
-def of_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
-    """Return the packages of a lock in the normal form (`rules_bento.packages.lock`)."""
+def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
+    """Return the packages of a lock in its normal form (`rules_bento.packages.lock`)."""
     entries = list(packages)
-    asked_by: dict[str, set[str]] = {}
+    required_by: dict[str, set[str]] = {}
     of_extras: dict[str, set[str]] = {}
     for package in entries:
         for edge in package.get("dependencies", ()):
-            asked_by.setdefault(edge["name"], set()).add(package["name"])
+            required_by.setdefault(edge["name"], set()).add(package["name"])
         for edge in (edge for edges in package.get("extras", {}).values() for edge in edges):
             of_extras.setdefault(edge["name"], set()).add(package["name"])
     return [
@@ -75,27 +75,27 @@ def of_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
             normalize_name(package["name"]),
             package["version"],
             bool(package.get("files")) or bool(_COMMIT.fullmatch(package.get("source", {}).get("commit", ""))),
-            tuple(sorted(asked_by.get(package["name"]) or of_extras.get(package["name"]) or ())),
+            tuple(sorted(required_by.get(package["name"]) or of_extras.get(package["name"]) or ())),
         )
         for package in entries
     ]
 
 
-def of_requirements(text: str, origin: str) -> list[Package]:
-    """Return the packages of a requirements file; raises BentoError as `requirements.parse` does."""
-    stated, _ = requirements.parse(text, origin)
+def from_requirements(text: str, origin: str) -> list[Package]:
+    """Return the packages of a requirements file. Raises BentoError as `requirements.parse` does."""
+    parsed, _ = requirements.parse(text, origin)
     return [
         Package(requirement.name, (requirement.pin or ("", ""))[1], bool(requirement.hashes) or requirement.is_commit)
-        for requirement in stated
+        for requirement in parsed
     ]
 
 
-def of_pylock(data: bytes, origin: str) -> list[Package]:
-    """Return the packages of a `pylock.toml` (PEP 751). Raises BentoError for what is none."""
+def from_pylock(data: bytes, origin: str) -> list[Package]:
+    """Return the packages of a `pylock.toml` (PEP 751). Raises BentoError for an invalid one."""
     from rules_bento.formats.toml import read_toml
 
     document = read_toml(data, origin)
-    shapes.check(document, _PYLOCK, origin, "Write it again with the tool that locked, such as `uv export`.")
+    shapes.check(document, _PYLOCK, origin, "Export it again, for example with `uv export`.")
     return [
         Package(
             normalize_name(entry["name"]),
@@ -110,14 +110,14 @@ def of_pylock(data: bytes, origin: str) -> list[Package]:
     ]
 
 
-def of_sbom(data: bytes, origin: str) -> list[Package]:
-    """Return the packages of PyPI in a bill of materials. Raises BentoError for what is none."""
+def from_sbom(data: bytes, origin: str) -> list[Package]:
+    """Return the PyPI packages of an SBOM. Raises BentoError for an invalid one."""
     document = read_object(data, origin)
     if document.get("bomFormat") == "CycloneDX":
-        shapes.check(document, _CYCLONEDX, origin, _SBOM)
+        shapes.check(document, _CYCLONEDX, origin, _SBOM_REMEDY)
         entries = [(entry.get("purl", ""), bool(entry.get("hashes"))) for entry in document["components"]]
     elif str(document.get("spdxVersion", "")).startswith("SPDX-2"):
-        shapes.check(document, _SPDX, origin, _SBOM)
+        shapes.check(document, _SPDX, origin, _SBOM_REMEDY)
         entries = [
             (reference["referenceLocator"], bool(entry.get("checksums")))
             for entry in document["packages"]
@@ -125,7 +125,7 @@ def of_sbom(data: bytes, origin: str) -> list[Package]:
             if reference["referenceType"] == "purl"
         ]
     else:
-        raise BentoError(f"{origin}: is no bill of materials. {_SBOM}")
+        raise BentoError(f"{origin}: not a supported SBOM. {_SBOM_REMEDY}")
     packages = []
     for purl, hashed in entries:
         parts = _PURL.fullmatch(purl)
@@ -134,25 +134,30 @@ def of_sbom(data: bytes, origin: str) -> list[Package]:
     return packages
 
 
-def with_licenses(packages: Iterable[Package], stated: Mapping[str, Stated]) -> list[Package]:
-    """Return packages with what their wheels' metadata, by normalized name, has about licences."""
-    return [package._replace(stated=stated.get(package.name)) for package in packages]
+def with_licenses(packages: Iterable[Package], declared: Mapping[str, DeclaredLicense]) -> list[Package]:
+    """Return packages with the licenses declared by their wheels, by normalized name."""
+    return [package._replace(license=declared.get(package.name)) for package in packages]
 
 
 def dumps(packages: Iterable[Package]) -> str:
-    """Return the text of packages, by name."""
+    """Return packages as JSON, sorted by name."""
     return json.dumps([package._asdict() for package in sorted(packages)], ensure_ascii=False, indent=1) + "\n"
 
 
 def loads(text: bytes | str) -> list[Package]:
-    """Read what `dumps` wrote."""
+    """Read the output of `dumps`."""
     return [
         Package(
             entry["name"],
             entry["version"],
             entry["hashed"],
-            tuple(entry["asked_by"]),
-            Stated(entry["stated"][0], entry["stated"][1], tuple(entry["stated"][2])) if entry["stated"] else None,
+            tuple(entry["required_by"]),
+            _read_license(entry["license"]) if entry["license"] else None,
         )
         for entry in read_json(text, "the packages")
     ]
+
+
+def _read_license(fields: list[Any]) -> DeclaredLicense:
+    expression, text, classifiers = fields
+    return DeclaredLicense(expression, text, tuple(classifiers))

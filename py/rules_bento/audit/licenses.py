@@ -1,8 +1,8 @@
-"""Reads which licences the metadata of a package states, and checks them against a policy.
+"""Reads the licenses that package metadata declares, and checks them against a policy.
 
-What a package states becomes terms joined by AND and OR: SPDX identifiers, with an exception maybe, and the names of
-what has none (a classifier as it stands, a text behind `text:`). Nothing is guessed: a classifier that may mean several
-licences (`License :: OSI Approved :: BSD License`) is taken where all of them would be, or where a policy names it.
+A declared license becomes terms joined by AND and OR: SPDX identifiers, optionally with an exception, and for licenses
+without identifier, classifiers and `text:` strings. An ambiguous classifier (`License :: OSI Approved :: BSD License`)
+is allowed if all of its possible licenses are, or if the policy lists the classifier.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Terms: TypeAlias = "str | tuple[str, tuple[Terms, ...]]"
-"""A term, or `AND` or `OR` and what it joins."""
+"""A term, or `AND` or `OR` and its operands."""
 
 TEXT = "text:"
-"""Begins the name of a licence that is a text of METADATA's field License."""
+"""Prefix of a license that is a string of METADATA's field License."""
 
 _CLASSIFIER = "License :: "
 _OSI = f"{_CLASSIFIER}OSI Approved :: "
 _EMPTY = frozenset({"", "unknown", "none", "license", "license.txt", "see license", "license :: osi approved"})
-_LONGEST_TEXT = 100  # characters of a text that is a name; a licence that stands there in full is cut
-_LONGEST_EXPRESSION = 2_000
+_MAX_TEXT = 100  # characters of a license name; longer ones, such as complete license texts, are truncated
+_MAX_EXPRESSION = 2_000
 
-# Classifiers of one licence, as PEP 639 has them.
+# Classifiers of one license, as in PEP 639.
 _CLASSIFIERS = {
     "MIT License": "MIT",
     "MIT No Attribution License (MIT-0)": "MIT-0",
@@ -55,7 +55,7 @@ _CLASSIFIERS = {
     "European Union Public Licence 1.1 (EUPL 1.1)": "EUPL-1.1",
     "European Union Public Licence 1.2 (EUPL 1.2)": "EUPL-1.2",
 }
-# Classifiers of several licences, and which these are.
+# Ambiguous classifiers and their possible licenses.
 _FAMILIES = {
     "BSD License": ("0BSD", "BSD-2-Clause", "BSD-3-Clause", "BSD-4-Clause"),
     "Apache Software License": ("Apache-1.0", "Apache-1.1", "Apache-2.0"),
@@ -69,7 +69,7 @@ _FAMILIES = {
     "Artistic License": ("Artistic-1.0", "Artistic-2.0"),
     "Zope Public License": ("ZPL-1.1", "ZPL-2.0", "ZPL-2.1"),
 }
-# Texts of the field License that mean one licence, in small letters, without commas and `the`.
+# Strings of the field License, in lower case, without commas and `the`, and their licenses.
 _TEXTS = {
     "mit license": "MIT",
     "apache 2.0": "Apache-2.0",
@@ -87,89 +87,89 @@ _TEXTS = {
     "mpl 2.0": "MPL-2.0",
     "mozilla public license 2.0": "MPL-2.0",
 }
-# Identifiers of GNU's licences from before SPDX 3.0.
-_OLD = re.compile(r"((?:A|L)?GPL|GFDL)-(\d\.\d)(\+?)", re.IGNORECASE)
+# GNU license identifiers before SPDX 3.0.
+_GNU_IDENTIFIER = re.compile(r"((?:A|L)?GPL|GFDL)-(\d\.\d)(\+?)", re.IGNORECASE)
 _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 
-class Stated(NamedTuple):
-    """Holds what METADATA states about licences, unchanged."""
+class DeclaredLicense(NamedTuple):
+    """Holds the license fields of METADATA, unchanged."""
 
     expression: str = ""  # License-Expression
     text: str = ""  # License
-    classifiers: tuple[str, ...] = ()  # those that begin with `License ::`
+    classifiers: tuple[str, ...] = ()  # only those that begin with `License ::`
 
 
-def terms_of(stated: Stated) -> Terms | None:
-    """Return what a package states; None where it states nothing."""
+def terms_from_metadata(stated: DeclaredLicense) -> Terms | None:
+    """Return the terms of a declared license; None if nothing is declared."""
     if stated.expression:
-        return parsed(stated.expression) or _named(stated.expression)
+        return parse_expression(stated.expression) or _text_name(stated.expression)
     text = " ".join(stated.text.split())
     key = " ".join(word for word in text.lower().replace(",", " ").split() if word != "the")
-    of_text = parsed(_TEXTS.get(key, text))
+    of_text = parse_expression(_TEXTS.get(key, text))
     classified = [entry for entry in stated.classifiers if entry.lower() not in _EMPTY]
-    terms: list[Terms] = [_of_classifier(entry) for entry in classified]
+    terms: list[Terms] = [_from_classifier(entry) for entry in classified]
     if of_text:
         known = _leaves(of_text)
-        terms = [of_text, *(one for one, name in zip(terms, classified, strict=True) if not _explained(name, known))]
+        terms = [of_text, *(one for one, name in zip(terms, classified, strict=True) if not _is_covered(name, known))]
     elif not terms:
-        return _named(text) if key not in _EMPTY else None
-    return _joined("AND", terms)
+        return _text_name(text) if key not in _EMPTY else None
+    return _join("AND", terms)
 
 
-def parsed(expression: str) -> Terms | None:
-    """Return the terms of an SPDX expression; None for a text that is none."""
+def parse_expression(expression: str) -> Terms | None:
+    """Return the terms of an SPDX expression; None if it is invalid."""
     text = _canonical(expression)
     if not text:
         return None
-    terms, rest = _any(_TOKEN.findall(text))
+    terms, rest = _parse_or(_TOKEN.findall(text))
     return terms if not rest else None
 
 
-def shown(terms: Terms | None) -> str:
-    """Return the text of terms, as SPDX writes them where it knows them."""
+def format_terms(terms: Terms | None) -> str:
+    """Return terms as an SPDX expression."""
     if terms is None:
         return "unknown"
     if isinstance(terms, str):
         return terms
-    inner = (f"({shown(term)})" if isinstance(term, tuple) else shown(term) for term in terms[1])
+    inner = (f"({format_terms(term)})" if isinstance(term, tuple) else format_terms(term) for term in terms[1])
     return f" {terms[0]} ".join(inner)
 
 
-class Taken(NamedTuple):
-    """Decides which licences a policy accepts.
+class LicensePolicy(NamedTuple):
+    """Decides which licenses are allowed.
 
-    Entries may have `*`; one for a licence covers it with any exception, too.
+    Entries can have `*`; an entry for a license also matches it with an exception.
     """
 
-    allowed: tuple[str, ...]  # empty: all but the denied
+    allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
 
     @property
-    def judges(self) -> bool:
-        """Return whether there is a policy at all."""
+    def is_set(self) -> bool:
+        """Return whether any license is allowed or denied explicitly."""
         return bool(self.allowed or self.denied)
 
-    def takes(self, terms: Terms | None) -> bool:
-        """Return whether a package with these terms may be used: of OR one suffices, of AND all have to be taken."""
+    def allows(self, terms: Terms | None) -> bool:
+        """Return whether terms are allowed: at least one operand of OR, all operands of AND."""
         if terms is None:
             return not self.allowed
         if isinstance(terms, tuple):
-            return (any if terms[0] == "OR" else all)(self.takes(term) for term in terms[1])
+            return (any if terms[0] == "OR" else all)(self.allows(term) for term in terms[1])
         family = _FAMILIES.get(terms.removeprefix(_OSI)) if terms.startswith(_OSI) else None
-        if family and not _listed(terms, self.allowed) and not _listed(terms, self.denied):
-            return all(self.takes(term) for term in family)
-        if terms in self.allowed:  # by its whole name, whatever is denied by a part or a pattern
+        if family and not _is_listed(terms, self.allowed) and not _is_listed(terms, self.denied):
+            return all(self.allows(term) for term in family)
+        if terms in self.allowed:  # an exact entry takes precedence over denied parts and patterns
             return terms not in self.denied
-        names = _names(terms)
-        return (not self.allowed or any(_listed(name, self.allowed) for name in names)) and not any(
-            _listed(name, self.denied) for name in names
+        names = _policy_names(terms)
+        return (not self.allowed or any(_is_listed(name, self.allowed) for name in names)) and not any(
+            _is_listed(name, self.denied) for name in names
         )
 
 
-def read_taken(allowed: Sequence[str], denied: Sequence[str]) -> Taken:
-    """Return a policy of the entries of two lists. Raises BentoError for one that no licence is ever called."""
-    return Taken(
+def read_policy(allowed: Sequence[str], denied: Sequence[str]) -> LicensePolicy:
+    """Return the policy of two lists. Raises BentoError for an invalid entry."""
+    return LicensePolicy(
         tuple(_entry(text, "allow_licenses") for text in allowed),
         tuple(_entry(text, "deny_licenses") for text in denied),
     )
@@ -177,41 +177,41 @@ def read_taken(allowed: Sequence[str], denied: Sequence[str]) -> Taken:
 
 def _entry(text: str, place: str) -> str:
     if text.startswith(TEXT) and text != TEXT:
-        return _named(text.removeprefix(TEXT))
+        return _text_name(text.removeprefix(TEXT))
     if text.startswith(_CLASSIFIER):
-        # A classifier that stands for one licence of SPDX is compared as that licence.
-        meant = _of_classifier(text)
+        # A classifier of exactly one SPDX license is compared as that license.
+        meant = _from_classifier(text)
         return meant if isinstance(meant, str) else text
     if "*" in text:
         from packaging.licenses import _spdx
 
         if any(fnmatchcase(identifier, text.lower()) for identifier in _spdx.LICENSES):
             return text
-    elif isinstance(terms := parsed(text), str):
+    elif isinstance(terms := parse_expression(text), str):
         return terms
     elif terms:
-        raise BentoError(f"{place}: {text!r} is an expression. Give each licence by itself: the lists know OR and AND.")
+        raise BentoError(f"{place}: {text!r}: expected one license, got an expression. List each license separately.")
     raise BentoError(
-        f"{place}: {text!r} is no identifier of SPDX, so no package has it. Write one (GPL-3.0-only), with * for "
-        f"several (GPL-*), a classifier as it stands ({_CLASSIFIER}...), or {TEXT!r} and a text of the field License."
+        f"{place}: {text!r} isn't an SPDX identifier. Use one (GPL-3.0-only), * for several (GPL-*), "
+        f"a classifier ({_CLASSIFIER}...), or {TEXT!r} and a string of the field License."
     )
 
 
-def _of_classifier(text: str) -> Terms:
+def _from_classifier(text: str) -> Terms:
     leaf = text.removeprefix(_OSI) if text.startswith(_OSI) else ""
     return _CLASSIFIERS.get(leaf, text)
 
 
-def _explained(classifier: str, known: Iterable[str]) -> bool:
-    """Return whether a classifier only says less plainly what an identifier says already."""
+def _is_covered(classifier: str, known: Iterable[str]) -> bool:
+    """Return whether an identifier already covers the license of a classifier."""
     family = _FAMILIES.get(classifier.removeprefix(_OSI), ())
-    return any(name in family or name == _of_classifier(classifier) for name in known)
+    return any(name in family or name == _from_classifier(classifier) for name in known)
 
 
 def _canonical(expression: str) -> str:
     from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-    if not expression or len(expression) > _LONGEST_EXPRESSION or expression.count("(") > _LONGEST_TEXT:
+    if not expression or len(expression) > _MAX_EXPRESSION or expression.count("(") > _MAX_TEXT:
         return ""
     try:
         return canonicalize_license_expression(expression)
@@ -219,32 +219,32 @@ def _canonical(expression: str) -> str:
         return ""
 
 
-def _any(tokens: list[str]) -> tuple[Terms, list[str]]:
-    """Return what OR joins, and the tokens behind it."""
-    return _chain(tokens, "OR", lambda rest: _chain(rest, "AND", _one))
+def _parse_or(tokens: list[str]) -> tuple[Terms, list[str]]:
+    """Return the operands of OR, and the remaining tokens."""
+    return _parse_chain(tokens, "OR", lambda rest: _parse_chain(rest, "AND", _parse_term))
 
 
-def _chain(tokens: list[str], word: str, inner: _Parser) -> tuple[Terms, list[str]]:
+def _parse_chain(tokens: list[str], word: str, inner: _Parser) -> tuple[Terms, list[str]]:
     term, rest = inner(tokens)
     all_found = [term]
     while rest and rest[0] == word:
         term, rest = inner(rest[1:])
         all_found.append(term)
-    return _joined(word, all_found), rest
+    return _join(word, all_found), rest
 
 
-def _one(tokens: list[str]) -> tuple[Terms, list[str]]:
+def _parse_term(tokens: list[str]) -> tuple[Terms, list[str]]:
     if tokens[0] == "(":
-        terms, rest = _any(tokens[1:])
+        terms, rest = _parse_or(tokens[1:])
         return terms, rest[1:]
-    name = _OLD.sub(lambda old: f"{old[1]}-{old[2]}-{'or-later' if old[3] else 'only'}", tokens[0], count=1)
-    name = name if _OLD.fullmatch(tokens[0]) else tokens[0]
+    name = _GNU_IDENTIFIER.sub(lambda old: f"{old[1]}-{old[2]}-{'or-later' if old[3] else 'only'}", tokens[0], count=1)
+    name = name if _GNU_IDENTIFIER.fullmatch(tokens[0]) else tokens[0]
     if tokens[1:2] == ["WITH"]:
         return f"{name} WITH {tokens[2]}", tokens[3:]
     return name, tokens[1:]
 
 
-def _joined(word: str, terms: list[Terms]) -> Terms:
+def _join(word: str, terms: list[Terms]) -> Terms:
     return (word, tuple(terms)) if len(terms) > 1 else terms[0]
 
 
@@ -252,19 +252,19 @@ def _leaves(terms: Terms) -> list[str]:
     return [terms] if isinstance(terms, str) else [leaf for term in terms[1] for leaf in _leaves(term)]
 
 
-def _names(term: str) -> list[str]:
-    """Return under which names lists may have a term: an exception allows more, and `+` the version itself."""
+def _policy_names(term: str) -> list[str]:
+    """Return the names under which lists can have a term: also without its exception and `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 
 
-def _listed(name: str, entries: Sequence[str]) -> bool:
+def _is_listed(name: str, entries: Sequence[str]) -> bool:
     return any(name == entry or ("*" in entry and fnmatchcase(name.lower(), entry.lower())) for entry in entries)
 
 
-def _named(text: str) -> str:
-    """Return the name of a licence that has none but its text."""
-    return TEXT + " ".join(text.split())[:_LONGEST_TEXT]
+def _text_name(text: str) -> str:
+    """Return the name of a license without identifier."""
+    return TEXT + " ".join(text.split())[:_MAX_TEXT]
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Rates how severe a vulnerability is: five ratings, from the base score of CVSS 3 that most records state."""
+"""Rates vulnerabilities by severity, from the CVSS 3 base score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 
 RATINGS = ("none", "low", "medium", "high", "critical")
-"""Those of CVSS 3.1, section 5, from the least up."""
+"""The ratings of CVSS 3.1, section 5, in ascending order."""
 
 _WORDS = {rating: rating for rating in RATINGS} | {"moderate": "medium", "important": "high"}
 _VECTOR = re.compile(r"CVSS:3\.([01])((?:/[A-Z]{1,3}:[A-Z])+)/?")
@@ -20,16 +20,16 @@ _WEIGHTS = {
     "I": {"H": 0.56, "L": 0.22, "N": 0.0},
     "A": {"H": 0.56, "L": 0.22, "N": 0.0},
 }
-_PRIVILEGES_OF_CHANGED_SCOPE = {"N": 0.85, "L": 0.68, "H": 0.5}
+_CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
 
 
-def of_word(word: str) -> str:
-    """Return the rating that a database's own word means; empty for one that is not known."""
+def from_word(word: str) -> str:
+    """Return the rating for a database's word; empty for an unsupported one."""
     return _WORDS.get(word.strip().lower(), "")
 
 
-def of_vector(vector: str) -> str:
-    """Return the rating of a vector of CVSS 3.0 or 3.1, by its base metrics; empty for any other text."""
+def from_vector(vector: str) -> str:
+    """Return the rating of a CVSS 3.0 or 3.1 vector by its base metrics; empty for another string."""
     score = base_score(vector)
     if score is None:
         return ""
@@ -37,7 +37,7 @@ def of_vector(vector: str) -> str:
 
 
 def base_score(vector: str) -> float | None:
-    """Return the base score (CVSS 3.1, section 7.1); None for what is no whole vector of CVSS 3."""
+    """Return the base score (CVSS 3.1, section 7.1); None for an incomplete or invalid vector."""
     match = _VECTOR.fullmatch(vector.strip())
     pairs = [pair.split(":") for pair in match[2][1:].split("/")] if match else []
     metrics: dict[str, str] = {}
@@ -51,22 +51,22 @@ def base_score(vector: str) -> float | None:
     weight = {name: weights[metrics[name]] for name, weights in _WEIGHTS.items()}
     changed = metrics["S"] == "C"
     if changed:
-        weight["PR"] = _PRIVILEGES_OF_CHANGED_SCOPE[metrics["PR"]]
+        weight["PR"] = _CHANGED_SCOPE_PRIVILEGES[metrics["PR"]]
     base = 1 - (1 - weight["C"]) * (1 - weight["I"]) * (1 - weight["A"])
     impact = 7.52 * (base - 0.029) - 3.25 * (base - 0.02) ** 15 if changed else 6.42 * base
     if impact <= 0:
         return 0.0
     exploitability = 8.22 * weight["AV"] * weight["AC"] * weight["PR"] * weight["UI"]
     total = min(1.08 * (impact + exploitability) if changed else impact + exploitability, 10)
-    return math.ceil(total * 10) / 10 if match[1] == "0" else _rounded_up(total)
+    return math.ceil(total * 10) / 10 if match[1] == "0" else _round_up(total)
 
 
 def highest(ratings: list[str]) -> str:
-    """Return the highest of ratings; empty where there is none."""
+    """Return the highest of ratings; empty if there is none."""
     return max(filter(None, ratings), key=RATINGS.index, default="")
 
 
-def _rounded_up(value: float) -> float:
-    """Round up to one decimal, without the errors of floats (CVSS 3.1, appendix A)."""
+def _round_up(value: float) -> float:
+    """Round up to one decimal, without floating-point errors (CVSS 3.1, appendix A)."""
     whole = round(value * 100_000)
     return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10

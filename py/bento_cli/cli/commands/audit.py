@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from rules_bento.audit.inventory import Package
-    from rules_bento.audit.licenses import Stated
+    from rules_bento.audit.licenses import DeclaredLicense
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.library import Store
@@ -59,11 +59,11 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         options.max_severity,
         options.unknown_severity,
         pairs(options.allow, "--allow", "ID=REASON"),
-        licenses.read_taken(options.allow_license, options.deny_license),
+        licenses.read_policy(options.allow_license, options.deny_license),
         pairs(options.license, "--license", "NAME=SPDX"),
         options.require_hashes,
     )
-    if not (options.advisories or rules.licenses.judges or options.wheels):
+    if not (options.advisories or rules.licenses.is_set or options.wheels):
         raise BentoError("nothing to hold packages against. Give --advisories, --allow-license or --deny-license.")
     policy.check(rules)
     packages = _packages(options.tag, store, kind)
@@ -71,13 +71,13 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         packages = inventory.with_licenses(packages, _stated(options.wheels))
     places = [(path, str(path)) for path in options.advisories]
     known = database.read(places, {package.name for package in packages}) if places else None
-    report = policy.judge(packages, known, rules)
+    report = policy.evaluate(packages, known, rules)
     if not show.data(report.data(), options.output):
-        for line in policy.lines(report):
+        for line in policy.summary_lines(report):
             show.out(show.plain(line))
-        for refusal in report.refusals:
-            show.out(f"{show.bad('refused')}  {show.plain(refusal)}")
-    return status.FOUND if report.refusals else status.OK
+        for violation in report.violations:
+            show.out(f"{show.bad('refused')}  {show.plain(violation)}")
+    return status.FOUND if report.violations else status.OK
 
 
 def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
@@ -92,17 +92,17 @@ def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
     if not path:
         return _of_bento(store.section(kind).get(text).path, text)
     if path.name == "uv.lock":
-        return inventory.of_lock(lock.from_uv_lock(requirements.decode(read_file(path), text), text)["packages"])
+        return inventory.from_lock(lock.from_uv_lock(requirements.decode(read_file(path), text), text)["packages"])
     if path.name.startswith("pylock") and path.suffix == ".toml":
-        return inventory.of_pylock(read_file(path), text)
+        return inventory.from_pylock(read_file(path), text)
     if path.suffix == ".txt":
-        return inventory.of_requirements(requirements.decode(read_file(path), text), text)
+        return inventory.from_requirements(requirements.decode(read_file(path), text), text)
     if path.suffix == ".json":
         data = read_file(path)
         return (
-            inventory.of_sbom(data, text)
+            inventory.from_sbom(data, text)
             if b'"lock"' not in data[:100]
-            else inventory.of_lock(lock.load(path)["packages"])
+            else inventory.from_lock(lock.load(path)["packages"])
         )
     return _of_bento(path, text)
 
@@ -123,11 +123,11 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
-            return inventory.of_requirements(requirements.decode(texts[inner], origin), origin)
+            return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
     raise BentoError(f"{name}: has no {REQUIREMENTS[1]}, so its packages are not known. Give its lock.")
 
 
-def _stated(folder: Path) -> dict[str, Stated]:
+def _stated(folder: Path) -> dict[str, DeclaredLicense]:
     from rules_bento.images.wheels.licenses import stated_by
 
     wheels = sorted(folder.glob("*.whl"))
