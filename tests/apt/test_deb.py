@@ -8,7 +8,7 @@ import tarfile
 import pytest
 from made_debs import COMPRESS, ar_of, make_deb, member, tar_of
 from rules_bento.debian.deb import Deb
-from rules_bento.debian.rootfs import Filter, Rootfs
+from rules_bento.debian.rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
 
 CONTENT = bytes(range(256)) * 3000
@@ -50,7 +50,7 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, name):
     info, data = member("x", data=b"")
     info.name = name
     path = make_deb(tmp_path, "evil", [(info, data)])
-    with pytest.raises(BentoError, match=r"evil_1\.0_amd64\.deb: .*not a path inside of the root"):
+    with pytest.raises(BentoError, match=r"evil_1\.0_amd64\.deb: .*is outside of the root"):
         members_of(path)
 
 
@@ -67,7 +67,7 @@ def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
             plain = plain[: start + 148] + b"%06o\0 " % total + plain[start + 156 :]
         path = tmp_path / "evil.deb"
         path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar": plain}))
-        with pytest.raises(BentoError, match=r"evil\.deb: .*has a control character, or is not UTF-8"):
+        with pytest.raises(BentoError, match=r"evil\.deb: .*has a control character, or isn't UTF-8"):
             members_of(path)
 
 
@@ -77,7 +77,7 @@ def test_a_package_that_declares_an_enormous_file_is_refused_at_once(tmp_path, k
     info.size = 1 << 62
     path = tmp_path / "evil.deb"
     path.write_bytes(ar_of({"debian-binary": b"2.0\n", f"{kind}.tar": info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)}))
-    with pytest.raises(BentoError, match=r"evil\.deb: .*larger than any package's"):
+    with pytest.raises(BentoError, match=r"evil\.deb: .*exceed the size limit"):
         Deb(path).control() if kind == "control" else list(Deb(path).members())
 
 
@@ -85,29 +85,29 @@ def test_a_package_that_ends_within_a_file_is_named(tmp_path):
     plain = tar_of([member("a", data=b"x" * 5000)])[:3000]
     path = tmp_path / "cut.deb"
     path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar": plain}))
-    with pytest.raises(BentoError, match=r"cut\.deb: not a Debian package that can be read: data\.tar: ends early"):
+    with pytest.raises(BentoError, match=r"cut\.deb: invalid Debian package: data\.tar: ends early"):
         members_of(path)
 
 
 @pytest.mark.parametrize(
     ("control", "problem"),
     [
-        (b"", "has 0 paragraphs"),
-        (b"Package: a\n\nPackage: b\n", "has 2 paragraphs"),
-        (b" goes on\nPackage: a\n", "the line ' goes on' belongs to no field"),
-        (b"Package: caf\xe9\n", "control is not UTF-8"),
-        (b"Package: hello\nArchitecture: all\n", "has the Version ''"),
-        (b"Version: 1\nArchitecture: all\n", "has the Package ''"),
-        (b"Package: ../../x\nVersion: 1\nArchitecture: all\n", "has the Package '../../x'"),
-        (b"Package: hello\nVersion: 1\nArchitecture: ../x\n", "has the Architecture '../x'"),
-        (b"Package: hello\nVersion: 1/../2\nArchitecture: all\n", "has the Version '1/../2'"),
+        (b"", "0 paragraphs"),
+        (b"Package: a\n\nPackage: b\n", "2 paragraphs"),
+        (b" goes on\nPackage: a\n", "line ' goes on' has no field"),
+        (b"Package: caf\xe9\n", "control isn't UTF-8"),
+        (b"Package: hello\nArchitecture: all\n", "invalid Version ''"),
+        (b"Version: 1\nArchitecture: all\n", "invalid Package ''"),
+        (b"Package: ../../x\nVersion: 1\nArchitecture: all\n", "invalid Package '../../x'"),
+        (b"Package: hello\nVersion: 1\nArchitecture: ../x\n", "invalid Architecture '../x'"),
+        (b"Package: hello\nVersion: 1/../2\nArchitecture: all\n", "invalid Version '1/../2'"),
     ],
 )
 def test_a_control_file_that_is_none_is_told(tmp_path, control, problem):
     path = tmp_path / "odd.deb"
     path.write_bytes(ar_of({"control.tar": tar_of([member("control", data=control)]), "data.tar": tar_of([])}))
     with pytest.raises(BentoError, match=re.escape(problem)) as caught:
-        list(Rootfs(None, Filter.of((), ()), lambda path: False).install(Deb(path)))
+        list(Rootfs(None, PathFilter.from_patterns((), ()), lambda path: False).install(Deb(path)))
     assert str(caught.value).startswith("odd.deb: its control file")
 
 
@@ -129,7 +129,7 @@ def test_devices_are_refused(tmp_path):
 def test_a_damaged_package_is_named(tmp_path, damage):
     path = make_deb(tmp_path, "hello", [member("usr/big", data=CONTENT)])
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(BentoError, match=r"hello_1\.0_amd64\.deb: not a Debian package"):
+    with pytest.raises(BentoError, match=r"hello_1\.0_amd64\.deb: invalid Debian package"):
         members_of(path)
 
 
@@ -150,5 +150,5 @@ def test_what_is_missing_is_said(tmp_path, members, problem):
 def test_a_package_without_a_control_file_is_named(tmp_path):
     path = tmp_path / "odd.deb"
     path.write_bytes(ar_of({"control.tar": tar_of([member("md5sums", data=b"")])}))
-    with pytest.raises(BentoError, match=r"odd\.deb: has no control file"):
+    with pytest.raises(BentoError, match=r"odd\.deb: .*has no control file"):
         Deb(path).control()

@@ -177,10 +177,10 @@ number = 0x1F
 
 def _ignore(path: Path, _out: Path) -> None:
     from rules_bento.formats import decoded
-    from rules_bento.sources.patterns import Filter, Patterns
+    from rules_bento.sources.patterns import PathFilter, Patterns
 
     lines = Patterns(decoded(path.read_bytes(), path.name).splitlines(), path.name, "line")
-    filtering = Filter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
+    filtering = PathFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
     for name in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
         filtering.keeps(name, filtered=True)
         filtering.reason(name, filtered=True)
@@ -376,7 +376,7 @@ def _deb_lock(path: Path, _out: Path) -> None:
     from rules_bento.formats import decoded
 
     lock = apt.loads(decoded(path.read_bytes(), path.name), path.name)
-    apt.problems_of(lock, apt.Request(["trixie"], ["amd64"], ["aa"], []))
+    apt.find_problems(lock, apt.Request(["trixie"], ["amd64"], ["aa"], []))
 
 
 # Wheels and Debian packages
@@ -469,9 +469,9 @@ def debs() -> list[bytes]:
 
 def _deb(path: Path, _out: Path) -> None:
     from rules_bento.debian.deb import Deb
-    from rules_bento.debian.rootfs import Filter, Rootfs
+    from rules_bento.debian.rootfs import PathFilter, Rootfs
 
-    root = Rootfs(None, Filter.of(["/usr/share/doc/*"], []), lambda path: path.startswith("etc/"))
+    root = Rootfs(None, PathFilter.from_patterns(["/usr/share/doc/*"], []), lambda path: path.startswith("etc/"))
     for _ in root.install(Deb(path)):
         pass
     for _ in root.database():

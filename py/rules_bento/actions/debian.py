@@ -38,7 +38,7 @@ def check_debs(arguments: Arguments) -> None:
     """Compare what the lock records with the request, and hold that it is whole."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decoded(Path(path).read_bytes(), name), name)
-    problems = apt.problems_of(lock, read_request(arguments))
+    problems = apt.find_problems(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)
         raise BentoError(f"{name} is stale:\n{listing}Write it again: bazel run {arguments.required('--update')}")
@@ -76,15 +76,15 @@ _FIRST_PACKAGE = "base-files_"
 def deb_layer(arguments: Arguments) -> None:
     """Write layer, description and index."""
     from rules_bento.debian import system
-    from rules_bento.debian.rootfs import Filter, Rootfs
+    from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer
 
     lower = arguments.optional("--lower")
     root = Rootfs(
         json.loads(Path(lower).read_text("utf-8")) if lower else None,
-        Filter.of(arguments.repeated("--exclude"), arguments.repeated("--include")),
-        system.is_needed,
-        system.MADE_LINKS,
+        PathFilter.from_patterns(arguments.repeated("--exclude"), arguments.repeated("--include")),
+        system.is_captured,
+        system.GENERATED_LINKS,
     )
     below = set(root.packages)
     out, compression = description.output(arguments)
@@ -101,7 +101,7 @@ def _deb_tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator
     for path in sorted(debs, key=lambda path: (not path.name.startswith(_FIRST_PACKAGE), path.name)):
         yield from root.install(Deb(path), arguments.optional("--architecture"))
     if is_lowest:
-        yield from system.folders(root)
+        yield from system.directories(root)
         yield from system.users(root, _user_ids(arguments.pairs("--user")))
         yield from system.name_service(root)
     certificates = [(path, Path(path).read_bytes()) for path in arguments.repeated("--certificate")]

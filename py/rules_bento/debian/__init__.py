@@ -1,1 +1,1 @@
-"""Debian packages: locked, read, and made into root file systems."""
+"""Debian packages: locking, reading, and building root file systems."""

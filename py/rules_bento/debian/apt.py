@@ -1,7 +1,7 @@
-"""Locks Debian packages: writes what apt resolves for given suites and architectures, without a host name.
+"""Locks Debian packages: resolves them with apt for suites and architectures, without mirror host names.
 
-apt itself resolves, with folders and sources of its own, so that the host's packages have no say, whatever
-architecture is asked for; the mirror, proxies, credentials and keys are those that the host uses. The lock::
+apt uses its own directories and sources, so the result is independent of the host's packages and architecture. The
+mirror, proxies, credentials, and keys come from the host. The lock::
 
     {"deb_lock": 1,
      "stated": {"suites": ["trixie", ...], "architectures": ["amd64", ...], "packages": [...], "exclude": [...]},
@@ -9,8 +9,8 @@ architecture is asked for; the mirror, proxies, credentials and keys are those t
                              "archive": "debian", "filename": "pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb",
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
 
-`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. Dependencies are names of the
-same list: of alternatives, the one that apt took. `exclude` are packages that apt took for installed.
+`filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. Dependencies are names in the
+same list; of alternatives, the one that apt selected. `exclude` are packages that apt assumed to be installed.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ _SUITES = {
     "sid",
 }
 _SECURITY_SUITE = "-security"
-_SECURITY_POOL = "pool/updates/"  # where the security archive has its files, and no other
-_PLANNED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
+_SECURITY_POOL = "pool/updates/"  # directory of files in the security archive
+_PLANNED_INSTALL = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 class Request(NamedTuple):
-    """Describes which packages are to be locked, and from which suites."""
+    """Describes the packages to lock, and their suites."""
 
     suites: list[str]
-    architectures: list[str]  # as Debian names them
+    architectures: list[str]  # Debian's names
     packages: list[str]
     exclude: list[str]
 
-    def stated(self) -> dict[str, list[str]]:
-        """Return what the lock remembers of it, in an order that does not matter."""
+    def to_json(self) -> dict[str, list[str]]:
+        """Return the request as in the lock, in canonical order."""
         return {
             "suites": self.suites,
             "architectures": sorted(set(self.architectures)),
@@ -78,67 +78,67 @@ class Request(NamedTuple):
 
 
 def dumps(lock: Lock) -> str:
-    """Return the text of a lock, in which changes read well."""
+    """Return the lock as JSON with readable diffs."""
     return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
 
 
 def loads(text: str, origin: str) -> Lock:
-    """Return a lock; an empty file locks nothing. Raises BentoError for a text that is no lock."""
+    """Parse a lock; an empty file is an empty lock. Raises BentoError for an invalid lock."""
     if not text.strip():
         return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
     try:
         lock: Lock = read_json(text, origin)
     except FormatError as error:
-        raise BentoError(f"{error} It has to be a lock of Debian packages.") from None
+        raise BentoError(f"{error} Use a lock of Debian packages.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         raise BentoError(
             f"{origin}: not a lock of Debian packages in format {FORMAT}. Write it with a bento_debs target."
         )
-    lock_shapes.check(lock, DEB_LOCK, origin, "Take the file as it was committed, or empty it and lock again.")
+    lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty it and lock again.")
     return lock
 
 
-def problems_of(lock: Lock, request: Request) -> list[str]:
-    """Return in what a lock differs from a request, or is not whole; needs no network."""
+def find_problems(lock: Lock, request: Request) -> list[str]:
+    """Return the differences of a lock and a request, and inconsistencies of the lock; needs no network."""
     problems = []
-    before, now = lock["stated"], request.stated()
-    for key, singular in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
-        problems += [f"{singular} {name} is not locked" for name in now[key] if name not in before.get(key, [])]
+    before, now = lock["stated"], request.to_json()
+    for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
+        problems += [f"{noun} {name} is not locked" for name in now[key] if name not in before.get(key, [])]
         problems += [
-            f"{singular} {name} is locked, but not asked for" for name in before.get(key, []) if name not in now[key]
+            f"{noun} {name} is locked, but not requested" for name in before.get(key, []) if name not in now[key]
         ]
     if before.get("suites") != now["suites"]:
-        problems.append(f"it was made from the suites {before.get('suites', [])}, not {now['suites']}")
-    return problems or [problem for arch in now["architectures"] for problem in _broken(lock, arch, now["packages"])]
+        problems.append(f"expected suites {now['suites']}, but locked for {before.get('suites', [])}")
+    for architecture in () if problems else now["architectures"]:
+        problems += _find_inconsistencies(lock, architecture, now["packages"])
+    return problems
 
 
-def _broken(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
-    """Return what a merge of two locks may leave behind."""
+def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> list[str]:
+    """Return the inconsistencies of a lock, for example after a merge of two locks."""
     packages = lock["packages"].get(architecture, [])
     by_name = {package["name"]: package for package in packages}
     problems = []
     if len(by_name) < len(packages):
-        problems.append(f"{architecture}: a package is there twice")
+        problems.append(f"{architecture}: a package is locked twice")
     seen: set[str] = set()
     queue = [(root, "packages") for root in roots]
     while queue:
         name, parent = queue.pop()
         if name not in by_name:
-            problems.append(f"{architecture}: {parent} needs {name}, which is not there")
+            problems.append(f"{architecture}: {parent} requires {name}, which isn't locked")
         elif name not in seen:
             seen.add(name)
             queue += [(dependency, name) for dependency in by_name[name].get("dependencies", [])]
-    return problems + [f"{architecture}: nothing needs {name}" for name in sorted(by_name.keys() - seen)]
+    return problems + [f"{architecture}: {name} is not required" for name in sorted(by_name.keys() - seen)]
 
 
 def host_mirrors() -> dict[str, str]:
-    """Return the mirrors that the host's apt takes Debian from, by archive. Raises BentoError where there is no apt."""
+    """Return the Debian mirrors of the host's apt, by archive. Raises BentoError if there is no apt."""
     if not shutil.which("apt-get"):
-        raise BentoError(
-            "Debian packages are resolved by apt-get, which is not here. Run this on Debian, or in a container of it."
-        )
+        raise BentoError("locking Debian packages requires apt-get. Run this on Debian, or in a Debian container.")
     mirrors: dict[str, str] = {}
-    targets = _call(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
+    targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in targets.splitlines():
         suite, component, uri = line.split(" ", 2)
         if component == "main" and suite.removesuffix(_SECURITY_SUITE) in _SUITES:
@@ -146,49 +146,47 @@ def host_mirrors() -> dict[str, str]:
     return mirrors
 
 
-def mirrors_at(mirror: str) -> dict[str, str]:
-    """Return the mirrors by archive of one that was given, `{archive}` in it standing for the archive."""
+def expand_mirror(mirror: str) -> dict[str, str]:
+    """Return the mirrors by archive, replacing `{archive}` in the URL."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
-    """Let apt find the packages of a request; `folder` is for its state. Needs the network.
+    """Resolve the packages of a request with apt, with `folder` for its state. Needs the network.
 
-    Raises BentoError for a mirror or a name that is missing or wrong, and for what apt refuses.
+    Raises BentoError for a missing or wrong mirror or name, and if apt fails.
     """
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
-            raise BentoError(f"{name!r} is not the name of a Debian package; versions come from the suites")
+            raise BentoError(f"invalid package name {name!r}. Omit the version: it comes from the suites.")
     if MAIN not in mirrors:
-        raise BentoError("apt's sources name no mirror of Debian. Name one: `-- --mirror URL`")
-    stated = request.stated()
+        raise BentoError("apt's sources have no Debian mirror. Pass one with `-- --mirror URL`.")
+    requested = request.to_json()
     packages = {}
-    for architecture in stated["architectures"]:
+    for architecture in requested["architectures"]:
         apt = _configure(folder / architecture, request, architecture, mirrors)
-        _call([*apt("apt-get"), "update", "--quiet"])
-        plan = _PLANNED.findall(_call([*apt("apt-get"), "install", "--simulate", *stated["packages"]]))
-        shown = _call(
-            [*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)]
-        )
-        packages[architecture] = _locked(parse_stanzas(shown))
-    return {"deb_lock": FORMAT, "stated": stated, "packages": packages}
+        _run([*apt("apt-get"), "update", "--quiet"])
+        plan = _PLANNED_INSTALL.findall(_run([*apt("apt-get"), "install", "--simulate", *requested["packages"]]))
+        shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)])
+        packages[architecture] = _lock_entries(parse_stanzas(shown))
+    return {"deb_lock": FORMAT, "stated": requested, "packages": packages}
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file; lines that go on keep their breaks.
+    """Return the paragraphs of a control file; continuation lines keep their line breaks.
 
-    Raises ValueError for such a line where there is nothing to go on with.
+    Raises ValueError for a continuation line without a field.
     """
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
-        lines: dict[str, list[str]] = {}  # of each field: a text that grows line by line takes the square of the time
+        lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time
         field = ""
         for line in paragraph.splitlines():
             if line[:1] in (" ", "\t"):
                 if not field:
-                    raise ValueError(f"the line {line!r} belongs to no field")
+                    raise ValueError(f"line {line!r} has no field")
                 lines[field].append(line)
             elif ":" in line:
                 field, _, value = line.partition(":")
@@ -198,7 +196,7 @@ def parse_stanzas(text: str) -> list[Stanza]:
     return stanzas
 
 
-def _locked(stanzas: Iterable[Stanza]) -> list[dict[str, Any]]:
+def _lock_entries(stanzas: Iterable[Stanza]) -> list[dict[str, Any]]:
     by_name = {stanza["Package"]: stanza for stanza in stanzas}
     providers = {name: name for name in by_name}
     for name in sorted(by_name):
@@ -223,24 +221,24 @@ def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _alternatives(relations: str) -> list[list[str]]:
-    """Return the names of a relationship field: a list of alternatives for each relation (Debian Policy 7.1)."""
+    """Return the names of a relationship field: for each relation a list of alternatives (Debian Policy 7.1)."""
     groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
 def _configure(folder: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
-    """Give apt folders and sources of its own; what is returned makes the beginning of a command."""
+    """Write apt's configuration; return a function that begins the command of a program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (folder / name).mkdir(parents=True)
     (folder / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
     (folder / "status").write_text(
         "".join(
             f"Package: {name}\nStatus: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\n"
-            "Maintainer: none\nDescription: left out\n\n"
+            "Maintainer: none\nDescription: excluded\n\n"
             for name in request.exclude
         )
     )
-    # What else the host has set stays: proxies, credentials, certificates. Its hooks must not run.
+    # The host's proxies, credentials, and certificates stay in effect, but its hooks don't.
     (folder / "apt.conf").write_text(f"""\
 #clear APT::Update;
 #clear DPkg;
@@ -269,7 +267,7 @@ Debug::NoLocking "true";
 
 def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:
     """Return a stanza of apt's sources for each suite."""
-    # Where a mirror has the one archive, it has the other beside it.
+    # By convention, the security archive is next to the main archive.
     security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)
     signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
     return "\n".join(
@@ -279,7 +277,7 @@ def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -
     )
 
 
-def _call(command: list[str]) -> str:
+def _run(command: list[str]) -> str:
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -289,11 +287,11 @@ def _call(command: list[str]) -> str:
         env={**os.environ, "LC_ALL": "C.UTF-8"},
     )
     if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["without a word"]
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no error message"]
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
-        raise BentoError(f"{command[0]} {_verb(command)} fails: {' '.join(errors)}")
+        raise BentoError(f"{command[0]} {_subcommand(command)} failed: {' '.join(errors)}")
     return done.stdout
 
 
-def _verb(command: list[str]) -> str:
+def _subcommand(command: list[str]) -> str:
     return next((word for word in command if word in ("update", "install", "show", "indextargets")), "")

@@ -1,7 +1,7 @@
 """Reads Debian packages as a stream, without unpacking or running anything.
 
-A .deb is an ar archive of three members: `debian-binary`, `control.tar.*` and `data.tar.*` (deb(5)). The tars are read
-as streams, so memory does not depend on their size.
+A .deb is an ar archive of three members: `debian-binary`, `control.tar.*`, and `data.tar.*` (deb(5)). The tars are read
+as streams, so memory is independent of their size.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
-_MOST_MEMBERS = 100  # of the ar archive, which has three
-_MOST_CONTROL = 64 << 20  # bytes of all control files; md5sums has some dozens for each file
-_MOST_DATA = 32 << 30  # bytes of all other files; the largest packages have some GB
-_FORMS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz2"}
-_DEVICES = {"device": "a device", "pipe": "a pipe", "sparse file": "a sparse file"}
+_MAX_MEMBERS = 100  # of the ar archive, which normally has three
+_MAX_CONTROL = 64 << 20  # bytes of all control files; md5sums has dozens of bytes for each file
+_MAX_DATA = 32 << 30  # bytes of all other files; the largest packages have several GB
+_COMPRESSIONS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz2"}
 
 
-class Member(NamedTuple):
-    """Describes a file, folder or link of a package."""
+class DebMember(NamedTuple):
+    """Describes a file, directory, or link of a package."""
 
     path: str  # relative, without `./`; empty for the root
     kind: str  # "file", "folder", "link", "hard link"
@@ -36,72 +35,69 @@ class Member(NamedTuple):
     uid: int
     gid: int
     size: int
-    link: str  # target of a link as it is; of a hard link a path like `path`
+    link: str  # target of a link, unchanged; of a hard link, a path like `path`
 
 
 class Deb:
-    """Reads a package. Each method opens the file anew; its errors are BentoErrors that name the file."""
+    """Reads a package. Each method opens the file again and raises BentoError, beginning with the file name."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._path = path
-        with self._problems(), path.open("rb") as file:
-            self._members = _directory(file, path.stat().st_size)
+        with self._errors(), path.open("rb") as file:
+            self._members = _read_ar(file, path.stat().st_size)
 
     def control(self) -> dict[str, bytes]:
-        """Return the control files by name: `control`, `md5sums`, `conffiles`, maintainer scripts.
+        """Return the control files by name: `control`, `md5sums`, `conffiles`, and maintainer scripts.
 
-        Raises BentoError if there are none, or for a broken archive.
+        Raises BentoError if there are none, or for an invalid archive.
         """
         files: dict[str, bytes] = {}
-        for member, contents in self._tar("control.tar", _MOST_CONTROL, "control files"):
+        for member, contents in self._tar("control.tar", _MAX_CONTROL, "control files"):
             if member.kind == "file":
                 files[member.name.removeprefix("./")] = b"".join(contents)
         if "control" not in files:
-            raise BentoError(f"{self.name}: has no control file: not a Debian package, or a broken one")
+            raise BentoError(f"{self.name}: invalid Debian package: has no control file. Fetch it again.")
         return files
 
-    def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """Yield the members that the package installs, in its own order.
+    def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
+        """Yield the installed members, in the package's order.
 
-        The bytes of a file must be read before the next member is asked for. Raises BentoError for a broken archive.
+        The content of a file must be read before the next member. Raises BentoError for an invalid archive.
         """
-        for member, contents in self._tar("data.tar", _MOST_DATA, "files"):
-            with self._problems():
+        for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
+            with self._errors():
                 part = _member(member)
             yield part, map(bytes, contents)
 
-    def _tar(self, kind: str, most: int, what: str) -> tarread.Members:
-        """Yield the members of one of the tars, as long as they declare no more bytes.
-
-        To pass over a file is to read it.
-        """
-        with self._problems():
+    def _tar(self, kind: str, max_bytes: int, what: str) -> tarread.Members:
+        """Yield the members of one of the tars, up to `max_bytes` of content."""
+        with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
-                raise ValueError(f"it has no {kind}")
-            form = _FORMS.get(name.removeprefix(kind))
+                raise ValueError(f"has no {kind}")
+            form = _COMPRESSIONS.get(name.removeprefix(kind))
             if form is None:
-                raise ValueError(f"nobody here knows the compression {name.removeprefix(kind)}")
-        where = f"{self.name}: not a Debian package that can be read: {name}"
+                raise ValueError(f"compression {name.removeprefix(kind)} isn't supported")
+        where = f"{self.name}: invalid Debian package: {name}"
         with self._path.open("rb") as file:
             window: BinaryIO = _Window(file, *self._members[name])  # type: ignore[assignment]
             for member, contents in tarread.packed_members(window, form, where):
-                most -= member.size
-                if most < 0:
-                    raise BentoError(f"{where}: its {what} are larger than any package's. Fetch it again.")
+                max_bytes -= member.size
+                if max_bytes < 0:
+                    raise BentoError(f"{where}: its {what} exceed the size limit. Fetch it again.")
                 yield member, contents
 
     @contextmanager
-    def _problems(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except ValueError as error:
-            raise BentoError(f"{self.name}: not a Debian package that can be read: {error}. Fetch it again.") from None
+            raise BentoError(f"{self.name}: invalid Debian package: {error}. Fetch it again.") from None
 
 
 class _Window:
-    """Reads a part of a file, once."""
+    """Reads a section of a file."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
@@ -109,51 +105,52 @@ class _Window:
         file.seek(offset)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most so many."""
+        """Return the next bytes, at most `size`."""
         data = self._file.read(min(size, self._remaining))
         self._remaining -= len(data)
         return data
 
 
-def _directory(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
+def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
     """Return the offset and size of each member of an ar archive, by name."""
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it does not begin like one")
+        raise ValueError("not an ar archive")
     places: dict[str, tuple[int, int]] = {}
     at = len(_MAGIC)
     while header := file.read(_HEADER):
         name, size = header[:16].decode("ascii").rstrip(" /"), int(header[48:58])
         at += _HEADER
         if header[58:] != b"`\n" or size < 0 or at + size > total:
-            raise ValueError("it is not whole")
-        if len(places) == _MOST_MEMBERS:
-            raise ValueError(f"it has more than {_MOST_MEMBERS} members")
+            raise ValueError("truncated archive")
+        if len(places) == _MAX_MEMBERS:
+            raise ValueError(f"has more than {_MAX_MEMBERS} members")
         places[name] = (at, size)
         at += size + size % 2
         file.seek(at)
     return places
 
 
-def _member(member: tarread.TarMember) -> Member:
-    if member.kind in _DEVICES:
-        raise ValueError(f"{member.name} is {_DEVICES[member.kind]}, which has no place in a layer")
-    link = _plain(member.link) if member.kind == "hard link" else _printable(member.link)
-    return Member(_plain(member.name), member.kind, member.mode & 0o7777, member.uid, member.gid, member.size, link)
+def _member(member: tarread.TarMember) -> DebMember:
+    if member.kind in ("device", "pipe", "sparse file"):
+        raise ValueError(f"{member.name} is a {member.kind}, which isn't supported")
+    link = _check_path(member.link) if member.kind == "hard link" else _check_name(member.link)
+    path, mode = _check_path(member.name), member.mode & 0o7777
+    return DebMember(path, member.kind, mode, member.uid, member.gid, member.size, link)
 
 
-def _printable(name: str) -> str:
-    """Return the same; a line break would end its line in dpkg's lists, and image layers say names in UTF-8."""
+def _check_name(name: str) -> str:
+    """Return a name. Raises ValueError for a line break, which dpkg's lists can't have, and for other than UTF-8."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
-        raise ValueError(f"{name!r} has a control character, or is not UTF-8")
+        raise ValueError(f"{name!r} has a control character, or isn't UTF-8")
     return name
 
 
-def _plain(name: str) -> str:
-    path = _printable(name).removeprefix("./").strip("/")
+def _check_path(name: str) -> str:
+    path = _check_name(name).removeprefix("./").strip("/")
     if path == ".":
         return ""
     if name.startswith("/") or any(part in ("", ".", "..") for part in path.split("/") if path):
-        raise ValueError(f"{name!r} is not a path inside of the root")
+        raise ValueError(f"path {name!r} is outside of the root")
     if path.count("/") >= DEEPEST:
-        raise ValueError(f"{name[:60]!r}...: is a path of more than {DEEPEST} folders")
+        raise ValueError(f"path {name[:60]!r}... has more than {DEEPEST} directories")
     return path

@@ -1,12 +1,12 @@
-"""Makes a root file system of Debian packages, as the tar of a layer.
+"""Builds a root file system from Debian packages, as the tar of a layer.
 
-Packages are unpacked one after the other, as dpkg would, in one streaming pass: nothing lies on the disk in between,
-and nothing of them runs. What maintainer scripts would have done is in `system`; here is dpkg's database, so that
-dpkg, apt and scanners see what is installed. /bin, /lib and /sbin are links to /usr, as Debian has had it since 12.
+Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running anything; `system`
+replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in Debian
+since 12, /bin, /lib, and /sbin are links to /usr.
 
-A layer may lie over others that this module has made: it knows them by an index, a JSON object::
+A layer can extend layers of this module, described by an index, a JSON object::
 
-    {"packages": {"libc6": "2.41-12+deb13u4"}, "status": "<text of dpkg's status file>",
+    {"packages": {"libc6": "2.41-12+deb13u4"}, "status": "<dpkg's status file>",
      "folders": {"etc": [493, 0, 0]}, "files": {"etc/passwd": "<package>"}, "links": {"bin": "usr/bin"}}
 """
 
@@ -25,194 +25,198 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from rules_bento.debian.deb import Deb, Member
+    from rules_bento.debian.deb import Deb, DebMember
 
 Index = dict[str, Any]
 
 HARD_LINK = b"1"
-MADE = "rules_bento"
-"""Who a file belongs to that no package has."""
+GENERATED = "rules_bento"
+"""Owner of files that aren't from a package."""
 
-_MERGED = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
+_MERGED_USR = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
 _DPKG = "var/lib/dpkg/"
-# Debian Policy 5.6.1, 5.6.8 and 5.6.12.
+# Debian Policy 5.6.1, 5.6.8, and 5.6.12.
 _FIELDS = {
     "Package": re.compile(r"[a-z0-9][a-z0-9+.-]+"),
     "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
     "Version": re.compile(r"[A-Za-z0-9.+:~-]+"),
 }
-_WHITEOUT = ".wh."  # OCI image layer specification: such a file removes one of a layer below
+_WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specification)
 
 
-class Filter(NamedTuple):
-    """Decides which paths are left out, by patterns of dpkg's `path-exclude` and `path-include`."""
+class PathFilter(NamedTuple):
+    """Decides which paths are excluded, by patterns of dpkg's `path-exclude` and `path-include`."""
 
     exclude: re.Pattern[str]
     include: re.Pattern[str]
-    folders: re.Pattern[str]  # links to folders that have something to include
+    directories: re.Pattern[str]  # links to directories with included files
 
     @staticmethod
-    def of(exclude: Iterable[str], include: Sequence[str]) -> Filter:
-        """Make a filter of patterns, which begin with a slash and whose `*` stands for slashes, too.
+    def from_patterns(exclude: Iterable[str], include: Sequence[str]) -> PathFilter:
+        """Return a filter of patterns, which begin with a slash; `*` also matches slashes.
 
-        Raises BentoError for others.
+        Raises BentoError for an invalid pattern.
         """
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
-                raise BentoError(f"the pattern {pattern!r} does not begin with a slash, as those of dpkg do")
-        return Filter(_any_of(exclude), _any_of(include), _folders(pattern.rpartition("/")[0] for pattern in include))
+                raise BentoError(f"invalid pattern {pattern!r}. Start it with a slash, as in dpkg.")
+        parents = [pattern.rpartition("/")[0] for pattern in include]
+        return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
-    def leaves_out(self, path: str, *, is_link: bool) -> bool:
-        """Return whether a path, without the slash before it, is left out."""
+    def excludes(self, path: str, *, is_link: bool) -> bool:
+        """Return whether a path, without its leading slash, is excluded."""
         text = f"/{path}"
         if not self.exclude.match(text) or self.include.match(text):
             return False
-        return not (is_link and self.folders.match(text))
+        return not (is_link and self.directories.match(text))
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+def _match_any(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
 
 
-def _folders(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern in which stars do not stand for slashes."""
+def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern in which `*` doesn't match slashes."""
     words = ["[^/]*".join(map(re.escape, pattern.split("*"))) + r"\Z" for pattern in patterns]
     return re.compile("|".join(words) or r"(?!)")
 
 
 class Rootfs:
-    """Tracks what is in the layer so far and in those below it, and makes its tar."""
+    """Tracks the content of a layer and of the layers below it, and builds its tar."""
 
     def __init__(
-        self, lower: Index | None, paths: Filter, captured: Callable[[str], bool], unmade: Collection[str] = ()
+        self,
+        lower: Index | None,
+        paths: PathFilter,
+        is_captured: Callable[[str], bool],
+        on_demand: Collection[str] = (),
     ) -> None:
-        """Begin with what is below.
+        """Start from the index of the layers below.
 
-        The contents of files that `captured` names are kept. Folders in `unmade` are made only if something is in them.
+        `is_captured` selects files whose content is stored in `captured`. Directories in `on_demand` are omitted if
+        empty.
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
-        self.folders: dict[str, tuple[int, int, int]] = {
+        self.directories: dict[str, tuple[int, int, int]] = {
             path: tuple(of) for path, of in below.get("folders", {}).items()
         }
         self.files: dict[str, str] = dict(below.get("files", {}))
         self.links: dict[str, str] = dict(below.get("links", {}))
-        self.kept: dict[str, bytes] = {}
+        self.captured: dict[str, bytes] = {}
         self._status = "".join(f"{stanza}\n\n" for stanza in below.get("status", "").split("\n\n") if stanza)
         self._paths = paths
-        self._captured = captured
-        self._unmade = unmade
-        self._written: set[str] = set()  # folders of this layer
-        self._waiting: dict[str, tuple[int, int, int]] = {}  # folders that nothing needs so far
+        self._is_captured = is_captured
+        self._on_demand = on_demand
+        self._written: set[str] = set()  # directories of this layer
+        self._pending: dict[str, tuple[int, int, int]] = {}  # directories without content so far
 
     def index(self) -> Index:
-        """Return the index that a layer above needs."""
+        """Return the index for layers above."""
         return {
             "packages": dict(sorted(self.packages.items())),
             "status": self._status,
-            "folders": dict(sorted(self.folders.items())),
+            "folders": dict(sorted(self.directories.items())),
             "files": dict(sorted(self.files.items())),
             "links": dict(sorted(self.links.items())),
         }
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
-        """Yield the tar of a package and of dpkg's files about it; nothing if a layer below has the package.
+        """Yield the tar of a package and its dpkg files; nothing if a layer below has the package.
 
-        Raises BentoError for a second version of a package, for files of two packages in one place, and for a package
-        of another architecture than that, where one is given.
+        Raises BentoError for a second version of a package, for conflicting files of two packages, and for a package of
+        another architecture than `architecture`, if it is given.
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
         name, version = stanza["Package"], stanza["Version"]
         if architecture and stanza["Architecture"] not in (architecture, "all"):
             raise BentoError(
-                f"{deb.name}: {name} is for {stanza['Architecture']}, but the layer is for {architecture}. Take the "
-                f"package for {architecture}; a lock that bento_debs writes has it."
+                f"{deb.name}: {name} is for {stanza['Architecture']}, but the layer is for {architecture}. Use the "
+                f"package for {architecture}, from a lock of bento_debs."
             )
         if self.packages.get(name) == version:
             return
         if name in self.packages:
             raise BentoError(
-                f"{name} {version}: version {self.packages[name]} is there already, below or beside it. Take all "
-                f"packages from one lock, and layers over each other from the same."
+                f"{name} {version}: conflicts with version {self.packages[name]}. Use one lock for all "
+                f"packages and layers of an image."
             )
         self.packages[name] = version
-        own: dict[str, str] = {}  # path to MD5, which is dpkg's
+        own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
-        lines = _text(deb.name, "conffiles", control.get("conffiles", b"")).splitlines()
-        conffiles = {line.rstrip() for line in lines if line.startswith("/")}  # others are of earlier versions
+        lines = _decode(deb.name, "conffiles", control.get("conffiles", b"")).splitlines()
+        conffiles = {line.rstrip() for line in lines if line.startswith("/")}  # other lines are for earlier versions
         for member, data in deb.members():
-            path = _MERGED.sub(r"usr/\1", member.path) if not _is_merged_link(member) else member.path
-            if self._is_left_out(path, member.kind):
+            path = _MERGED_USR.sub(r"usr/\1", member.path) if not _is_merged_link(member) else member.path
+            if self._is_excluded(path, member.kind):
                 if member.kind == "folder":
-                    self._waiting.setdefault(path, (member.mode, member.uid, member.gid))
+                    self._pending.setdefault(path, (member.mode, member.uid, member.gid))
                 continue
             paths.append(f"/{member.path}")
             yield from self._member(member._replace(path=path), data, name, own, conffiles)
-        self._waiting.clear()
-        yield from self._record(stanza, control, own, paths)
+        self._pending.clear()
+        yield from self._dpkg_files(stanza, control, own, paths)
 
-    def folder(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a folder, unless it is there; what is there keeps its mode and owner.
+    def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
+        """Add a directory unless it exists; an existing one keeps its mode and owner.
 
-        Raises BentoError where something else is there.
+        Raises BentoError if the path exists and isn't a directory.
         """
-        if path not in self.files and path not in self.folders:
-            yield from self._folder(path, (mode, uid, gid), MADE)
+        if path not in self.files and path not in self.directories:
+            yield from self._directory(path, (mode, uid, gid), GENERATED)
 
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a file that no package has. Raises BentoError where something is there."""
-        yield from self._place(path, MADE)
+        """Add a file that isn't from a package. Raises BentoError if the path exists."""
+        yield from self._claim(path, GENERATED)
         yield headers.header(path, headers.REGULAR, mode, uid, gid, len(data))
         yield data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> Iterator[bytes]:
-        """Add a symbolic link that no package has. Raises BentoError where something is there."""
-        yield from self._place(path, MADE)
+        """Add a symbolic link that isn't from a package. Raises BentoError if the path exists."""
+        yield from self._claim(path, GENERATED)
         self.links[path] = target
         yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, target)
 
     def has(self, path: str) -> bool:
-        """Return whether there is something at a path."""
-        return path in self.files or path in self.folders
+        """Return whether a path exists."""
+        return path in self.files or path in self.directories
 
     def database(self) -> Iterator[bytes]:
-        """Yield the files of dpkg that are about all packages; to be written last."""
+        """Yield the files of dpkg's database for all packages; must be last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):
             yield from self.file(f"{_DPKG}info/format", b"1\n")
         for name in ("updates", "triggers"):
-            yield from self.folder(_DPKG + name)
-        self.files.pop(f"{_DPKG}status", None)  # the one of a layer below is replaced
+            yield from self.directory(_DPKG + name)
+        self.files.pop(f"{_DPKG}status", None)  # replaces the file of a layer below
         yield from self.file(f"{_DPKG}status", f"{self._status}\n\n".encode())
 
-    def _is_left_out(self, path: str, kind: str) -> bool:
-        if not path or (kind == "folder" and path in self._unmade):
+    def _is_excluded(self, path: str, kind: str) -> bool:
+        if not path or (kind == "folder" and path in self._on_demand):
             return True
-        return self._paths.leaves_out(path, is_link=kind == "link")
+        return self._paths.excludes(path, is_link=kind == "link")
 
     def _member(
-        self, member: Member, data: Iterable[bytes], package: str, own: dict[str, str], conffiles: Collection[str]
+        self, member: DebMember, data: Iterable[bytes], package: str, own: dict[str, str], conffiles: Collection[str]
     ) -> Iterator[bytes]:
         path = member.path
         if member.kind == "folder":
-            if path not in self.links:  # of another package, to a folder
-                yield from self._folder(path, (member.mode, member.uid, member.gid), package)
+            if path not in self.links:  # another package's link to a directory
+                yield from self._directory(path, (member.mode, member.uid, member.gid), package)
             return
         if member.kind == "link" and self.links.get(path) == member.link:
             return
-        yield from self._place(path, package)
+        yield from self._claim(path, package)
         if member.kind == "link":
             self.links[path] = member.link
             yield headers.header(path, headers.LINK, 0o777, member.uid, member.gid, 0, member.link)
             return
         if member.kind == "hard link":
-            target = _MERGED.sub(r"usr/\1", member.link)
+            target = _MERGED_USR.sub(r"usr/\1", member.link)
             if self.files.get(target) != package:
-                raise BentoError(
-                    f"{package}: /{path} is a hard link to /{target}, which is left out. Include that, too."
-                )
+                raise BentoError(f"{package}: /{path} is a hard link to /{target}, which is excluded. Include both.")
             yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, target)
             return
         yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, member.size)
@@ -220,59 +224,57 @@ class Rootfs:
         yield headers.padding(member.size)
 
     def _contents(self, path: str, data: Iterable[bytes], own: dict[str, str] | None) -> Iterator[bytes]:
-        if own is None and not self._captured(path):
+        if own is None and not self._is_captured(path):
             yield from data
             return
         whole = b"".join(data)
         if own is not None:
             own[f"/{path}"] = hashlib.md5(whole, usedforsecurity=False).hexdigest()
-        if self._captured(path):
-            self.kept[path] = whole
+        if self._is_captured(path):
+            self.captured[path] = whole
         yield whole
 
-    def _folder(self, path: str, owner: tuple[int, int, int], package: str) -> Iterator[bytes]:
-        """Yield a folder of this layer, with those above it; one that a layer below has stays what it is."""
+    def _directory(self, path: str, owner: tuple[int, int, int], package: str) -> Iterator[bytes]:
+        """Yield a directory of this layer, with its parents; one of a layer below keeps its mode and owner."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
             return
         yield from self._parents(path, package)
         self._written.add(path)
-        mode, uid, gid = self.folders.setdefault(path, owner)
+        mode, uid, gid = self.directories.setdefault(path, owner)
         yield headers.header(path, headers.FOLDER, mode, uid, gid)
 
     def _parents(self, path: str, package: str) -> Iterator[bytes]:
         above = path.rpartition("/")[0]
         if above and above not in self._written:
-            yield from self._folder(above, self._waiting.get(above, (0o755, 0, 0)), package)
+            yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
-    def _place(self, path: str, package: str) -> Iterator[bytes]:
-        """Claim a path for something that is not a folder."""
-        if path in self.files or path in self.folders:
+    def _claim(self, path: str, package: str) -> Iterator[bytes]:
+        """Claim a path for something other than a directory."""
+        if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
-            raise BentoError(f"{package}: /{path} would remove files of a layer. Exclude it.")
+            raise BentoError(f"{package}: /{path} is a whiteout, which removes files of a layer. Exclude it.")
         yield from self._parents(path, package)
         self.files[path] = package
 
     def _conflict(self, path: str, package: str) -> str:
         other = self.files.get(path)
         if other is None:
-            return (
-                f"{package}: /{path} is a folder in another package, and something else in this. Leave one of them out."
-            )
-        return f"/{path} is in {other} and in {package}. Leave one of these packages out, or exclude the path."
+            return f"{package}: /{path} is a directory only in another package. Exclude one of them."
+        return f"/{path} is in {other} and in {package}. Exclude the path, or one of these packages."
 
-    def _record(
+    def _dpkg_files(
         self, stanza: Stanza, control: dict[str, bytes], own: dict[str, str], paths: list[str]
     ) -> Iterator[bytes]:
-        """Yield the files that dpkg keeps of a package, with only those paths that are really there."""
+        """Yield dpkg's files for a package, limited to existing paths."""
         name = stanza["Package"]
         base = f"{_DPKG}info/{name}" + (f":{stanza['Architecture']}" if stanza.get("Multi-Arch") == "same" else "")
         yield from self.file(f"{base}.list", "".join(f"{path}\n" for path in paths).encode())
         if "md5sums" in control:
-            there = {path[1:].encode() for path in paths}
-            lines = [line for line in control["md5sums"].splitlines(keepends=True) if line[34:].strip() in there]
+            existing = {path[1:].encode() for path in paths}
+            lines = [line for line in control["md5sums"].splitlines(keepends=True) if line[34:].strip() in existing]
             yield from self.file(f"{base}.md5sums", b"".join(lines))
         fields = {"Package": name, "Status": "install ok installed"} | {
             key: of for key, of in stanza.items() if key != "Package"
@@ -284,28 +286,28 @@ class Rootfs:
         self._status += f"{text}\n\n"
 
 
-def _text(deb: str, name: str, data: bytes) -> str:
+def _decode(deb: str, name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BentoError(f"{deb}: its control file {name} is not UTF-8. Fetch the package again.") from None
+        raise BentoError(f"{deb}: its control file {name} isn't UTF-8. Fetch the package again.") from None
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
-    """Return the fields of a package, of which some become paths."""
+    """Return the fields of a package; some of them become paths."""
     try:
-        stanzas = parse_stanzas(_text(deb, "control", data))
+        stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
-        raise BentoError(f"{deb}: its control file cannot be read: {error}. Fetch the package again.") from None
+        raise BentoError(f"{deb}: its control file is invalid: {error}. Fetch the package again.") from None
     if len(stanzas) != 1:
-        raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs, not one. Fetch the package again.")
+        raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs. Fetch the package again.")
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
         if not pattern.fullmatch(value):
-            raise BentoError(f"{deb}: its control file has the {field} {value!r}. Fetch the package again.")
+            raise BentoError(f"{deb}: its control file has an invalid {field} {value!r}. Fetch the package again.")
     return stanzas[0]
 
 
-def _is_merged_link(member: Member) -> bool:
+def _is_merged_link(member: DebMember) -> bool:
     """Return whether it is itself one of the links of a merged /usr."""
-    return member.kind == "link" and _MERGED.fullmatch(member.path) is not None
+    return member.kind == "link" and _MERGED_USR.fullmatch(member.path) is not None

@@ -1,7 +1,7 @@
-"""Does what maintainer scripts would do to a root file system, as far as a Python service needs it.
+"""Replaces maintainer scripts for a root file system, as far as a Python service needs them.
 
-Users and groups, the bundle of certificates, folders that everyone may write to, the name service: all from declared
-inputs, in any order of packages the same.
+Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
+declared inputs, independent of the order of packages.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _NSSWITCH = ("usr/share/libc-bin/nsswitch.conf", "usr/share/base-files/nsswitch.conf")
 _NOLOGIN = "/usr/sbin/nologin"
 
-# As base-passwd has them: those that files of packages belong to, and nobody.
+# From base-passwd: the owners of packaged files, and nobody.
 _GROUPS = {
     "root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "mail": 8, "shadow": 42, "utmp": 43,
     "staff": 50, "users": 100, "nogroup": 65534,
 }  # fmt: skip
 _USERS = {"daemon": (1, 1, "/usr/sbin"), "bin": (2, 2, "/bin"), "nobody": (65534, 65534, "/nonexistent")}
-_LAST_ID = 65533
+_MAX_ID = 65533
 
-_FOLDERS = {
+_DIRECTORIES = {
     "dev": 0o755, "etc": 0o755, "home": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755, "run/lock": 0o1777,
     "sys": 0o755, "tmp": 0o1777, "usr/local/bin": 0o755, "usr/local/lib": 0o755, "var/tmp": 0o1777,
 }  # fmt: skip
 _MERGED = {"bin": "usr/bin", "lib": "usr/lib", "sbin": "usr/sbin"}
 
-MADE_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
-"""Folders of packages that scripts turn into links."""
+GENERATED_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
+"""Directories of packages that maintainer scripts replace with links."""
 
 
-def is_needed(path: str) -> bool:
-    """Return whether files are made from the contents of a package's file."""
+def is_captured(path: str) -> bool:
+    """Return whether the content of a package's file is needed here."""
     return path in _NSSWITCH or (path.startswith(CERTIFICATES) and path.endswith(".crt"))
 
 
-def folders(root: Rootfs) -> Iterator[bytes]:
-    """Yield the folders that every system has."""
-    for path, mode in _FOLDERS.items():
-        yield from root.folder(path, mode)
+def directories(root: Rootfs) -> Iterator[bytes]:
+    """Yield the directories that every system has."""
+    for path, mode in _DIRECTORIES.items():
+        yield from root.directory(path, mode)
     for target in _MERGED.values():
-        yield from root.folder(target)
-    links = _MERGED | ({"lib64": "usr/lib64"} if root.has("usr/lib64") else {}) | MADE_LINKS
+        yield from root.directory(target)
+    links = _MERGED | ({"lib64": "usr/lib64"} if root.has("usr/lib64") else {}) | GENERATED_LINKS
     for path, target in links.items():
         if not root.has(path):
             yield from root.link(path, target)
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Yield `/etc/passwd`, `/etc/group` and the homes of the given users, each with a group of its own.
+    """Yield `/etc/passwd`, `/etc/group`, and the homes of users, each with a group of the same name and number.
 
-    Raises BentoError for a number that a user cannot have.
+    Raises BentoError for an invalid number.
     """
     taken = {number: name for name, number in _GROUPS.items()} | {
         number: name for name, (number, _, _) in _USERS.items()
@@ -67,40 +67,36 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]
     group = [f"{name}:x:{gid}:\n" for name, gid in _GROUPS.items()]
     for name, number in sorted(ids.items(), key=lambda item: item[1]):
-        if number in taken or not 0 < number <= _LAST_ID:
-            raise BentoError(f"users: {name} cannot have the number {number}, {_reason(number, taken)}")
+        if number in taken or not 0 < number <= _MAX_ID:
+            raise BentoError(f"users: {name}: number {number} is reserved. Use an unused one from 1 to {_MAX_ID}.")
         taken[number] = name
         passwd.append(f"{name}:x:{number}:{number}:{name}:/home/{name}:{_NOLOGIN}\n")
         group.append(f"{name}:x:{number}:\n")
-        yield from root.folder(f"home/{name}", 0o755, number, number)
+        yield from root.directory(f"home/{name}", 0o755, number, number)
     yield from root.file("etc/passwd", "".join(passwd).encode())
     yield from root.file("etc/group", "".join(group).encode())
 
 
-def _reason(number: int, taken: Mapping[int, str]) -> str:
-    return f"which is that of {taken[number]}" if number in taken else f"for it is not one of 1 to {_LAST_ID}"
-
-
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield the member `/etc/nsswitch.conf` as Debian has it, unless a layer below has one."""
-    files = [root.kept[path] for path in _NSSWITCH if path in root.kept]
+    """Yield Debian's `/etc/nsswitch.conf`, unless a layer below has one."""
+    files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the members for the bundle of `ca-certificates` and of given certificates, where OpenSSL looks for it.
+    """Yield the bundle of `ca-certificates` and given certificates, in OpenSSL's default locations.
 
-    Raises BentoError for what is no certificate, and where a layer below has the bundle.
+    Raises BentoError for an invalid certificate, or if a layer below has the bundle.
     """
     if own and root.has(_BUNDLE):
-        raise BentoError("certificates: the bundle is in a layer below. Give them to that one.")
-    mozilla = {path: data for path, data in root.kept.items() if path.startswith(CERTIFICATES)}
+        raise BentoError("certificates: the bundle is in a layer below. Set them there.")
+    mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
     for name, data in own:
         path = _LOCAL_CERTIFICATES + name.rpartition("/")[2].rpartition(".")[0] + ".crt"
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            raise BentoError(f"{name}: not a certificate in PEM form. Convert it with `openssl x509 -inform der`.")
+            raise BentoError(f"{name}: not a PEM certificate. Use `openssl x509 -inform der` to convert it.")
         yield from root.file(path, data)
     for data in [*(data for _, data in sorted(mozilla.items())), *(data for _, data in own)]:
         bundle += data if data.endswith(b"\n") else data + b"\n"

@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> None:
     output = Path(root, arguments.required("--lock"))
     before = apt.loads(decoded(output.read_bytes(), str(output)), str(output)) if output.exists() else None
     with tempfile.TemporaryDirectory() as folder:
-        mirrors = apt.mirrors_at(mirror) if mirror else apt.host_mirrors()
+        mirrors = apt.expand_mirror(mirror) if mirror else apt.host_mirrors()
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
