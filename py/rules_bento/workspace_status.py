@@ -16,12 +16,12 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
     """Read status files, lines of `KEY value`. Raises BentoError for a file that isn't UTF-8."""
-    from rules_bento.formats import decoded
+    from rules_bento.formats import decode_text
 
     status = {}
     for file in files:
         # Not splitlines(): values can contain the other line breaks that it splits at.
-        for line in decoded(file.read_bytes(), f"the workspace status, {file.name}").split("\n"):
+        for line in decode_text(file.read_bytes(), f"the workspace status, {file.name}").split("\n"):
             key, _, value = line.partition(" ")
             status[key] = value
     return status

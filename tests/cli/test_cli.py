@@ -674,7 +674,7 @@ def test_the_image_of_the_documentation_is_built(bento, project):
         ('{"python_version": 3.10}', "python_version is the number 3.1, where a text is expected"),
         ('{"base_image": {"a": 1}}', "base_image is a table of keys, where a text is expected"),
         ('{"lock_python_packages": "no"}', "lock_python_packages is the text 'no', where true or false is expected"),
-        ('{"distro": "debian", "distro": "alpine"}', "the key 'distro' stands twice"),
+        ('{"distro": "debian", "distro": "alpine"}', "duplicate key 'distro'"),
         ('{"steps": {}}', "steps are a list with a list of texts for each step"),
         ('{"steps": ["run"]}', "steps are a list with a list of texts for each step"),
         ('{"steps": [["run", 1]]}', "steps are a list with a list of texts for each step"),

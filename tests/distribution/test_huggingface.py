@@ -93,8 +93,8 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
     [
         (b"<html>", "the response isn't JSON. Check --endpoint"),
         (b"[" * 100_000, "the response isn't JSON"),
-        (b"[]", "the document is a list, where a table belongs"),
-        (answer(7, []), "sha is a number, where a text belongs"),
+        (b"[]", "expected a mapping, got a list"),
+        (answer(7, []), "sha: expected a string, got a number"),
         (answer("main", SIBLINGS), "returns the invalid commit 'main'"),
         (answer(COMMIT, [{"rfilename": "../x"}]), "the file '../x', which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
@@ -117,7 +117,7 @@ def test_answers_that_are_none_are_refused(hub, content, message):
     ("make", "message"),
     [
         (lambda file: file.write_bytes(b"\xff\xfe"), "isn't UTF-8, so it isn't a token of the Hub"),
-        (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "is larger than 16 MiB"),
+        (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "exceeds 16 MiB"),
         (lambda file: file.symlink_to("/proc/self/mem"), "the token of the Hub can't be read: Input/output error"),
     ],
 )

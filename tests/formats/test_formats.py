@@ -177,60 +177,60 @@ def test_any_bytes_are_read_or_refused(data):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2", "o:2: 'a' stands there twice"),
-        ("a: !!pairs [x: 1]", "o:1: the tag 'tag:yaml.org,2002:pairs' is not taken here"),
-        ("a: !!omap [x: 1]", "is not taken here"),
-        ("a: !!set {x}", "is not taken here"),
-        ("a: !!binary aGk=", "the tag 'binary' is not taken here"),
+        ("a: 1\na: 2", "o:2: duplicate key 'a'"),
+        ("a: !!pairs [x: 1]", "o:1: tag 'tag:yaml.org,2002:pairs' isn't supported"),
+        ("a: !!omap [x: 1]", "isn't supported"),
+        ("a: !!set {x}", "isn't supported"),
+        ("a: !!binary aGk=", "tag 'binary' isn't supported"),
         (
             "\na: !!python/object/apply:os.system [id]",
-            "o:2: the tag 'tag:yaml.org,2002:python/object/apply:os...' is not taken",
+            "o:2: tag 'tag:yaml.org,2002:python/object/apply:os...' isn't supported",
         ),
-        ("a: !!python/none x", "is not taken here"),
-        ("a: !secret x", "o:1: the tag '!secret' is not taken here"),
-        ("a: !!bool x", "o:1: the tag 'bool' does not fit 'x'"),
-        ("a: !!int x", "the tag 'int' does not fit 'x'"),
-        ("a: !!float x", "the tag 'float' does not fit 'x'"),
-        ("a: !!null x", "the tag 'null' does not fit 'x'"),
-        ("a: !!timestamp x", "the tag 'timestamp' does not fit 'x'"),
-        ("a: !!str [x]", "is not taken here"),
-        ("a: !!seq {}", "is not taken here"),
-        ("a: !!map []", "is not taken here"),
-        ("a: 1:30", "o:1: '1:30' is a number in base sixty for YAML 1.1. Put it in quotes."),
-        ("a: 12:30:45.5", "is a number in base sixty"),
-        ("a: 1" + ":1" * 200_000, "is a number in base sixty"),
+        ("a: !!python/none x", "isn't supported"),
+        ("a: !secret x", "o:1: tag '!secret' isn't supported"),
+        ("a: !!bool x", "o:1: tag 'bool' doesn't match 'x'"),
+        ("a: !!int x", "tag 'int' doesn't match 'x'"),
+        ("a: !!float x", "tag 'float' doesn't match 'x'"),
+        ("a: !!null x", "tag 'null' doesn't match 'x'"),
+        ("a: !!timestamp x", "tag 'timestamp' doesn't match 'x'"),
+        ("a: !!str [x]", "isn't supported"),
+        ("a: !!seq {}", "isn't supported"),
+        ("a: !!map []", "isn't supported"),
+        ("a: 1:30", "o:1: '1:30' is a base-60 number in YAML 1.1. Put it in quotes."),
+        ("a: 12:30:45.5", "is a base-60 number"),
+        ("a: 1" + ":1" * 200_000, "is a base-60 number"),
         ("a: 0x" + "f" * 5000, f"it has more than {MAX_NUMBER} characters"),
         ("a: " + "9" * 400_000, f"it has more than {MAX_NUMBER} characters"),
         ("a: " + "9" * 300 + ".0", f"it has more than {MAX_NUMBER} characters"),
-        ("a: 1.0e+400", "beyond what a float can be"),
-        ("a: 0b_", "o:1: '0b_' cannot be read"),
-        ("a: 9999-99-99", "o:1: '9999-99-99' cannot be read: month must be in 1..12"),
-        ("a: 2001-12-14t21:59:43.10-99:99", "cannot be read: offset must be"),
+        ("a: 1.0e+400", "exceeds the range of a float"),
+        ("a: 0b_", "o:1: invalid value '0b_'"),
+        ("a: 9999-99-99", "o:1: invalid value '9999-99-99': month must be in 1..12"),
+        ("a: 2001-12-14t21:59:43.10-99:99", ": offset must be"),
         ('a: "\\ud800"', "o:1: not YAML"),
-        ("a: \ud800", "o:1: has half of a surrogate pair"),
-        ("a: &x [*x]", "o:1: a value that contains itself"),
-        ("a: &x {b: [*x]}", "o:1: a value that contains itself"),
-        ("a: *x", "o:1: the alias *x has no anchor above"),
-        ("- &x 1\n- &x 2", "o:2: the anchor &x stands there twice"),
-        ("? [a]\n: b", "o:1: a key that is no text"),
-        ("? {a: b}\n: b", "o:1: a key that is no text"),
-        ("- <<", "o:1: '<<' is no value"),
-        ("<<: 1", "o:1: '<<' takes a mapping"),
-        ("<<: [{a: 1}, 2]", "o:1: '<<' takes a mapping"),
-        ("- =", "o:1: '=' has a meaning of its own"),
-        ("a\n---\nb", "o:2: a second document begins"),
+        ("a: \ud800", "o:1: has an unpaired surrogate"),
+        ("a: &x [*x]", "o:1: the value contains itself"),
+        ("a: &x {b: [*x]}", "o:1: the value contains itself"),
+        ("a: *x", "o:1: alias *x has no earlier anchor"),
+        ("- &x 1\n- &x 2", "o:2: duplicate anchor &x"),
+        ("? [a]\n: b", "o:1: the key isn't a string"),
+        ("? {a: b}\n: b", "o:1: the key isn't a string"),
+        ("- <<", "o:1: '<<' isn't a value"),
+        ("<<: 1", "o:1: '<<' requires a mapping"),
+        ("<<: [{a: 1}, 2]", "o:1: '<<' requires a mapping"),
+        ("- =", "o:1: '=' is special"),
+        ("a\n---\nb", "o:2: expected one document"),
         ("a: [", "o:1: not YAML"),
-        ("[" * 200_000 + "]" * 200_000, f"o:1: is nested more than {MAX_DEPTH} deep"),
-        ("[" * 400_000, f"o:1: is nested more than {MAX_DEPTH} deep"),
-        ("{a: " * 101, f"o:1: is nested more than {MAX_DEPTH} deep"),
-        ("- " * 101 + "a", f"o:1: is nested more than {MAX_DEPTH} deep"),
+        ("[" * 200_000 + "]" * 200_000, f"o:1: is nested more than {MAX_DEPTH} levels deep"),
+        ("[" * 400_000, f"o:1: is nested more than {MAX_DEPTH} levels deep"),
+        ("{a: " * 101, f"o:1: is nested more than {MAX_DEPTH} levels deep"),
+        ("- " * 101 + "a", f"o:1: is nested more than {MAX_DEPTH} levels deep"),
         (LAUGHS, "o:6: more than 500,000 values"),
         (
             "a: &a " + "x" * (1 << 20) + "\nb: [" + "*a, " * 100 + "]",
             "o:2: more than 500,000 values or 64 MiB of text",
         ),
         ("[" + "1," * MAX_VALUES + "]", "o:1: more than 500,000 values"),
-        ("#" * (MAX_BYTES + 1), "o: is larger than 16 MiB"),
+        ("#" * (MAX_BYTES + 1), "o: exceeds 16 MiB"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
@@ -268,7 +268,7 @@ def test_yaml_that_is_taken(text):
         expected = yaml.safe_load(text)
         assert repr(read_yaml(text, "o")) == repr(expected)
     except FormatError as error:
-        assert "stands there twice" in str(error)
+        assert "duplicate key" in str(error)
 
 
 def test_a_long_document_takes_time_in_proportion():
@@ -305,12 +305,12 @@ def test_lines_of_values():
 
 
 def test_keys_that_are_one_for_python_stand_twice():
-    assert "o:2: 'true' stands there twice" in bounded(read_yaml, "1: a\ntrue: b", "o")
+    assert "o:2: duplicate key 'true'" in bounded(read_yaml, "1: a\ntrue: b", "o")
     assert read_with_lines("1: a\ntrue: b", "o", float)[0] == {"1": "a", "true": "b"}
 
 
 def test_a_mapping_is_asked_for():
-    assert "o: is empty, or no mapping" in bounded(read_mapping, "[]", "o")
+    assert "o: expected a mapping" in bounded(read_mapping, "[]", "o")
 
 
 def test_readers_without_libyaml_refuse_the_same(monkeypatch):
@@ -363,25 +363,25 @@ def test_golden_json_is_read_as_the_standard_library_does(path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1, "a": 2}', "o: not JSON: the key 'a' stands twice in one object"),
-        ('{"a": {"b": 1, "c": 0, "b": 2}}', "the key 'b' stands twice"),
+        ('{"a": 1, "a": 2}', "o: not JSON: duplicate key 'a'"),
+        ('{"a": {"b": 1, "c": 0, "b": 2}}', "duplicate key 'b'"),
         ('{"a"\n:\n x}', "o:3: not JSON: Expecting value"),
         ("[" * 100_000, "o: not JSON: it is nested too deeply"),
-        ("[" * 100_000 + "]" * 100_000, f"o: is nested more than {MAX_DEPTH} deep"),
-        ('{"a":[' * 51 + "]}" * 51, f"o: is nested more than {MAX_DEPTH} deep"),
-        ('["\\"[",' * 101 + "1" + "]" * 101, f"o: is nested more than {MAX_DEPTH} deep"),
+        ("[" * 100_000 + "]" * 100_000, f"o: is nested more than {MAX_DEPTH} levels deep"),
+        ('{"a":[' * 51 + "]}" * 51, f"o: is nested more than {MAX_DEPTH} levels deep"),
+        ('["\\"[",' * 101 + "1" + "]" * 101, f"o: is nested more than {MAX_DEPTH} levels deep"),
         ("1" * 5000, f"a number has more than {MAX_NUMBER} characters"),
-        ("-1e999", "beyond what a float can be"),
-        ("NaN", "NaN is no number of JSON's"),
-        ("[-Infinity]", "-Infinity is no number of JSON's"),
-        ('"\\ud800"', "half of a surrogate pair"),
-        ('{"\\uDC00": 1}', "half of a surrogate pair"),
-        (b'"\xed\xa0\x80"', "o:1: is not UTF-8 text"),
-        ("[]".encode("utf-16"), "o:1: is not UTF-8 text"),
+        ("-1e999", "exceeds the range of a float"),
+        ("NaN", "NaN isn't a JSON number"),
+        ("[-Infinity]", "-Infinity isn't a JSON number"),
+        ('"\\ud800"', "an unpaired surrogate"),
+        ('{"\\uDC00": 1}', "an unpaired surrogate"),
+        (b'"\xed\xa0\x80"', "o:1: isn't UTF-8 text"),
+        ("[]".encode("utf-16"), "o:1: isn't UTF-8 text"),
         ("[" + "[]," * MAX_VALUES + "1]", "o: has more than 500,000 values"),
         ("[" + "1," * MAX_VALUES + "1]", "o: has more than 500,000 values"),
         ("{" + ",".join(f'"{i}":0' for i in range(MAX_VALUES // 2 + 1)) + "}", "o: has more than 500,000 values"),
-        ('"' + "x" * MAX_BYTES + '"', "o: is larger than 16 MiB"),
+        ('"' + "x" * MAX_BYTES + '"', "o: exceeds 16 MiB"),
         ("", "o:1: not JSON"),
     ],
     ids=lambda value: str(value)[:20],
@@ -468,13 +468,13 @@ def test_toml_is_read_as_the_standard_library_does_or_refused(text):
     [
         ("a = 1\na = 2\n", "o:2: not TOML"),
         ("a = " + "[" * 100_000, "o: not TOML: nested too deeply"),
-        ("a = " + "[" * 101 + "]" * 101, f"o: is nested more than {MAX_DEPTH} deep"),
+        ("a = " + "[" * 101 + "]" * 101, f"o: is nested more than {MAX_DEPTH} levels deep"),
         ("a." * 100_000 + "a = 1", f"o: a key has more than {MAX_PARTS} parts"),
         ("[" + "a . " * 100_000 + "a]", f"o: a key has more than {MAX_PARTS} parts"),
         ("x = '''\"'''\n" + '"a".' * 40 + "a = 1", f"o: a key has more than {MAX_PARTS} parts"),
         ("a = " + "1" * 400_000, f"o: a number has more than {MAX_NUMBER} characters"),
         ('a = "\\ud800"', "o:1: not TOML"),
-        (b"a = '\xff'", "o:1: is not UTF-8 text"),
+        (b"a = '\xff'", "o:1: isn't UTF-8 text"),
         ('"\\' * 200_000, "o: not TOML"),
         ('"""\\"""' * 100_000, "o"),
         ("a = [" + "1," * MAX_VALUES + "]", "o: has more than 500,000 values"),
@@ -495,7 +495,7 @@ def test_dots_and_digits_in_texts_do_not_count():
 def test_without_a_reader_of_toml_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tomllib", None)
     monkeypatch.setitem(sys.modules, "tomli", None)
-    assert "o: TOML is read by Python 3.11 and newer, or with the package tomli" in bounded(read_toml, "", "o")
+    assert "o: reading TOML requires Python 3.11 or newer, or the package tomli" in bounded(read_toml, "", "o")
 
 
 # Files
@@ -511,7 +511,7 @@ def test_a_large_file_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    assert "large: is larger than 16 MiB" in bounded(read_file, path)
+    assert "large: exceeds 16 MiB" in bounded(read_file, path)
 
 
 @pytest.mark.parametrize("read", [read_yaml, read_json, read_toml])

@@ -176,10 +176,10 @@ number = 0x1F
 
 
 def _ignore(path: Path, _out: Path) -> None:
-    from rules_bento.formats import decoded
+    from rules_bento.formats import decode_text
     from rules_bento.sources.patterns import PathFilter, Patterns
 
-    lines = Patterns(decoded(path.read_bytes(), path.name).splitlines(), path.name, "line")
+    lines = Patterns(decode_text(path.read_bytes(), path.name).splitlines(), path.name, "line")
     filtering = PathFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
     for name in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
         filtering.keeps(name, filtered=True)
@@ -188,9 +188,9 @@ def _ignore(path: Path, _out: Path) -> None:
 
 def _dotenv(path: Path, _out: Path) -> None:
     from rules_bento.bento.env import dotenv
-    from rules_bento.formats import decoded
+    from rules_bento.formats import decode_text
 
-    dotenv.parse(decoded(path.read_bytes(), path.name), path.name)
+    dotenv.parse(decode_text(path.read_bytes(), path.name), path.name)
 
 
 IMAGE = {
@@ -226,11 +226,11 @@ RUN echo {{ name | bash_quote }} {{ expands_bento_path('src', 'x') }}
 def _template(path: Path, _out: Path) -> None:
     import jinja2.sandbox  # noqa: F401 - else each rendering, in a process of its own, imports it again
     from rules_bento.bento.env import dockerfile, template
-    from rules_bento.formats import decoded
+    from rules_bento.formats import decode_text
 
     template._SECONDS = 1  # in place of 5, for those inputs of which it is the end; this process has no other use
     recipe = dockerfile.Recipe(base_image="debian:12", install="true")
-    template.render(decoded(path.read_bytes(), path.name), recipe, {"distro": "debian"}, path.name)
+    template.render(decode_text(path.read_bytes(), path.name), recipe, {"distro": "debian"}, path.name)
 
 
 MODULE = b"""\
@@ -244,9 +244,9 @@ use_repo(bento, "pypi", other = "x")
 
 def _module(path: Path, _out: Path) -> None:
     from bento_cli.projects import workspace
-    from rules_bento.formats import decoded
+    from rules_bento.formats import decode_text
 
-    workspace.read(decoded(path.read_bytes(), path.name), path.name)
+    workspace.read(decode_text(path.read_bytes(), path.name), path.name)
 
 
 # Locks
@@ -373,9 +373,9 @@ DEB_LOCK = {
 
 def _deb_lock(path: Path, _out: Path) -> None:
     from rules_bento.debian import apt
-    from rules_bento.formats import decoded
+    from rules_bento.formats import decode_text
 
-    lock = apt.loads(decoded(path.read_bytes(), path.name), path.name)
+    lock = apt.loads(decode_text(path.read_bytes(), path.name), path.name)
     apt.find_problems(lock, apt.Request(["trixie"], ["amd64"], ["aa"], []))
 
 

@@ -433,10 +433,10 @@ def test_a_document_of_others_is_read_or_refused(rule):
     [
         (bento(service("Studio", "B")), "bento.yaml: the service 'B' is not among its services"),
         (bento(service("Studio"), entry_service="Gone"), "bento.yaml: the service 'Gone' is not among"),
-        (bento(service("Studio"), services=5), "bento.yaml: services is a number, where a list belongs"),
-        (bento(service("Studio"), services={"a": 1}), "bento.yaml: services is a table, where a list belongs"),
+        (bento(service("Studio"), services=5), "bento.yaml: services: expected a list, got a number"),
+        (bento(service("Studio"), services={"a": 1}), "bento.yaml: services: expected a list, got a mapping"),
         (bento(service("Studio"), envs=[{"value": "x"}]), r"bento.yaml: envs\[0\].name is missing"),
-        (bento(service("Studio", traffic={"concurrency": "8"})), "traffic.concurrency is a text, where a number"),
+        (bento(service("Studio", traffic={"concurrency": "8"})), "traffic.concurrency: expected a number"),
     ],
 )
 def test_a_damaged_document_is_refused_by_its_key(rule, document, message):

@@ -217,13 +217,13 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
             of(BACKEND.replace("return name", "return os.remove(os.path.join(folder, name)) or name")),
             "no wheel of that",
         ),
-        ({"pyproject.toml": "build-system = [1]"}, "pyproject.toml: build-system is a list, where a table belongs."),
+        ({"pyproject.toml": "build-system = [1]"}, "pyproject.toml: build-system: expected a mapping, got a list."),
         (of("", 'build-backend = ""'), "build-backend is '', which is no module."),
-        (of("", "build-backend = 5"), "build-system.build-backend is a number, where a text belongs."),
+        (of("", "build-backend = 5"), "build-system.build-backend: expected a string, got a number."),
         (of(BACKEND, 'backend-path = ["..", "build"]'), "backend-path has '..', no folder of the source."),
         (of(BACKEND, 'backend-path = ["/tmp"]'), "backend-path has '/tmp', no folder of the source."),
         (of(BACKEND, 'backend-path = ["a\\u0000"]'), "no folder of the source."),
-        (of(BACKEND, 'backend-path = "build"'), "build-system.backend-path is a text, where a list belongs."),
+        (of(BACKEND, 'backend-path = "build"'), "build-system.backend-path: expected a list, got a string."),
     ],
 )
 def test_a_build_that_cannot_be_is_explained(tmp_path, capsys, files, message):

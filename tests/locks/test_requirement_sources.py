@@ -120,7 +120,7 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[project]\ndependencies = 'flask'\n", r"project\.dependencies is a text, where a list belongs"),
+        ("[project]\ndependencies = 'flask'\n", r"project\.dependencies: expected a list, got a string"),
         (
             "[project]\ndependencies = ['six==']\n",
             r"p/pyproject\.toml: project\.dependencies: 'six==' is not a requirem",

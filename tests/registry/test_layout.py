@@ -115,7 +115,7 @@ def test_a_manifest_of_a_layout_is_read_within_bounds(tmp_path):
     layout.blob(digest).parent.mkdir(parents=True, exist_ok=True)
     with layout.blob(digest).open("wb") as file:
         file.truncate(1 << 42)
-    with pytest.raises(BentoError, match="is larger than 16 MiB"):
+    with pytest.raises(BentoError, match="exceeds 16 MiB"):
         layout.manifest(digest)
 
 

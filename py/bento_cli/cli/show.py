@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rules_bento.formats.times import aware
+from rules_bento.formats.times import to_local
 from rules_bento.typing_lite import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def count(number: int, noun: str) -> str:
 
 def time(moment: dt.datetime) -> str:
     """Return a time as BentoML shows it, in this machine's zone."""
-    return aware(moment).strftime("%Y-%m-%d %H:%M:%S")
+    return to_local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:

@@ -8,8 +8,8 @@ from rules_bento.bento.image_steps import project_dependencies
 from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
-from rules_bento.formats.toml import project_of, read_toml
+from rules_bento.formats import schema
+from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
 from rules_bento.typing_lite import Any
 
@@ -107,7 +107,9 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
 
     if not files.has("pyproject.toml"):
         return PYTHON_VERSION
-    project = project_of(read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml"), "pyproject.toml")
+    project = read_project(
+        read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml"), "pyproject.toml"
+    )
     try:
         allowed = SpecifierSet(project.get("requires-python", ""))
     except (AttributeError, InvalidSpecifier):
@@ -184,7 +186,7 @@ def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})
-    shapes.check(uv, _UV, "pyproject.toml: tool.uv", "Correct the file.")
+    schema.validate(uv, _UV, "pyproject.toml: tool.uv", "Correct the file.")
     result: dict[str, Any] = {}
     for index in uv.get("index", []):
         if index.get("default"):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file, shapes
+from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.transport import shown
@@ -120,7 +120,7 @@ class _Hub:
             value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:
             raise BentoError(f"{self}: the response isn't JSON. Check --endpoint.") from None
-        shapes.check(value, _ANSWER, str(self), "Check --endpoint.")
+        schema.validate(value, _ANSWER, str(self), "Check --endpoint.")
         return value
 
     def sha256(self, path: str) -> str:

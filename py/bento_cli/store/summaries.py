@@ -15,7 +15,7 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.formats.times import aware, parse_time
+from rules_bento.formats.times import parse_time, to_local
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ class Summary:
     @property
     def moment(self) -> dt.datetime:
         """The creation time for comparisons; without a time zone, the time zone of this machine is assumed."""
-        return aware(self.creation_time)
+        return to_local(self.creation_time)
 
 
 class Summaries:

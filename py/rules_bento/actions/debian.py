@@ -8,7 +8,7 @@ from pathlib import Path
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
-from rules_bento.formats import decoded
+from rules_bento.formats import decode_text
 from rules_bento.images.layers import description
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ REQUEST_FLAGS = {
 def check_debs(arguments: Arguments) -> None:
     """Compare what the lock records with the request, and hold that it is whole."""
     [(path, name)] = arguments.tuples("--lock")
-    lock = apt.loads(decoded(Path(path).read_bytes(), name), name)
+    lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rules_bento.audit import severity
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.formats import shapes
+from rules_bento.formats import schema
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -87,8 +87,8 @@ def read(document: Any, origin: str) -> Advisory | None:
 
     Raises BentoError, beginning with `origin`, for an invalid record.
     """
-    document = shapes.without_nulls(document)
-    shapes.check(document, _SHAPE, origin, _REMEDY)
+    document = schema.without_nulls(document)
+    schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
         return None
     affected = tuple(

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
+from rules_bento.formats import schema
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import normalize_name
@@ -95,7 +95,7 @@ def from_pylock(data: bytes, origin: str) -> list[Package]:
     from rules_bento.formats.toml import read_toml
 
     document = read_toml(data, origin)
-    shapes.check(document, _PYLOCK, origin, "Export it again, for example with `uv export`.")
+    schema.validate(document, _PYLOCK, origin, "Export it again, for example with `uv export`.")
     return [
         Package(
             normalize_name(entry["name"]),
@@ -114,10 +114,10 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
     """Return the PyPI packages of an SBOM. Raises BentoError for an invalid one."""
     document = read_object(data, origin)
     if document.get("bomFormat") == "CycloneDX":
-        shapes.check(document, _CYCLONEDX, origin, _SBOM_REMEDY)
+        schema.validate(document, _CYCLONEDX, origin, _SBOM_REMEDY)
         entries = [(entry.get("purl", ""), bool(entry.get("hashes"))) for entry in document["components"]]
     elif str(document.get("spdxVersion", "")).startswith("SPDX-2"):
-        shapes.check(document, _SPDX, origin, _SBOM_REMEDY)
+        schema.validate(document, _SPDX, origin, _SBOM_REMEDY)
         entries = [
             (reference["referenceLocator"], bool(entry.get("checksums")))
             for entry in document["packages"]

@@ -2,7 +2,7 @@
 
 BentoML reads its descriptors with cattrs, by the types of its classes: a number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. A conversion in this module does the same for one
-value, and its error names the place in the document. (`formats.shapes` checks documents that must match a schema
+value, and its error names the place in the document. (`formats.schema` checks documents that must match a schema
 without conversion.)
 """
 

@@ -391,9 +391,9 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
     """Return `project.dependencies` of a pyproject.toml. Raises BentoError where they are no list of texts."""
-    from rules_bento.formats.toml import project_of, read_toml
+    from rules_bento.formats.toml import read_project, read_toml
 
-    dependencies: list[str] = project_of(read_toml(files.text(path, place), path), path).get("dependencies", [])
+    dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise BentoError(f"{path}: project.dependencies is no list of texts. Correct it.")
     for dependency in dependencies:

@@ -10,8 +10,8 @@ from rules_bento.build_options.document import Document, LiteralFloat, plain
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import MAX_PARTS, decoded, read_file
-from rules_bento.formats.toml import project_of, read_toml
+from rules_bento.formats import MAX_PARTS, decode_text, read_file
+from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
 
 def _read_text(path: str | FilePath, origin: str) -> str:
     try:
-        return decoded(read_file(path, origin), origin)
+        return decode_text(read_file(path, origin), origin)
     except OSError as error:
         raise BentoError(f"{origin} cannot be read: {error.strerror}. Name another file.") from None
 
@@ -73,7 +73,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
             raise BentoError(f"{origin}: {'.'.join(_TABLE)} is no table. Write [{'.'.join(_TABLE)}].")
     lines = _toml_lines(text)
     section_lines = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
-    project = project_of(tables, origin)
+    project = read_project(tables, origin)
     options = option_reader.parse(Document(origin, section, section_lines))
     if options.name is None and isinstance(project.get("name"), str):
         places = {**options.places, "name": f"{origin}:{lines.get(('project', 'name'), 1)}: project.name"}

@@ -1,8 +1,7 @@
-"""Text formats of others (YAML, JSON, TOML), read within bounds: one reader for each, and the bounds of all.
+"""Readers of YAML, JSON, and TOML from untrusted sources, and their limits.
 
-What is read here may come from anywhere. A reader returns plain values of Python or raises `FormatError`, which names
-the file and, where it is known, the line; it takes time and memory in proportion to the text. docs/formats.md has the
-bounds and what else is refused.
+A reader returns plain Python values or raises `FormatError` with the file and, if known, the line. Its time and memory
+are proportional to the size of the text. docs/formats.md lists the limits and the restrictions.
 """
 
 from __future__ import annotations
@@ -14,49 +13,49 @@ if TYPE_CHECKING:
     from os import PathLike
 
 MAX_BYTES = 16 << 20
-"""Of a text, as UTF-8."""
+"""Maximum size of a file in UTF-8."""
 
 MAX_DEPTH = 100
-"""Of lists and tables in each other: whoever walks a value may do so by calling itself."""
+"""Maximum nesting of lists and mappings, so that recursion over a value is safe."""
 
 MAX_PARTS = 16
-"""Of a dotted key of TOML, for which its readers take the square of the time."""
+"""Maximum parts of a dotted TOML key, because readers take quadratic time for them."""
 
 MAX_VALUES = 500_000
-"""Lists, tables and what is in them, a table's keys among them; an alias counts as all that it stands for."""
+"""Maximum number of values: lists, mappings, their items, and keys; with aliases expanded."""
 
 MAX_CHARACTERS = 64 << 20
-"""Of all texts in a document of YAML, where an alias counts as what it stands for."""
+"""Maximum characters of all strings in a YAML document, with aliases expanded."""
 
 MAX_NUMBER = 250
-"""Characters of a number: none is too large for a float then, nor for Python to write."""
+"""Maximum characters of a number, so that floats and Python's conversions don't overflow."""
 
 
 class FormatError(BentoError):
-    """Reports a text that is not valid in its format, or exceeds the bounds."""
+    """Reports an invalid file, or one that exceeds the limits."""
 
 
-def decoded(data: bytes | str, origin: str) -> str:
-    """Return the text of a file, without a byte order mark. Raises FormatError for other than UTF-8, or too much."""
+def decode_text(data: bytes | str, origin: str) -> str:
+    """Return the text of a file, without a byte order mark. Raises FormatError if it isn't UTF-8 or is too large."""
     if len(data) > MAX_BYTES:
         raise _too_large(origin)
     try:
         text = (data.encode() if isinstance(data, str) else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: is not UTF-8 text. Save it as UTF-8.") from None
+        raise FormatError(f"{origin}:{line}: isn't UTF-8 text. Save it as UTF-8.") from None
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: has half of a surrogate pair. Write the character.") from None
+        raise FormatError(f"{origin}:{line}: has an unpaired surrogate. Write the character.") from None
     if text.startswith("\ufeff"):
         raise FormatError(f"{origin}:1: begins with two byte order marks. Keep one, or none.")
     return text
 
 
 def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the bytes of a file that a reader shall take; `origin` names it in messages, else its path does.
+    """Return the content of a file; `origin` (default: the path) names it in messages.
 
-    Raises FormatError for more than a reader takes, before it is read, and OSError for what cannot be read.
+    Raises FormatError for more than `MAX_BYTES`, before reading it all, and OSError for an unreadable file.
     """
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
@@ -66,4 +65,4 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
 
 
 def _too_large(origin: str) -> FormatError:
-    return FormatError(f"{origin}: is larger than {MAX_BYTES >> 20} MiB, which cannot be meant. Make it smaller.")
+    return FormatError(f"{origin}: exceeds {MAX_BYTES >> 20} MiB. Make it smaller.")

@@ -1,4 +1,4 @@
-"""Documents of the OCI image specification 1.1: their media types, names of annotations, bytes and digests."""
+"""Documents of the OCI image specification 1.1: media types, annotations, JSON, and digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 ANNOTATION = "org.opencontainers.image."
-"""What the names of annotations begin with that the specification defines."""
+"""Prefix of the specification's annotations."""
 
 REFERENCE = f"{ANNOTATION}ref.name"
 """The annotation that names an image in the index of a layout."""
@@ -31,5 +31,5 @@ def digest_of(content: bytes) -> str:
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """Return JSON without spaces, keys in the order given: the same bytes for the same document."""
+    """Return canonical JSON: without spaces, keys in the given order."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

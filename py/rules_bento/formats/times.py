@@ -1,4 +1,4 @@
-"""Times as ISO 8601 writes them."""
+"""ISO 8601 times."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import datetime as dt
 
 
 def parse_time(text: str) -> dt.datetime:
-    """Return the time that a text says. Raises ValueError."""
-    # Python 3.10 does not know Z.
+    """Parse a time. Raises ValueError."""
+    # Python 3.10 doesn't support Z.
     return dt.datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
 
 
-def aware(time: dt.datetime) -> dt.datetime:
-    """Return the same moment in this machine's zone, which is taken for the time's own if it has none."""
+def to_local(time: dt.datetime) -> dt.datetime:
+    """Return a time in the local time zone; a time without time zone is local."""
     try:
         return time.astimezone()
-    except (OverflowError, ValueError):  # the first and the last day that there are
+    except (OverflowError, ValueError):  # out of range: the first and last days of the calendar
         return time.replace(tzinfo=dt.timezone.utc)

@@ -1,11 +1,11 @@
-"""TOML of others, by the standard library's reader; Python 3.10 has none, and takes tomli, which that was made of."""
+"""Reads untrusted TOML with the standard library's reader, or for Python 3.10 with tomli, its origin."""
 
 from __future__ import annotations
 
 import importlib
 import re
 
-from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decoded, shapes
+from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decode_text, schema
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
-# Texts and comments of a document without escaped quotes. One that does not end goes to where it had to.
+# Strings and comments of a document without escaped quotes. An unterminated one ends at its limit.
 _QUOTED = re.compile(r"""\"""[\s\S]*?(?:"{3,5}|\Z)|'''[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|#[^\n]*""")
 _BLANKS_AND_KEYS = re.compile(r"[\w \t-]+")
 _LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 
 
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Read a TOML document; `origin` names it in messages, `parse_float` makes numbers with a point.
+    """Read a TOML document; `origin` names it in messages, `parse_float` converts floats.
 
-    Raises FormatError for what is no TOML, and for what is beyond the bounds of `rules_bento.formats`.
+    Raises FormatError for invalid TOML, and input that exceeds the limits of `rules_bento.formats`.
     """
-    text = decoded(data, origin)
+    text = decode_text(data, origin)
     _check_keys_and_numbers(text, origin)
     try:
-        tables: dict[str, Any] = _reader(origin).loads(text, parse_float=parse_float)
+        tables: dict[str, Any] = _toml_module(origin).loads(text, parse_float=parse_float)
     except (ValueError, RecursionError) as error:
         match = _LINE.search(str(error))
         line = f":{match[1]}" if match and match[1] else ""
@@ -37,38 +37,38 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
     return tables
 
 
-def project_of(tables: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Return the table `project` of a pyproject.toml; empty without one. Raises BentoError for another value."""
+def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Return the table `project` of a pyproject.toml; empty without one. Raises BentoError for an invalid one."""
     project: dict[str, Any] = tables.get("project", {})
-    shapes.check(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct it.")
+    schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct it.")
     return project
 
 
-def _reader(origin: str) -> Any:
+def _toml_module(origin: str) -> Any:
     for name in ("tomllib", "tomli"):
         try:
             return importlib.import_module(name)
         except ImportError:
             continue
     raise FormatError(
-        f"{origin}: TOML is read by Python 3.11 and newer, or with the package tomli. Install tomli, or take another "
-        f"Python: in Bazel, bento_tools.python(version = ...)."
+        f"{origin}: reading TOML requires Python 3.11 or newer, or the package tomli. Install tomli, or use another "
+        f"Python: in Bazel, set bento_tools.python(version = ...)."
     )
 
 
 def _check_keys_and_numbers(text: str, origin: str) -> None:
-    """Raise FormatError for keys of many parts and for long numbers, for which readers take the square of the time."""
+    """Raise FormatError for keys with many parts and long numbers, which take readers quadratic time."""
     if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
     if "." * MAX_PARTS in _BLANKS_AND_KEYS.sub("", bare):
-        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts, which cannot be meant. Make it shorter.")
+        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts. Make it shorter.")
     if _LONG_NUMBER.search(bare):
         raise FormatError(f"{origin}: a number has more than {MAX_NUMBER} characters. Put it in quotes.")
 
 
 def _check_size(tables: dict[str, Any], origin: str) -> None:
-    """Raise FormatError for too many values, or too many in each other."""
+    """Raise FormatError for too many values or too deep nesting."""
     level: list[Any] = [tables]
     count = 1
     for _ in range(MAX_DEPTH):
@@ -82,6 +82,6 @@ def _check_size(tables: dict[str, Any], origin: str) -> None:
         if not level:
             break
     if level:
-        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} deep, which cannot be meant. Make it flatter.")
+        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Make it flatter.")
     if count > MAX_VALUES:
-        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values, which cannot be meant. Make it smaller.")
+        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Make it smaller.")

@@ -1,8 +1,8 @@
-"""Writes YAML, byte for byte as PyYAML's `safe_dump` does, ten times as fast where a document is simple.
+"""Writes YAML, byte for byte as PyYAML's `safe_dump`, but ten times as fast for simple documents.
 
-PyYAML looks at each character some twenty times, and its import alone takes longer than an action needs for all else.
-Simple are mappings with plain keys, lists, flags, whole numbers, and texts of printable ASCII that need no escapes.
-Any other document is PyYAML's to write.
+PyYAML examines each character about twenty times, and its import takes longer than the rest of an action. Simple
+documents have mappings with plain keys, lists, booleans, integers, and strings of printable ASCII without escapes.
+PyYAML writes all other documents.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 
 from rules_bento.typing_lite import Any
 
-_WIDTH = 80  # a single space behind this column becomes a line break
-_DEEPEST = 20  # levels: what is nested deeper leaves no room for words within the width
+_WIDTH = 80  # a single space after this column becomes a line break
+_MAX_DEPTH = 20  # levels; deeper nesting leaves no room for words within the width
 
-# What emitter.py of PyYAML writes without quotes in a block, of texts of printable ASCII.
+# Strings of printable ASCII that PyYAML's emitter.py writes unquoted in a block.
 _PLAIN = re.compile(
     r"(?!---|\.\.\.|[-?:](?: |$))(?![ #,\[\]{}&*!|>'\"%@`])(?:[!-9;-~]|:(?=[!-~])| (?=[!-~ ])(?!#))+", re.ASCII
 )
-# What its resolver.py takes for anything but a text: words; and numbers and times, by what they begin with.
-_WORDS = frozenset((
+# Non-strings for PyYAML's resolver.py: words, and numbers and times, by their beginning.
+_NON_STRINGS = frozenset((
     "~", "null", "Null", "NULL", "<<", "=",
     "yes", "Yes", "YES", "no", "No", "NO", "true", "True", "TRUE", "false", "False", "FALSE",
     "on", "On", "ON", "off", "Off", "OFF",
@@ -41,12 +41,12 @@ _RUNS = re.compile(r" +|\n+|[^ \n]+")
 
 
 class _NotSimpleError(Exception):
-    """Says that a document is left to PyYAML."""
+    """Reports a document that PyYAML must write."""
 
 
 def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicode: bool = True) -> bytes:
-    """Return the text of a document, as `yaml.safe_dump` with these arguments."""
-    writer = _Writer(sort_keys=sort_keys)
+    """Return a document as `yaml.safe_dump` with these arguments."""
+    writer = _YamlWriter(sort_keys=sort_keys)
     try:
         writer.mapping(document, 0)
     except _NotSimpleError:
@@ -57,16 +57,16 @@ def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicod
     return "".join(writer.pieces).encode()
 
 
-class _Writer:
-    """Collects the text of a document. Methods raise _NotSimpleError for what PyYAML shall write."""
+class _YamlWriter:
+    """Collects the text of a document. Methods raise _NotSimpleError if PyYAML must write it."""
 
     def __init__(self, *, sort_keys: bool) -> None:
         self.pieces: list[str] = []
         self._sort_keys = sort_keys
-        self._seen: set[int] = set()  # PyYAML names what comes twice, and refers to it
+        self._seen: set[int] = set()  # PyYAML writes repeated objects as anchors and aliases
 
     def mapping(self, values: dict[str, Any], indent: int) -> None:
-        """Write a mapping in a block; its first line is indented already where something stands before it."""
+        """Write a mapping in a block; its first line is already indented if text precedes it."""
         self._enter(values, indent)
         if not values:
             self.pieces.append("{}\n")
@@ -88,7 +88,7 @@ class _Writer:
                 self._flat(value, indent, len(key) + 2)
 
     def _items(self, values: list[Any], indent: int) -> None:
-        """Write a list in a block, its first line as that of `mapping`."""
+        """Write a list in a block, with the first line as in `mapping`."""
         self._enter(values, indent)
         margin = " " * indent
         for number, value in enumerate(values):
@@ -101,12 +101,12 @@ class _Writer:
                 self._flat(value, indent, 2)
 
     def _enter(self, values: dict[str, Any] | list[Any], indent: int) -> None:
-        if id(values) in self._seen or indent > 2 * _DEEPEST:
+        if id(values) in self._seen or indent > 2 * _MAX_DEPTH:
             raise _NotSimpleError
         self._seen.add(id(values))
 
     def _flat(self, value: Any, indent: int, before: int) -> None:
-        """Write what takes no block, behind `before` characters and the indentation, and end the line."""
+        """Write a value without a block, after `before` characters and the indentation, and end the line."""
         kind = type(value)
         if kind is str:
             self._text(value, indent, indent + before)
@@ -137,13 +137,13 @@ class _Writer:
             raise _NotSimpleError
 
     def _folded(self, text: str, indent: int, column: int) -> None:
-        """Write a text that may have line breaks, and get some more."""
+        """Write a string, folded at the width."""
         margin = "\n" + " " * (indent + 2)
         last = len(text)
         for run in _RUNS.finditer(text):
             words = run[0]
             if words[0] == "\n":
-                # A single break would be read as a space.
+                # A single line break would be read as a space.
                 words = words + margin
                 column = indent + 2
             elif words == " " and column > _WIDTH and run.start() > 0 and run.end() < last:
@@ -160,5 +160,5 @@ def _is_plain_key(key: Any) -> bool:
 
 def _is_other_type(text: str) -> bool:
     if text[0] not in _DIGITS:
-        return text in _WORDS
-    return text in _WORDS or (_NUMBER.fullmatch(text) or _TIME.fullmatch(text)) is not None
+        return text in _NON_STRINGS
+    return text in _NON_STRINGS or (_NUMBER.fullmatch(text) or _TIME.fullmatch(text)) is not None

@@ -6,7 +6,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
+from rules_bento.formats import schema
 from rules_bento.kubernetes.resources import quantities
 from rules_bento.typing_lite import Any
 
@@ -92,9 +92,9 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
     Raises BentoError for services that Kubernetes cannot run without changes.
     """
     # Both can be those of an imported Bento, which is others' work.
-    document, config = shapes.without_nulls(document), shapes.without_nulls(config)
-    shapes.check(document, _BENTO, "bento.yaml", "Build the Bento again.")
-    shapes.check(config, _CONFIG, "the image's config", "Build the image again.")
+    document, config = schema.without_nulls(document), schema.without_nulls(config)
+    schema.validate(document, _BENTO, "bento.yaml", "Build the Bento again.")
+    schema.validate(config, _CONFIG, "the image's config", "Build the image again.")
     image = _image(config.get("config", {}))
     services = tuple(_service(entry, port) for entry in _reachable(document))
     required = tuple(

@@ -132,12 +132,12 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
 
 def _read_result(result_file: Path, output: Path) -> Path:
     """Return the wheel that a build has told of. Raises BentoError for one that is none, and for what it misses."""
-    from rules_bento.formats import read_file, shapes
+    from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
     remedy = "Only its authors can change that."
     result = read_object(read_file(result_file), "its build system")
-    shapes.check(result, {"missing?": [str], "wheel?": str}, "its build system", remedy)
+    schema.validate(result, {"missing?": [str], "wheel?": str}, "its build system", remedy)
     if result.get("missing"):
         names = ", ".join(result["missing"])
         raise BentoError(f"its build system also asks for {names}. Add it to what the build_lock is made from.")
@@ -245,13 +245,13 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
 
     Raises BentoError for a pyproject.toml that says neither, or of folders that are not the source's.
     """
-    from rules_bento.formats import read_file, shapes
+    from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 
     remedy = "Only the authors of the source can change that; lock another version."
     project = source / "pyproject.toml"
     document = read_toml(read_file(project), project.name) if project.is_file() else {}
-    shapes.check(document, _BUILD_SYSTEM, project.name, remedy)
+    schema.validate(document, _BUILD_SYSTEM, project.name, remedy)
     table = document.get("build-system", {})
     backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
     if not _MODULE.fullmatch(backend):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
+from rules_bento.formats import schema
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import Any
 
@@ -48,7 +48,7 @@ class Indexes:
     def from_json(cls, text: str, origin: str) -> Indexes:
         """Read what a rule writes; `origin` is named in errors."""
         values: dict[str, Any] = json.loads(text or "{}")
-        shapes.check(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
+        schema.validate(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
             values[key] = tuple(values.get(key, ()))
         return cls(**values)._validate(origin)

@@ -32,7 +32,7 @@ import re
 from urllib.parse import unquote
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file, shapes
+from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts, lock_shapes
@@ -110,7 +110,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
         raise BentoError(f"{origin}: not a uv.lock: it has no packages. Write it with `uv lock`.")
-    shapes.check(document, _UV_LOCK, origin, "Write it again with `uv lock`.")
+    schema.validate(document, _UV_LOCK, origin, "Write it again with `uv lock`.")
     if choice:
         document = conflicts.resolve(document, choice, origin)
     packages = [package for package in document["package"] if not conflicts.is_member(package)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
+from rules_bento.formats import schema
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.typing_lite import Any
 
@@ -167,7 +167,7 @@ _GRAMMAR = {
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
     """Raise BentoError, which names the lock, the package and the field, for the first value of another shape."""
-    shapes.check(lock, _types(shape), origin, remedy)
+    schema.validate(lock, _types(shape), origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
 
@@ -207,7 +207,7 @@ def _is_marker(text: str) -> bool:
 
 
 def _types(shape: Any) -> Any:
-    """Return a shape as `formats.shapes` has it: types in the place of kinds."""
+    """Return a shape as `formats.schema` has it: types in the place of kinds."""
     if isinstance(shape, list):
         return [_types(shape[0])]
     if isinstance(shape, dict):

@@ -7,7 +7,7 @@ import re
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file, shapes
+from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import reject_credentials
@@ -114,7 +114,7 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
     if not isinstance(python, dict):
         raise BentoError(f"{source.name}: not a bentofile: `python` has to be a table.")
     python = {key: value for key, value in python.items() if value is not None}
-    shapes.check(python, _BENTOFILE, f"{source.name}: python", _REMEDY)
+    schema.validate(python, _BENTOFILE, f"{source.name}: python", _REMEDY)
     for package in python.get("packages", []):
         files.declared.add(package, f"{source.name}: python.packages")
     if "requirements_txt" in python:
@@ -197,7 +197,7 @@ def _read_pyproject(
     document = read_toml(requirements.decode(read_file(source.path, source.name), source.name), source.name)
     if "project" not in document:
         raise BentoError(f"{source.name}: it has no [project], so it requires nothing. Name another file in srcs.")
-    shapes.check(document, _PYPROJECT, source.name, _REMEDY)
+    schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():
         raise BentoError(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file, shapes
+from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.programs import which
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         raise BentoError(f"{file}: cannot read credentials: {reason}. Fix the file, or log in again.") from None
     if isinstance(document, dict):
         document = {key: value for key, value in document.items() if value}
-    shapes.check(document, _CONFIG_SHAPE, f"{file}: cannot read credentials", "Fix the file, or log in again.")
+    schema.validate(document, _CONFIG_SHAPE, f"{file}: cannot read credentials", "Fix the file, or log in again.")
     settings: dict[str, Any] = document
     return settings
 
@@ -120,7 +120,7 @@ def _normalize(name: str) -> str:
 
 def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
     """Return the credentials of an entry in `auths`."""
-    shapes.check(entry, {"auth?": str}, f"{file}: entry {name!r}", "Log in again.")
+    schema.validate(entry, {"auth?": str}, f"{file}: entry {name!r}", "Log in again.")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:

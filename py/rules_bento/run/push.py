@@ -13,7 +13,7 @@ from rules_bento.arguments import Arguments
 from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import decoded
+from rules_bento.formats import decode_text
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transfers import JOBS, Progress
 from rules_bento.registry.client import Registries
@@ -150,7 +150,7 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
         raise BentoError("repository: isn't set. Set the attribute, or run with `-- --repository registry/name`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
-        tags += decoded((_folder(arguments) / file).read_bytes(), file).split()
+        tags += decode_text((_folder(arguments) / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):
         repository = Reference.parse(filled(text, status, "repository"))

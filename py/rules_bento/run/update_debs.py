@@ -11,7 +11,7 @@ from rules_bento.actions.debian import REQUEST_FLAGS, read_request
 from rules_bento.archives.atomic import replace_file
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
-from rules_bento.formats import decoded
+from rules_bento.formats import decode_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> None:
         raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
     mirror = _mirror(arguments.rest, target)
     output = Path(root, arguments.required("--lock"))
-    before = apt.loads(decoded(output.read_bytes(), str(output)), str(output)) if output.exists() else None
+    before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
     with tempfile.TemporaryDirectory() as folder:
         mirrors = apt.expand_mirror(mirror) if mirror else apt.host_mirrors()
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))

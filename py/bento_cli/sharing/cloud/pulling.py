@@ -12,7 +12,7 @@ from rules_bento.archives import streams
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import shapes
+from rules_bento.formats import schema
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.headers import content_range
 from rules_bento.net.resumable_file import open_partial
@@ -127,7 +127,7 @@ def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
     """Return a response without null values. Raises BentoError if it has an unexpected shape."""
     plain: dict[str, Any] = _without_nulls(answer)
-    shapes.check(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
+    schema.validate(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
     return plain
 
 
