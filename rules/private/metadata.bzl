@@ -103,8 +103,6 @@ def _add_options(ctx, args):
 
 def _add_stated(ctx, args):
     """Adds the declared service metadata."""
-    for name, dependencies in ctx.attr.services.items():
-        args.add_all(["--declared-service", name, json.encode(dependencies)])
     for name, config in service_configs(ctx).items():
         args.add_all(["--service-config", name, config])
     for name, tag in ctx.attr.service_models.items():

@@ -39,7 +39,7 @@ def check_service_metadata(ctx, locked):
         return
     if not locked:
         fail("{}: service_metadata = \"import\" requires packages of a package hub. Add them to requirements, including bentoml".format(ctx.label))
-    for name in ["service_config", "service_models", "services", "complete_metadata"]:
+    for name in ["service_config", "service_models", "complete_metadata"]:
         if getattr(ctx.attr, name):
             fail("{}: {} is only for static analysis, but service_metadata is \"import\". Remove one of them".format(ctx.label, name))
 

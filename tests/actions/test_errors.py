@@ -333,7 +333,6 @@ def test_patterns_that_are_none(actions):
         (["--env", '"1X=2"'], ["envs: what has no name cannot be read", "Write NAME=value"]),
         (["--env", '"X=2;stage=never"'], ["envs: 'X' cannot be read", "Write NAME=value"]),
         (["--python-version", "4"], ["python_version is '4', which is not a version of Python. Write one such as"]),
-        (["--declared-service", "Other", "[]"], ["`services` has no entry for `Service`", "Add `Service`"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
 )

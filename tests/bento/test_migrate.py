@@ -221,28 +221,13 @@ def test_large_files_are_data(tmp_path):
     assert "table.csv" not in build
 
 
-def test_services_are_printed_where_names_and_edges_are_plain_and_asked_for_where_not(tmp_path):
+def test_a_service_that_is_unknown_is_imported(tmp_path):
     conditional = SERVICE.replace(
         "import bentoml",
         "import bentoml\nimport os\nif os.environ.get('X'):\n    from x import s\nelse:\n    s = bentoml.service\n",
     )
     made = migrate(project(tmp_path / "conditional", "name: x", conditional.replace("@bentoml.service", "@s")))
-    assert 'services = {"Svc": []}' in made.build
-    made = migrate(
-        project(
-            tmp_path / "named",
-            "name: x",
-            SERVICE.replace("@bentoml.service", "@bentoml.service(name=open('n').read())"),
-        )
-    )
-    assert "services = {" not in made.build
-    assert any('Declare services = {"<service>"' in note for note in made.notes)
-    wrapped = SERVICE.replace(
-        "@bentoml.service", "import copy\n\n@copy.copy\n@bentoml.service\nclass Engine: ...\n\n@bentoml.service"
-    )
-    wrapped += "    engine = bentoml.depends(Engine)\n"
-    made = migrate(project(tmp_path / "wrapped", "service: service:Svc", wrapped))
-    assert "services = {" not in made.build, "an edge of it is not plain"
+    assert any('set service_metadata = "import"' in note for note in made.notes)
 
 
 @pytest.mark.parametrize(
@@ -454,7 +439,7 @@ def test_what_only_the_source_can_state_is_said(tmp_path):
     note, other = [
         note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Service" in note
     ]
-    assert note.startswith("Service: service.py:8: the model in `m` of service `Svc`: ")
+    assert note.startswith("Service: service.py:8: attribute `m` of service `Svc`: ")
     assert note.endswith(" State it in the source.")
     assert other.startswith('Service: Or set service_metadata = "import", ')
 

@@ -21,7 +21,7 @@ from projects import document_of, real_builder, write_project
 from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.service import Declared, override, read_service
+from rules_bento.service import Declared, read_service
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 # What no statement answers, and BentoML takes.
@@ -126,13 +126,9 @@ def build(folder: Path, real, declared: Declared, *, image: ImageDefinition | No
 
 def stated_in_the_source_or(way_out, message: str):
     """Take the way out of a refusal; None where the only one is in the source."""
-    try:
-        if re.search(PLAIN_ONLY, message, re.MULTILINE) is None:
-            return way_out()
-    except BentoError as error:
-        if "Give it a plain `name`" not in str(error):
-            raise
-    event("refused: to be stated in the source")
+    if re.search(PLAIN_ONLY, message, re.MULTILINE) is None:
+        return way_out()
+    event("refused: to be stated in the source, or imported")
     return None
 
 
@@ -142,10 +138,6 @@ def with_way_out(folder: Path, real, document: dict):
     info = read_service(f"service:{document['service'].partition(':')[2]}", files, {"name": "given"})
     rows = {row["name"]: row for row in document["services"]}
     declared = Declared()
-    if any(unknown.attribute in ("services", "members") for unknown in info.unknowns):
-        edges = {name: [one["service"] for one in row["dependencies"]] for name, row in rows.items()}
-        declared = replace(declared, services=edges)
-        info = override(info, declared)
     more: dict = {"labels": {}, "more": {}}
     image = None
     for unknown in info.unknowns:
@@ -174,29 +166,10 @@ def with_way_out(folder: Path, real, document: dict):
                 known += [env for env in document["envs"] if env["name"] in names and env not in known]
                 if not path[1:]:
                     declared = replace(declared, in_full=[*declared.in_full, "envs"])
-            case "models" | "members":
+            case "models":
                 read = next(service for service in info.services if service.name == unknown.service)
-                attributes = [model.attribute for model in read.models]
-                missing = [one.fact for one in info.unknowns if one.service == unknown.service]
-                missing = sorted([*attributes, *(fact[8:] for fact in missing if fact.startswith("members."))])
-                if path[1:] and unknown.attribute == "models":
-                    tag = row["models"][attributes.index(path[1])]["tag"]
-                    declared = replace(
-                        declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag}
-                    )
-                elif path[1:] and len(missing) == len(row["models"]) and all("tag" in model for model in row["models"]):
-                    tag = row["models"][missing.index(path[1])]["tag"]
-                    names = {**declared.service_models, f"{read.name}.{path[1]}": tag}
-                    declared = replace(declared, service_models=names)
-                elif not read.models and any("registry" in model for model in row["models"]):
-                    event("refused: snapshots of a hub are to be stated in the source")
-                    return None
-                else:
-                    # What is not read comes behind: that of the base class, which may be changed.
-                    open_ = [model["tag"] for model in row["models"][len(read.models) :]]
-                    names = {f"{read.name}.shared{index}": tag for index, tag in enumerate(open_)}
-                    declared = replace(declared, in_full=[*declared.in_full, "models"])
-                    declared = replace(declared, service_models=dict(declared.service_models) | names)
+                tag = row["models"][[model.attribute for model in read.models].index(path[1])]["tag"]
+                declared = replace(declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag})
             case "description":
                 more["more"]["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
             case "image":

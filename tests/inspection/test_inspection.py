@@ -210,5 +210,5 @@ def test_other_services_than_the_bento_states():
         facts._check_members(to_json(stated), replace(stated, services=(outer, inner)))
     assert str(raised.value) == (
         'bento.yaml has the services {"Svc": []}, importing gives {"Svc": ["Inner"], "Inner": []}. '
-        "Set the attribute services of the Bento to the latter."
+        'Set service_metadata = "import" of the Bento.'
     )

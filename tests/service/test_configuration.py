@@ -88,7 +88,7 @@ def test_bentoml_refuses_what_is_refused():
 
 
 def test_what_is_refused_is_named_with_its_place():
-    words = r"service\.py:5: service `Service`: `traffic\.timeout` of its configuration is '5', and BentoML takes a number above 0"
+    words = r"service\.py:5: service `Service`: `traffic\.timeout` of its configuration is '5', and BentoML requires a number above 0"
     with pytest.raises(BentoError, match=words):
         check(configured({"traffic": {"timeout": "5"}}))
 

@@ -12,7 +12,7 @@ from bento_cli.projects.from_directory import ExtraOptions, build
 from golden_bentos import store_of
 from projects import write_project
 from rules_bento.errors import BentoError
-from rules_bento.service import Declared, override, read_service
+from rules_bento.service import Declared
 from rules_bento.service.metadata import Unknown
 from rules_bento.service.remediation import require
 
@@ -49,11 +49,6 @@ def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
         r"constants.\n  Build with --import --python ENV.*, or:\n  service.py:\d+: what service `Svc` is:", message
     )
     assert "`bentoml.service` is passed on as a value" in message
-    facts = ["labels", "envs", "models", "image", "description"]
-    given = stated(services={"s": []}, config={"s": {"workers": 2}}, in_full=facts)
-    assert document(build(build_ctx=folder, extra=given))["services"] == [
-        {**document(build(build_ctx=folder, extra=given))["services"][0], "name": "s", "config": {"workers": 2}}
-    ]
 
 
 def test_what_decorates_a_service_is_not_followed(tmp_path):
@@ -66,62 +61,21 @@ def test_what_decorates_a_service_is_not_followed(tmp_path):
     assert "service.py:7: the dependency `engine` of service `Front`: decorator `renamed(" in message
 
 
-def test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact(tmp_path):
-    folder = write_project(tmp_path / "p", {}, (SERVICES / "decorator_wrapped_outside/service.py").read_text())
-    edges = {"Front": ["Engine"], "Engine": []}
-    assert "the dependency `engine` of service `Front`" in refusal(folder, service="service:Front")
-    lost = refusal(folder, service="service:Front", extra=stated(services={"Front": [], "Engine": []}))
-    assert "has one more dependency, in `engine`" in lost
-    message = refusal(folder, service="service:Front", extra=stated(services=edges))
-    assert 'service_config = {"Engine": service_config(...)}' in message
-    assert 'complete_metadata = ["models"]' in message
-    beside = stated(services=edges, config={"Engine": {"resources": {"gpu": 1}}}, in_full=["models"])
-    made = document(build("service:Front", build_ctx=folder, extra=beside))
-    assert [row["config"] for row in made["services"]] == [{}, {"resources": {"gpu": 1}}]
+COMPUTED = "@bentoml.service(name='llama3.1-8b', resources={'gpu': os.environ['G']}, workers=int(os.environ['W']))"
 
 
-def test_a_model_of_a_class_that_is_changed_is_stated_or_not_there(tmp_path):
-    source = """\
-import bentoml
-
-class Base:
-    shared = bentoml.models.BentoModel("scaler:v2")
-
-Base.shared = None
-
-@bentoml.service
-class Svc(Base):
-    own = bentoml.models.BentoModel("iris_clf:v1")
-"""
-    folder = write_project(tmp_path / "p", {}, source)
-    files = {"service.py": source.encode()}
-    message = refusal(folder, service="service:Svc")
-    assert "`Base` may be changed" in message
-    assert 'service_models = {"Svc.<attribute>": "<tag>"} for models of a class that may be' in message
-    info = override(read_service("service:Svc", files, {}), Declared(services={"Svc": []}, in_full=["models"]))
-    assert [model.tag for model in info.services[0].models] == ["iris_clf:v1"]
-    given = Declared(services={"Svc": []}, in_full=["models"], service_models={"Svc.shared": "scaler:v3"})
-    info = override(read_service("service:Svc", files, {}), given)
-    assert [model.tag for model in info.services[0].models] == ["iris_clf:v1", "scaler:v3"]
-
-
-COMPUTED = "@bentoml.service(name=os.environ['N'], resources={'gpu': os.environ['G']}, workers=int(os.environ['W']))"
-
-
-def test_a_service_of_computed_name_is_meant_by_its_class_as_the_message_calls_it(tmp_path):
+def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
     folder = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
-    message = refusal(folder, extra=ExtraOptions(store=store, overrides=Declared(words="flags")), models=["iris_clf"])
-    assert "--config Svc.resources.gpu=VALUE" in message
-    for name in ("Svc", "llama3.1-8b"):
-        facts = {"config": {name: {"resources": {"gpu": 1}, "workers": 2}}, "service_models": {f"{name}.m": "iris_clf"}}
-        beside = ExtraOptions(store=store, overrides=Declared(services={"llama3.1-8b": []}, **facts))
-        (service,) = document(build(build_ctx=folder, extra=beside, models=["iris_clf"]))["services"]
-        assert (service["name"], service["config"]) == ("llama3.1-8b", {"resources": {"gpu": 1}, "workers": 2})
-        assert service["models"][0]["tag"].startswith("iris_clf:")
-    both = {"Svc": {"workers": 2}, "llama3.1-8b": {"resources": {"gpu": 1}}}
-    assert "there is no service `Svc`" in refusal(folder, extra=stated(services={"llama3.1-8b": []}, config=both))
+    message = refusal(folder, extra=ExtraOptions(store=store, stated=Declared(words="flags")), models=["iris_clf"])
+    assert "--config llama3.1-8b.resources.gpu=VALUE" in message
+    config = {"llama3.1-8b": {"resources": {"gpu": 1}, "workers": 2}}
+    extra = ExtraOptions(store=store, stated=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
+    (service,) = document(build(build_ctx=folder, extra=extra, models=["iris_clf"]))["services"]
+    assert (service["name"], service["config"]) == ("llama3.1-8b", config["llama3.1-8b"])
+    assert service["models"][0]["tag"].startswith("iris_clf:")
+    assert "`Svc`: the source has no such service" in refusal(folder, extra=stated(config={"Svc": {"workers": 2}}))
 
 
 def test_what_is_stated_of_a_service_counts_before_its_name_is(tmp_path):
@@ -129,13 +83,13 @@ def test_what_is_stated_of_a_service_counts_before_its_name_is(tmp_path):
     message = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Svc": {"workers": 2}}, words="flags")))
     assert "the name of service `Svc`" in message
     assert "the configuration of service `Svc`" not in message
-    unknown = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Other": {}}, words="flags")))
-    assert "there is no service `Other`; there is `Svc`." in unknown
+    unknown = refusal(folder, extra=ExtraOptions(stated=Declared(config={"Other": {}}, words="flags")))
+    assert "`--config` of `Other`: the source has no such service. It has `Svc`." in unknown
 
 
 def test_the_name_of_a_service_has_dots_in_a_flag(tmp_path, capsys):
     folder = project(tmp_path, COMPUTED)
-    flags = ["--service=a.b-1", "--config=a.b-1.resources.gpu=1", "--config=a.b-1.workers=2"]
+    flags = ["--config=llama3.1-8b.resources.gpu=1", "--config=llama3.1-8b.workers=2"]
     out = tmp_path / "one.bento"
     assert main(["build", "--archive", str(out), *flags, str(folder)]) == 0, capsys.readouterr().err
     none = project(tmp_path / "none", "@bentoml.service(name='a.b', **json.loads(os.environ['C']))")
@@ -183,7 +137,7 @@ def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
     assert "the source states 7" in refusal(folder, extra=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
     assert "states that there is no `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
-    assert "there is no service `Other`" in refusal(folder, extra=stated(config={"Other": {}}))
+    assert "the source has no such service. It has `Svc`" in refusal(folder, extra=stated(config={"Other": {}}))
 
 
 def test_workers_that_depend_on_the_machine_are_stated(tmp_path):
@@ -212,12 +166,11 @@ def test_a_computed_tag_is_the_one_model_that_is_left_or_stated_by_name(tmp_path
 
 
 def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_path):
-    body = "    @bentoml.api(route=os.environ['R'])\n    def chat(self, x: int) -> int:\n        return x\n"
-    folder = project(tmp_path, "@bentoml.service", body)
+    head = "from fastapi import FastAPI\napp = FastAPI()\n@app.get(os.environ['R'])\ndef chat(): ...\n"
+    folder = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
     assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
-    assert "where no path does, all labels with --complete labels" in refusal(
-        folder, extra=ExtraOptions(overrides=Declared(words="flags"))
-    )
+    message = refusal(folder, extra=ExtraOptions(stated=Declared(words="flags")))
+    assert "without such a path, all labels with --complete labels" in message
     assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
     assert build(build_ctx=folder, extra=stated(in_full=["labels"]))
 
@@ -275,12 +228,6 @@ def test_capitals_of_a_tag_are_small_in_the_store(tmp_path, reference):
     assert row["models"][0]["tag"].startswith("iris_clf:")
 
 
-def test_a_triton_runner_is_a_runner(tmp_path):
-    source = (SERVICES / "legacy_triton/service.py").read_text()
-    [runner] = document(build("service:svc", build_ctx=write_project(tmp_path / "p", {}, source)))["runners"]
-    assert (runner["name"], runner["runnable_type"]) == ("triton_runner", "_TritonRunner")
-
-
 def test_a_line_break_at_the_end_of_a_requirement_is_none_of_it(tmp_path):
     image = "@bentoml.service(image=bentoml.images.Image().python_packages('idna~=3.0\\n'))"
     made = build(build_ctx=project(tmp_path, image))
@@ -293,19 +240,18 @@ def test_the_command_names_its_flags_and_takes_them(tmp_path, capsys, monkeypatc
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
     store_of(tmp_path / "home" / "models")
     decorator = (
-        "@bentoml.service(name=os.environ['N'], labels={'a': os.environ['A'], 'b': args.b}, envs=[{'name': 'X', 'value': os.environ['X']}],"
+        "@bentoml.service(name='s', labels={'a': os.environ['A'], 'b': args.b}, envs=[{'name': 'X', 'value': os.environ['X']}],"
         " workers=os.cpu_count(), description=os.environ['D'])"
     )
     head = ARGUMENTS
     folder = project(tmp_path, decorator, "    m = bentoml.models.BentoModel(os.environ['M'])\n", head=head)
     assert main(["build", str(folder)]) == 1
     said = capsys.readouterr().err
-    flags = ["--service s", "--label a=1", "--env X=2", "--config s.workers=3", "--service-model s.m=iris_clf"]
+    flags = ["--label a=1", "--env X=2", "--config s.workers=3", "--service-model s.m=iris_clf"]
     assert all(flag.split()[0] in said for flag in [*flags, "--description TEXT"]), said
-    assert "services =" not in said
     assert "no argument `b`" in said
-    for wrong in ("--service=x=y", "--config=x.y=1", "--service-model=x.y=z"):
-        assert main(["build", str(folder), "--service", "s", wrong]) == 1
+    for wrong in ("--config=x.y=1", "--service-model=x.y=z"):
+        assert main(["build", str(folder), wrong]) == 1
         assert f"`{wrong.partition('=')[0]}`" in capsys.readouterr().err
     words = [word for flag in flags for word in flag.split()]
     out = tmp_path / "s.bento"
@@ -337,7 +283,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
     body = f"    m = bentoml.models.HuggingFaceModel('org/bert', '{'a' * 40}')\n"
     message = refusal(project(tmp_path / "open", "@bentoml.service", body, head, files))
     place = "settings.py:4" if beside else "service.py:4"
-    assert f"  {place}: the model in `m` of service `Svc`: its `endpoint` is not given" in message
+    assert f"  {place}: attribute `m` of service `Svc`: its `endpoint` is that of HF_ENDPOINT" in message
     body = body.replace("')", "', endpoint='http://127.0.0.1:9')")
     made = document(build(build_ctx=project(tmp_path / "named", "@bentoml.service", body, head, files)))
     assert made["services"][0]["models"][0]["metadata"]["endpoint"] == "http://127.0.0.1:9"
@@ -346,8 +292,8 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        ("    m = bentoml.models.HuggingFaceModel(os.environ['M'])\n", "the model in `m`"),
-        ("    d = bentoml.depends(url=os.environ['U'])\n", "the url of the dependency `d`"),
+        ("    m = bentoml.models.HuggingFaceModel(os.environ['M'])\n", "attribute `m`"),
+        ("    d = bentoml.depends(url=os.environ['U'])\n", "attribute `d`"),
     ],
 )
 def test_what_nothing_states_is_to_be_stated_in_the_source(tmp_path, body, what):
@@ -357,9 +303,9 @@ def test_what_nothing_states_is_to_be_stated_in_the_source(tmp_path, body, what)
 
 def test_a_rule_is_told_that_importing_tells_what_is_computed():
     unknown = Unknown(
-        "the model in `m`: `f()` is known only when the code runs", "service.py", 4, "", "models.m", "Svc", True
+        "the model in `m`: `f()` is known only when the code runs", "service.py", 4, "models", "models.m", "Svc", True
     )
-    for target, way in (("//svc:iris", '\n  Or set service_metadata = "import", '), ("", "in the source.")):
+    for target, way in (("//svc:iris", '\n  Or set service_metadata = "import", '), ("", "service_models")):
         with pytest.raises(BentoError) as raised:
             require([unknown], target, "attributes")
         assert way in str(raised.value)

@@ -10,7 +10,6 @@ from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
-    Dependency,
     from_json,
     override,
     read_service,
@@ -227,15 +226,21 @@ OF_TYPES = {
         "x: LABELS.update(a='b') = 1",
     ],
     "image": ["type(image).run(image, 'x')", "image.__init__()", "object.__setattr__(image, 'distro', 'alpine')"],
-    "services": ["object.__setattr__(Svc, 'name', 'x')", "Svc.__setattr__('name', 'x')"],
+    "service": ["object.__setattr__(Svc, 'name', 'x')", "Svc.__setattr__('name', 'x')"],
     "envs": ["Svc.envs[0].value = '2'", "for each in Svc.envs:\n    each.value = '2'"],
 }
+
+
+def unknown_facts(info):
+    """What is unknown of a service; everything if the service is."""
+    facts = {unknown.fact for unknown in info.unknowns if unknown.required}
+    return facts | {"labels", "envs", "image"} if "service" in facts else facts
 
 
 def unknown_after(head, tail=""):
     source = f"import bentoml\n\nLABELS = {{'first': '1'}}\nimage = bentoml.images.Image()\n{head}{SVC}{tail}\n"
     info = read_service("service:Svc", {"service.py": source.encode(), "other.py": OTHER}, {})
-    return {unknown.fact for unknown in info.unknowns if unknown.required}
+    return unknown_facts(info)
 
 
 @pytest.mark.parametrize("case", UNFOLLOWED)
@@ -259,7 +264,7 @@ def test_what_methods_of_types_and_objects_of_envs_change_is_not_known(fact, cha
     early = "" if "Svc" in change else change
     source = f"import bentoml\n\n{head}\n{early}{service}\n{change}\n"
     info = read_service("service:Svc", {"service.py": source.encode()}, {})
-    assert fact in {unknown.attribute for unknown in info.unknowns if unknown.required}
+    assert fact in unknown_facts(info)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +344,7 @@ def test_an_api_of_a_service_that_has_none():
         require_known(read_service("service:Svc", {"service.py": source}))
 
 
-@pytest.mark.parametrize("name", ["model_loaded_in_body", "api_members"])
+@pytest.mark.parametrize("name", ["api_members"])
 def test_what_libraries_make_need_not_be_declared(name):
     require_known(read_service("service:Svc", sources_of(SERVICES / name)))
 
@@ -404,12 +409,6 @@ def test_attribute_missing_suggests():
     assert "Its services are `Iris`" in message
 
 
-def test_dependency_missing_in_dotted_attribute():
-    source = PLAIN + b"\n\n@bentoml.service\nclass Top:\n    iris = bentoml.depends(Iris)\n"
-    assert "no dependency `irsi`" in refusal("service:Top.irsi", {"service.py": source})
-    assert "It has `iris`" in refusal("service:Top.irsi", {"service.py": source})
-
-
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -418,24 +417,10 @@ def test_dependency_missing_in_dotted_attribute():
         (b"Thing = 3", "`Thing` is a plain value"),
         (b"import lib as Thing", "`Thing` is a module"),
         (b"from os.path import join as Thing", "`Thing` is `os.path.join`, from outside the sources"),
-        (
-            b"import bentoml\nThing = bentoml.Service('thing', runners=[])\n@Thing.api(input=1, output=2)\ndef f(x): ...",
-            "service.py:2: `Thing` is `bentoml.Service`, which takes no `runners` since BentoML 1.4. "
-            "Write `bentoml.legacy.Service`",
-        ),
     ],
 )
 def test_attribute_is_no_service(line, says):
     assert says in refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
-
-
-def test_a_service_of_before_is_told_of_where_none_is_named():
-    source = (
-        b"import bentoml\nrunner = bentoml.sklearn.get('iris').to_runner()\nother = bentoml.load('other')\n"
-        b"svc = bentoml.Service('iris', runners=[runner])\n@svc.api(input=1, output=2)\ndef predict(x): ...\n"
-    )
-    message = refusal("service", {"service.py": source})
-    assert message.startswith("service.py:4: `svc` is `bentoml.Service`, which takes no `runners` since BentoML 1.4.")
 
 
 def test_several_services_and_none():
@@ -453,8 +438,7 @@ def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
 
 def test_a_service_that_a_condition_makes_is_named():
     maybe = b"import os, bentoml\nif os.environ.get('X'):\n    Svc = bentoml.service(object)\n"
-    info = read_service("service", {"service.py": maybe})
-    assert {unknown.fact for unknown in info.unknowns} >= {"service", "labels"}
+    assert "service" in unknown_facts(read_service("service", {"service.py": maybe}))
     assert "Name one in `service`" in refusal("service", {"service.py": maybe + b"Other = bentoml.load('x')\n"})
 
 
@@ -589,7 +573,7 @@ def _labels_beside(changes, imported="import changes"):
         "old.py": b"print 'changes values'\n",
     }
     info = read_service("service:Svc", files)
-    return dict(info.labels), {unknown.fact for unknown in info.unknowns}
+    return dict(info.labels), unknown_facts(info)
 
 
 @pytest.mark.parametrize("changes", [*CHANGED.values(), *UNCERTAIN.values()], ids=[*CHANGED, *UNCERTAIN])
@@ -620,7 +604,7 @@ def test_a_module_that_puts_something_in_place_of_bentoml_is_seen():
         "service.py": b"import bentoml\nimport patch\n@bentoml.service(name='svc')\nclass Svc: ...\n",
         "patch.py": b"import bentoml\nbentoml.service = lambda **options: print\n",
     }
-    assert "labels" in {unknown.fact for unknown in read_service("service:Svc", files).unknowns}
+    assert "labels" in unknown_facts(read_service("service:Svc", files))
 
 
 DYNAMIC = b"""import os
@@ -659,102 +643,21 @@ def test_require_known_names_what_where_and_how():
         "service.py:18: the dependency `shared` of service `Iris`: `elsewhere.Shared` is outside the sources" in message
     )
     assert "service.py:19: the model in `ref` of service `Iris`: `os.environ['MODEL']`" in message
-    assert 'services = {"<service>": [' in message
+    assert 'Set service_metadata = "import"' in message
     assert 'service_models = {"Iris.ref": "<tag>"}' in message
     assert "service.py:15: label `sha` of service `Iris`" in message
     assert 'labels = {"sha": ...}' in message
     assert 'envs = ["E=..."]' in message
     with pytest.raises(BentoError) as raised:
         require_known(dynamic(), words="flags")
-    for flag in ("--service NAME=", "--service-model Iris.ref=TAG", "--label sha=VALUE", "--env E=VALUE"):
+    for flag in ("--import --python", "--service-model Iris.ref=TAG", "--label sha=VALUE", "--env E=VALUE"):
         assert flag in str(raised.value)
-    assert "services =" not in str(raised.value)
 
 
-SERVICES_OF_IRIS = {"iris": ["shared", "Leaf"], "Leaf": [], "shared": ["Leaf"]}
-
-
-def test_declared_services_stand_in_for_names_and_edges_alone():
-    info = override(dynamic(), Declared(services=SERVICES_OF_IRIS))
-    assert info.entry_service == "iris"
-    assert info.bento_name == "iris"
-    assert [service.name for service in info.services] == ["iris", "Leaf", "shared"], "the order of its attributes"
-    assert info.services[0].dependencies == (Dependency("leaf", "Leaf"), Dependency("shared", "shared"))
-    assert info.services[2].dependencies == (Dependency("", "Leaf"),)
-    assert [model.tag for model in info.services[1].models] == ["scaler:v2"]
-    assert sorted(f"{unknown.service} {unknown.fact}" for unknown in info.unknowns) == [
-        "iris envs.E",
-        "iris labels.sha",
-        "iris models.ref",
-        "shared config",
-        "shared models",
-    ]
-    assert override(info, Declared(labels=["other"])).unknowns == info.unknowns
-    rest = Declared(
-        labels=["sha"],
-        envs=["E"],
-        in_full=["models"],
-        service_models={"iris.ref": "m:1", "shared.own": "o:1"},
-        config={"shared": {}},
-    )
-    info = override(info, rest)
-    require_known(info)
-    assert info.unknowns == ()
-    assert info.envs == ()
-    assert [[model.tag for model in service.models] for service in info.services] == [["m:1"], ["scaler:v2"], ["o:1"]]
-
-
-def test_declared_name_wins_over_the_derived():
-    declared = Declared(bento_name="given", services={"A": ["Leaf", "B"], "Leaf": [], "B": []})
-    assert override(dynamic(), declared).bento_name == "given"
+def test_a_declared_name_replaces_the_derived_one():
     plain = read_service("service:Iris", {"service.py": PLAIN})
     assert override(plain, Declared(bento_name="given")).bento_name == "given"
     assert override(plain, Declared()) == plain
-
-
-def test_service_that_is_not_plain_at_all():
-    source = b"import bentoml, factory\nIris = factory.make()\n"
-    info = read_service("service:Iris", {"service.py": source})
-    assert info.entry_service is None
-    with pytest.raises(BentoError, match=r"what service `Iris` is: `factory.make\(\)`"):
-        require_known(info)
-    info = override(info, Declared(services={"Iris": []}))
-    with pytest.raises(BentoError) as raised:
-        require_known(info)
-    for fact in ("configuration", "models", "labels", "envs", "image", "description"):
-        assert f"service.py:2: the {fact} of service `Iris`: `factory.make()`" in str(raised.value)
-    facts = ["models", "labels", "envs", "image", "description"]
-    info = override(info, Declared(in_full=facts, config={"Iris": {"workers": 2}}))
-    require_known(info)
-    assert info.services[0].config == {"workers": 2}
-    assert [service.name for service in info.services] == ["Iris"]
-    assert info.bento_name == "iris"
-
-
-@pytest.mark.parametrize(
-    ("declared", "says"),
-    [
-        ({}, "is empty"),
-        ({"iris": ["Leaf"]}, "`iris` depends on `Leaf`, which has no entry"),
-        ({"iris": []}, "states that it also depends on `Leaf`"),
-    ],
-)
-def test_declared_services_that_cannot_be(declared, says):
-    with pytest.raises(BentoError) as raised:
-        override(dynamic(), Declared(services=declared))
-    assert says in str(raised.value)
-
-
-def test_declared_services_must_have_the_entry_that_was_read():
-    plain = read_service("service:Iris", {"service.py": PLAIN})
-    with pytest.raises(BentoError, match="no entry for `Iris`"):
-        override(plain, Declared(services={"Other": []}))
-
-
-def test_declared_cycle_ends():
-    info = read_service("service:Iris", {"service.py": b"import factory\nIris = factory.make()\n"})
-    info = override(info, Declared(services={"a": ["b"], "b": ["a"]}))
-    assert [service.name for service in info.services] == ["a", "b"]
 
 
 def test_an_image_is_answered_by_its_attribute():
@@ -946,21 +849,15 @@ LEGACY = "import bentoml\nfrom bentoml.io import JSON\nclass R(bentoml.legacy.Ru
 API = "@svc.api(input=JSON(), output=JSON())\ndef z(x): return x\n"
 
 
-def test_a_legacy_service_in_a_try_is_imported_or_written_plainly():
-    inner = f'svc = bentoml.legacy.Service("tr", runners=[])\n{API}'.replace("\n", "\n    ")
-    source = f"{LEGACY}try:\n    {inner}pass\nexcept ImportError:\n    svc = None\n"
-    info = read_service("service:svc", {"service.py": source.encode()})
-    everything = Declared(
-        services={"svc": []}, config={"svc": {}}, in_full=["labels", "envs", "models", "image", "description"]
-    )
-    with pytest.raises(BentoError, match=r"service\.py:\d+: what service `svc` is"):
-        require_known(override(info, everything))
-
-
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        (f"svc = bentoml.legacy.Service('s')\n{API}{API}", "API `z` is defined twice"),
+        (
+            f"svc = bentoml.legacy.Service('s')\n{API}{API.replace('def z', 'def y').replace('api(', 'api(name=chr(122), ')}".replace(
+                "chr(122)", "'z'"
+            ),
+            "two APIs are named `z`",
+        ),
         (
             "svc = bentoml.legacy.Service('s')\n" + API.replace("api(", "api(name='a-b c', "),
             "API name 'a-b c' isn't a Python name",
@@ -973,7 +870,10 @@ def test_a_legacy_service_in_a_try_is_imported_or_written_plainly():
             "svc = bentoml.legacy.Service('s', runners=[bentoml.legacy.Runner(R), bentoml.legacy.Runner(R)])\n",
             "two runners are named `r`",
         ),
-        ("svc = bentoml.legacy.Service('s', runners=[bentoml.legacy.Runner(R, 'name')])\n", "by position"),
+        (
+            "svc = bentoml.legacy.Service('s', runners=[bentoml.legacy.Runner(R, 'name')])\n",
+            "isn't supported in a legacy",
+        ),
         (
             "@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass svc: ...\n",
             "the value of an env of service `svc` is 1, and BentoML requires a string",
@@ -1058,7 +958,7 @@ def test_a_module_that_names_nothing_of_a_service_may_call_one_that_does(utils, 
         "utils.py": utils.encode(),
         "plain.py": plain.encode(),
     }
-    assert "labels" in {unknown.fact for unknown in read_service("service:Svc", files).unknowns}
+    assert "labels" in unknown_facts(read_service("service:Svc", files))
 
 
 def test_a_thousand_modules_are_not_parsed():

@@ -17,7 +17,6 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_model_loads
-from rules_bento.service.metadata import Dependency
 from rules_bento.service.remediation import IMPORT, way
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import Any
@@ -114,7 +113,7 @@ def migrate(
     package_hub = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
     notes = [*_lock_notes(project, packages, package_hub), *packages.notes, *model_notes, *_unknown_notes(project)]
-    notes += [*_package_notes(project), *_service_notes(project), *_option_notes(project), *_trial_build_notes(project)]
+    notes += [*_package_notes(project), *_option_notes(project), *_trial_build_notes(project)]
     locks = not (packages.is_locked or package_hub.is_declared)
     return Migration(
         _module_file(project, packages, package_hub),
@@ -323,37 +322,8 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
         "python_version": python,
         "requirements": [f"@{hub.name}//{target}" for target in packages.targets],
         "service": project.info.service,
-        "services": _declared_services(project),
     }
     return "\n\n".join([load.rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
-
-
-def _declared_services(project: _Project) -> dict[str, list[str]] | None:
-    """Return the attribute `services`; None unless all that static reading left open is which objects are services."""
-    info = project.info
-    graph = [unknown for unknown in info.unknowns if unknown.attribute in ("services", "members") and unknown.required]
-    if not graph or not info.services or any(unknown.fact != "service" for unknown in graph):
-        return None
-    names = {service.class_name: service.name or service.class_name for service in project.info.services}
-    return {
-        names[service.class_name]: [
-            edge.service or names[dependency_class]
-            for edge in service.dependencies
-            for dependency_class in [_dependency_class(project, service, edge.attribute)]
-            if edge.service or dependency_class in names
-        ]
-        for service in project.info.services
-    }
-
-
-def _dependency_class(project: _Project, service: Service, attribute: str) -> str:
-    """Return the class that the text of a service names: `LLM` of `llm = bentoml.depends(LLM)`.
-
-    Empty for anything else.
-    """
-    value = getattr(_assignment(project, service, attribute), "value", None)
-    named = value.args[0] if isinstance(value, ast.Call) and value.args else None
-    return named.id if isinstance(named, ast.Name) else ""
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
@@ -367,17 +337,6 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
                 if isinstance(target, ast.Name) and target.id == attribute:
                     return line
     return None
-
-
-def _service_notes(project: _Project) -> list[str]:
-    """Return notes on what of `services` has to be written by hand."""
-    unread = [
-        f"{service.path}:{service.line}: {service.class_name}.{edge.attribute}"
-        for service in project.info.services
-        for edge in service.dependencies
-        if edge == Dependency(edge.attribute) and not _dependency_class(project, service, edge.attribute)
-    ]
-    return [f"Service: {place}: on which service it depends is not known. Add that to services." for place in unread]
 
 
 def _lock_files(packages: Packages) -> list[str]:

@@ -35,7 +35,6 @@ PACKAGE_FLAGS = secrets.FLAGS | {
     "--bentoml-version": 1,
     "--contents": 1,  # a part with sources, for the archive
     "--creation-time": 1,
-    "--declared-service": 2,  # name, JSON array of the names that it depends on
     "--description": 1,
     "--description-file": 1,
     "--digest": 1,
@@ -113,7 +112,6 @@ def _declared_metadata(arguments: Arguments, settings: BentoSettings, models: li
     """Return what the target states of the service beside its source."""
     options = settings.options
     return service.Declared(
-        services={name: json.loads(names) for name, names in arguments.tuples("--declared-service")} or None,
         bento_name=options.name,
         models={model.description.tag: model.alias for model in models},
         service_models=dict(arguments.tuples("--service-model")),  # type: ignore[arg-type]

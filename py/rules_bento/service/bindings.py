@@ -1,7 +1,6 @@
-"""Names of modules: what binds each of them, and what one stands for, through the imports of the sources.
+"""Names of modules: what binds each of them, and what a name stands for, through the imports of the sources.
 
-A name counts only if one unconditional statement of its module binds it. Any other name is `OTHER`, and nothing that
-depends on it is constant.
+A name is constant only if exactly one unconditional statement of its module binds it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from rules_bento.service.python_files import PythonFiles
 
+# Kinds of bindings and definitions.
 IMPORT, FROM, VALUE, CLASS, FUNCTION, OTHER, MODULE, OUTSIDE, BUILTIN = range(9)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_HOPS = 100
@@ -27,7 +27,7 @@ class NotConstantError(Exception):
 
     def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
-        self.why = why
+        self.why = why if len(why) <= 300 else f"{why[:300]}…"
         self.path = path
         self.line = node if isinstance(node, int) else getattr(node, "lineno", 1)
 
@@ -39,6 +39,11 @@ class Binding(NamedTuple):
     node: ast.AST
     module: str = ""
     name: str = ""
+
+    @property
+    def path(self) -> str:
+        """The dotted path that an import names."""
+        return f"{self.module}.{self.name}" if self.name else self.module
 
 
 class Definition(NamedTuple):
@@ -64,26 +69,19 @@ class Module:
         self.tree = tree
         self.package = name if is_package else name.rpartition(".")[0]
         self.bindings: dict[str, list[Binding]] = {}
-        self.local_imports: dict[str, list[Binding]] = {}  # of functions, which import when they run
-        self.imports: list[tuple[str, str]] = []  # module and name, of every import wherever it is
+        self.imports: dict[str, list[Binding]] = {}  # by the name that they bind, wherever they are in the module
+        self.paths: set[str] = set()  # what it imports
         self.renamed: set[str] = set()  # modules of which it has an object, or another name
         self.star: ast.AST | None = None
-        self._imports_of: dict[str, list[Binding]] = {}
         for statement in tree.body:
             self._bind(statement)
-        self._bind_below()
+        for node in ast.walk(tree):
+            self._bind_below(node)
 
     def _add(self, name: str, binding: Binding) -> None:
         known = self.bindings.setdefault(name, [])
         if not (binding.kind == IMPORT and any(each[::2] == binding[::2] for each in known[:1])):
             known.append(binding)
-
-    def imports_of(self, name: str) -> list[Binding]:
-        """Return the imports that bind a name anywhere in the module."""
-        if name not in self._imports_of:
-            known = [*self.bindings.get(name, ()), *self.local_imports.get(name, ())]
-            self._imports_of[name] = [each for each in known if each.kind in (IMPORT, FROM)]
-        return self._imports_of[name]
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Binding]]:
         """Yield the names that an import statement binds."""
@@ -106,8 +104,8 @@ class Module:
             case ast.Import() | ast.ImportFrom():
                 for name, binding in self.imported(statement):
                     self._add(name, binding)
-            case ast.Assign(targets=[target], value=value):
-                self._assign(target, value, statement)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self._add(name, Binding(VALUE, value))
             case ast.AnnAssign(target=ast.Name(id=name), value=value):
                 if value is not None:
                     self._add(name, Binding(VALUE, value))
@@ -129,42 +127,23 @@ class Module:
                 for name in bound_names([statement]):
                     self._add(name, Binding(OTHER, statement))
 
-    def _assign(self, target: ast.expr, value: ast.expr, statement: ast.stmt) -> None:
-        if isinstance(target, ast.Name):
-            self._add(target.id, Binding(VALUE, value))
-        elif (
-            isinstance(target, (ast.Tuple, ast.List))
-            and isinstance(value, (ast.Tuple, ast.List))
-            and len(target.elts) == len(value.elts)
-            and not any(isinstance(each, ast.Starred) for each in [*target.elts, *value.elts])
-        ):
-            for one, of in zip(target.elts, value.elts, strict=True):
-                self._assign(one, of, statement)
-        else:
-            for name in bound_names([target]):
-                self._add(name, Binding(OTHER, statement))
-
-    def _bind_below(self) -> None:
-        """Add what nested code binds here: `global`, `:=`, and the imports of functions."""
-        top = {id(binding.node) for known in self.bindings.values() for binding in known}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Global):
-                for name in node.names:
-                    self._add(name, Binding(OTHER, node))
-            elif isinstance(node, ast.NamedExpr):
-                self._add(node.target.id, Binding(OTHER, node))
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                    self.star = node
-                for name, binding in self.imported(node):
-                    self.imports.append((binding.module, binding.name))
-                    own = f"{binding.module}.{binding.name}" if binding.name else binding.module
-                    self.renamed.update([binding.module] if binding.name else [])
-                    self.renamed.update([own] if name != own.rpartition(".")[2] else [])
-                    if id(node) not in top:
-                        self.local_imports.setdefault(name, []).append(binding)
-                if isinstance(node, ast.Import):
-                    self.imports += [(alias.name, "") for alias in node.names]
+    def _bind_below(self, node: ast.AST) -> None:
+        """Add what code at any depth binds in the module: `global`, `:=`, and imports."""
+        if isinstance(node, ast.Global):
+            for name in node.names:
+                self._add(name, Binding(OTHER, node))
+        elif isinstance(node, ast.NamedExpr):
+            self._add(node.target.id, Binding(OTHER, node))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                self.star = node
+            for name, binding in self.imported(node):
+                self.imports.setdefault(name, []).append(binding)
+                self.paths |= {binding.module, binding.path}
+                self.renamed.update([binding.module] if binding.name else [])
+                self.renamed.update([binding.path] if name != binding.path.rpartition(".")[2] else [])
+            if isinstance(node, ast.Import):
+                self.paths |= {alias.name for alias in node.names}
 
 
 def bound_names(nodes: list[ast.AST]) -> Iterator[str]:
@@ -189,36 +168,22 @@ def is_guard(module: Module, node: ast.If) -> bool:
     """Return whether importing skips the body: `if TYPE_CHECKING:` or `if __name__ == "__main__":`."""
     match node.test:
         case ast.Name() | ast.Attribute():
-            return (dotted(module, node.test) or "").rpartition(".")[::2] in (
-                ("typing", "TYPE_CHECKING"),
-                ("typing_extensions", "TYPE_CHECKING"),
-            )
+            return dotted(module, node.test) in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
         case ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]):
             return "__name__" not in module.bindings
     return False
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return `bentoml.service` for an expression that names something by an import; None for any other.
-
-    The name may be of src/, too: `Names.resolve` says.
-    """
+    """Return `bentoml.service` for an expression that names something by an import, maybe of the sources; else None."""
     attributes: list[str] = []
-    for _ in range(_MAX_HOPS):
-        while isinstance(node, ast.Attribute):
-            attributes.append(node.attr)
-            node = node.value
-        known = module.bindings.get(node.id, ()) if isinstance(node, ast.Name) else ()
-        if len(known) != 1:
-            return None
-        binding = known[0]
-        if binding.kind in (IMPORT, FROM):
-            head = [binding.module, binding.name] if binding.name else [binding.module]
-            return public_name(".".join([*head, *reversed(attributes)]))
-        if binding.kind != VALUE or not isinstance(binding.node, (ast.Name, ast.Attribute)):
-            return None
-        node = binding.node
-    return None
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    known = module.bindings.get(node.id, ()) if isinstance(node, ast.Name) else ()
+    if len(known) != 1 or known[0].kind not in (IMPORT, FROM):
+        return None
+    return public_name(".".join([known[0].path, *reversed(attributes)]))
 
 
 class Names:
@@ -226,7 +191,7 @@ class Names:
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files
-        self.modules: dict[str, Module] = {}  # that facts were read from
+        self.modules: set[str] = set()  # those that values were read from
         self._parsed: dict[str, Module] = {}
         self.stores: dict[tuple[str, str], tuple[Module, ast.AST]] = {}  # assigned from outside of their module
 
@@ -237,30 +202,19 @@ class Names:
             self._parsed[name] = Module(name, path, tree, is_package=self.files.is_package(path))
         return self._parsed[name]
 
-    def module(self, name: str) -> Module | None:
-        """Return a module of the sources; None if there is none of that name."""
-        path = self.files.find(name)
-        if path is None:
-            return None
-        return self.parsed(name, path)
-
     def outside(self, module: Module, node: ast.AST) -> str | None:
         """Return the dotted name of something outside of the sources; None for anything else."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return what a name, or an attribute of a module, stands for. Raises NotConstantError if it is not certain."""
-        if isinstance(node, ast.Name):
-            return self.lookup(module, node.id, module.path, node)
-        if isinstance(node, ast.Attribute):
-            outside = self.outside(module, node)
-            if outside:
-                return Definition(OUTSIDE, None, outside, node)
-            owner = self.resolve(module, node.value)
-            if owner.kind == MODULE:
-                return self.attribute(owner.name, node.attr, module.path, node)
-        raise NotConstantError(f"`{text_of(node)}` isn't a supported constant expression", module.path, node)
+        """Return what a name stands for. Raises NotConstantError if it isn't certain."""
+        outside = self.outside(module, node)
+        if outside:
+            return Definition(OUTSIDE, None, outside, node)
+        if not isinstance(node, ast.Name):
+            raise NotConstantError(f"`{text_of(node)}` isn't a supported constant expression", module.path, node)
+        return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
         """Return what a name of a module stands for."""
@@ -268,57 +222,27 @@ class Names:
             known = module.bindings.get(name, [])
             if (module.name, name) in self.stores:
                 by, store = self.stores[module.name, name]
-                raise NotConstantError(f"`{cut(name)}` is changed", by.path, store)
+                raise NotConstantError(f"`{name}` is changed", by.path, store)
             if len(known) > 1 or (known and known[0].kind == OTHER):
                 line = getattr(known[-1].node, "lineno", getattr(node, "lineno", 1))
-                why = "more than once" if len(known) > 1 else "by a statement that isn't followed"
-                raise NotConstantError(f"`{cut(name)}` is assigned {why} (line {line})", path, node)
+                why = "more than once" if len(known) > 1 else "by an unsupported statement"
+                raise NotConstantError(f"`{name}` is assigned {why} (line {line})", path, node)
             if not known:
                 return Definition(BUILTIN, None, name, node)
             binding = known[0]
+            if binding.kind in (IMPORT, FROM) and not self.files.owns(binding.module):
+                return Definition(OUTSIDE, None, public_name(binding.path), node)
             if binding.kind == IMPORT:
-                kind = MODULE if self.files.owns(binding.module) else OUTSIDE
-                return Definition(kind, None, binding.module, node)
+                return Definition(MODULE, None, binding.module, node)
             if binding.kind != FROM:
                 return Definition(binding.kind, module, name, binding.node)
-            if not self.files.owns(binding.module):
-                return Definition(OUTSIDE, None, public_name(f"{binding.module}.{binding.name}"), node)
-            source = self.module(binding.module)
-            submodule = self.files.find(f"{binding.module}.{binding.name}")
-            if source is None:
-                raise NotConstantError(f"module `{cut(binding.module)}` isn't among the sources", path, node)
-            if binding.name not in source.bindings:
-                if submodule:
-                    return Definition(MODULE, None, f"{binding.module}.{binding.name}", node)
-                raise NotConstantError(f"`{cut(binding.module)}` has no plain `{cut(binding.name)}`", path, node)
-            if submodule:
-                raise NotConstantError(f"`{cut(binding.name)}` is a module and a name of `{source.name}`", path, node)
-            self.modules[source.name] = source
+            file = self.files.find(binding.module)
+            source = self.parsed(binding.module, file) if file else None
+            if source is None or binding.name not in source.bindings or self.files.find(binding.path):
+                raise NotConstantError(f"`{binding.path}` isn't a name of a module of the sources", path, node)
+            self.modules.add(source.name)
             module, name = source, binding.name
-        raise NotConstantError(f"`{cut(name)}` is imported in a circle", path, node)
-
-    def attribute(self, name: str, attribute: str, path: str, node: ast.AST) -> Definition:
-        """Return what an attribute of a module of the sources stands for."""
-        module, submodule = self.module(name), self.files.find(f"{name}.{attribute}")
-        if module is None:
-            raise NotConstantError(f"module `{cut(name)}` isn't among the sources", path, node)
-        if attribute in module.bindings:
-            if submodule and self._own_module(module, attribute) != f"{name}.{attribute}":
-                raise NotConstantError(f"`{cut(attribute)}` is a module and a name of `{name}`", path, node)
-            self.modules[name] = module
-            return self.lookup(module, attribute, path, node)
-        if submodule:
-            return Definition(MODULE, None, f"{name}.{attribute}", node)
-        raise NotConstantError(f"`{cut(name)}` has no plain `{cut(attribute)}`", path, node)
-
-    def _own_module(self, module: Module, name: str) -> str:
-        known = module.bindings[name]
-        return f"{known[0].module}.{known[0].name}" if len(known) == 1 and known[0].kind == FROM else ""
-
-
-def cut(name: str) -> str:
-    """Return a name for a message, which may be of any length."""
-    return name if len(name) <= 100 else f"{name[:100]}…"
+        raise NotConstantError(f"`{name}` is imported in a circle", path, node)
 
 
 def text_of(node: ast.AST) -> str:

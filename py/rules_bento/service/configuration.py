@@ -1,8 +1,7 @@
-"""Holds the configuration of services to what BentoML takes of it: with any other, it builds no Bento and serves none.
+"""Checks the configuration of services as BentoML does: with an invalid one, it builds no Bento and serves none.
 
-The kinds are those of `bentoml._internal.configuration.v2`, as its own reader applies them: keys that it does not know
-are not looked at, but for those of `resources`; an empty dict is left out wherever it stands; True is a number above 0
-and no whole number, and 1 has no point.
+The kinds are those of `bentoml._internal.configuration.v2`, as BentoML applies them: it ignores unknown keys, except in
+`resources`, and empty dicts; True is a number above 0 but not a whole number, and 1 has no point.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rules_bento.service.metadata import ServiceInfo
 
@@ -60,153 +59,132 @@ def _list_of(words: str, item: type) -> Kind:
     return Kind(words, lambda value: isinstance(value, list) and all(isinstance(each, item) for each in value))
 
 
+def _above(words: str, limit: int, kind: type[int | float]) -> Kind:
+    return Kind(words, lambda value: type(value) is kind and value > limit)
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
+
+
+def _are_whole(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_whole, value))
+
+
 NONE = Kind("None", lambda value: value is None)
 BOOL = Kind("True or False", lambda value: isinstance(value, bool))
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 TEXTS = _list_of("a list of texts", str)
 TABLE = Kind("a dict", lambda value: isinstance(value, dict))
 WHOLE = Kind("a whole number", _is_whole)
-WHOLE_ABOVE_0 = Kind("a whole number above 0", lambda value: _is_whole(value) and value > 0)
-FRACTION_ABOVE_0 = Kind("a number above 0 with a point, as 1.0", lambda value: isinstance(value, float) and value > 0)
+WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
+FRACTION_ABOVE_0 = _above("a number above 0 with a point, as 1.0", 0, float)
 ABOVE_0 = Kind("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
 AMOUNT = Kind('a number, or a text as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
 ADDRESS = Kind("an IP address as a text", _is_address)
 
-_TRACING: Mapping[str, Any] = {
-    "exporter_type": _one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE,
-    "sample_rate": Kind(
-        "a number from 0.0 to 1.0 with a point", lambda rate: isinstance(rate, float) and 0 <= rate <= 1
-    )
-    | NONE,
-    "timeout": WHOLE_ABOVE_0 | NONE,
-    "max_tag_value_length": WHOLE | NONE,
-    "excluded_urls": TEXTS | TEXT | NONE,
-    "zipkin": {
-        "endpoint": TEXT | NONE,
-        "local_node_ipv4": ADDRESS | WHOLE | NONE,
-        "local_node_ipv6": ADDRESS | WHOLE | NONE,
-        "local_node_port": WHOLE_ABOVE_0 | NONE,
-    },
-    "jaeger": {
-        "protocol": _one_of("thrift", "grpc") | NONE,
-        "collector_endpoint": TEXT | NONE,
-        "thrift": {
-            "agent_host_name": TEXT | NONE,
-            "agent_port": WHOLE | NONE,
-            "udp_split_oversized_batches": BOOL | NONE,
-        },
-        "grpc": {"insecure": BOOL | NONE},
-    },
-    "otlp": {
-        "protocol": _one_of("grpc", "http") | NONE,
-        "endpoint": TEXT | NONE,
-        "compression": _one_of("gzip", "none", "deflate", in_any_case=False) | NONE,
-        "http": {"certificate_file": TEXT | NONE, "headers": TABLE | NONE},
-        "grpc": {
-            "insecure": BOOL | NONE,
-            "headers": Kind("a list", lambda value: isinstance(value, (list, str))) | NONE,
-        },
-    },
-}
-_ENABLED = {"enabled": BOOL}
-KINDS: Mapping[str, Any] = {
-    "batching": {**_ENABLED, "max_batch_size": WHOLE_ABOVE_0, "max_latency_ms": WHOLE_ABOVE_0},
-    "resources": {"cpu": AMOUNT, "memory": AMOUNT, "gpu": ABOVE_0, "gpu_type": TEXT, "tpu_type": TEXT},
-    "extra_ports": Kind("a list of whole numbers", lambda ports: isinstance(ports, list) and all(map(_is_whole, ports)))
-    | NONE,
-    "replicate_process": BOOL,
-    "workers": _one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE,
-    "threads": WHOLE_ABOVE_0,
-    "traffic": {
-        "timeout": ABOVE_0,
-        "max_concurrency": WHOLE_ABOVE_0 | NONE,
-        "external_queue": BOOL,
-        "concurrency": WHOLE_ABOVE_0 | NONE,
-    },
-    "backlog": Kind("a whole number above 64", lambda value: _is_whole(value) and value > 64),
-    "max_runner_connections": WHOLE_ABOVE_0,
-    "runner_connection": {"max_requests": WHOLE_ABOVE_0, "max_age": FRACTION_ABOVE_0},
-    "metrics": {
-        **_ENABLED,
-        "namespace": TEXT,
-        "duration": {
-            "buckets": _list_of("a list of numbers with a point", float) | NONE,
-            "min": FRACTION_ABOVE_0 | NONE,
-            "max": FRACTION_ABOVE_0 | NONE,
-            "factor": Kind("a number above 1.0 with a point", lambda value: isinstance(value, float) and value > 1)
-            | NONE,
-        },
-    },
-    "logging": {
-        "access": {
-            **_ENABLED,
-            "request_content_length": BOOL | NONE,
-            "request_content_type": BOOL | NONE,
-            "response_content_length": BOOL | NONE,
-            "response_content_type": BOOL | NONE,
-            "skip_paths": TEXTS,
-            "format": {"trace_id": TEXT, "span_id": TEXT},
-        },
-    },
-    "http": {
-        "host": ADDRESS,
-        "port": WHOLE_ABOVE_0,
-        "proxy_port": WHOLE_ABOVE_0,
-        "cors": {
-            **_ENABLED,
-            "access_control_allow_origins": TEXTS | TEXT | NONE,
-            "access_control_allow_origin_regex": Kind("a pattern", _is_pattern) | NONE,
-            "access_control_allow_credentials": BOOL | NONE,
-            "access_control_allow_headers": TEXTS | TEXT | NONE,
-            "access_control_allow_methods": TEXTS | TEXT | NONE,
-            "access_control_max_age": WHOLE | NONE,
-            "access_control_expose_headers": TEXTS | TEXT | NONE,
-        },
-        "response": {"trace_id": BOOL},
-    },
-    "grpc": {
-        "host": ADDRESS,
-        "port": WHOLE_ABOVE_0,
-        "metrics": {"port": WHOLE_ABOVE_0, "host": ADDRESS},
-        "reflection": _ENABLED,
-        "channelz": _ENABLED,
-        "max_concurrent_streams": WHOLE | NONE,
-        "max_message_length": WHOLE | NONE,
-        "maximum_concurrent_rpcs": WHOLE | NONE,
-    },
-    "ssl": {
-        **_ENABLED,
-        "certfile": TEXT | NONE,
-        "keyfile": TEXT | NONE,
-        "keyfile_password": TEXT | NONE,
-        "version": WHOLE_ABOVE_0 | NONE,
-        "cert_reqs": WHOLE | NONE,
-        "ca_certs": TEXT | NONE,
-        "ciphers": TEXT | NONE,
-    },
-    "runner_probe": {**_ENABLED, "timeout": WHOLE, "period": WHOLE},
-    "monitoring": {**_ENABLED, "type": TEXT | NONE, "options": TABLE | NONE},
-    "tracing": _TRACING,
-}
-# Of all tables, this one may be None, and has no other keys.
+# Kinds to the keys of a configuration that have them.
+_KEYS: Sequence[tuple[Kind, str]] = [
+    (
+        BOOL,
+        "batching.enabled replicate_process traffic.external_queue metrics.enabled logging.access.enabled "
+        "http.cors.enabled http.response.trace_id grpc.reflection.enabled grpc.channelz.enabled ssl.enabled "
+        "runner_probe.enabled monitoring.enabled",
+    ),
+    (
+        BOOL | NONE,
+        "tracing.jaeger.thrift.udp_split_oversized_batches tracing.jaeger.grpc.insecure tracing.otlp.grpc.insecure "
+        "logging.access.request_content_length logging.access.request_content_type "
+        "logging.access.response_content_length logging.access.response_content_type "
+        "http.cors.access_control_allow_credentials",
+    ),
+    (
+        WHOLE_ABOVE_0,
+        "batching.max_batch_size batching.max_latency_ms threads max_runner_connections "
+        "runner_connection.max_requests http.port http.proxy_port grpc.port grpc.metrics.port",
+    ),
+    (
+        WHOLE_ABOVE_0 | NONE,
+        "traffic.max_concurrency traffic.concurrency ssl.version tracing.timeout tracing.zipkin.local_node_port",
+    ),
+    (WHOLE, "runner_probe.timeout runner_probe.period"),
+    (
+        WHOLE | NONE,
+        "http.cors.access_control_max_age grpc.max_concurrent_streams grpc.max_message_length "
+        "grpc.maximum_concurrent_rpcs ssl.cert_reqs tracing.max_tag_value_length tracing.jaeger.thrift.agent_port",
+    ),
+    (_above("a whole number above 64", 64, int), "backlog"),
+    (ABOVE_0, "resources.gpu traffic.timeout"),
+    (FRACTION_ABOVE_0, "runner_connection.max_age"),
+    (FRACTION_ABOVE_0 | NONE, "metrics.duration.min metrics.duration.max"),
+    (_above("a number above 1.0 with a point", 1, float) | NONE, "metrics.duration.factor"),
+    (_list_of("a list of numbers with a point", float) | NONE, "metrics.duration.buckets"),
+    (Kind("a number from 0.0 to 1.0 with a point", _is_rate) | NONE, "tracing.sample_rate"),
+    (Kind("a list of whole numbers", _are_whole) | NONE, "extra_ports"),
+    (_one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE, "workers"),
+    (AMOUNT, "resources.cpu resources.memory"),
+    (
+        TEXT,
+        "resources.gpu_type resources.tpu_type metrics.namespace logging.access.format.trace_id "
+        "logging.access.format.span_id",
+    ),
+    (
+        TEXT | NONE,
+        "ssl.certfile ssl.keyfile ssl.keyfile_password ssl.ca_certs ssl.ciphers monitoring.type "
+        "tracing.zipkin.endpoint tracing.jaeger.collector_endpoint tracing.jaeger.thrift.agent_host_name "
+        "tracing.otlp.endpoint tracing.otlp.http.certificate_file",
+    ),
+    (TEXTS, "logging.access.skip_paths"),
+    (
+        TEXTS | TEXT | NONE,
+        "http.cors.access_control_allow_origins http.cors.access_control_allow_headers "
+        "http.cors.access_control_allow_methods http.cors.access_control_expose_headers tracing.excluded_urls",
+    ),
+    (Kind("a pattern", _is_pattern) | NONE, "http.cors.access_control_allow_origin_regex"),
+    (ADDRESS, "http.host grpc.host grpc.metrics.host"),
+    (ADDRESS | WHOLE | NONE, "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6"),
+    (TABLE | NONE, "monitoring.options tracing.otlp.http.headers"),
+    (Kind("a list", lambda value: isinstance(value, (list, str))) | NONE, "tracing.otlp.grpc.headers"),
+    (_one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE, "tracing.exporter_type"),
+    (_one_of("thrift", "grpc") | NONE, "tracing.jaeger.protocol"),
+    (_one_of("grpc", "http") | NONE, "tracing.otlp.protocol"),
+    (_one_of("gzip", "none", "deflate", in_any_case=False) | NONE, "tracing.otlp.compression"),
+]
+
+
+def _tables() -> dict[str, Any]:
+    """Return the kinds as BentoML's nested tables."""
+    tables: dict[str, Any] = {}
+    for kind, paths in _KEYS:
+        for path in paths.split():
+            *outer, key = path.split(".")
+            table = tables
+            for name in outer:
+                table = table.setdefault(name, {})
+            table[key] = kind
+    return tables
+
+
+KINDS: Mapping[str, Any] = _tables()
+# Only this table may be None, and rejects other keys.
 _CLOSED = "resources"
 
 
 def check(info: ServiceInfo) -> None:
-    """Raise BentoError for the first value of a service's configuration that BentoML refuses."""
+    """Raise BentoError for the first value of a service's configuration that BentoML rejects."""
     for service in info.services:
         for key, value, kind in _wrong(service.config, KINDS, ""):
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name or service.class_name}`: `{key}` of its "
-                f"configuration is {value!r}, and BentoML takes {kind}. Correct it."
+                f"configuration is {value!r}, and BentoML requires {kind}. Correct it."
             )
-    is_open = any(unknown.attribute in ("config", "services") for unknown in info.unknowns)
+    is_open = any(unknown.attribute == "config" or unknown.fact == "service" for unknown in info.unknowns)
     for service in info.services[:1]:
         if service.config and _is_empty(service.config) and not is_open:
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name or service.class_name}`: its configuration "
                 f"has nothing but empty dicts ({', '.join(service.config)}), at which BentoML fails with a KeyError. "
-                "Leave them out, or put a value in one."
+                "Remove them, or put a value in one."
             )
 
 
@@ -223,7 +201,7 @@ def _wrong(config: Mapping[str, Any], kinds: Mapping[str, Any], path: str) -> It
             continue
         if kind is None:
             if path == f"{_CLOSED}.":
-                yield path + key, value, f"no such key there, but {', '.join(kinds)}"
+                yield path + key, value, f"only the keys {', '.join(kinds)} there"
         elif isinstance(kind, Kind):
             if not kind.holds(value):
                 yield path + key, value, kind.words

@@ -1,6 +1,6 @@
 """Makes a Python program see another machine and another day.
 
-A service is imported a second time in these: what a fact took from the clock, the host, or its processors differs then.
+A service is imported a second time so: values from the clock, the host, or its processors differ then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME = "another-host"
 
 
 def shift_environment() -> None:
-    """Change what this process sees of host name, processors and time."""
+    """Change what this process sees of host name, processors, and time."""
     processors = (os.cpu_count() or 1) * 2 + 1
     uname = os.uname()
     os.cpu_count = lambda: processors
@@ -29,31 +29,21 @@ def shift_environment() -> None:
         os.sched_getaffinity = lambda _pid, /: set(range(processors))
     os.uname = lambda: os.uname_result((uname.sysname, _NAME, *uname[2:]))
     socket.gethostname = lambda: _NAME
-    _shift_time()
-    _shift_dates()
-
-
-def _shift_time() -> None:
-    real = time.time
-    real_ns = time.time_ns
-    time.time = lambda: real() + _LATER
-    time.time_ns = lambda: real_ns() + _LATER * 10**9
+    now, now_ns, formatted = time.time, time.time_ns, time.strftime
+    time.time = lambda: now() + _LATER
+    time.time_ns = lambda: now_ns() + _LATER * 10**9
     for name in ("ctime", "gmtime", "localtime"):
         _shift_default(name)
-    formatted = time.strftime
     time.strftime = lambda text, *moment: formatted(text, *(moment or (time.localtime(),)))
-
-
-def _shift_default(name: str) -> None:
-    of = getattr(time, name)
-    setattr(time, name, lambda moment=None: of(time.time() if moment is None else moment))
-
-
-def _shift_dates() -> None:
-    """Shift what `today` and `now` return, in place: pydantic compares the classes by identity."""
+    # In place: pydantic compares the classes by identity.
     for cls, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
         gc.get_referents(cls.__dict__)[0][name] = _shifted(vars(cls)[name])
         ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))
+
+
+def _shift_default(name: str) -> None:
+    real = getattr(time, name)
+    setattr(time, name, lambda moment=None: real(time.time() if moment is None else moment))
 
 
 def _shifted(real: Any) -> Any:

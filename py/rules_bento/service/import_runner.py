@@ -1,4 +1,4 @@
-"""Collects the facts of a service by importing it twice with real BentoML and its wheels, as if on two machines."""
+"""Collects the metadata of a service by importing it twice with real BentoML and its wheels, as if on two machines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Behind the wheels, for the environment has nothing of ours; without the folder that it was started in.
+# rules_bento comes after the wheels on the path; the current directory isn't on it.
 _START = (
     "import sys; sys.path[0:1] = []; sys.path.append(sys.argv[1]); "
     "from rules_bento.service.import_worker import main; main(sys.argv[2:])"
@@ -35,12 +35,12 @@ _START_SECONDS = 600  # for BentoML, before the service's turn
 class Subject:
     """Describes the service to import."""
 
-    service: str  # `module:Service`, as BentoML takes it
-    folder: Path  # of the unpacked Bento: `src`, and `models` where there are some
+    service: str  # `module:Service`
+    folder: Path  # of the unpacked Bento: `src`, and maybe `models`
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the Bento
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
-    seconds: float = _SECONDS  # how long it may take
+    seconds: float = _SECONDS  # limit for the import
     packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources
     remedy: str = ""  # what to do to import the package {}
@@ -48,7 +48,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Imported:
-    """Holds the facts that importing gave."""
+    """Holds the metadata from an import."""
 
     info: ServiceInfo
     schema: dict[str, Any]  # as bento.yaml has it
@@ -58,9 +58,9 @@ class Imported:
 def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> Imported:
     """Import a service, and describe it.
 
-    `python` has BentoML and the service's wheels, which lie in the folders `readable`; `scratch` is an empty folder.
-    Raises BentoError where the import fails, does not end, does what a build does not allow, or tells something else
-    on another machine or another day.
+    `python` has BentoML and the service's wheels, which are in the directories `readable`; `scratch` is empty.
+    Raises BentoError if the import fails, does not end, does something that a build does not allow, or has another
+    result on another machine or another day.
     """
     runs = [_Run(subject, python, readable, scratch / name, elsewhere=name == "there") for name in ("here", "there")]
     try:
@@ -72,17 +72,17 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     del here["varied"]
     changing = next(differences(here, there), None)
     if changing:
-        raise BentoError(_told_changing(changing, here, varied).replace(str(scratch.resolve()), ""))
+        raise BentoError(_difference(changing, here, varied).replace(str(scratch.resolve()), ""))
     try:
         return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
-            f"{subject.service}: what importing it tells cannot be read. Does it write to files beside its own?"
+            f"{subject.service}: the result of importing it is invalid. Let its code write no files of others."
         ) from None
 
 
 class _Run:
-    """Runs one import, in a process and a folder of its own."""
+    """Runs one import, in its own process and directory."""
 
     def __init__(
         self, subject: Subject, python: Path, readable: Sequence[Path], folder: Path, *, elsewhere: bool
@@ -123,15 +123,15 @@ class _Run:
             )
 
     def answer(self) -> dict[str, Any]:
-        """Wait, and return the facts. Raises BentoError."""
+        """Wait, and return the metadata. Raises BentoError."""
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
             self._process.kill()
             status = self._process.wait()
         if not self._path("answer").exists():
-            raise BentoError(self._told_end(status))
-        # Code of the service has run in that process, and may have written what it likes.
+            raise BentoError(self._problem(status))
+        # Code of the service has run in that process, and may have written anything.
         answer = read_object(read_file(self._path("answer")), "the answer of the import")
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._folder.resolve()}/", "")
@@ -143,22 +143,22 @@ class _Run:
         return answer
 
     def end(self) -> None:
-        """End the process, if it still runs: the other one has failed."""
+        """End the process if it still runs, because the other one has failed."""
         self._process.kill()
         self._process.wait()
 
     def _path(self, name: str) -> Path:
         return (self._folder / name).absolute()
 
-    def _told_end(self, status: int) -> str:
-        """Return what to say of a process that told nothing, with the lines of the service's own where it stood."""
+    def _problem(self, status: int) -> str:
+        """Return the problem of a process without an answer, with the service's own lines that it was at."""
         trace = self._path("trace").read_text("utf-8", "replace") if self._path("trace").exists() else ""
         lines = [_line(text, f'  File "{self._source}/') for text in trace.splitlines()]
         places = "".join(f"\n  {line}" for line in reversed(lines) if line)
         if trace.startswith("Timeout"):
             return (
-                f"importing it did not end within {self._seconds:.0f} seconds. It stood at:{places}\n"
-                "Leave what takes this long, or waits, to where the service starts."
+                f"importing it did not end within {self._seconds:.0f} seconds. It was at:{places}\n"
+                "Move code that needs this long, or waits, to the start of the service."
             )
         how = f"signal {-status}" if status < 0 else f"status {status}"
         log = self._path("log").read_bytes()[-_LONGEST_LOG:].decode("utf-8", "replace")
@@ -187,7 +187,7 @@ def _environment(python: Path, home: Path, *, elsewhere: bool) -> dict[str, str]
 
 
 def _line(text: str, prefix: str) -> str:
-    """Return a line of faulthandler's as `file:line: in function`; empty if the file is not the service's own."""
+    """Return a line of faulthandler as `file:line: in function`; empty if the file isn't the service's own."""
     if not text.startswith(prefix):
         return ""
     file, _, rest = text.removeprefix(prefix).partition('", line ')
@@ -196,14 +196,14 @@ def _line(text: str, prefix: str) -> str:
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:
-    """Return where the source says a field of bento.yaml: file and line of its service, else of the entry service."""
+    """Return the place of a field of bento.yaml in the source: its service's, or else the entry service's."""
     words, services = name.split("."), facts["services"]
     index = int(words[1]) if words[0] == "services" and len(words) > 1 and words[1].isdigit() else 0
     service = services[index] if index < len(services) else None
     return f"{service['path']}:{service['line']}" if service else str(facts["path"])
 
 
-def _told_changing(changing: Difference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
+def _difference(changing: Difference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
     name = changing.field.removeprefix("facts.")
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)

@@ -1,7 +1,7 @@
-"""Refuses what the import of a service may not do, so that nothing from outside decides its facts.
+"""Rejects what the import of a service may not do, so that nothing from outside decides its metadata.
 
-A library may look around while it is imported itself (many ask for a shared library, which starts ldconfig). What the
-service's own modules do, on their own or through a function of a library, is refused, also where they catch the error.
+A library may read files while it is imported itself (many look for a shared library, which starts ldconfig). The
+service's own modules may not, on their own or through a function of a library, even if they catch the error.
 """
 
 from __future__ import annotations
@@ -23,25 +23,14 @@ _END = "ends the process"
 _FILE = "reads a file"
 _NETWORK = "opens the network"
 _PROCESS = "starts a process"
-_KINDS = {
-    "open": _FILE,
-    "os.exec": _PROCESS,
-    "os.fork": _PROCESS,
-    "os.forkpty": _PROCESS,
-    "os.listdir": _FILE,
-    "os.posix_spawn": _PROCESS,
-    "os.scandir": _FILE,
-    "os.spawn": _PROCESS,
-    "os.system": _PROCESS,
-    "pty.spawn": _PROCESS,
-    "socket.connect": _NETWORK,
-    "socket.getaddrinfo": _NETWORK,
-    "socket.gethostbyname": _NETWORK,
-    "socket.sendto": _NETWORK,
-    "subprocess.Popen": _PROCESS,
+_EVENTS = {
+    _FILE: "open os.listdir os.scandir",
+    _NETWORK: "socket.connect socket.getaddrinfo socket.gethostbyname socket.sendto",
+    _PROCESS: "os.exec os.fork os.forkpty os.posix_spawn os.spawn os.system pty.spawn subprocess.Popen",
 }
+_KINDS = {event: kind for kind, events in _EVENTS.items() for event in events.split()}
 _IMPORT = "<frozen importlib._bootstrap>"
-# The same on every machine, or of no influence: mimetypes reads its tables whoever asks it.
+# The same on every machine, or without influence: mimetypes always reads its tables.
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
 _REMEDIES = {
     _NETWORK: "Put what it fetches into a file of srcs or data, or fetch it where the service starts",
@@ -52,24 +41,21 @@ _REMEDIES = {
 
 
 class Refusal(NamedTuple):
-    """Tells what the service did and where, and how to avoid it."""
+    """Describes what the service did and where, and how to avoid it."""
 
     what: str
     remedy: str
 
 
 class RefusedError(OSError):
-    """Raised in the service's code when it does what it must not."""
+    """Raised in the service's code when it does something that a build doesn't allow."""
 
 
 class Guard:
-    """Refuses, while it is active, what would let something from outside decide the service's facts."""
+    """Rejects, while it is active, what would let something from outside decide the service's metadata."""
 
     def __init__(self, source: Path, readable: Sequence[Path]) -> None:
-        """Install the hook.
-
-        `source` is the folder of the service's modules; `readable` are other paths that it may read.
-        """
+        """Install the hook; `source` has the service's modules, `readable` are other paths that it may read."""
         self.refusals: list[Refusal] = []
         self.active = False
         self._prefix = f"{source}/"
@@ -79,7 +65,7 @@ class Guard:
         os._exit = self._refuse_exit
 
     def end(self, status: int) -> NoReturn:
-        """End the process at once, whatever threads the service has started."""
+        """End the process immediately, whatever threads the service has started."""
         self._exit(status)
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:

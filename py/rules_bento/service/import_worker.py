@@ -1,12 +1,7 @@
-"""Collects the facts of a service by importing it with real BentoML, in an environment of BentoML and its wheels.
+"""Imports a service with real BentoML, in an environment of BentoML and its wheels, and describes it.
 
-    import_worker.main([ORDER])
-
-ORDER is a JSON file: `service`, its import string; `source`, the folder of its sources; `readable`, the folders that
-it may read beside; `arguments` of the Bento; `aliases` of models; `elsewhere`, whether the process is to see another
-machine; `seconds`, how long it may take; `answer`, where to write what was found, and `trace`, where to write where it
-stands if it does not end. The answer has `facts` (see `service.metadata`), `schema` and `openapi`, or `problem` and
-`remedy`.
+`main` gets the path of a JSON file that `import_runner` writes. The answer is JSON, too: `facts` (see `metadata`),
+`schema`, and `openapi`; or `problem` and `remedy`.
 """
 
 from __future__ import annotations
@@ -39,20 +34,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn, TextIO
 
-    from rules_bento.service.metadata import Image
-
 _MISSING_MODULE = (
     "Add its package to requirements (and to import_packages if it has another name), its library to deps, or its "
-    "file to srcs and include; what only the running service needs can stand in `with bentoml.importing():`"
+    "file to srcs and include; put imports that only the running service needs into `with bentoml.importing():`"
 )
-_MISSING_FILE = (
-    "Declare the file in srcs or data, look whether include and exclude keep it, and name it relative to the module"
-)
-_UNFIT = "Say it in a form that bento.yaml can hold and that is the same everywhere"
+_MISSING_FILE = "Declare the file in srcs or data, check include and exclude, and name it relative to the module"
+_UNFIT = "Write a value that bento.yaml can hold and that is the same everywhere"
 
 
 class UnfitError(Exception):
-    """Reports a fact that a Bento cannot hold."""
+    """Reports a value that a Bento cannot hold."""
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -88,10 +79,11 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
     try:
         service = _load(order)
         doing = "BentoML cannot describe the service"
-        stand_ins.set_place(f"{_service_place(service, source)}: {_service_name(service)}")
+        stand_ins.set_place(f"{_service_place(service, source)}: the service {service.name}")
         answer = _described(service, source, recorder)
-    except UnfitError as error:
-        answer = {"problem": f"{_service_place(service, source)}: {error}", "remedy": _UNFIT}
+    except (UnfitError, UnfitImageError) as error:
+        what = "the image of the service: " if isinstance(error, UnfitImageError) else ""
+        answer = {"problem": f"{_service_place(service, source)}: {what}{error}", "remedy": _UNFIT}
     except BaseException as error:  # whatever the user's code raises, an exit too
         guard.active = False
         place = "" if service is None or _frames_of(error, source) else f"  {_service_place(service, source)}\n"
@@ -119,14 +111,6 @@ def _leave_workers_open() -> None:
             service.config.pop("workers", None)
 
     ServiceObject.__attrs_post_init__ = finish
-
-
-def _service_place(service: Any, source: Path) -> str:
-    return ":".join(map(str, _place(getattr(service, "inner", type(service)), source)))
-
-
-def _service_name(service: Any) -> str:
-    return f"the service {service.name}"
 
 
 def _load(order: dict[str, Any]) -> Any:
@@ -165,7 +149,7 @@ def _new(service: Any, schema: dict[str, Any], source: Path, recorder: Recorder)
         labels=_labels(service, schema),
         envs=tuple(Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
         description=service.description,
-        image=_image(service, recorder),
+        image=service.image and recorder.image(service.image),
     )
 
 
@@ -183,15 +167,6 @@ def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
     matching = [path for path in schema.get("paths", {}) if isinstance(path, str) and path.endswith(suffix)]
     labels = {str(key): str(value) for key, value in service.labels.items()}
     return labels | ({"openai_endpoint": matching[0].removesuffix(suffix)} if matching else {})
-
-
-def _image(service: Any, recorder: Recorder) -> Image | None:
-    if service.image is None:
-        return None
-    try:
-        return recorder.image(service.image)
-    except UnfitImageError as error:
-        raise UnfitError(f"the image of the service: {error}") from None
 
 
 def _service(service: Any, source: Path) -> Service:
@@ -212,15 +187,13 @@ def _service(service: Any, source: Path) -> Service:
             for name, one in service.dependencies.items()
         ),
         config=bentoml_cattr.unstructure(service.config),
-        apis=tuple(map(_api, schema["routes"])),
-        mounts=tuple(_mounts(service)),
+        apis=tuple(
+            Api(each["name"], each["route"], each["is_task"], each["batchable"], each["output"].get("is_stream", False))
+            for each in schema["routes"]
+        ),
+        mounts=tuple(Mount(path) for _, path, _ in service.mount_apps),
         doc=schema.get("description"),
     )
-
-
-def _api(route: dict[str, Any]) -> Api:
-    stream = route["output"].get("is_stream", False)
-    return Api(route["name"], route["route"], route["is_task"], route["batchable"], stream)
 
 
 def _is_model(value: Any) -> bool:
@@ -230,8 +203,12 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, (Reference, Stored))
 
 
+def _service_place(service: Any, source: Path) -> str:
+    return ":".join(map(str, _place(getattr(service, "inner", type(service)), source)))
+
+
 def _place(inner: type, source: Path) -> tuple[str, int]:
-    """Return file and line of a class; its module's file and line 1 if Python does not know them."""
+    """Return file and line of a class; its module's file and line 1 if Python can't find them."""
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
     except (OSError, TypeError):
@@ -249,24 +226,6 @@ def _model(model: Any, attribute: str) -> Model:
         lists = [None if names is None else tuple(names) for names in (model.include, model.exclude)]
         return Model(attribute, "", huggingface=HuggingFace(model.model_id, model.revision, model.endpoint, *lists))
     raise UnfitError(f"{attribute}: a model of class {type(model).__name__}, which bento.yaml has no entry for")
-
-
-def _mounts(service: Any) -> Iterator[Mount]:
-    """Yield the mounted applications, with the paths that BentoML adds for each."""
-    mounts, known = list(service.mount_apps), set(_paths(service, []))
-    for index, (app, path, name) in enumerate(mounts):
-        new = [path for path in _paths(service, mounts[: index + 1]) if path not in known]
-        known.update(new)
-        kind = "wsgi" if type(app).__name__ == "WSGIMiddleware" else "asgi"
-        yield Mount(path, name, kind, tuple(new))  # type: ignore[arg-type]
-
-
-def _paths(service: Any, mounts: list[Any]) -> list[str]:
-    own, service.mount_apps = service.mount_apps, mounts
-    try:
-        return list(service.schema()["paths"])
-    finally:
-        service.mount_apps = own
 
 
 def _legacy(service: Any, source: Path) -> ServiceInfo:
@@ -306,8 +265,8 @@ def _plain(value: Any, fact: str) -> Any:
         return [_plain(item, f"{fact}.{index}") for index, item in enumerate(value)]
     if isinstance(value, dict) and all(type(key) is str for key in value):
         return {key: _plain(item, f"{fact}.{key}".lstrip(".")) for key, item in value.items()}
-    what = "keys that are no texts" if isinstance(value, dict) else f"{value!r}, a {type(value).__name__}"
-    raise UnfitError(f"{fact} is {what}. Write a plain text, number, list or dict")
+    what = "a dict whose keys aren't strings" if isinstance(value, dict) else f"{value!r}, a {type(value).__name__}"
+    raise UnfitError(f"{fact} is {what}. Write a string, a number, a list, or a dict")
 
 
 def _remedy(error: BaseException, source: Path) -> str:

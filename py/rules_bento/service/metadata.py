@@ -1,7 +1,7 @@
-"""The facts of a service as frozen values, and their JSON form.
+"""The metadata of a service as frozen values, and their JSON form.
 
-Shapes follow bento.yaml of BentoML 1.4 (`services`, `labels`, `envs`, `schema.routes`, and `runners`,
-`apis` of a legacy service), so that writing the file is renaming and no thinking.
+Shapes follow bento.yaml of BentoML 1.4: `services`, `labels`, `envs`, `schema.routes`; for a legacy service `runners`
+and `apis`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """Reads files of a Bento's src/ only when they are needed.
-
-    Attributes:
-        paths: every file's path, relative, with `/`.
-        read: gives the bytes of one of them.
-
-    """
+    """Reads files of a Bento's src/, by their relative paths with `/`, when they are needed."""
 
     paths: Collection[str]
     read: Callable[[str], bytes]
@@ -32,19 +26,18 @@ class SourceTree:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Describes a fact that the source does not state plainly.
+    """Describes a value that the source does not state as a constant.
 
     Attributes:
-        what: the fact and the reason, as a clause: "the name of service `Svc`: `os.environ` …".
+        what: the value and the reason, as a clause: "the name of service `Svc`: `os.environ` …".
         path: file in src/.
         line: line in it, from 1.
-        attribute: the kind of statement that answers it (a key of `ways`); empty where none does.
-        fact: which fact, for machines: `service` (all of it), `name`, `members` (whether there are more
-            dependencies, models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`,
-            `models.x`, `apis.x.route`, `paths` (of mounted applications), `config.traffic.timeout`, `labels`,
-            `labels.team`, `envs`, `envs.HOME`, `description`, `doc`, `image`, `runners`.
-        service: the name (or the class) of the service that it belongs to.
-        required: BentoML would write something of it into the Bento.
+        attribute: the kind of statement that gives it (a key of `remediation`); empty if only an import does.
+        fact: the value, for programs: `service` (all of it), `name`, `members` (whether there are more dependencies,
+            models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`, `models.x`, `paths` (of mounted
+            applications), `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, `image`.
+        service: the name (or the class) of its service.
+        required: BentoML would write it into the Bento.
 
     """
 
@@ -59,7 +52,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """Describes a `HuggingFaceModel` as written; without an `endpoint` it is at BentoML's default hub."""
+    """Describes a `HuggingFaceModel` as written; without an `endpoint`, BentoML's default applies."""
 
     model_id: str
     revision: str = "main"
@@ -73,11 +66,10 @@ class Model:
     """Describes a model reference of a service.
 
     Attributes:
-        attribute: the class attribute that holds it; empty for a legacy service's.
-        tag: `name`, `name:version` or `name:latest`, lower-cased as BentoML does; empty for Hugging Face.
-        alias: it came through `bentoml.models.get`, which looks for an alias of the Bento first; the tag is as
-            written then.
-        computed: the source computes the tag, which is empty then.
+        attribute: the class attribute; empty for a legacy service's.
+        tag: `name`, `name:version` or `name:latest`, in lower case as in BentoML; empty for Hugging Face.
+        alias: `bentoml.models.get` looks for an alias of the Bento first; the tag is as written then.
+        computed: the tag is unknown, and empty.
         huggingface: the snapshot, for registry `huggingface`.
 
     """
@@ -96,7 +88,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Dependency:
-    """Describes a `bentoml.depends(…)`; `service` is the name of the service that is depended on."""
+    """Describes a `bentoml.depends(…)`; `service` is the name of the service that it is on."""
 
     attribute: str
     service: str | None = None
@@ -120,30 +112,17 @@ class Api:
 
 @dataclass(frozen=True)
 class Mount:
-    """Describes an ASGI or WSGI application; `routes` are its full paths where its source lists them plainly."""
+    """Describes a mounted application; `routes` are its full paths if they are known."""
 
     path: str
-    name: str | None
-    kind: Literal["asgi", "wsgi"]
     routes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Service:
-    """Describes a service of the graph, as an entry of bento.yaml's `services`.
+    """Describes a service of the graph, as an entry of bento.yaml's `services`; `name` is None if it is unknown.
 
-    Attributes:
-        name: exactly what the running service is called; None where it is not plain.
-        class_name: the class behind it; the variable where the class is not plain.
-        path: the file that defines it.
-        line: the line of its class or call.
-        models: in BentoML's order, repeated as the class repeats them.
-        dependencies: in BentoML's order; the ones that could not be read have no field set.
-        config: the decorator's keyword arguments with what BentoML adds.
-        apis: in BentoML's order.
-        mounts: in the order of mounting.
-        doc: the class's docstring, the `description` of the schema.
-
+    `path` and `line` are those of its class, `config` has what BentoML adds, and all tuples are in BentoML's order.
     """
 
     name: str | None
@@ -160,7 +139,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Env:
-    """Describes an environment variable; `value` is None where the source computes it."""
+    """Describes an environment variable; `value` is None if it is unknown."""
 
     name: str
     value: Json = ""
@@ -185,13 +164,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """Describes a runner of a legacy service.
-
-    Attributes:
-        runnable_type: the name of the class that runs.
-        framework: whose `get` finds the model, where the class is the framework's: `sklearn` of `bentoml.sklearn.get`.
-
-    """
+    """Describes a runner of a legacy service: its class, and its framework if that has the class."""
 
     name: str
     runnable_type: str
@@ -202,23 +175,18 @@ class Runner:
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """Holds what bento.yaml needs to know of a service.
+    """Holds the metadata of a service for bento.yaml.
 
     Attributes:
         service: bento.yaml's `service`: `module:attr`.
         path: the service module's file in src/.
-        kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`; `new` where all is unknown.
-        bento_name: the default name of the Bento; None where it is not plain.
-        entry_service: the entry service's own name; None where it is not plain.
+        kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`.
+        bento_name: the default name of the Bento; None if it is unknown.
+        entry_service: the entry service's own name; None if it is unknown.
         services: entry first, in the order BentoML writes; empty for a legacy service.
-        labels: of the entry service, as strings; a key whose value is not plain is missing here.
-        envs: of the entry service.
-        description: of the entry service.
-        image: of the entry service; None where it has none or it is not plain (see `unknowns`).
-        models: a legacy service's own and its runners' models.
-        runners: of a legacy service.
-        apis: of a legacy service.
-        unknowns: what the source does not state plainly, in the order of the services.
+        labels: of the entry service, as are `envs`, `description`, and `image`; without those that are unknown.
+        models: a legacy service's own and its runners' models, as are `runners` and `apis`.
+        unknowns: values that the source does not state as constants, in the order of the services.
 
     """
 
@@ -238,53 +206,36 @@ class ServiceInfo:
     unknowns: tuple[Unknown, ...] = ()
 
 
+_CLASSES: dict[str, Any] = {
+    "apis": Api,
+    "calls": ImageCall,
+    "dependencies": Dependency,
+    "envs": Env,
+    "huggingface": HuggingFace,
+    "image": Image,
+    "models": Model,
+    "mounts": Mount,
+    "runners": Runner,
+    "services": Service,
+    "unknowns": Unknown,
+}
+
+
 def to_json(info: ServiceInfo) -> dict[str, Any]:
-    """Return the facts as what `json.dumps` takes; `from_json` is the way back."""
+    """Return the metadata as values of JSON; `from_json` is the inverse."""
     return asdict(info)
 
 
 def from_json(data: dict[str, Any]) -> ServiceInfo:
-    """Read what `to_json` gave, after any trip through JSON.
-
-    Raises:
-        KeyError, TypeError: it is not what `to_json` gave.
-
-    """
-    image = data["image"]
-    rows: dict[str, Any] = {
-        "services": tuple(_service(row) for row in data["services"]),
-        "envs": tuple(Env(**row) for row in data["envs"]),
-        "image": Image(image["arguments"], tuple(_call(row) for row in image["calls"])) if image else None,
-        "models": tuple(_model(row) for row in data["models"]),
-        "runners": tuple(Runner(**{**row, "models": tuple(row["models"])}) for row in data["runners"]),
-        "apis": tuple(Api(**row) for row in data["apis"]),
-        "unknowns": tuple(Unknown(**row) for row in data["unknowns"]),
-    }
-    return ServiceInfo(**{**data, **rows})
+    """Read the result of `to_json`, after any trip through JSON. Raises TypeError for anything else."""
+    return ServiceInfo(**_fields(data))
 
 
-def _service(row: dict[str, Any]) -> Service:
-    mounts = tuple(Mount(**{**mount, "routes": _tuple(mount["routes"])}) for mount in row["mounts"])
-    rows: dict[str, Any] = {
-        "models": tuple(_model(model) for model in row["models"]),
-        "dependencies": tuple(Dependency(**dependency) for dependency in row["dependencies"]),
-        "apis": tuple(Api(**api) for api in row["apis"]),
-        "mounts": mounts,
-    }
-    return Service(**{**row, **rows})
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: _value(value, _CLASSES.get(key)) for key, value in row.items()}
 
 
-def _model(row: dict[str, Any]) -> Model:
-    source = row["huggingface"]
-    if source is None:
-        return Model(**row)
-    lists = {"include": _tuple(source["include"]), "exclude": _tuple(source["exclude"])}
-    return Model(**{**row, "huggingface": HuggingFace(**{**source, **lists})})
-
-
-def _call(row: dict[str, Any]) -> ImageCall:
-    return ImageCall(row["method"], tuple(row["args"]))
-
-
-def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
+def _value(value: Any, of: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_value(each, of) for each in value)
+    return of(**_fields(value)) if of and isinstance(value, dict) else value

@@ -1110,7 +1110,6 @@ EXPECTED = {
             "--requirement numpy<3",
             "--uv uv",
             "--python python3",
-            "--declared-service Service [\"Other\"]",
             "--service-config Service {\"workers\":4}",
             "--service-model Service.clf acme_clf:v1",
             "--in-full labels",

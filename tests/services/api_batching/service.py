@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: members.one
 import bentoml
 import numpy as np
 

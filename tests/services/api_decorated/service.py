@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: apis.hello.name, apis.hello.is_stream
+# unknown: members.hello
 import functools
 
 import bentoml

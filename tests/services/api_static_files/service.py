@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: labels.openai_endpoint, paths
 import bentoml
 from starlette.applications import Starlette
 from starlette.staticfiles import StaticFiles

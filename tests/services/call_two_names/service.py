@@ -1,4 +1,5 @@
 # service: service:Alias
+# unknown: service
 import bentoml
 
 

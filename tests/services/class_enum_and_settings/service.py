@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, models.a, models.b, dependencies.c.url, config.traffic.timeout
+# unknown: config.traffic.timeout, members.c, models.a, models.b, name
 import enum
 from dataclasses import dataclass
 

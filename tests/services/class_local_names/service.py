@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.never, members.more, labels.openai_endpoint
+# unknown: members, members.more, members.never, members.ref
 import bentoml
 
 TAG = 'iris_clf:v1'

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.right_api, labels.openai_endpoint
+# unknown: members, members.right_api
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, labels.openai_endpoint
+# unknown: members
 import bentoml
 from sklearn.base import BaseEstimator
 

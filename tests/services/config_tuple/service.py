@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: config.runner_probe.enabled
+# unknown: config.runner_probe.enabled, config.runner_probe.timeout
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: service, config, models, labels, envs, image, description
+# unknown: service
 import os
 
 import bentoml

@@ -1,5 +1,5 @@
 # service: service:Engine
-# unknown: service, config, models, labels, envs, image, description
+# unknown: service
 import bentoml
 from wrappers import relabelled
 

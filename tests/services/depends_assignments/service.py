@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.second, members.first, members.gone, labels.openai_endpoint
+# unknown: members, members.first, members.fourth, members.gone, members.second, members.third
 import bentoml
 
 

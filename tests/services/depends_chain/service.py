@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: dependencies.three, members
 import bentoml
 from one import One
 

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: envs
 import bentoml
 
 BASE = [{'name': 'A', 'value': '1'}]

@@ -1,2 +1,3 @@
 # service: service:app.impl.Impl
+# unknown: service
 import app.impl

@@ -1,4 +1,5 @@
 # service: service:Top.mid.leaf
+# unknown: service
 import bentoml
 
 

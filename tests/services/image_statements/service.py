@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: image
 import bentoml
 from bentoml.images import Image
 

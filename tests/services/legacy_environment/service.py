@@ -1,5 +1,5 @@
 # service: service:svc
-# unknown: models.model1
+# unknown: service
 # also with: MODEL=scaler:v2
 import os
 

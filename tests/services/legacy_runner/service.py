@@ -1,4 +1,5 @@
 # service: service
+# unknown: service
 import bentoml
 import numpy as np
 from bentoml.io import NumpyNdarray

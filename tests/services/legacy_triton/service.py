@@ -1,4 +1,5 @@
 # service: service:svc
+# unknown: service
 import bentoml
 
 runner = bentoml.triton.Runner("Triton_runner", "./model_repository")

@@ -1,5 +1,5 @@
 # service: service
-# unknown: members.again
+# unknown: members.again, members.loaded
 import bentoml
 
 stored = bentoml.models.get("iris_sk:v3")

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.cache
+# unknown: members.sizes
 import bentoml
 import joblib
 import logging

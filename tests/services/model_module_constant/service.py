@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: members.a, members.b
 import bentoml
 from bentoml.models import BentoModel
 

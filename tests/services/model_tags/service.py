@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: models.tag
 import bentoml
 from bentoml.models import BentoModel
 

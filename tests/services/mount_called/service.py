@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: service, config, models, labels, envs, image, description
+# unknown: service
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute

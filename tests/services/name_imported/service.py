@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: labels.v
 import bentoml
 import conf.settings as settings
 import conf

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.p, labels.f, labels.n, labels.s, labels.l, labels.t
+# unknown: description, labels.d, labels.f, labels.l, labels.n, labels.p, labels.s, labels.t
 import bentoml
 A = "iris"
 B = A.capitalize()

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.client
+# unknown: members, members.client, members.settings
 import threading
 
 import bentoml

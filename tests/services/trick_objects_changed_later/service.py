@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.a, labels.openai_endpoint, image
+# unknown: image, members, members.a
 import functools
 import os
 

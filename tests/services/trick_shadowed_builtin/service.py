@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels
+# unknown: description, labels
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service
-# unknown: labels.other
+# unknown: service
 import bentoml
 
 args = bentoml.use_arguments()

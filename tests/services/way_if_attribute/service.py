@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.SIZE, members.dep, labels.openai_endpoint
+# unknown: members, members.SIZE, members.dep
 # also with: REMOTE=1
 import os
 

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: name
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.c, labels.f
+# unknown: labels.a, labels.c, labels.f, name
 import bentoml
 
 NAME, (A, B) = 'unpacked', ('x', ['y'])

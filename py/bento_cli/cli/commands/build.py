@@ -94,13 +94,6 @@ def _add_facts(parser: ArgumentParser) -> None:
     """Add the options that state a fact of the service that its source computes; messages name these."""
     group = parser.add_argument_group("service metadata that the source determines at run time")
     group.add_argument(
-        "--service",
-        metavar="NAME[=OTHERS]",
-        action="append",
-        default=[],
-        help="a service, and those it depends on with commas between; each has one, the entry service the first",
-    )
-    group.add_argument(
         "--service-model",
         metavar="SERVICE.ATTRIBUTE=TAG",
         action="append",
@@ -120,7 +113,7 @@ def _add_facts(parser: ArgumentParser) -> None:
         metavar="KIND",
         action="append",
         default=[],
-        help="declare that the labels, envs, models, image, or description given here are complete (repeatable)",
+        help="declare that the labels, envs, image, or description given here are complete (repeatable)",
     )
 
 
@@ -255,12 +248,7 @@ def _more(options: Namespace) -> dict[str, Any]:
 def _stated(options: Namespace) -> Declared:
     from rules_bento.service import Declared
 
-    services: dict[str, list[str]] = {}
-    for text in options.service:
-        name, _, others = text.partition("=")
-        services[name] = [other for other in others.split(",") if other]
     return Declared(
-        services=services or None,
         service_models=pairs(options.service_model, "--service-model", "SERVICE.ATTRIBUTE=TAG"),
         config=_config(options.config),
         in_full=options.complete,

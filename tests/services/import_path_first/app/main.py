@@ -1,5 +1,5 @@
 # service: app.main:Svc
-# unknown: service, config, models, labels, envs, image, description
+# unknown: service
 import sys
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 # service: app.web.service:Svc
+# unknown: dependencies.same
 import bentoml
 
 from . import near
