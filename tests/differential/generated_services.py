@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -299,6 +301,22 @@ EFFECTS = [
     "Base.shared = None",
 ]
 
+# Lines of `HEAD` that change a constant.
+CHANGING = re.compile(r"^(\w+\[.*|LIST \+= .*|for key in .*:\n    put.*|\[call.*)\n", re.MULTILINE)
+
+
+def head_of(body: str) -> str:
+    """The lines of `HEAD` that define what a program uses, without those that change a constant."""
+    kept: list[str] = []
+    for statement in reversed(ast.parse(CHANGING.sub("", HEAD)).body):
+        nodes = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        names = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
+        names |= {(alias.asname or alias.name) for node in ast.walk(statement) for alias in getattr(node, "names", ())}
+        names |= {statement.name} if isinstance(statement, ast.FunctionDef) else set()
+        if any(re.search(rf"(?<![.\w]){name}\b", "\n".join([*kept, body])) for name in names):
+            kept.insert(0, ast.unparse(statement))
+    return "\n".join(kept) + "\n"
+
 
 @dataclass
 class Drawn:
@@ -330,10 +348,12 @@ class Program:
     after: list[str]
     environment: dict[str, str]
     hooked: str = ""
+    simple: bool = False  # may be analyzed statically
 
     def files(self) -> dict[str, str]:
         head = HEAD + "COMPUTED_CONFIG = {'workers': int(os.environ.get('WORKERS', '8'))}\n"
         body = "\n\n".join(service.source() for service in self.services)
+        head = head_of(body) if self.simple else head
         models = "models:\n- tag: iris_clf:v1\n  alias: short\n" if "'short'" in body else ""
         return {
             "service.py": f"{head}\n\n{self.hooked}{body}\n" + "".join(f"\n{line}\n" for line in self.after),
@@ -348,7 +368,7 @@ def some(values: list[str], at_most: int = 1) -> st.SearchStrategy[list[str]]:
 
 
 @st.composite
-def drawn(draw: st.DrawFn, name: str, below: list[str], *, entry: bool) -> Drawn:
+def drawn(draw: st.DrawFn, name: str, below: list[str], *, entry: bool, simple: bool) -> Drawn:
     named = [text.format(name.lower()) for text in draw(some(NAMED))]
     config = {
         text.partition("=")[0] if not text.startswith("**") else "workers": text for text in draw(some(CONFIGURED, 3))
@@ -356,7 +376,7 @@ def drawn(draw: st.DrawFn, name: str, below: list[str], *, entry: bool) -> Drawn
     arguments = [*named, *config.values(), *draw(some(LABELLED)), *draw(some(DESCRIBED))]
     if entry:
         arguments += [*draw(some(WITH_ENVS)), *draw(some(IMAGES))]
-    maker = draw(st.sampled_from(MAKERS))
+    maker = MAKERS[0] if simple else draw(st.sampled_from(MAKERS))
     if maker == "@two({})":
         arguments = [
             text
@@ -368,9 +388,9 @@ def drawn(draw: st.DrawFn, name: str, below: list[str], *, entry: bool) -> Drawn
     return Drawn(
         name,
         maker,
-        draw(some(WRAPPED, 2)) if draw(st.booleans()) else [],
+        draw(some(WRAPPED, 2)) if not simple and draw(st.booleans()) else [],
         arguments,
-        draw(st.booleans()),
+        not simple and draw(st.booleans()),
         draw(some(MODELS, 2)) if draw(st.booleans()) else [],
         draw(some(MEMBERS)) if draw(st.booleans()) else [],
         depends,
@@ -402,8 +422,11 @@ def hooks(draw: st.DrawFn) -> str:
 def programs(draw: st.DrawFn) -> Program:
     """Programs of one to three services."""
     names = ["Leaf", "Middle", "Entry"][-draw(st.integers(1, 3)) :]
-    services = [draw(drawn(name, names[:index], entry=name == "Entry")) for index, name in enumerate(names)]
-    after = [line.format("Entry") for line in draw(some(AFTER))] if draw(st.booleans()) else []
-    hooked = draw(hooks()) if draw(st.booleans()) else ""
+    simple = draw(st.integers(0, 3)) > 0
+    services = [
+        draw(drawn(name, names[:index], entry=name == "Entry", simple=simple)) for index, name in enumerate(names)
+    ]
+    after = [line.format("Entry") for line in draw(some(AFTER))] if not simple and draw(st.booleans()) else []
+    hooked = draw(hooks()) if not simple and draw(st.booleans()) else ""
     environment = draw(st.sampled_from([{}, {}, {"MODE": "x"}, {"WORKERS": "9", "MODEL": "iris_clf:v1", "KEYS": "z"}]))
-    return Program(services, after, environment, hooked)
+    return Program(services, after, environment, hooked, simple)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import rules_bento
@@ -299,58 +300,40 @@ def test_one_that_crashes(imported_anew):
 IMAGED = SERVICE.replace("@bentoml.service", "@bentoml.service(image=image)")
 
 
-@pytest.mark.parametrize(
-    ("change", "field", "value"),
-    [
-        ("image.commands.append('late')", "commands", ["early", "late"]),
-        ("image.python_version = '3.12'", "python_version", "3.12"),
-        ("image.python_requirements += 'idna\\n'", "python_requirements", "numpy\nidna\n"),
-        ("image = copy.copy(image)", "post_commands", ["after"]),
-    ],
-)
-def test_an_image_that_was_changed_by_hand(imported, change, field, value):
-    lines = [
-        "import bentoml, copy",
-        "image = bentoml.images.Image().run('early').python_packages('numpy').run('after')",
-    ]
-    image = imported("\n".join([*lines, change, IMAGED])).info.image
-    assert image.arguments[field] == value
-    assert image.arguments["build_include_paths"] == []
-
-
 def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
     class Image:
+        __attrs_attrs__ = (SimpleNamespace(name="python_version"), SimpleNamespace(name="python_requirements"))
+
         def __init__(self, python_version=""):
-            vars(self).update(dict.fromkeys(set(image_recorder._FIELDS) - {"build_include_paths"}, ""))
             self.python_version = python_version
+            self.python_requirements = ""
 
         def python_packages(self, *packages):
             self.python_requirements += "\n".join(packages)
 
-    for name in set(image_recorder._CALLS) - {"build_include", "python_packages"}:
-        setattr(Image, name, lambda self: None)
     recorder = image_recorder.Recorder(Image, tmp_path)
     image = Image(python_version="3.12")
     image.python_packages("numpy", "six")
     facts = recorder.image(image)
     assert facts.arguments == {"python_version": "3.12"}
     assert [(call.method, call.args) for call in facts.calls] == [("python_packages", ("numpy", "six"))]
-    del Image.run
-    with pytest.raises(AttributeError, match="run"):  # one that came before has another name, and is not passed over
-        image_recorder.Recorder(Image, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    "change",
     [
-        ("image.commands.clear()", "its first command was taken away by hand"),
-        ("image = copy.copy(image.run_script('a.sh'))", "runs scripts"),
+        "image.commands.clear()",
+        "image.commands.append('late')",
+        "image.python_version = '3.12'",
+        "image.python_requirements += 'idna\\n'",
+        "image = copy.copy(image)",
+        "image = copy.copy(image.run_script('a.sh'))",
     ],
 )
-def test_an_image_that_no_calls_make(imported, change, says):
+def test_an_image_that_its_calls_do_not_make_is_rejected(imported, change):
     lines = ["import bentoml, copy", "image = bentoml.images.Image().run('true')", change]
     message = refusal(imported, "\n".join([*lines, IMAGED]), files={"a.sh": "#!/bin/sh\n"})
-    assert message.startswith("service.py:6: the image of the service: ") and says in message
+    assert message.startswith("service.py:6: the image of the service: it is a copy, or was changed other than by")
 
 
 def test_a_path_of_an_image_that_bentoml_refuses(imported):

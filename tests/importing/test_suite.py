@@ -17,7 +17,7 @@ from rules_bento.service import from_json
 from rules_bento.service.differences import differences as fields
 from service_cases import CASES, SERVICES, differences, header, sources_of
 
-# Changed by hand: `expected.json` has the calls on it alone.
+# Its image is changed by hand, which isn't supported.
 IMAGE_BY_HAND = "trick_objects_changed_later"
 # BentoML takes the workers of a service with a command from the machine; importing leaves them open, as reading does.
 OF_THE_MACHINE = ("config_command", "config_command_workers")
@@ -74,13 +74,16 @@ def test_what_bentoml_wrote(case, imports):
                 (source / path).parent.mkdir(parents=True, exist_ok=True)
                 (source / path).write_bytes(content)
             here = imports(case, source, truth["with"], elsewhere=False)
+            if case.name == IMAGE_BY_HAND:
+                assert "it is a copy, or was changed other than by its methods" in here["problem"]
+                continue
             assert "problem" not in here, here
             there = imports(case, source, truth["with"], elsewhere=True)
             assert [difference.field for difference in fields(here, there)] == []
         wrong = [
             line
             for facts, line in differences(from_json(here["facts"]), truth)
-            if (case.name, facts) != (IMAGE_BY_HAND, ["image"])
+            if facts[0] != "paths"  # which only the schema has
             and not (case.name in OF_THE_MACHINE and facts[0] == "config.workers")
         ]
         assert not wrong, f"with {truth['with']}: {wrong}"

@@ -771,16 +771,16 @@ SERVED = (
     [
         ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` is on nothing"),
         ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` is on nothing"),
-        ("envs=['A=b']", "1", r"service\.py:9: one of the envs of service `Svc` is 'A=b', where .* a dict"),
+        ("envs=['A=b']", "1", r"service\.py:9: env 'A=b' of service `Svc` is invalid\. BentoML requires a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
             "1",
-            r"service\.py:9: an env of service `Svc` has `values`, .* value, stage",
+            r"service\.py:9: env {'name': 'A', 'values': 'b'} of service `Svc` is invalid",
         ),
         (
             "envs=[{'name': 'A', 'stage': 'run'}]",
             "1",
-            r"service\.py:9: the stage of an env of service `Svc` is 'run', and",
+            r"service\.py:9: env .*'run'} of service `Svc` is invalid\. .* a stage: all, build, runtime",
         ),
     ],
 )
@@ -876,7 +876,7 @@ API = "@svc.api(input=JSON(), output=JSON())\ndef z(x): return x\n"
         ),
         (
             "@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass svc: ...\n",
-            "the value of an env of service `svc` is 1, and BentoML requires a string",
+            "env .* of service `svc` is invalid",
         ),
     ],
 )

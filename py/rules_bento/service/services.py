@@ -507,27 +507,13 @@ class ServiceReader:
         place = f"{declared.place.path}:{declared.node.lineno}"
         of = f"of service `{declared.label}`"
         for env in value if isinstance(value, list) else ():
-            if isinstance(env, NotConstantError):
-                continue
-            if not isinstance(env, dict):
+            items = env.items() if isinstance(env, dict) else ()
+            known = {key: one for key, one in items if first_unknown(one) is None}
+            right = known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES
+            if not isinstance(env, (dict, NotConstantError)) or not right or not _is_text(known.get("value")):
                 raise BentoError(
-                    f"{place}: one of the envs {of} is {env!r}, where BentoML requires a dict, such as "
-                    "{'name': 'A', 'value': '1'}."
-                )
-            foreign = [key for key in env if key is not REST and key not in _ENV]
-            if foreign:
-                raise BentoError(
-                    f"{place}: an env {of} has `{foreign[0]}`, which BentoML rejects. It accepts {', '.join(_ENV)}."
-                )
-            stage, text = env.get("stage", "all"), env.get("value", "")
-            if not isinstance(stage, NotConstantError) and stage not in _STAGES:
-                raise BentoError(
-                    f"{place}: the stage of an env {of} is {stage!r}, and BentoML accepts {', '.join(_STAGES)}."
-                )
-            if not isinstance(text, (str, NotConstantError, type(None))):
-                raise BentoError(
-                    f"{place}: the value of an env {of} is {text!r}, and BentoML requires a string. "
-                    f"Write {str(text)!r}."
+                    f"{place}: env {env!r} {of} is invalid. BentoML requires a dict with a name, and optionally a "
+                    f"value, which is a string, and a stage: {', '.join(_STAGES)}."
                 )
 
     def _envs(self, value: Any, place: NotConstantError) -> tuple[Env, ...]:
@@ -648,6 +634,10 @@ def _openai(service: Service) -> dict[str, str]:
         if path.endswith(_CHAT):
             return {"openai_endpoint": path.removesuffix(_CHAT)}
     return {}
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def arguments_of(call: ast.Call, names: list[str]) -> dict[str, ast.expr] | None:
