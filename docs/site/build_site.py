@@ -30,7 +30,11 @@ _PAGES = {
     "docs/contributing/adr/README.md": "contributing/adr/index.md",
     "docs/reference.md": "reference/index.md",
 }
-_DIAGRAM = "![Sources, locks, and models become a Bento; a Bento becomes tests, images, and manifests](overview.svg)\n"
+# The site has no Mermaid, which renders in the browser with a script from elsewhere.
+_DIAGRAMS = {
+    "index.md": "![Sources, locks, and models become a Bento, which becomes tests and images](overview.svg)\n",
+    "architecture.md": "![Inputs of a Bento, the actions that read them, and their outputs](dataflow.svg)\n",
+}
 # Sections of the reference: the directory of their pages, and the heading of the list in each page.
 _SECTIONS = {
     "Rules": ("rules", "Attributes"),
@@ -83,8 +87,9 @@ class Site:
                 self._add_reference(text)
             else:
                 self.pages[self._paths[document]] = self._linked(text, document, self._paths[document])
-        landing = re.sub(r"```mermaid\n.*?```\n", _DIAGRAM, self.pages["index.md"], flags=re.DOTALL)
-        self.pages["index.md"] = f"---\nhide: [navigation]\n---\n\n{landing}"
+        for page, diagram in _DIAGRAMS.items():
+            self.pages[page] = re.sub(r"```mermaid\n.*?```\n", diagram, self.pages[page], flags=re.DOTALL)
+        self.pages["index.md"] = f"---\nhide: [navigation]\n---\n\n{self.pages['index.md']}"
 
     def _add_reference(self, text: str) -> None:
         head = text.partition("## Rules")[0].replace("# Reference", "# Reference of rules and commands")
