@@ -33,6 +33,7 @@ HELD = {
         "e2e/remote_cache.py"
     ),
     "bazel run //:requirements.update": "e2e/tutorial.py",
+    "bazel run //svc:requirements.update": "e2e/bentofile.py",
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
     "bazel run //examples/studio:studio_bento": "e2e/serving.py",
     "bazel run :push -- --repository localhost:5000/try/iris": "e2e/distribution.py",

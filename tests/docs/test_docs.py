@@ -17,8 +17,9 @@ from rules_bento.formats import json, toml, yaml
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 
 ROOT = Path()  # of the runfiles
-sys.path.append("tools")
+sys.path += ["bench", "tools"]
 
+import plots  # noqa: E402
 import reference  # noqa: E402
 from declarations import (  # noqa: E402
     Attributes,
@@ -309,6 +310,11 @@ def test_links_of_the_web_were_looked_at():
 def test_the_reference_is_what_the_sources_say():
     written = (ROOT / "docs/reference.md").read_text("utf-8")
     assert written == reference.reference(ROOT), "docs/reference.md is stale: run `python3 tools/reference.py`"
+
+
+def test_the_plots_have_the_figures_of_the_tables():
+    drawn = plots.drawn(ROOT)
+    assert {path: (ROOT / path).read_text("utf-8") for path in drawn} == drawn, "run `python bench/plots.py`"
 
 
 def test_every_public_name_has_a_text():

@@ -1,0 +1,83 @@
+"""Draws the plots of docs/performance.md from the tables of the benchmarks: `python bench/plots.py`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = "docs/contributing/benchmarks.md"
+WIDTH, LABEL, BAR, GAP = 720, 250, 26, 10
+OURS, OTHER = "#3f51b5", "#9fa8da"
+
+
+class Plot(NamedTuple):
+    """Bars: a label, a pattern whose group is the value in a row of the tables, and whether it is ours."""
+
+    title: str
+    unit: str
+    bars: tuple[tuple[str, str, bool], ...]
+
+
+PLOTS = {
+    "change": Plot(
+        "One changed line to a finished image, 3 GB model",
+        "s",
+        (
+            ("rules_bento", r"\| 3000 \| ours \| ([\d.]+) ", True),
+            ("buildah, everything cached", r"\| 3000 \| ours .*\n\| +\| buildah \| ([\d.]+) ", False),
+        ),
+    ),
+    "layers": Plot(
+        "74 wheels to layers, one core",
+        "MB/s",
+        (
+            ("rules_bento, gzip", r"\| ours, gzip \| (\d+) ", True),
+            ("uv, tar, gzip -6", r"tar, `gzip -6` \| (\d+) ", False),
+            ("rules_bento, zstd", r"\| ours, zstd \| (\d+) ", True),
+            ("uv, tar, zstd -3", r"tar, `zstd -3` \| (\d+) ", False),
+        ),
+    ),
+}
+
+
+def svg(plot: Plot, tables: str) -> str:
+    """Return a bar chart."""
+    values = []
+    for _, pattern, _ in plot.bars:
+        match = re.search(pattern, tables)
+        assert match, f"{TABLES} has no row {pattern}"
+        values.append(float(match[1]))
+    scale = (WIDTH - LABEL - 90) / max(values)
+    height = 40 + len(values) * (BAR + GAP)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"',
+        '     font-family="system-ui, sans-serif" font-size="14">',
+        f'  <rect width="{WIDTH}" height="{height}" fill="#fff" rx="6"/>',
+        f'  <text x="12" y="24" font-weight="bold" fill="#1a237e">{plot.title}</text>',
+    ]
+    for number, ((label, _, ours), value) in enumerate(zip(plot.bars, values, strict=True)):
+        top, width = 38 + number * (BAR + GAP), max(2, round(value * scale))
+        lines += [
+            f'  <text x="{LABEL - 10}" y="{top + 18}" text-anchor="end" fill="#333">{label}</text>',
+            f'  <rect x="{LABEL}" y="{top}" width="{width}" height="{BAR}" fill="{OURS if ours else OTHER}" rx="3"/>',
+            f'  <text x="{LABEL + width + 8}" y="{top + 18}" fill="#333">{value:g} {plot.unit}</text>',
+        ]
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def drawn(root: Path) -> dict[str, str]:
+    """Return the plots, by the paths of their files."""
+    tables = (root / TABLES).read_text("utf-8")
+    return {f"docs/pictures/{name}.svg": svg(plot, tables) for name, plot in PLOTS.items()}
+
+
+def main() -> None:
+    """Write the files."""
+    for path, text in drawn(ROOT).items():
+        (ROOT / path).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
