@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bento_cli
 import pytest
 import rules_bento
 from rules_bento import dataclasses_lite, typing_lite, verbs
@@ -24,7 +25,9 @@ FOLDER = Path(rules_bento.__file__).parent
 def record_classes() -> list[type]:
     """All classes of records that are in the package."""
     found = set()
-    for module in pkgutil.walk_packages(rules_bento.__path__, "rules_bento."):
+    packages = [*pkgutil.walk_packages(rules_bento.__path__, "rules_bento.")]
+    packages += pkgutil.walk_packages(bento_cli.__path__, "bento_cli.")
+    for module in packages:
         if "from rules_bento.dataclasses_lite import" in _source(module.name):
             for value in vars(importlib.import_module(module.name)).values():
                 if isinstance(value, type) and value.__module__ == module.name and "__match_args__" in vars(value):

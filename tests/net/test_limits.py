@@ -15,7 +15,12 @@ from rules_bento.net.transport import Origin, Transport, resolve, shown
 
 
 def test_the_table_of_the_docs_has_these_bounds():
-    table = Path("docs/architecture.md").read_text("utf-8").partition("## Limits of server answers")[2].partition("\n## ")[0]
+    table = (
+        Path("docs/architecture.md")
+        .read_text("utf-8")
+        .partition("## Limits of server answers")[2]
+        .partition("\n## ")[0]
+    )
     units = {"KiB": 1 << 10, "MiB": 1 << 20, "TiB": 1 << 40, "s": 1, "": 1}
     told = {name: int(number) * units[unit] for name, number, unit in re.findall(r"`([A-Z]+)` (\d+) ?(\w*)", table)}
     assert told == {name: value for name, value in vars(limits).items() if name.isupper()}

@@ -118,7 +118,7 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     if stated != found:
         raise BentoError(
             f"bento.yaml has the services {json.dumps(stated)}, importing gives {json.dumps(found)}. "
-            "Set service_metadata = \"import\" of the Bento."
+            'Set service_metadata = "import" of the Bento.'
         )
 
 
