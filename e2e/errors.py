@@ -94,7 +94,7 @@ OPTIONS = {
 # Of what the lock has, another version: uv says it.
 PIN = "python: {packages: ['numpy<1']}"
 ENVIRONMENTS = {
-    "environment": "run_script: 'setup.sh' is not among srcs. Add it, or correct the name.",
+    "environment": "run_script: 'setup.sh' is not among srcs. Add it, or fix the name.",
     "old": "there is no image with Python 3.7. Known are 3.9, ",
 }
 

@@ -51,9 +51,7 @@ def assemble(tmp_path, capsys):
 def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     layers = layer("base, layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
     error = assemble(*layers, compression=[["gzip"]])
-    assert error.startswith(
-        "//svc:image: compression: the image is to be of gzip, but of zstd are: 31 Debian packages."
-    )
+    assert error.startswith('//svc:image: compression = "gzip", but these layers use zstd: 31 Debian packages.')
     assert isinstance(assemble(*layers, compression=[["zstd"]]), list)
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
 
@@ -63,8 +61,8 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
     estargz = [["estargz"]]
     error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
-    assert error.startswith("//svc:image: compression: containerd pulls a layer that is not of eStargz whole")
-    assert "Such are: 31 Debian packages, settings. Set" in error
+    assert error.startswith("//svc:image: compression: no layer above layers without eStargz is lazy")
+    assert "is lazy: 31 Debian packages, settings. Set" in error
     assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
     assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
     assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"
@@ -74,7 +72,7 @@ def test_an_image_has_files_of_its_startup_trace(assemble):
     profile = {"startup-trace": [["//svc:start.json"]]}
     error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
     assert error.startswith(
-        "//svc:image: startup_trace: no layer that could be put in order has a file that //svc:start.json names."
+        "//svc:image: startup_trace: no layer with prioritized files has a file of //svc:start.json."
     )
     config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
     assert "prefetched" not in json.dumps([config, manifest])

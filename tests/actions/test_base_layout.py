@@ -83,7 +83,7 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
 def test_another_number_of_layers_is_named(actions, stated, there):
     write_layout(actions, layers=there)
     assert refused(describe(actions, stated)) == (
-        f"//x:base: layer_count: is {stated}, but the image for linux/amd64 in dir has {there} layers. "
+        f"//x:base: layer_count is {stated}, but the image for linux/amd64 in dir has {there} layers. "
         f"Set layer_count = {there}."
     )
 
@@ -129,6 +129,4 @@ def test_a_version_of_glibc_that_is_none(actions, glibc):
     actions.write("base.json", '{"architecture": "amd64"}')
     words = ["--target", "//x:image", "--base", "//x:base", "--base-config", "base.json", "--python-version", "3.12"]
     outcome = actions.run("check_image", [*words, "--glibc", glibc], {"--output": "checked"})
-    assert refused(outcome) == (
-        f"//x:image: //x:base: its glibc is {glibc!r}. Write X.Y, such as 2.36, or leave it out."
-    )
+    assert refused(outcome) == (f"//x:image: //x:base: invalid glibc {glibc!r}. Use X.Y, such as 2.36, or omit it.")

@@ -60,7 +60,7 @@ def test_one_extends_another(actions):
         ([["run_script", "../setup.sh"]], {}, ["run_script: '../setup.sh' is not among srcs"]),
         ([["run_script", "setup.py"]], {}, ["envs/setup.py does not say what runs it. Let its first line be"]),
         ([["wheels", "a.whl"]], {}, ["wheels: 'a.whl' is not among srcs"]),
-        ([["requirements_file", "options.txt"]], {}, ["options.txt asks for no package. Remove the step"]),
+        ([["requirements_file", "options.txt"]], {}, ["options.txt requires no packages. Remove the step"]),
         ([["requirements_file", "wrong.txt"]], {}, ["envs/wrong.txt:2: '=broken' is not a requirement"]),
         ([["python_packages", "-r r.txt"]], {}, ["python_packages: '-r r.txt' is an option of pip"]),
         ([["system_packages", "curl; rm"]], {}, ["system_packages: 'curl; rm' is no name of a system package"]),

@@ -150,7 +150,7 @@ def test_a_service_that_a_pattern_drops(actions):
 
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
-    refused(outcome, LABEL, "no file is left: include and exclude drop all of srcs, data and deps", "Change")
+    refused(outcome, LABEL, "include and exclude drop all files of srcs, data, and deps", "Change")
 
 
 def test_patterns_that_match_nothing_are_told_of(actions):
@@ -345,12 +345,12 @@ def test_malformed_attributes(actions, arguments, words):
 )
 def test_attributes_that_name_a_file_that_is_not_utf8(actions, flag, attribute):
     path = actions.write("svc/text", b"caf\xe9\n")
-    refused(actions.package(flag, path), LABEL, f"{attribute}: svc/text is not UTF-8 text", "Save it as UTF-8")
+    refused(actions.package(flag, path), LABEL, f"{attribute}: svc/text isn't UTF-8", "Save it as UTF-8")
 
 
 def test_two_descriptions(actions):
     outcome = actions.package("--description-file", actions.write("svc/a.md", "a"), "--description", '"b"')
-    refused(outcome, LABEL, "description and description_file are both set", "Keep one")
+    refused(outcome, LABEL, "description and description_file are both set", "Use one")
 
 
 # Models
@@ -368,9 +368,12 @@ def test_two_descriptions(actions):
         (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
         (
             ["--signature", '"predict"', r'"[\"batch\"]"'],
-            ["signatures: predict has 'batch', but there are 'batchable'"],
+            ["signatures: invalid value 'batch' for predict. Use 'batchable'"],
         ),
-        (["--signature", '"predict"', r'"[\"batch_dim=1\"]"'], ["signatures: predict has 'batch_dim=1'", "beside it"]),
+        (
+            ["--signature", '"predict"', r'"[\"batch_dim=1\"]"'],
+            ["signatures: invalid value 'batch_dim=1' for predict", "or use fields_file"],
+        ),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
 )
@@ -383,9 +386,9 @@ def test_malformed_attributes_of_models(actions, arguments, words):
     [
         ("{", [":1: not JSON"]),
         ("[]", [": not a JSON object"]),
-        ('{"labels": {}}', ["'labels' is not known. Known are metadata, options, signatures"]),
-        ('{"metadata": 1}', [": metadata is no JSON object"]),
-        ('{"metadata": {"of": "b"}}', ["metadata has 'of', and so has the attribute metadata. Keep one"]),
+        ('{"labels": {}}', ["unknown field 'labels'. Use metadata, options, signatures"]),
+        ('{"metadata": 1}', [": metadata isn't a JSON object"]),
+        ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both have 'of'. Keep one"]),
         ('{"metadata": {"x": null}}', ["metadata.x: is null, which BentoML doesn't allow in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],
@@ -403,7 +406,7 @@ def test_fields_of_a_model(actions, fields, words):
         ("svc/model.yaml", ["srcs: model.yaml is written by the rule", "Leave it out"]),
         (
             "svc/__pycache__/a.pyc",
-            ["(from srcs //svc/__pycache__:a.pyc) cannot be in a model", "'__pycache__/'", "Leave"],
+            ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"],
         ),
         ("other/a", ["srcs has 'other/a', which isn't in", "'svc'"]),
     ],

@@ -250,7 +250,7 @@ def test_users_and_folders(make, tmp_path):
     [
         ("0", "reserved"),
         ("65534", "reserved"),
-        ("x", "write digits"),
+        ("x", "Use digits"),
         ("70000", "from 1 to 65533"),
     ],
 )

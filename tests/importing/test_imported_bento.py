@@ -223,5 +223,5 @@ def test_packages_of_another_platform(tmp_path):
     build = Build(tmp_path, READ)
     build.snapshot("--unread")
     told = "the packages are for windows_arm, but the service that needs them is imported on "
-    with pytest.raises(BentoError, match=f'{told}.* service_metadata = "import" asks for a platform'):
+    with pytest.raises(BentoError, match=f'{told}.* service_metadata = "import" requires the platform'):
         build.imported("--platform", "windows_arm")

@@ -235,9 +235,9 @@ def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
     assert capsys.readouterr().err == (
         "//:test: lock.json is stale:\n"
         "  r.in:2: web>=3 is not locked\n"
-        "  web>=2 is locked, but nobody asks for it any more\n"
-        "  the platforms are others\n"
-        "Write it again: bazel run //:update\n"
+        "  web>=2 is locked, but no source requires it\n"
+        "  the platforms differ\n"
+        "Update it: bazel run //:update\n"
     )
 
 
@@ -249,7 +249,7 @@ def test_each_stale_line_of_constraints_is_told_once(tmp_path, locked, capsys):
         "//:test: lock.json is stale:\n"
         "  limits.txt:1: core<4 is not locked as a limit\n"
         "  limits.txt:2: web>=2 is not locked as a limit\n"
-        "Write it again: bazel run //:update\n"
+        "Update it: bazel run //:update\n"
     )
 
 
@@ -262,7 +262,7 @@ def test_an_override_that_is_not_locked_makes_the_lock_stale(tmp_path, locked, c
     check(tmp_path, locked, "--override", str(tmp_path / "over.txt"), "over.txt")
     assert "override" not in capsys.readouterr().err
     check(tmp_path, locked)
-    assert "  core>=2 is locked as an override, but nobody states it any more\n" in capsys.readouterr().err
+    assert "  core>=2 is locked as an override, but no source declares it\n" in capsys.readouterr().err
 
 
 def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):
@@ -271,7 +271,7 @@ def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):
     assert check(tmp_path, locked) == 1
     shown = capsys.readouterr().err
     assert "web needs core, which is not in the lock" in shown
-    assert "left-over 1 is in the lock, but nothing needs it" in shown
+    assert "left-over 1 is in the lock, but not needed" in shown
 
 
 def test_a_lock_that_was_never_written_is_stale(tmp_path, locked, capsys):

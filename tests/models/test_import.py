@@ -222,7 +222,7 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     both = ["--target", "//:index", "--image", actions.write("c", made.outputs["--config"]), "m.json"]
     refused = actions.run("image_index", both, {"--index": "index", "--digest": "d"})
     assert refused.code == 1
-    assert "an artifact of a model is for no platform" in refused.errors
+    assert "an artifact of a model has no platform" in refused.errors
 
 
 def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
@@ -242,10 +242,10 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     (bentoml.home / "models/m").mkdir(parents=True)
     (bentoml.home / "models/m/v1").symlink_to(tmp_path / "image" / link.linkname[1:])
     told = bentoml.ask(RESOLVE)
-    assert "m:v1 is not mounted. Start the container with an image of it (bento_model_image) at /mnt/models/m." in told
+    assert "m:v1 is not mounted. Start the container with its image (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
-    assert "the Bento has m:v1 and m:v2, but images of models are mounted by their names" in refused.errors
+    assert "the Bento has m:v1 and m:v2, but images of models are mounted by name" in refused.errors
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_another_api_fails_with_the_changes_and_what_to_do(tmp_path, capsys):
     assert _check(tmp_path, _SCHEMA, changed) == 1
     assert capsys.readouterr().err.splitlines() == [
         "breaking: /classify input.top: callers must send it now",
-        "The API differs from golden.json. If that is wanted: bazel run //svc:api_test -- --update",
+        "The API differs from golden.json. To accept the change, run: bazel run //svc:api_test -- --update",
     ]
 
 
@@ -239,7 +239,10 @@ def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
 
 def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys, full_disk):
     assert _check(tmp_path, "old", _SCHEMA, "--update") == 1
-    assert "it writes into the source tree. If that is wanted: bazel run //svc:api_test" in capsys.readouterr().err
+    assert (
+        "--update writes into the source tree, and requires bazel run. To accept the change, run: bazel run //svc:api_test"
+        in capsys.readouterr().err
+    )
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
     arguments = ["--golden", "none", "--golden-path", "golden.json", "--schema", f"{tmp_path}/schema.json"]
     with full_disk(100):
@@ -252,4 +255,4 @@ def test_what_is_no_schema_is_refused(tmp_path, capsys):
     assert _check(tmp_path, "# not yet", _SCHEMA) == 1
     assert "golden: golden.json:1: not JSON" in capsys.readouterr().err
     assert _check(tmp_path, {}, {}) == 1
-    assert "the service is a legacy one" in capsys.readouterr().err
+    assert "BentoML has no schema of legacy services" in capsys.readouterr().err

@@ -1,5 +1,5 @@
-"""What Bazel runs in a sandbox: the verbs of the helper, one to a module, each of them one kind of action.
+"""Subcommands of the helper that Bazel runs in a sandbox. Each one is an action of the rules.
 
-A verb's module has `FLAGS`, the number of values that each of its flags takes, and `run(arguments)`, which
-raises BentoError for what people have to mend.
+`rules_bento.verbs` has the module of each subcommand. Its function has the decorator `Subcommand` with its flags, and
+raises BentoError for errors that people can fix.
 """

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     }
 )
 def archive(arguments: Arguments) -> None:
-    """Write the archive: the Bento's own parts, and the models' by their tags."""
+    """Write the archive from the parts of the Bento, and the parts of its models in the order of their tags."""
     form = cast("Form | None", arguments.optional("--form") or None)
     write_bento(Path(arguments.required("--output")), arguments.repeated("--part"), arguments.tuples("--model"), form)
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
-    """Write a Bento of the paths of its parts, and of those of each model: the description and the archive part.
+    """Write a Bento from its parts and its models, each with a description and an archive part.
 
-    Without a `form` it is a `.bento`. Raises BentoError for what does not fit together, and OSError.
+    The default `form` is a `.bento`. Raises BentoError for parts that don't fit together, and OSError.
     """
     from rules_bento.archives.assembling import assemble
 
@@ -43,7 +43,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
-    """Return the parts of models by their tags, and the latest version of each name."""
+    """Return the parts of models in the order of their tags, and the latest version of each name."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     by_tag = {
@@ -57,7 +57,7 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
 
 @Subcommand(
     {
-        "--label": 2,  # key, and a text in which {KEY} stands for a value of the workspace status
+        "--label": 2,  # key, and a string in which {KEY} is replaced by a value of the workspace status
         "--output": 1,
         "--part": 1,
         "--status": 1,
@@ -65,7 +65,10 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     }
 )
 def stamp(arguments: Arguments) -> None:
-    """Write the part again, with more labels."""
+    """Add stamped labels to the part of an archive with bento.yaml.
+
+    They don't change the identity of the Bento: its version, digest, and images don't include them.
+    """
     from rules_bento.workspace_status import all_filled, read_status
 
     status = read_status(Path(path) for path in arguments.repeated("--status"))

@@ -1,4 +1,4 @@
-"""Reads base images, and the layers of images."""
+"""Reads base images and the layers of images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @Subcommand(
     {
-        "--layer": 2,  # description, blob or OCI layout that has it; from the lowest up
+        "--layer": 2,  # description, blob or OCI layout that contains the blob; the lowest layer first
         "--libraries": 1,  # output, a JSON list of file names
-        "--machines": 1,  # output, for which machine each file with machine code is, a JSON object by paths
-        "--system": 1,  # output, what SystemFiles writes
+        "--machines": 1,  # output, the machine of each file with machine code, a JSON object by paths
+        "--system": 1,  # output, the result of SystemFiles.dumps
         "--target": 1,
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """Read each layer once."""
+    """Write which shared libraries, packages, and machine code the layers contain. Reads each layer once."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
@@ -64,7 +64,7 @@ def _is_code(path: str, head: bytes) -> bool:
 
 @Subcommand(
     {
-        "--layers": 0,  # they are there, and are held to the index as well
+        "--layers": 0,  # the layers exist, and are verified against the index also
         "--layout": 1,
         "--output": 1,  # JSON: platform to digest, config, layers
         "--platform": 1,  # os/architecture
@@ -72,7 +72,10 @@ def _is_code(path: str, head: bytes) -> bool:
     }
 )
 def base_images(arguments: Arguments) -> None:
-    """Write what the documents say, each held to its digest and size."""
+    """Find the images of a layout that Bentos can be built on, and write their configs and layers.
+
+    Verifies digests and sizes. The repository rules of `bento.base` run this subcommand.
+    """
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout
 
@@ -86,14 +89,14 @@ def base_images(arguments: Arguments) -> None:
 
 @Subcommand(
     {
-        "--description": 1,  # what base_layout wrote, which has held the layer to it
+        "--description": 1,  # output of base_layout, which verified the layer
         "--layout": 1,
         "--output": 1,
         "--target": 1,
     }
 )
 def base_layer(arguments: Arguments) -> None:
-    """Copy the layer."""
+    """Copy a layer from an OCI layout."""
     import shutil
 
     from rules_bento.images.oci_image import Layer
@@ -106,14 +109,17 @@ def base_layer(arguments: Arguments) -> None:
 @Subcommand(
     {
         "--config": 1,  # output, JSON: see BentoBaseInfo.config
-        "--description": 1,  # output, of a layer; from the lowest up
+        "--description": 1,  # output, of a layer; the lowest layer first
         "--layout": 1,
         "--platform": 1,  # os/architecture
         "--target": 1,
     }
 )
 def base_layout(arguments: Arguments) -> None:
-    """Write config and descriptions. Raises BentoError for a layout that does not hold, or has more or fewer layers."""
+    """Write config and layer descriptions of the image in an OCI layout that another rule builds.
+
+    Raises BentoError for an invalid layout, and for another number of layers.
+    """
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout
 
@@ -123,13 +129,13 @@ def base_layout(arguments: Arguments) -> None:
     [image] = find_images(layout, arguments.repeated("--platform")).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
-            f"layer_count: is {len(descriptions)}, but the image for {platform} in {layout.directory} "
+            f"layer_count is {len(descriptions)}, but the image for {platform} in {layout.directory} "
             f"has {len(image.layers)} layers. Set layer_count = {len(image.layers)}."
         )
     check_layers(layout, [image])
     described = image.to_json()
     for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
-        # Not known: a manifest does not say it, and the layer is not read here.
+        # A manifest doesn't include it, and this action doesn't read the layer.
         fields = layer | {"uncompressed_size": None, "name": f"base {target}, layer {number}"}
         _write_json(path, fields)
     _write_json(arguments.required("--config"), described["config"] | {"digest": image.digest, "origin": ""})
@@ -145,12 +151,12 @@ _CHUNK = 1 << 20
 @Subcommand(
     {
         "--archive": 1,
-        "--layout": 1,  # out: folder
+        "--layout": 1,  # output directory
         "--target": 1,
     }
 )
 def unpack_image(arguments: Arguments) -> None:
-    """Copy each blob once, verified, and list the image."""
+    """Write the image of an archive (`docker save`, or an OCI archive) as an OCI layout. Verifies each blob."""
     from rules_bento.registry import docker_archive
     from rules_bento.registry.blob_sources import FileSource
     from rules_bento.registry.layout import Layout

@@ -31,21 +31,21 @@ REQUEST_FLAGS = {
     REQUEST_FLAGS
     | {
         "--lock": 2,  # path, name
-        "--update": 1,  # the target that writes it
+        "--update": 1,  # the target that updates the lock
     }
 )
 def check_debs(arguments: Arguments) -> None:
-    """Compare what the lock records with the request, and hold that it is whole."""
+    """Compare the lock with the request of the target, and verify that the lock is complete."""
     [(path, name)] = arguments.tuples("--lock")
     lock = apt.loads(decode_text(Path(path).read_bytes(), name), name)
     problems = apt.find_problems(lock, read_request(arguments))
     if problems:
         listing = "".join(f"  {problem}\n" for problem in problems)
-        raise BentoError(f"{name} is stale:\n{listing}Write it again: bazel run {arguments.required('--update')}")
+        raise BentoError(f"{name} is stale:\n{listing}Update it: bazel run {arguments.required('--update')}")
 
 
 def read_request(arguments: Arguments) -> apt.Request:
-    """Return what a target asks for."""
+    """Return the packages that a target requests."""
     return apt.Request(
         suites=arguments.repeated("--suite"),
         architectures=arguments.repeated("--architecture"),
@@ -54,14 +54,14 @@ def read_request(arguments: Arguments) -> apt.Request:
     )
 
 
-# Installed first: this package makes the links of a merged /usr, and the folders with their modes.
+# Installed first: this package creates the links of a merged /usr, and the directories with their modes.
 _FIRST_PACKAGE = "base-files_"
 
 
 @Subcommand(
     description.FLAGS
     | {
-        "--architecture": 1,  # as Debian names it
+        "--architecture": 1,  # Debian's name of it
         "--certificate": 1,
         "--deb": 1,
         "--exclude": 1,
@@ -74,7 +74,7 @@ _FIRST_PACKAGE = "base-files_"
     }
 )
 def deb_layer(arguments: Arguments) -> None:
-    """Write layer, description and index."""
+    """Write layer, description, and index. Runs no program of the packages."""
     from rules_bento.debian import system
     from rules_bento.debian.rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer
@@ -114,7 +114,7 @@ def _deb_tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator
 def _user_ids(users: dict[str, str]) -> dict[str, int]:
     for name, number in users.items():
         if not number.isdecimal():
-            raise BentoError(f"users: {name} has the number {number!r}; write digits")
+            raise BentoError(f"users: {name} has the ID {number!r}. Use digits")
     return {name: int(number) for name, number in users.items()}
 
 

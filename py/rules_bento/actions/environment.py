@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @Subcommand(
     {
-        "--extends": 2,  # an image's JSON, label
+        "--extends": 2,  # JSON of an image, label
         "--image": 1,  # JSON: fields, and steps whose files are relative to the package
         "--output": 1,
         "--package": 1,
-        "--source": 2,  # path from the root of the workspace, path to read
+        "--source": 2,  # path relative to the root of the workspace, path to read
         "--target": 1,
     }
 )
 def environment(arguments: Arguments) -> None:
-    """Write the image: its own steps behind those of what it extends, its requirements files read."""
+    """Write the image: the steps of the image that it extends, then its own steps with their requirements files."""
     place = arguments.required("--target")
     files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
     own = images.from_json(arguments.required("--image"), place)
@@ -42,16 +42,13 @@ def environment(arguments: Arguments) -> None:
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:
-    """Return a step whose files are named from the root of the workspace.
-
-    Requirements, which are small, by their text.
-    """
+    """Return a step with paths relative to the root of the workspace, or with requirements, which are small."""
     at = f"{place}: {step.kind}"
 
     def path(written: str) -> str:
         resolved = files.path(f"{package}/{written}" if package else written, at)
         if not files.has(resolved):
-            raise BentoError(f"{at}: {written!r} is not among srcs. Add it, or correct the name.")
+            raise BentoError(f"{at}: {written!r} is not among srcs. Add it, or fix the name.")
         return resolved
 
     match step.kind:
@@ -67,6 +64,6 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
             written = step.values or ("pyproject.toml",)
             text = images.step_requirements(images.Step(step.kind, tuple(map(path, written))), files, place)
             if not parse(text, at)[0]:
-                raise BentoError(f"{at}: {written[0]} asks for no package. Remove the step, or name another file.")
+                raise BentoError(f"{at}: {written[0]} requires no packages. Remove the step, or use another file.")
             return images.Step("requirements", (text,))
     return step

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @Subcommand(
     {
-        "--allowed-glibc": 1,  # what hubs let a wheel ask for, X.Y, where the base's is not known
-        "--base": 1,  # its label
+        "--allowed-glibc": 1,  # X.Y, largest glibc that package hubs allow, if the base's is unknown
+        "--base": 1,  # label
         "--base-config": 1,
-        "--base-libraries": 1,  # what base_contents wrote, of a base that is not made of Debian packages
+        "--base-libraries": 1,  # output of base_contents, for a base that isn't built from Debian packages
         "--glibc": 1,  # of the base, X.Y
-        "--index": 1,  # of Debian packages in the base or in a layer; with none of both, system libraries are not known
+        "--index": 1,  # of Debian packages in the base or in a layer
         "--libraries": 1,  # of a wheel
-        "--machines": 1,  # what base_contents wrote of further layers
-        "--output": 1,  # what parts need that nobody loads by default
+        "--machines": 1,  # output of base_contents for further layers
+        "--output": 1,  # libraries that optional parts need and that are missing
         "--python-version": 1,  # of the base, X.Y
         "--target": 1,
         "--unchecked": 1,  # file name of a library
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Write what optional parts lack, or raise BentoError with all problems."""
+    """Check the libraries of wheels. Writes what optional parts lack, or raises BentoError with all problems."""
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
@@ -50,7 +50,7 @@ def check_image(arguments: Arguments) -> None:
         arguments.required("--base"),
         architecture,
         _glibc(arguments),
-        libraries if indexes or below else None,
+        libraries if indexes or below else None,  # unknown without any of them
         arguments.required("--python-version"),
         max((_parse_version(text) for text in arguments.repeated("--allowed-glibc")), default=None),
     )
@@ -64,14 +64,12 @@ def check_image(arguments: Arguments) -> None:
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:
-    """Return the version of the base's C library, if it is known. Raises BentoError for what is none."""
+    """Return the version of the base's C library, None if it is unknown. Raises BentoError for an invalid version."""
     text = arguments.optional("--glibc")
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
-        raise BentoError(
-            f"{arguments.required('--base')}: its glibc is {text!r}. Write X.Y, such as 2.36, or leave it out."
-        )
+        raise BentoError(f"{arguments.required('--base')}: invalid glibc {text!r}. Use X.Y, such as 2.36, or omit it.")
     return _parse_version(text)
 
 
@@ -89,7 +87,7 @@ def _parse_version(text: str) -> tuple[int, int]:
     }
 )
 def check_size(arguments: Arguments) -> None:
-    """Write that all is well, or raise BentoError."""
+    """Write an empty file, or raise BentoError for an image that is too large."""
     from rules_bento.images.image_checks import too_large
     from rules_bento.images.oci_image import Layer
 
@@ -101,22 +99,22 @@ def check_size(arguments: Arguments) -> None:
 
 @Subcommand(
     {
-        "--base": 1,  # its label
+        "--base": 1,  # label
         "--base-config": 1,
-        "--base-system": 1,  # what base_contents wrote
+        "--base-system": 1,  # output of base_contents
         "--bento-yaml": 1,
-        "--hub": 1,  # of Debian packages, for a base that is made of them
+        "--hub": 1,  # of Debian packages, for a base that is built from them
         "--image": 1,  # name of the target
         "--index": 1,  # of Debian packages in the base or in a layer
-        "--lower": 1,  # label of the uppermost layer of Debian packages
+        "--lower": 1,  # label of the topmost layer of Debian packages
         "--output": 1,
-        "--provided": 1,  # what the target says that the base has, or the service does without
+        "--provided": 1,  # requirement that the base provides or the service doesn't need, according to the target
         "--target": 1,
         "--wheel": 1,  # file name
     }
 )
 def check_system(arguments: Arguments) -> None:
-    """Write that all is there, or raise BentoError with all that is not."""
+    """Write an empty file, or raise BentoError with all system packages that are missing."""
     from rules_bento.images import image_requirements
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(arguments.required("--bento-yaml")))
@@ -138,7 +136,7 @@ def _read_bento_yaml(path: str) -> dict[str, Any]:
 
 
 def _image_system(arguments: Arguments) -> image_requirements.ImageSystem:
-    """Return what is known of base and layers."""
+    """Return the known system packages of base and layers."""
     from rules_bento.images import image_requirements
     from rules_bento.images.system_packages import SystemFiles, read_dpkg
 

@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     {
         "--annotation": 2,
         "--base-config": 1,
-        "--bento": 1,  # folder of the Bento in the image
+        "--bento": 1,  # directory of the Bento in the image
         "--bento-yaml": 1,
         "--cmd": 1,
-        "--compression": 1,  # of all layers, those of the base among them
+        "--compression": 1,  # of all layers, including the layers of the base
         "--config": 1,
         "--created": 1,
         "--digest": 1,
         "--entrypoint": 1,
         "--env": 2,
-        "--environment": 1,  # folder of the virtual environment in the image
-        "--healthcheck": 1,  # a word of the command
+        "--environment": 1,  # directory of the virtual environment in the image
+        "--healthcheck": 1,  # an argument of the command
         "--home": 1,
         "--label": 2,
         "--layer": 1,
         "--manifest": 1,
         "--port": 1,
-        "--provided": 1,  # a command that the image does without
+        "--provided": 1,  # a command that the image doesn't need
         "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
         "--stamped-label": 2,
         "--status": 1,  # Bazel's workspace status
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     }
 )
 def image(arguments: Arguments) -> None:
-    """Write config, manifest and digest."""
+    """Write config, manifest, and digest from the descriptions of the layers."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     if len(layers) > oci_image.MAX_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MAX_LAYERS}. "
-            f"Set max_wheel_layers of the image, or image_layers of its models, to less, or give fewer layers."
+            f"Set max_wheel_layers of the image, or image_layers of its models, to less, or use fewer layers."
         )
     compression = arguments.optional("--compression")
     if compression == "gzip":
@@ -72,18 +72,17 @@ def image(arguments: Arguments) -> None:
 
 
 def _require_gzip(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError for a layer of zstd: who asks for gzip has a runtime that does not know it."""
+    """Raise BentoError for a layer of zstd: runtimes that need gzip don't support it."""
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
-            f'compression: the image is to be of gzip, but of zstd are: {", ".join(others)}. Set compression = "gzip" '
-            "on the bento_deb_layer of the base and of layers too; of an image of others, take a copy with layers of "
-            "gzip (skopeo copy --dest-compress-format gzip)."
+            f'compression = "gzip", but these layers use zstd: {", ".join(others)}. Set compression = "gzip" '
+            "also on each bento_deb_layer. Convert other base images with skopeo copy --dest-compress-format gzip."
         )
 
 
 def _require_estargz(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError for another layer below one of eStargz: from there on, containerd pulls all layers whole."""
+    """Raise BentoError for other layers below a layer of eStargz: containerd pulls all layers above them completely."""
     from rules_bento.images.layers import estargz
 
     is_lazy = [estargz.TOC_DIGEST in (layer.annotations or {}) for layer in layers]
@@ -91,19 +90,18 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
     if others:
         raise BentoError(
-            "compression: containerd pulls a layer that is not of eStargz whole, and all layers above it, so nothing "
-            f'there would be read lazily. Such are: {", ".join(others)}. Set compression = "estargz" on the '
-            "bento_deb_layer of the base, and on bento_layer (of srcs, for a tar stays what it is); of an image of "
-            "others, take a copy with layers of eStargz (nerdctl image convert --estargz --oci), or leave estargz out."
+            f"compression: no layer above layers without eStargz is lazy: {', '.join(others)}. Set compression = "
+            '"estargz" on bento_deb_layer and bento_layer (with srcs). Convert other base images with nerdctl image '
+            "convert --estargz --oci."
         )
 
 
 def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
-    """Raise BentoError for a trace of another image, whose files none of the layers has."""
+    """Raise BentoError for a trace of another image: no layer has a file of the trace."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
-            f"startup_trace: no layer that could be put in order has a file that {trace} names. Record it of this "
-            "image, by its bento_startup_trace."
+            f"startup_trace: no layer with prioritized files has a file of {trace}. Record a trace of this "
+            "image with bento_startup_trace."
         )
 
 
@@ -145,15 +143,15 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
 
 
 def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return those that OCI defines: what reads labels and what reads annotations are to see the same."""
+    """Return the keys that OCI defines: readers of labels and readers of annotations get the same values."""
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of BentoML's own image, around those of the base, the Bento and the target.
+    """Return the variables of BentoML's own image, with the variables of the base, the Bento, and the target.
 
-    Of the Bento, those of the stages `all` and `runtime` that have a value: one without is for the caller of a
-    container to give, and one of the stage `build` is a secret of builds.
+    The Bento's variables are those with a value and the stage `all` or `runtime`. The user of a container sets
+    variables without a value, and variables of the stage `build` are secrets of builds.
     """
     environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
@@ -188,7 +186,7 @@ def _image_annotations(arguments: Arguments, base: dict[str, Any], bento: dict[s
 @Subcommand(
     {
         "--config": 1,
-        "--elsewhere": 2,  # description of a layer that is not here, repository that has it
+        "--elsewhere": 2,  # description of a layer that isn't fetched, repository that has it
         "--form": 1,  # oci-layout or docker-archive
         "--layer": 2,  # description, blob
         "--manifest": 1,
@@ -198,14 +196,14 @@ def _image_annotations(arguments: Arguments, base: dict[str, Any], bento: dict[s
     }
 )
 def image_files(arguments: Arguments) -> None:
-    """Copy the layers and write what names them."""
+    """Write the image as an OCI layout, or as an archive that `docker load` accepts."""
     from rules_bento.images import oci_layout
 
     for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
             f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin} and was not fetched: a push does not need it. "
-            f"To have it here, build with --@rules_bento//rules:base_layers=fetched."
+            f"To fetch it, build with --@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.Image(
         Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()
@@ -231,7 +229,7 @@ def image_files(arguments: Arguments) -> None:
     }
 )
 def image_index(arguments: Arguments) -> None:
-    """Write index and digest."""
+    """Write index and digest for the images of several platforms."""
     from rules_bento.workspace_status import all_filled, read_status
 
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
@@ -239,12 +237,12 @@ def image_index(arguments: Arguments) -> None:
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
             raise BentoError(
-                'image: an artifact of a model is for no platform. Push it by itself, or set format = "image".'
+                'image: an artifact of a model has no platform. Push it separately, or set format = "image".'
             )
         platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
-            raise BentoError(f"platforms: two of them are {name}. Name each platform once.")
+            raise BentoError(f"platforms: {name} is repeated. Use each platform once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
     status = read_status(map(Path, arguments.repeated("--status")))
     stamped = all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
@@ -276,7 +274,7 @@ def image_index(arguments: Arguments) -> None:
     }
 )
 def deployment(arguments: Arguments) -> None:
-    """Write the manifest."""
+    """Write the Kubernetes manifest of an image."""
     from rules_bento.kubernetes.manifests import DeploymentOptions, dump, manifests
 
     options = DeploymentOptions(
@@ -302,14 +300,14 @@ def _image_reference(arguments: Arguments) -> str:
     repository = Reference.parse(arguments.required("--repository"))
     if repository.tag or repository.digest:
         raise BentoError(
-            f"repository: {repository} has a tag or a digest. Leave it out: the manifest names the image by the digest "
+            f"repository: {repository} has a tag or a digest. Remove it: the manifest names the image by the digest "
             "that was built."
         )
     return str(repository.with_digest(Path(arguments.required("--digest")).read_text("utf-8").strip()))
 
 
 def _common_workload(arguments: Arguments) -> Workload:
-    """Return what all images of an index are. Raises BentoError where they differ in what a manifest says."""
+    """Return the workload of all images of an index. Raises BentoError if their manifests would differ."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
 
@@ -324,5 +322,5 @@ def _common_workload(arguments: Arguments) -> Workload:
     first, *others = workloads
     for other in others:
         if (other.services, other.required, other.image) != (first.services, first.required, first.image):
-            raise BentoError("the images of the index start differently. Write a bento_deployment for each.")
+            raise BentoError("the images of the index start differently. Add a bento_deployment for each.")
     return first

@@ -1,4 +1,4 @@
-"""Writes layers of Bentos, files, and tars."""
+"""Writes layers of Bentos, environments, files, and tars."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     | {
         "--folder": 1,  # of the Bento, in the image
         "--model": 1,  # description
-        "--mounted": 1,  # folder below which images of models are mounted, in the image
+        "--mounted": 1,  # directory that images of models are mounted below, in the image
         "--part": 1,
         "--user": 1,
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write the layer of a Bento without models and data: a changed source line changes only this layer."""
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _bento_tar(arguments), compression)
     description.describe(arguments, info, "Bento")
 
 
 def _bento_tar(arguments: Arguments) -> Iterator[bytes]:
-    """Yield the members of the parts as they come: a source may be larger than memory."""
+    """Yield the members of the parts one by one, because a source can be larger than memory."""
     from rules_bento.archives.archive import items
     from rules_bento.models.model import ModelDescription, latest_versions
 
@@ -65,10 +65,10 @@ def _bento_tar(arguments: Arguments) -> Iterator[bytes]:
 
 
 def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDescription]) -> Iterator[bytes]:
-    """Yield where images of the models are mounted, and links to that from where the Bento has its models.
+    """Yield links from the Bento's models to the mounted images of these models, and a placeholder for each.
 
-    Until something is mounted there, BentoML finds an entry that says so where its error says what it cannot read: of
-    a link to nothing it would ask BentoCloud, and tell of that.
+    BentoML reports the placeholder in its error until an image is mounted. For a dangling link, it would search
+    BentoCloud.
     """
     from urllib.parse import quote
 
@@ -78,21 +78,19 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     for one, other in pairwise(tags):
         if one.partition(":")[0] == other.partition(":")[0]:
             raise BentoError(
-                f'models = "image": the Bento has {one} and {other}, but images of models are mounted by their names. '
-                'Give one of them another name, or set models = "layers".'
+                f'models = "image": the Bento has {one} and {other}, but images of models are mounted by name. '
+                'Rename one of them, or set models = "layers".'
             )
     for tag in tags:
         name, _, version = tag.partition(":")
         entry = f"{mounted}/{name}/{bento}/models/{name}/{version}"
-        missing = (
-            f"{tag} is not mounted. Start the container with an image of it (bento_model_image) at /{mounted}/{name}."
-        )
+        missing = f"{tag} is not mounted. Start the container with its image (bento_model_image) at /{mounted}/{name}."
         yield put.small_file(f"{entry}/{MODEL_YAML}", f'!<{quote(missing)}> ""\n'.encode())
         yield put.link(f"{bento}/models/{name}/{version}", f"/{entry}")
 
 
 class _Headers:
-    """Makes the headers of a Bento's folder, whose contents belong to the user that owns the home above it."""
+    """Creates the headers of a Bento's directory. The user that owns the home directory above it owns its contents."""
 
     def __init__(self, folder: str, uid: int, gid: int) -> None:
         self._home = folder.rpartition("/")[0]
@@ -100,7 +98,7 @@ class _Headers:
         self._known: set[str] = set()
 
     def folder(self, path: str) -> bytes:
-        """Return the header of a folder, after those above it that are not there yet."""
+        """Return the header of a directory, after the headers of its missing parents."""
         if not path or path in self._known:
             return b""
         self._known.add(path)
@@ -108,22 +106,22 @@ class _Headers:
         return self._above(path) + headers.header(path, headers.FOLDER, _DIRECTORY_MODE, *owner)
 
     def file(self, path: str, mode: int, size: int) -> bytes:
-        """Return the header of a file, after those of folders."""
+        """Return the header of a file, after the headers of directories."""
         return self._above(path) + headers.header(path, headers.REGULAR, mode, *self._owner, size)
 
     def small_file(self, path: str, data: bytes) -> bytes:
-        """Return a file with its contents, after the headers of folders."""
+        """Return a file with its contents, after the headers of directories."""
         return self.file(path, _FILE_MODE, len(data)) + data + headers.padding(len(data))
 
     def link(self, path: str, target: str) -> bytes:
-        """Return the header of a symbolic link, after those of folders."""
+        """Return the header of a symbolic link, after the headers of directories."""
         return self._above(path) + headers.header(path, headers.LINK, _LINK_MODE, *self._owner, 0, target)
 
     def _above(self, path: str) -> bytes:
         return self.folder(path.rpartition("/")[0])
 
 
-# BentoML makes these at its start; where they are there, it can start on a read-only file system.
+# BentoML creates these when it starts; if they exist, it can start on a read-only file system.
 _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
 
 
@@ -132,13 +130,13 @@ _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
     | {
         "--home": 1,
         "--prefix": 1,
-        "--python": 1,  # the base's interpreter
+        "--python": 1,  # interpreter of the base
         "--python-version": 1,  # X.Y
         "--user": 1,
     }
 )
 def environment_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write the layer of a virtual environment without packages, and of the user's home directory."""
     prefix, home = arguments.required("--prefix").strip("/"), arguments.required("--home").strip("/")
     python, version = arguments.required("--python"), arguments.required("--python-version")
     owner = description.owner(arguments.required("--user"))
@@ -167,9 +165,9 @@ def environment_layer(arguments: Arguments) -> None:
     }
 )
 def files_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write the layer of files and the contents of directories."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
-        raise BentoError(f"owner is {whose!r}. Write numbers, uid or uid:gid: an image's names are not known here.")
+        raise BentoError(f"invalid owner {whose!r}. Use numbers, uid or uid:gid: names of the image are unknown.")
     owner = description.owner(whose)
     mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
@@ -177,28 +175,29 @@ def files_layer(arguments: Arguments) -> None:
     entries = [LayerEntry.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
     entries += [LayerEntry.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
     out, compression = description.output(arguments)
-    # Folders that are there stay as they are: /tmp is everyone's, and a home its user's.
+    # Existing directories don't change: everyone owns /tmp, and a user owns the home directory.
     info = write_files_layer(out, entries, compression, folders=False)
     description.describe(arguments, info, f"files of {arguments.required('--target')}")
 
 
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield a file, or those of a folder, each with its place. Raises BentoError for a folder at a file's place."""
+    """Yield a file, or the files of a directory, each with its path in the image.
+
+    Raises BentoError for a directory at the path of a file.
+    """
     if not Path(source).is_dir():
         yield source, place
         return
     if not place.endswith("/"):
-        raise BentoError(
-            f"{place}: is the place of a file, and {source} is a folder. Write {place}/ for what is in it."
-        )
-    # In a sandbox, files are links to files, and folders may be.
+        raise BentoError(f"{place}: {source} is a directory. Use {place}/ for its contents.")
+    # In a sandbox, files are links, and directories can be links.
     for folder, _, names in os.walk(source, followlinks=True):
         for name in names:
             path = Path(folder, name)
             yield str(path), f"{place}{path.relative_to(source).as_posix()}"
 
 
-# What OCI knows, of the forms of `streams`.
+# The forms of `streams` that OCI supports.
 _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst": "zstd"}
 
 
@@ -209,7 +208,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
     }
 )
 def tar_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write a layer from a tar that another rule builds. Reads the tar to its end, and doesn't change it."""
     from rules_bento.archives import streams
 
     [(path, where)] = arguments.tuples("--tar")
@@ -234,23 +233,23 @@ def _tar_form(path: Path, where: str) -> str:
         form = streams.form_of(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
-            f"{where}: is {form} data, which no layer can be. Have the tar made plain, or compressed with gzip or zstd."
+            f"{where}: a layer can't contain {form} data. Use an uncompressed tar, or compress it with gzip or zstd."
         )
     return form
 
 
 def _check_tar(path: Path, form: str, where: str) -> None:
-    """Refuse what is no tar, and members that lie outside of an image."""
+    """Reject invalid tars, and members outside of the image."""
     from rules_bento.archives import tarread
 
     with path.open("rb") as file:
         for member, _ in tarread.packed_members(file, form, where):
             if ".." in member.name.split("/"):
-                raise BentoError(f"{where}: {member.name!r} leaves the image. Make the tar without it.")
+                raise BentoError(f"{where}: {member.name!r} is outside of the image. Remove it from the tar.")
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a compressed tar, and return what a description says of it. Its contents were read and bounded before."""
+    """Copy a compressed tar; return the fields of its description. Its contents were read within bounds before."""
     from rules_bento.archives import streams, tarread
 
     blob, tar = layer.Sum(), layer.Sum()
@@ -274,7 +273,10 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     }
 )
 def prefetch_layer(arguments: Arguments) -> None:
-    """Write layer and description. A layer that is not of eStargz, or has none of the files, stays what it is."""
+    """Write the layer with the files of a startup trace first.
+
+    A layer without eStargz, or without any of these files, doesn't change.
+    """
     import shutil
 
     from rules_bento.formats import read_file

@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 @Subcommand(
     {
         "--all-files": 0,
-        "--answer": 1,  # what uv said of a requirement alone, and what the lock has of its closure
+        "--answer": 1,  # resolution of one requirement by uv, and its transitive dependencies in the lock
         "--glibc": 1,
-        "--locked": 1,  # what the lock has of a package
+        "--locked": 1,  # entry of a package in the lock
         "--output": 1,
-        "--package": 1,  # a requirement beside those of the hub
+        "--package": 1,  # a requirement in addition to the packages of the hub
         "--pin": 1,  # `name==version`
-        "--pip-tools": 1,  # folders that it is imported from; uv resolves where there are none
+        "--pip-tools": 1,  # directories that pip-tools is imported from; without any, uv resolves
         "--platform": 1,
         "--python": 1,
         "--python-version": 1,
         "--requirement": 1,
-        "--stated": 1,  # facts of the service, which tell what a bentofile and an image ask for beside them
+        "--stated": 1,  # service metadata, with the requirements of the bentofile and the image
         "--target": 1,
         "--uv": 1,
     },
     reusable=True,
 )
 def lock(arguments: Arguments) -> None:
-    """Write the roots, the pinned requirements, and these with hashes: a JSON object of three texts."""
+    """Write the subset of the lock that a service needs, as JSON: roots, requirements, and requirements with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock_subset
 
@@ -50,10 +50,10 @@ def lock(arguments: Arguments) -> None:
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
             f"requirements come from hubs for different targets: {', '.join(sorted(platforms | versions))}. "
-            f"Take all packages from one hub."
+            f"Use packages of one hub."
         )
     if not platforms:
-        raise BentoError("requirements: no package comes from a hub. Add the hub's bentoml, which serves the Bento.")
+        raise BentoError("requirements: no package comes from a hub. Add bentoml from the hub: it serves the Bento.")
     target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
     entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
@@ -74,7 +74,7 @@ def lock(arguments: Arguments) -> None:
 
 
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
-    """Return what attributes, libraries, a bentofile and an image ask for, each told by the first that does."""
+    """Return the requirements of attributes, libraries, bentofile, and image, each with the first origin."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock_subset
 
@@ -113,7 +113,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Write the answer, with nothing in it where uv finds no solution."""
+    """Resolve one package of a lock with uv; write its dependencies, or nothing if uv finds no solution."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(
@@ -141,7 +141,7 @@ def resolve(arguments: Arguments) -> None:
     }
 )
 def normalize(arguments: Arguments) -> None:
-    """Write the lock as JSON."""
+    """Convert a lock of any form to the form that hubs use. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes
@@ -179,11 +179,11 @@ SOURCE_FLAGS = {
     SOURCE_FLAGS
     | {
         "--lock": 2,  # path, name
-        "--update": 1,  # the target that writes it
+        "--update": 1,  # the target that updates the lock
     }
 )
 def check_requirements(arguments: Arguments) -> None:
-    """Compare what the lock records with the sources, and hold that its graph is complete and has nothing needless."""
+    """Compare the lock with the sources, and verify that its graph is complete and has no unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 
@@ -195,20 +195,16 @@ def check_requirements(arguments: Arguments) -> None:
     record = resolution.lock_inputs(requested, indexes, arguments.repeated("--platform"))
     problems = [
         *_record_differences(lock.get("stated", {}), record, requested),
-        *(
-            []
-            if lock["requires_python"] == arguments.required("--requires-python")
-            else ["  requires_python is another"]
-        ),
+        *([] if lock["requires_python"] == arguments.required("--requires-python") else ["  requires_python differs"]),
         *_graph_problems(lock),
     ]
     if problems:
         listing = "\n".join(problems)
-        raise BentoError(f"{name} is stale:\n{listing}\nWrite it again: bazel run {arguments.required('--update')}")
+        raise BentoError(f"{name} is stale:\n{listing}\nUpdate it: bazel run {arguments.required('--update')}")
 
 
 def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return what the sources of a target ask for, and where it is to come from."""
+    """Return the requirements of a target's sources, and the indexes of their packages."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 
@@ -228,20 +224,20 @@ def _record_differences(
 ) -> list[str]:
     problems = []
     kinds = (
-        ("requirements", "", "asks for", requested.requirements),
-        ("constraints", " as a limit", "states", requested.constraints),
-        ("overrides", " as an override", "states", requested.overrides),
+        ("requirements", "", "requires", requested.requirements),
+        ("constraints", " as a limit", "declares", requested.constraints),
+        ("overrides", " as an override", "declares", requested.overrides),
     )
     for key, limit, verb, origins in kinds:
         before, now = set(locked.get(key, [])), set(record.get(key, []))
         problems += [f"  {origins[text]}: {text} is not locked{limit}" for text in sorted(now - before)]
-        problems += [f"  {text} is locked{limit}, but nobody {verb} it any more" for text in sorted(before - now)]
-    names = {"platforms": "the platforms are others", "indexes": "indexes and their options are others"}
+        problems += [f"  {text} is locked{limit}, but no source {verb} it" for text in sorted(before - now)]
+    names = {"platforms": "the platforms differ", "indexes": "indexes or their options differ"}
     return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
 
 
 def _graph_problems(lock: Lock) -> list[str]:
-    """Return what a merge of two locks may leave behind."""
+    """Return the problems that a merge of two locks can cause."""
     from rules_bento.packages import lock as locks
 
     versions = {(package["name"], package["version"]) for package in lock["packages"]}
@@ -261,5 +257,5 @@ def _graph_problems(lock: Lock) -> list[str]:
             problems.append(f"  {parent or 'a root'} needs {wanted}, which is not in the lock")
     kept = {(package["name"], package["version"]) for package in locks.reachable(lock["roots"], lock["packages"])}
     return problems + [
-        f"  {name} {version} is in the lock, but nothing needs it" for name, version in sorted(versions - kept)
+        f"  {name} {version} is in the lock, but not needed" for name, version in sorted(versions - kept)
     ]

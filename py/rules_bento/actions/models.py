@@ -1,4 +1,4 @@
-"""Writes models of the model store: archives, layers, and images."""
+"""Writes entries of the model store: archives, layers, and images."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ MODEL_FLAGS = {
     "--option": 2,
     "--package": 1,
     "--part": 1,
-    "--scratch": 1,  # a folder for the files of the archive, gone at the end
-    "--signature": 2,  # method, and a JSON list of words: `batchable`, `batch_dim=0,0`
+    "--scratch": 1,  # a temporary directory for the files of the archive
+    "--signature": 2,  # method, and a JSON list of strings: `batchable`, `batch_dim=0,0`
     "--source": 3,  # path to read, Bazel short path, label
     "--strip-prefix": 1,
-    "--tag": 1,  # of a new entry; else the sources or the archive are one
+    "--tag": 1,  # of a new entry; without it, the sources or the archive are an entry
     "--target": 1,
 }
 
 
-# Flags of layers: without the import of `description`, which other subcommands don't need.
+# Literal, because the import of `description` would slow down the other subcommands.
 _LAYER_FLAGS = {
     "--compression": 1,
     "--description": 1,
@@ -64,7 +64,7 @@ _LAYER_FLAGS = {
 
 @Subcommand(MODEL_FLAGS)
 def model(arguments: Arguments) -> None:
-    """Write what is asked for: the archive part, or what is known of the model without its bytes."""
+    """Write the requested files: the archive part, or the model's metadata without its bytes."""
     from rules_bento.archives.archive import write_part
 
     with read_model(arguments) as stored:
@@ -80,9 +80,9 @@ def model(arguments: Arguments) -> None:
 
 @contextmanager
 def read_model(arguments: Arguments) -> Iterator[StoredModel]:
-    """Read the entry that the arguments describe; its files are there until the block ends.
+    """Read the entry that the arguments describe; its files exist until the block ends.
 
-    Raises BentoError for a file that cannot be in a model.
+    Raises BentoError for a file that a model can't contain.
     """
     import shutil
 
@@ -111,9 +111,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
     tag = Tag.parse(arguments.required("--tag"), "tag")
     selection = snapshot.select([_unfiltered(file) for file in model_files(arguments)])
     for file in selection.dropped:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) cannot be in a model: {selection.reason(file)}. Leave it out."
-        )
+        raise BentoError(f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove it.")
     snapshot.check_followed(selection.kept)
     entry = make_entry(
         tag, _model_fields(arguments), arguments.required("--creation-time"), snapshot.digest(selection.kept)
@@ -127,7 +125,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
-    """Return the files of a flag, at their places in the model."""
+    """Return the files of a flag, with their paths in the model."""
     from rules_bento.sources import snapshot
 
     folder = "/".join(
@@ -142,7 +140,7 @@ def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.D
 
 
 def _unfiltered(file: snapshot.DeclaredFile) -> snapshot.DeclaredFile:
-    """Return the file as one that patterns do not apply to: `.bentoignore` is read for Bentos only."""
+    """Return the file with patterns disabled: `.bentoignore` applies only to Bentos."""
     from rules_bento.sources import snapshot
 
     return snapshot.DeclaredFile(file.path, file.source, file.origin, filtered=False)
@@ -167,7 +165,7 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
 
 
 def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
-    """Return metadata, options and signatures: those of attributes and of `fields_file`, which may share no name."""
+    """Return metadata, options, and signatures of the attributes and of `fields_file`, which must not share names."""
     stated: dict[str, dict[str, Any]] = {
         "metadata": dict(arguments.pairs("--metadata")),
         "options": dict(arguments.pairs("--option")),
@@ -180,7 +178,7 @@ def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
         for field, values in _read_fields_file(path, name, tuple(stated)).items():
             for key in values:
                 if key in stated[field]:
-                    raise BentoError(f"{name}: {field} has {key!r}, and so has the attribute {field}. Keep one.")
+                    raise BentoError(f"{name}: {field} and the attribute {field} both have {key!r}. Keep one.")
             stated[field] |= values
     return stated
 
@@ -191,14 +189,14 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
     fields = read_object(read_file(path), name)
     for field, values in fields.items():
         if field not in known:
-            raise BentoError(f"{name}: {field!r} is not known. Known are {', '.join(known)}; others are attributes.")
+            raise BentoError(f"{name}: unknown field {field!r}. Use {', '.join(known)}; others are attributes.")
         if not isinstance(values, dict):
-            raise BentoError(f"{name}: {field} is no JSON object, which begins with '{{'. Correct it.")
+            raise BentoError(f"{name}: {field} isn't a JSON object. Use {{...}}.")
     return fields
 
 
 def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
-    """Return what BentoML's ModelSignature has for a method."""
+    """Return the fields of BentoML's ModelSignature for a method."""
     dimensions = [0, 0]
     for word in words:
         match = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
@@ -206,15 +204,15 @@ def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
             dimensions = [int(match[1]), int(match[2] or match[1])]
         elif word != "batchable":
             raise BentoError(
-                f"signatures: {method} has {word!r}, but there are 'batchable' and, beside it, 'batch_dim=0,1' for the "
-                f"dimensions of input and output. Correct it, or write it into fields_file."
+                f"signatures: invalid value {word!r} for {method}. Use 'batchable', and 'batch_dim=0,1' for the "
+                f"dimensions of input and output, or use fields_file."
             )
     return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}
 
 
 @Subcommand(MODEL_FLAGS | {"--output": 1})
 def export_model(arguments: Arguments) -> None:
-    """Write the model of the arguments as a `.bentomodel`."""
+    """Write the model as a `.bentomodel`, for `bentoml models import`."""
     from rules_bento.archives.archive import write_archive
 
     with read_model(arguments) as stored:
@@ -225,23 +223,26 @@ class _PlacedModel(NamedTuple):
     tag: str
     manifest: Manifest
     model_yaml: bytes
-    sources: dict[str, str]  # where to read each file but model.yaml and weights
-    weights: frozenset[str]  # those that have layers of their own
+    sources: dict[str, str]  # path of each file except model.yaml and weights
+    weights: frozenset[str]  # files that have separate layers
 
 
 @Subcommand(
     MODEL_FLAGS
     | _LAYER_FLAGS
     | {
-        "--weights": 1,  # folder of the layers of weights, in the image
-        "--weights-file": 3,  # path, which is not read, Bazel short path, label
-        "--written-description": 1,  # of the model; with weights, the three are read in place of them
+        "--weights": 1,  # directory of the layers of weights, in the image
+        "--weights-file": 3,  # path (the file isn't read), Bazel short path, label
+        "--written-description": 1,  # of the model; with weights, these three files are read instead of the weights
         "--written-manifest": 1,
         "--written-model-yaml": 1,
     }
 )
 def model_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write the layer of a model: its files, and links to the layers of its weights.
+
+    The location of weights depends only on the weights. The location of the model includes its version.
+    """
     if arguments.has("--weights-file"):
         _write_model_layer(arguments, _model_without_weights(arguments))
         return
@@ -293,11 +294,11 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
         "--package": 1,
         "--source": 3,  # path to read, Bazel short path, label
         "--strip-prefix": 1,
-        "--weights": 1,  # folder of them, in the image
+        "--weights": 1,  # directory of the weights, in the image
     }
 )
 def weights_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write the layer of a model's weights, at paths that depend only on the weights."""
     from rules_bento.images.layers import description, weights
     from rules_bento.images.layers.layer import LayerEntry, write_files_layer
     from rules_bento.sources import snapshot
@@ -307,7 +308,7 @@ def weights_layer(arguments: Arguments) -> None:
     files = model_files(arguments)
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
-        path = weights.place(folder, entry)  # which equal files of one name share
+        path = weights.place(folder, entry)  # the same path for equal files with the same name
         entries[path] = LayerEntry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
     home = description.home_directory(arguments.required("--folder").strip("/"), owner)
@@ -330,7 +331,7 @@ def weights_layer(arguments: Arguments) -> None:
     }
 )
 def model_image(arguments: Arguments) -> None:
-    """Write config, manifest and digest."""
+    """Write config, manifest, and digest of an image of a model, or of a CNCF ModelPack artifact."""
     from rules_bento.formats.oci import ANNOTATION
     from rules_bento.images import modelpack, oci_image
 
@@ -352,7 +353,7 @@ def model_image(arguments: Arguments) -> None:
 
 
 def _model_image_config(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:
-    """Return the config's settings: a platform, because an image must name one, and nothing that runs."""
+    """Return the config of an image that runs nothing. Images must have a platform."""
     from rules_bento.formats.oci import ANNOTATION
     from rules_bento.images import oci_image
 

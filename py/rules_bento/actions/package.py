@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 PACKAGE_FLAGS = secrets.FLAGS | {
-    "--archive": 1,  # the `.bento`, where sources are all there is beside
+    "--archive": 1,  # the `.bento`, if it contains only sources and metadata
     "--arg-file": 2,  # path, name in messages
     "--bento-yaml": 1,
     "--bentofile": 2,  # path, name in messages
@@ -40,17 +40,17 @@ PACKAGE_FLAGS = secrets.FLAGS | {
     "--digest": 1,
     "--env": 1,
     "--feature": 1,
-    "--file": 2,  # a file that options may name: path in the build context, path to read
+    "--file": 2,  # a file that options can name: path in the build context, path to read
     "--image": 2,  # path of the image's JSON, label in messages
-    "--in-full": 1,  # a fact of which the target states all there is
+    "--in-full": 1,  # a kind of service metadata that the target declares completely
     "--label": 2,
-    "--locked": 1,  # roots, pinned requirements, these with hashes
+    "--locked": 1,  # roots, pinned requirements, and the same with hashes
     "--manifest": 1,
     "--model": 2,  # description, alias
     "--name": 1,
     "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
-    "--pin": 1,  # name==version of a package of a hub of rules_python, or a mere name, that libraries need
+    "--pin": 1,  # name==version, or a name, of a package of a rules_python hub that libraries need
     "--platform": 1,  # of the Bento, `<os>_<machine>`
     "--python": 1,
     "--python-version": 1,
@@ -59,12 +59,12 @@ PACKAGE_FLAGS = secrets.FLAGS | {
     "--service": 1,
     "--service-config": 2,  # service, JSON object
     "--service-info": 1,
-    "--service-model": 2,  # service and attribute with a dot between, tag
+    "--service-model": 2,  # service and attribute, separated by a dot; tag
     "--sources": 1,
     "--spec": 1,
     "--tag": 1,
     "--target": 1,
-    "--unchecked": 1,  # file name of machine code that may be for another platform
+    "--unchecked": 1,  # file name of machine code that can be for another platform
     "--uv": 1,
     "--version": 1,
 }
@@ -72,7 +72,7 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 
 @Subcommand(PACKAGE_FLAGS, reusable=True)
 def package(arguments: Arguments) -> None:
-    """Write bento.yaml, manifest, digest, tag and the metadata's part of the archive; if asked, the archive."""
+    """Write bento.yaml, manifest, digest, tag, and the metadata part of the archive; if requested, the archive."""
     made = make_bento(arguments, json.loads(Path(arguments.required("--service-info")).read_text("utf-8")))
     in_contents = {entry.path for entry in made.manifest.entries} - set(made.files)
     secrets.check_contents(arguments, sorted(made.files.items()), in_contents)
@@ -87,7 +87,7 @@ def package(arguments: Arguments) -> None:
 
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Put the Bento together of what the target declares and of `facts`, read or imported."""
+    """Assemble the Bento from the declarations of the target and the service metadata in `facts`."""
     settings = _bento_settings(arguments, facts)
     models = _bundled_models(arguments)
     info = service.override(service.from_json(facts["service"]), _declared_metadata(arguments, settings, models))
@@ -99,7 +99,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 
 
 def _check_architectures(arguments: Arguments, sources: Manifest) -> None:
-    """Refuse files with machine code that the platform of the Bento has no use for, which hardly a Bento has any of."""
+    """Reject machine code for another platform than the Bento's. Most Bentos contain no machine code."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--unchecked")
     if files or unchecked:
@@ -109,7 +109,7 @@ def _check_architectures(arguments: Arguments, sources: Manifest) -> None:
 
 
 def _declared_metadata(arguments: Arguments, settings: BentoSettings, models: list[BundledModel]) -> service.Declared:
-    """Return what the target states of the service beside its source."""
+    """Return the service metadata that the target declares."""
     options = settings.options
     return service.Declared(
         bento_name=options.name,
@@ -185,12 +185,12 @@ def _read_attributes(arguments: Arguments) -> dict[str, Any]:
 def _read_description(arguments: Arguments) -> str | None:
     text, path = arguments.json_string("--description"), arguments.optional("--description-file")
     if text and path:
-        raise BentoError("description and description_file are both set. Keep one of them.")
+        raise BentoError("description and description_file are both set. Use one of them.")
     return _read_utf8(path, "description_file") if path else text or None
 
 
 def _option_files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that options may name: the target's, and those that the snapshot found to be named."""
+    """Return the files that options can name: files of the target, and files that the snapshot found."""
     from base64 import b64decode
 
     contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
@@ -220,18 +220,18 @@ def _read_utf8(path: str, attribute: str) -> str:
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError:
-        raise BentoError(f"{attribute}: {path} is not UTF-8 text. Save it as UTF-8.") from None
+        raise BentoError(f"{attribute}: {path} isn't UTF-8. Save it as UTF-8.") from None
     return text
 
 
-# Of the digest, or of what a service that is read does not tell.
+# Keys that depend on the digest, and keys that static analysis can't determine.
 _IGNORED_KEYS = ("creation_time", "schema", "version")
 _GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
 
 
 @Subcommand(PACKAGE_FLAGS | {"--imported": 1, "--report": 1})
 def compare_service_metadata(arguments: Arguments) -> None:
-    """Write a line for each difference; none if the Bento is what importing gives."""
+    """Write a line for each difference between the Bento and the imported service; nothing if they are equal."""
     from rules_bento.service.import_runner import place_of
 
     read = _read_json(arguments.required("--service-info"))
@@ -252,7 +252,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[Difference]:
-    """Yield how the facts read and imported differ in what bento.yaml lacks: kind, APIs and docstrings."""
+    """Yield the differences of the service metadata that bento.yaml doesn't contain: kind, APIs, and docstrings."""
     from rules_bento.service.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}

@@ -1,4 +1,4 @@
-"""Lists packages, and checks them against a policy."""
+"""Lists packages with their licenses, and checks them against a policy."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rules_bento.formats.json import read_object
 
 @Subcommand(
     {
-        "--locked": 1,  # what the lock has of a package
+        "--locked": 1,  # entry of a package in the lock
         "--output": 1,
-        "--part": 1,  # of the archive, the one with the environment, where no lock is at hand
+        "--part": 1,  # of the archive, with the environment, if there is no lock
         "--target": 1,
         "--wheel": 1,
     }
 )
 def inventory(arguments: Arguments) -> None:
-    """Write the list."""
+    """Write the packages of a Bento or an image, with the licenses that their wheels declare."""
     from rules_bento.archives.archive import requirements_of
 
     packages = inventories.from_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
@@ -38,13 +38,13 @@ def inventory(arguments: Arguments) -> None:
 
 @Subcommand(
     {
-        "--inventory": 1,  # what the verb `inventory` wrote
+        "--inventory": 1,  # output of the subcommand `inventory`
         "--settings": 1,  # JSON: the attributes of the rule
         "--target": 1,
     }
 )
 def check_policy(arguments: Arguments) -> None:
-    """Say what was found. Raises BentoError for what the policy refuses."""
+    """Print the findings. Raises BentoError for packages that the policy rejects."""
     from rules_bento.audit import database, policy
 
     settings = read_object(Path(arguments.required("--settings")).read_bytes(), "the policy")

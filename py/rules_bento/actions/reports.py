@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         "--model": 2,  # description, manifest
         "--output": 1,
         "--page": 1,
-        "--part": 1,  # the one with the environment
+        "--part": 1,  # the part with the environment
         "--service-info": 1,
         "--tag": 1,  # file
         "--target": 1,
@@ -74,19 +74,19 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
             return other
     except (FormatError, ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise BentoError(f"report_against: {name} is no report of a Bento. Give the JSON of the output group `report`.")
+    raise BentoError(f"report_against: {name} isn't a report of a Bento. Use the JSON of the output group `report`.")
 
 
 @Subcommand(
     {
         "--against": 1,  # report of another image
-        "--bento": 1,  # folder of the Bento in the image
-        "--elsewhere": 1,  # description of a layer whose bytes are not here
-        "--excluded": 1,  # how much is left out of a wheel
+        "--bento": 1,  # directory of the Bento in the image
+        "--elsewhere": 1,  # description of a layer that isn't fetched
+        "--excluded": 1,  # number and size of the files that are excluded from a wheel
         "--layer": 2,  # description, blob
         "--output": 1,
         "--page": 1,
-        "--allow-record-mismatch": 1,  # name of a package whose wheel is taken although its RECORD is wrong
+        "--allow-record-mismatch": 1,  # name of a package whose wheel is accepted with a wrong RECORD
         "--target": 1,
     }
 )
@@ -120,7 +120,7 @@ def layer_report(arguments: Arguments) -> None:
     {
         "--archive": 1,
         "--digest": 1,  # file
-        "--image-manifest": 1,  # of an image, which the digest is then of
+        "--image-manifest": 1,  # of an image; the digest is the image's digest then
         "--manifest": 1,  # of a Bento
         "--model": 1,  # description
         "--output": 1,
@@ -129,7 +129,7 @@ def layer_report(arguments: Arguments) -> None:
     }
 )
 def summary(arguments: Arguments) -> None:
-    """Write the summary; sizes are bytes."""
+    """Write the size, digest, and parts of a Bento or an image for dashboards, as JSON; sizes are in bytes."""
     manifest = arguments.optional("--image-manifest")
     figures = _image_figures(json.loads(read_text(manifest))) if manifest else _bento_figures(arguments)
     named = {key: read_text(arguments.required(f"--{key}")).strip() for key in ("tag", "digest")}
@@ -161,19 +161,19 @@ def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
         "--bento-digest": 1,  # file
         "--created": 1,
         "--digest": 1,  # file
-        "--excluded": 1,  # how much is left out of a wheel
+        "--excluded": 1,  # number and size of the files that are excluded from a wheel
         "--format": 1,  # cyclonedx or spdx
         "--index": 1,  # of Debian packages in the base or in a layer
         "--model": 1,  # description
         "--output": 1,
-        "--allow-record-mismatch": 1,  # name of a package whose wheel is taken although its RECORD is wrong
+        "--allow-record-mismatch": 1,  # name of a package whose wheel is accepted with a wrong RECORD
         "--tag": 1,  # file
         "--target": 1,
         "--wheel": 3,  # name, version, SHA-256
     }
 )
 def sbom(arguments: Arguments) -> None:
-    """Write the bill of materials."""
+    """Write the SBOM of an image."""
     from rules_bento.images import sbom as sboms
     from rules_bento.models.model import ModelDescription
     from rules_bento.tag import Tag
@@ -201,7 +201,7 @@ def sbom(arguments: Arguments) -> None:
 
 
 def _package_comments(arguments: Arguments) -> dict[str, str]:
-    """Return what is to be said of packages, by their names."""
+    """Return comments on packages by name."""
     from rules_bento.images import sbom as sboms
 
     remarks = {name: [sboms.RECORD_MISMATCH] for name in arguments.repeated("--allow-record-mismatch")}
@@ -217,11 +217,11 @@ def _package_comments(arguments: Arguments) -> dict[str, str]:
         "--base-config": 1,
         "--bento-digest": 1,  # file
         "--built-wheel": 3,  # name, version, file
-        "--exclude": 2,  # name of a wheel, pattern of its files that the image leaves out; both are texts
+        "--exclude": 2,  # name of a wheel, pattern of its files that the image excludes; both are JSON strings
         "--index": 1,  # of Debian packages in the base or in a layer
         "--kind": 1,  # bento or image
-        "--layer": 1,  # description of a layer that the image takes as it is
-        "--locked": 1,  # the requirements of a Bento, with hashes among them
+        "--layer": 1,  # description of a layer that the image includes unchanged
+        "--locked": 1,  # the requirements of a Bento, also with hashes
         "--model": 1,  # description
         "--output": 1,
         "--platform": 1,
@@ -232,7 +232,7 @@ def _package_comments(arguments: Arguments) -> dict[str, str]:
     }
 )
 def build_definition(arguments: Arguments) -> None:
-    """Write SLSA's `buildDefinition`, as JSON."""
+    """Write SLSA's `buildDefinition` as JSON: the part of the provenance that doesn't depend on the builder."""
     from rules_bento.signing.provenance import definition, dependency
 
     tag = read_text(arguments.required("--tag")).strip()
@@ -241,7 +241,7 @@ def build_definition(arguments: Arguments) -> None:
         "bento": tag,
         "platform": arguments.optional("--platform"),
         "pythonVersion": arguments.optional("--python-version"),
-        # "stated": without a lock, only the Bento's own requirements name the packages.
+        # "stated": without a lock, only the Bento's own requirements specify the packages.
         "packages": "locked" if arguments.has("--locked") or arguments.has("--wheel") else "stated",
         "exclude": _excluded_patterns(arguments),
     }
@@ -258,7 +258,7 @@ def build_definition(arguments: Arguments) -> None:
 
 
 def _excluded_patterns(arguments: Arguments) -> dict[str, list[str]]:
-    """Return by wheel the patterns of files that the image has not, although the wheel with its hash has them."""
+    """Return the patterns of excluded files by wheel. The wheel's hash covers these files."""
     excluded: dict[str, list[str]] = {}
     for name, pattern in arguments.tuples("--exclude"):
         excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
@@ -290,7 +290,7 @@ def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 
 def _locked_files(text: str) -> Iterator[dict[str, Any]]:
-    """Yield each file that a lock of ours allows: `name==version`, and the hashes of its files on the lines below."""
+    """Yield each file of a lock. Lines with `name==version` precede the lines with the hashes of its files."""
     from rules_bento.signing.provenance import dependency
 
     package = ""
@@ -302,7 +302,7 @@ def _locked_files(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the image that a base is, if it is one: its layers are told by it."""
+    """Yield the base if it is an image. Its digest covers its layers."""
     from rules_bento.signing.provenance import dependency
 
     digest, origin = config.get("digest"), config.get("origin")
@@ -313,7 +313,7 @@ def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
-    """Yield packages of dpkg's: their bytes are those of the layers."""
+    """Yield Debian packages. The digests of layers cover their bytes."""
     for name, version in versions.items():
         yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
 

@@ -1,4 +1,4 @@
-"""Looks for secrets in what an action packs, before it writes anything."""
+"""Searches for secrets in the files that an action packs, before it writes anything."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile
 
 FLAGS = {
-    "--allowed-secret": 1,  # path in the Bento of a file that may have some
+    "--allowed-secret": 1,  # path in the Bento of a file that can contain secrets
     "--look-for-secrets": 0,
 }
 
 
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
-    """Raise BentoError with all that looks like a secret in the files of a Bento's sources or data."""
+    """Raise BentoError with all possible secrets in the files of a Bento's sources or data."""
     if arguments.has("--look-for-secrets"):
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
@@ -27,10 +27,11 @@ def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
 def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
-    """Raise BentoError with all that looks like a secret in files, if the target has them looked at.
+    """Raise BentoError with all possible secrets in files, if the target has them searched.
 
-    `files` are paths in the Bento and how their contents begin. `elsewhere` are the paths that other actions look at:
-    one action of a target gets them, and refuses allowed paths that are neither there nor among its own.
+    `files` are paths in the Bento, and the first bytes of their contents. `elsewhere` are the paths that other actions
+    search. Only one action of a target gets `elsewhere`, and rejects allowed paths that are neither in it nor in
+    `files`.
     """
     if not arguments.has("--look-for-secrets"):
         return

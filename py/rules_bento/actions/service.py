@@ -1,4 +1,4 @@
-"""Imports the service of a Bento, and compares it with the static analysis."""
+"""Imports the service of a Bento with BentoML, and checks its metadata and API."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _MEMBERS = ("service", "name", "members", "dependencies")
 
 @Subcommand(
     {
-        "--api": 2,  # where to write openapi.yaml and schema.json, if the service has the members that the Bento states
+        "--api": 2,  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
         "--arg-file": 2,  # path, name in messages
         "--bentofile": 2,  # path, name in messages
-        "--hub": 1,  # what labels of packages begin with, for messages
+        "--hub": 1,  # start of the labels of packages, for messages
         "--image": 2,  # path of the image's JSON, label in messages
-        "--locked": 1,  # what the lock has of a package
+        "--locked": 1,  # entry of a package in the lock
         "--model": 3,  # description, archive part, alias
-        "--options": 1,  # JSON in the form of a bentofile: those that name files, and the arguments
+        "--options": 1,  # JSON in the form of a bentofile: options that name files, and the arguments
         "--output": 1,
         "--part": 1,  # of the archive: sources, data
         "--platform": 1,  # of the wheels, `<os>_<machine>`
-        "--root": 1,  # folder of a wheel's modules
+        "--root": 1,  # directory of a wheel's modules
         "--service-info": 1,  # of the snapshot
-        "--states-packages": 0,  # which bentofile and image ask for, and a lock has to give
+        "--states-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
         "--target": 1,
-        "--variable": 2,  # name, value: of the environment
+        "--variable": 2,  # name and value of an environment variable
     }
 )
 def import_service(arguments: Arguments) -> None:
-    """Write the facts, as the snapshot does for a service that it reads, and the packages that they ask for."""
+    """Import the service with BentoML and its wheels; write its metadata in the form of the snapshot."""
     import tempfile
     from base64 import b64encode
 
@@ -56,14 +56,14 @@ def import_service(arguments: Arguments) -> None:
 
     check_platform(
         arguments.repeated("--platform"),
-        # A test is for the machine that runs it, a Bento for its own platform.
-        'service_metadata = "import" asks for a platform of that machine, or have the service read.'
+        # A test needs the platform of the machine that runs it. A Bento has its own platform.
+        'service_metadata = "import" requires the platform of this machine. Use it, or set service_metadata = "static".'
         if arguments.has("--states-packages")
         else OMIT_PLATFORMS,
     )
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
-        raise BentoError("requirements: no package needs bentoml, which imports the service. Add the hub's bentoml.")
+        raise BentoError("requirements: no package needs bentoml, which imports the service. Add bentoml from the hub.")
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
@@ -99,14 +99,14 @@ def import_service(arguments: Arguments) -> None:
 
 
 def _missing_packages(locked: Sequence[str], roots: Sequence[Path]) -> list[str]:
-    """Return the packages of the lock that aren't unpacked here."""
+    """Return the packages of the lock that are not among the unpacked wheels."""
     folders = {path.name.partition("-")[0].lower() for root in roots for path in root.glob("*.dist-info")}
     names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
     return [name for name in names if name.replace("-", "_") not in {folder.replace(".", "_") for folder in folders}]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
-    """Refuse other services, or edges between them, than the Bento has: BentoML looks services up by these names."""
+    """Reject other services or dependencies than the Bento's: BentoML finds services by these names."""
     from rules_bento.service.metadata import to_json
 
     if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
@@ -117,7 +117,7 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     )
     if stated != found:
         raise BentoError(
-            f"bento.yaml has the services {json.dumps(stated)}, importing gives {json.dumps(found)}. "
+            f"bento.yaml has the services {json.dumps(stated)}, but the import found {json.dumps(found)}. "
             'Set service_metadata = "import" of the Bento.'
         )
 
@@ -141,7 +141,7 @@ def _unpack_bento(arguments: Arguments, folder: Path) -> None:
 
 
 def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str]:
-    """Return the aliases of models, each with the tag that BentoML is to look up in its place."""
+    """Return the aliases of models, each with the tag that BentoML uses instead."""
     tags = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
     for path, _, alias in arguments.tuples("--model"):
         if alias:
@@ -150,7 +150,7 @@ def _model_aliases(arguments: Arguments, options: BuildOptions) -> dict[str, str
 
 
 def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
-    """Return the files that an image may name: what the Bento has, and what the snapshot found options to name."""
+    """Return the files that an image can name: files of the Bento, and files that the snapshot found in options."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles
@@ -160,15 +160,15 @@ def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
 
 
 _REMEDY = """\
-State them plainly in the source, declare them in attributes of the Bento, or set service_metadata = "import".
+Use literals in the source, declare the values in attributes of the Bento, or set service_metadata = "import".
 """
 
 
 @Subcommand({"--report": 1, "--target": 1})
 def check_service_metadata(arguments: Arguments) -> int:
-    """Print the differences; returns 1 if there are some."""
+    """Print the differences; return 1 if there are any."""
     report = Path(arguments.required("--report")).read_text("utf-8")
-    sys.stdout.write(f"{report}{_REMEDY}" if report else "importing the service gives what its Bento has\n")
+    sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
     return 1 if report else 0
 
 
@@ -181,7 +181,7 @@ def check_service_metadata(arguments: Arguments) -> int:
     }
 )
 def check_api(arguments: Arguments) -> int:
-    """Compare; under `bazel run` with `--update` behind `--`, write what is committed instead."""
+    """Compare the API with the committed schema; update the schema under `bazel run` with `-- --update`."""
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.service.api_changes import changes
@@ -197,13 +197,11 @@ def check_api(arguments: Arguments) -> int:
         raise BentoError(f"golden: {error} {_update_command(arguments)}") from None
     made = json.loads(schema.read_text("utf-8"))
     if not made:
-        raise BentoError(
-            "api: the service is a legacy one, of which BentoML has no schema to compare. Remove the test."
-        )
+        raise BentoError("api: BentoML has no schema of legacy services. Remove the test.")
     try:
         differences = changes(committed, made)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BentoError(f"golden: {name} is no schema of a service's API. {_update_command(arguments)}") from None
+        raise BentoError(f"golden: {name} isn't a schema of a service's API. {_update_command(arguments)}") from None
     for change in differences:
         sys.stderr.write(f"{change}\n")
     if differences:
@@ -216,9 +214,9 @@ def _update_golden(arguments: Arguments, schema: Path) -> None:
 
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
-        raise BentoError(f"it writes into the source tree. {_update_command(arguments)}")
+        raise BentoError(f"--update writes into the source tree, and requires bazel run. {_update_command(arguments)}")
     replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
 
 
 def _update_command(arguments: Arguments) -> str:
-    return f"If that is wanted: bazel run {arguments.required('--target')} -- --update"
+    return f"To accept the change, run: bazel run {arguments.required('--target')} -- --update"

@@ -1,4 +1,4 @@
-"""Selects, places, and packs the sources and data of a Bento."""
+"""Selects and packs the sources and data of a Bento, and analyzes its service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
 
 
-# Flags of every verb that selects among declared files.
+# Flags of each subcommand that selects among declared files.
 SELECTION_FLAGS = {
     "--bentofile": 2,  # path, name in messages
     "--build-ctx": 1,
@@ -37,22 +37,22 @@ SELECTION_FLAGS = {
     "--exclude": 1,
     "--import-root": 1,
     "--include": 1,
-    "--options": 1,  # JSON in the form of a bentofile: those that name files
+    "--options": 1,  # JSON in the form of a bentofile: options that name files
     "--service": 1,
     "--source": 3,  # path to read, Bazel short path, label
     "--target": 1,
-    "--vendored": 3,  # a wheel that the Bento carries: path to read, Bazel short path, label
+    "--vendored": 3,  # a wheel that the Bento includes: path to read, Bazel short path, label
 }
 
-# Installed packages that a py_library brings along: they are requirements, never sources.
+# Installed packages of a py_library are requirements, never sources.
 _INSTALLED = "/site-packages/"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Holds what decides which sources a Bento has.
+    """Specifies the sources of a Bento.
 
-    Options are read, and their modules imported, only where there are some.
+    Reads options, and imports their modules, only if there are any.
     """
 
     service: str | None
@@ -63,13 +63,13 @@ class Plan:
 
     @property
     def src_layout(self) -> bool:
-        """Return whether a leading `src/` is left out of paths."""
+        """Return whether paths omit a leading `src/`."""
         return self.options is not None and bool(self.options.python.is_src_layout)
 
 
 @Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
 def data(arguments: Arguments) -> None:
-    """Write manifest and part."""
+    """Pack the files of `data` in a separate part, so that a changed source doesn't pack data again."""
     kept = kept_data(arguments)
     manifest = selections.digest(kept)
     secrets.check_files(arguments, kept)
@@ -85,7 +85,7 @@ def kept_data(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def declared_files(arguments: Arguments) -> list[DeclaredFile]:
-    """Return the files that a target declares, each with its path in the Bento."""
+    """Return the declared files of a target, each with its path in the Bento."""
     build_ctx = arguments.required("--build-ctx")
     roots = arguments.repeated("--import-root")
     declared = []
@@ -107,7 +107,7 @@ def declared_files(arguments: Arguments) -> list[DeclaredFile]:
 
 
 def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
-    """Read the target's attributes, and take from the bentofile what they do not set."""
+    """Return the plan of the target's attributes; the bentofile sets the other options."""
     service = arguments.required("--service") if arguments.has("--service") else None
     include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
     if not arguments.has("--options") and not arguments.has("--bentofile"):
@@ -124,7 +124,7 @@ def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
-    """Apply the plan. Raises as `snapshot.select`."""
+    """Apply the plan. Raises as `selections.select`."""
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
@@ -154,15 +154,15 @@ _OUTPUT_ROOT = "bazel-out/"
         "--packed-data": 1,  # manifest of the files that `data` packs
         "--part": 1,
         "--service-info": 1,
-        "--states-packages": 0,  # which bentofile and image ask for, and a lock has to give
+        "--states-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
         "--unread": 0,  # the service is imported by another action
         "--unused": 1,
-        "--used": 1,  # what the verbs behind this one read
+        "--used": 1,  # files that the next subcommands read
     },
     reusable=True,
 )
 def snapshot(arguments: Arguments) -> None:
-    """Write manifest, archive part, service facts and the list of inputs without influence."""
+    """Select the sources, analyze the service; write manifest, archive part, service metadata, and unused inputs."""
     from base64 import b64encode
 
     from rules_bento import service as services
@@ -174,11 +174,11 @@ def snapshot(arguments: Arguments) -> None:
     if plan.service is not None:
         _require_module(plan.service, selection)
     if not selection.kept:
-        raise BentoError("no file is left: include and exclude drop all of srcs, data and deps. Change these patterns.")
+        raise BentoError("include and exclude drop all files of srcs, data, and deps. Change these patterns.")
     _report_unmatched_patterns(arguments.required("--target"), selection, plan)
     selections.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
-    seen: dict[str, bytes] = {}  # files that were read, by path
+    seen: dict[str, bytes] = {}  # files that the analysis read, by path
     if arguments.has("--unread"):
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
@@ -191,7 +191,7 @@ def snapshot(arguments: Arguments) -> None:
     secrets.check_files(arguments, packed)
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
-    selections.check_followed(file for file in declared if file.path in named)  # patterns may have dropped them
+    selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
     facts = {
         "readme": _readme_text(readme) if readme else None,
         "service": services.to_json(info),
@@ -216,7 +216,7 @@ def snapshot(arguments: Arguments) -> None:
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
-    """Tell of patterns that match no file: BentoML does not, and an action sees only what the target declares."""
+    """Warn about patterns without matches (BentoML doesn't): an action gets only files that the target declares."""
     if selection.idle:
         from rules_bento.build_options.options import BuildOptions
         from rules_bento.build_options.target_options import unmatched_patterns
@@ -226,14 +226,14 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
 
 def _packed_entries(arguments: Arguments) -> dict[str, Entry]:
-    """Read the entries of the files that another part of the archive holds, by path."""
+    """Read the entries of the files in another part of the archive, by path."""
     path = arguments.optional("--packed-data")
     entries = Manifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     return {entry.path: entry for entry in entries}
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
-    """Return what `bentoml.use_arguments()` gives the service: as BentoPackage merges it for bento.yaml."""
+    """Return the arguments of the service for `bentoml.use_arguments()`, merged as in bento.yaml."""
     values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
     for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
@@ -243,7 +243,7 @@ def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
-    """Return `module:Service`: the target's, else the bentofile's, else the only one in the sources."""
+    """Return `module:Service`: of the target, or of the bentofile, or the only service in the sources."""
     if plan.service is not None:
         return plan.service
     from rules_bento.build_options.options import BuildOptions
@@ -268,7 +268,7 @@ def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:
-    """Read the files that the options and the service's image name; later actions get no other source."""
+    """Read the files that the options and the service's image name. Later actions get no other sources."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
     from rules_bento.bento.named_files import named_files
@@ -290,7 +290,7 @@ def _requested_packages(
 def requested_packages(
     arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
 ) -> list[dict[str, Any]]:
-    """Return, as objects of JSON, what the options and the image (`--image`, else the service's) ask for."""
+    """Return the requirements of the options and the image (`--image`, or the service's image) as JSON objects."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
@@ -306,15 +306,15 @@ def requested_packages(
 def _readme_text(file: DeclaredFile) -> str:
     selections.check_followed([file])
     try:
-        return selections.content(file).decode()  # with its own line ends, as BentoML copies it
+        return selections.content(file).decode()  # with unchanged line ends, as BentoML copies it
     except UnicodeDecodeError:
         raise BentoError(
-            f"{file.path} (from {file.origin}) is not UTF-8 text. Save it as UTF-8, or set description."
+            f"{file.path} (from {file.origin}) isn't UTF-8. Save it as UTF-8, or set description."
         ) from None
 
 
 def _require_module(service: str, selection: Selection) -> None:
-    """Refuse a selection that drops the service's module, and say which pattern did."""
+    """Reject a selection without the service's module; the error names the pattern that dropped it."""
     module = service.partition(":")[0]
     path = module if module.endswith(".py") else module.replace(".", "/")
     candidates = [path] if module.endswith(".py") else [f"{path}.py", f"{path}/__init__.py"]
@@ -323,10 +323,10 @@ def _require_module(service: str, selection: Selection) -> None:
 
 
 def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
-    """Return the inputs that nothing was read from, so that Bazel reruns nothing when they change.
+    """Return the inputs that the action read nothing from, so that Bazel reruns nothing when they change.
 
-    `also` are used beside those that are kept. Names under the output folder are left out: path mapping may have
-    changed them.
+    `also` are further inputs that were read. Names below the output directory are omitted, because path mapping can
+    have changed them.
     """
     used = {file.source for file in selection.kept} | set(also)
     unused = {
@@ -350,7 +350,7 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     }
 )
 def data_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Write the layer of the files of `data`, at their paths in the image."""
     from rules_bento.images.layers import description
     from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 

@@ -15,12 +15,12 @@ from rules_bento.images.wheels import wheel_flags
     | description.ENVIRONMENT
     | wheel_flags.FLAGS
     | {
-        "--libraries": 1,  # output, what wheel_libraries writes
+        "--libraries": 1,  # output, as wheel_libraries
         "--name": 1,
     }
 )
 def wheel_layer(arguments: Arguments) -> None:
-    """Write layer and description, and what checks have to know of the wheel."""
+    """Install a wheel into a layer without unpacking it; write its libraries if requested."""
     from rules_bento.images.layers.layer import write_wheel_layer
 
     layout = description.environment(arguments)
@@ -38,13 +38,13 @@ def wheel_layer(arguments: Arguments) -> None:
     | wheel_flags.FLAGS
     | {
         "--compression": 1,
-        "--libraries": 1,  # output, what wheel_libraries writes
+        "--libraries": 1,  # output, as wheel_libraries
         "--listing": 1,
         "--output": 1,
     }
 )
 def wheel_part(arguments: Arguments) -> None:
-    """Write part and listing, and what checks have to know of the wheel."""
+    """Install a wheel into a part of layers; write its libraries if requested."""
     from rules_bento.images.layers.parts import write_part
 
     layout = description.environment(arguments)
@@ -66,7 +66,7 @@ def wheel_part(arguments: Arguments) -> None:
     }
 )
 def joined_layer(arguments: Arguments) -> None:
-    """Write layer and description."""
+    """Join parts of wheels to a layer."""
     from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts
 
     parts = [
@@ -84,14 +84,14 @@ def joined_layer(arguments: Arguments) -> None:
     | {
         "--bytecode": 1,  # checked-hash or unchecked-hash
         "--compression": 1,
-        "--interpreter": 1,  # that compiles
+        "--interpreter": 1,  # the interpreter that compiles
         "--listing": 1,
         "--output": 1,
-        "--program": 1,  # that it runs
+        "--program": 1,  # the program that the interpreter runs
     }
 )
 def bytecode_part(arguments: Arguments) -> None:
-    """Write part and listing."""
+    """Write the part of layers with the bytecode of a wheel."""
     from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
     layout = description.environment(arguments)
@@ -104,7 +104,7 @@ def bytecode_part(arguments: Arguments) -> None:
 
 @Subcommand(wheel_flags.FLAGS | {"--output": 1})
 def wheel_libraries(arguments: Arguments) -> None:
-    """Write the JSON object."""
+    """Write the shared libraries that a wheel contains and needs."""
     from rules_bento.images.wheels.libraries import Libraries
 
     Path(arguments.required("--output")).write_text(Libraries.read(wheel_flags.read_wheel(arguments)).dumps(), "utf-8")
@@ -112,7 +112,7 @@ def wheel_libraries(arguments: Arguments) -> None:
 
 @Subcommand(wheel_flags.FLAGS | {"--output": 1})
 def wheel_excluded(arguments: Arguments) -> None:
-    """Write the JSON object."""
+    """Write the number and size of a wheel's files that images exclude."""
     wheel = wheel_flags.read_unfiltered(arguments)
     kept = {member.path for member in wheel_flags.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]
