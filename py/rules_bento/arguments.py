@@ -68,11 +68,6 @@ class Arguments:
         """Return the values of a repeatable flag with one value."""
         return [values[0] for values in self._values[flag]]
 
-    def json_string(self, flag: str, default: str = "") -> str:
-        """Return the JSON string of a flag that can be missing."""
-        values = self.json_strings(flag)
-        return values[-1] if values else default
-
     def json_strings(self, flag: str) -> list[str]:
         """Return the JSON strings of a repeatable flag."""
         import json
@@ -84,13 +79,6 @@ class Arguments:
         import json
 
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
-
-    def labels(self) -> dict[str, str]:
-        """Return the pairs of `--label`. Raises BentoError for an empty key."""
-        labels = self.pairs("--label")
-        if any(not key.strip() for key in labels):
-            raise BentoError("labels: a label has an empty key. Give it a name.")
-        return labels
 
     def tuples(self, flag: str) -> list[tuple[str, ...]]:
         """Return the values of a repeatable flag with several values."""
@@ -115,6 +103,13 @@ class Subcommand:
         """Return the subcommand."""
         self.run = run
         return self
+
+
+def check_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return the labels. Raises BentoError for an empty key."""
+    if any(not key.strip() for key in labels):
+        raise BentoError("labels: a label has an empty key. Give it a name.")
+    return labels
 
 
 def _lines(path: str) -> list[str]:

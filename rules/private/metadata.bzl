@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
-load(":attributes.bzl", "add_pairs", "creation_time", "json_string", "label_string", "workspace_path")
+load(":attributes.bzl", "creation_time", "label_string", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "target_arguments", "verb")
 load(":option_groups.bzl", "option_groups", "service_configs")
 load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
@@ -37,15 +37,39 @@ def _checked_requirements(ctx, target):
                   "bento.pypi(lock = ...) in MODULE.bazel, and packages of its package hub.").format(label_string(ctx.label), file.short_path))
     return files
 
-def _options(ctx):
-    """Returns the options of the target that aren't flags of the verb, in the form of a bentofile."""
+def _options(ctx, lock):
+    """Returns the options of the target, in the form of a bentofile."""
     options = option_groups(ctx)
-    if ctx.attr.python_version:
-        options["docker"] = options.get("docker", {}) | {"python_version": ctx.attr.python_version}
-    for name, value in {"args": ctx.attr.bento_args, "exclude": ctx.attr.exclude, "include": ctx.attr.include}.items():
+    for group, name, value in [
+        ("docker", "python_version", ctx.attr.python_version),
+        ("python", "packages", ctx.attr.packages if not lock else []),
+    ]:
         if value:
-            options[name] = value
-    return options
+            options[group] = options.get(group, {}) | {name: value}
+    return options | _non_empty({
+        "args": ctx.attr.bento_args,
+        "description": ctx.attr.description,
+        "exclude": ctx.attr.exclude,
+        "include": ctx.attr.include,
+        "name": ctx.attr.bento_name,
+        "service": ctx.attr.service,
+    })
+
+def _attributes(ctx):
+    """Returns the other attributes. Dicts whose order matters are lists of pairs, because JSON objects are sorted."""
+    return _non_empty({
+        "complete_metadata": ctx.attr.complete_metadata,
+        "enable_features": ctx.attr.enable_features,
+        "envs": ctx.attr.envs,
+        "labels": _labels(ctx).items(),
+        "service_config": service_configs(ctx).items(),
+        "service_models": ctx.attr.service_models.items(),
+        "spec": ctx.attr.spec,
+        "version": ctx.attr.version,
+    })
+
+def _non_empty(values):
+    return {name: value for name, value in values.items() if value}
 
 def _labels(ctx):
     """Returns the attribute's labels, overridden by the labels of the command line."""
@@ -66,7 +90,6 @@ def _add_requirements(ctx, args, pins, lock):
         args.add("--locked", lock.locked)
         return [lock.locked]
     files = requirements_files(ctx)
-    args.add_all(ctx.attr.packages, before_each = "--requirement")
     args.add_all(pins, before_each = "--pin")
     args.add_all(files, before_each = "--requirements-file")
     return files
@@ -79,35 +102,15 @@ def _add_uv(ctx, args, lock):
     args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
     return depset([toolchain.uv])
 
-def _add_options(ctx, args):
-    """Adds the options of the Bento that don't depend on its service."""
-    options = _options(ctx)
-    for flag, value in {
-        "--name": ctx.attr.bento_name,
-        "--options": json.encode(options) if options else "",
-        "--service": ctx.attr.service,
-        "--spec": str(ctx.attr.spec) if ctx.attr.spec else "",
-        "--version": ctx.attr.version,
-    }.items():
-        if value:
-            args.add_all([flag, value])
-    if ctx.attr.description:
-        args.add("--description", json_string(ctx.attr.description))
+def _add_options(ctx, args, lock):
+    """Adds the attributes of the Bento, and the files that they name."""
+    for flag, values in {"--options": _options(ctx, lock), "--attributes": _attributes(ctx)}.items():
+        if values:
+            args.add_all([flag, json.encode(values)])
     args.add_all(bentofile_arguments(ctx))
-    add_pairs(args, "--label", _labels(ctx))
-    args.add_all([json_string(env) for env in ctx.attr.envs], before_each = "--env")
-    args.add_all(ctx.attr.enable_features, before_each = "--feature")
     for file in ctx.files.arg_file:
         args.add_all(["--arg-file", file, file.short_path])
     args.add_all(ctx.files.description_file, before_each = "--description-file")
-
-def _add_stated(ctx, args):
-    """Adds the declared service metadata."""
-    for name, config in service_configs(ctx).items():
-        args.add_all(["--service-config", name, config])
-    for name, tag in ctx.attr.service_models.items():
-        args.add_all(["--service-model", name, tag])
-    args.add_all(ctx.attr.complete_metadata, before_each = "--in-full")
 
 def _packages(ctx, lock):
     """Returns the third-party packages that the verb imports."""
@@ -150,12 +153,11 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     if platform_name(ctx):
         args.add("--platform", platform_name(ctx))
     args.add_all(ctx.attr.ignore_libraries, before_each = "--unchecked")
-    _add_options(ctx, args)
+    _add_options(ctx, args, lock)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)
     requirements = _add_requirements(ctx, args, dependency_pins(ctx), lock)
     uv = _add_uv(ctx, args, lock)
-    _add_stated(ctx, args)
     for model in models:
         args.add_all(["--model", model.description, model.alias])
     args.add_all(["--sources", snapshot.manifest, "--service-info", snapshot.service, "--part", into.part])

@@ -323,21 +323,24 @@ def test_patterns_that_are_none(actions):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("attributes", "words"),
     [
-        (["--version", "V 1"], ["version: the version is 'V 1'", "lowercase letters", "Try 'v-1'"]),
-        (["--version", "a" * 64], ["version: the version is", "at most 63", "Try"]),
-        (["--version", "latest"], ["version: the version is 'latest'", "Specify another version, or omit it"]),
-        (["--name", "Iris"], ["bento_name: the name is 'Iris'", "Try 'iris'"]),
-        (["--label", '" "', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
-        (["--env", '"1X=2"'], ["envs: what has no name cannot be read", "Write NAME=value"]),
-        (["--env", '"X=2;stage=never"'], ["envs: 'X' cannot be read", "Write NAME=value"]),
-        (["--python-version", "4"], ["python_version is '4', which is not a version of Python. Write one such as"]),
+        ({"version": "V 1"}, ["version: the version is 'V 1'", "lowercase letters", "Try 'v-1'"]),
+        ({"version": "a" * 64}, ["version: the version is", "at most 63", "Try"]),
+        ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit it"]),
+        ({"options": {"name": "Iris"}}, ["bento_name: the name is 'Iris'", "Try 'iris'"]),
+        ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Give it a name"]),
+        ({"envs": ["1X=2"]}, ["envs: what has no name cannot be read", "Write NAME=value"]),
+        ({"envs": ["X=2;stage=never"]}, ["envs: 'X' cannot be read", "Write NAME=value"]),
     ],
-    ids=lambda value: value[0] if value[0].startswith("--") else "",
 )
-def test_malformed_attributes(actions, arguments, words):
-    refused(actions.package(*arguments), LABEL, *words)
+def test_malformed_attributes(actions, attributes, words):
+    refused(actions.package(**attributes), LABEL, *words)
+
+
+def test_malformed_python_version(actions):
+    words = "python_version is '4', which is not a version of Python. Write one such as"
+    refused(actions.package("--python-version", "4"), LABEL, words)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +352,7 @@ def test_attributes_that_name_a_file_that_is_not_utf8(actions, flag, attribute):
 
 
 def test_two_descriptions(actions):
-    outcome = actions.package("--description-file", actions.write("svc/a.md", "a"), "--description", '"b"')
+    outcome = actions.package("--description-file", actions.write("svc/a.md", "a"), options={"description": "b"})
     refused(outcome, LABEL, "description and description_file are both set", "Use one")
 
 

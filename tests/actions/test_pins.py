@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import yaml
 from actions.test_errors import refused
 from actions.verbs import LABEL, Actions
 
 HASH = "--hash=sha256:" + "0" * 64
-PYTHON = ["--options", json.dumps({"docker": {"python_version": "3.12"}})]
+PYTHON = {"options": {"docker": {"python_version": "3.12"}}}
 PINS = ["--pin", "numpy==2.5.5", "--pin", "idna==3.10"]
 
 
@@ -29,12 +27,12 @@ def locked(actions, *lines):
 
 
 def test_they_are_required(actions):
-    assert required(actions.package(*PINS, *PYTHON)) == ["numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"]
+    assert required(actions.package(*PINS, **PYTHON)) == ["numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"]
 
 
 def test_a_file_with_hashes_has_them_already(actions):
     lines = ["idna==3.10", "bentoml==1.4.39", "numpy==2.5.5"]
-    assert required(actions.package(*PINS, *PYTHON, *locked(actions, *lines))) == [f"{line} {HASH}" for line in lines]
+    assert required(actions.package(*PINS, *locked(actions, *lines), **PYTHON)) == [f"{line} {HASH}" for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -48,46 +46,46 @@ def test_a_file_with_hashes_has_them_already(actions):
     ],
 )
 def test_a_file_with_hashes_that_differs_is_refused(actions, lines, words):
-    refused(actions.package(*PINS, *PYTHON, *locked(actions, *lines)), LABEL, words)
+    refused(actions.package(*PINS, *locked(actions, *lines), **PYTHON), LABEL, words)
 
 
 def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
     actions.write("svc/more.txt", "attrs\n")
     bentofile = actions.write("bentofile.yaml", "service: service:Service\npython:\n  requirements_txt: more.txt\n")
     outcome = actions.package(
-        "--bentofile", bentofile, "bentofile.yaml", "--file", "more.txt", "svc/more.txt", *PINS, *PYTHON
+        "--bentofile", bentofile, "bentofile.yaml", "--file", "more.txt", "svc/more.txt", *PINS, **PYTHON
     )
     assert set(required(outcome)) == {"attrs", "numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"}
 
 
-@pytest.mark.parametrize("more", [["--spec", "1"], []])
+@pytest.mark.parametrize("more", [{"spec": 1}, {}])
 def test_their_python_is_not_guessed(actions, more):
     words = "deps need numpy==2.5.5 of a hub of rules_python, and nothing says for which Python. Set python_version"
-    refused(actions.package(*PINS, *more), LABEL, words)
+    refused(actions.package(*PINS, **more), LABEL, words)
 
 
 @pytest.mark.parametrize(
     "options", [{"docker": {"base_image": "registry.example.com/own:1"}}, {"docker": {"python_version": "3.13"}}]
 )
 def test_whoever_says_the_python_is_believed(actions, options):
-    assert "numpy==2.5.5" in required(actions.package(*PINS, "--options", json.dumps(options)))
+    assert "numpy==2.5.5" in required(actions.package(*PINS, options=options))
 
 
 def test_nor_those_of_a_bentofile_with_packages(actions):
     bentofile = actions.write("bentofile.yaml", "service: service:Service\npython:\n  packages: [attrs]\n")
-    outcome = actions.package("--bentofile", bentofile, "bentofile.yaml", *PINS, *PYTHON)
+    outcome = actions.package("--bentofile", bentofile, "bentofile.yaml", *PINS, **PYTHON)
     assert set(required(outcome)) == {"attrs", "numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"}
 
 
 def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
     words = "deps need numpy==2.5.5 of a hub of rules_python, but the requirements have numpy==2.4.4."
-    refused(actions.package(*PINS, *PYTHON, "--requirements-file", file), LABEL, words)
+    refused(actions.package(*PINS, "--requirements-file", file, **PYTHON), LABEL, words)
 
 
 def test_what_generated_code_imports_is_required_in_whichever_version(actions):
     assert required(actions.package("--pin", "protobuf")) == ["protobuf", "bentoml==1.4.39"]
-    assert required(actions.package("--pin", "protobuf", "--pin", "protobuf==6.33", *PYTHON))[0] == "protobuf==6.33"
+    assert required(actions.package("--pin", "protobuf", "--pin", "protobuf==6.33", **PYTHON))[0] == "protobuf==6.33"
     file = actions.write("requirements.txt", "protobuf>=6\n")
     assert required(actions.package("--pin", "protobuf", "--requirements-file", file)) == [
         "protobuf>=6",

@@ -21,7 +21,7 @@ def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", vers
     """The report of a Bento with a model."""
     model = actions.model("--tag", f"weights:{version}", srcs=[actions.write("svc/weights.bin", weights)]).outputs
     description = actions.write("bazel-out/model.json", model["--description"])
-    package = actions.package("--requirement", requirements, "--model", description, "").outputs
+    package = actions.package("--model", description, "", options={"python": {"packages": [requirements]}}).outputs
     arguments = ["--target", LABEL, "--service-info", "bazel-out/service.json", *more]
     arguments += ["--model", description, actions.write("bazel-out/model.manifest", model["--manifest"])]
     arguments += ["--archive", actions.write("bazel-out/archive", b"12345")]

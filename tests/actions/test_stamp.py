@@ -19,7 +19,7 @@ def actions(tmp_path):
 
 
 def stamp(actions, *labels):
-    part = actions.package("--label", '"owner"', '"me"').outputs["--part"]
+    part = actions.package(labels=[["owner", "me"]]).outputs["--part"]
     arguments = ["--target", LABEL, "--part", actions.write("bazel-out/metadata.part", part)]
     arguments += ["--status", actions.write("stable.txt", STATUS.splitlines(keepends=True)[0])]
     arguments += ["--status", actions.write("volatile.txt", STATUS.splitlines(keepends=True)[1])]

@@ -34,11 +34,18 @@ def words(verb: str, folder: str) -> list[str]:
     settings = ["--creation-time", TIME, "--bentoml-version", "1.4.39", "--python-version", "3.11"]
     read = ["--sources", f"{folder}/snapshot.manifest", "--service-info", f"{folder}/snapshot.service-info"]
     given = {
-        "snapshot": patterns + [word for source in sources for word in source],
-        "package": [*settings, *read, "--description-file", "svc/notes.md"],
+        "snapshot": ["--service", "service:Service", *patterns] + [word for source in sources for word in source],
+        "package": [
+            "--options",
+            '{"service": "service:Service"}',
+            *settings,
+            *read,
+            "--description-file",
+            "svc/notes.md",
+        ],
     }
     outputs = [word for name in NAMES[verb] for word in (f"--{name}", f"{folder}/{verb}.{name}")]
-    return ["--target", LABEL, "--service", "service:Service", *given[verb], *outputs]
+    return ["--target", LABEL, *given[verb], *outputs]
 
 
 def run(actions: Actions, *command: str) -> subprocess.CompletedProcess[str]:

@@ -245,8 +245,8 @@ def helper() -> list[str]:
 @pytest.mark.parametrize("seed", range(3))
 def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: list[str], seed: int) -> None:
     """In any order, with refusals and mistakes in between."""
-    actions.package("--label", '"größe"', '"ж\\nδ"')
-    actions.package("--service", "another:Service")
+    actions.package(labels=[["größe", "ж\nδ"]])
+    actions.package(options={"service": "another:Service"})
     actions.snapshot(srcs=[actions.write("svc/other.py", "x =")], service="other:Service")
     actions.snapshot(srcs=["svc/missing.py"])
     actions.model(srcs=[actions.write("svc/größe.bin", b"1")])
@@ -334,7 +334,7 @@ def draw(actions: Recorded, chance: random.Random) -> None:
     read = actions.snapshot(srcs=srcs, deps=deps, more=[*options, *secrets])
     if read.code:
         return
-    words = ["--target", LABEL, "--service", "service:Service", "--creation-time", TIME, *options]
+    words = ["--target", LABEL, "--options", '{"service": "service:Service"}', "--creation-time", TIME, *options]
     words += ["--bentoml-version", "1.4.39", "--python-version", "3.11"]
     words += ["--sources", actions.write("bazel-out/sources.json", read.outputs["--manifest"])]
     words += ["--service-info", actions.write("bazel-out/service.json", read.outputs["--service-info"])]
@@ -441,7 +441,7 @@ def test_verbs_that_say_so_change_no_variable(actions: Recorded) -> None:
         source = actions.write("svc/service.py", SERVICE.replace("text: str", text))
         note = actions.write("svc/notes.txt", text)
         key, _, value = label.partition("=")
-        actions.package("--label", json.dumps(key), json.dumps(value), srcs=[source, note])
+        actions.package(labels=[[key, value]], srcs=[source, note])
         lock(actions, key)
         assert {request.outcome.code for request in actions.requests} == {0}
         requests.append([request.words for request in actions.requests])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 HELPER = Path("py/main.py").absolute()
 # As rules/private/helper.bzl has them; tests/analysis holds the rules to the same list.
@@ -125,11 +126,14 @@ class Actions:
         }
         return self.run("snapshot", [*arguments, *more], outputs)
 
-    def package(self, *more: str, srcs: Sequence[Source] = ()) -> Outcome:
-        """BentoPackage, of the snapshot of one service."""
+    def package(
+        self, *more: str, srcs: Sequence[Source] = (), options: Mapping[str, object] | None = None, **attributes: object
+    ) -> Outcome:
+        """BentoPackage, of the snapshot of one service, with options in the form of a bentofile and other attributes."""
         snapshot = self.snapshot(srcs=srcs)
         assert snapshot.code == 0, snapshot.errors
-        arguments = ["--target", LABEL, "--service", "service:Service", "--creation-time", TIME]
+        arguments = ["--target", LABEL, "--creation-time", TIME, "--attributes", json.dumps(attributes)]
+        arguments += ["--options", json.dumps({"service": "service:Service"} | dict(options or {}))]
         arguments += ["--bentoml-version", "1.4.39", "--python-version", "3.11"]
         arguments += ["--sources", self.write("bazel-out/sources.json", snapshot.outputs["--manifest"])]
         arguments += ["--service-info", self.write("bazel-out/service.json", snapshot.outputs["--service-info"])]

@@ -104,7 +104,7 @@ def test_the_same_bytes_as_the_actions(folder, store, tmp_path):
         work,
         folder,
         snapshot_words=["--service", "service:Iris", "--include", "*.py"],
-        package_words=["--service", "service:Iris", "--options", json.dumps(options)],
+        package_words=["--options", json.dumps(options | {"service": "service:Iris"})],
         models=model_files(work, made),
     )
     assert (work / "tag").read_text().strip() == str(made.tag)
@@ -120,7 +120,13 @@ def test_the_same_bytes_with_the_bentofile_itself(folder, store, tmp_path):
         work,
         folder,
         snapshot_words=["--service", "service:Iris", "--include", "*.py"],
-        package_words=["--service", "service:Iris", "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"],
+        package_words=[
+            "--options",
+            '{"service": "service:Iris"}',
+            "--bentofile",
+            str(folder / "bentofile.yaml"),
+            "bentofile.yaml",
+        ],
         models=model_files(work, made),
     )
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()

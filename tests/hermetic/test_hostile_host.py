@@ -97,7 +97,7 @@ VERBS = {
     "archive": archive,
     "lock": lock,
     "model": lambda actions: actions.model("--creation-time", TIME, "--label", '"ğ"', '"İ"'),
-    "package": lambda actions: actions.package("--label", '"ğ"', '"İ"', "--description", '"é"'),
+    "package": lambda actions: actions.package(labels=[["ğ", "İ"]], options={"description": "é"}),
     "resolve": lambda actions: actions.run("resolve", resolving(actions), {"--output": "answer"}),
     "snapshot": snapshot,
 }

@@ -131,7 +131,14 @@ class Build:
         return self.path("imported")
 
     def package(self, service_info: str, builder, *more: str) -> dict:
-        words = ["--target", "//svc:bento", "--creation-time", "1980-01-01T00:00:00+00:00", "--version", "v1"]
+        words = [
+            "--target",
+            "//svc:bento",
+            "--creation-time",
+            "1980-01-01T00:00:00+00:00",
+            "--attributes",
+            '{"version": "v1"}',
+        ]
         words += ["--bentoml-version", builder.version, "--python-version", builder.python_version, *more]
         words += ["--sources", self.path("manifest"), "--service-info", service_info]
         outputs = ("bento-yaml", "digest", "manifest", "part", "tag")

@@ -8,7 +8,7 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Arguments, Subcommand, check_labels
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
@@ -155,7 +155,7 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
     stated = _stated_fields(arguments)
     return {
         "module": module,
-        "labels": arguments.labels(),
+        "labels": check_labels(arguments.pairs("--label")),
         "options": stated["options"],
         "metadata": stated["metadata"],
         "context": context | arguments.pairs("--context"),

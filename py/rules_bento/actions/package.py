@@ -9,7 +9,7 @@ from pathlib import Path
 from rules_bento import service
 from rules_bento.actions import secrets
 from rules_bento.archives.archive import join, write_part
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Arguments, Subcommand, check_labels
 from rules_bento.bento import assemble, image_steps
 from rules_bento.bento.nested_requirements import check_lines
 from rules_bento.bento.settings import ApiDescription, BentoSettings
@@ -30,43 +30,32 @@ if TYPE_CHECKING:
 PACKAGE_FLAGS = secrets.FLAGS | {
     "--archive": 1,  # the `.bento`, if it contains only sources and metadata
     "--arg-file": 2,  # path, name in messages
+    "--attributes": 1,  # JSON object: attributes that no option of a bentofile represents
     "--bento-yaml": 1,
     "--bentofile": 2,  # path, name in messages
     "--bentoml-version": 1,
     "--contents": 1,  # a part with sources, for the archive
     "--creation-time": 1,
-    "--description": 1,
     "--description-file": 1,
     "--digest": 1,
-    "--env": 1,
-    "--feature": 1,
     "--file": 2,  # a file that options can name: path in the build context, path to read
     "--image": 2,  # path of the image's JSON, label in messages
-    "--in-full": 1,  # a kind of service metadata that the target declares completely
-    "--label": 2,
     "--locked": 1,  # roots, pinned requirements, and the same with hashes
     "--manifest": 1,
     "--model": 2,  # description, alias
-    "--name": 1,
     "--options": 1,  # JSON in the form of a bentofile
     "--part": 1,
     "--pin": 1,  # name==version, or a name, of a package of a rules_python hub that libraries need
     "--platform": 1,  # of the Bento, `<os>_<machine>`
     "--python": 1,
     "--python-version": 1,
-    "--requirement": 1,
     "--requirements-file": 1,
-    "--service": 1,
-    "--service-config": 2,  # service, JSON object
     "--service-info": 1,
-    "--service-model": 2,  # service and attribute, separated by a dot; tag
     "--sources": 1,
-    "--spec": 1,
     "--tag": 1,
     "--target": 1,
     "--unchecked": 1,  # file name of machine code that can be for another platform
     "--uv": 1,
-    "--version": 1,
 }
 
 
@@ -88,9 +77,10 @@ def package(arguments: Arguments) -> None:
 
 def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
     """Assemble the Bento from the declarations of the target and the service metadata in `facts`."""
-    settings = _bento_settings(arguments, facts)
+    attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
+    settings = _bento_settings(arguments, attributes, facts)
     models = _bundled_models(arguments)
-    info = service.override(service.from_json(facts["service"]), _declared_metadata(arguments, settings, models))
+    info = service.override(service.from_json(facts["service"]), _declared_metadata(attributes, settings, models))
     service.require_known(info, arguments.required("--target"))
     sources_path = arguments.required("--sources")
     sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
@@ -108,17 +98,19 @@ def _check_architectures(arguments: Arguments, sources: Manifest) -> None:
         reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)
 
 
-def _declared_metadata(arguments: Arguments, settings: BentoSettings, models: list[BundledModel]) -> service.Declared:
+def _declared_metadata(
+    attributes: dict[str, Any], settings: BentoSettings, models: list[BundledModel]
+) -> service.Declared:
     """Return the service metadata that the target declares."""
     options = settings.options
     return service.Declared(
         bento_name=options.name,
         models={model.description.tag: model.alias for model in models},
-        service_models=dict(arguments.tuples("--service-model")),  # type: ignore[arg-type]
-        config={name: json.loads(config) for name, config in arguments.tuples("--service-config")},
+        service_models=dict(attributes.get("service_models", ())),
+        config={name: json.loads(config) for name, config in attributes.get("service_config", ())},
         envs={env.name: env.value for env in options.envs},
         labels=options.labels,
-        in_full=arguments.repeated("--in-full"),
+        in_full=attributes.get("complete_metadata", []),
         image=settings.image,
         description=options.description,
     )
@@ -131,17 +123,19 @@ def _bundled_models(arguments: Arguments) -> list[BundledModel]:
     ]
 
 
-def _bento_settings(arguments: Arguments, facts: dict[str, Any]) -> BentoSettings:
-    uv, spec = arguments.optional("--uv"), arguments.optional("--spec")
+def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dict[str, Any]) -> BentoSettings:
+    uv = arguments.optional("--uv")
     return BentoSettings(
         creation_time=arguments.required("--creation-time"),
         bentoml_version=arguments.required("--bentoml-version"),
         python_version=option_checks.short_python_version(arguments.required("--python-version"), "python_version"),
         options=target_options.read(
-            _read_attributes(arguments), arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False)
+            _read_options(arguments, attributes),
+            arguments.tuples("--bentofile"),
+            src_exists=facts.get("src_exists", False),
         ),
         files=_option_files(arguments, facts),
-        version=arguments.optional("--version"),
+        version=attributes.get("version", ""),
         readme=facts["readme"],
         loads=facts.get("loads", []),
         requirements=_read_requirements(arguments),
@@ -149,8 +143,8 @@ def _bento_settings(arguments: Arguments, facts: dict[str, Any]) -> BentoSetting
         lock=_read_lock(arguments),
         image=_read_image(arguments),
         api=ApiDescription(**facts["api"]) if "api" in facts else None,
-        features=tuple(arguments.repeated("--feature")),
-        spec=int(spec) if spec else None,
+        features=tuple(attributes.get("enable_features", ())),
+        spec=attributes.get("spec"),
         export_uv_lock=partial(_export_uv_lock, uv=uv, python=arguments.optional("--python") or None) if uv else None,
     )
 
@@ -161,32 +155,21 @@ def _export_uv_lock(files: ProjectFiles, *, uv: str, python: str | None) -> str:
     return export(files, uv, python)
 
 
-def _read_attributes(arguments: Arguments) -> dict[str, Any]:
+def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the target in the form of a bentofile."""
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
-    texts = {
-        "service": arguments.optional("--service"),
-        "name": arguments.optional("--name"),
-        "description": _read_description(arguments),
-    }
-    data |= {key: text for key, text in texts.items() if text}
-    data["labels"] = data.get("labels", {}) | arguments.labels()
+    if path := arguments.optional("--description-file"):
+        if "description" in data:
+            raise BentoError("description and description_file are both set. Use one of them.")
+        data["description"] = _read_utf8(path, "description_file")
+    data["labels"] = data.get("labels", {}) | check_labels(dict(attributes.get("labels", ())))
+    envs = [vars(option_checks.parse_env(text, "envs")) for text in attributes.get("envs", ())]
+    data["envs"] = [*data.get("envs", ()), *envs]
     for path, name in arguments.tuples("--arg-file"):
         from rules_bento.build_options.bentofile import read_arguments
 
         data["args"] = read_arguments(path, name) | data.get("args", {})
-    envs = [vars(option_checks.parse_env(text, "envs")) for text in arguments.json_strings("--env")]
-    data["envs"] = [*data.get("envs", []), *envs]
-    packages = arguments.repeated("--requirement")
-    if packages:
-        data["python"] = data.get("python", {}) | {"packages": packages}
     return data
-
-
-def _read_description(arguments: Arguments) -> str | None:
-    text, path = arguments.json_string("--description"), arguments.optional("--description-file")
-    if text and path:
-        raise BentoError("description and description_file are both set. Use one of them.")
-    return _read_utf8(path, "description_file") if path else text or None
 
 
 def _option_files(arguments: Arguments, facts: dict[str, Any]) -> ProjectFiles:
