@@ -238,13 +238,13 @@ TESTS: dict[str, dict[str, str]] = {
     },
     "Sources of service metadata": {
         "names of services, dependencies between them": (
-            "service/test_service.py::test_declared_services_stand_in_for_names_and_edges_alone"
+            "service/test_service.py::test_unknown_is_exactly_what_the_case_says"
         ),
         "whether an attribute is a dependency or a model": (
             "service/test_service.py::test_unknown_is_exactly_what_the_case_says"
         ),
         "a service that other code wraps or creates": (
-            "service/test_facts.py::test_a_service_wrapped_outside_of_the_sources_is_stated_fact_by_fact"
+            "service/test_facts.py::test_a_conditional_decorator_is_rejected_with_the_import_first"
         ),
         "a key of a configuration": (
             "service/test_facts.py::test_computed_keys_of_a_configuration_are_stated_one_by_one"
@@ -282,8 +282,7 @@ TESTS: dict[str, dict[str, str]] = {
             "importing/test_suite.py::test_what_bentoml_wrote"
         ),
         "the image": (
-            "importing/test_importing.py::test_an_image_that_was_changed_by_hand, "
-            "importing/test_importing.py::test_an_image_that_no_calls_make"
+            "importing/test_importing.py::test_an_image_that_its_calls_do_not_make_is_rejected"
         ),
         "`bentoml.use_arguments`, files next to the module, conditions": (
             "importing/test_importing.py::test_a_service_that_computes_its_decorator"

@@ -68,10 +68,10 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
     folder = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
-    message = refusal(folder, extra=ExtraOptions(store=store, stated=Declared(words="flags")), models=["iris_clf"])
+    message = refusal(folder, extra=ExtraOptions(store=store, overrides=Declared(words="flags")), models=["iris_clf"])
     assert "--config llama3.1-8b.resources.gpu=VALUE" in message
     config = {"llama3.1-8b": {"resources": {"gpu": 1}, "workers": 2}}
-    extra = ExtraOptions(store=store, stated=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
+    extra = ExtraOptions(store=store, overrides=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
     (service,) = document(build(build_ctx=folder, extra=extra, models=["iris_clf"]))["services"]
     assert (service["name"], service["config"]) == ("llama3.1-8b", config["llama3.1-8b"])
     assert service["models"][0]["tag"].startswith("iris_clf:")
@@ -83,7 +83,7 @@ def test_what_is_stated_of_a_service_counts_before_its_name_is(tmp_path):
     message = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Svc": {"workers": 2}}, words="flags")))
     assert "the name of service `Svc`" in message
     assert "the configuration of service `Svc`" not in message
-    unknown = refusal(folder, extra=ExtraOptions(stated=Declared(config={"Other": {}}, words="flags")))
+    unknown = refusal(folder, extra=ExtraOptions(overrides=Declared(config={"Other": {}}, words="flags")))
     assert "`--config` of `Other`: the source has no such service. It has `Svc`." in unknown
 
 
@@ -169,7 +169,7 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_p
     head = "from fastapi import FastAPI\napp = FastAPI()\n@app.get(os.environ['R'])\ndef chat(): ...\n"
     folder = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
     assert 'labels = {"openai_endpoint": ...}' in refusal(folder)
-    message = refusal(folder, extra=ExtraOptions(stated=Declared(words="flags")))
+    message = refusal(folder, extra=ExtraOptions(overrides=Declared(words="flags")))
     assert "without such a path, all labels with --complete labels" in message
     assert build(build_ctx=folder, labels={"openai_endpoint": "/v1"})
     assert build(build_ctx=folder, extra=stated(in_full=["labels"]))
