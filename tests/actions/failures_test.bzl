@@ -23,11 +23,11 @@ _REFUSED = {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
-    "import_and_services": (bento_package, "services is only for static analysis, but service_metadata is \"import\"", {
+    "import_and_service_models": (bento_package, "service_models is only for static analysis, but service_metadata is \"import\"", {
         "service_metadata": "import",
         "requirements": ["@pypi//bentoml"],
         "service": "service:Service",
-        "services": {"Service": []},
+        "service_models": {"Service.model": "model:v1"},
     }),
     "import_without_packages": (bento_package, "service_metadata = \"import\" requires packages of a package hub", {
         "service_metadata": "import",
