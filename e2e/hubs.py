@@ -175,7 +175,13 @@ def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str)
 
 
 def other_platforms_are_named(checkout: Checkout) -> None:
+    """Check the errors for a hub without the platform, the Python version, or a valid platform name."""
     build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, f'{PLATFORMS}, python_version = "3.9"')
+    failed = checkout.bazel(*build, workspace=WORKSPACE)
+    assert failed.errors.count("@pypi is for Python 3.9, but its lock is for >=3.10. Set") == 1, failed.told()
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_x86_64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert "@pypi is for linux_x86_64, but this build is for another platform" in failed.errors, failed.told()

@@ -383,23 +383,27 @@ def _build_file(lock, package):
         build += _requirement(lock, package, extra)
     return build
 
-def _unused_build_file(lock, distribution):
-    """Returns the BUILD file of a package that no platform needs: its targets fail with the reason."""
-    actual = select_text({"none": ":BUILD.bazel"}, _no_match(lock, distribution, []))
-    targets = [_alias_text(target, actual, ["manual"]) for target in (_target_name(distribution), "whl")]
+def _failing_build_file(distribution, extras, problem):
+    """Returns the BUILD file of a package that no build can use: its targets fail with the reason."""
+    actual = select_text({"none": ":BUILD.bazel"}, problem)
+    names = [_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras]
+    targets = [_alias_text(name, actual, ["manual"]) for name in names]
     return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
+
+def _python_mismatch(hub, requires_python, version):
+    """Returns the error of a hub for a Python version that its lock doesn't support, or None."""
+    if is_python_in(requires_python, version):
+        return None
+    compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]
+    remedy = "Set python_version = \"{}\" in bento.pypi, or lock again.".format(compatible[0]) if compatible else "Lock again."
+    return "@{} is for Python {}, but its lock is for {}. {}".format(hub, version, requires_python, remedy)
 
 def _lock_repo_impl(rctx):
     content = json.decode(rctx.attr.lock)
     version = python_version(rctx)
-    if not is_python_in(content["requires_python"], version):
-        compatible = [known for known in PYTHON_VERSIONS if is_python_in(content["requires_python"], known)]
-        fail("@{} is for Python {}, but its lock is for {}. {}".format(
-            rctx.attr.hub,
-            version,
-            content["requires_python"],
-            "Set python_version = \"{}\" in bento.pypi, or lock again.".format(compatible[0]) if compatible else "Lock again.",
-        ))
+
+    # Targets fail with the mismatch, because Bazel would report the failure of a repository several times.
+    mismatch = _python_mismatch(rctx.attr.hub, content["requires_python"], version)
     lock = struct(
         environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms},
         glibc = rctx.attr.glibc,
@@ -411,15 +415,16 @@ def _lock_repo_impl(rctx):
     active = {
         platform: _closure(_active(content["roots"], lock.packages, environment), lock.packages, environment)
         for platform, environment in lock.environments.items()
-    }
+    } if not mismatch else {}
     hub = {"active": [], "packages": {}}
     for name in sorted(lock.packages):
         package = {platform: packages[name] for platform, packages in active.items() if name in packages}
-        if package:
+        if package or mismatch:
             hub["active"].append(name)
-        hub["packages"][name] = _extras(package)
+        extras = _extras(dict(enumerate(lock.packages[name])) if mismatch else package)
+        hub["packages"][name] = extras
         rctx.file("packages/{}.json".format(_target_name(name)), json.encode_indent({
-            "build": _build_file(lock, package) if package else _unused_build_file(lock, name),
+            "build": _build_file(lock, package) if package else _failing_build_file(name, extras, mismatch or _no_match(lock, name, [])),
             "locked": {_release(entry): entry for entry in package.values()},
         }))
     rctx.file("hub.json", json.encode_indent(hub))
