@@ -25,7 +25,7 @@ PROVIDERS = {
     "PyInfo": PyInfo,
     "RunEnvironmentInfo": RunEnvironmentInfo,
 }
-_TOOLS = ["helper.zip", "python3", "uv"]
+_TOOLS = ["command.zip", "helper.zip", "python3", "uv"]
 
 _ActionsInfo = provider(doc = "What a target does.", fields = {"actions": "list[Action]", "kind": "str - its rule"})
 
