@@ -81,21 +81,21 @@ bento_environment(name = "old", python_version = "3.7")
 """
 # By the name of the bentofile: what is in it, and what its build says, from the line on.
 OPTIONS = {
-    "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: there is no conda for distro 'ubi8'"),
-    "key": ("labls: {a: b}", "1: labls is no option of BentoML 1.4. Did you mean 'labels'?"),
+    "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: no image of distro 'ubi8' has conda"),
+    "key": ("labls: {a: b}", "1: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
     "model": ("models: ['other:v1']", "1: models: the Bento needs the model 'other:v1', but models has weights:"),
-    "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask is not among the packages that"),
-    "python": ("docker: {python_version: 3.9}", "1: docker.python_version is 3.9, but the packages are locked"),
-    "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' is not among the files"),
-    "service": ("service: 'other:Service'", "1: service is 'other:Service', but the target's service is"),
-    "type": ("name: x\ninclude: yes", "2: include is a flag, where a list of texts is expected"),
+    "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask isn't in the lock subset of"),
+    "python": ("docker: {python_version: 3.9}", "1: docker.python_version: 3.9 isn't the locked Python version"),
+    "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file of"),
+    "service": ("service: 'other:Service'", "1: service: 'other:Service' isn't the target's service"),
+    "type": ("name: x\ninclude: yes", "2: include: expected a list of strings, got a boolean"),
     "yaml": ("labels:\n  a: {", "3: not YAML: "),
 }
 # Of what the lock has, another version: uv says it.
 PIN = "python: {packages: ['numpy<1']}"
 ENVIRONMENTS = {
     "environment": "run_script: 'setup.sh' is not among srcs. Add it, or fix the name.",
-    "old": "there is no image with Python 3.7. Known are 3.9, ",
+    "old": "no image has Python 3.7. Use 3.9, ",
 }
 
 
@@ -134,7 +134,7 @@ def options_have_a_file_and_a_line(checkout: Checkout) -> None:
     assert built.code == 1, built.told()
     for name, (_, message) in OPTIONS.items():
         assert f"\n//options:{name}: options/{name}.yaml:{message}" in built.errors, f"{name}: {built.told()}"
-    assert "\n//options:pin: requirements and packages do not fit the lock for linux_" in built.errors, built.told()
+    assert "\n//options:pin: requirements and packages conflict with the lock for linux_" in built.errors, built.told()
     assert "numpy<1" in built.errors, built.told()
     for name, message in ENVIRONMENTS.items():
         assert f"\n//options:{name}: {message}" in built.errors, f"{name}: {built.told()}"

@@ -253,7 +253,7 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
         ("git.lock.json", {"source": {"git": f"--upload-pack=touch {mark};", "commit": commit}}, "isn't an https://"),
         ("tags.lock.json", {"version": '1.0", tags = ["no-sandbox"], deprecation = "x'}, "isn't a version (PEP 440)"),
         ("lines.lock.json", {"version": f"1.0\nevil @ {address}"}, "isn't a version (PEP 440)"),
-        ("requirements.txt", f"acme @ git+{address}@{commit}\n", "declares its dependencies only when it is built"),
+        ("requirements.txt", f"acme @ git+{address}@{commit}\n", "has dynamic dependencies"),
     )
     for name, content, said in cases:
         text = (

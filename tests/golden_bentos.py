@@ -29,11 +29,11 @@ APT = (
 # What we refuse, and what stands in the message. BentoML fails there, too, or makes a Bento that cannot be used.
 REFUSED = {
     "abs_symlink": "is absolute or leaves the Bento",
-    "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: there is no CUDA for distro 'alpine'",
+    "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: no image of distro 'alpine' has this CUDA version",
     "dangling_symlink": "is a link to 'missing.py', which doesn't exist",
     "models_key": "bentofile.yaml:3: models: the Bento needs the model 'raw_model:v1'",
     "src_layout_pathed": "the service `src.hi_svc:Hi` needs src/hi_svc.py",
-    "unknown_key": "bentofile.yaml:3: labls is no option of BentoML 1.4. Did you mean 'labels'?",
+    "unknown_key": "bentofile.yaml:3: labls: unknown option of BentoML 1.4. Did you mean 'labels'?",
 }
 
 

@@ -330,8 +330,8 @@ def test_patterns_that_are_none(actions):
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit it"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is 'Iris'", "Try 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Give it a name"]),
-        ({"envs": ["1X=2"]}, ["envs: what has no name cannot be read", "Write NAME=value"]),
-        ({"envs": ["X=2;stage=never"]}, ["envs: 'X' cannot be read", "Write NAME=value"]),
+        ({"envs": ["1X=2"]}, ["envs: cannot parse a variable without a name", "Write NAME=value"]),
+        ({"envs": ["X=2;stage=never"]}, ["envs: cannot parse 'X'", "Write NAME=value"]),
     ],
 )
 def test_malformed_attributes(actions, attributes, words):
@@ -406,7 +406,7 @@ def test_fields_of_a_model(actions, fields, words):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("svc/model.yaml", ["srcs: model.yaml is written by the rule", "Leave it out"]),
+        ("svc/model.yaml", ["srcs: the rule writes model.yaml", "Exclude the file"]),
         (
             "svc/__pycache__/a.pyc",
             ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"],

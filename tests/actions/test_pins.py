@@ -40,7 +40,7 @@ def test_a_file_with_hashes_has_them_already(actions):
     [
         (
             ["bentoml==1.4.39", "numpy==2.5.5"],
-            "deps need idna==3.10, but the requirements file",
+            "deps require idna==3.10, but the requirements file",
         ),
         (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "have numpy==2.4.4. Lock both to one version."),
     ],
@@ -60,7 +60,9 @@ def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
 
 @pytest.mark.parametrize("more", [{"spec": 1}, {}])
 def test_their_python_is_not_guessed(actions, more):
-    words = "deps need numpy==2.5.5 of a hub of rules_python, and nothing says for which Python. Set python_version"
+    words = (
+        "deps require numpy==2.5.5 from a hub of rules_python, but the Python version is unknown. Set python_version"
+    )
     refused(actions.package(*PINS, **more), LABEL, words)
 
 
@@ -79,7 +81,7 @@ def test_nor_those_of_a_bentofile_with_packages(actions):
 
 def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
-    words = "deps need numpy==2.5.5 of a hub of rules_python, but the requirements have numpy==2.4.4."
+    words = "deps require numpy==2.5.5 from a hub of rules_python, but the requirements have numpy==2.4.4."
     refused(actions.package(*PINS, "--requirements-file", file, **PYTHON), LABEL, words)
 
 
@@ -94,5 +96,5 @@ def test_what_generated_code_imports_is_required_in_whichever_version(actions):
 
 
 def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
-    words = "deps need protobuf, but the requirements file, which has hashes, lacks it"
+    words = "deps require protobuf, but the requirements file with hashes doesn't have it"
     refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

@@ -362,10 +362,14 @@ def test_the_framework_of_a_model_decides_and_not_the_get_that_finds_it(tmp_path
 @pytest.mark.parametrize(
     ("module", "get", "message"),
     [
-        ("bentoml.sklearn", "pytorch.get", "which takes no others than its own. Write `bentoml.models.get`"),
-        ("bentoml.torchscript", "pytorch.get", "of module 'bentoml.torchscript', but the source takes it by"),
-        ("", "sklearn.get", "of module '', of which it is not known what runs it"),
-        ("bentoml.acme", "models.get", "of module 'bentoml.acme', of which it is not known what runs it"),
+        ("bentoml.sklearn", "pytorch.get", "Use `bentoml.models.get`"),
+        (
+            "bentoml.torchscript",
+            "pytorch.get",
+            "`bentoml.pytorch.get` doesn't support the module 'bentoml.torchscript'",
+        ),
+        ("", "sklearn.get", "unknown module ''"),
+        ("bentoml.acme", "models.get", "unknown module 'bentoml.acme'"),
     ],
 )
 def test_a_model_that_a_runner_cannot_be_made_of_is_refused(tmp_path, store, module, get, message):
@@ -490,8 +494,8 @@ def test_migrate_writes_the_module_of_a_model(tmp_path, call, module):
     (folder / "bentofile.yaml").write_text(bentofile)
     made = migrate.migrate(folder, "p", store=tmp_path / "none")
     assert (module in made.build) if module else ("module =" not in made.build)
-    [note] = [note for note in made.notes if "taxi:latest is not in the store" in note]
-    assert ("its module, " in note) == (module is None)
+    [note] = [note for note in made.notes if "taxi:latest isn't in the store" in note]
+    assert ("set module, " in note) == (module is None)
 
 
 @pytest.mark.parametrize("options", [{}, {"description": "file: README.md"}])
@@ -582,11 +586,11 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
     [
         (
             ["raw_model:latest", {"tag": "raw_model:v2", "alias": "a"}],
-            "raw_model:v2 is chosen twice, first without an alias",
+            "raw_model:v2 is listed twice, first without an alias",
         ),
         ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "raw_model:v2", "alias": "a"}], "have the same alias 'a'"),
         ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "iris_clf", "alias": "a"}], "have the same alias 'a'"),
-        ([{"tag": "raw_model:v1", "alias": ""}], "alias is empty"),
+        ([{"tag": "raw_model:v1", "alias": ""}], "empty alias"),
     ],
 )
 def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, versions, choices, message):
@@ -611,33 +615,37 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     ("options", "beside", "message"),
     [
         ({"service": "x:Y"}, ExtraOptions(), "needs x.py"),
-        ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude or a .bentoignore leaves service.py out"),
+        ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude, or a .bentoignore excludes service.py"),
         ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML accepts"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
-        ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' is not among the files"),
-        ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is not a path inside"),
+        ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file of the build context"),
+        ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' isn't a path in the build context"),
         ({"docker": {"setup_script": "servce.py"}}, ExtraOptions(), "Did you mean 'service.py'?"),
-        ({"python": {"requirements_txt": "/etc/r.txt"}}, ExtraOptions(), "'/etc/r.txt' is not a path inside"),
+        (
+            {"python": {"requirements_txt": "/etc/r.txt"}},
+            ExtraOptions(),
+            "'/etc/r.txt' isn't a path in the build context",
+        ),
         (
             {"python": {"packages": ["x @ git+https://g.example/x"]}},
             ExtraOptions(),
-            "which a build without network cannot pack",
+            "builds without network access can't pack",
         ),
-        ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "a Bento of spec 2 cannot hold conda"),
-        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "the packages are locked for Python 3.11"),
+        ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
+        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "isn't the locked Python version 3.11"),
         (
             {"python": {"packages": ["attrs"]}},
             ExtraOptions(lock=LOCK),
-            "attrs is not among the packages that the lock gives",
+            "attrs isn't in the lock subset",
         ),
         (
             {"python": {"packages": ["acme"]}},
             ExtraOptions(lock=OF_WHEELS),
-            "acme is not among the packages that the lock",
+            "acme isn't in the lock subset",
         ),
-        ({}, ExtraOptions(lock=LOCK, features=("grpc",)), "the lock's bentoml is without grpc. Write 'bentoml[grpc]'"),
-        ({}, ExtraOptions(features=("grcp",)), "'grcp' is no feature of BentoML. Did you mean 'grpc'?"),
-        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "a file with hashes has to have bentoml"),
+        ({}, ExtraOptions(lock=LOCK, features=("grpc",)), "the lock's bentoml doesn't have grpc. Add 'bentoml[grpc]'"),
+        ({}, ExtraOptions(features=("grcp",)), "unknown feature 'grcp'. Did you mean 'grpc'?"),
+        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "the file with hashes doesn't have bentoml"),
     ],
 )
 def test_refused(tmp_path, options, beside, message):
@@ -672,7 +680,7 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
     source = f"import bentoml\n\n\n@bentoml.service(image={image})\nclass Svc:\n    pass\n"
     made = build(build_ctx=write_project(tmp_path / "p", {}, source))
     assert made.bento.files["env/python/requirements.txt"].decode().splitlines()[0] == line
-    with pytest.raises(BentoError, match="cannot pack"):
+    with pytest.raises(BentoError, match="can't pack"):
         build(build_ctx=tmp_path / "p", python={"pack_git_packages": True})
 
 

@@ -366,33 +366,33 @@ def stages(project: Project) -> set[str]:
 # What we refuse and BentoML builds: a part of the message, and when it may come. docs/compatibility.md has the reasons.
 REFUSALS = [
     (
-        "python.packages: BentoML ignores it beside python.requirements_txt",
+        "python.packages: BentoML ignores it if python.requirements_txt is set",
         lambda p: get(p, "python", "packages") and get(p, "python", "requirements_txt"),
     ),
     (
-        "BentoML ignores it beside conda.environment_yml",
+        "BentoML ignores it if conda.environment_yml is set",
         lambda p: get(p, "conda", "environment_yml") and len(get(p, "conda")) > 1,
     ),
-    ("'pip', and it is set a second time", lambda p: get(p, "conda", "pip")),
-    ("and conda are both set", lambda p: get(p, "conda") and get(p, "docker", "cuda_version")),
+    ("'pip' is set twice", lambda p: get(p, "conda", "pip")),
+    ("no image with CUDA and conda", lambda p: get(p, "conda") and get(p, "docker", "cuda_version")),
     (
-        "BentoML ignores it beside docker.base_image",
+        "BentoML ignores it if docker.base_image is set",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version"),
     ),
     (
-        "BentoML ignores it beside docker.base_image. Install the packages in a setup_script",
+        "BentoML ignores it if docker.base_image is set with spec 1",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "system_packages") and v1_options(p),
     ),
-    ("a Bento with an image is of spec 2, which cannot hold", lambda p: p.image and v1_options(p)),
-    ("has the stage 'build', but a Bento of spec 1", lambda p: v1_options(p) and "build" in stages(p)),
-    ("cannot be carried by a Bento of spec 2", lambda p: get(p, "python", "pip_args") and not v1_options(p)),
-    ("refuses a Bento of spec 1 for amazonlinux", lambda p: get(p, "docker", "distro") == "amazonlinux"),
-    ("there is no CUDA for distro", lambda p: get(p, "docker", "cuda_version")),
-    ("there is no conda for distro", lambda p: get(p, "conda")),
+    ("an image requires spec 2, which doesn't support", lambda p: p.image and v1_options(p)),
+    ("has the stage 'build', but with spec 1", lambda p: v1_options(p) and "build" in stages(p)),
+    ("spec 2 doesn't support '-", lambda p: get(p, "python", "pip_args") and not v1_options(p)),
+    ("doesn't support amazonlinux with spec 1", lambda p: get(p, "docker", "distro") == "amazonlinux"),
+    ("has this CUDA version", lambda p: get(p, "docker", "cuda_version")),
+    (" has conda. Use", lambda p: get(p, "conda")),
     ("has the aliases", lambda p: get(p, "models")),
     # Such a Bento cannot be served.
     ("needs service.py", lambda p: p.crowd),
-    ("leaves service.py out", lambda p: p.crowd),
+    ("excludes service.py", lambda p: p.crowd),
     ("follows a command that runs after the Python packages", lambda p: p.image),
 ]
 

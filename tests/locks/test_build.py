@@ -159,12 +159,12 @@ def test_versions_are_compared_as_versions(found, version, fits):
         ("cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64", "linux_x86_64", ""),
         ("py3-none-macosx_14_0_arm64", "macos_arm64", ""),
         ("cp312-cp312-macosx_10_13_universal2", "macos_x86_64", ""),
-        ("cp312-cp312-linux_x86_64", "linux_aarch64", "machine code for linux_x86_64, but linux_aarch64 is asked for"),
+        ("cp312-cp312-linux_x86_64", "linux_aarch64", "machine code for linux_x86_64, not for linux_aarch64"),
         ("py3-none-linux_x86_64", "linux_aarch64", "machine code for linux_x86_64"),
         ("cp312-abi3-macosx_14_0_arm64", "linux_aarch64", "machine code for macosx_14_0_arm64"),
         ("cp312-abi3-macosx_14_0_arm64", "macos_x86_64", "machine code for macosx_14_0_arm64"),
         ("cp312-cp312-musllinux_1_2_x86_64", "linux_x86_64", "machine code for musllinux_1_2_x86_64"),
-        ("cp313-abi3-linux_x86_64", "linux_x86_64", "is for cp313-abi3, but cp312 is asked for"),
+        ("cp313-abi3-linux_x86_64", "linux_x86_64", "is for cp313-abi3, not for cp312"),
         ("cp312-cp312t-linux_x86_64", "linux_x86_64", "is for cp312-cp312t"),
         ("py2-none-any", "linux_x86_64", "is for py2-none"),
         ("py313-none-any", "linux_x86_64", "is for py313-none"),
@@ -184,7 +184,7 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
     if HERE.startswith("linux"):
         assert build(path, tmp_path / "here" / "w.whl") == 0
     assert build(path, tmp_path / "o" / "w.whl", platform="linux_riscv64") == 1
-    assert "let them run on a machine of linux_riscv64" in capsys.readouterr().err
+    assert "Run actions on linux_riscv64" in capsys.readouterr().err
     assert not (tmp_path / "o" / "w.whl").exists()
 
 
@@ -200,29 +200,32 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (own(requires=["cython>=3"]), "mod==1.0: its build system also asks for cython. Add it to what the build_lock"),
-        (own(name="other-2.0-py3-none-any.whl"), "its source builds other 2.0, but the lock has mod 1.0. Lock again."),
-        (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "its wheel is for cp27-cp27, but cp"),
-        ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: its build failed."),
+        (
+            own(requires=["cython>=3"]),
+            "mod==1.0: the build backend also requires cython. Add it to the requirements of the build_lock",
+        ),
+        (own(name="other-2.0-py3-none-any.whl"), "the source builds other 2.0, but the lock has mod 1.0. Lock again."),
+        (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "the built wheel is for cp27-cp27, not for cp"),
+        ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: the build failed."),
         ({"pyproject.toml": "[build-system"}, "pyproject.toml: not TOML"),
-        (of("import sys\nsys.exit(0)\n"), "mod==1.0: its build failed."),
-        (of("import os\nos.write(2, b'caf\\xe9')\nraise SystemExit(3)\n"), "only its authors can change.\ncaf\ufffd"),
-        (of(BACKEND, name="None"), "it made 'None', and there is no wheel of that name"),
-        (of(BACKEND, name="mod-1.0.whl"), "it made 'mod-1.0.whl', and there is no wheel of that name"),
+        (of("import sys\nsys.exit(0)\n"), "mod==1.0: the build failed."),
+        (of("import os\nos.write(2, b'caf\\xe9')\nraise SystemExit(3)\n"), "that has a wheel:\ncaf\ufffd"),
+        (of(BACKEND, name="None"), "the wheel 'None', but there is no wheel with this name"),
+        (of(BACKEND, name="mod-1.0.whl"), "the wheel 'mod-1.0.whl', but there is no wheel with this name"),
         (
             of(BACKEND.replace("return name", "return '../mod-1.0-py3-none-any.whl'")),
-            "'../mod-1.0-py3-none-any.whl', and",
+            "'../mod-1.0-py3-none-any.whl', but",
         ),
         (
             of(BACKEND.replace("return name", "return os.remove(os.path.join(folder, name)) or name")),
-            "no wheel of that",
+            "no wheel with this",
         ),
         ({"pyproject.toml": "build-system = [1]"}, "pyproject.toml: build-system: expected a mapping, got a list."),
-        (of("", 'build-backend = ""'), "build-backend is '', which is no module."),
+        (of("", 'build-backend = ""'), "build-backend: '' isn't a module."),
         (of("", "build-backend = 5"), "build-system.build-backend: expected a string, got a number."),
-        (of(BACKEND, 'backend-path = ["..", "build"]'), "backend-path has '..', no folder of the source."),
-        (of(BACKEND, 'backend-path = ["/tmp"]'), "backend-path has '/tmp', no folder of the source."),
-        (of(BACKEND, 'backend-path = ["a\\u0000"]'), "no folder of the source."),
+        (of(BACKEND, 'backend-path = ["..", "build"]'), "backend-path: '..' isn't a directory of the source."),
+        (of(BACKEND, 'backend-path = ["/tmp"]'), "backend-path: '/tmp' isn't a directory of the source."),
+        (of(BACKEND, 'backend-path = ["a\\u0000"]'), "isn't a directory of the source."),
         (of(BACKEND, 'backend-path = "build"'), "build-system.backend-path: expected a list, got a string."),
     ],
 )

@@ -96,7 +96,7 @@ def ours(folder, members, extras, groups):
     try:
         return lock.from_uv_lock(text, "uv.lock", Choice(members, extras, groups))
     except BentoError as error:
-        assert re.search(r" conflict \(tool\.uv\.conflicts\), and the hub has both\. Choose", str(error)), error
+        assert re.search(r" conflict \(tool\.uv\.conflicts\), but bento\.pypi selects both\. Select", str(error)), error
         return None
 
 
@@ -285,11 +285,11 @@ source = { registry = "https://host/simple" }
         ),
         (
             Choice(None, ["cpu", "gpu"], []),
-            r".*both\. Choose one, for example with extras = \[\"cpu\"\] in bento\.pypi; another hub",
+            r".*both\. Select one, for example with extras = \[\"cpu\"\] in bento\.pypi\. Use a second hub",
         ),
-        (Choice(None, ["gpus"]), r"extras of bento\.pypi has 'gpus', .* Valid values: cpu, docs, gpu\."),
-        (Choice(None, [], ["tests"]), r"groups of bento\.pypi has 'tests', .* Valid values: dev\."),
-        (Choice(["q"]), r"members of bento\.pypi has 'q', .* Valid values: p\."),
+        (Choice(None, ["gpus"]), r"extras of bento\.pypi: .*'gpus'\. Valid values: cpu, docs, gpu\."),
+        (Choice(None, [], ["tests"]), r"groups of bento\.pypi: .*'tests'\. Valid values: dev\."),
+        (Choice(["q"]), r"members of bento\.pypi: .*'q'\. Valid values: p\."),
     ],
 )
 def test_a_choice_that_uv_rejects_is_rejected_with_another(choice, message):
@@ -322,7 +322,7 @@ def test_without_a_choice_a_lock_has_all_that_conflicts():
 )  # fmt: skip
 def test_a_marker_that_is_none_is_rejected(marker):
     text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
-    with pytest.raises(BentoError, match=r"^uv\.lock: .* isn't a marker that can be resolved\. Write the lock again"):
+    with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker .*\. Run `uv lock` again"):
         lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 

@@ -91,7 +91,7 @@ def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
         assert run_fails(workspace, address) == ""
     shown = capfd.readouterr().err
     assert "core<1" in shown
-    assert "//:update: uv found no set of packages that fits (see above); the lock stays as it was." in shown
+    assert "//:update: uv found no solution (see above), so the lock is unchanged. Change the requirements." in shown
 
 
 def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(workspace, capfd):
@@ -103,7 +103,7 @@ def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(
     with serve(index) as address:
         assert run_fails(workspace, address) == ""
         shown = capfd.readouterr().err
-        assert 'say for which ones it is locked: `platforms = ["linux_x86_64"]`, here and in bento.pypi.' in shown
+        assert 'set the platforms: `platforms = ["linux_x86_64"]`, in bento_requirements and in bento.pypi.' in shown
         assert update(workspace, address, platforms=("linux_x86_64",)) == {"web": ["1.0"], "fast": ["1.0"]}
 
 

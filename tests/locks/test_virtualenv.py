@@ -40,7 +40,9 @@ def test_no_script_replaces_the_interpreter(tmp_path, monkeypatch, name):
     interpreter.write_text("the interpreter")
     monkeypatch.setattr(sys, "executable", str(interpreter))
     root = site(tmp_path, f"[console_scripts]\n{name} = x:A.main\n")
-    with pytest.raises(BentoError, match=rf"x-1\.dist-info: its console script '{name}' would replace the interpreter"):
+    with pytest.raises(
+        BentoError, match=rf"x-1\.dist-info: (the|invalid) console script '{name}' would replace the interpreter"
+    ):
         make_environment(tmp_path / "env", [root])
     assert interpreter.read_text() == "the interpreter"
 
@@ -52,7 +54,7 @@ def test_nothing_is_written_through_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(interpreter))
     with_name = Path.with_name
     monkeypatch.setattr(Path, "with_name", lambda path, name: with_name(path, name.lower()))
-    with pytest.raises(BentoError, match="cannot be written: File exists"):
+    with pytest.raises(BentoError, match="File exists"):
         make_environment(tmp_path / "env", [site(tmp_path, "[console_scripts]\nPython = x:A.main\n")])
     assert interpreter.read_text() == "the interpreter"
 
@@ -72,6 +74,6 @@ def test_nothing_is_written_through_what_is_there(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_no_console_script_is_told(tmp_path, text):
-    with pytest.raises(BentoError, match=r"x-1\.dist-info: its (console script|entry_points\.txt)"):
+    with pytest.raises(BentoError, match=r"x-1\.dist-info: invalid (console script|entry_points\.txt)"):
         make_environment(tmp_path / "env", [site(tmp_path, text)])
     assert [path.name for path in (tmp_path / "env/bin").iterdir()] == ["python"]

@@ -251,11 +251,14 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"weights.bin": "w"}, "//svc:model: bad.tar has no model.yaml at its top"),
+        ({"weights.bin": "w"}, "//svc:model: bad.tar: not a model of BentoML's store. Add model.yaml"),
         ({"model.yaml": "name: x\n"}, "has no version, module, labels"),
         ({"model.yaml": "a: ["}, "model.yaml:1: not YAML"),
         ({"../x": "w"}, "refused: '../x'"),
-        ({"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""}, "bad.tar has several models, or a Bento"),
+        (
+            {"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""},
+            "bad.tar: the archive has several models or a Bento",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path, members, message):

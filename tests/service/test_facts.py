@@ -206,7 +206,7 @@ def test_an_alias_is_what_models_get_takes(tmp_path, reference):
     else:
         message = refusal(folder, models=models, extra=ExtraOptions(store=store))
         assert "alias of iris_clf:" in message
-        assert "only bentoml.models.get takes" in message
+        assert "only bentoml.models.get supports" in message
 
 
 def test_an_alias_of_a_legacy_service(tmp_path):

@@ -198,7 +198,7 @@ def test_many_patterns_that_match_nothing_are_told_of_in_time() -> None:
     notes = unmatched_patterns(select(files, include=patterns), BuildOptions(), "srcs")
     assert time.process_time() - before < 5
     assert len(notes) == 21
-    assert notes[-1] == "include: 1981 more patterns match none."
+    assert notes[-1] == "include: 1981 more patterns match no file."
 
 
 def test_src_layout_refuses_what_it_would_overwrite() -> None:

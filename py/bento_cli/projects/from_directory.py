@@ -1,7 +1,7 @@
-"""Bentos of plain folders, without Bazel: `build` and `build_bentofile`, for scripts, notebooks and a shell.
+"""Builds Bentos from directories, without Bazel: `build` and `build_bentofile`, for scripts, notebooks, and the CLI.
 
-The same inputs give the same tag and the same bytes as the rule `bento_package`, for both go through the same
-helpers. Nothing is imported, resolved or downloaded.
+Equal inputs give the same tag and the same bytes as `bento_package`, because both use the same functions. Nothing is
+resolved or downloaded, and the service is imported only if ExtraOptions.python is set.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
-# What the rules take where nobody says another.
+# The defaults of the rules.
 BENTOML_VERSION = "1.4.39"
 PYTHON_VERSION = "3.11"
 CREATION_TIME = "1980-01-01T00:00:00+00:00"
@@ -50,12 +50,12 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class BuildResult:
-    """Holds a Bento that was built of a folder."""
+    """A Bento that was built from a directory."""
 
     bento: AssembledBento
     sources: tuple[DeclaredFile, ...]
     models: tuple[StoredModel, ...]
-    notes: tuple[str, ...] = ()  # what people should know of it
+    notes: tuple[str, ...] = ()  # warnings
 
     @property
     def tag(self) -> Tag:
@@ -64,11 +64,11 @@ class BuildResult:
 
     @property
     def digest(self) -> str:
-        """The digest of the content, as the rule's output group `digest` has it."""
+        """The digest of the content, as in the output group `digest` of the rule."""
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
-        """Write the `.bento` at `out`, models included; `bentoml import` takes it. Returns the path."""
+        """Write a `.bento` archive with models, for `bentoml import`, and return its path."""
         target = Path(out)
         with tempfile.TemporaryDirectory() as folder:
             parts = [Path(folder, "metadata"), Path(folder, "sources")]
@@ -95,21 +95,21 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class ExtraOptions:
-    """Holds settings of a build that BentoML's own options lack; the rule has an attribute for each."""
+    """Settings that BentoML's own options lack; the rule has an attribute for each."""
 
-    image: ImageDefinition | None = None  # in the place of the one that the service declares
-    overrides: services.Declared | None = None  # of the service, where its source does not say it
+    image: ImageDefinition | None = None  # replaces the image of the service
+    overrides: services.Declared | None = None  # of service metadata
     features: tuple[str, ...] = ()  # extras of bentoml
-    spec: int | None = None  # 1 or 2; without it, 2 where that format holds the options
-    requirements: str = ""  # the text of a requirements file, behind the options' packages
-    lock: LockedRequirements | None = None  # in the place of all packages
+    spec: int | None = None  # 1 or 2; default: 2 if it supports the options
+    requirements: str = ""  # lines of a requirements file, after the options' packages
+    lock: LockedRequirements | None = None  # replaces all packages
     creation_time: str = CREATION_TIME  # ISO 8601
-    bentoml_version: str = BENTOML_VERSION  # what the requirements pin unless they name one
-    python_version: str = PYTHON_VERSION  # of the lock, and of the image where no option says another
-    store: Path | None = None  # of models; without it, `models` under $BENTOML_HOME or ~/bentoml
-    python: Path | None = None  # an interpreter with BentoML to import the service with; without it, static analysis
-    uv: str | None = None  # the program, for an image with `uv_lock()`
-    secrets: tuple[str, ...] | None = ()  # files that may have some, as paths in the Bento; None to look for none
+    bentoml_version: str = BENTOML_VERSION  # default version of bentoml
+    python_version: str = PYTHON_VERSION  # of the lock; default of the image
+    store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
+    python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
+    uv: str | None = None  # path of the program, for images with `uv_lock()`
+    secrets: tuple[str, ...] | None = ()  # paths in the Bento that can contain secrets; None: no check
 
 
 def build(
@@ -130,10 +130,10 @@ def build(
     args: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
 ) -> BuildResult:
-    """Build a Bento of the folder `build_ctx` and of these options; a bentofile in it is not read.
+    """Build a Bento from the directory `build_ctx` and options, ignoring its bentofile.
 
-    The parameters are those of `bentoml.build`. Without `service`, the one service of `service.py` is taken; without
-    `version`, the digest of the content. Raises BentoError for what cannot be built from, with place and remedy.
+    It has the parameters of `bentoml.build`. The default of `service` is the only service of `service.py`, and the
+    default of `version` is the digest of the content. Raises BentoError for invalid inputs.
     """
     options = _options(
         service=service,
@@ -164,15 +164,14 @@ def build_bentofile(
     more: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
 ) -> BuildResult:
-    """Build a Bento of the folder `build_ctx` and a bentofile; what is given here wins over the file.
+    """Build a Bento from the directory `build_ctx` and a bentofile; the other parameters override the bentofile.
 
-    The parameters are those of `bentoml.bentos.build_bentofile`, and in `more` any others of `build`. Without
-    `bentofile`, that of the folder is read: bentofile.yaml, else pyproject.toml. Raises BentoError for what cannot be
-    built from, with place and remedy.
+    It has the parameters of `bentoml.bentos.build_bentofile`; `more` has other parameters of `build`. The default of
+    `bentofile` is bentofile.yaml or pyproject.toml of the directory. Raises BentoError for invalid inputs.
     """
     folder = Path(build_ctx)
     if not folder.is_dir():
-        raise BentoError(f"{folder}: no such directory. Name a project's directory.")
+        raise BentoError(f"{folder}: no such directory. Specify the directory of a project.")
     path = Path(bentofile) if bentofile is not None else bentofiles.find(folder)
     options = BuildOptions()
     if path is not None:
@@ -185,7 +184,7 @@ def build_bentofile(
 
 def _options(**options: Any) -> BuildOptions:
     if isinstance(options.get("name"), str):
-        options["name"] = options["name"].lower()  # BentoML accepts capitals and lowers them
+        options["name"] = options["name"].lower()  # as BentoML does
     return option_reader.parse(
         Document("", {key: _to_plain(value) for key, value in options.items() if value is not None})
     )
@@ -201,7 +200,7 @@ def _build(options: BuildOptions, folder: Path, version: str, extra: ExtraOption
         python_version=extra.python_version,
         options=options,
         files=files,
-        version=version.lower(),  # as with the name
+        version=version.lower(),  # as BentoML does
         readme=files.exact_text(_README, _README) if files.has(_README) else None,
         requirements=extra.requirements,
         lock=extra.lock,
@@ -210,7 +209,7 @@ def _build(options: BuildOptions, folder: Path, version: str, extra: ExtraOption
         spec=extra.spec,
         export_uv_lock=partial(_export, uv=extra.uv),
     )
-    seen: dict[str, bytes] = {}  # files that were read, by path
+    seen: dict[str, bytes] = {}  # content of read files, by path
     if extra.python:
         info, api = _imported(settings, selection, extra.python, extra.store or default_store())
         settings = replace(settings, api=api)
@@ -226,7 +225,7 @@ def _build(options: BuildOptions, folder: Path, version: str, extra: ExtraOption
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Refuse what looks like secrets, as the rule's actions do."""
+    """Raise BentoError for possible secrets, as the rule's actions do."""
     from rules_bento.audit import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]
@@ -236,7 +235,7 @@ def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed:
 
 
 def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
-    """Select among the files of a folder by the options of a build. Raises as `snapshot.select`."""
+    """Select files of a directory by the options of a build. Raises BentoError as `snapshot.select` does."""
     return snapshot.select(
         declared,
         options.include if options.include is not None else ("*",),
@@ -246,9 +245,9 @@ def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selecti
 
 
 def project_files(declared: Sequence[DeclaredFile], folder: Path) -> ProjectFiles:
-    """Return the files of a folder that options may name.
+    """Return a reader of the files of a directory that options can refer to.
 
-    A link that leads out of the folder is refused when it is read.
+    Reading a symlink that leads out of the directory is an error.
     """
     by_path = {file.path: file for file in declared}
     return ProjectFiles(
@@ -269,7 +268,7 @@ def _service(
         bento_name=options.name,
         models={
             choice.tag.lower().removesuffix(":latest"): choice.alias or ""
-            for choice in reversed(options.models or ())  # of equal ones, the first has the alias
+            for choice in reversed(options.models or ())  # for equal tags, BentoML uses the first alias
         },
         envs={env.name: env.value for env in options.envs},
         labels=options.labels,
@@ -284,7 +283,7 @@ def _service(
 def _imported(
     settings: BentoSettings, selection: Selection, python: Path, store: Path
 ) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service, with stand-ins for the packages that the environment of the interpreter lacks."""
+    """Import the service, with mocks for packages that the interpreter's environment lacks."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options
@@ -312,7 +311,7 @@ def _imported(
 
 
 def default_store() -> Path:
-    """Return where BentoML keeps its models."""
+    """Return the directory of BentoML's model store."""
     home = os.environ.get("BENTOML_HOME")
     return (Path(home) if home else Path.home() / "bentoml") / "models"
 
@@ -321,12 +320,12 @@ def _export(files: ProjectFiles, *, uv: str | None) -> str:
     from rules_bento.bento.uv_export import export
 
     if not uv:
-        raise BentoError("uv_lock() needs uv, which isn't installed. Run `pip install uv`.")
+        raise BentoError("uv_lock() requires uv, which isn't installed. Run `pip install uv`.")
     return export(files, uv)
 
 
 def _to_plain(value: Any) -> Any:
-    """Convert tables and lists of any type to dicts and lists, which documents consist of."""
+    """Convert mappings and sequences of any type to dicts and lists."""
     if isinstance(value, (str, bytes)) or value is None:
         return value
     if hasattr(value, "items"):

@@ -1,6 +1,6 @@
-"""Moves a BentoML project to Bazel: writes BUILD and MODULE lines, and tells what they cannot carry over.
+"""Migrates a BentoML project to Bazel: returns BUILD and MODULE lines, and notes on the remaining work.
 
-`migrate` reads a folder and its bentofile and gives texts; it writes nothing, and imports nothing of the project.
+`migrate` only reads a directory. It writes nothing and imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ if TYPE_CHECKING:
 
     from bento_cli.projects.migrate_packages import Packages
 
-# Of a workspace: no part of a Bento, and what a walk along the links of Bazel's would never end in.
+# Files of a workspace: Bentos don't include them, and Bazel's symlinks would make a walk endless.
 _BAZEL_FILES = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
 _PACKAGE_FILES = ("BUILD", "BUILD.bazel")
 _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
-# Parts of messages of the trial build that a note says in other words already; such messages are not repeated.
-_ALREADY_REPORTED = ("needs the model", "uv_lock()", "State it in the source", " moves, and a build asks")
-_MIN_DATA_BYTES = 10_000_000  # bytes of a file that is packed apart from the sources
+# Parts of errors of the trial build that other notes already cover.
+_ALREADY_REPORTED = ("needs the model", "uv_lock()", "State it in the source", "isn't a commit")
+_MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
 
 @dataclass(frozen=True)
 class Migration:
-    """Holds what a migration writes: the texts of files, and notes."""
+    """The result of a migration: contents of files, and notes."""
 
     module: str  # lines of MODULE.bazel
-    build: str  # BUILD.bazel of the project's folder
-    requirements: str  # what to lock, where the project has no lock; empty otherwise
-    constraints: str  # what limits the versions of that; empty for nothing
-    ignore: str  # lines of .bazelignore: what Bazel must not walk, for a project that is a workspace; empty otherwise
-    notes: tuple[str, ...]  # what is not carried over or left to do, and why
-    names: tuple[str, str]  # of the files of requirements and constraints
+    build: str  # BUILD.bazel of the project's directory
+    requirements: str  # requirements to lock; empty if the project has a lock
+    constraints: str  # constraints of the requirements
+    ignore: str  # lines of .bazelignore if the project is the root of a workspace
+    notes: tuple[str, ...]  # remaining work, and options that aren't migrated
+    names: tuple[str, str]  # names of the files of requirements and constraints
 
     def text(self) -> str:
-        """Return all texts, for a terminal."""
+        """Return all contents and notes, for a terminal."""
         parts = [
             ("MODULE.bazel", self.module),
             (".bazelignore", self.ignore),
@@ -69,27 +69,27 @@ class Migration:
         ]
         shown = [f"# {name}\n{text}" for name, text in parts if text]
         notes = "".join(f"# - {note}\n" for note in self.notes)
-        return "\n".join([*shown, f"# Left to do, and not carried over:\n{notes}" if notes else ""]).rstrip("\n") + "\n"
+        return "\n".join([*shown, f"# Remaining work:\n{notes}" if notes else ""]).rstrip("\n") + "\n"
 
 
 @dataclass(frozen=True)
 class _Project:
-    """Holds what was read of a project."""
+    """The inputs of a migration."""
 
     folder: Path
-    package: str  # of the folder, in the workspace
-    bentofile: str | None  # its path in the folder
+    package: str  # package of the directory in the workspace
+    bentofile: str | None  # path in the directory
     options: BuildOptions
     info: ServiceInfo
     files: ProjectFiles
-    kept: tuple[str, ...]  # paths in the folder of what BentoML would take
-    data: tuple[str, ...]  # of these, files that are large
-    packages: tuple[str, ...]  # paths in the folder of files that make packages of Bazel
+    kept: tuple[str, ...]  # paths of files that BentoML would include
+    data: tuple[str, ...]  # paths of large files among them
+    packages: tuple[str, ...]  # paths of BUILD files
     store: Path
-    model_loads: list[list[str]]  # of models by frameworks, as `model_loads` finds them
+    model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
 
     def label(self, file: str) -> str:
-        """Return a file of the folder as MODULE.bazel names it."""
+        """Return the label of a file of the directory."""
         return f"//{self.package}:{file}"
 
 
@@ -102,11 +102,11 @@ def migrate(
     workspace: Workspace | None = None,
     hub: str | None = None,
 ) -> Migration:
-    """Turn the project in a folder, which is the package `package` of the workspace, into rules.
+    """Migrate the project in a directory, which is the package `package` of the workspace.
 
-    `bentofile` is the file's path in the folder; without it, bentofile.yaml, else pyproject.toml is read. `store` is
-    BentoML's model store, of which descriptions are read. `hub` is the name of the packages' hub: one that `workspace`
-    has, or a new one; without it, a name that is free. Raises BentoError for a project that cannot be read at all.
+    `bentofile` is a path in the directory, by default bentofile.yaml or pyproject.toml. `store` is BentoML's model
+    store. `hub` is the name of an existing or new package hub; the default is an unused name. Raises BentoError for an
+    invalid project.
     """
     project = _read(Path(folder), package, bentofile, Path(store) if store else default_store())
     packages = migrate_packages.read(project.options, project.info, project.files)
@@ -134,7 +134,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     declared = list(snapshot.walk(str(folder)))
     selection = selected(declared, options)
     sources = {file.path: file for file in selection.kept if file.link is None}
-    seen: dict[str, bytes] = {}  # files that were read, by path
+    seen: dict[str, bytes] = {}  # content of read files, by path
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
     name = path.relative_to(folder).as_posix() if path is not None else None
@@ -149,12 +149,9 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
     )
 
 
-# Packages
-
-
 @dataclass(frozen=True)
 class _PackageHub:
-    """Describes the hub that a project takes its packages from."""
+    """The package hub of the project."""
 
     name: str
     is_declared: bool  # whether the workspace declares it
@@ -162,32 +159,29 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the hub of that name, or of the project's lock, or a new one."""
+    """Return the package hub with the requested name or the project's lock, or a new one."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
-        raise BentoError(f"--hub: {name!r} is another repository of the workspace. Choose another name.")
+        raise BentoError(f"--hub: {name!r} is the name of another repository. Use another name.")
     return _PackageHub(name, name in workspace.hubs, workspace)
 
 
 def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub) -> list[str]:
-    """Return what to do for a lock."""
+    """Return notes on the lock."""
     if hub.is_declared:
-        return [f"Packages: they have to be in the lock of @{hub.name}: {', '.join(packages.stated)}."]
+        return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.stated)}."]
     if packages.is_locked:
         return []
     files = " and ".join(packages.files[: 2 if packages.constraints else 1])
     return [
-        f"Packages: the project has no lock. Save {files} from above in {project.package or 'the root'}, and run "
+        f"Packages: the project has no lock. Save {files} (see above) in {project.package or 'the root'}, and run "
         f"`bazel run //{project.package}:requirements.update`."
     ]
 
 
-# Models
-
-
 def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """Return a bento_model for each model that the project names, and what to do about its files."""
+    """Return a bento_model for each model of the project, and notes on their files."""
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
@@ -210,12 +204,14 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
         _huggingface_note(project, service, model) for service in project.info.services for model in service.models
     ]
     filters = [choice for choice in project.options.models or () if choice.filter]
-    notes += [f"Models: the filter {choice.filter!r} chooses among the labels of bento_models." for choice in filters]
+    notes += [
+        f"Models: the filter {choice.filter!r} applies to the labels of bento_model targets." for choice in filters
+    ]
     return list(targets.values()), [note for note in notes if note]
 
 
 def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
-    """Return the rule of a model: an entry of a store as it is, or files to which a description is made."""
+    """Return a bento_model_import for an entry of a store, or else a bento_model."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
@@ -228,7 +224,7 @@ def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: 
         return call("bento_model_import", entry)
     attributes = {
         "name": name,
-        # bento_model writes model.yaml itself, so that of the store's entry is left out.
+        # bento_model writes model.yaml, so a copied one is excluded.
         "srcs": StarlarkCode(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
         "alias": alias,
         "module": module,
@@ -249,14 +245,14 @@ def _model_notes(tag: str, stored: dict[str, Any] | None, module: str | None, *,
     if is_entry:
         return []
     return [
-        f"Models: {tag} is not in the store. Put its files into models/{name}/, or let a rule make them; its "
-        f"{'' if module else 'module, '}signatures and labels are not known here, so set these attributes of the "
-        f"bento_model, or copy an entry of a store and make the rule a bento_model_import."
+        f"Models: {tag} isn't in the store. Put its files into models/{name}/, or generate them, and set "
+        f"{'' if module else 'module, '}signatures, and labels of the bento_model. Or copy an entry of a store, and "
+        f"use bento_model_import."
     ]
 
 
 def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
-    """Return what to do about a snapshot whose revision moves; nothing about one that is a commit."""
+    """Return a note on a Hugging Face revision that isn't a commit, or an empty string."""
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
@@ -266,27 +262,24 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
         arguments += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
     line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
     return (
-        f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} follows {source.revision!r} of "
-        f"{source.model_id}, which moves. `bento models pin {arguments}` asks the hub, and prints the commit to write "
-        f"there as `revision`, and the bento.model tag that bundles the files instead."
+        f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} uses {source.revision!r} of "
+        f"{source.model_id}, which isn't a commit. Run `bento models pin {arguments}`. It prints the commit for "
+        f"`revision`, and a bento.model tag to bundle the files instead."
     )
 
 
-# BUILD and MODULE
-
-
 def _package_notes(project: _Project) -> list[str]:
-    """Return what to do about folders that are packages of Bazel already: no glob goes into them."""
+    """Return notes on directories that are Bazel packages already, because globs exclude them."""
     notes = []
     for path in project.packages:
         folder = path.rpartition("/")[0]
         inside = [file for file in project.kept if file.startswith(f"{folder}/") and file != path] if folder else []
         if not folder:
-            notes.append(f"{path}: it is there. Write the lines from above into it.")
+            notes.append(f"{path}: the file exists. Add the lines above to it.")
         elif inside:
             notes.append(
-                f"Sources: {path} makes {folder}/ a package of its own, of which glob takes nothing: {inside[0]} would "
-                f"not be in the Bento. Name its files in srcs by a filegroup there, or remove {path}."
+                f"Sources: {path} makes {folder}/ a separate package, so glob excludes its files, such as "
+                f"{inside[0]}. Add a filegroup of the package to srcs, or remove {path}."
             )
     return notes
 
@@ -296,7 +289,7 @@ def _excluded_files(project: _Project) -> list[str]:
 
 
 def _ignore_file(project: _Project) -> str:
-    """Return the `.bazelignore` of a project that is the root of the workspace; empty for any other."""
+    """Return the `.bazelignore` if the project is the root of the workspace."""
     if project.package:
         return ""
     folders = [*_BAZEL_LINKS, f"bazel-{project.folder.resolve().name}"]
@@ -327,8 +320,8 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement of a service's class that gives it an attribute."""
-    if not project.files.has(service.path):  # it is in `src/`, or comes from elsewhere
+    """Return the statement that assigns an attribute of a service's class."""
+    if not project.files.has(service.path):  # the file is in `src/` or outside of the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
         if isinstance(node, ast.ClassDef) and node.name == service.class_name:
@@ -340,12 +333,12 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the files that locking adds to the project, and that no Bento has."""
+    """Return the files that locking adds to the project and that Bentos exclude."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
 def _update(packages: Packages) -> list[str]:
-    """Return the targets that write the lock and test whether it is stale."""
+    """Return the targets that write the lock and test it."""
     update_attributes = {
         "name": "requirements.update",
         "srcs": [packages.files[0]],
@@ -360,7 +353,7 @@ def _update(packages: Packages) -> list[str]:
 
 
 def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str:
-    """Return the lines to add to MODULE.bazel."""
+    """Return the new lines of MODULE.bazel."""
     workspace, extension = hub.workspace, hub.workspace.extension or "bento"
     lines = [] if workspace.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
     if not workspace.extension and not hub.is_declared:
@@ -378,14 +371,11 @@ def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str
 
 
 def _sources(excluded: Sequence[str]) -> StarlarkCode:
-    """Return all files of the package but those."""
+    """Return a glob of all files except the excluded patterns."""
     listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
     if len(excluded) == 1:
         return StarlarkCode(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
     return StarlarkCode(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
-
-
-# Notes on what migrating cannot decide
 
 
 def _unknown_notes(project: _Project) -> list[str]:
@@ -399,32 +389,32 @@ def _unknown_notes(project: _Project) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Return notes on options that the rules treat differently from BentoML's build."""
+    """Return notes on options with a different meaning in the rules."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:
-        notes.append("python.lock_packages: the Bento is locked by the hub, not by a resolver at each build.")
+        notes.append("python.lock_packages: the lock of the hub applies; nothing is resolved at build time.")
     if python.index_url or python.extra_index_url or python.find_links:
         notes.append(
-            "python.index_url and its like say where an image build gets packages. Where Bazel gets them, attributes "
-            "of bento.pypi and bento_requirements say, or your uv is configured to."
+            "python.index_url and similar options apply only to image builds. For Bazel, set the attributes of "
+            "bento.pypi and bento_requirements, or configure uv."
         )
     if "--no-deps" in (python.pip_args or "").split():
         notes.append(
-            "python.pip_args: a hub cannot follow --no-deps. Where packages limit one another wrongly, correct the "
-            "limits in a file of `overrides` of bento_requirements, and remove --no-deps."
+            "python.pip_args: package hubs don't support --no-deps. If a package has wrong requirements, correct them "
+            "in a file of `overrides` of bento_requirements, and remove --no-deps."
         )
     if options.service is None:
-        notes.append(f"service: BentoML finds it; the rule is told {project.info.service!r}.")
+        notes.append(f"service: the rule specifies {project.info.service!r}, which BentoML found by default.")
     outside = [path for path in (options.include or ()) if path.startswith("../")]
-    notes += [f"include: {path!r} is outside of the package. Name a py_library in deps." for path in outside]
+    notes += [f"include: {path!r} is outside of the package. Add a py_library to deps." for path in outside]
     return notes
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Return the refusal of a build of the project as it is, if there is one.
+    """Return the error of building the project as it is, if any.
 
-    BentoML would leave out in silence what is refused, or fail.
+    BentoML would ignore the rejected option or fail.
     """
     path = project.folder / project.bentofile if project.bentofile else None
     try:
@@ -432,6 +422,6 @@ def _trial_build_notes(project: _Project) -> list[str]:
     except BentoError as error:
         message = " ".join(str(error).replace(f"{project.folder}/", "").split())
         if any(part in message for part in _ALREADY_REPORTED):
-            return []  # said above, by what to do about it
-        return [f"Not carried over: {message}"]
+            return []  # another note covers it
+        return [f"Not migrated: {message}"]
     return []

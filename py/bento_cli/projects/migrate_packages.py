@@ -1,4 +1,4 @@
-"""Moves the Python packages of a project to Bazel: which lock is used, and what BUILD takes from the hub."""
+"""Migrates the Python packages of a project to Bazel: its lock, and the targets of the package hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PLATFORM = "linux_x86_64"
 _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock", "requirements.lock.txt")
-# A project may have a file of the first name, with something else in it.
+# The second pair is used if the project has a file with the first name.
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
 _OUR_LOCK = "requirements.lock.json"
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
@@ -35,26 +35,26 @@ _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "
 
 @dataclass(frozen=True)
 class Packages:
-    """Describes the packages that a project asks for, and its lock."""
+    """The packages that a project requires, and their lock."""
 
     python_version: str  # X.Y
     lock: str  # path in the project
-    is_locked: bool  # whether the project brings the lock
-    stated: list[str]  # requirements and options of indexes, a bentoml among them
+    is_locked: bool  # whether the project has the lock
+    stated: list[str]  # requirements, including bentoml, and index options
     constraints: list[str]
-    targets: list[str]  # names of the hub: `bentoml`, `bentoml:io`
+    targets: list[str]  # targets of the package hub: `bentoml`, `bentoml:io`
     indexes: dict[str, Any]  # attributes of bento.pypi and bento_requirements
-    files: tuple[str, str]  # where requirements and constraints are to be saved
+    files: tuple[str, str]  # names of new files for requirements and constraints
     notes: list[str] = field(default_factory=list)
 
     @property
     def requires_python(self) -> str:
-        """Return the versions of Python that the lock is made for."""
+        """Return the Python versions of a new lock."""
         return f"=={self.python_version}.*"
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packages:
-    """Read what options and source ask for. Raises BentoError for a file that is named and not there."""
+    """Read the requirements of options and image. Raises BentoError for a missing file."""
     version = _python_version(options, info, files)
     lines: list[str] = []
     limits: list[str] = []
@@ -75,7 +75,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
     lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
     targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
     if lock == "uv.lock" and "\nconflicts = " in files.text(lock, "the lock"):
-        more.append("uv.lock has conflicts (tool.uv.conflicts). Choose with extras, groups and members of bento.pypi.")
+        more.append("uv.lock has conflicts (tool.uv.conflicts). Select extras, groups, and members in bento.pypi.")
     return Packages(
         version,
         lock or _OUR_LOCK,
@@ -90,7 +90,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Packa
 
 
 def _said(check: Any, *arguments: Any) -> str:
-    """Return the error of a check with these arguments; empty if it passes."""
+    """Return the error of a check, or an empty string."""
     try:
         check(*arguments)
     except BentoError as error:
@@ -99,7 +99,7 @@ def _said(check: Any, *arguments: Any) -> str:
 
 
 def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> str:
-    """Return the project's Python: of its image, else the first that its pyproject.toml allows."""
+    """Return the Python version of the image, or else the first one that pyproject.toml allows."""
     stated = options.docker.python_version or (info.image.arguments.get("python_version") if info.image else None)
     if stated:
         return ".".join(str(stated).split(".")[:2])
@@ -114,13 +114,13 @@ def _python_version(options: BuildOptions, info: ServiceInfo, files: ProjectFile
         allowed = SpecifierSet(project.get("requires-python", ""))
     except (AttributeError, InvalidSpecifier):
         return PYTHON_VERSION
-    # Any patch: `==3.12.7`, as some tools pin it, leaves one of a hundred.
+    # `==3.12.7` allows only one of these patch versions.
     fits = (version for version in _VERSIONS if any(allowed.contains(f"{version}.{patch}") for patch in range(100)))
     return next(fits, PYTHON_VERSION)
 
 
 def _texts(options: BuildOptions, info: ServiceInfo, files: ProjectFiles) -> Iterator[tuple[str, str, bool]]:
-    """Yield texts of requirements: who states it, the text, and whether it limits versions alone."""
+    """Yield requirement lines: their place, the lines, and whether they are constraints."""
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
@@ -147,7 +147,7 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
 
 
 def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
-    """Return the hub's targets of requirements that hold in the Bento's image, and notes."""
+    """Return the hub's targets of requirements whose markers apply to the image, and notes."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
@@ -164,8 +164,8 @@ def _targets(stated: list[str], version: str, lock: str | None, files: ProjectFi
         targets.append(name.replace("-", "_"))
         if requirement.extras:
             notes.append(
-                f"{lock} says no extras, so the hub has no target for {requirement}. Lock with --no-strip-extras or as "
-                f"uv.lock, or add the packages of the extra to requirements."
+                f"{lock} has no extras, so the hub has no target for {requirement}. Lock with --no-strip-extras or "
+                f"`uv lock`, or add the packages of the extra to requirements."
             )
     return sorted(set(targets)), notes
 
@@ -182,7 +182,7 @@ def _indexes(options: BuildOptions) -> dict[str, Any]:
 
 
 def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
-    """Return the indexes of a uv.lock, which are in its pyproject.toml, and the packages that come from one of them."""
+    """Return the index settings of a uv.lock, which are in pyproject.toml."""
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})

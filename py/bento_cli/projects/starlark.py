@@ -1,4 +1,4 @@
-"""Values and calls as BUILD and MODULE files write them, laid out as buildifier does."""
+"""Formats values and calls for BUILD and MODULE files, as buildifier does."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from rules_bento.typing_lite import Any
 
 
 class StarlarkCode(str):
-    """Text that stands in a file as it is."""
+    """Starlark code that is written unchanged."""
 
     __slots__ = ()
 
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
-    """Return the call of a rule or tag, without attributes that have their default or no value."""
+    """Return the call of a rule or tag, without attributes that have no value."""
     stated = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in stated.items()) + ")"
 
 
 def literal(value: Any, depth: int = 0) -> str:
-    """Return a value in Starlark, laid out as buildifier does."""
+    """Return a Starlark literal in buildifier's format."""
     if isinstance(value, StarlarkCode):
         return str(value)
     if isinstance(value, str):

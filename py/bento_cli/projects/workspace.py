@@ -1,4 +1,4 @@
-"""Reads what the MODULE.bazel of a workspace declares, so that `bento migrate` does not declare it again."""
+"""Reads the declarations of a MODULE.bazel, so that `bento migrate` doesn't duplicate them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_CHARACTERS = 1 << 20  # parsing takes some 200 bytes of memory for each
+MAX_CHARACTERS = 1 << 20  # each needs about 200 bytes of memory
 _ROOT_FILES = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 # `include("//:deps.MODULE.bazel")`.
 _INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
@@ -24,38 +24,38 @@ _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 @dataclass(frozen=True)
 class DuplicateName:
-    """A name that two lines give, each as `file:line`."""
+    """A name that is declared in two places, each as `file:line`."""
 
     name: str
     first: str
     second: str
-    is_tag: bool  # of two hubs, which extensions tell apart; else of two repositories
-    extension: str  # the variable of the extension that the second line names; empty for others
+    is_tag: bool  # of two hubs of one extension; else of two repositories
+    extension: str  # variable of the second declaration's extension; empty for others
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Describes a workspace; without arguments, one whose MODULE.bazel declares nothing."""
+    """The declarations of a workspace; by default none."""
 
     has_rules: bool = False  # whether it depends on rules_bento
-    extension: str = ""  # the variable of the extension `bento`; empty where there is none
-    hubs: dict[str, str] = field(default_factory=dict)  # name to lock, as a label
-    names: frozenset[str] = frozenset()  # of repositories
-    interpreter: str = ""  # of the host, that actions are to run in
-    visible: dict[str, str] = field(default_factory=dict)  # what its BUILD files call a hub, to the hub's name
-    version: str = ""  # of the Python of rules_python that actions are to run in, `X.Y`
-    toolchains: frozenset[str] = frozenset()  # versions for which it asks rules_python for interpreters, `X.Y`
-    duplicates: tuple[DuplicateName, ...] = ()  # what is declared again
+    extension: str = ""  # variable of the extension `bento`; empty if unused
+    hubs: dict[str, str] = field(default_factory=dict)  # name to label of the lock
+    names: frozenset[str] = frozenset()  # names of repositories
+    interpreter: str = ""  # interpreter of the host that actions run with
+    visible: dict[str, str] = field(default_factory=dict)  # apparent name of each hub to its name
+    version: str = ""  # Python version (`X.Y`) of rules_python that actions run with
+    toolchains: frozenset[str] = frozenset()  # Python versions (`X.Y`) of rules_python's toolchains
+    duplicates: tuple[DuplicateName, ...] = ()  # names that are declared twice
 
     def free_name(self, package: str) -> str:
-        """Return a name for the hub of a package: `pypi`, else one that tells whose it is."""
+        """Return an unused name for the hub of a package: `pypi`, or a name with the package's name."""
         own = "pypi_" + re.sub(r"\W", "_", package.rpartition("/")[2] or "project", flags=re.ASCII)
         numbered = (f"{own}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
 
 
 def find_root(folder: Path) -> Path | None:
-    """Return the root of the workspace that a folder is in; None where it is in none."""
+    """Return the root of the workspace that contains a directory, or None."""
     resolved = folder.resolve()
     return next(
         (root for root in (resolved, *resolved.parents) if any((root / name).is_file() for name in _ROOT_FILES)), None
@@ -63,7 +63,7 @@ def find_root(folder: Path) -> Path | None:
 
 
 def read_root(root: Path) -> Workspace:
-    """Read the MODULE.bazel of a workspace and the files that it includes. Raises BentoError as `read` does."""
+    """Read MODULE.bazel and its includes. Raises BentoError as `read` does."""
     workspace = Workspace()
     pending, seen = ["MODULE.bazel"], set()
     while pending:
@@ -76,7 +76,7 @@ def read_root(root: Path) -> Workspace:
         pending += [label.replace(":", "/").lstrip("/") for label in _INCLUDE.findall(text)]
         if len(seen) == 1:
             workspace = included
-        else:  # an extension's variable is of its file alone
+        else:  # variables of extensions are local to a file
             workspace = replace(
                 workspace,
                 has_rules=workspace.has_rules or included.has_rules,
@@ -92,21 +92,21 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Read a MODULE.bazel. Raises BentoError, naming `origin` and line, for one that cannot be read."""
+    """Read a MODULE.bazel. Raises BentoError, with `origin` and line, if it's invalid."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
-        raise BentoError(f"{origin}: cannot be read: an expression is nested too deeply. Simplify it.") from None
+        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify it.") from None
 
 
 def _read(text: str, origin: str) -> Workspace:
     if len(text) > MAX_CHARACTERS:
-        raise BentoError(f"{origin}: has {len(text)} characters; {MAX_CHARACTERS} are read of such a file.")
+        raise BentoError(f"{origin}: the file has {len(text)} characters, more than {MAX_CHARACTERS}. Shorten it.")
     try:
-        statements = ast.parse(text).body  # Starlark's syntax is Python's, as far as modules may use it
+        statements = ast.parse(text).body  # the syntax of modules is a subset of Python's
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise BentoError(f"{origin}:{line}: cannot be read: {getattr(error, 'msg', error)}. Correct it.") from None
+        raise BentoError(f"{origin}:{line}: invalid syntax: {getattr(error, 'msg', error)}. Correct it.") from None
     has_rules, extension, tools, interpreter, version, hubs, names = False, "", "", "", "", {}, set()
     repositories: dict[str, str] = {}
     pythons, toolchains = "", set()
@@ -124,7 +124,7 @@ def _read(text: str, origin: str) -> Workspace:
             interpreter = _keyword_string(call, "interpreter")
             version = "" if _keyword_string(call, "debian_lock") or interpreter else _keyword_string(call, "version")
         elif function == "module":
-            has_rules = has_rules or _keyword_string(call, "name") == "rules_bento"  # its own checkout
+            has_rules = has_rules or _keyword_string(call, "name") == "rules_bento"  # the checkout of rules_bento
             names.add(_keyword_string(call, "name"))
         elif function == "bazel_dep":
             name, repository = _keyword_string(call, "name"), _keyword_string(call, "repo_name")
@@ -139,7 +139,7 @@ def _read(text: str, origin: str) -> Workspace:
         elif function.endswith(".pypi") and function == f"{extension}.pypi":
             hubs[_keyword_string(call, "name")] = _keyword_string(call, "lock")
             names.add(_keyword_string(call, "name"))
-        elif "." not in function:  # the module itself, or a rule of use_repo_rule
+        elif "." not in function:  # module(), or a rule of use_repo_rule
             names.add(_keyword_string(call, "name"))
     visible = {name: hub for name, hub in repositories.items() if hub in hubs}
     return Workspace(
@@ -156,7 +156,7 @@ def _read(text: str, origin: str) -> Workspace:
 
 
 def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
-    """Yield what is refused: a name of a repository that is taken, and a hub that two tags describe."""
+    """Yield names of repositories and hubs that are declared twice with different values."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
@@ -179,7 +179,7 @@ def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) ->
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
-    """Yield each call at the top of a file: the function's name, the call, and the variable that it is assigned to."""
+    """Yield each top-level call: the name of the function, the call, and the assigned variable."""
     for statement in statements:
         if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else None
@@ -191,7 +191,7 @@ def _positional_strings(call: ast.Call) -> list[str]:
 
 
 def _keyword_string(call: ast.Call, name: str) -> str:
-    """Return the text of an argument; empty for none, and for what is no plain text."""
+    """Return the string value of a keyword argument, or an empty string."""
     values = [keyword.value for keyword in call.keywords if keyword.arg == name]
     value = values[0].value if values and isinstance(values[0], ast.Constant) else ""
     return value if isinstance(value, str) else ""

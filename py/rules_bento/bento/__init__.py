@@ -1,4 +1,4 @@
-"""Makes Bentos: joined settings, `bento.yaml`, the identity, and `env/`; reads the descriptors of Bentos and models.
+"""Assembles Bentos: options, images, `bento.yaml`, identity, and `env/`; reads the descriptors of Bentos and models.
 
-It has no code for Bazel, stores, or networks.
+This package doesn't depend on Bazel, stores, or networks.
 """

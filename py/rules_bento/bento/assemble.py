@@ -1,7 +1,7 @@
-"""Makes a Bento of declared inputs: bento.yaml, and what lies beside its sources.
+"""Assembles a Bento from declared inputs: bento.yaml and all other files except sources and models.
 
-The format is BentoML 1.4's, found by experiment; see docs/compatibility.md. `services`, labels, envs and the image
-come from reading the service, or from importing it, everything else from the options of a target or a bentofile.
+The format is BentoML 1.4's, determined by experiment; see docs/compatibility.md. Services, labels, envs, and the
+image come from the service metadata. All other values come from the options of a target or a bentofile.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ BENTOFILE = "bentofile.yaml"
 
 @dataclass(frozen=True)
 class AssembledBento:
-    """Holds all of a Bento but the bytes of its sources and models."""
+    """A Bento without the content of its sources and models."""
 
     tag: Tag
     digest: bytes  # BLAKE3 of the content
-    manifest: Manifest  # of all files, those of the models left out
-    files: dict[str, bytes]  # what is made here, by path
+    manifest: Manifest  # of all files except those of models
+    files: dict[str, bytes]  # generated files, by path
 
 
 def assemble_bento(
     info: ServiceInfo, settings: BentoSettings, sources: Manifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
-    """Put a Bento together. Raises BentoError for what BentoML could not import or serve."""
+    """Assemble a Bento. Raises BentoError if BentoML couldn't import or serve it."""
     check_features(settings.features, "features")
     options = settings.options
     if not info.bento_name and not options.name:
-        raise BentoError("bento_name: the source does not state the service's name plainly. Set the attribute.")
-    # The attribute cannot be called as the bentofile's key is: targets have a name of their own.
+        raise BentoError("bento_name: can't determine the name of the service from its source. Set bento_name.")
+    # The attribute has another name than the bentofile's key because targets have a `name`.
     place = "bento_name" if options.at("name") == "name" else options.at("name")
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
     if settings.version:
@@ -93,9 +93,9 @@ def assemble_bento(
 
 
 def members(bento: AssembledBento) -> list[Member]:
-    """Return the files that are made here as members of an archive.
+    """Return the generated files as members of an archive.
 
-    bento.yaml is the first, so that whoever streams an archive learns at once what it is.
+    bento.yaml is the first member, so that readers of a stream can identify the Bento early.
     """
     modes = {entry.path: entry.mode for entry in bento.manifest.entries}
     ordered = sorted(bento.files, key=lambda path: (path != "bento.yaml", path))
@@ -105,20 +105,18 @@ def members(bento: AssembledBento) -> list[Member]:
 def _environment(
     info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment in the format that can hold it."""
+    """Return the environment in the required format: spec 1 or spec 2."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
     if settings.spec == 2 and reasons:
-        raise BentoError(
-            f"spec: a Bento of spec 2 cannot hold {' and '.join(reasons)}. Leave spec unset, or set it to 1."
-        )
+        raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Unset spec, or set it to 1.")
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: a Bento with an image is of spec 2, which cannot hold {reason}; BentoML would leave it "
-            f"out. Remove one of the two."
+            f"{image.place}: an image requires spec 2, which doesn't support {reason}; BentoML would ignore it. "
+            f"Remove one of them."
         )
     if settings.lock is not None:
         _check_python(settings, image)
@@ -134,21 +132,20 @@ def _environment(
 
 
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:
-    """Refuse another Python than the one that the packages were locked for."""
+    """Raise BentoError if the options specify another Python version than the lock."""
     python_version = settings.options.docker.python_version
-    # As with the name: of a target, this is the attribute that it is set by.
+    # As with bento_name: the name of the target's attribute.
     place = settings.options.at("docker.python_version").removeprefix("docker.")
     if python_version is None and image is not None:
         python_version, place = image.python_version, f"{image.place}: python_version"
     if python_version is not None and python_version != settings.python_version:
         raise BentoError(
-            f"{place} is {python_version}, but the packages are locked for Python {settings.python_version}. "
-            f"Make them equal."
+            f"{place}: {python_version} isn't the locked Python version {settings.python_version}. Use that version."
         )
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Refuse to guess the Python of packages that another hub has locked: they are for one version."""
+    """Raise BentoError if packages of another hub require an explicit Python version."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -157,19 +154,19 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
         and not (image.python_version or image.base_image)
     ):
         raise BentoError(
-            f"deps need {locked[0]} of a hub of rules_python, and nothing says for which Python. Set "
-            f"python_version to that of the hub, as X.Y."
+            f"deps require {locked[0]} from a hub of rules_python, but the Python version is unknown. Set "
+            f"python_version to the version of the hub, as X.Y."
         )
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
-    """Return the options' variables and then the service's, in BentoML's order."""
+    """Return the variables of the options and the service, in BentoML's order."""
     own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
     return [*options.envs, *own]
 
 
 class _ModelEntries:
-    """Makes the model entries of bento.yaml."""
+    """The model entries of bento.yaml."""
 
     def __init__(self, info: ServiceInfo, settings: BentoSettings, models: Sequence[BundledModel]) -> None:
         options = settings.options
@@ -212,7 +209,7 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
 
 
 def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
-    """Return the entries of bento.yaml for the runners and APIs of a legacy service."""
+    """Return the runners and APIs of a legacy service for bento.yaml."""
     modules = {entry["tag"]: entry["module"] for entry in entries.own}
     runners = [
         {
@@ -230,9 +227,9 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _runnable_type(runner: Runner, module: str) -> str:
-    """Return the class that runs: that of the model's framework, unless it is the project's own.
+    """Return the class of a runner: the project's own, or that of the model's framework.
 
-    Raises BentoError for a model that the framework of the source does not take, or of which nothing says what runs it.
+    Raises BentoError if the framework of the source doesn't support the model, or if the class is unknown.
     """
     from rules_bento.service.legacy import GET_ANY, RUNNABLES
 
@@ -240,28 +237,30 @@ def _runnable_type(runner: Runner, module: str) -> str:
         return runner.runnable_type
     if runner.framework in RUNNABLES.keys() - GET_ANY and module != f"bentoml.{runner.framework}":
         raise BentoError(
-            f"models: the model of the runner {runner.name!r} is of module {module!r}, but the source takes it by "
-            f"`bentoml.{runner.framework}.get`, which takes no others than its own. Write `bentoml.models.get`, or "
-            f"give the bento_model module = 'bentoml.{runner.framework}' if that saved it."
+            f"models: `bentoml.{runner.framework}.get` doesn't support the module {module!r} of the model of the "
+            f"runner {runner.name!r}. Use `bentoml.models.get`, or set module = 'bentoml.{runner.framework}' of the "
+            f"bento_model if this module saved it."
         )
     runnable = RUNNABLES.get(module.removeprefix("bentoml."), "")
     if not runnable:
         raise BentoError(
-            f"models: the model of the runner {runner.name!r} is of module {module!r}, of which it is not known what "
-            f"runs it. Give the bento_model the module that saved it, one of bentoml.{', bentoml.'.join(RUNNABLES)}."
+            f"models: unknown module {module!r} of the model of the runner {runner.name!r}. Set module of the "
+            f"bento_model to the module that saved it: bentoml.{', bentoml.'.join(RUNNABLES)}."
         )
     return runnable
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the Bento's README: the options', the service's, the project's, else a title, in BentoML's order."""
+    """Return the README of the options, service, or project, or else a title, as BentoML does."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
     ):
         if text is not None:
             if text.startswith("file:") and "\n" not in text.strip():
-                return settings.files.exact_text(text.removeprefix("file:").strip(), place)  # as BentoML copies it
+                return settings.files.exact_text(
+                    text.removeprefix("file:").strip(), place
+                )  # BentoML copies it unchanged
             return text
     if settings.readme is not None:
         return settings.readme
@@ -269,7 +268,7 @@ def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
 
 
 def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environment, labels: dict[str, str]) -> bytes:
-    """Return the record of all options that BentoML puts into `src/` of a project that has no bentofile."""
+    """Return the bentofile with all options that BentoML adds to `src/` if the project has none."""
     options = replace(
         settings.options,
         service=info.service,
@@ -285,7 +284,7 @@ def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environm
 
 
 def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
-    """Return the files in `apis/`, as BentoML writes them."""
+    """Return the files of `apis/`, as BentoML writes them."""
     if api is None:
         return {}
     schema = {"apis/schema.json": json.dumps(api.schema, indent=2).encode()} if api.schema else {}

@@ -1,4 +1,4 @@
-"""Collects the Python packages that options and an image ask for, to be checked against a lock."""
+"""The Python packages that options and an image declare, to check against a lock."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeclaredPackages:
-    """Holds requirements and constraints (PEP 508) of one origin; messages about them begin with `place`."""
+    """Requirements and constraints (PEP 508) from one place, which is the prefix of messages."""
 
     place: str
     requirements: list[str]
     constraints: list[str] = field(default_factory=list)
-    hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, of requirements that have some
+    hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, by requirement
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> DeclaredPackages:
-        """Read the object of JSON in which they travel between actions: their fields."""
+        """Convert the fields, in JSON, that actions exchange."""
         return cls(**fields)
 
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
-        """Check the packages against a lock, and return notes on extras that it does not know.
+        """Check the packages against the extras of locked packages, and return notes on missing extras.
 
-        Raises BentoError for a package that the lock does not give, unless a marker may be the reason.
+        Raises BentoError for a missing package, unless it has a marker.
         """
         missing, notes = [], []
         for text in self.requirements:
@@ -45,32 +45,32 @@ class DeclaredPackages:
                 continue
             wanted = {normalize_name(extra.strip()) for extra in extras.split(",") if extra.strip()}
             notes += [
-                f"{self.place}: {text}: the lock knows no extra {extra!r}, so its packages have to be requirements of "
-                f"the target themselves."
+                f"{self.place}: {text}: the lock doesn't have the extra {extra!r}. Add its packages to the "
+                f"target's requirements."
                 for extra in sorted(wanted - {normalize_name(extra) for extra in locked_extras[normalize_name(name)]})
             ]
         if missing:
             raise BentoError(
-                f"{self.place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it "
-                f"to the target's requirements."
+                f"{self.place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add it to the "
+                f"target's requirements."
             )
         return notes
 
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
-        """Raise BentoError for a locked file, by package and name, whose hash a requirement does not allow."""
+        """Raise BentoError for a locked file, by package and name, whose hash isn't in a requirement's hashes."""
         for text, hashes in self.hashes.items():
             for file, sha256 in sorted(locked.get(requirement_name(text), {}).items()):
                 if sha256 not in hashes:
                     raise BentoError(
-                        f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of its "
-                        f"hashes. Correct them, or remove --hash: the Bento has the hashes of the lock."
+                        f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of the "
+                        f"hashes. Correct them, or remove --hash to use the hashes of the lock."
                     )
 
 
 def declared_packages(options: BuildOptions, image: ImageDefinition, files: ProjectFiles) -> list[DeclaredPackages]:
-    """Return what is asked for.
+    """Return the packages of the image and the options.
 
-    Raises BentoError for a file that is named and not declared, and for what cannot be read.
+    Raises BentoError for an undeclared or invalid file.
     """
     from rules_bento.bento.image_steps import step_requirements
     from rules_bento.bento.nested_requirements import inline_requirements
@@ -107,6 +107,6 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
 
 def _requirements(text: str, origin: str) -> list[str]:
-    """Return requirements without local files, and those with a URL by name alone: the lock has the URL."""
+    """Return requirements without local files. Direct references become names because the lock has their URLs."""
     requirements, _ = parse(text, origin)
     return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]

@@ -1,4 +1,4 @@
-"""Computes the identity of a Bento: the digest of its content, without its version and times."""
+"""The identity of a Bento: the digest of its content without version and times."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def content_identity(document: dict[str, Any], entries: Iterable[Entry], models: Iterable[ModelDescription]) -> bytes:
-    """Return BLAKE3 of a Bento's tree, with models by their identity and bento.yaml without its version and times.
+    """Return BLAKE3 of a Bento's files, with models by their identity and bento.yaml without version and times.
 
-    `document` is bento.yaml's, `entries` all files but it and those of models.
+    `document` is the content of bento.yaml; `entries` has all other files except the models' files.
     """
     timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
     timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]

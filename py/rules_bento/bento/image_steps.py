@@ -1,7 +1,6 @@
-"""Describes the image of a Bento as ordered steps: those of a `bentoml.images.Image` or of a target.
+"""The image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
 
-An `Image` is what somebody wrote; `freeze` reads the files that it names and gives what bento.yaml's `image` and a
-Dockerfile are made of.
+`freeze` reads the files that an ImageDefinition refers to, and returns the input of bento.yaml and the Dockerfile.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ StepKind = Literal[
     "python_packages",
     "requirements_file",
     "pyproject_toml",
-    "requirements",  # the text of some, not in BentoML
-    "run_after",  # a command after the Python packages in any case: the constructor's post_commands
+    "requirements",  # lines of a requirements file; not in BentoML
+    "run_after",  # a command that always runs after the Python packages: post_commands of the constructor
     "uv_lock",
     "build_include",
     "wheels",  # files, not in BentoML
@@ -50,7 +49,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 
 @dataclass(frozen=True)
 class Step:
-    """Describes one call on an image."""
+    """A method call on an image."""
 
     kind: StepKind
     values: tuple[str, ...] = ()
@@ -58,23 +57,23 @@ class Step:
 
 @dataclass(frozen=True)
 class ImageDefinition:
-    """Describes an image as it was written; None is a field that was not set."""
+    """An image as it was written; None is an unset field."""
 
     base_image: str | None = None
-    distro: str | None = None  # empty: none, for a base image that needs no packages
+    distro: str | None = None  # empty: none, for a base image without system packages
     python_version: str | None = None
     lock_python_packages: bool | None = None
     pack_git_packages: bool | None = None
     steps: tuple[Step, ...] = ()
-    place: str = field(default="image", compare=False)  # how messages begin
+    place: str = field(default="image", compare=False)  # prefix of messages
 
     def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return an image with the steps of another behind its own; what the other sets wins."""
+        """Return an image with the steps of `other` appended, and with its fields overriding."""
         changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
         return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
 
     def to_json(self) -> str:
-        """Return the text of a JSON object."""
+        """Return JSON that `from_json` reads."""
         steps = [[step.kind, *step.values] for step in self.steps]
         values = {name: getattr(self, name) for name in _FIELDS[:-1] if getattr(self, name) is not None}
         return json.dumps({**values, "steps": steps}, ensure_ascii=False, indent=1) + "\n"
@@ -82,16 +81,16 @@ class ImageDefinition:
 
 @dataclass(frozen=True)
 class ImageCommand:
-    """Describes a command of an image build: `text` for bento.yaml; a Dockerfile may do the same in a better way."""
+    """A command of an image build: `text` for bento.yaml; a Dockerfile can use the other fields."""
 
     text: str
-    packages: tuple[str, ...] = ()  # of the distribution, if that is all that the command installs
-    script: str = ""  # path of the script in the Bento, if that is what it runs
+    packages: tuple[str, ...] = ()  # system packages, if the command only installs these
+    script: str = ""  # path of a script in the Bento, if the command only runs it
 
 
 @dataclass(frozen=True)
 class FrozenImage:
-    """Describes an image with the contents of all files that it names."""
+    """An image with the content of all files that it refers to."""
 
     base_image: str
     python_version: str
@@ -105,25 +104,25 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Read what `to_json` or a rule wrote, and check it. Raises BentoError, naming `origin`."""
+    """Read and check JSON of `to_json` or of a rule. Raises BentoError with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Read such a text that somebody else may have written. Raises BentoError, naming `origin`."""
+    """Read and check untrusted JSON. Raises BentoError with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
     for name, value in data.items():
-        expected = "true or false" if name in _BOOLEAN_FIELDS else "a text"
+        expected = "true or false" if name in _BOOLEAN_FIELDS else "a string"
         if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _BOOLEAN_FIELDS else str)):
-            raise BentoError(f"{origin}: {name} is {describe_value(value)}, where {expected} is expected. Correct it.")
+            raise BentoError(f"{origin}: {name}: expected {expected}, got {describe_value(value)}. Correct it.")
     steps = data.setdefault("steps", [])
     for step in steps if isinstance(steps, list) else [steps]:
         if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
             raise BentoError(
-                f"{origin}: steps are a list with a list of texts for each step, such as "
-                f'["run", "echo hello"]. This is {describe_value(step)}: {json.dumps(step)[:80]}. Correct it.'
+                f"{origin}: steps: expected a list of strings, got {json.dumps(step)[:80]}. Write each step as "
+                f'["run", "echo hello"].'
             )
     return _from_fields(data, origin)
 
@@ -131,7 +130,7 @@ def read(text: bytes, origin: str) -> ImageDefinition:
 def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
     for name in data:
         if name not in _FIELDS:
-            raise BentoError(f"{origin}: {name!r} is no field of an image.{did_you_mean(name, _FIELDS)}")
+            raise BentoError(f"{origin}: unknown field {name!r} of an image.{did_you_mean(name, _FIELDS)} Remove it.")
     steps = tuple(_step(step[0], step[1:], origin) for step in data.get("steps", []))
     image = ImageDefinition(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
     check(image)
@@ -139,12 +138,12 @@ def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
 
 
 def from_service(declared: DeclaredImage, place: str) -> ImageDefinition:
-    """Return the image that a service's source declares. Raises BentoError for a call that BentoML does not know."""
+    """Convert the image of service metadata. Raises BentoError for an argument that BentoML doesn't support."""
     arguments = declared.arguments
     for name in arguments:
         if name not in IMAGE:
             near = did_you_mean(name, IMAGE)
-            raise BentoError(f"{place}: Image takes no `{name}`.{near} It takes {', '.join(IMAGE)}.")
+            raise BentoError(f"{place}: unknown argument `{name}` of Image.{near} Valid arguments: {', '.join(IMAGE)}.")
     steps = [Step("run", (command,)) for command in _string_list(arguments.get("commands"), "commands", place)]
     requirements = arguments.get("python_requirements")
     if requirements:
@@ -178,29 +177,31 @@ def _string_list(value: object, name: str, place: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BentoError(f"{place}: {name} is no list of texts. Correct it.")
+        raise BentoError(f"{place}: {name}: expected a list of strings. Correct it.")
     return value
 
 
 def _step(kind: str, values: Iterable[str], place: str) -> Step:
     if kind not in STEPS:
         valid = ", ".join(STEPS)
-        raise BentoError(f"{place}: {kind!r} is no step of an image.{did_you_mean(kind, STEPS)} Known are {valid}.")
+        raise BentoError(f"{place}: unknown image step {kind!r}.{did_you_mean(kind, STEPS)} Valid steps: {valid}.")
     return Step(cast("StepKind", kind), tuple(values))
 
 
 def check(image: ImageDefinition) -> None:
-    """Raise BentoError for an image that cannot be built: names, versions, and steps in a wrong order."""
+    """Raise BentoError for an image that can't be built: invalid names or versions, or steps in a wrong order."""
     if image.distro and image.distro not in distros.NAMES:
         near = did_you_mean(image.distro, distros.NAMES)
-        raise BentoError(f"{image.place}: distro is {image.distro!r}.{near} Known are {', '.join(distros.NAMES)}.")
+        raise BentoError(
+            f"{image.place}: unknown distro {image.distro!r}.{near} Valid values: {', '.join(distros.NAMES)}."
+        )
     if image.distro == "" and not image.base_image:
-        raise BentoError(f"{image.place}: without a distro, a base_image is needed. Set one of them.")
+        raise BentoError(f"{image.place}: neither distro nor base_image is set. Set one of them.")
     if image.python_version is not None:
         version = short_python_version(image.python_version, f"{image.place}: python_version")
         if not image.base_image and version not in distros.PYTHON_VERSIONS:
             valid = ", ".join(distros.PYTHON_VERSIONS)
-            raise BentoError(f"{image.place}: there is no image with Python {version}. Known are {valid}.")
+            raise BentoError(f"{image.place}: no image has Python {version}. Use {valid}, or set base_image.")
     for step in image.steps:
         _check_step(step, image)
     _check_order(image)
@@ -210,30 +211,30 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     place = f"{image.place}: {step.kind}"
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
     if step.kind in expected and len(step.values) != expected[step.kind]:
-        raise BentoError(f"{place} has {len(step.values)} arguments, where {expected[step.kind]} are expected.")
+        raise BentoError(f"{place}: expected {expected[step.kind]} arguments, got {len(step.values)}. Correct them.")
     if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
-        raise BentoError(f"{place} names nothing. Remove it, or name what is wanted.")
+        raise BentoError(f"{place}: no arguments. Add some, or remove the step.")
     if step.kind == "system_packages":
         if image.distro == "":
-            raise BentoError(f"{place}: without a distro it is not known how to install them. Set distro.")
+            raise BentoError(f"{place}: system packages require a distro. Set distro.")
         for package in step.values:
             check_system_package(package, place)
     if step.kind == "python_packages":
         for package in step.values:
             check_package(package, place)
     if step.kind in ("run", "run_after") and ("\n" in step.values[0].strip() or not step.values[0].strip()):
-        raise BentoError(f"{place}: a command is one line. Join lines with '&&', or use run_script.")
+        raise BentoError(f"{place}: a command must be a single line. Join lines with '&&', or use run_script.")
 
 
 def _check_order(image: ImageDefinition) -> None:
-    """Refuse Python packages behind a command that follows Python packages: an image installs them in one go."""
+    """Raise BentoError for Python packages after a later command, because all of them are installed at once."""
     packages = after = False
     for step in image.steps:
         if step.kind in _PACKAGE_STEPS:
             if after:
                 raise BentoError(
-                    f"{image.place}: {step.kind} follows a command that runs after the Python packages, but these are "
-                    f"installed in one go. Name all packages before that command."
+                    f"{image.place}: {step.kind} follows a command that runs after the Python packages, but all "
+                    f"packages are installed at once. Move it before the command."
                 )
             packages = True
         elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):
@@ -249,10 +250,10 @@ def freeze(
     uv_lock: str | None = None,
     locked: bool = False,
 ) -> FrozenImage:
-    """Read what the image names and add the options, which win over its fields and come behind its steps.
+    """Read the files of an image, and add the options, which override its fields and follow its steps.
 
-    `uv_lock` is the text of the requirements that the project's uv.lock stands for; `locked` packages need no
-    constraints. Raises BentoError.
+    `uv_lock` has the requirements of the project's uv.lock. Locked packages need no constraints. Raises BentoError for
+    invalid files.
     """
     docker, place = options.docker, image.place
     distro = docker.distro if docker.distro is not None else image.distro
@@ -283,23 +284,23 @@ class _ImageBuilder:
     """Collects the steps of an image."""
 
     def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
-        self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple: packages of the distribution
+        self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple has system packages
         self.post_commands: list[ImageCommand] = []
         self.requirements = ""
         self.build_include: list[str] = []
         self.files: dict[str, bytes] = {}
         self.uv_lock = False
         self._files = files
-        self._constraints = constraints  # which lines of requirements files are taken
+        self._constraints = constraints  # as in inline_requirements
         self._after_packages = False
 
     @property
     def system_packages(self) -> bool:
-        """Return whether packages of the distribution are asked for."""
+        """Return whether a step installs system packages."""
         return any(isinstance(command, tuple) for command in self.commands)
 
     def add(self, step: Step, place: str) -> None:
-        """Add one step to the image."""
+        """Add a step."""
         match step.kind:
             case "system_packages":
                 self.commands.append(step.values)
@@ -321,7 +322,7 @@ class _ImageBuilder:
                 self._require(step_requirements(step, self._files, place, constraints=self._constraints))
 
     def add_options(self, options: BuildOptions) -> None:
-        """Add what the options of a build say, in BentoML's order."""
+        """Add the options of a build, in BentoML's order."""
         if options.docker.system_packages:
             self.commands.append(options.docker.system_packages)
         lines = python.option_lines(options.python, options.at("python.pip_args"))
@@ -337,7 +338,7 @@ class _ImageBuilder:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
     def commands_for(self, distro: distros.Distro | None) -> tuple[ImageCommand, ...]:
-        """Return the commands before the Python packages, the distribution's own first."""
+        """Return the commands before the Python packages, starting with the distribution's own."""
         if distro is None:
             return tuple(command for command in self.commands if isinstance(command, ImageCommand))
         own = (
@@ -371,9 +372,9 @@ class _ImageBuilder:
 
 
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
-    """Return the lines that a step adds to the requirements, `constraints` of them as `inline_requirements` takes it.
+    """Return the requirement lines that a step adds; see `inline_requirements` for `constraints`.
 
-    Raises BentoError for a file that nobody declared.
+    Raises BentoError for an undeclared file.
     """
     at = f"{place}: {step.kind}"
     packages: tuple[str, ...] | list[str] = ()
@@ -390,12 +391,12 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """Return `project.dependencies` of a pyproject.toml. Raises BentoError where they are no list of texts."""
+    """Return `project.dependencies` of a pyproject.toml. Raises BentoError if it's invalid."""
     from rules_bento.formats.toml import read_project, read_toml
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{path}: project.dependencies is no list of texts. Correct it.")
+        raise BentoError(f"{path}: project.dependencies: expected a list of strings. Correct it.")
     for dependency in dependencies:
         check_package(dependency, f"{path}: project.dependencies")
     return dependencies

@@ -1,4 +1,4 @@
-"""Resolves each model reference, of a service or a bentofile, to one of the bundled models."""
+"""Resolves the model references of services and bentofiles to bundled models."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rules_bento.models.model_store import StoredModel
     from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
 
-# The hub that BentoML writes for a model that names none.
+# BentoML's default endpoint.
 _HUB = "https://huggingface.co"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
-    """Return the models that a service and its options name, each version once.
+    """Return the models of the store that a service and its options refer to, each version once.
 
-    Raises BentoError for one that is missing.
+    Raises BentoError for a missing model.
     """
     from rules_bento.models import model_store
 
@@ -47,9 +47,9 @@ def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[S
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
-    """Return the entries of a service's own models. Raises BentoError for one that is not bundled.
+    """Return the bento.yaml entries of a service's models. Raises BentoError for a model that isn't bundled.
 
-    Snapshots of a Hugging Face hub are not: BentoML fetches them where the Bento is served.
+    Hugging Face models aren't bundled: BentoML fetches them where it serves the Bento.
     """
     entries = []
     for reference in service.models:
@@ -64,15 +64,14 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """Return the entry that BentoML makes where its environment names no hub.
+    """Return the entry that BentoML writes with its default endpoint.
 
-    Raises BentoError for a revision that moves.
+    Raises BentoError for a revision that isn't a commit.
     """
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
-            f"{place}: the revision {source.revision!r} of {source.model_id} moves, and a build asks no hub where it "
-            f"is. Write the commit, 40 hexadecimal digits, as `bento models pin {source.model_id}` finds it; or bundle "
-            "the model: bento.model(huggingface = ...)."
+            f"{place}: the revision {source.revision!r} of {source.model_id} isn't a commit. Write the commit that "
+            f"`bento models pin {source.model_id}` prints, or bundle the model: bento.model(huggingface = ...)."
         )
     name = source.model_id.lower()
     metadata = {
@@ -101,12 +100,12 @@ def _service_model(reference: Model, models: Sequence[BundledModel], service: Se
 
 
 def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model under the alias that a reference names; `BentoModel` takes none."""
+    """Return the model whose alias a reference specifies, or None; `BentoModel` doesn't support aliases."""
     return next((model for model in models if reference.alias and model.alias == reference.tag), None)
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return the entries of a legacy service's models, and the whole tag by each tag that its source names."""
+    """Return the bento.yaml entries of a legacy service's models, and the complete tag of each tag in its source."""
     described = {model.tag: _legacy_model(model, models, info) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
@@ -119,9 +118,9 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
 def choose(
     choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str
 ) -> tuple[list[str], list[BundledModel]]:
-    """Return the tags of the models that options name, in their order, and all models, each under its alias.
+    """Return the tags of the models that options specify, in order, and all models with their aliases.
 
-    Raises BentoError for a model that is not bundled, and for an alias that BentoML would drop or overwrite.
+    Raises BentoError for a model that isn't bundled, and for an alias that BentoML would drop or overwrite.
     """
     aliases = {model.description.tag: model.alias for model in models}
     chosen: dict[str, None] = {}
@@ -132,13 +131,13 @@ def choose(
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
-                f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento can hold one for each "
-                f"model. Choose one."
+                f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports one alias for "
+                f"each model. Remove one."
             )
         if tag in chosen and not aliases[tag] and alias:
             raise BentoError(
-                f"{place}: {tag} is chosen twice, first without an alias, so BentoML ignores the alias {alias!r}. "
-                f"Remove the choice without the alias."
+                f"{place}: {tag} is listed twice, first without an alias, so BentoML ignores the alias {alias!r}. "
+                f"Remove the item without the alias."
             )
         chosen[tag] = None
         aliases[tag] = alias
@@ -150,7 +149,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError for a model without a module that the source loads by a framework's function."""
+    """Raise BentoError if a framework function loads a model that has no module."""
     if not loads:
         return
     from rules_bento.service.legacy import GET_ANY
@@ -161,19 +160,19 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
         if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
                 f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which has no module, so "
-                f"the service would fail when it starts. Set module = 'bentoml.{framework}' of the bento_model, or "
-                f"save the model again with bentoml.{framework}.save_model."
+                f"the service would fail at startup. Set module = 'bentoml.{framework}' of the bento_model, or save "
+                f"the model again with bentoml.{framework}.save_model."
             )
 
 
 def _versions_matching(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
-    """Return the models of a tag whose version may be missing, `latest`, or the beginning of one."""
+    """Return the models that match a tag whose version is omitted, `latest`, or a prefix."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     return [model for model in models if model.tag.name == name and model.tag.version.startswith(version)]
 
 
 def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
-    """Return whether a model has all labels that a filter asks for."""
+    """Return whether a model has all labels of a filter."""
     for condition in conditions.split(",") if conditions else ():
         key, equals, value = condition.strip().removeprefix("label:").partition("=")
         labels = model.description.labels
@@ -183,23 +182,23 @@ def _matches_filter(model: BundledModel, conditions: str | None) -> bool:
 
 
 def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, wanted: str = "") -> BundledModel:
-    """Return the model of a tag whose version may be missing, `latest`, or the beginning of one."""
+    """Return the newest model that matches a tag whose version is omitted, `latest`, or a prefix."""
     version = tag.lower().removesuffix(":latest").partition(":")[2]
     matching = _versions_matching(tag, models)
     if not matching:
         bundled_tags = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
-        remedy = "Add its bento_model to models; for `bento build`, save it in the store."
+        remedy = "Add its bento_model to models, or for `bento build`, save it in the store."
         if alias:
-            remedy = f"It is an alias of {alias}, which only bentoml.models.get takes: name the model by its tag."
+            remedy = f"It is an alias of {alias}, which only bentoml.models.get supports. Use the tag."
         raise BentoError(f"{place}: {needs} the model {wanted or repr(tag)}, but models has {bundled_tags}. {remedy}")
     newest = _newest(matching)
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]
         if not exact:
             raise BentoError(
-                f"{place}: {tag!r} begins the versions of several models: "
-                f"{', '.join(model.description.tag for model in matching)}. Write the whole version."
+                f"{place}: {tag!r} is ambiguous: "
+                f"{', '.join(model.description.tag for model in matching)}. Write the complete version."
             )
         newest = exact[0]
     return newest

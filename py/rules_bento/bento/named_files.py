@@ -1,4 +1,4 @@
-"""Reads the files that options and a service's image name, so that later actions need no other file."""
+"""Reads the files that options and the image refer to, so that later actions need only these files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the content of each file that is named and declared, by its path in the build context.
+    """Return the content of each referenced and declared file, by its path in the build context.
 
-    What cannot be read is left out: who needs it says so, with the place that names it.
+    Unreadable files are omitted: the action that uses them reports an error.
     """
     for written in _requirements(info, options):
         try:

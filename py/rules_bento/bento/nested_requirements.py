@@ -1,4 +1,4 @@
-"""Reads a requirements file with the files that it refers to."""
+"""Reads a requirements file and the files that it includes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
 def inline_requirements(
     path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
 ) -> str:
-    """Return the text of a requirements file with the files that it refers to in the place of the references.
+    """Return the lines of a requirements file, with included files inlined.
 
-    Constraints become requirements, as they do in BentoML's own Bentos of spec 1: there is no file to name once the
-    text stands in bento.yaml. Who has a lock, which limits the versions, takes only requirements or, by `constraints`,
-    only these. Raises BentoError for a file that is not declared or that refers to itself, and, unless `check` is
-    false, for a line that installers reject.
+    Constraints become requirements, as in BentoML's own Bentos of spec 1, because bento.yaml can't refer to files. If
+    `constraints` is True or False, only constraints or only requirements are returned; a lock limits versions anyway.
+    Raises BentoError for an undeclared file, for a cycle, and, unless `check` is False, for lines that installers
+    reject.
     """
     lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
     return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))
@@ -35,9 +35,9 @@ def inline_requirements(
 def _nested_lines(
     path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
 ) -> Iterator[tuple[str, bool]]:
-    """Yield each line, and whether it is one of constraints."""
+    """Yield each line, and whether it is a constraint."""
     if path in within:
-        raise BentoError(f"{place}: {path} refers to itself, by way of {', '.join(within)}. Break the circle.")
+        raise BentoError(f"{place}: {path} includes itself by way of {', '.join(within)}. Remove the cycle.")
     text = files.text(path, place)
     if check:
         check_lines(text, path)
@@ -47,7 +47,9 @@ def _nested_lines(
             yield line.rstrip(), limits
             continue
         if "://" in match[2]:
-            raise BentoError(f"{path}:{number}: {match[2]!r} is on a network. Declare a copy of the file.")
+            raise BentoError(
+                f"{path}:{number}: can't include the remote file {match[2]!r}. Declare a copy of the file."
+            )
         nested = files.path(posixpath.join(posixpath.dirname(path), match[2]), f"{path}:{number}")
         limited = limits or match[1] in CONSTRAINT_FLAGS
         inner = (*within, path)
@@ -55,7 +57,7 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError, naming file and line, for what installers reject."""
+    """Raise BentoError, with file and line, for a line that installers reject."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")

@@ -1,4 +1,4 @@
-"""Holds what a Bento is made of beside its sources and models."""
+"""The settings of a Bento in addition to its sources, service metadata, and models."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ApiDescription:
-    """Describes the API of a service as BentoML does, which is known only from importing it."""
+    """The API description of a service, which requires importing it."""
 
-    schema: dict[str, Any]  # as bento.yaml has it; empty for a legacy service
-    openapi: str  # the text of apis/openapi.yaml
+    schema: dict[str, Any]  # of bento.yaml; empty for a legacy service
+    openapi: str  # content of apis/openapi.yaml
 
 
 @dataclass(frozen=True)
 class BentoSettings:
-    """Holds what a target states about its Bento, beside the service's own source."""
+    """The settings of a Bento in addition to its service metadata."""
 
     creation_time: str  # ISO 8601
     bentoml_version: str
-    python_version: str  # X.Y: of the lock, or what images have where no option says it
+    python_version: str  # X.Y: of the lock, or the default of images
     options: BuildOptions = field(default_factory=BuildOptions)
-    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options name
+    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options refer to
     version: str = ""  # default: from the content
     readme: str | None = None  # of the project
-    loads: list[list[str]] = field(default_factory=list)  # of models by frameworks, as `model_loads` finds them
-    requirements: str = ""  # the text of requirements files, beside the options'
-    pins: tuple[str, ...] = ()  # `name==version`: what libraries take from other hubs, beside all others
-    lock: LockedRequirements | None = None  # takes the place of requirements
-    image: ImageDefinition | None = None  # of the target, in the place of the service's own
-    api: ApiDescription | None = None  # of a service that was imported
+    loads: list[list[str]] = field(
+        default_factory=list
+    )  # calls of framework functions that load models, from `model_loads`
+    requirements: str = ""  # lines of requirements files, in addition to the options'
+    pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
+    lock: LockedRequirements | None = None  # replaces requirements
+    image: ImageDefinition | None = None  # of the target; replaces the service's own
+    api: ApiDescription | None = None  # of an imported service
     features: tuple[str, ...] = ()  # extras of bentoml
-    spec: int | None = None  # default: 2 where that can hold the options, else 1
-    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # the requirements of the project's uv.lock
+    spec: int | None = None  # default: 2 if it supports the options, else 1
+    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # returns the requirements of the project's uv.lock

@@ -1,4 +1,4 @@
-"""Converts a project's uv.lock to requirements by `uv export`, without a network."""
+"""Converts a project's uv.lock to requirements with `uv export`, offline."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FLAGS = (
 
 
 def export(files: ProjectFiles, uv: str, python: str | None = None) -> str:
-    """Return the requirements of uv.lock and pyproject.toml in the build context, as `Image.uv_lock()` takes them.
+    """Return the requirements of uv.lock and pyproject.toml in the build context, for `Image.uv_lock()`.
 
-    `python` is an interpreter; uv looks for one otherwise. Raises BentoError for files that uv refuses.
+    `python` is an interpreter; uv finds one by default. Raises BentoError if uv fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name in ("pyproject.toml", "uv.lock"):
@@ -31,8 +31,8 @@ def export(files: ProjectFiles, uv: str, python: str | None = None) -> str:
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise BentoError(f"uv_lock(): {uv} cannot be run: {error.strerror}. Name uv's program.") from None
+            raise BentoError(f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path of uv.") from None
     if done.returncode:
         errors = re.sub(r"\s+", " ", done.stderr.replace(folder, ".")).strip()
-        raise BentoError(f"uv.lock: uv refuses it: {errors}. Write it again with `uv lock`.")
+        raise BentoError(f"uv.lock: uv rejects the lock: {errors}. Run `uv lock` again.")
     return done.stdout

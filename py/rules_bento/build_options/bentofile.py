@@ -1,4 +1,4 @@
-"""Reads `bentofile.yaml`, or `[tool.bentoml.build]` of a `pyproject.toml`, with the line of each value for messages."""
+"""Reads `bentofile.yaml`, or `[tool.bentoml.build]` of a `pyproject.toml`, with line numbers for messages."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
 
 NAMES = ("bentofile.yaml", "pyproject.toml")
-"""Where BentoML looks for options, in this order."""
+"""The files that BentoML reads options from, by priority."""
 
 _TABLE = ("tool", "bentoml", "build")
 
 
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Read the options of a file; `origin` names it in messages.
+    """Read the options of a file; `origin` is its name in messages.
 
-    `src_exists` is whether a folder `src` lies beside a pyproject.toml, which then says where the packages begin.
-    Raises BentoError with file and line for what cannot be read or built from.
+    `src_exists` specifies whether a pyproject.toml has a sibling directory `src`, which then contains the packages.
+    Raises BentoError with file and line for invalid options.
     """
     text = _read_text(path, origin)
     if FilePath(path).suffix == ".toml":
@@ -40,9 +40,9 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento, keys with any values in YAML; `origin` names the file in messages.
+    """Read the arguments of a Bento from a YAML mapping; `origin` is the name of the file in messages.
 
-    Raises BentoError with file and line for what cannot be read.
+    Raises BentoError with file and line for an invalid file.
     """
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
@@ -52,25 +52,25 @@ def _read_text(path: str | FilePath, origin: str) -> str:
     try:
         return decode_text(read_file(path, origin), origin)
     except OSError as error:
-        raise BentoError(f"{origin} cannot be read: {error.strerror}. Name another file.") from None
+        raise BentoError(f"{origin}: cannot read the file: {error.strerror}. Specify another file.") from None
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
-    """Return the options of a bentofile.yaml. Raises BentoError, with the line, for what is none."""
+    """Parse a bentofile.yaml. Raises BentoError with the line if it's invalid."""
     return _with_lowercase_name(option_reader.parse(yaml_document(text, origin)))
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Return the options of a pyproject.toml: those of its BentoML section, the project's name and its dependencies.
+    """Parse a pyproject.toml: its BentoML section, the name of the project, and its dependencies.
 
-    Raises BentoError, with the line, for what is none.
+    Raises BentoError with the line if it's invalid.
     """
     tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:
         section = section.get(key, {})
         if not isinstance(section, dict):
-            raise BentoError(f"{origin}: {'.'.join(_TABLE)} is no table. Write [{'.'.join(_TABLE)}].")
+            raise BentoError(f"{origin}: {'.'.join(_TABLE)} isn't a table. Write [{'.'.join(_TABLE)}].")
     lines = _toml_lines(text)
     section_lines = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
     project = read_project(tables, origin)
@@ -85,14 +85,14 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """Return the options with the project's own packages.
+    """Return the options with the project's dependencies.
 
-    A requirements file stands for all packages, as in BentoML.
+    As in BentoML, a requirements file replaces them.
     """
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{place} is no list of texts. Correct it.")
+        raise BentoError(f"{place}: expected a list of strings. Correct it.")
     python = options.python
     if python.requirements_txt or not dependencies:
         return options
@@ -103,17 +103,14 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
 
 
 def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
-    """Return the options with the name in lower case: BentoML accepts capitals and lowers them."""
+    """Return the options with the name in lower case, as BentoML does."""
     return replace(options, name=options.name.lower()) if options.name else options
 
 
-# YAML
-
-
 def yaml_document(text: str, origin: str) -> Document:
-    """Return the values of a YAML text and the line of each.
+    """Parse YAML with the line number of each value.
 
-    Raises BentoError for what is no YAML, or no table of keys.
+    Raises BentoError if it's invalid or not a mapping.
     """
     from rules_bento.formats.yaml import read_with_lines
 
@@ -121,11 +118,9 @@ def yaml_document(text: str, origin: str) -> Document:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise BentoError(f"{origin}:1: keys with values are expected, such as 'service: \"service:Svc\"'.")
+        raise BentoError(f"{origin}:1: expected a mapping. Write options such as 'service: \"service:Svc\"'.")
     return Document(origin, data, lines)
 
-
-# TOML
 
 _HEADER = re.compile(r"\s*\[{1,2}([^\]]*)\]{1,2}\s*(#.*)?")
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
@@ -133,9 +128,9 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the lines of tables and keys.
+    """Return the line numbers of tables and keys.
 
-    A text of several lines may look like keys: then a message names a near line.
+    Lines of a multi-line string might be mistaken for keys. Then a message has the number of a nearby line.
     """
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
@@ -143,7 +138,7 @@ def _toml_lines(text: str) -> dict[Path, int]:
     prefix: Path = ()
     for number, line in enumerate(text.splitlines(), 1):
         if line.partition("=")[0].count(".") >= MAX_PARTS:
-            continue  # a line of a text, for no key is that long
+            continue  # part of a string, because no key is that long
         header = _HEADER.fullmatch(line)
         if header:
             table = _keys(header[1])
@@ -164,5 +159,5 @@ def _keys(dotted: str) -> tuple[str, ...]:
 
 
 def find(folder: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
-    """Return the file with the options of a project, in BentoML's order; None where it has none."""
+    """Return the file with the options of a project, or None if no such file exists."""
     return next((folder / name for name in names if (folder / name).is_file()), None)

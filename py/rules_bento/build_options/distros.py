@@ -1,4 +1,4 @@
-"""The Linux distributions that BentoML has images for, and how packages are installed on each."""
+"""The Linux distributions that BentoML has images for, and their package managers."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ CUDA_VERSIONS = {version: version for version in _CUDA} | {
     "11.4": "11.4.3",
     "11.2": "11.2.2",
 }
-"""What `docker.cuda_version` may be, and the whole version that it stands for."""
+"""The values of `docker.cuda_version`, with the full version of each."""
 
 
 @dataclass(frozen=True)
 class Distro:
-    """A distribution: its images, and its package manager in commands."""
+    """The images of a distribution, and the commands of its package manager."""
 
     name: str
     python: str  # image, with {version} (X.Y) or {digits} (XY)
-    packages: tuple[str, ...]  # what each image gets
-    first_command: str  # of bento.yaml: installs `packages`; what follows may rely on its package lists
+    packages: tuple[str, ...]  # installed in each image
+    first_command: str  # of bento.yaml: installs `packages` and updates the package lists
     further_command: str  # of bento.yaml: installs {packages}
-    install: str  # for a Dockerfile, where each step stands on its own: installs what follows
-    caches: tuple[str, ...]  # folders that builds may share
-    ignored_rules: str  # of hadolint: they ask for pinned versions, which these distributions do not keep
-    setup: str = ""  # for a Dockerfile: what each image needs beside packages
+    install: str  # of a Dockerfile: prefix of a list of packages
+    caches: tuple[str, ...]  # directories to mount as caches
+    ignored_rules: str  # of hadolint: rules that require pinned versions, which these distributions don't keep
+    setup: str = ""  # of a Dockerfile: commands of each image after its packages
     cuda: str = ""  # image, with {version}
-    old_cuda: str = ""  # the same before 12.6
-    cuda_python: str = ""  # packages that can make a virtual environment: images of CUDA have no Python
+    old_cuda: str = ""  # the same for versions before 12.6
+    cuda_python: str = ""  # packages that create virtual environments, because images of CUDA have no Python
     conda_image: str = ""
 
     def image(self, python_version: str) -> str:
-        """Return the image with a version (X.Y) of Python."""
+        """Return the image for a version (X.Y) of Python."""
         return self.python.format(version=python_version, digits=python_version.replace(".", ""))
 
     def cuda_image(self, version: str) -> str:
-        """Return the image with a whole version of CUDA; empty where there is none."""
+        """Return the image for a full version of CUDA; empty if there is none."""
         image = self.cuda if version.startswith(("12.8", "12.6")) else self.old_cuda
         return image.format(version=version)
 
@@ -70,7 +70,7 @@ _DEBIAN = ("ca-certificates", "gnupg2", "bash", "build-essential", "git")
 _ALPINE = ("bash", "gcc", "libc-dev", "shadow", "musl-dev", "build-base", "linux-headers", "g++", "git")
 _UBI8 = ("ca-certificates", "gcc", "gcc-c++", "make", "bash", "shadow-utils", "git")
 _AMAZON = ("amazon-linux-extras", *_UBI8, "tar", "gzip")
-# What amazonlinux:2 has for Python is too old for uv, so one of its extras installs uv.
+# The default Python of amazonlinux:2 is too old for uv, so an extra is installed.
 _AMAZON_PYTHON = (
     "amazon-linux-extras install -y python3.8 && ln -sf /usr/bin/python3.8 /usr/local/bin/python3"
     " && ln -sf /usr/bin/pip3.8 /usr/local/bin/pip"
@@ -134,5 +134,5 @@ NAMES = tuple(_DISTROS)
 
 
 def get(name: str) -> Distro:
-    """Return the distribution of a name among `NAMES`."""
+    """Return the distribution with a name of `NAMES`."""
     return _DISTROS[name]

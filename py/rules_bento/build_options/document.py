@@ -1,4 +1,4 @@
-"""Holds a tree of options as it was written, with the place of each value for messages."""
+"""Options as plain values, with the place of each value for messages."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 Path = tuple[str | int, ...]
-"""Where a value stands: keys and indices from the root."""
+"""The keys and indices from the root to a value."""
 
 
 class LiteralFloat(float):
-    """A number with a point that remembers its text: the Python version `3.10` is not `3.1`."""
+    """A float that keeps its literal, because the Python version `3.10` isn't `3.1`."""
 
     string: str
 
     def __new__(cls, string: str) -> LiteralFloat:
-        """Read the text of a number."""
+        """Parse a literal."""
         number = super().__new__(cls, string)
         number.string = string
         return number
 
 
 class LineNumbers(Protocol):
-    """Finds the lines of values."""
+    """Finds the line numbers of values."""
 
     def get(self, path: Path, /) -> int | None:
-        """Return the line of a value; None where it is not known."""
+        """Return the line number of a value, or None if it's unknown."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Holds options as plain values: a file's, with its lines, or a target's attributes, which have none."""
+    """Options as plain values: of a file, with line numbers, or of a target's attributes."""
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
     lines: LineNumbers = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
-        """Return the place of a value and its name, as a message begins."""
+        """Return the place of a value, as the prefix of a message."""
         if not self.origin:
             return dotted(path)
         known = path
@@ -54,7 +54,7 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """Write a path as text: `("models", 0, "tag")` becomes `models[0].tag`."""
+    """Format a path: `("models", 0, "tag")` becomes `models[0].tag`."""
     string = ""
     for part in path:
         if isinstance(part, int):
@@ -65,14 +65,14 @@ def dotted(path: Path) -> str:
 
 
 class Table:
-    """Takes the values under one path of a document, by key and type."""
+    """Returns the values of one mapping in a document, checked by type."""
 
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
     ) -> None:
-        """Look at a table with no other keys than `keys`; `hints` say of other words what to write instead.
+        """Raise BentoError if the value isn't a mapping or has other keys than `keys`.
 
-        Raises BentoError for what is no table, and for another key.
+        `hints` has a remedy for some unknown keys.
         """
         data: Any = document.data
         for part in path:
@@ -82,7 +82,7 @@ class Table:
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            raise BentoError(f"{document.at(path)} is {describe_value(data)}, where keys with values are expected.")
+            raise BentoError(f"{document.at(path)}: expected a mapping, got {describe_value(data)}. Correct it.")
         self._data: dict[str, Any] = data
         for key in data:
             if key not in keys:
@@ -93,31 +93,31 @@ class Table:
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
-        """Return whether the key is there and has a value."""
+        """Return whether the key has a value."""
         return self._data.get(key) is not None
 
     def value(self, key: str) -> Any:
-        """Return the value as it stands; None where the key is missing."""
+        """Return a value of any type, or None."""
         return self._data.get(key)
 
     def string(self, key: str) -> str | None:
-        """Return a text; a number stands for its own text."""
+        """Return a string, or None. Numbers and booleans are converted."""
         if not self.has(key):
             return None
         value = scalar_string(self._data[key])
         if value is None:
-            raise self.type_error(key, "a text")
+            raise self.type_error(key, "a string")
         return value
 
     def boolean(self, key: str) -> bool | None:
-        """Return a value that has to be true or false."""
+        """Return a boolean, or None."""
         value = self._data.get(key)
         if value is not None and not isinstance(value, bool):
             raise self.type_error(key, "true or false")
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return a list of texts; with `or_one` a single text is a list of itself.
+        """Return a list of strings, or None; with `or_one`, a single string is a list with one item.
 
         Raises BentoError for other values.
         """
@@ -127,19 +127,19 @@ class Table:
         if or_one and isinstance(value, str):
             value = [value]
         if not isinstance(value, list):
-            raise self.type_error(key, "a list of texts")
+            raise self.type_error(key, "a list of strings")
         strings = []
         for index, item in enumerate(value):
             string = scalar_string(item)
             if string is None or isinstance(item, bool):
                 raise BentoError(
-                    f"{self.at(key, index)} is {describe_value(item)}, where a text is expected. Put it in quotes."
+                    f"{self.at(key, index)}: expected a string, got {describe_value(item)}. Put it in quotes."
                 )
             strings.append(string)
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return texts by name. Numbers and flags stand for their texts, as Python writes them.
+        """Return a mapping of strings, or None. Numbers and booleans are converted.
 
         Raises BentoError for other values.
         """
@@ -147,18 +147,18 @@ class Table:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise self.type_error(key, "keys with texts")
+            raise self.type_error(key, "a mapping of strings")
         strings = {}
         for name, item in value.items():
             string = scalar_string(item)
             if string is None:
                 place = self._document.at((*self._path, key, name))
-                raise BentoError(f"{place} is {describe_value(item)}, where a text is expected. Put it in quotes.")
+                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put it in quotes.")
             strings[str(name)] = string
         return strings
 
     def items(self, key: str) -> list[Any]:
-        """Return a list of anything; it is empty where the key is missing."""
+        """Return a list with items of any type; empty if the key is missing."""
         value = self._data.get(key)
         if value is None:
             return []
@@ -167,17 +167,17 @@ class Table:
         return value
 
     def type_error(self, key: str, expected: str) -> BentoError:
-        """Return the error of a value of another type."""
-        return BentoError(f"{self.at(key)} is {describe_value(self._data[key])}, where {expected} is expected.")
+        """Return the error for a value of another type."""
+        return BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(self._data[key])}. Correct it.")
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
         place = self._document.at((*self._path, key))
         hint = hints[key] if key in hints else did_you_mean(key, keys)
-        return f"{place} is no option of BentoML 1.4.{hint} Known here: {', '.join(keys)}."
+        return f"{place}: unknown option of BentoML 1.4.{hint} Valid options: {', '.join(keys)}."
 
 
 def scalar_string(value: Any) -> str | None:
-    """Return the text that a scalar stands for; None for what is none."""
+    """Return a scalar as a string, or None if the value isn't a scalar."""
     if isinstance(value, LiteralFloat):
         return value.string
     if isinstance(value, (str, bool, int, float)):
@@ -186,7 +186,7 @@ def scalar_string(value: Any) -> str | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with its numbers as Python's own, for writing it again."""
+    """Replace each LiteralFloat with a float."""
     if isinstance(value, LiteralFloat):
         return float(value)
     if isinstance(value, dict):
@@ -197,21 +197,21 @@ def plain(value: Any) -> Any:
 
 
 def describe_value(value: Any) -> str:
-    """Return what a value is, in words."""
+    """Describe the type or value of a document's value in a message."""
     if value is None:
-        return "empty"
+        return "no value"
     if isinstance(value, bool):
-        return "a flag"
+        return "a boolean"
     if isinstance(value, (int, float)):
         return f"the number {scalar_string(value)}"
     if isinstance(value, str):
-        return f"the text {value!r}"
+        return f"the string {value!r}"
     if isinstance(value, dict):
-        return "a table of keys"
+        return "a mapping"
     return "a list" if isinstance(value, list) else f"a {type(value).__name__}"
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Return ` Did you mean 'labels'?`, or "" where nothing is near."""
+    """Return ` Did you mean 'labels'?`, or "" if no word is similar."""
     near = nearest(word.lower(), known)
     return f" Did you mean {near!r}?" if near else ""

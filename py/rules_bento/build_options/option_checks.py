@@ -1,4 +1,4 @@
-"""Checks single values, for options and images alike. Each message begins with a place that the caller gives."""
+"""Checks single values of options and images. Each message starts with a place that the caller specifies."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ FEATURES = (
     "tracing-zipkin",
     "triton",
 )
-"""The extras of bentoml that `--enable-features` takes."""
+"""The extras of bentoml that `--enable-features` accepts."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# PEP 508 and PEP 440, in a text whose blanks are single: most actions have no `packaging`.
+# PEP 508 and PEP 440, for a string with single spaces. Most actions don't have `packaging`.
 _NAMED = r"[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?"
 _SUFFIX = r"([-_.]?(alpha|beta|preview|pre|a|b|c|rc)[-_.]?\d*)?(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?"
 _RELEASE = r"v?(\d+!)?\d+(\.\d+)"
@@ -61,32 +61,36 @@ _JOINED = re.compile(r"\( ?\0 ?\)|\0 ?(and|or) ?\0")
 _MAX_PARENTHESES = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9./~][^\s@;<>=!\[]*/")
 _EDITABLE = re.compile(r"(-e|--editable)(=|\s|$)")
-# A version as conda's files have it.
+# A version in the syntax of conda.
 _SINGLE_EQUALS = re.compile(r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)")
 
 
 def check_env(env: EnvVariable, place: str) -> None:
-    """Raise BentoError for a variable that no image can have."""
+    """Raise BentoError for an invalid environment variable."""
     if not _NAME.fullmatch(env.name):
-        raise BentoError(f"{place}: {env.name!r} is no name of a variable: letters, digits and '_' make one.")
+        raise BentoError(f"{place}: invalid variable name {env.name!r}. Use letters, digits, and '_'.")
     if env.stage not in STAGES:
         near = did_you_mean(env.stage, STAGES)
-        raise BentoError(f"{place}: the stage of {env.name} is {env.stage!r}.{near} Stages are {', '.join(STAGES)}.")
+        raise BentoError(
+            f"{place}: invalid stage {env.stage!r} of {env.name}.{near} Valid values: {', '.join(STAGES)}."
+        )
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(f"{place}: the value of {env.name} has a line break, which no Dockerfile can hold. Encode it.")
+        raise BentoError(
+            f"{place}: the value of {env.name} has a line break, which Dockerfiles don't support. Remove it."
+        )
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
-    """Read `NAME[=value][;stage=...]`, as attributes have it.
+    """Parse `NAME[=value][;stage=...]`.
 
-    Raises BentoError, beginning with `place`, for another form.
+    Raises BentoError, with `place` as its prefix, for an invalid value.
     """
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
-        shown = repr(name) if _NAME.fullmatch(name) else "what has no name"  # the value may be a secret
+        shown = repr(name) if _NAME.fullmatch(name) else "a variable without a name"  # the value may be a secret
         raise BentoError(
-            f"{place}: {shown} cannot be read. Write NAME=value, if wanted with ;stage={', ;stage='.join(STAGES)}."
+            f"{place}: cannot parse {shown}. Write NAME=value, optionally with ;stage={', ;stage='.join(STAGES)}."
         )
     env = EnvVariable(name, value, stage or "all")
     check_env(env, place)
@@ -94,32 +98,32 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return the `X.Y` of a version: images have its newest patch release.
+    """Return the `X.Y` of a version, because images have its latest patch release.
 
-    Raises BentoError for text that is no version.
+    Raises BentoError for an invalid version.
     """
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
-        raise BentoError(f"{place} is {text!r}, which is not a version of Python. Write one such as '3.12'.")
+        raise BentoError(f"{place}: invalid Python version {text!r}. Write a version such as '3.12'.")
     return f"{match[1]}.{match[2]}"
 
 
 def is_system_package(package: str) -> bool:
-    """Return whether a package manager of a distribution takes it for a package."""
+    """Return whether a string is a valid package argument of a system package manager."""
     return re.fullmatch(r"[A-Za-z0-9][^\s;&|<>`$\\'\"]*", package) is not None
 
 
 def check_system_package(package: str, place: str) -> None:
-    """Raise BentoError for what no package manager of a distribution takes for a package."""
+    """Raise BentoError for an invalid system package."""
     if not is_system_package(package):
-        raise BentoError(f"{place}: {package!r} is no name of a system package. Options and commands go into a script.")
+        raise BentoError(f"{place}: invalid system package {package!r}. Put options and commands into a script.")
 
 
 def check_package(package: str, place: str) -> None:
-    """Raise BentoError for what is no single requirement: BentoML would write it into the requirements as it is."""
-    # A line break at its end is none of the requirement's; BentoML takes it as well.
+    """Raise BentoError unless the string is a single requirement."""
+    # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
-        raise BentoError(f"{place}: {package!r} is empty or has several lines. Write a requirement to an item.")
+        raise BentoError(f"{place}: {package!r} is empty or has several lines. Write one requirement per item.")
     if package.lstrip().startswith("-"):
         check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]
@@ -134,20 +138,20 @@ def check_package(package: str, place: str) -> None:
             "-r": "requirements_txt",
             "--requirement": "requirements_txt",
         }
-        remedy = f"Write python.{options[flag]}." if flag in options else "Put it into a file, as requirements_txt."
-        raise BentoError(f"{place}: {package!r} is an option of pip, not a package. {remedy}")
+        remedy = f"Set python.{options[flag]} instead." if flag in options else "Put it into a requirements_txt file."
+        raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
     check_requirement(package, place)
 
 
 def check_requirement(text: str, place: str) -> None:
-    """Raise BentoError for what neither pip nor uv takes for a package in a requirements file."""
-    # Comments and hashes are of the file, not of the requirement.
+    """Raise BentoError for a line that pip and uv reject in a requirements file."""
+    # Remove comments and hashes.
     text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
     if _SINGLE_EQUALS.match(text):
-        raise BentoError(f"{place}: {text!r} is not a requirement (PEP 508). Write '==', for which conda has '='.")
+        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
     requirement = _REQUIREMENT.fullmatch(" ".join(text.split()))
     if not _ADDRESS.match(text) and (not requirement or not _is_marker(requirement["marker"])):
-        raise BentoError(f"{place}: {text!r} is not a requirement (PEP 508). Correct it.")
+        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Correct it.")
 
 
 def _is_marker(text: str | None) -> bool:
@@ -162,7 +166,7 @@ def _is_marker(text: str | None) -> bool:
 
 
 def check_editable(line: str, place: str) -> None:
-    """Raise BentoError for a line that installs a directory, which an image does not have yet when it installs."""
+    """Raise BentoError for an editable requirement, because the image doesn't have its directory yet."""
     if _EDITABLE.match(line):
         raise BentoError(
             f"{place}: {line!r} installs a directory, which the image doesn't have when it installs packages. Remove "
@@ -171,8 +175,8 @@ def check_editable(line: str, place: str) -> None:
 
 
 def check_features(features: Iterable[str], place: str) -> None:
-    """Raise BentoError for what is no extra of bentoml."""
+    """Raise BentoError for an unknown extra of bentoml."""
     for feature in features:
         if feature not in FEATURES:
             near = did_you_mean(feature, FEATURES)
-            raise BentoError(f"{place}: {feature!r} is no feature of BentoML.{near} Known are {', '.join(FEATURES)}.")
+            raise BentoError(f"{place}: unknown feature {feature!r}.{near} Valid values: {', '.join(FEATURES)}.")

@@ -1,4 +1,4 @@
-"""Makes `BuildOptions` of a document: what a bentofile or a target states, checked value by value."""
+"""Converts the document of a bentofile or a target to `BuildOptions`, and checks each value."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.build_options.document import Document
 
-_HINTS = {key: f" It belongs under {group!r}." for group, keys in GROUPS.items() for key in keys} | {
+_HINTS = {key: f" Move it to {group!r}." for group, keys in GROUPS.items() for key in keys} | {
     "additional_models": " Write 'models'.",
-    "dependencies": " Packages of pip belong under 'python' as 'packages', those of conda under 'conda'.",
-    "env": " Write 'envs' (a list of name, value, stage), or 'env' under 'docker'.",
-    "image": " An image is declared in the service, as @bentoml.service(image = bentoml.images.Image(...)).",
-    "requirements": " Write 'requirements_txt' or 'packages' under 'python'.",
-    "version": " A version is given to the build: bento_package(version = ...), or --version.",
+    "dependencies": " Use 'packages' of 'python' for pip, or 'dependencies' of 'conda'.",
+    "env": " Write 'envs' (a list of name, value, stage), or 'env' of 'docker'.",
+    "image": " Declare the image in the service: @bentoml.service(image=bentoml.images.Image(...)).",
+    "requirements": " Write 'requirements_txt' or 'packages' of 'python'.",
+    "version": " Set the version of the build: bento_package(version = ...), or --version.",
 }
 _FILTER = re.compile(r"label:[^\s=,]+(=[^\s=,]*)?")
 
 
 def parse(document: Document) -> BuildOptions:
-    """Read and check options. Raises BentoError with the place of the first that is wrong."""
+    """Read and check options. Raises BentoError with the place of the first invalid value."""
     top = Table(document, (), TOP, _HINTS)
     options = BuildOptions(
         service=top.string("service") or None,
@@ -83,7 +83,7 @@ def _labels(top: Table) -> dict[str, str]:
 def _args(top: Table) -> dict[str, Any]:
     value = top.value("args")
     if value is not None and not isinstance(value, dict):
-        raise top.type_error("args", "keys with values")
+        raise top.type_error("args", "a mapping")
     return {str(key): plain(item) for key, item in (value or {}).items()}
 
 
@@ -92,12 +92,12 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
     for index, item in enumerate(top.items("envs")):
         if isinstance(item, str):
             raise BentoError(
-                f"{top.at('envs', index)} is the text {item!r}, where name, value and stage are expected, such as "
+                f"{top.at('envs', index)}: expected a mapping of name, value, and stage, got {item!r}. Write "
                 f"{{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
             )
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
-            raise BentoError(f"{top.at('envs', index)} has no name. Give the variable's.")
+            raise BentoError(f"{top.at('envs', index)}: no name. Add the name of the variable.")
         env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)
@@ -115,15 +115,15 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
         table = Table(document, ("models", index), ("tag", "filter", "alias"))
         tag = table.string("tag")
         if not tag:
-            raise BentoError(f"{top.at('models', index)} has no tag. Write the model's, such as 'iris_clf:latest'.")
+            raise BentoError(f"{top.at('models', index)}: no tag. Add the tag of a model, such as 'iris_clf:latest'.")
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
-            raise BentoError(f"{table.at('alias')} is empty. Write a name for `bentoml.models.get`, or remove it.")
+            raise BentoError(f"{table.at('alias')}: empty alias. Write a name for `bentoml.models.get`, or remove it.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 raise BentoError(
-                    f"{table.at('filter')}: {condition.strip()!r} cannot be read. Write label:KEY or label:KEY=VALUE, "
-                    f"several with commas between."
+                    f"{table.at('filter')}: invalid condition {condition.strip()!r}. Write label:KEY or "
+                    f"label:KEY=VALUE, separated by commas."
                 )
         models.append(choice)
     return tuple(models)
@@ -150,7 +150,7 @@ def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
     value = table.string(key)
     if value is not None and value not in choices:
         near = did_you_mean(value, choices)
-        raise BentoError(f"{table.at(key)} is {value!r}.{near} Known are {', '.join(choices)}.")
+        raise BentoError(f"{table.at(key)}: unknown value {value!r}.{near} Valid values: {', '.join(choices)}.")
     return value
 
 
@@ -165,7 +165,7 @@ def _cuda_version(table: Table) -> str | None:
         return None
     if value not in distros.CUDA_VERSIONS:
         known = ", ".join(distros.CUDA_VERSIONS)
-        raise BentoError(f"{table.at('cuda_version')} is {value!r}, for which there is no image. Known are {known}.")
+        raise BentoError(f"{table.at('cuda_version')}: no image has CUDA {value!r}. Valid values: {known}.")
     return distros.CUDA_VERSIONS[value]
 
 
@@ -181,11 +181,11 @@ def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
         env = {}
         for number, text in enumerate(table.strings("env") or (), 1):
             name, equals, setting = text.partition("=")
-            if not equals:  # not the text itself: it may be a value, and a secret
-                raise BentoError(f"{table.at('env')}, item {number}, cannot be read. Write NAME=VALUE.")
+            if not equals:  # the item might be a secret
+                raise BentoError(f"{table.at('env')}: cannot parse item {number}. Write NAME=VALUE.")
             env[name] = setting
     else:
-        raise table.type_error("env", "a table, a list of NAME=VALUE, or the path of a file of these")
+        raise table.type_error("env", "a mapping, a list of NAME=VALUE, or the path of a dotenv file")
     for name, setting in env.items():
         check_env(EnvVariable(name, setting), table.at("env"))
     return env, None
@@ -204,7 +204,7 @@ def _base_image(table: Table) -> str | None:
         return None
     name = " ".join(value.split())
     if not name or " " in name:
-        raise BentoError(f"{table.at('base_image')} is {value!r}, which is not the name of an image.")
+        raise BentoError(f"{table.at('base_image')}: invalid image name {value!r}. Correct it.")
     return name
 
 
@@ -219,10 +219,10 @@ def _python(table: Table | None) -> Python:
     for key, values in {**urls, "index_url": (index_url,) if index_url else None}.items():
         for value in values or ():
             if not value or re.search(r"\s", value):
-                raise BentoError(f"{table.at(key)}: {value!r} is empty or has blanks. Write one address.")
+                raise BentoError(f"{table.at(key)}: {value!r} is empty or contains spaces. Write a single address.")
     pip_args = table.string("pip_args")
     if pip_args and "\n" in pip_args.strip():
-        raise BentoError(f"{table.at('pip_args')} has several lines. Write one.")
+        raise BentoError(f"{table.at('pip_args')}: several lines aren't supported. Write one line.")
     return Python(
         requirements_txt=table.string("requirements_txt"),
         packages=packages,
@@ -242,13 +242,13 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
     names = [wheel.rpartition("/")[2] for wheel in wheels or ()]
     for wheel, name in zip(wheels or (), names, strict=True):
         if "*" in wheel or "?" in wheel:
-            raise BentoError(
-                f"{table.at('wheels')}: {wheel!r} is a pattern, which BentoML does not expand. Name files."
-            )
+            raise BentoError(f"{table.at('wheels')}: BentoML doesn't expand the pattern {wheel!r}. List files.")
         if not name.endswith((".whl", ".tar.gz", ".zip")):
-            raise BentoError(f"{table.at('wheels')}: {wheel!r} is neither a wheel (.whl) nor a source archive.")
+            raise BentoError(
+                f"{table.at('wheels')}: {wheel!r} isn't a wheel or source archive. Use .whl, .tar.gz, or .zip."
+            )
         if names.count(name) > 1:
-            raise BentoError(f"{table.at('wheels')} has {name!r} twice, but all go into one folder. Remove one.")
+            raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one.")
     return wheels
 
 
@@ -260,12 +260,12 @@ def _conda(table: Table | None) -> Conda:
         if isinstance(item, dict):
             pip = item.get("pip")
             if set(item) != {"pip"} or not isinstance(pip, list) or not all(isinstance(one, str) for one in pip):
-                raise BentoError(f"{table.at('dependencies')}: a table among them holds 'pip', a list of texts, alone.")
+                raise BentoError(f"{table.at('dependencies')}: invalid mapping. Write a list of strings as 'pip'.")
             dependencies.append({"pip": list(pip)})
         elif isinstance(item, str):
             dependencies.append(item)  # type: ignore[arg-type]
         else:
-            raise BentoError(f"{table.at('dependencies')} has {describe_value(item)}, where a text is expected.")
+            raise BentoError(f"{table.at('dependencies')}: expected a string, got {describe_value(item)}. Correct it.")
     return Conda(
         environment_yml=table.string("environment_yml"),
         channels=table.strings("channels"),

@@ -1,7 +1,7 @@
-"""Models the options of a build, of bentofiles and of attributes alike, and merges the two.
+"""The options of a build, from a bentofile and from attributes, and their merge.
 
-None is an option that nobody set; what BentoML then takes is filled in where it is used. Combinations that cannot
-be built, or of which BentoML would leave a part out, are refused here by name.
+None is an unset option; BentoML's default is applied where the option is used. Combinations that can't be built, or
+that BentoML would partly ignore, are rejected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnvVariable:
-    """An environment variable of the Bento."""
+    """An environment variable of a Bento."""
 
     name: str
     value: str = ""
@@ -27,7 +27,7 @@ class EnvVariable:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model that the Bento brings along: `name`, `name:version` or `name:latest`."""
+    """A model that the Bento includes: `name`, `name:version`, or `name:latest`."""
 
     tag: str
     filter: str | None = None  # label:KEY or label:KEY=VALUE, comma-separated
@@ -40,9 +40,9 @@ class Docker:
 
     distro: str | None = None
     python_version: str | None = None  # X.Y
-    cuda_version: str | None = None  # whole
+    cuda_version: str | None = None  # full version
     env: dict[str, str] | None = None
-    env_file: str | None = None  # the same as a dotenv file
+    env_file: str | None = None  # path of a dotenv file
     system_packages: tuple[str, ...] | None = None
     setup_script: str | None = None
     base_image: str | None = None
@@ -78,13 +78,13 @@ class Conda:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing is asked of conda."""
+        """Return whether no option of conda is set."""
         return not (self.environment_yml or self.channels or self.dependencies or self.pip)
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Holds all options of a build."""
+    """All options of a build."""
 
     service: str | None = None
     name: str | None = None
@@ -101,7 +101,7 @@ class BuildOptions:
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, option: str) -> str:
-        """Return how a message begins that is about an option (`docker.distro`)."""
+        """Return the place of an option (`docker.distro`), as the prefix of a message."""
         return self.places.get(option, option)
 
 
@@ -112,31 +112,31 @@ CONDA = tuple(item.name for item in fields(Conda))
 GROUPS = {"docker": DOCKER, "python": PYTHON, "conda": CONDA}
 
 KEYS = (*TOP, *(f"{group}.{key}" for group, keys in GROUPS.items() for key in keys))
-"""Every option by its dotted name, for documents and tests that must know all of them."""
+"""The dotted names of all options, for documents and tests."""
 
 
 def check(options: BuildOptions) -> None:
-    """Raise BentoError for options that do not go together."""
+    """Raise BentoError for options that can't be combined."""
     docker, conda, python = options.docker, options.conda, options.python
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
         raise BentoError(
-            f"{options.at('docker.cuda_version')} and conda are both set, which BentoML has no image for. Use a "
-            f"base_image that has both, or take CUDA from conda."
+            f"{options.at('docker.cuda_version')}: BentoML has no image with CUDA and conda. Use a base_image "
+            f"that has both, or install CUDA with conda."
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
         raise BentoError(
-            f"{options.at('conda.' + ignored[0])}: BentoML ignores it beside conda.environment_yml. Put it into "
-            f"that file."
+            f"{options.at('conda.' + ignored[0])}: BentoML ignores it if conda.environment_yml is set. "
+            f"Move it to that file."
         )
     nested = [item for item in conda.dependencies or () if isinstance(item, dict)]
     if len(nested) > 1 or (nested and conda.pip):
-        raise BentoError(f"{options.at('conda.dependencies')} has 'pip', and it is set a second time. Join the lists.")
+        raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Write a single list.")
     if python.requirements_txt and python.packages:
         raise BentoError(
-            f"{options.at('python.packages')}: BentoML ignores it beside python.requirements_txt. Move the packages "
-            f"into that file, or remove one of the two."
+            f"{options.at('python.packages')}: BentoML ignores it if python.requirements_txt is set. Move the "
+            f"packages to that file, or remove one of the options."
         )
 
 
@@ -145,29 +145,29 @@ def _check_distro(options: BuildOptions) -> None:
     distro = distros.get(docker.distro or distros.DEFAULT)
     if docker.python_version and not docker.base_image and docker.python_version not in distros.PYTHON_VERSIONS:
         raise BentoError(
-            f"{options.at('docker.python_version')} is {docker.python_version!r}, for which there is no image. Known "
-            f"are {', '.join(distros.PYTHON_VERSIONS)}; for others, set base_image."
+            f"{options.at('docker.python_version')}: no image has Python {docker.python_version!r}. Use "
+            f"{', '.join(distros.PYTHON_VERSIONS)}, or set base_image."
         )
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
         supported = [name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version)]
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: there is no CUDA for distro {distro.name!r}. "
+            f"{options.at('docker.cuda_version')}: no image of distro {distro.name!r} has this CUDA version. "
             f"Use {' or '.join(supported)}, or a base_image."
         )
     if docker.cuda_version and docker.base_image:
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: BentoML ignores it beside docker.base_image. Remove one of the two."
+            f"{options.at('docker.cuda_version')}: BentoML ignores it if docker.base_image is set. Remove one of them."
         )
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
         supported = [name for name in distros.NAMES if distros.get(name).conda_image]
         raise BentoError(
-            f"{options.at('conda')}: there is no conda for distro {distro.name!r}. Use {' or '.join(supported)}, or a "
+            f"{options.at('conda')}: no image of distro {distro.name!r} has conda. Use {' or '.join(supported)}, or a "
             f"base_image that has conda."
         )
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
-    """Return the options that only a `bento.yaml` of spec 1 can hold."""
+    """Return the options that only spec 1 of `bento.yaml` supports."""
     reasons = [f"docker.{key}" for key in ("cuda_version", "dockerfile_template") if getattr(options.docker, key)]
     if not options.conda.is_empty:
         reasons.append("conda")
@@ -175,16 +175,15 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Merge both: an attribute that is set wins over the bentofile; labels, args and envs are joined by name.
+    """Merge options: attributes override the bentofile, and labels, args, and envs are merged by name.
 
-    Raises BentoError where the two name different services, for then one of them is a mistake, and for what does
-    not go together.
+    Raises BentoError if both specify different services, or for options that can't be combined.
     """
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         raise BentoError(
-            f"{bentofile.at('service')} is {bentofile.service!r}, but the target's service is "
-            f"{attributes.service!r}. Make them the same."
+            f"{bentofile.at('service')}: {bentofile.service!r} isn't the target's service "
+            f"{attributes.service!r}. Use the same service."
         )
     named = {env.name for env in attributes.envs}
     merged = replace(
@@ -202,7 +201,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
 
 
 def _module(service: str) -> str:
-    """Return a service with its module as Python names it: `pkg/service.py:Svc` is `pkg.service:Svc`."""
+    """Return a service with its module in dotted form: `pkg/service.py:Svc` becomes `pkg.service:Svc`."""
     module, colon, attribute = service.partition(":")
     return (module[:-3].replace("/", ".") if module.endswith(".py") else module) + colon + attribute
 
@@ -211,13 +210,13 @@ _Options = TypeVar("_Options", BuildOptions, Docker, Python, Conda)
 
 
 def _fill_unset(one: _Options, other: _Options) -> _Options:
-    """Return `one`, with its unset fields taken from `other`."""
+    """Return `one` with its unset fields set from `other`."""
     defaults = {item.name: getattr(other, item.name) for item in fields(one) if getattr(one, item.name) is None}
     return replace(one, **defaults)
 
 
 def _fill_unset_python(one: Python, other: Python) -> Python:
-    """Return the options of Python, of which packages and a requirements file replace each other."""
+    """Merge options of Python; `packages` and `requirements_txt` replace each other."""
     if one.packages is not None or one.requirements_txt is not None:
         other = replace(other, packages=None, requirements_txt=None)
     return _fill_unset(one, other)
@@ -226,9 +225,9 @@ def _fill_unset_python(one: Python, other: Python) -> Python:
 def with_defaults(
     options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
 ) -> dict[str, Any]:
-    """Return all keys of a bentofile with what BentoML takes for those that nobody set.
+    """Return all keys of a bentofile, with BentoML's defaults for unset options.
 
-    `env` stands for `docker.env`; `locked` is whether the Bento's packages are locked.
+    `env` replaces `docker.env`; `locked` specifies whether the Bento's packages are locked.
     """
     docker, python = options.docker, options.python
     has_base_image = docker.base_image is not None
@@ -263,7 +262,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the channels of conda, BentoML's own where packages are asked for without any."""
+    """Return the channels of conda, with BentoML's default if packages need one."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None
@@ -274,5 +273,5 @@ def _list(value: Any) -> Any:
 
 
 def packages_place(options: BuildOptions) -> str:
-    """Return how a message begins that is about the packages of options."""
+    """Return the place of the packages of options, as the prefix of a message."""
     return options.at("python.requirements_txt" if options.python.requirements_txt else "python.packages")

@@ -1,4 +1,4 @@
-"""Reads the files of a build context that options name: scripts, requirements, templates, and so on."""
+"""Reads the files of a build context that options refer to, such as scripts, requirements, and templates."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class ProjectFiles:
-    """Reads declared files, by their path in the build context, when they are needed.
+    """Reads declared files on demand, by their paths in the build context.
 
-    `taken` collects what was read, so that somebody who has all files can pass on those that matter.
+    `loaded` has the content of the files that were read.
     """
 
     def __init__(self, files: Mapping[str, str | bytes], check: Callable[[str], None] | None = None) -> None:
-        """Know files by path: where each is to be read, or its content.
+        """Create a reader from the files' locations or contents, by path.
 
-        `check` is called with a path before the file is read, and raises BentoError if it must not be.
+        `check` is called with a path before the file is read, and raises BentoError to reject the file.
         """
         self._files = files
         self._check = check
@@ -32,26 +32,24 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Return the path in the build context that an option means.
+        """Return the normalized path of an option's value in the build context.
 
-        Raises BentoError, which begins with `place`, for one that is absolute or leaves the context.
+        Raises BentoError, with `place` as its prefix, for an absolute path or a path outside of the context.
         """
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
-                f"{place}: {written!r} is not a path inside of the build context. Declare a copy of the file there."
+                f"{place}: {written!r} isn't a path in the build context. Declare a copy of the file there."
             )
         return path
 
     def read(self, written: str, place: str) -> bytes:
-        """Return the content of the file that an option names. Raises BentoError if nobody declared it."""
+        """Return the content of a file that an option refers to. Raises BentoError if it isn't declared."""
         path = self.path(written, place)
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
             hint = f" Did you mean {near!r}?" if near else ""
-            raise BentoError(
-                f"{place}: {written!r} is not among the files of the build context.{hint} Add it to srcs or data."
-            )
+            raise BentoError(f"{place}: {written!r} isn't a file of the build context.{hint} Add it to srcs or data.")
         if self._check:
             try:
                 self._check(path)
@@ -65,19 +63,17 @@ class ProjectFiles:
                 with open_source(file) as source:
                     content = source.read()
         except OSError as error:
-            raise BentoError(
-                f"{place}: {written!r} cannot be read: {error.strerror}. Declare a readable file."
-            ) from None
+            raise BentoError(f"{place}: cannot read {written!r}: {error.strerror}. Declare a readable file.") from None
         self.loaded[path] = content
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the content as UTF-8 text, with its own line ends. Raises as `read`, and for what is not UTF-8."""
+        """Return the UTF-8 content with unchanged line ends. Raises BentoError as `read` does, or if it isn't UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
-            raise BentoError(f"{place}: {written!r} is not UTF-8 text. Save it as UTF-8.") from None
+            raise BentoError(f"{place}: {written!r} isn't UTF-8. Save it as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the content as UTF-8 text, with plain line ends and without a byte order mark. Raises as above."""
+        """Return the UTF-8 content with LF line ends and without a byte order mark. Raises as `exact_text` does."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Reads the options of a target: its attributes, merged over those of its bentofile."""
+"""Reads the options of a target: its attributes merged with its bentofile."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from rules_bento.sources.snapshot import Selection
 
-_MAX_REPORTED = 20  # patterns that match nothing
+_MAX_REPORTED = 20  # unmatched patterns
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
-    """Merge `attributes`, which have a bentofile's form, with the bentofile (path, name in messages) that there may be.
+    """Merge `attributes`, in the form of a bentofile, with an optional bentofile (path, name in messages).
 
-    `src_exists` is whether the build context has a folder `src`. Raises BentoError for what cannot be built from.
+    `src_exists` specifies whether the build context has a directory `src`. Raises BentoError for invalid options.
     """
     options = option_reader.parse(Document("", attributes))
     for path, name in bentofiles:
@@ -31,22 +31,22 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
 
 
 def find_service(options: BuildOptions, sources: Container[str]) -> str:
-    """Return the service that options name, else the module `service`, as BentoML finds it.
+    """Return the service of the options, or BentoML's default: the module `service`.
 
-    Raises BentoError without one.
+    Raises BentoError if neither exists.
     """
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
         raise BentoError(
-            "service is not set, and there is no service.py among the sources. Name the service, as 'module:Service', "
-            "or look whether include, exclude or a .bentoignore leaves service.py out."
+            "service: not set, and the sources have no service.py. Set 'module:Service', or check whether include, "
+            "exclude, or a .bentoignore excludes service.py."
         )
     return "service"
 
 
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
-    """Return what is to be said of each pattern of `include` that matches no file of `among`: a typo, or nothing."""
+    """Return a warning for each pattern of `include` that matches no file."""
     notes = []
     for rule in selection.idle[:_MAX_REPORTED]:
         place = options.at(f"include[{rule.number - 1}]")
@@ -54,11 +54,11 @@ def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) 
         hint = f" Did you mean {near!r}?" if near else ""
         notes.append(f"{place}: {rule.text!r} matches no file of {among}.{hint}")
     if selection.idle[_MAX_REPORTED:]:
-        notes.append(f"{options.at('include')}: {len(selection.idle) - _MAX_REPORTED} more patterns match none.")
+        notes.append(f"{options.at('include')}: {len(selection.idle) - _MAX_REPORTED} more patterns match no file.")
     return notes
 
 
 def _find_similar(pattern: str, selection: Selection) -> str | None:
-    """Return the path that is most like a pattern, whatever its capitals; None where none is near."""
+    """Return the path that is most similar to a pattern, ignoring case, or None."""
     known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
     return known.get(nearest(pattern.removeprefix(".").lstrip("/").lower(), known))

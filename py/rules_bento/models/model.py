@@ -19,36 +19,38 @@ MODEL_YAML = "model.yaml"
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """Describes a model for the Bentos that have it. It travels between actions as JSON."""
+    """The metadata of a model that Bentos need; actions exchange it as JSON."""
 
     tag: str  # name:version
     module: str  # BentoML's framework module; empty for a generic model
     creation_time: str  # ISO 8601
-    blake3: str  # identity of the tree, hexadecimal, without version and creation time
+    blake3: str  # BLAKE3 of the files, without version and creation time, hexadecimal
     size: int  # bytes of all files
     labels: dict[str, str] = field(default_factory=dict)
 
     def dumps(self) -> str:
-        """Return the text of the JSON object."""
+        """Return JSON that `loads` reads."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
     @staticmethod
     def loads(text: str) -> ModelDescription:
-        """Read what `dumps` gave. Raises BentoError for anything else."""
+        """Parse JSON of `dumps`. Raises BentoError if it's invalid."""
         from rules_bento.formats.json import read_json
 
         return ModelDescription.from_fields(read_json(text, "the description of a model", constants=True))
 
     @staticmethod
     def from_fields(fields: Any) -> ModelDescription:
-        """Read a description from a JSON value. Raises BentoError for any other value."""
+        """Convert a JSON value. Raises BentoError if it's invalid."""
         if not isinstance(fields, dict) or fields.keys() - _TYPES.keys() or _TYPES.keys() - fields.keys() - {"labels"}:
-            raise BentoError(f"the description of a model has other fields than {', '.join(_TYPES)}. Push it again.")
+            raise BentoError(
+                f"the description of a model: expected the fields {', '.join(_TYPES)}. Push the Bento again."
+            )
         for name, value in fields.items():
             if type(value) is not _TYPES[name]:
-                raise BentoError(f"the description of a model has {value!r:.60} as {name}. Push it again.")
+                raise BentoError(f"the description of a model: invalid {name} {value!r:.60}. Push the Bento again.")
         if not all(isinstance(label, str) for label in fields.get("labels", {}).values()):
-            raise BentoError("the description of a model has a label that is no text. Push it again.")
+            raise BentoError("the description of a model: a label isn't a string. Push the Bento again.")
         return ModelDescription(**fields)
 
 
@@ -57,7 +59,7 @@ _TYPES = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size"
 
 @dataclass(frozen=True)
 class BundledModel:
-    """Holds a model that a Bento bundles, under its own name and perhaps an alias."""
+    """A model that a Bento includes, with an optional alias."""
 
     description: ModelDescription
     alias: str = ""
@@ -77,7 +79,7 @@ class BundledModel:
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
     """Return the version that `models/<name>/latest` points to, by name.
 
-    The newest, among equally old ones the last.
+    This is the newest version. If creation times are equal, it is the greatest version.
     """
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
@@ -88,26 +90,25 @@ def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """Holds a model of the store, except for the bytes of its files."""
+    """A model of the store, without the content of its files."""
 
     description: ModelDescription
     model_yaml: bytes
-    manifest: Manifest  # of all files, model.yaml among them
+    manifest: Manifest  # of all files, including model.yaml
 
 
 def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Manifest) -> ModelEntry:
-    """Make the entry of `files`, with the `model.yaml` that BentoML 1.4 writes (api_version v1).
+    """Create a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
-    `fields` are module, labels, options, metadata, context, signatures and api_version. Without a version, the tag gets
-    the digest of the content, which is that of the files and of `fields`. Raises BentoError where there is no file, or
-    a `model.yaml` among them.
+    `fields` has module, labels, options, metadata, context, signatures, and api_version. The default version is the
+    digest of the files and `fields`. Raises BentoError if there is no file, or if a file is a `model.yaml`.
     """
     from rules_bento.formats.yaml_writer import dump_yaml
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
-        raise BentoError(f"srcs: {MODEL_YAML} is written by the rule. Leave it out; its values are attributes.")
+        raise BentoError(f"srcs: the rule writes {MODEL_YAML}. Exclude the file, and set its values as attributes.")
     if not files.entries:
-        raise BentoError("srcs: a model needs at least one file.")
+        raise BentoError("srcs: a model needs at least one file. Add one.")
     identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
     text = dump_yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})
@@ -124,12 +125,12 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
 
 
 def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
-    """Return the digest of a model's content, whatever its version and creation time; `fields` and `files` as above."""
+    """Return the digest of a model's content, without version and creation time; see `make_entry`."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
     return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]).identity()
 
 
 def read_labels(fields: dict[str, Any]) -> dict[str, str]:
-    """Return the labels that a `model.yaml` has."""
+    """Return the labels of a `model.yaml`."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}

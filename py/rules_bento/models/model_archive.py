@@ -1,4 +1,4 @@
-"""Archives of one model, as `bentoml models export` writes them, or a model's part of a Bento's archive."""
+"""Archives of a single model: of `bentoml models export`, or the part of a model in a Bento archive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PART = ".part"
 
 
 def unpack_model(archive: Path, name: str, folder: Path) -> list[DeclaredFile]:
-    """Return the files of an archive, written below a folder; `name` tells its form.
+    """Unpack an archive into a directory, and return its files; `name` determines the format.
 
-    A `models/NAME/VERSION` around all of them is left out. A `.part` has no end, as registries have it.
-    Raises BentoError as `unpack.read` does, and for an archive of several models.
+    A common prefix `models/NAME/VERSION` is removed. A `.part`, as in registries, has no end marker. Raises BentoError
+    as `unpack.read` does, and for an archive of several models.
     """
     if name.endswith(_PART):
         folder.mkdir(parents=True)
@@ -34,7 +34,7 @@ def unpack_model(archive: Path, name: str, folder: Path) -> list[DeclaredFile]:
             files[item.path] = _write(folder / item.path, contents, executable=item.executable)
     prefix = _common_prefix(files)
     if not all(path.startswith(prefix) for path in (*files, *links)):
-        raise BentoError(f"{name} has several models, or a Bento. Export the model alone.")
+        raise BentoError(f"{name}: the archive has several models or a Bento. Export only the model.")
     declared = [DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
     return declared + [DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
 
@@ -52,5 +52,7 @@ def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path
                 file.write(piece)
         target.chmod(0o755 if executable else 0o644)
     except OSError as error:
-        raise BentoError(f"{target.name[:60]!r} of a model's archive cannot be written: {error.strerror}.") from None
+        raise BentoError(
+            f"cannot write {target.name[:60]!r} of a model archive: {error.strerror}. Rename the file."
+        ) from None
     return target

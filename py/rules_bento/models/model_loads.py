@@ -1,4 +1,4 @@
-"""Finds the models that a service's source loads by a framework, such as `bentoml.xgboost.load_model("clf:latest")`."""
+"""Finds models that a service loads with framework functions, such as `bentoml.xgboost.load_model("clf:latest")`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
 
 def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
-    """Return tag, framework, function and `path:line` of each call with a plain tag, in files by path."""
+    """Return the tag, framework, function, and `path:line` of each call with a constant tag; `sources` is by path."""
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
@@ -26,7 +26,7 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
 
     try:
         nodes = list(ast.walk(ast.parse(content)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the reader of the service rejects it
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the static analysis of the service rejects it
         return
     names = dict(name for node in nodes for name in _imported_names(node))
     assignments: dict[str, list[ast.expr]] = {}
@@ -44,7 +44,7 @@ def _calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each name that an import gives a module of BentoML, and the module."""
+    """Yield each imported name with the dotted name that it refers to."""
     import ast
 
     if isinstance(node, ast.Import):
@@ -56,7 +56,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression by the imports; empty for any other expression."""
+    """Return the dotted name of an expression, resolved by imports; empty if it has none."""
     import ast
 
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""Models of BentoML's own store, as Bentos bundle them."""
+"""Reads models of BentoML's store for Bentos."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "ap
 
 @dataclass(frozen=True)
 class StoredModel:
-    """Holds a model of the store with the paths of its files."""
+    """A model of the store with the paths of its files."""
 
     entry: ModelEntry
-    sources: dict[str, str]  # where to read each file but model.yaml
-    alias: str = ""  # by which the Bento's options call it
+    sources: dict[str, str]  # locations of the files except model.yaml
+    alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:
         """Return the model's description for a Bento."""
         return BundledModel(self.entry.description, self.alias)
 
     def members(self) -> list[Member]:
-        """Return the files, at their places in the archive of a Bento."""
+        """Return the files with their paths in a Bento archive."""
         return self._members(f"models/{self.entry.description.tag.replace(':', '/')}/")
 
     def own_members(self) -> list[Member]:
-        """Return the files, at their places in an archive of the model alone."""
+        """Return the files with their paths in an archive of only this model."""
         return self._members("")
 
     def _members(self, folder: str) -> list[Member]:
@@ -64,9 +64,9 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return `model.yaml` of the newest model that a tag means; None where there is none.
+    """Return the `model.yaml` of the newest model that matches a tag, or None.
 
-    Raises BentoError for a wrong one.
+    Raises BentoError for an invalid `model.yaml`.
     """
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
@@ -76,7 +76,7 @@ def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
 
 
 def list_versions(store: Path, name: str) -> list[BundledModel]:
-    """Return all versions of a model, whose files are not looked at. Raises BentoError for a wrong `model.yaml`."""
+    """Return all versions of a model without reading their files. Raises BentoError for an invalid `model.yaml`."""
     folder = store / name
     models = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -90,19 +90,19 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 
 def read(store: Path, tag: str) -> StoredModel:
-    """Return the model of a store under a whole tag. Raises as `of_files`."""
+    """Read the model with a complete tag. Raises BentoError as `from_files` does."""
     folder = store / tag.replace(":", "/")
     return from_files(list(snapshot.walk(str(folder))), str(folder), Tag.parse(tag, "models"))
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Return the entry that the files of one are, `model.yaml` among them, which names it unless `tag` does.
+    """Create the model of files that include `model.yaml`, which provides the default of `tag`.
 
-    Raises BentoError, naming `origin`, where they are none.
+    Raises BentoError, with `origin`, for an invalid entry.
     """
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
-        raise BentoError(f"{origin} has no {MODEL_YAML} at its top, so it is no entry of a model store.")
+        raise BentoError(f"{origin}: not a model of BentoML's store. Add {MODEL_YAML} at the top level.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [
@@ -116,7 +116,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
 
 def describe(model_yaml: Mapping[str, Any], tag: Tag, files: Manifest) -> ModelDescription:
-    """Return the description of an entry of the store, from its parsed `model.yaml`; it is among the files."""
+    """Return the metadata of a model of the store, from its parsed `model.yaml`, which `files` includes."""
     fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
     others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
@@ -134,17 +134,17 @@ def _model_yaml(path: Path) -> dict[str, Any]:
     from rules_bento.formats.yaml import read_yaml
 
     try:
-        fields = read_yaml(read_file(path), str(path), binary=True)  # its metadata may be bytes
+        fields = read_yaml(read_file(path), str(path), binary=True)  # metadata can contain bytes
     except OSError as error:
-        raise BentoError(f"{path} cannot be read: {error.strerror}. Save the model again.") from None
+        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Save the model again.") from None
     if not isinstance(fields, dict):
-        raise BentoError(f"{path} is no description of a model. Save the model again.")
+        raise BentoError(f"{path}: expected a mapping. Save the model again.")
     fields.setdefault("signatures", {})
     missing = [key for key in ("name", "version", *_KEYS, "creation_time") if key not in fields]
     if missing:
-        raise BentoError(f"{path} has no {', '.join(missing)}. Save the model again.")
+        raise BentoError(f"{path}: missing {', '.join(missing)}. Save the model again.")
     if not isinstance(fields["labels"] or {}, dict):
-        raise BentoError(f"{path}: its labels are no mapping. Save the model again.")
+        raise BentoError(f"{path}: labels: expected a mapping. Save the model again.")
     return fields
 
 

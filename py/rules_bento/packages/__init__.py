@@ -1,1 +1,1 @@
-"""Python packages: stated, locked, sliced for a service, built from source."""
+"""Python packages: reads requirements, locks them, resolves lock subsets, builds wheels, creates environments."""

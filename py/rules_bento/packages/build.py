@@ -1,7 +1,7 @@
-"""Wheels from sources: the build systems' own work (PEP 517), without a network, with the same bytes each time.
+"""Builds wheels from source distributions with their build backends (PEP 517), offline and reproducibly.
 
-The build system runs in an environment that has the locked build requirements and nothing else. Times, hash seeds,
-locales and the folder's name are fixed, and what it makes is written anew: entries sorted, stored, dated 1980.
+The build environment contains only the locked build requirements. Timestamps, hash seeds, the locale, and the path of
+the source are fixed. The built wheel is rewritten: its entries are sorted, stored, and dated 1980.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ if TYPE_CHECKING:
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
-_MAX_SOURCE_BYTES = 16 << 30  # bytes that a source archive may unpack to
+_MAX_SOURCE_BYTES = 16 << 30  # size of an unpacked source archive
 _MAX_RATIO, _MIN_RATIO_BYTES = (
     250,
     1 << 30,
-)  # bytes that come out of one of a wheel, and those for which that does not count
+)  # maximum ratio of unpacked to packed bytes, for wheels of more than _MIN_RATIO_BYTES
 _MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
-# Runs in the environment: asks the build backend for its further requirements, then for the wheel, and writes the
-# answers
-# to a file, for backends print what they like to standard output.
+# Runs in the build environment: gets the build requirements from the backend, builds the wheel, and writes the result
+# to a file because backends print arbitrary text to standard output.
 _HOOK = """\
 import importlib, importlib.metadata, json, os, re, sys
 sys.path[:0] = {path}
@@ -59,9 +58,9 @@ with open({result_file}, "w", encoding="utf-8") as file:
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a source archive; returns the one folder that it has.
+    """Unpack a source archive, and return its only top-level directory.
 
-    Raises BentoError for an archive that is damaged, hostile or a bomb, and for one of several folders or of none.
+    Raises BentoError for a damaged or malicious archive, or for zero or several top-level directories.
     """
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
@@ -74,10 +73,12 @@ def unpack(archive: Path, folder: Path) -> Path:
         try:
             _write(folder, item, contents)
         except OSError as error:
-            raise BentoError(f"{archive}: {item.path[:60]!r} cannot be written: {error.strerror}.") from None
+            raise BentoError(
+                f"{archive}: cannot write {item.path[:60]!r}: {error.strerror}. Lock another version."
+            ) from None
     entries = [entry for entry in folder.iterdir() if entry.is_dir()]
     if len(entries) != 1:
-        raise BentoError(f"{archive.name} is no source archive: it has {len(entries)} folders, not one. Lock again.")
+        raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. Lock again.")
     return entries[0]
 
 
@@ -97,9 +98,9 @@ def _write(folder: Path, item: unpacking.Item, contents: unpacking.Contents) -> 
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Let the build system of a source make its wheel; returns the file.
+    """Build the wheel of an unpacked source with its build backend, and return the file.
 
-    Raises BentoError for a build that fails, or that asks for what is not locked.
+    Raises BentoError if the build fails or if a build requirement isn't locked.
     """
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
@@ -124,51 +125,51 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         printed = (process.stdout + process.stderr).decode("utf-8", "replace").replace(str(scratch), "")
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
-            f"its build failed. It sees its locked build requirements, /usr/bin and no network; what else it needs, "
-            f"only its authors can change.\n{log}"
+            f"the build failed. Builds have the locked build requirements, /usr/bin, and no network. If the source "
+            f"needs anything else, lock a version that has a wheel:\n{log}"
         )
     return _read_result(result_file, output)
 
 
 def _read_result(result_file: Path, output: Path) -> Path:
-    """Return the wheel that a build has told of. Raises BentoError for one that is none, and for what it misses."""
+    """Return the built wheel. Raises BentoError for missing build requirements or for an invalid result."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.json import read_object
 
-    remedy = "Only its authors can change that."
-    result = read_object(read_file(result_file), "its build system")
-    schema.validate(result, {"missing?": [str], "wheel?": str}, "its build system", remedy)
+    remedy = "Lock another version, or report this to the authors of the package."
+    result = read_object(read_file(result_file), "the build backend")
+    schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", remedy)
     if result.get("missing"):
         names = ", ".join(result["missing"])
-        raise BentoError(f"its build system also asks for {names}. Add it to what the build_lock is made from.")
+        raise BentoError(f"the build backend also requires {names}. Add it to the requirements of the build_lock.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
         raise BentoError(
-            f"its build system says that it made {name[:200]!r}, and there is no wheel of that name. {remedy}"
+            f"the build backend reported the wheel {name[:200]!r}, but there is no wheel with this name. {remedy}"
         )
     return output / name
 
 
 def check(wheel: Path, distribution: str, version: str, python_version: str, platform: str) -> None:
-    """Raise BentoError if a wheel is not what the lock has, or not for the Python and platform that it is to run on."""
+    """Raise BentoError if a wheel doesn't match the lock, the Python version, or the platform."""
     name, built = wheel.name.split("-")[:2]
     python, abi, machines = wheel.stem.split("-")[-3:]
     if normalize_name(name) != distribution or not _is_same_version(built, version):
-        raise BentoError(f"its source builds {name} {built}, but the lock has {distribution} {version}. Lock again.")
+        raise BentoError(f"the source builds {name} {built}, but the lock has {distribution} {version}. Lock again.")
     if not _supports_python(python, abi, python_version):
         raise BentoError(
-            f"its wheel is for {python}-{abi}, but cp{python_version.replace('.', '')} is asked for. Builds run in the "
+            f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}. Builds run with the "
             f"toolchain's interpreter: set bento_tools.python(version = {python_version!r})."
         )
     if machines != "any" and not any(_supports_platform(machine, platform) for machine in machines.split(".")):
         raise BentoError(
-            f"its wheel holds machine code for {machines}, but {platform} is asked for. Builds run where actions do: "
-            f"let them run on a machine of {platform}, or lock a version that has a wheel for it."
+            f"the built wheel contains machine code for {machines}, not for {platform}. Run actions on {platform}, or "
+            f"lock a version that has a wheel for it."
         )
 
 
 def _supports_python(python: str, abi: str, version: str) -> bool:
-    """Return whether a CPython of `version` imports what has these tags: the stable ABI of an older one, too."""
+    """Return whether CPython `version` supports these tags, including the stable ABI of older versions."""
     from packaging.tags import compatible_tags, cpython_tags, parse_tag
 
     major, minor = (int(part) for part in version.split("."))
@@ -181,7 +182,7 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
 
 
 def _supports_platform(tag: str, platform: str) -> bool:
-    """Return whether `platform`, which is `<os>_<machine>`, runs machine code of a wheel's tag."""
+    """Return whether `platform` (`<os>_<machine>`) supports the platform tag of a wheel."""
     system, _, machine = platform.partition("_")
     if system == "macos":
         return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))
@@ -189,9 +190,9 @@ def _supports_platform(tag: str, platform: str) -> bool:
 
 
 def repack(wheel: Path, output: Path) -> None:
-    """Write a wheel again, sorted and stored, with the entries' times and modes fixed and a RECORD of it.
+    """Rewrite a wheel with sorted, stored entries, fixed times and modes, and a new RECORD.
 
-    Raises BentoError for a wheel that is none.
+    Raises BentoError for an invalid wheel.
     """
     import zipfile
 
@@ -203,7 +204,7 @@ def repack(wheel: Path, output: Path) -> None:
         entries = {entry.path: entry for entry in built.members() if not entry.is_folder}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:
-            raise BentoError(f"{wheel.name}: the wheel that its build system made has {len(records)} RECORD files.")
+            raise BentoError(f"{wheel.name}: expected one RECORD file, got {len(records)}. Lock another version.")
         [record] = records
         rows = []
         for name in sorted(entries.keys() - {record}, key=lambda name: (".dist-info/" in name, name)):
@@ -231,7 +232,7 @@ def _csv(rows: Sequence[tuple[str, str, object]]) -> str:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether the version in a wheel's name is another spelling of the same one, as `1.0` is of `1`."""
+    """Return whether a wheel name's version equals `version` after normalization: `1.0` equals `1`."""
     from packaging.version import InvalidVersion, Version
 
     try:
@@ -241,25 +242,27 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return the build backend's module and attributes, and the folders of the source that it is imported from.
+    """Return the build backend's module, its attributes, and the directories of `backend-path`.
 
-    Raises BentoError for a pyproject.toml that says neither, or of folders that are not the source's.
+    Raises BentoError for an invalid `build-system` table.
     """
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 
-    remedy = "Only the authors of the source can change that; lock another version."
+    remedy = "Lock another version, or report this to the authors of the package."
     project = source / "pyproject.toml"
     document = read_toml(read_file(project), project.name) if project.is_file() else {}
     schema.validate(document, _BUILD_SYSTEM, project.name, remedy)
     table = document.get("build-system", {})
     backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
     if not _MODULE.fullmatch(backend):
-        raise BentoError(f"{project.name}: build-backend is {backend[:200]!r}, which is no module. {remedy}")
+        raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a module. {remedy}")
     folders = table.get("backend-path", [])
     for folder in folders:
         if folder.startswith("/") or ".." in folder.split("/") or not (source / folder).is_dir():
-            raise BentoError(f"{project.name}: backend-path has {folder[:200]!r}, no folder of the source. {remedy}")
+            raise BentoError(
+                f"{project.name}: backend-path: {folder[:200]!r} isn't a directory of the source. {remedy}"
+            )
     module, _, attribute = backend.partition(":")
     return (
         module,
@@ -277,7 +280,7 @@ def _environment(python: Path, scratch: Path, version: str) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "PATH": f"{python.parent}{os.pathsep}/usr/bin{os.pathsep}/bin",
         "PYTHONHASHSEED": "0",
-        # A source archive or a commit without its history: tools that ask git for the version get the lock's.
+        # Tools such as setuptools_scm get the version from git, which source archives lack.
         "SETUPTOOLS_SCM_PRETEND_VERSION": version,
         "SOURCE_DATE_EPOCH": _SOURCE_DATE,
         "TMPDIR": str(scratch),

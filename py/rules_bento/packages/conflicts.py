@@ -1,9 +1,9 @@
-"""Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for a choice of members, extras and groups.
+"""Resolves the conflict markers of a `uv.lock` (`tool.uv.conflicts`) for selected members, extras, and groups.
 
-uv locks what conflicts side by side, and marks the edges with the items that they are for, written as extras:
-`extra == 'extra-4-proj-cpu'`, `extra != 'group-4-proj-dev'`, `extra == 'project-4-proj'`. Each is replaced by the
-condition under which its item is active: true or false for what is chosen, and a marker for an extra that another
-package requires on some platforms only.
+uv locks conflicting items in one file and marks their edges with markers, such as `extra == 'extra-4-proj-cpu'`, `extra
+!= 'group-4-proj-dev'`, or `extra == 'project-4-proj'`. Each of these markers is replaced by the condition that
+activates its item: true or false for selected items, or a marker if a package requires the extra on some platforms
+only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 Document = dict[str, Any]  # a uv.lock, or a table of it
-Item = tuple[str, str, str]  # `project`, `extra` or `group`; a package; the name of the extra or group
+Item = tuple[str, str, str]  # kind (`project`, `extra`, or `group`), package, and name of the extra or group
 Atom = tuple[str, str, str]  # left, operator, right
-Condition = frozenset[frozenset[Atom]]  # all atoms of at least one of the sets
+Condition = frozenset[frozenset[Atom]]  # a disjunction of conjunctions of atoms
 
 TRUE: Condition = frozenset([frozenset()])
 FALSE: Condition = frozenset()
@@ -31,21 +31,21 @@ _MAX_DEPTH = 50
 _OPERAND = r"[a-z_]+|'[^']*'|\"[^\"]*\""
 _TOKEN = re.compile(rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(==|!=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*")
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
-_LOCK_AGAIN = "Write the lock again with `uv lock`."
-_ATTRIBUTES = {"project": "members", "extra": "extras", "group": "groups"}  # to attributes of bento.pypi
+_LOCK_AGAIN = "Run `uv lock` again."
+_ATTRIBUTES = {"project": "members", "extra": "extras", "group": "groups"}  # attributes of bento.pypi
 _TABLES = {"extra": "optional-dependencies", "group": "dev-dependencies"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Holds which members of a workspace, and which of their extras and groups, are chosen; None for all."""
+    """The selected members of a workspace, and their selected extras and groups; None selects all."""
 
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
     groups: Collection[str] | None = None
 
     def items(self, document: Document) -> list[Item]:
-        """Return the items of a lock that are chosen."""
+        """Return the selected items of a lock."""
         items: list[Item] = []
         for package in filter(is_member, document["package"]):
             name = package["name"]
@@ -57,12 +57,12 @@ class Choice:
         return items
 
     def has(self, item: Item) -> bool:
-        """Return whether an item is chosen, if its package is."""
+        """Return whether an item is selected, provided that its package is."""
         names = {"extra": self.extras, "group": self.groups}.get(item[0])
         return names is None or item[2] in names
 
     def check(self, document: Document, origin: str) -> None:
-        """Raise BentoError for a name that no member has."""
+        """Raise BentoError for a name that isn't in the lock."""
         members = list(filter(is_member, document["package"]))
         for attribute, names, known in (
             ("members", self.members, [member["name"] for member in members]),
@@ -72,28 +72,28 @@ class Choice:
             for name in names or ():
                 if name not in known:
                     raise BentoError(
-                        f"{origin}: {attribute} of bento.pypi has {name!r}, which the lock doesn't have. "
+                        f"{origin}: {attribute} of bento.pypi: the lock doesn't have {name!r}. "
                         f"Valid values: {', '.join(sorted(set(known))) or 'none'}."
                     )
 
 
 def _declared(member: Document, kind: str, field: str) -> list[str]:
-    """Return the extras or groups of a member, also those without dependencies."""
+    """Return the extras or groups of a member, including empty ones."""
     return [*member.get(_TABLES[kind], {}), *member.get("metadata", {}).get(field, ())]
 
 
 def is_member(package: Document) -> bool:
-    """Return whether a package of a lock is the project itself or a member of its workspace."""
+    """Return whether a package of a lock is the project or a member of its workspace."""
     return bool(package["source"].keys() & {"virtual", "editable"})
 
 
 def is_target(edge: Document, package: Document) -> bool:
-    """Return whether an edge leads to a package: to the one of its name, or of the version and source that it names."""
+    """Return whether an edge leads to a package, by name and, if the edge specifies them, version and source."""
     return all(edge.get(key, package.get(key)) == package.get(key) for key in ("name", "version", "source"))
 
 
 def dependencies(package: Document, kind: str, name: str) -> list[Document]:
-    """Return the edges of a package, or of an extra or group of it."""
+    """Return the edges of a package, of one of its extras, or of one of its groups."""
     edges: list[Document] = (
         package.get(_TABLES[kind], {}).get(name, []) if kind in _TABLES else package.get("dependencies", [])
     )
@@ -101,9 +101,9 @@ def dependencies(package: Document, kind: str, name: str) -> list[Document]:
 
 
 def resolve(document: Document, choice: Choice, origin: str) -> Document:
-    """Return a lock for a choice: without edges of other choices, and without conflict markers on the rest.
+    """Return the lock without unselected edges and without conflict markers.
 
-    Raises BentoError for a choice of conflicting items, as uv does.
+    Raises BentoError if selected items conflict, as uv does.
     """
     choice.check(document, origin)
     if not document.get("conflicts"):
@@ -126,7 +126,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
-    """Return the name that an item has in markers."""
+    """Return the name of an item in markers."""
     return f"{kind}-{len(package)}-{package}" + (f"-{name}" if name else "")
 
 
@@ -139,7 +139,7 @@ def _all_edges(document: Document) -> Iterator[Document]:
 
 
 def _map_edges(package: Document, change: Any) -> Document:
-    """Return a package whose lists of edges are changed."""
+    """Return a package with changed lists of edges."""
     result = package | {"dependencies": change(package, package.get("dependencies", []))}
     for table in _TABLES.values():
         result[table] = {name: change(package, edges) for name, edges in package.get(table, {}).items()}
@@ -148,19 +148,19 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 @dataclass
 class _Active:
-    """Collects under which condition each item is active."""
+    """The condition that activates each item."""
 
     items: dict[Item, Condition]
     origin: str
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
-        """Return extras of a conflict that are active together, each required by a chosen item."""
+        """Return two extras of a conflict that are active together, or an empty list."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
         return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
 
     def add_required(self, by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> None:
-        """Add the extras that dependencies of the chosen items require, as often as these lead to further ones."""
+        """Add the extras that the dependencies of selected items require, transitively."""
         before: dict[Item, Condition] = {}
         while before != self.items:
             before = dict(self.items)
@@ -178,7 +178,7 @@ class _Active:
             reached[key] = joined
             for edge in dependencies(package, item[0], item[2]):
                 extras: list[Item] = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
-                # An edge activates its extras itself, so they count for its own marker.
+                # An edge activates its own extras, so its marker can refer to them.
                 condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras)))
                 if condition:
                     for extra in extras:
@@ -188,7 +188,7 @@ class _Active:
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
 
     def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
-        """Return the edges of a package that are active under some condition, with it as their marker."""
+        """Return the active edges of a package, each with its condition as its marker."""
         result = []
         for edge in edges:
             if "extra" not in edge.get("marker", ""):
@@ -199,7 +199,7 @@ class _Active:
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
-        """Return the condition of an edge: its marker, with the conditions of items in their places."""
+        """Return the condition of an edge: its marker with each item replaced by the item's condition."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
         result = FALSE
@@ -211,17 +211,17 @@ class _Active:
                     condition = _and(condition, frozenset([frozenset([atom])]))
                     continue
                 name = right.strip("'\"")
-                # Other extras are those of the package itself.
+                # Any other extra belongs to the package.
                 item = named.get(name, named.get(_marker_name("extra", package["name"], name), FALSE))
                 condition = _and(condition, item if operator == "==" else _not(item))
             result |= condition
         return self._simplify(result)
 
     def _simplify(self, condition: Condition) -> Condition:
-        """Return a condition without clauses that say no more than another one."""
+        """Return a condition without redundant clauses."""
         clauses = [clause for clause in condition if not any(other < clause for other in condition)]
         if len(clauses) > _MAX_CLAUSES:
-            raise BentoError(f"{self.origin}: its markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
+            raise BentoError(f"{self.origin}: the markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
         return frozenset(clauses)
 
 
@@ -231,7 +231,7 @@ def _conflict_item(item: Document) -> Item:
 
 
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
-    """Return the members that chosen items are of, or lead to, whatever the markers."""
+    """Return the members that selected items belong to or reach, regardless of markers."""
     queue, seen = list(chosen), set(chosen)
     while queue:
         kind, name, each = queue.pop()
@@ -245,11 +245,11 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
 
 
 def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
-    """Raise BentoError for two items of a conflict."""
+    """Raise BentoError for two conflicting items."""
     if len(items) > 1:
         raise BentoError(
-            f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), and "
-            f"the hub has both. {_advice(sets, chosen)}"
+            f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "
+            f"bento.pypi selects both. {_advice(sets, chosen)}"
         )
 
 
@@ -259,7 +259,7 @@ def _describe_item(item: Item) -> str:
 
 
 def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
-    """Return which attributes choose only the first of conflicting items."""
+    """Return the attributes that select only the first item of each conflict."""
     kept = dict.fromkeys(chosen)
     dropped = set()
     for together in sets:
@@ -272,15 +272,15 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
             names = ", ".join(f'"{name}"' for name in sorted({item[2] or item[1] for item in kept if item[0] == kind}))
             values.append(f"{attribute} = [{names}]")
     if not values:
-        return "Choose members, extras and groups in bento.pypi that do not require both."
-    return (
-        f"Choose one, for example with {', '.join(values)} in bento.pypi; another hub of the lock can have the other."
-    )
+        return "Select members, extras, and groups in bento.pypi that don't require both."
+    return f"Select one, for example with {', '.join(values)} in bento.pypi. Use a second hub for the other."
 
 
 def _parse_marker(marker: str, origin: str) -> Condition:
-    """Return the condition that a marker is. Raises BentoError for what is not a marker."""
-    frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]  # for each open parenthesis: of `or`, of `and`
+    """Return the condition of a marker. Raises BentoError for an invalid marker."""
+    frames: list[tuple[Condition, Condition]] = [
+        (FALSE, TRUE)
+    ]  # of each parenthesis: alternatives, current conjunction
     at, expects = 0, bool(marker)
     while at < len(marker):
         match = _TOKEN.match(marker, at)
@@ -308,7 +308,7 @@ def _parse_marker(marker: str, origin: str) -> Condition:
     else:
         if len(frames) == 1 and not expects:
             return frames[0][0] | frames[0][1]
-    raise BentoError(f"{origin}: {marker[:200]!r} isn't a marker that can be resolved. {_LOCK_AGAIN}")
+    raise BentoError(f"{origin}: unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}")
 
 
 def _format_condition(condition: Condition) -> str:
@@ -318,7 +318,7 @@ def _format_condition(condition: Condition) -> str:
 
 def _and(one: Condition, other: Condition) -> Condition:
     if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise BentoError(f"the lock: its markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
+        raise BentoError(f"the lock: the markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 

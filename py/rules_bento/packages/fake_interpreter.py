@@ -1,8 +1,8 @@
-"""A program that answers, in the place of an interpreter, what uv asks one before it resolves.
+"""Writes a program that answers uv's interpreter query with constant values.
 
-uv starts a real interpreter for that, with sysconfig, platform and more, which takes five times as long as resolving a
-slice; and then it goes by the platform and the version of Python that it is given. The answer here is the same on every
-machine. It is in the form of the uv that the rules lock: another one may want another form, and refuses it then.
+uv starts an interpreter to query its version, platform, and paths. This takes five times as long as resolving a lock
+subset, and uv then uses the requested platform and version instead. The output has the format of the locked uv version.
+Other versions might reject it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:
-    """Write the program, which `python` runs, for a Python of `version` (`X.Y` or `X.Y.Z`)."""
-    # Options in one word: Linux hands no more than that on. A link stays one: it may be what finds the libraries.
+    """Write the program for Python `version` (`X.Y` or `X.Y.Z`). The interpreter `python` runs it."""
+    # Linux passes only one argument of a shebang. Keep a symlink: the interpreter might find its libraries by it.
     info = json.dumps(_interpreter_info(str(path), version))
     path.write_text(f"#!{Path(python).absolute()} -IS\nprint({info!r})\n", "utf-8")
     path.chmod(0o755)
 
 
 def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
-    """Return what uv asks an interpreter for.
+    """Return the values that uv queries.
 
-    Platform and processor do not matter: `--python-platform` says which are meant.
+    The platform and the processor are ignored because `--python-platform` specifies them.
     """
     scheme = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")

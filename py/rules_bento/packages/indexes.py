@@ -1,7 +1,7 @@
-"""Describes where uv looks for packages: indexes, folders, and which package comes from which of them.
+"""Package indexes: their addresses, `find-links` directories, and the packages that come from only one index.
 
-Credentials are no part of it. uv takes them from netrc, its own store, `UV_INDEX_<NAME>_USERNAME` and the like, or the
-keyring, and this module refuses an address that holds some.
+Credentials are rejected. uv gets credentials from netrc, its own store, environment variables such as
+`UV_INDEX_<NAME>_USERNAME`, or the keyring.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*")
-# For an explicit package that is only a dependency of others: uv looks at the index of what the project itself names.
+# uv applies tool.uv.sources only to direct requirements, so this group lists the explicit packages.
 EXPLICIT_GROUP = "rules-bento-explicit"
 
 
 @dataclass(frozen=True)
 class Indexes:
-    """Holds the settings of a `bento.pypi` tag or a `bento_requirements` target.
+    """The index settings of a `bento.pypi` tag or a `bento_requirements` target.
 
-    `extra` are `NAME=URL` or `URL`, asked before `default`; `explicit` is package to the name of one of them, which
-    then serves these packages only. All of it empty: what uv itself is set up for.
+    `extra` has `NAME=URL` or `URL`; these indexes have priority over `default`. `explicit` maps a package to the name
+    of an index that serves only these packages. If all settings are empty, uv's own configuration applies.
     """
 
     default: str = ""
@@ -46,7 +46,7 @@ class Indexes:
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> Indexes:
-        """Read what a rule writes; `origin` is named in errors."""
+        """Parse the JSON that a rule writes; `origin` is the prefix of errors."""
         values: dict[str, Any] = json.loads(text or "{}")
         schema.validate(values, _SHAPE, f"{origin}: indexes", "Correct the attributes.")
         for key in ("extra", "find_links", "trusted_hosts"):
@@ -54,7 +54,7 @@ class Indexes:
         return cls(**values)._validate(origin)
 
     def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
-        """Return these settings, changed by the option lines of requirements files."""
+        """Return these settings combined with the options of requirements files."""
         values: dict[str, list[str]] = {}
         for option in options:
             values.setdefault(_LONG_FLAGS.get(option.flag, option.flag), []).append(option.value)
@@ -69,7 +69,7 @@ class Indexes:
 
     @property
     def digest(self) -> str:
-        """Return a digest that changes with the settings without revealing them; empty for no settings."""
+        """Return a digest of the settings that doesn't reveal them; empty for default settings."""
         if self == Indexes():
             return ""
         parts: list[Any] = [self.default, self.extra, dict(sorted(self.explicit.items())), self.find_links]
@@ -77,7 +77,7 @@ class Indexes:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def project_tables(self) -> list[str]:
-        """Return the lines of a pyproject.toml, from within `[tool.uv]` on."""
+        """Return the lines of a pyproject.toml, starting inside `[tool.uv]`."""
         lines = []
         if self.find_links:
             lines.append(f"find-links = {json.dumps([_absolute(link) for link in self.find_links])}")
@@ -113,8 +113,8 @@ class Indexes:
         for package, name in self.explicit.items():
             if name not in names:
                 raise BentoError(
-                    f"{origin}: explicit: {package} is to come from the index {name!r}, but indexes has "
-                    f"{', '.join(sorted(names)) or 'none with a name'}. Add '{name}=<address>' there."
+                    f"{origin}: explicit: unknown index {name!r} for {package}. Named indexes: "
+                    f"{', '.join(sorted(names)) or 'none'}. Add '{name}=<address>' to indexes."
                 )
         return self
 
@@ -131,22 +131,22 @@ _LONG_FLAGS = {"-i": "--index-url", "-f": "--find-links"}
 
 
 def split_index(entry: str) -> tuple[str, str]:
-    """Split `NAME=URL` into name and address; the name is empty for a bare address."""
+    """Split `NAME=URL` into name and URL; the name is empty for a bare URL."""
     match = re.match(r"([A-Za-z0-9_.-]+)=(?=\w+:|/)", entry)
     return (match[1], entry[match.end() :]) if match else ("", entry)
 
 
 def reject_credentials(text: str, origin: str) -> None:
-    """Raise BentoError for an address with a password or token in it, without repeating it."""
+    """Raise BentoError for a URL that contains a password or token, without revealing it."""
     if _CREDENTIALS.search(text):
         raise BentoError(
-            f"{origin}: {without_credentials(text)} has credentials in its address. Take them out; uv finds them in "
-            f"netrc, in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or in the keyring."
+            f"{origin}: {without_credentials(text)} contains credentials. Put them into netrc, "
+            f"UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or the keyring."
         )
 
 
 def without_credentials(text: str) -> str:
-    """Return a text as people may see it: addresses without a user, a password or a query, which may hold a token."""
+    """Return a string without the user, password, and query of its URLs, because they might contain secrets."""
     return _QUERY.sub(r"\1", _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text))
 
 

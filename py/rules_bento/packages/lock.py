@@ -1,8 +1,7 @@
-"""The lock that a hub is made of: packages, edges with markers, files with hashes; no host.
+"""The lock format of rules_bento, which package hubs are created from: packages, edges with markers, and file hashes.
 
-Tools write locks in several forms. A hub is made of this one, which keeps what does not depend on where a file came
-from, so that it can be committed and shared, and any index or cache that has a file of that hash can serve it. The
-form is JSON, which Starlark reads without help::
+Locks of all tools are converted to this format. It has no host names, so it can be committed and shared, and any index
+or cache can serve its files. The format is JSON because Starlark can decode it::
 
     {"lock": 1, "requires_python": ">=3.10",
      "stated": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
@@ -17,12 +16,12 @@ form is JSON, which Starlark reads without help::
                    "refused": ["numpy-2.5.5-....whl"],
                    "unlocked": true}]}
 
-Optional fields are left out where they are empty. A dependency has a version only where the lock holds several of
-it, and an `index`, which is a number, only where it holds the version from several indexes. `refused` are files of the
-release whose hash the source of the lock does not name. `source` is there for what comes
-from no index: a commit of a git repository, or `{"url": ...}` of a file. `unlocked` packages are those that a lock for
-one platform leaves out and others would need: they have neither files nor edges, and who needs one fails. `stated` is
-what a `bento_requirements` target locked, by which a test knows that the lock is stale.
+Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
+and an `index` (a number) only if several indexes provide the version. `refused` lists files of the release whose hashes
+the original lock doesn't have. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't in an
+index. `unlocked` packages aren't in a single-platform lock but other platforms need them; they have no files and no
+edges, and requiring one is an error. `stated` records the inputs of a `bento_requirements` target, so that a test can
+detect a stale lock.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-# Of Python, the ABI and the platform: what the interpreters can run that the rules know.
+# Tags of Python, ABI, and platform that the supported interpreters can use.
 _SUPPORTED_TAGS = tuple(
     re.compile(tag)
     for tag in (
@@ -83,34 +82,34 @@ _UV_LOCK = {
 
 
 def dumps(lock: Lock) -> str:
-    """Return the text of a lock: a package, an edge and a file on a line each, so that changes read well."""
+    """Return the JSON of a lock, formatted for readable diffs."""
     return json.dumps(lock, indent=1, ensure_ascii=False) + "\n"
 
 
 def load(path: Path) -> Lock:
-    """Return a lock in the normal form. Raises BentoError for a file that is none."""
+    """Read a lock of rules_bento. Raises BentoError for an invalid file."""
     try:
         lock: Lock = read_json(read_file(path), str(path))
     except FormatError as error:
-        raise BentoError(f"{error} Or write the lock again with a bento_requirements target.") from None
+        raise BentoError(f"{error} Run the bento_requirements target to write it again.") from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
         raise BentoError(
-            f"{path}: not a lock of rules_bento in format {FORMAT}. Write it with a bento_requirements target."
+            f"{path}: not a lock of rules_bento (format {FORMAT}). Run the bento_requirements target to write it."
         )
-    lock_shapes.check(lock, LOCK, str(path), "Take the file as it was committed, or empty it and lock again.")
+    lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty it and lock again.")
     return lock
 
 
 def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
-    """Return the normal form of a `uv.lock`.
+    """Convert a `uv.lock`.
 
-    Roots are what the chosen members of its workspace depend on, with the chosen extras and dependency groups (None:
-    all there is, even what conflicts). Raises BentoError for what is none, and for a choice that conflicts.
+    The roots are the dependencies of the selected workspace members, with the selected extras and groups (None: all,
+    even conflicting ones). Raises BentoError for an invalid lock or conflicting selections.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin}: not a uv.lock: it has no packages. Write it with `uv lock`.")
-    schema.validate(document, _UV_LOCK, origin, "Write it again with `uv lock`.")
+        raise BentoError(f"{origin}: not a uv.lock. Run `uv lock` to write it.")
+    schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     if choice:
         document = conflicts.resolve(document, choice, origin)
     packages = [package for package in document["package"] if not conflicts.is_member(package)]
@@ -118,14 +117,14 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
     packages = [_package(package, names, origin) for package in packages]
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
-    lock_shapes.check(lock, LOCK, origin, "Take the file as it was committed, or write it again with `uv lock`.")
+    lock_shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
     return lock | {"packages": reachable(roots, packages)}
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
-    """Take away the files whose hashes are not committed, and of packages that are not, all but the name.
+    """Remove files whose hashes aren't in `hashes`, and clear packages that aren't in `names`.
 
-    `refused` remembers the files, `unlocked` the packages: those are for other platforms than the lock.
+    `refused` lists the removed files. Cleared packages are `unlocked`: only other platforms need them.
     """
     kept = [package if package["name"] in names else _without_files(package) for package in lock["packages"]]
     packages = []
@@ -137,8 +136,8 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: {package['name']}=={package['version']}: none of its files has a hash that stands in the "
-                f"lock: {', '.join(rejected)}. Lock again, or find out who changed the release."
+                f"{origin}: {package['name']}=={package['version']}: no file of the release has a hash that is in "
+                f"the lock: {', '.join(rejected)}. Lock again, or check why the release changed."
             )
         packages.append(package | {"files": files} | ({"refused": rejected} if rejected else {}))
     return lock | {"packages": packages}
@@ -149,7 +148,7 @@ def _without_files(package: dict[str, Any]) -> dict[str, Any]:
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
-    """Return the edges of what is chosen, and of the members and their extras that it leads to."""
+    """Return the edges of the selected items and of the members and extras that they reach."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
     queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [
         (item, ()) for item in choice.items(document) if item[2] != EXPLICIT_GROUP
@@ -175,7 +174,7 @@ def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]
 
 
 def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the packages that the roots lead to, whatever the markers, with the extras that they lead to."""
+    """Return the packages and extras that are reachable from the roots, regardless of markers."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         by_name.setdefault(package["name"], []).append(package)
@@ -195,7 +194,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
     for package in packages:
         release = (package["name"], package["version"], package.get("index", ""))
         if (*release, "") in seen:
-            # An extra that nobody here requires leads to packages that are not here.
+            # Unreachable extras refer to packages that are removed.
             extras = {name: edges for name, edges in package.get("extras", {}).items() if (*release, name) in seen}
             others = {name: value for name, value in package.items() if name != "extras"}
             result.append(package | {"extras": extras} if extras else others)
@@ -203,7 +202,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Tells packages of one name apart: by version, and of one version by a number for each index that has it."""
+    """Distinguishes packages with the same name: by version, and by index number if several indexes have it."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin
@@ -213,20 +212,20 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return the field of a package, or of an edge, for its index; empty where one index has the version."""
+        """Return the `index` field of a package or an edge; empty if only one index has the version."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
     def edge(self, edge: dict[str, Any]) -> dict[str, Any]:
-        """Return the normal form of an edge."""
+        """Convert an edge."""
         result = {"name": edge["name"]}
         versions = self.sources.get(edge["name"], {})
         if sum(map(len, versions.values())) > 1:
             sources = versions.get(edge.get("version"), [])
             if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
                 raise BentoError(
-                    f"{self.origin}: a dependency on {edge['name']} says not which of several versions is meant. Write "
-                    f"the lock again with `uv lock`."
+                    f"{self.origin}: a dependency on {edge['name']} has no version, but the lock has several. "
+                    f"Run `uv lock` again."
                 )
             result |= {"version": edge["version"], **self.index(edge)}
         if "extra" in edge:
@@ -239,7 +238,7 @@ class _EdgeNames:
 def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
-        raise BentoError(f"{origin}: {package['name']} has no version. Write the lock again with `uv lock`.")
+        raise BentoError(f"{origin}: {package['name']} has no version. Run `uv lock` again.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
@@ -255,7 +254,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Return where a package comes from that no index has."""
+    """Return the git commit or URL of a package that isn't in an index."""
     source = package["source"]
     if "git" in source:
         address, _, commit = source["git"].partition("#")
@@ -268,14 +267,13 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
         return {"url": source["url"]}
     if source.keys() & {"directory", "path"}:
         raise BentoError(
-            f"{origin}: {package['name']} is a folder or file of this machine. {LOCAL_REMEDY}. Take it out of "
-            f"the project's dependencies."
+            f"{origin}: {package['name']} is a local path. {LOCAL_REMEDY} Remove it from the project's dependencies."
         )
     return {}
 
 
 def _is_supported(filename: str) -> bool:
-    """Return whether a file is for CPython on Linux with glibc or on macOS, the platforms that the rules know."""
+    """Return whether a file supports CPython on Linux with glibc or on macOS."""
     if not filename.endswith(".whl"):
         return filename.endswith((".tar.gz", ".zip"))
     tags = filename.removesuffix(".whl").split("-")[-3:]

@@ -1,8 +1,8 @@
-"""The shapes of strings in locks, verified where a lock is read, before anything is done with it.
+"""The syntax of strings in locks, checked when a lock is read.
 
-A lock is data of others: its strings reach file names, labels, command lines and the input of other programs. The
-table is also in toolchains/private/lock_shapes.bzl, for locks that Bazel reads without this helper;
-tests/locks/test_lock_shapes.py compares the two.
+A lock is untrusted input: its strings become file names, labels, arguments, and input of other programs. The table is
+duplicated in toolchains/private/lock_shapes.bzl for locks that Bazel reads directly; tests/locks/test_lock_shapes.py
+compares both.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_MARKER = 16384
-"""Characters of a marker."""
+"""Maximum number of characters in a marker."""
 
 MAX_MARKER_DEPTH = 32
-"""Parentheses in each other in a marker."""
+"""Maximum nesting depth of parentheses in a marker."""
 
 _VERSION = (
     r"[vV]?([0-9]+!)?[0-9]+(\.[0-9]+)*"
@@ -41,7 +41,7 @@ _SEGMENT = r"(?!\.{1,2}(/|\Z)|-)[A-Za-z0-9._@%+=,:~-]+"
 _FILE_SEGMENT = r"(?!\.{1,2}(/|\Z))[^/\\\x00-\x1f\x7f]+"
 _REPOSITORY = r"(?![^/]*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*"
 
-# By kind: the most characters, a pattern, and what it is called.
+# By kind: maximum length, pattern, and description.
 _KINDS = {
     kind: (limit, re.compile(pattern), description)
     for kind, limit, pattern, description in (
@@ -82,7 +82,7 @@ _KINDS = {
 }
 _MARKER = "an environment marker (PEP 508)"
 
-# A pair is a mapping of keys of the one kind to values of the other.
+# A tuple is a mapping from keys of the first kind to values of the second.
 _EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["extra"], "marker?": "marker"}
 _SOURCE = {"git?": "git", "commit?": "commit", "subdirectory?": "path", "url?": "url"}
 LOCK = {
@@ -109,12 +109,12 @@ LOCK = {
         }
     ],
 }
-"""A lock in the normal form (see lock.py)."""
+"""The lock format of rules_bento (see lock.py)."""
 
 PYLOCK = {
     "packages": [
         {
-            "name": "extra",  # not normalized by each tool
+            "name": "extra",  # some tools don't normalize it
             "version?": "version",
             "marker?": "marker",
             "archive?": {"url?": "url", "hashes?": {"sha256?": "sha256"}},
@@ -156,7 +156,7 @@ _TOKEN = re.compile(
     r"|(?P<operand>'[^']*'|\"[^\"]*\"|(?:os_name|sys_platform|platform_(?:machine|python_implementation|release|system|version)"
     r"|python_(?:full_)?version|implementation_(?:name|version)|extra)\b))\s*"
 )
-# What may follow in a marker: by what is expected, the kind of token to what is expected then.
+# Grammar of markers: from the expected token, by the kind of token, to the next expected token.
 _GRAMMAR = {
     "term": {"(": "term", "operand": "operator"},
     "operator": {"operator": "value"},
@@ -166,14 +166,14 @@ _GRAMMAR = {
 
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
-    """Raise BentoError, which names the lock, the package and the field, for the first value of another shape."""
+    """Raise BentoError for the first value that doesn't match; it names the lock, the package, and the field."""
     schema.validate(lock, _types(shape), origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
 
 
 def require(kind: str, value: str, place: str, remedy: str) -> None:
-    """Raise BentoError, which begins with `place`, for a string of another shape."""
+    """Raise BentoError, with `place` as its prefix, if a string doesn't have the syntax of a kind."""
     if not matches(kind, value):
         raise BentoError(
             f"{place}: {_redacted(value)} isn't {_MARKER if kind == 'marker' else _KINDS[kind][2]}. {remedy}"
@@ -181,7 +181,7 @@ def require(kind: str, value: str, place: str, remedy: str) -> None:
 
 
 def matches(kind: str, value: str) -> bool:
-    """Return whether a string has a shape."""
+    """Return whether a string has the syntax of a kind."""
     if kind == "marker":
         return _is_marker(value)
     limit, pattern, _ = _KINDS[kind]
@@ -190,7 +190,7 @@ def matches(kind: str, value: str) -> bool:
 
 def _is_marker(text: str) -> bool:
     if not text:
-        return True  # none
+        return True
     if len(text) > MAX_MARKER or not text.isascii() or not text.isprintable():
         return False
     at, depth, expected = 0, 0, "term"
@@ -207,7 +207,7 @@ def _is_marker(text: str) -> bool:
 
 
 def _types(shape: Any) -> Any:
-    """Return a shape as `formats.schema` has it: types in the place of kinds."""
+    """Convert a shape to the form of `formats.schema`, which has types instead of kinds."""
     if isinstance(shape, list):
         return [_types(shape[0])]
     if isinstance(shape, dict):
@@ -218,7 +218,7 @@ def _types(shape: Any) -> Any:
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, the kind and the text of each string of a document whose types are right."""
+    """Yield the place, kind, and value of each string in a document with correct types."""
     if isinstance(shape, str):
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):
@@ -237,7 +237,9 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
     elif isinstance(shape, dict):
         dot = f"{where}." if where else ""
         if shape is _SOURCE and value.keys() not in _SOURCES:
-            raise BentoError(f"{origin}: {where} has {', '.join(map(_redacted, value)) or 'nothing'}. Lock again.")
+            raise BentoError(
+                f"{origin}: {where}: unsupported keys {', '.join(map(_redacted, value)) or 'none'}. Lock again."
+            )
         for key, inner in shape.items():
             name = key.removesuffix("?")
             if name in value:
@@ -248,7 +250,7 @@ _SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
 
 
 def _redacted(text: str) -> str:
-    """Return a string for people: it may be long, and an address may have a secret in it."""
+    """Shorten a string for a message, and remove the secrets of an address."""
     shown = without_credentials(text)
     shown = shown.partition("?")[0] if "://" in shown else shown
     return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

@@ -1,8 +1,7 @@
-"""Resolves the slice of a lock that one service needs, by uv, without a network.
+"""Resolves the subset of a lock that a service needs, by uv, without network access.
 
-uv gets the locked packages as wheels that are nothing but metadata: a zip with METADATA, WHEEL and RECORD under the
-name of each real file, with the edges of the lock as requirements. So it resolves in the sandbox, for the service's
-platform and Python, what it would resolve over the network, and explains a conflict in its own words.
+uv gets each locked file as a stub wheel that has only metadata (METADATA, WHEEL, RECORD), with the edges of the lock as
+requirements. Therefore, uv resolves in the sandbox as it would over the network, and it explains conflicts.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
-# pip-tools prints a traceback of its own where it explains a conflict; messages leave it out.
+# pip-tools prints its traceback before the explanation of a conflict.
 _TRACEBACK = r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-# Machine to the endings of platform tags that it can run; some stand for several machines.
+# From each machine to the suffixes of the platform tags that it supports.
 _MACOS_MACHINES = {
     "arm64": ("_arm64", "_universal2"),
     "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
@@ -37,13 +36,13 @@ _MACOS_MACHINES = {
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\n"
 
 
-# Of glibc 2: what uv has platforms for. Another one stands for the next that it has; which wheels fit, the hub says.
+# Minor versions of glibc 2 that uv has platforms for; others are rounded up. The package hub selects the wheels.
 _KNOWN_GLIBC = (17, 28, *range(31, 41))
 
 
 @dataclass(frozen=True)
 class Target:
-    """Describes the machine and the Python that the slice is for."""
+    """The platform and the Python version of a lock subset."""
 
     platform: str  # <os>_<machine>
     python_version: str  # X.Y[.Z]
@@ -56,12 +55,14 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """Return the platform as uv names it for `--python-platform`. Raises BentoError where glibc is no version."""
+        """Return the value of uv's `--python-platform`. Raises BentoError for an invalid glibc version."""
         system, _, machine = self.platform.partition("_")
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
             if not (major.isdecimal() and minor.isdecimal()):
-                raise BentoError(f"glibc of bento.pypi is {self.glibc!r}. Write two numbers, such as 2.28.")
+                raise BentoError(
+                    f"glibc of bento.pypi: invalid version {self.glibc!r}. Write two numbers, such as 2.28."
+                )
             newer = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
             return f"{machine}-manylinux_2_{next(newer, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
@@ -69,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True)
 class LockSubset:
-    """Holds pinned requirements, sorted by name, and the same with the hashes of their files."""
+    """Pinned requirements, sorted by name, without and with the hashes of their files."""
 
     requirements: str
     requirements_with_hashes: str
@@ -77,25 +78,25 @@ class LockSubset:
 
 @dataclass(frozen=True)
 class Query:
-    """Holds what a service asks for, and what limits versions: requirements (PEP 508), each with who states it."""
+    """Requirements and constraints (PEP 508) of a service, each with the place that declares it."""
 
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
 
     def mismatches(self, locked: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-        """Yield a line for each that the locked version is not of. Raises BentoError for a text that is neither."""
+        """Yield a line for each unsatisfied requirement or constraint. Raises BentoError for an invalid one."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
             package = locked.get(requirements.normalize_name(wanted.name))
             if package is None and text in self.requirements and wanted.marker is None:
-                yield f"  {place}: {text}; the lock gives the target no {wanted.name}\n"
+                yield f"  {place}: {text}; {wanted.name} isn't in the lock subset of the target\n"
             elif package and not wanted.specifier.contains(package["version"], prereleases=True):
                 yield f"  {place}: {text}; the lock has {package['name']} {package['version']}\n"
 
 
 @dataclass(frozen=True)
 class Resolver:
-    """Names the program that resolves: uv, or pip-tools where folders to import it from are given."""
+    """The resolver: uv, or pip-tools if its import directories are specified."""
 
     python: str
     uv: Path
@@ -109,9 +110,10 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Resolution:
-    """Holds a resolver's solution for one requirement alone: the pins of its closure by name, none if there is none.
+    """The solution for a single requirement: the pins of its transitive dependencies by name.
 
-    `packages` is what the lock has of each package of the closure, so that whoever requires it reads one file.
+    `pins` is empty if there is no solution. `packages` has the lock entries of these packages, so that dependents read
+    only one file.
     """
 
     requirement: str
@@ -119,24 +121,24 @@ class Resolution:
     packages: Sequence[dict[str, Any]] = ()
 
     def dumps(self) -> str:
-        """Return the JSON in which it travels between actions."""
+        """Return JSON that `loads` reads."""
         return json.dumps(vars(self)) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> Resolution:
-        """Read what `dumps` gave: the same text is the same answer, which nobody changes."""
+        """Parse JSON of `dumps`. Equal strings return the same object, so don't modify it."""
         return _load_resolution(text)
 
 
-@lru_cache(maxsize=16)  # services over one lock require a few packages of it
+@lru_cache(maxsize=16)  # services that use the same lock require few of its packages directly
 def _load_resolution(text: str) -> Resolution:
     return Resolution(**json.loads(text))
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Ask the resolver for the closure of one package; the answer has no pins where it finds no solution.
+    """Resolve a single requirement. The result has no pins if there is no solution.
 
-    Whoever needs these packages asks again then, together with all else, and explains it.
+    `resolve_subset` resolves such requirements again, together with all others, and reports the conflict.
     """
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
@@ -154,11 +156,11 @@ def resolve_subset(
     all_files: bool,
     resolutions: Sequence[Resolution] = (),
 ) -> LockSubset:
-    """Resolve what is asked for against `entries`: what the lock has of each package of the closure.
+    """Resolve a query against the lock entries of all its transitive dependencies.
 
-    `all_files` asks for the hashes of all files of a release, not only of those for the platform. The resolver is not
-    asked again where `answers` say it all. Raises BentoError with uv's explanation if there is no solution, and for one
-    that differs from the packages given.
+    With `all_files`, hashes include the files of other platforms. The resolver runs only if `resolutions` don't cover
+    the query. Raises BentoError, with the resolver's explanation, if there is no solution or if the solution differs
+    from `entries`.
     """
     locked = _index_by_name(entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
@@ -168,7 +170,7 @@ def resolve_subset(
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
-    """Return what the lock has of each package of the closure: of `answers`, and of files with one each."""
+    """Return the lock entries of resolutions and of files with one entry each."""
     entries = [entry for resolution in resolutions for entry in resolution.packages]
     return [*entries, *(json.loads(read_text(path)) for path in dict.fromkeys(paths))]
 
@@ -176,7 +178,7 @@ def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[d
 def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the entries by name.
 
-    Raises BentoError where one name has two: images would have both, and the lock one.
+    Raises BentoError for two different entries with the same name.
     """
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -193,12 +195,12 @@ def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iter
     who = f" (needed by {', '.join(sorted(needing))})" if needing else ""
     if len(wheels) == 1:
         remedy = (
-            f"Leave {wheels[0]} out, or lock without {name}: `{name} ; sys_platform == 'never'` in a file of "
-            f"`overrides` of the bento_requirements"
+            f"Remove {wheels[0]}, or exclude {name} from the lock: write `{name} ; sys_platform == 'never'` into a "
+            f"file of `overrides` of the bento_requirements"
         )
     else:
-        remedy = "Leave one of them out" if wheels else "Take all packages from one hub"
-    return f"requirements have two of {name}{who}: {_origin(one)} and {_origin(other)}. {remedy}."
+        remedy = "Remove one of them" if wheels else "Use packages of only one hub"
+    return f"requirements contain {name} twice{who}: {_origin(one)} and {_origin(other)}. {remedy}."
 
 
 def _edges(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -207,15 +209,15 @@ def _edges(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _origin(entry: dict[str, Any]) -> str:
     label = entry.get("source", {}).get("label")
-    return f"{entry['version']} of {label}" if label else f"{entry['version']} of a lock"
+    return f"{entry['version']} from {label}" if label else f"{entry['version']} from a lock"
 
 
 def _combine(
     query: Query, locked: Mapping[str, dict[str, Any]], resolutions: Sequence[Resolution]
 ) -> list[tuple[str, str]]:
-    """Join the answers to a solution of all that is asked for, as `_resolve` returns it; empty if they do not cover it.
+    """Combine resolutions of single requirements; empty if they don't cover the query.
 
-    A lock has one version of a package for a target, so no closure rules out a package of another one.
+    A lock has one version of a package for a target, so separate solutions can't conflict.
     """
     pins: dict[str, str] = {}
     for resolution in resolutions:
@@ -236,7 +238,7 @@ def _combine(
 def _resolve(
     query: Query, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
 ) -> list[tuple[str, str]]:
-    """Return the pinned requirements by the resolver, as text and by name. Raises BentoError as `make_slice` does."""
+    """Return the pinned requirements with their names. Raises BentoError as `resolve_subset` does."""
     import tempfile
 
     _check_locked(locked.values(), target)
@@ -249,7 +251,7 @@ def _resolve(
             pins = _compile(query, links, target, resolver)
         except _NoSolutionError as error:
             raise BentoError(
-                f"requirements and packages do not fit the lock for {target.platform} with Python "
+                f"requirements and packages conflict with the lock for {target.platform} with Python "
                 f"{target.python_version}. Change them, or lock again.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
     _check_solution(pins, locked, resolver.name)
@@ -257,14 +259,14 @@ def _resolve(
 
 
 def extras_by_package(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
-    """Return the extras that a lock knows of each of its packages, by normalized names."""
+    """Return the extras of each locked package, by normalized names."""
     return {entry["name"]: set(entry.get("extras", {})) for entry in entries}
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the names of pins (`name==version` or `name`) of libraries.
+    """Return the names of the pins (`name==version` or `name`) of libraries.
 
-    Raises BentoError for one that the lock has not.
+    Raises BentoError for a pin that the lock doesn't satisfy.
     """
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
@@ -272,23 +274,23 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
         name, _, version = pin.partition("==")
         if name not in versions:
             raise BentoError(
-                f"deps need {pin} of another hub or repository, but requirements lack it. "
-                f"Add the lock's {name} to them."
+                f"deps require {pin} from another hub or repository, but requirements don't have it. "
+                f"Add {name} to requirements."
             )
         if version not in ("", versions[name]):
             raise BentoError(
-                f"deps need {pin} of another hub, but the lock has {name}=={versions[name]}. Lock both to one version."
+                f"deps require {pin} from another hub, but the lock has {name}=={versions[name]}. Lock one version."
             )
         names.append(name)
     return sorted(names)
 
 
 class _NoSolutionError(Exception):
-    """Reports the message of a resolver that found no solution."""
+    """The resolver found no solution."""
 
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
-    """Return the pinned requirements, as text and by name."""
+    """Run the resolver, and return the pinned requirements with their names."""
     import subprocess
 
     source = links.with_name("requirements.in")
@@ -297,7 +299,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
     limits.write_text("".join(f"{limit}\n" for limit in query.constraints), "utf-8")
     options = ["--constraint", str(limits)] if query.constraints else []
     options += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
-    # A hub takes wheels for any macOS; uv would stop at 13.
+    # A hub accepts wheels for any version of macOS, but uv's default is 13.
     environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
     environment["TMPDIR"] = str(links.parent)
     for command in _commands(links.parent, target, resolver):
@@ -315,11 +317,11 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
-    """Return commands that resolve, each a fallback for the one before."""
+    """Return the commands to try, in order."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
-    # The second command takes the real interpreter: in case uv does not take the stand-in, and for what it says of a
-    # conflict.
+    # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
+    # conflicts.
     interpreter = scratch / "python"
     write_fake_interpreter(interpreter, resolver.python, target.python_version)
     return [_uv_command(target, resolver.uv, str(interpreter)), _uv_command(target, resolver.uv, resolver.python)]
@@ -335,8 +337,8 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     here = ".".join(str(part) for part in sys.version_info[:2])
     if sys.platform not in target.platform.replace("macos", "darwin") or here != target.python_minor:
         raise BentoError(
-            f"pip-tools knows only what it runs on: it cannot lock for {target.platform} with Python "
-            f"{target.python_minor} on {sys.platform} with {here}. Leave resolver at 'uv'."
+            f"resolver: pip-tools can't resolve for {target.platform} with Python {target.python_minor} on "
+            f"{sys.platform} with Python {here}. Set resolver = 'uv'."
         )
     program = (
         f"import sys; sys.path[:0] = {[str(Path(root).absolute()) for root in resolver.pip_tools]!r}; {_PIP_COMPILE}"
@@ -349,33 +351,33 @@ def _check_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
     unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
     if unlocked:
         raise BentoError(
-            f"the lock is not for {target.platform} with Python {target.python_minor}: it leaves out "
-            f"{', '.join(unlocked)}. Lock for all platforms, as `uv pip compile --universal` does."
+            f"the lock doesn't support {target.platform} with Python {target.python_minor}: it doesn't have "
+            f"{', '.join(unlocked)}. Lock for all platforms with `uv pip compile --universal`."
         )
 
 
 def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
-    """Refuse a solution of the resolver that has other packages than Bazel's graph."""
+    """Raise BentoError if the resolver's solution and Bazel's dependency graph have different packages."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
             f"the lock's graph and {resolver}'s solution differ: only {resolver} has {missing or 'none'}, only "
-            f"the graph has {needless or 'none'}. Lock again; if they still differ, it is a bug of rules_bento."
+            f"the graph has {needless or 'none'}. Lock again. If they still differ, report a bug of rules_bento."
         )
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
-    """Write a wheel of metadata for each wheel of a package, and one for any platform if it is built from source.
+    """Write a stub wheel for each wheel of a package, and a universal one if the package has a source archive.
 
-    They differ in their names alone, so all are one file: a hundred zips take longer than uv.
+    Stub wheels with equal content are hard links because writing many archives takes longer than resolving.
     """
     import zipfile
 
     name, version = package["name"].replace("-", "_"), package["version"]
     wheels = [file for file in package["files"] if file.endswith(".whl")]
     if len(wheels) < len(package["files"]) or not wheels:
-        wheels.append(f"{name}-{version}-py3-none-any.whl")  # what has a source fits everywhere
+        wheels.append(f"{name}-{version}-py3-none-any.whl")  # a source archive supports all platforms
     metadata = _metadata(package)
     written: dict[str, Path] = {}
     for wheel in dict.fromkeys(wheels):
@@ -408,7 +410,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Return the line of a package that comes from no index: its address in place of its version."""
+    """Replace the version of a package that isn't in an index with its address."""
     source = package.get("source")
     if not source:
         return line
@@ -418,9 +420,9 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
     return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{folder}")
 
 
-@lru_cache(maxsize=16)  # many services have the same slice
+@lru_cache(maxsize=16)  # many services have the same lock subset
 def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
-    """Return lines of requirements, each with the SHA-256 of its files."""
+    """Return requirement lines with the SHA-256 hashes of their files."""
     lines = []
     for line, files in pins:
         hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))
@@ -429,11 +431,11 @@ def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], plat
 
 
 def _is_installable(file: str, platform: str) -> bool:
-    """Return whether an installer on the platform might take a file."""
+    """Return whether an installer on the platform might select the file."""
     return not file.endswith(".whl") or _matches_platform(file.removesuffix(".whl").rpartition("-")[2], platform)
 
 
-@lru_cache(maxsize=1024)  # thousands of wheels have a few tags
+@lru_cache(maxsize=1024)  # thousands of wheels have few different tags
 def _matches_platform(tags: str, platform: str) -> bool:
     system, _, machine = platform.partition("_")
     return any(

@@ -1,4 +1,4 @@
-"""Reads which packages are required: requirements files, pyproject.toml and bentofile.yaml."""
+"""Reads requirements from requirements files, pyproject.toml, and bentofile.yaml."""
 
 from __future__ import annotations
 
@@ -26,32 +26,36 @@ _PYPROJECT = {
 }
 _UNSUPPORTED_UV_KEYS = frozenset({"exclude-dependencies", "dependency-metadata"})
 
-# Kinds of lines: a requirement, a constraint on versions, an override of what other packages require.
+# Kinds of lines: requirements, constraints on versions, and overrides of other packages' requirements.
 Kind = Literal["requirements", "constraints", "overrides"]
-_BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of its `python`
+_BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of `python` in a bentofile
 _REMEDY = "Correct the file."
 
 
 class RequirementSource(NamedTuple):
-    """Holds a file's path, and its name for messages."""
+    """The path of a file, and its name in messages."""
 
     path: Path
     name: str
 
+    def read_text(self) -> str:
+        """Return the decoded content."""
+        return requirements.decode(read_file(self.path, self.name), self.name)
+
 
 @dataclass
 class DeclaredRequirements:
-    """Collects requirements, constraints and overrides (PEP 508), each once, in order, and option lines."""
+    """Unique requirements, constraints, and overrides (PEP 508) in order, and option lines."""
 
-    requirements: dict[str, str] = field(default_factory=dict)  # text to `file:line` or the like
+    requirements: dict[str, str] = field(default_factory=dict)  # requirement to its place, such as `file:line`
     constraints: dict[str, str] = field(default_factory=dict)
     overrides: dict[str, str] = field(default_factory=dict)
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Take a requirement; one that is there already keeps its place.
+        """Add a requirement unless it exists.
 
-        Raises BentoError, naming the origin, for a text that is none.
+        Raises BentoError, with `origin` as its prefix, for an invalid requirement.
         """
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
@@ -67,11 +71,11 @@ def read(
     constraints: Sequence[RequirementSource] = (),
     overrides: Sequence[RequirementSource] = (),
 ) -> DeclaredRequirements:
-    """Read files; `extras` and `groups` choose what a pyproject.toml adds to its dependencies, `*` for all.
+    """Read files; `extras` and `groups` select parts of each pyproject.toml, `*` selects all.
 
-    A requirements file among `sources` that another one names with `-r` or `-c` counts where it is named, and nowhere
-    else. `constraints` are requirements files that limit versions and ask for nothing, `overrides` such as stand for
-    what packages ask of one another. Raises BentoError, naming file and line.
+    A requirements file in `sources` that another file includes with `-r` or `-c` isn't read a second time.
+    `constraints` and `overrides` are requirements files too: constraints limit versions, and overrides replace the
+    requirements of other packages. Raises BentoError with file and line.
     """
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(
@@ -88,7 +92,7 @@ def read(
             reader.read(source)
     for source in files:
         if posixpath.normpath(source.name) not in reader.read_names:
-            reader.read(source)  # one of a circle, which is then told
+            reader.read(source)  # part of an include cycle, which is reported
     for source in constraints:
         reader.read(source, "constraints")
     for source in overrides:
@@ -97,9 +101,9 @@ def read(
 
 
 def read_bentofile(path: Path) -> DeclaredRequirements:
-    """Read `python.packages`, `python.requirements_txt` and the indexes of a bentofile and the files beside it.
+    """Read `python.packages`, `python.requirements_txt`, and the indexes of a bentofile.
 
-    Raises BentoError, naming file and line.
+    Raises BentoError with file and line.
     """
     declared = DeclaredRequirements()
     _read_bentofile(RequirementSource(path, str(path)), _RequirementsFiles(declared, None))
@@ -112,7 +116,7 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
     document = read_yaml(read_file(source.path, source.name), source.name) or {}
     python = document.get("python") or {} if isinstance(document, dict) else None
     if not isinstance(python, dict):
-        raise BentoError(f"{source.name}: not a bentofile: `python` has to be a table.")
+        raise BentoError(f"{source.name}: `python` isn't a mapping. Correct the file.")
     python = {key: value for key, value in python.items() if value is not None}
     schema.validate(python, _BENTOFILE, f"{source.name}: python", _REMEDY)
     for package in python.get("packages", []):
@@ -129,21 +133,21 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
 
 @dataclass
 class _RequirementsFiles:
-    """Reads requirements files, which can name one another."""
+    """Reads requirements files and the files that they include."""
 
     declared: DeclaredRequirements
-    sources: dict[str, RequirementSource] | None  # by normalized path; None: those that lie beside who names them
+    sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: tuple[str, ...] = ()) -> None:
-        """Take requirements and options of a file and of those that it names."""
+        """Read the requirements and options of a file and of the files that it includes."""
         self.read_names.add(posixpath.normpath(source.name))
         requirements_of_file, options = self._parse(source)
         for requirement in requirements_of_file:
             if requirement.hashes:
                 raise BentoError(
-                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, which the lock would lose: it "
-                    f"has those of the index. Remove --hash, or name a file with hashes as lock of bento.pypi."
+                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock would have the "
+                    f"hashes of the index. Remove --hash, or use the file as lock of bento.pypi."
                 )
             self.declared.add(requirement.text, f"{source.name}:{requirement.line}", kind)
         for option in options:
@@ -164,45 +168,45 @@ class _RequirementsFiles:
         kind: Kind = "requirements",
         chain: tuple[str, ...] = (),
     ) -> None:
-        """Read a file that another one names. Raises BentoError, which begins with `place`, if it cannot be had."""
+        """Read an included file. Raises BentoError, with `place` as its prefix, if this isn't possible."""
         if "://" in value:
-            raise BentoError(f"{place}: {value!r} is on a network. Declare a copy of the file.")
+            raise BentoError(f"{place}: can't include the remote file {value!r}. Declare a copy of the file.")
         name = posixpath.normpath(posixpath.join(posixpath.dirname(source.name), value))
         if name in map(posixpath.normpath, chain):
-            raise BentoError(f"{place}: {name} names itself, by way of {', '.join(chain)}. Break the circle.")
+            raise BentoError(f"{place}: {name} includes itself by way of {', '.join(chain)}. Remove the cycle.")
         if self.sources is None:
             included = RequirementSource(source.path.parent / value, name)
             if not value or not included.path.is_file():
-                raise BentoError(f"{place}: there is no file {value!r}. Correct the line.")
+                raise BentoError(f"{place}: the file {value!r} doesn't exist. Correct the line.")
         elif value and name in self.sources:
             included = self.sources[name]
         else:
-            raise BentoError(f"{place}: {name} is not among the sources. Add it to srcs, constraints or overrides.")
+            raise BentoError(f"{place}: {name} isn't declared. Add it to srcs, constraints, or overrides.")
         self.read(included, kind, chain)
 
     def included_names(self, source: RequirementSource) -> Iterable[str]:
-        """Yield the normalized paths that a file names."""
+        """Yield the normalized paths of included files."""
         for option in self._parse(source)[1]:
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
                 yield posixpath.normpath(posixpath.join(posixpath.dirname(source.name), option.value))
 
     @staticmethod
     def _parse(source: RequirementSource) -> tuple[list[requirements.Requirement], list[Option]]:
-        return requirements.parse(requirements.decode(read_file(source.path, source.name), source.name), source.name)
+        return requirements.parse(source.read_text(), source.name)
 
 
 def _read_pyproject(
     source: RequirementSource, extras: Sequence[str], groups: Sequence[str], declared: DeclaredRequirements
 ) -> None:
-    document = read_toml(requirements.decode(read_file(source.path, source.name), source.name), source.name)
+    document = read_toml(source.read_text(), source.name)
     if "project" not in document:
-        raise BentoError(f"{source.name}: it has no [project], so it requires nothing. Name another file in srcs.")
+        raise BentoError(f"{source.name}: the file has no [project] table. Use another file in srcs.")
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():
         raise BentoError(
-            f"{source.name}: tool.uv.{key} changes what packages themselves ask for, which this lock does not. Lock "
-            f"with `uv lock`, and name uv.lock as the lock of bento.pypi."
+            f"{source.name}: bento_requirements doesn't support tool.uv.{key}. Run `uv lock`, and use uv.lock as lock "
+            f"of bento.pypi."
         )
     reader = _PyprojectReader(
         source.name,
@@ -225,17 +229,17 @@ def _read_pyproject(
 
 @dataclass
 class _PyprojectReader:
-    """Holds the tables of a pyproject.toml that its requirements refer to."""
+    """The tables of a pyproject.toml that requirements refer to."""
 
     origin: str
     name: str
     extras: dict[str, list[str]]
     groups: dict[str, list[Any]]
     sources: dict[str, Any]
-    added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which may name one another
+    added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which can refer to one another
 
     def add(self, text: str, table: str, declared: DeclaredRequirements) -> None:
-        """Take a requirement; one of the project itself, as in `all = ["project[a,b]"]`, stands for its extras."""
+        """Add a requirement, or the requirements of extras for one of the project itself, such as `project[a,b]`."""
         requirement = requirements.check(text, f"{self.origin}: {table}")
         name = requirements.normalize_name(requirement.name)
         if name == requirements.normalize_name(self.name):
@@ -248,20 +252,23 @@ class _PyprojectReader:
         declared.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
 
     def add_extra(self, name: str, declared: DeclaredRequirements) -> None:
-        """Take the requirements of an extra, once."""
+        """Add the requirements of an extra once."""
         if self._mark_added("extra", name):
             for text in self.extras[name]:
                 self.add(text, f"project.optional-dependencies.{name}", declared)
 
     def add_group(self, name: str, declared: DeclaredRequirements) -> None:
-        """Take the requirements of a dependency group, once, with those of the groups that it includes."""
+        """Add the requirements of a dependency group and of its included groups once."""
         for entry in self.groups[name] if self._mark_added("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", declared)
                 continue
             included = entry.get("include-group") if isinstance(entry, dict) else None
             if included not in self.groups:
-                raise BentoError(f"{self.origin}: dependency-groups.{name}: {entry} names no group. Correct it.")
+                raise BentoError(
+                    f"{self.origin}: dependency-groups.{name}: invalid entry {entry}. Write a requirement, or "
+                    f"include-group with an existing group."
+                )
             self.add_group(included, declared)
 
     def _mark_added(self, kind: str, name: str) -> bool:
@@ -274,17 +281,17 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
     missing = sorted(set(requested) - available.keys() - {"*"})
     if missing:
         raise BentoError(
-            f"{origin}: there is no {', '.join(missing)}; there are {', '.join(sorted(available)) or 'none'}."
+            f"{origin}: unknown {', '.join(missing)}. Valid values: {', '.join(sorted(available)) or 'none'}."
         )
     return sorted(available) if "*" in requested else list(requested)
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return a requirement with the git repository that `tool.uv.sources` says that it comes from."""
+    """Return a requirement with the git address of its `tool.uv.sources`."""
     if source is None or (isinstance(source, dict) and "index" in source):
-        return text  # indexes are named by the target
+        return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):
-        raise BentoError(f"{origin}: only `git` and `index` can be locked. {requirements.LOCAL_REMEDY}.")
+        raise BentoError(f"{origin}: only `git` and `index` are supported. {requirements.LOCAL_REMEDY}")
     revision = source.get("rev") or source.get("tag") or source.get("branch")
     address = f"git+{source['git']}" + (f"@{revision}" if revision else "")
     folder = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""

@@ -1,4 +1,4 @@
-"""Resolves packages over the network by uv: a lock from requirements, and edges that other locks leave out."""
+"""Runs uv with network access to write locks, and to determine the edges that other lock formats don't have."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ if TYPE_CHECKING:
     from rules_bento.packages.requirement_sources import DeclaredRequirements
 
 _PROJECT = "locked-by-rules-bento"
-# Only what the rules can run: no Windows, no musl.
+# The supported platforms: no Windows, no musl.
 _ENVIRONMENTS = ("sys_platform == 'linux'", "sys_platform == 'darwin'")
 _SYSTEMS = {"linux": "linux", "macos": "darwin"}
-# For a range that this interpreter is not in; the environments say what is locked for.
+# Used if requires_python excludes this interpreter; `environments` then limits the versions.
 _ANY_PYTHON = ">=3.8"
-# uv prefers what a uv.lock has; that ours names no index does not matter to it.
+# uv prefers the versions of a uv.lock even if its index doesn't exist.
 _PLACEHOLDER_INDEX = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
-# What uv says of a company's authority, and its flag to believe those that the system trusts, as pip does.
+# uv's message for an unknown certificate authority, and the flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
-# What uv says, of an option that is ours to set, where a package has no files for one of the platforms.
+# uv mentions this setting if a package has no files for a platform.
 _ENVIRONMENTS_HINT = "tool.uv.environments"
 _PLATFORMS = (
-    " Where a package has no files for a platform, say for which ones it is locked: "
-    '`platforms = ["linux_x86_64"]`, here and in bento.pypi.'
+    " If a package has no files for a platform, set the platforms: "
+    '`platforms = ["linux_x86_64"]`, in bento_requirements and in bento.pypi.'
 )
-_LOCK_AGAIN = "Take the file as it was committed, or write it again with the tool that locked, such as `uv export`."
-# What uv says of a package whose metadata nobody knows before it is built.
+_LOCK_AGAIN = "Restore the committed file, or lock again, for example with `uv export`."
+# uv's message for a package that must be built to get its metadata.
 _BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 
 @dataclass(frozen=True)
 class Project:
-    """Describes what uv is to lock."""
+    """The input of `uv lock`."""
 
     requirements: Sequence[str]
     requires_python: str
     constraints: Sequence[str] = ()
     indexes: Indexes = field(default_factory=Indexes)
-    platforms: Sequence[str] = ()  # <os>_<machine>; empty for all that the rules know
-    overrides: Sequence[str] = ()  # for what packages themselves ask for
+    platforms: Sequence[str] = ()  # <os>_<machine>; empty for all supported platforms
+    overrides: Sequence[str] = ()  # of other packages' requirements
 
     def pyproject(self) -> str:
-        """Return the text of its pyproject.toml. Raises BentoError for a platform that is not known."""
+        """Return the pyproject.toml. Raises BentoError for an unsupported platform."""
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
@@ -81,7 +81,7 @@ class Project:
         return "\n".join([*lines, ""])
 
     def _supports_this_python(self) -> bool:
-        """Return whether this interpreter is one that it is for: uv locks nothing without one."""
+        """Return whether requires_python allows this interpreter, which uv requires."""
         return self._range().contains(".".join(map(str, sys.version_info[:3])))
 
     def _range(self) -> SpecifierSet:
@@ -92,7 +92,9 @@ class Project:
         except InvalidSpecifier:
             versions = SpecifierSet()
         if not len(versions):
-            raise BentoError(f"requires_python: {self.requires_python!r} is no range of versions, such as '>=3.10'.")
+            raise BentoError(
+                f"requires_python: invalid range {self.requires_python!r}. Write a range such as '>=3.10'."
+            )
         return versions
 
     def _environments(self) -> list[str]:
@@ -102,13 +104,15 @@ class Project:
         for platform in self.platforms:
             system, _, machine = platform.partition("_")
             if system not in _SYSTEMS:
-                raise BentoError(f"platforms: {platform!r} is not known. Write <os>_<machine> with linux or macos.")
+                raise BentoError(
+                    f"platforms: unsupported platform {platform!r}. Write <os>_<machine>, with linux or macos."
+                )
             environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
 
 
 def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
-    """Return what a lock records of that from which it was made; fields that say nothing are left out."""
+    """Return the inputs that a lock records, without empty fields."""
     record: dict[str, Any] = {"requirements": sorted(declared.requirements)}
     further = {"constraints": declared.constraints, "overrides": declared.overrides, "platforms": platforms}
     record |= {name: sorted(values) for name, values in further.items() if values}
@@ -116,10 +120,10 @@ def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Seq
 
 
 def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
-    """Resolve a project over the network; uv reports its progress on standard error.
+    """Lock a project over the network; uv reports its progress on standard error.
 
-    What the previous lock pins stays where it still fits, unless `upgrade` names it; `*` upgrades all. Raises
-    BentoError where uv finds no set of packages that fits.
+    The versions of the previous lock are preferred, except for packages in `upgrade`; `*` upgrades all. Raises
+    BentoError if there is no solution.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
         folder = Path(name)
@@ -131,7 +135,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         errors_of_uv = _run_uv(command)
         if errors_of_uv is not None:
             raise BentoError(
-                f"{origin}: uv found no set of packages that fits (see above); the lock stays as it was."
+                f"{origin}: uv found no solution (see above), so the lock is unchanged. Change the requirements."
                 f"{_PLATFORMS if _ENVIRONMENTS_HINT in errors_of_uv else ''}"
             )
         lock = locks.from_uv_lock((folder / "uv.lock").read_text("utf-8"), origin)
@@ -139,9 +143,9 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, which reports on standard error, and return what it said last if it failed.
+    """Run uv, which reports on standard error, and return its last output if it failed, else None.
 
-    Where it trusts no certificate, it runs once more with the system's.
+    If uv doesn't trust a certificate, it runs a second time with the system's certificates.
     """
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
@@ -149,7 +153,7 @@ def _run_uv(command: list[str]) -> str | None:
         with subprocess.Popen([*command, *extra_flags], stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
-                # An address may have a secret in it, so what is shown ends where a line does.
+                # An address might contain a secret, so only complete lines are redacted and printed.
                 shown, end, rest = (rest + chunk).rpartition(b"\n")
                 _print(shown + end)
                 errors = (errors + chunk)[-(1 << 16) :]
@@ -168,10 +172,10 @@ def _print(text: bytes) -> None:
 
 
 def _preferences(lock: Lock) -> str:
-    """Return a `uv.lock` that is too poor to be used, and tells uv which versions to prefer."""
+    """Return a minimal `uv.lock` that only makes uv prefer the locked versions."""
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
-    # The newest of several first: those that do not fit a Python are passed over.
+    # The newest version first: uv skips versions that don't support a Python version.
     for package in sorted(lock["packages"], key=lambda package: (package["name"], _version(package)), reverse=True):
         if "source" not in package:
             lines += [
@@ -190,8 +194,8 @@ def _version(package: dict[str, Any]) -> Version:
         return Version(package["version"])
     except InvalidVersion:
         raise BentoError(
-            f"the lock: {package['name']}: {package['version']!r} is no version (PEP 440). Take the file as it was "
-            f"committed, or empty it and lock again."
+            f"the lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the "
+            f"committed file, or empty it and lock again."
         ) from None
 
 
@@ -203,11 +207,10 @@ def normalize(
     choice: Choice | None = None,
     indexes: Indexes | None = None,
 ) -> Lock:
-    """Read a lock in any of its forms: our own, `uv.lock`, `pylock.toml`, or requirements with hashes.
+    """Read a lock in any supported format: rules_bento's own, `uv.lock`, `pylock.toml`, or requirements with hashes.
 
-    The last two name no edges: uv finds them out for the pinned releases, over the network where it has not seen them
-    before, and only files of a committed hash are taken. Raises BentoError for a lock that is none, or whose graph uv
-    does not find.
+    The last two formats have no edges. uv determines them for the pinned releases, over the network if they aren't
+    cached, and only files with a committed hash are accepted. Raises BentoError for an invalid lock or if uv fails.
     """
     if path.name.endswith(".json"):
         return locks.load(path)
@@ -232,14 +235,14 @@ def normalize(
 
 
 def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
-    """Return a package as `--only-binary` of a lock leaves it. Raises BentoError where nothing is left."""
+    """Apply `--only-binary` of a lock to a package. Raises BentoError if no file remains."""
     if "unlocked" in package or not only_binary & {":all:", package["name"]}:
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
     if not files:
         raise BentoError(
-            f"{origin}: {package['name']} {package['version']} has no wheel, and --only-binary forbids building one. "
-            f"Lock without the option, or lock a version with a wheel."
+            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock has --only-binary. "
+            f"Lock without the option, or lock a version that has a wheel."
         )
     return package | {"files": files}
 
@@ -254,7 +257,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
             continue
         missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
         raise BentoError(
-            f"{origin}:{requirement.line}: {requirement.text!r} lacks {missing}. Write the lock with "
+            f"{origin}:{requirement.line}: {requirement.text!r} doesn't have {missing}. Lock with "
             f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
         )
     return (
@@ -265,7 +268,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
 
 
 def _check_strings(line: requirements.Requirement, place: str) -> None:
-    """Raise BentoError for a requirement with a string that nothing may be done with."""
+    """Raise BentoError for a requirement with an unsafe string."""
     requirement = requirements.check(line.text, place)
     strings = [("version", line.pin[1])] if line.pin else []
     if requirement.marker:
@@ -282,7 +285,7 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
-    """Read the pins, hashes and indexes of a lock in the format of PEP 751."""
+    """Read the pins, hashes, and options of a pylock.toml (PEP 751)."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     pins: list[str] = []
@@ -304,16 +307,14 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     if "url" in package.get("archive", {}):
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
-        raise BentoError(
-            f"{origin}: {package['name']} has no version. Only packages of an index or a commit can be used."
-        )
+        raise BentoError(f"{origin}: {package['name']} has no version. Lock it from an index or a git commit.")
     return f"{package['name']}=={package['version']}"
 
 
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
-    """Return the text of the `uv.lock` of a project. What uv remembers is used where it suffices.
+    """Lock a project and return the `uv.lock`. uv's cache is preferred to the network.
 
-    Reading a lock runs nothing of its packages: uv gets an interpreter that can only say what it is, so it builds none.
+    Nothing of the packages runs: uv gets an interpreter that only answers its query, so it builds none.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
@@ -339,8 +340,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(failure[1])} declares its dependencies only when it is built, and reading "
-            f"a lock builds nothing. Lock with a bento_requirements target or `uv lock`: their locks have the "
-            f"dependencies of each package."
+            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, and nothing is built to read a "
+            f"lock. Lock with a bento_requirements target or `uv lock`, which record dependencies."
         )
-    raise BentoError(f"{origin}: uv found no set of packages that fits:\n{without_credentials(errors)}")
+    raise BentoError(f"{origin}: uv found no solution. Lock again:\n{without_credentials(errors)}")

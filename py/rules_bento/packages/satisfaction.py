@@ -1,9 +1,9 @@
-"""Tells whether locked packages satisfy a requirement already, so that no resolver need be asked.
+"""Determines whether locked packages satisfy a requirement without running a resolver.
 
-A resolver that is given a closure which it has found before, and one more requirement, adds nothing to it where three
-things hold: the closure has the package, the version is one that the requirement allows, and all that its extras ask
-for is there likewise. Only what `packaging` and uv cannot read differently is told: versions that are numbers, the
-usual operators, no marker, no address. Of the rest `satisfies` says no, which means: ask.
+A resolver adds nothing to a solution for a requirement if the solution has the package, the requirement allows its
+version, and the solution satisfies all of its extras. Only cases that `packaging` and uv interpret equally are decided:
+numeric versions, common operators, no marker, and no address. In all other cases `satisfies` returns False, and the
+resolver must run.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
 _RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*")
-_SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*\.\*")  # of `==` and `!=`
+_SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*\.\*")  # for `==` and `!=`
 _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 
 
 def satisfies(locked: Mapping[str, dict[str, Any]], requirement: str) -> bool:
-    """Return whether packages of a lock, by name, satisfy a requirement (PEP 508) without one more of them."""
+    """Return whether locked packages (by name) certainly satisfy a requirement (PEP 508)."""
     try:
         requested = parse_requirement(requirement)
     except ValueError:
-        return False  # the resolver says what is wrong
+        return False  # the resolver reports it
     if requested.marker is not None or requested.url is not None:
         return False
     return _is_satisfied(locked, requested.name, requested.specifier, requested.extras, set())
 
 
 def may_exclude(locked: Mapping[str, dict[str, Any]], constraint: str) -> bool:
-    """Return whether a constraint (PEP 508) rules out a package of a lock, or may, for all that can be told here."""
+    """Return whether a constraint (PEP 508) might exclude a locked package."""
     try:
         limit = parse_requirement(constraint)
     except ValueError:
@@ -64,7 +64,7 @@ def _is_satisfied(
         if (package["name"], extra) in seen:
             continue
         seen.add((package["name"], extra))
-        # Those whose marker is false ask for nothing; that they are there costs no question either.
+        # Edges with a false marker need not be satisfied, but checking them is safe.
         if not all(_leads_to_locked(locked, edge, seen) for edge in known[extra]):
             return False
     return True
@@ -77,7 +77,7 @@ def _leads_to_locked(locked: Mapping[str, dict[str, Any]], edge: dict[str, Any],
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:
-    """Return whether a version is a plain one, and a specifier of plain clauses allows it."""
+    """Return whether a numeric version certainly matches a specifier."""
     if not _RELEASE.fullmatch(version):
         return not specifier
     return all(_is_plain(clause.operator, clause.version) for clause in specifier) and specifier.contains(version)

@@ -1,8 +1,8 @@
-"""Virtual environments over unpacked wheels: nothing is copied, nothing is installed.
+"""Virtual environments that refer to unpacked wheels: nothing is copied or installed.
 
-An environment is a folder as PEP 405 has it: `pyvenv.cfg`, `bin/python`, a `.pth` file that names the folder of each
-wheel's modules, and a script for each console entry point. It is made in milliseconds whatever the wheels' size, and
-holds neither packages of the host nor of its user.
+An environment (PEP 405) has `pyvenv.cfg`, `bin/python`, a `.pth` file with the directories of the wheels, and a script
+for each console entry point. Creating it takes milliseconds regardless of the size of the wheels. It doesn't include
+packages of the host or of the user.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# The remedy in messages of what can only be made for the machine that runs it.
-OMIT_PLATFORMS = "Leave --platforms out, or run this on a machine of that kind."
+# The remedy if an environment is for another platform.
+OMIT_PLATFORMS = "Omit --platforms, or run this on a machine of that platform."
 
 _INTERPRETER = re.compile(r"pythonw?|python3(\.[0-9]+)?")
 _NAME = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]+")
@@ -33,12 +33,12 @@ sys.exit({call}())
 
 
 def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
-    """Make an environment of this interpreter's version in an empty or missing `folder`.
+    """Create an environment for this interpreter in an empty or missing directory, and return its interpreter.
 
-    `roots` are the folders that hold the wheels' modules, `site-packages` of each. Returns its interpreter. Raises
-    BentoError for a wheel with a console script that is none, or that would replace the interpreter.
+    `roots` are the `site-packages` directories of the wheels. Raises BentoError for an invalid console script or one
+    that would replace the interpreter.
     """
-    # The program itself: in a virtual environment sys.executable is a link to it.
+    # In a virtual environment, sys.executable is a symlink to the interpreter.
     interpreter = Path(os.path.realpath(sys.executable))
     python = folder / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -56,29 +56,28 @@ def make_environment(folder: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise BentoError, with `way_out`, for a platform (`<os>_<machine>`) whose wheels this machine cannot import."""
+    """Raise BentoError, with `remedy`, for a platform (`<os>_<machine>`) whose wheels this machine can't import."""
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:
             raise BentoError(
-                f"the packages are for {platform}, but the service that needs them is imported on {this_platform}. "
-                f"{remedy}"
+                f"the packages are for {platform}, but the service is imported on {this_platform}. {remedy}"
             )
 
 
 def is_interpreter(name: str) -> bool:
-    """Return whether a script of that name would replace the interpreter of an environment."""
+    """Return whether a script with this name would replace the interpreter of an environment."""
     return bool(_INTERPRETER.fullmatch(name))
 
 
 def _write_script(script: Path, text: str) -> None:
-    """Write a script where nothing is: a link there would be followed, and on macOS names may differ in case."""
+    """Write a script unless it exists: it might be a symlink, and on macOS names can differ in case only."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise BentoError(
-            f"the console script {script.name!r} of a wheel cannot be written: {error.strerror}. Leave it out."
+            f"cannot write the console script {script.name!r} of a wheel: {error.strerror}. Exclude the package."
         ) from None
 
 
@@ -87,20 +86,20 @@ def _version(parts: int) -> str:
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield name, module and attribute of each console script of the wheels."""
+    """Yield the name, module, and attribute of each console script."""
     for root in roots:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):
                 match = _TARGET.fullmatch(target)
                 if not _NAME.fullmatch(name) or not match:
                     raise BentoError(
-                        f"{file.parent.name}: its console script {name!r} is {target!r}, not a command and "
-                        f"MODULE:FUNCTION. Leave that package out."
+                        f"{file.parent.name}: invalid console script {name!r} = {target!r}. Expected "
+                        f"MODULE:FUNCTION. Exclude the package."
                     )
                 if is_interpreter(name):
                     raise BentoError(
-                        f"{file.parent.name}: its console script {name!r} would replace the interpreter. Leave that "
-                        f"package out."
+                        f"{file.parent.name}: the console script {name!r} would replace the interpreter. Exclude the "
+                        f"package."
                     )
                 yield name, match[1], match[2]
 
@@ -114,5 +113,5 @@ def _entry_points(file: Path) -> list[tuple[str, str]]:
         parser.read_string(file.read_text("utf-8"))
     except (configparser.Error, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise BentoError(f"{file.parent.name}: its entry_points.txt cannot be read: {reason}") from None
+        raise BentoError(f"{file.parent.name}: invalid entry_points.txt: {reason}. Exclude the package.") from None
     return parser.items("console_scripts") if parser.has_section("console_scripts") else []

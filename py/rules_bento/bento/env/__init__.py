@@ -1,5 +1,5 @@
-"""Renders the files of a Bento's `env/`, which do what BentoML's do, without importing anything.
+"""Renders the files of a Bento's `env/`, equivalent to BentoML's, without importing the service.
 
-`python` has the requirements and install.sh, `conda` the environment of conda, `dockerfile` the Dockerfile, of which
-`template` lets a user's Jinja2 template replace parts, `entrypoint` what a container starts.
+`python` renders the requirements and install.sh, `conda` environment.yml, `dockerfile` the Dockerfile, `template` a
+user's Dockerfile template, and `entrypoint` the entry point of containers.
 """

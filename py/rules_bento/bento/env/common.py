@@ -1,4 +1,4 @@
-"""Holds what both of BentoML's formats have in common for `env/` and the end of bento.yaml."""
+"""Common parts of `env/` and bento.yaml in both of BentoML's formats."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Environment:
-    """Holds the environment of a Bento in one of BentoML's two formats."""
+    """The environment of a Bento in one of BentoML's two formats."""
 
-    document: dict[str, Any]  # the end of bento.yaml, from `spec` on
+    document: dict[str, Any]  # the keys of bento.yaml from `spec`
     envs: tuple[EnvVariable, ...]  # of bento.yaml
     files: dict[str, bytes]  # by path in the Bento
-    bentoml_version: str  # that its requirements pin
+    bentoml_version: str  # the pinned version
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return `docker.env`, joined with the variables of the file that it names."""
+    """Return `docker.env` merged with the variables of its file."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env
@@ -40,6 +40,6 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
 
 
 def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple[EnvVariable, ...]:
-    """Join `docker.env` and `envs`, which can say more of a variable and win."""
+    """Merge `docker.env` and `envs`, which override it."""
     named = {one.name for one in envs}
     return (*(EnvVariable(name, value) for name, value in (env or {}).items() if name not in named), *envs)

@@ -1,4 +1,4 @@
-"""`env/conda`: the environment that conda updates its base with."""
+"""`env/conda`: the environment that updates conda's base environment."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
-    """Return the text of environment.yml: the user's file, or one of the options.
+    """Return environment.yml: the user's file, or one with the options.
 
-    None where there is nothing to install.
+    None if there is nothing to install.
     """
     if conda.environment_yml:
         return files.text(conda.environment_yml, place)
@@ -32,6 +32,6 @@ def environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
 
 
 def python_version(environment: str | None) -> str | None:
-    """Return the `X.Y` of a line like `- python=3.11`, which decides the image's version of Python."""
+    """Return the `X.Y` of a line such as `- python=3.11`, which determines the image's Python version."""
     match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
     return match[1] if match else None

@@ -1,7 +1,7 @@
-"""`env/docker/Dockerfile`, for BuildKit, podman and buildah, with the Bento's root as the context.
+"""Renders `env/docker/Dockerfile` for BuildKit, podman, and buildah; the context is the root of the Bento.
 
-What changes seldom comes first: base, packages of the distribution, uv, the Python packages, models, and the sources
-last. Downloads go through cache mounts and stay out of the image. A service runs as a user of its own.
+For caching, the steps are ordered by how rarely they change: base image, system packages, uv, Python packages, models,
+and sources. Downloads use cache mounts and aren't part of the image. The service runs as a dedicated user.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import EnvVariable
 
 UV_VERSION = "0.13.8"
-# Of uv's wheels for Linux: x86_64 and aarch64 with glibc and musl, ppc64le, s390x.
+# uv's wheels for Linux: x86_64 and aarch64 with glibc and musl, ppc64le, and s390x.
 UV_HASHES = (
     "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984",
     "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a",
@@ -40,42 +40,42 @@ _VENV_PATH = "/app/.venv"
 
 @dataclass(frozen=True)
 class ContainerLayout:
-    """Names the image's user and folders."""
+    """The user and the paths of the image."""
 
     user: str = "bentoml"
     uid_gid: str = "1034"
     home: str = "/home/bentoml/"
     path: str = "/home/bentoml/bento"
     entrypoint: str = "/home/bentoml/bento/env/docker/entrypoint.sh"
-    owner: str = "$BENTO_USER"  # of the Bento's files
-    login: str = "$BENTO_USER_UID:$BENTO_USER_GID"  # as numbers, by which Kubernetes knows that it is not root
+    owner: str = "$BENTO_USER"  # owner of the Bento's files
+    login: str = "$BENTO_USER_UID:$BENTO_USER_GID"  # numeric, so that Kubernetes can verify a non-root user
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Describes how an image is built. `spec1` and `spec2` each make one of their own options."""
+    """The steps of an image build, which `spec1` and `spec2` derive from their options."""
 
     base_image: str
     install: str  # the command that installs env/python
-    distro: Distro | None = None  # whose package manager is used
-    packages: tuple[str, ...] = ()  # of the distribution
+    distro: Distro | None = None  # distribution of `packages`
+    packages: tuple[str, ...] = ()  # system packages
     commands: tuple[ImageCommand, ...] = ()
     post_commands: tuple[ImageCommand, ...] = ()
-    setup_script: bool = False  # env/docker/setup_script, which sees the whole Bento
+    setup_script: bool = False  # whether to run env/docker/setup_script with the whole Bento
     envs: tuple[EnvVariable, ...] = ()
     python_version: str | None = None
     conda: bool = False
     build_include: tuple[str, ...] = ()
-    models: bool = False  # whether the Bento brings some
+    models: bool = False  # whether the Bento includes models
 
 
 def render(recipe: Recipe) -> str:
-    """Return the text of the Dockerfile."""
+    """Return the Dockerfile."""
     return HEADER + "\n" + "\n\n".join(blocks(recipe, ContainerLayout()).values()) + "\n"
 
 
 def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
-    """Return the parts of the Dockerfile by the names that templates know them by."""
+    """Return the blocks of the Dockerfile by their names in templates."""
     parts = {
         "SETUP_BENTO_BASE_IMAGE": _base_image(recipe),
         "SETUP_BENTO_USER": _user(names),
@@ -87,7 +87,7 @@ def blocks(recipe: Recipe, names: ContainerLayout) -> dict[str, str]:
 
 
 def _base_image(recipe: Recipe) -> list[str]:
-    # A tag such as `latest` is the user's choice, or of an image that has no other.
+    # The user might specify a tag such as `latest`, and some images have no other tag.
     lines = ["# hadolint ignore=DL3006,DL3007", f"FROM {recipe.base_image} AS base-container", "USER 0"]
     lines.append("ENV LANG=C.UTF-8 LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8 PYTHONUNBUFFERED=1")
     if recipe.distro and recipe.packages:
@@ -103,7 +103,7 @@ def _install_packages(distro: Distro, packages: Sequence[str], setup: str = "") 
 
 
 def _run(commands: Sequence[str], mounts: Sequence[str] = ()) -> str:
-    """Return a RUN instruction; each command on a line, and the next only after success."""
+    """Return a RUN instruction with commands joined by `&&`."""
     head = [f"--mount={mount}" for mount in mounts]
     lines = [*head, commands[0], *(f"&& {command}" for command in commands[1:])]
     return "RUN " + " \\\n    ".join(lines)
@@ -144,7 +144,7 @@ def _variables(recipe: Recipe, names: ContainerLayout) -> list[str]:
 
 
 def quote_value(value: str) -> str:
-    """Return a value as Dockerfile's own lexer reads it back: as it stands, or in quotes."""
+    """Quote a value for a Dockerfile if necessary."""
     if re.fullmatch(r"[\w.,:/@%+=-]*", value, re.ASCII):
         return value
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
@@ -174,14 +174,14 @@ def _components(recipe: Recipe, names: ContainerLayout) -> list[str]:
 
 
 def _copy_instruction(path: str) -> str:
-    """Return the line that copies something of the sources; in its form of JSON a blank ends no path."""
+    """Return the COPY instruction for a path of the sources, in JSON form if the path contains spaces."""
     if re.search(r"\s", path):
         return f"COPY {json.dumps([f'src/{path}', f'./src/{path}'], ensure_ascii=False)}"
     return f"COPY src/{path} ./src/{path}"
 
 
 class _Secrets:
-    """Mounts the variables that only the build sees, for each command and in no layer."""
+    """Mounts build-time variables as secrets for each command, so that no layer contains them."""
 
     def __init__(self, envs: Sequence[EnvVariable]) -> None:
         secret = [env for env in envs if env.stage == "build"]
@@ -192,7 +192,7 @@ class _Secrets:
         ]
 
     def with_variables(self, command: str) -> str:
-        """Return the command with the variables set."""
+        """Return a command that exports the variables first."""
         return "".join(self._exports) + command
 
     @staticmethod
@@ -231,7 +231,7 @@ if ! command -v uv >/dev/null 2>&1; then \\
 
 
 def _environment(recipe: Recipe, secrets: _Secrets) -> list[str]:
-    # What conda installed lies in its own Python, so the environment has to be of that one, and see its packages.
+    # conda installs into its own Python, so the environment must be based on it and include its packages.
     conda = " --system-site-packages --python /opt/conda/bin/python3" if recipe.conda else ""
     version = f" --python {recipe.python_version}" if recipe.python_version and not recipe.conda else ""
     return [

@@ -1,4 +1,4 @@
-"""Files of `NAME=value` lines, as `docker.env` may name one."""
+"""Parses dotenv files (`NAME=value` lines) for `docker.env`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-
 
 
 def parse(text: str, origin: str) -> dict[str, str]:
-    """Return the variables of a file. `$NAME` means an earlier line, never the machine that builds.
+    """Return the variables of a file. `$NAME` refers to earlier lines, never to this machine's environment.
 
-    Raises BentoError, naming file and line, for a line that cannot be read and for an unknown `$NAME`.
+    Raises BentoError, with file and line, for an invalid line or an undefined `$NAME`.
     """
     values: dict[str, str] = {}
     for number, raw in enumerate(text.splitlines(), 1):
@@ -24,8 +24,8 @@ def parse(text: str, origin: str) -> dict[str, str]:
             continue
         setting = _SETTING.fullmatch(line)
         if not setting:
-            # Not the line itself, which may be a piece of a secret.
-            raise BentoError(f"{origin}:{number}: cannot be read. Write NAME=value.")
+            # Don't print the line, which might contain a secret.
+            raise BentoError(f"{origin}:{number}: invalid line. Write NAME=value.")
         values[setting[1]] = _value(setting[2], values, f"{origin}:{number}")
     return values
 
@@ -38,7 +38,7 @@ def _value(text: str, variables: dict[str, str], place: str) -> str:
     if quoted:
         return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
-        raise BentoError(f"{place}: {text!r} has no end to its quotes, or more behind them. Write one value.")
+        raise BentoError(f"{place}: {text!r} isn't a single quoted value. Correct the quotes.")
     return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 
@@ -48,7 +48,7 @@ def _expand(value: str, variables: dict[str, str], place: str) -> str:
         if match[1]:
             return match[0][1:]
         if name not in variables:
-            raise BentoError(f"{place}: ${name} is set on no line above, and a build knows no other. Write \\${name}.")
+            raise BentoError(f"{place}: ${name} isn't defined by a line above. Define it, or write \\${name}.")
         return variables[name]
 
     return _VARIABLE.sub(replacement, value)

@@ -1,4 +1,4 @@
-"""`env/docker/entrypoint.sh`: what a container of the Bento starts, for images of any builder and any POSIX shell."""
+"""`env/docker/entrypoint.sh`: the entry point of containers, for any image builder and any POSIX shell."""
 
 from __future__ import annotations
 

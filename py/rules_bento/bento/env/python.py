@@ -1,4 +1,4 @@
-"""`env/python`: the requirements as pip and uv read them, and the script that installs them in a Bento of spec 1."""
+"""`env/python`: requirements for pip and uv, and the script that installs them in a Bento of spec 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import Python
     from rules_bento.packages.requirements import Requirement
 
-# Options that uv takes from a requirements file, which is where a Bento of spec 2 can carry them, and their values.
+# Options that uv supports in requirements files, which a Bento of spec 2 has, and their numbers of values.
 _FILE_OPTIONS = {
     "--index-url": 1,
     "-i": 1,
@@ -32,9 +32,9 @@ _FILE_OPTIONS = {
 
 
 def option_lines(python: Python, place: str) -> list[str]:
-    """Return the index and other options as the first lines of a requirements file (spec 2).
+    """Return index and other options as lines of a requirements file (spec 2).
 
-    Raises BentoError, which begins with `place`, for a part of `pip_args` that only a command line can have.
+    Raises BentoError, with `place` as its prefix, for `pip_args` that requirements files don't support.
     """
     lines = [f"--index-url {python.index_url}"] if python.index_url else []
     lines += ["--no-index"] if python.no_index else []
@@ -51,19 +51,19 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
         flag, equals, value = arguments.pop(0).partition("=")
         if flag not in _FILE_OPTIONS:
             raise BentoError(
-                f"{place}: {flag!r} cannot be carried by a Bento of spec 2, where BentoML would leave it out. "
+                f"{place}: spec 2 doesn't support {flag!r}; BentoML would ignore it. "
                 "Remove it, or set spec = 1 (--spec 1)."
             )
         if _FILE_OPTIONS[flag] and not equals:
             if not arguments:
-                raise BentoError(f"{place}: {flag!r} has no value. Give it one.")
+                raise BentoError(f"{place}: {flag!r} has no value. Add one.")
             value = arguments.pop(0)
         lines.append(f"{flag} {value}".strip())
     return lines
 
 
 def command_arguments(python: Python) -> list[str]:
-    """Return the index and other options as arguments of pip (spec 1)."""
+    """Return index and other options as pip arguments (spec 1)."""
     arguments = ["--index-url", python.index_url] if python.index_url else []
     for flag, values in (
         ("--trusted-host", python.trusted_host),
@@ -75,10 +75,10 @@ def command_arguments(python: Python) -> list[str]:
 
 
 def add_pins(text: str, pins: Sequence[str]) -> str:
-    """Add to requirements the packages that libraries need (`name==version`, or `name` for any version), each once.
+    """Add the packages that libraries require (`name==version`, or `name` for any version) to requirements.
 
-    Where files have hashes, pip takes nothing without, so these have to have the packages. Raises BentoError for one
-    that they lack, or have in another version.
+    Requirements with hashes must already have these packages. Raises BentoError for a missing package or another
+    version.
     """
     if not pins:
         return text
@@ -90,55 +90,54 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps need {missing[0]}, but the requirements file, which has hashes, lacks it. "
-            f"Add it to what the file is locked from, and lock again."
+            f"deps require {missing[0]}, but the requirements file with hashes doesn't have it. "
+            f"Add it to the input of the lock, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
 
 
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
-    """Return whether one of the requirements for a package says what `pin` does.
+    """Return whether one of the requirements of a package satisfies a pin.
 
-    Raises BentoError if all say otherwise.
+    Raises BentoError if all of them contradict the pin.
     """
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
         raise BentoError(
-            f"deps need {pin} of a hub of rules_python, but the requirements have {declared[0].text}. Lock both to one "
-            f"version."
+            f"deps require {pin} from a hub of rules_python, but the requirements have {declared[0].text}. Lock "
+            f"both to one version."
         )
     return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Refuse requirements that BentoML would clone and pack at build time, unless they are not to be `packed`."""
+    """Raise BentoError for git requirements that BentoML would clone and pack, unless `packed` is False."""
     if not packed:
         return
     for line in text.splitlines():
         if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
             raise BentoError(
-                f"{place}: {line.strip()!r} is in a git repository, which a build without network cannot pack. Declare "
-                f"its source archive in wheels, or set python.pack_git_packages to false: then the build of the image "
-                f"clones it."
+                f"{place}: builds without network access can't pack the git repository of {line.strip()!r}. Add its "
+                f"source archive to wheels, or set python.pack_git_packages to false to clone it in the image build."
             )
 
 
 @dataclass(frozen=True)
 class LockedRequirements:
-    """Holds the texts of env/python where a lock has been sliced."""
+    """The requirements of env/python from a lock subset."""
 
     roots: str
     pinned: str
     pinned_with_hashes: str
 
     def dumps(self) -> str:
-        """Return the JSON in which they travel between actions: pins are what there is beside the hashes."""
+        """Return JSON that `loads` reads, without `pinned`, which is derived."""
         fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
         return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> LockedRequirements:
-        """Read what `dumps` gave."""
+        """Parse JSON of `dumps`."""
         fields = json.loads(text)
         lines = fields["pinned_with_hashes"].split("\n")[:-1]
         pins = [line.removesuffix(" \\") for line in lines if not line.startswith("    --hash=")]
@@ -146,12 +145,12 @@ class LockedRequirements:
 
     @property
     def has_wheels(self) -> bool:
-        """Return whether some are wheels that the Bento carries."""
+        """Return whether some requirements are wheels that the Bento includes."""
         return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
 
     @property
     def wheels(self) -> set[str]:
-        """Return the normalized names of what these wheels have: `./wheels/acme-1.0-py3-none-any.whl` has acme."""
+        """Return the normalized names of included wheels: acme for `./wheels/acme-1.0-py3-none-any.whl`."""
         return {
             normalize_name(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)
         }
@@ -159,74 +158,73 @@ class LockedRequirements:
 
 @dataclass(frozen=True)
 class Requirements:
-    """Holds the requirements of env/python, which include bentoml."""
+    """The requirements of env/python, including bentoml."""
 
-    roots: str  # what was asked for
-    text: str  # what is installed
-    hashed: str | None  # the same with the hashes of all files, where a lock knows them
+    roots: str  # declared requirements
+    text: str  # requirements to install
+    hashed: str | None  # the same with hashes, if there is a lock
     bentoml_version: str
 
 
 def assemble_requirements(
     text: str, lock: LockedRequirements | None, bentoml_version: str, features: Sequence[str], place: str
 ) -> Requirements:
-    """Return the requirements, with bentoml and its extras for `features`, and with the lock's pins where there is one.
+    """Return the requirements, with bentoml and the extras of `features`, and with the pins of the lock, if any.
 
-    Raises BentoError where text, which `place` says the origin of, and lock disagree, and for hashes that leave bentoml
-    out.
+    Raises BentoError if `text`, which is from `place`, contradicts the lock, or if requirements with hashes lack
+    bentoml.
     """
     if lock is None:
         text, version = _with_bentoml(text, bentoml_version, features)
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
-        raise BentoError("requirements: bentoml is missing, which serves the Bento. Add the hub's package of it.")
+        raise BentoError("requirements: bentoml, which serves the Bento, is missing. Add the bentoml of the hub.")
     declared_names = _unconditional_names(text)
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
-            f"{place}: {', '.join(missing)} is not among the packages that the lock gives the Bento. Add it to the "
-            f"target's requirements."
+            f"{place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add it to the target's requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
     if missing_extras:
         wanted = f"bentoml[{','.join(sorted(features))}]"
         raise BentoError(
-            f"features: the lock's bentoml is without {', '.join(missing_extras)}. Write {wanted!r} in packages."
+            f"features: the lock's bentoml doesn't have {', '.join(missing_extras)}. Add {wanted!r} to packages."
         )
-    # What is no package: options such as the index, and archives that the Bento brings along.
+    # Lines that aren't packages: options, and archives that the Bento includes.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
     hashed = None if "./" in lines else lines + lock.pinned_with_hashes
     return Requirements(lines + lock.roots, lines + lock.pinned, hashed, match[1])
 
 
 def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Return the requirements with a bentoml among them, and the version of it that they pin."""
+    """Return the requirements with bentoml, and its version."""
     pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
     if pinned:
         requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"
         return text[: pinned.start()] + requirement + text[pinned.end() :], pinned[2]
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
-            raise BentoError("features: write them as extras of the bentoml that the requirements name by address.")
+            raise BentoError("features: the requirements have bentoml with an address. Add the extras there.")
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: a file with hashes has to have bentoml, too. Add it to its source and lock again."
+            "requirements: the file with hashes doesn't have bentoml. Add it to the input of the lock, and lock again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
 
 def _bentoml_requirement(features: Sequence[str], extras: str | None = None) -> str:
-    """Return the requirement of BentoML with its extras, `bentoml[grpc,io]`."""
+    """Return the requirement of bentoml with extras, such as `bentoml[grpc,io]`."""
     names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
     joined = ",".join(sorted({*names, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
 
 
 def _unconditional_names(text: str) -> set[str]:
-    """Return the normalized names of the requirements that have a name and no marker."""
+    """Return the normalized names of requirements without a marker."""
     lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
     matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
     return {normalize_name(match[1]) for match in matches if match}
@@ -281,7 +279,7 @@ fi
 
 
 def install_script(python: Python, bentoml_version: str) -> str:
-    """Return the text of `install.sh`."""
+    """Return `install.sh`."""
     return _INSTALL.format(version=bentoml_version, arguments=shlex.join(command_arguments(python))).replace(
         "set -- \n", "set --\n"
     )

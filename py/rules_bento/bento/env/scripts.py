@@ -6,10 +6,10 @@ from rules_bento.errors import BentoError
 
 
 def script_path(path: str, content: bytes) -> str:
-    """Return where a script lies in the Bento.
+    """Return the path of a script in the Bento.
 
-    BentoML hashes the absolute path, so the same project has another Bento in another folder. This hashes the path
-    in the build context and the content.
+    It has a hash of the path in the build context and the content. BentoML hashes the absolute path, so its Bentos
+    depend on the location of the project.
     """
     import hashlib
 
@@ -23,17 +23,12 @@ def script_command(script: str) -> str:
 
 
 def check_script(path: str, content: bytes, place: str) -> None:
-    """Refuse what cannot be run as a program: without a first line that names another, a shell runs a script.
-
-    Raises BentoError for one of another kind without such a line, and for a first line that ends as on Windows.
-    """
+    """Raise BentoError for a script that can't be executed; without a shebang, it must be a shell script."""
     first = content.partition(b"\n")[0]
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):
-            raise BentoError(
-                f"{place}: {path} has the line ends of Windows, so its program is not found. Save with LF."
-            )
+            raise BentoError(f"{place}: {path} has CRLF line ends, so its shebang is invalid. Save it with LF.")
         return
     if path.endswith((".py", ".pl", ".rb", ".js")):
         example = "/usr/bin/env python3" if path.endswith(".py") else "/bin/sh"
-        raise BentoError(f"{place}: {path} does not say what runs it. Let its first line be '#!{example}'.")
+        raise BentoError(f"{place}: {path} has no shebang. Add '#!{example}' as its first line.")

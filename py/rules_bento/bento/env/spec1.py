@@ -1,4 +1,4 @@
-"""`env/` and `docker:`, `python:`, `conda:` of a Bento of spec 1: legacy services, conda, CUDA, templates, wheels."""
+"""`env/` and `docker`, `python`, and `conda` of spec 1: legacy services, conda, CUDA, templates, and wheels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) -> Environment:
-    """Return the environment of the settings' options. Raises BentoError for options that spec 1 cannot hold."""
+    """Return the environment for the settings. Raises BentoError for options that spec 1 doesn't support."""
     options = settings.options
     _check(options, envs)
     requirements = _requirements(settings)
@@ -49,31 +49,31 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
 
 
 def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
-    """Refuse what this format loses."""
+    """Raise BentoError for options that spec 1 would lose."""
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
         raise BentoError(
-            f"{options.at('docker.distro')}: BentoML refuses a Bento of spec 1 for amazonlinux. Set base_image to the "
+            f"{options.at('docker.distro')}: BentoML doesn't support amazonlinux with spec 1. Set base_image to the "
             f"image, or use another distro."
         )
     if docker.base_image and docker.system_packages:
         raise BentoError(
-            f"{options.at('docker.system_packages')}: in a Bento of spec 1, BentoML ignores it beside "
-            f"docker.base_image. Install the packages in a setup_script."
+            f"{options.at('docker.system_packages')}: BentoML ignores it if docker.base_image is set "
+            f"with spec 1. Install the packages in a setup_script."
         )
     for env in envs:
         if env.stage == "build":
             raise BentoError(
-                f"{options.at('envs')}: {env.name} has the stage 'build', but a Bento of spec 1 would keep its value "
-                f"in the image. Take the stage 'all', or do without what makes the Bento spec 1."
+                f"{options.at('envs')}: {env.name} has the stage 'build', but with spec 1, the image would contain its "
+                f"value. Use the stage 'all', or remove the options that require spec 1."
             )
 
 
 def _requirements(settings: BentoSettings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
         raise BentoError(
-            "requirements: a Bento of spec 1 installs wheels of its own from elsewhere. Name the file in "
-            "a bento_python_options with wheels, or do without what makes the Bento spec 1."
+            "requirements: spec 1 doesn't support wheels in requirements. Set wheels of bento_python_options, "
+            "or remove the options that require spec 1."
         )
     options, place = settings.options, packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())
@@ -92,7 +92,7 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
 
 
 def _named_files(settings: BentoSettings) -> dict[str, bytes]:
-    """Return the setup script, the template and the wheels by their paths in the Bento."""
+    """Return the setup script, template, and wheels, by path in the Bento."""
     options, files = settings.options, settings.files
     named_files = {}
     if options.docker.setup_script:

@@ -1,4 +1,4 @@
-"""`env/` and `image:` of a Bento of spec 2, BentoML's own format since 1.4."""
+"""`env/` and `image` of spec 2, BentoML's format since 1.4."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def make(
     settings: BentoSettings, image: ImageDefinition, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment of an image under the settings' options; `wheels` says that the sources have some.
+    """Return the environment for an image and the settings; `wheels` specifies whether the sources include wheels.
 
-    Raises BentoError for a step that cannot be carried out.
+    Raises BentoError for an invalid step.
     """
     options = settings.options
     lock, exported = settings.lock, None
@@ -33,9 +33,9 @@ def make(
         exported = _export_uv_lock(settings, image)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
-    # The condition is BentoML's: it includes the project's wheels only where packages are locked.
+    # This is BentoML's condition: project wheels are included only if packages are locked.
     if (lock and lock.has_wheels) or (wheels and locked is not False):
-        # The wheels lie in src/, and `build_include` copies them before packages are installed.
+        # The wheels are in src/; `build_include` copies them before packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     text = frozen.requirements + settings.requirements
     place, packed = packages_place(options), options.python.pack_git_packages
@@ -63,7 +63,7 @@ def make(
 
 def _export_uv_lock(settings: BentoSettings, image: ImageDefinition) -> str:
     if settings.export_uv_lock is None:
-        raise BentoError(f"{image.place}: uv_lock() needs uv.lock among srcs. Add it, or name packages of a hub.")
+        raise BentoError(f"{image.place}: uv_lock() requires uv.lock in srcs. Add it, or use packages of a hub.")
     return settings.export_uv_lock(settings.files)
 
 
@@ -104,7 +104,7 @@ def _recipe(
 
 
 def _install(requirements: python.Requirements, options: BuildOptions, from_sources: bool) -> str:
-    """Return the command that installs the requirements; paths in them begin in src/ where some of it is there."""
+    """Return the install command; relative paths of requirements start in src/ if `from_sources` is set."""
     name, flags = "requirements.txt", [f"--allow-insecure-host {host}" for host in options.python.trusted_host or ()]
     if requirements.hashed is not None:
         name, flags = "requirements.lock.txt", [*flags, "--require-hashes"]

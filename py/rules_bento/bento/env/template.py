@@ -1,9 +1,8 @@
 """`docker.dockerfile_template`: a project's Jinja2 template that replaces blocks of the Dockerfile.
 
-The template is hostile until it is rendered. Jinja2's sandbox keeps it from Python's internals as long as it is given
-plain values and functions alone: an object of Jinja2's own, such as a compiled template, leads to the environment and
-from there to code of the template's choice. What a sandbox cannot bound, time and memory, the process does in which
-the template is rendered: one of its own, with limits that the kernel enforces.
+The template is untrusted. Jinja2's sandbox protects Python's internals only if the template gets plain values and
+functions: an object of Jinja2, such as a compiled template, gives access to the environment and to arbitrary code. A
+sandbox can't limit time and memory, so the template is rendered in a subprocess with limits of the kernel.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-# Bounds of one rendering: seconds of the processor, address space, and the Dockerfile itself. Plain templates take some
+# Limits of a rendering: CPU seconds, address space, and size of the Dockerfile. Typical templates need a few
 # hundredths of a second.
 _SECONDS = 5
 _MEMORY = 1 << 30
 _MAX_BYTES = 1 << 20
 
-# The name by which a template extends ours.
+# The name that templates extend.
 _BASE = "bento_base_template"
 _PLACEHOLDERS = dockerfile.ContainerLayout(
     user="\0user\0",
@@ -41,15 +40,15 @@ _PLACEHOLDERS = dockerfile.ContainerLayout(
 
 
 def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin: str) -> str:
-    """Return the Dockerfile that the template makes of ours.
+    """Return the Dockerfile that a template creates from the default one.
 
-    `options` are those of `docker`, which the template sees as `__options__<key>`. Raises BentoError, naming
-    `origin` and the line where it is known, for a template that does not work.
+    The template can refer to the `docker` options as `__options__<key>`. Raises BentoError, with `origin` and, if
+    known, the line, for an invalid template.
     """
     dockerfile_text = _run_in_subprocess(lambda: _render_template(text, recipe, options, origin), origin)
     if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
         raise BentoError(
-            f"{origin}: the template makes a Dockerfile without FROM. Begin it with "
+            f"{origin}: the rendered Dockerfile has no FROM. Start the template with "
             f"'{{% extends bento_base_template %}}'."
         )
     return re.sub(r"\n{3,}", "\n\n", dockerfile_text).rstrip("\n") + "\n"
@@ -69,29 +68,29 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
     environment.filters["bash_quote"] = shlex.quote
     environment.filters["normalize_line"] = _normalize_line
     environment.globals["expands_bento_path"] = _join_bento_path
-    # A name and no template object: see above.
+    # The name, not a template object: see above.
     environment.globals[_BASE] = _BASE
     try:
         dockerfile_text = environment.from_string(text).render(**_variables(recipe, options))
-        dockerfile_text.encode()  # raises UnicodeEncodeError, a ValueError, for half a character
+        dockerfile_text.encode()  # raises UnicodeEncodeError, a ValueError, for a lone surrogate
         return dockerfile_text
     except jinja2.TemplateNotFound as error:
         raise BentoError(
-            f"{origin}: the template takes {error.name!r} from another file, but a Bento holds the template alone. "
-            f"Put the text into it."
+            f"{origin}: the template includes {error.name!r}, but a Bento contains only the template. "
+            f"Move the content into it."
         ) from None
     except jinja2.TemplateSyntaxError as error:
         raise BentoError(f"{origin}:{error.lineno}: {error.message}. Correct the template.") from None
     except RecursionError:
         raise BentoError(f"{origin}: the template is nested too deeply. Correct it.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BentoError(f"{origin}: the template cannot be rendered: {error}. Correct it.") from None
+        raise BentoError(f"{origin}: cannot render the template: {error}. Correct it.") from None
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
-    """Return what `render` makes in a fork with bounds of time and memory.
+    """Run `render` in a forked process with limits of time and memory.
 
-    Raises the BentoError that `render` raises, and one for a rendering that goes beyond a bound.
+    Raises the BentoError of `render`, or one for an exceeded limit.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -103,10 +102,10 @@ def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
         reply = pipe.read(_MAX_BYTES + 2)
     _, status = os.waitpid(child, 0)
     if len(reply) > _MAX_BYTES + 1:
-        raise BentoError(f"{origin}: the template makes a Dockerfile of more than {_MAX_BYTES} bytes. Shorten it.")
+        raise BentoError(f"{origin}: the rendered Dockerfile has more than {_MAX_BYTES} bytes. Shorten it.")
     if not reply or status:
         raise BentoError(
-            f"{origin}: to render the template takes more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify it."
+            f"{origin}: rendering needs more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify the template."
         )
     text = reply[1:].decode()
     if reply[:1] == _FAILED:
@@ -114,12 +113,12 @@ def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
     return text
 
 
-# The first byte of a child's answer; the rest is the Dockerfile, or the message.
+# The first byte of the reply; the rest is the Dockerfile, or the message.
 _RENDERED, _FAILED = b"+", b"-"
 
 
 def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
-    """Render within the bounds, answer, and end the process without anything of the parent's being run again."""
+    """Render within the limits, send the reply, and exit without running the parent's cleanup."""
     status = 1
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -138,7 +137,7 @@ def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
 
 
 def _base_template(recipe: dockerfile.Recipe) -> str:
-    """Return our Dockerfile as a Jinja2 template with blocks, for the project's template to extend."""
+    """Return the default Dockerfile as a Jinja2 template with blocks."""
     parts = [dockerfile.HEADER]
     for name, text in dockerfile.blocks(recipe, _PLACEHOLDERS).items():
         parts.append(f"{{% block {name} %}}\n{_escape(text)}\n{{% endblock %}}\n")
@@ -146,7 +145,7 @@ def _base_template(recipe: dockerfile.Recipe) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape text for Jinja2, so that only the names that a template may set are evaluated."""
+    """Escape a string for Jinja2, except for the placeholders of names."""
     literal = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
     return re.sub(r"\0(\w+)\0", r"{{ bento__\1 }}", literal)
 
