@@ -54,7 +54,7 @@ class Described:
     @cached_property
     def bento(self) -> BentoFacts:
         """Describe a Bento."""
-        from rules_bento.bento.identity import content_identity
+        from rules_bento.bento.assemble import content_identity
 
         document = self.entry.describe().stated
         _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
