@@ -339,7 +339,7 @@ def test_malformed_attributes(actions, attributes, words):
 
 
 def test_malformed_python_version(actions):
-    words = "python_version is '4', which is not a version of Python. Write one such as"
+    words = "python_version: invalid Python version '4'. Write a version such as"
     refused(actions.package("--python-version", "4"), LABEL, words)
 
 
