@@ -120,7 +120,7 @@ def test_a_module_that_is_missing(actions):
     ],
 )
 def test_a_malformed_service(actions, service, complaint):
-    words = (f"service `{service}` is malformed", complaint, "write `module:attribute`, `file.py:attribute`")
+    words = (f"service `{service}` is malformed", complaint, "Write `module:attribute`, `file.py:attribute`")
     refused(actions.snapshot(service=service), LABEL, *words)
 
 

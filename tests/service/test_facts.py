@@ -46,7 +46,8 @@ def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
     folder = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
     message = refusal(folder, extra=ExtraOptions(overrides=Declared(words="flags")))
     assert re.search(
-        r"constants.\n  Build with --import --python ENV.*, or:\n  service.py:\d+: what service `Svc` is:", message
+        r"constants. Fix each value:\n  Build with --import --python ENV.*, or:\n  service.py:\d+: what service `Svc` is:",
+        message,
     )
     assert "`bentoml.service` is passed on as a value" in message
 
@@ -283,7 +284,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
     body = f"    m = bentoml.models.HuggingFaceModel('org/bert', '{'a' * 40}')\n"
     message = refusal(project(tmp_path / "open", "@bentoml.service", body, head, files))
     place = "settings.py:4" if beside else "service.py:4"
-    assert f"  {place}: attribute `m` of service `Svc`: its `endpoint` is that of HF_ENDPOINT" in message
+    assert f"  {place}: attribute `m` of service `Svc`: its `endpoint` is the value of HF_ENDPOINT" in message
     body = body.replace("')", "', endpoint='http://127.0.0.1:9')")
     made = document(build(build_ctx=project(tmp_path / "named", "@bentoml.service", body, head, files)))
     assert made["services"][0]["models"][0]["metadata"]["endpoint"] == "http://127.0.0.1:9"

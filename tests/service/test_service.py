@@ -384,7 +384,7 @@ def refusal(service, sources):
 def test_malformed_service(service, says):
     message = refusal(service, {"service.py": PLAIN})
     assert says in message
-    assert "write `module:attribute`" in message
+    assert "Write `module:attribute`" in message
 
 
 def test_module_missing_lists_near_matches():
@@ -771,7 +771,7 @@ SERVED = (
     [
         ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` is on nothing"),
         ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` is on nothing"),
-        ("envs=['A=b']", "1", r"service\.py:9: env 'A=b' of service `Svc` is invalid\. BentoML requires a dict"),
+        ("envs=['A=b']", "1", r"service\.py:9: env 'A=b' of service `Svc` is invalid\. Write a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
             "1",

@@ -1,8 +1,8 @@
-"""Tells what a change of a service's API means for its callers.
+"""Classifies the changes of a service's API by their effect on callers.
 
 The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if a caller
-who did right by the old schema can fail with the new one: what it sends is refused, or what it reads is gone or another
-type. All else is compatible. Titles, descriptions and examples are no part of an API.
+that complies with the old schema can fail with the new one: a value that it sends is rejected, or a value that it reads
+is missing or has another type. All other changes are compatible. Titles, descriptions, and examples are ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names of modules: what binds each of them, and what a name stands for, through the imports of the sources.
+"""Names of modules: what binds each of them, and what a name is, through the imports of the sources.
 
 A name is constant only if exactly one unconditional statement of its module binds it.
 """
@@ -47,7 +47,7 @@ class Binding(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """Describes what a name stands for: the module that defines it (or None) and the kind of its definition there."""
+    """Describes what a name is: the module that defines it (or None) and the kind of its definition there."""
 
     kind: int
     module: Module | None
@@ -208,7 +208,7 @@ class Names:
         return name if name and not self.files.owns(name) else None
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return what a name stands for. Raises NotConstantError if it isn't certain."""
+        """Return what a name is. Raises NotConstantError if it isn't certain."""
         outside = self.outside(module, node)
         if outside:
             return Definition(OUTSIDE, None, outside, node)
@@ -217,7 +217,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return what a name of a module stands for."""
+        """Return the definition of a name of a module."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if (module.name, name) in self.stores:

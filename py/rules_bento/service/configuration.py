@@ -1,6 +1,6 @@
 """Checks the configuration of services as BentoML does: with an invalid one, it builds no Bento and serves none.
 
-The kinds are those of `bentoml._internal.configuration.v2`, as BentoML applies them: it ignores unknown keys, except in
+The kinds are from `bentoml._internal.configuration.v2`, as BentoML applies them: it ignores unknown keys, except in
 `resources`, and empty dicts; True is a number above 0 but not a whole number, and 1 has no point.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """Describes values: in words for people, and by a function that says whether one is of the kind."""
+    """Describes values: in words for people, and by a function that returns whether a value is of the kind."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -73,15 +73,15 @@ def _are_whole(value: object) -> bool:
 
 NONE = Kind("None", lambda value: value is None)
 BOOL = Kind("True or False", lambda value: isinstance(value, bool))
-TEXT = Kind("a text", lambda value: isinstance(value, str))
-TEXTS = _list_of("a list of texts", str)
+TEXT = Kind("a string", lambda value: isinstance(value, str))
+TEXTS = _list_of("a list of strings", str)
 TABLE = Kind("a dict", lambda value: isinstance(value, dict))
 WHOLE = Kind("a whole number", _is_whole)
 WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
 FRACTION_ABOVE_0 = _above("a number above 0 with a point, as 1.0", 0, float)
 ABOVE_0 = Kind("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
-AMOUNT = Kind('a number, or a text as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
-ADDRESS = Kind("an IP address as a text", _is_address)
+AMOUNT = Kind('a number, or a string as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
+ADDRESS = Kind("an IP address as a string", _is_address)
 
 # Kinds to the keys of a configuration that have them.
 _KEYS: Sequence[tuple[Kind, str]] = [

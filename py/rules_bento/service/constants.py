@@ -201,7 +201,7 @@ class Constants:
         if definition.kind != VALUE or definition.module is None:
             raise self._not_constant(module, node)
         if definition.key in self._evaluating:
-            raise NotConstantError("it is defined by itself", module.path, node)
+            raise NotConstantError("its definition is circular", module.path, node)
         self._evaluating.add(definition.key)
         try:
             assert isinstance(definition.node, ast.expr)

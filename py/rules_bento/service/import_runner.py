@@ -77,7 +77,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
         return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
-            f"{subject.service}: the result of importing it is invalid. Let its code write no files of others."
+            f"{subject.service}: the result of importing it is invalid. Remove code that writes to other files."
         ) from None
 
 

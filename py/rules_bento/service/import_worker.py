@@ -1,6 +1,6 @@
 """Imports a service with real BentoML, in an environment of BentoML and its wheels, and describes it.
 
-`main` gets the path of a JSON file that `import_runner` writes. The answer is JSON, too: `facts` (see `metadata`),
+`main` gets the path of a JSON file that `import_runner` writes. The answer is also JSON: `facts` (see `metadata`),
 `schema`, and `openapi`; or `problem` and `remedy`.
 """
 
@@ -270,7 +270,7 @@ def _plain(value: Any, fact: str) -> Any:
 
 
 def _remedy(error: BaseException, source: Path) -> str:
-    """Return what to do about an error, where its kind tells."""
+    """Return what to do about an error of a known kind."""
     for reason in _reasons(error):
         own = "".join(_frames_of(reason, source))
         if isinstance(reason, ModuleNotFoundError):

@@ -86,7 +86,7 @@ class LegacyReader:
         return node.elts if isinstance(node, ast.List) else []
 
     def _call(self, node: ast.expr) -> tuple[ast.Call, str]:
-        """Return the call that an expression or a name of this module stands for, and what it calls."""
+        """Return the call of an expression or of a name of this module, and what it calls."""
         if isinstance(node, ast.Name):
             definition = self._names.resolve(self._module, node)
             if definition.kind != VALUE or definition.module is not self._module:

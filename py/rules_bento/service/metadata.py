@@ -33,9 +33,10 @@ class Unknown:
         path: file in src/.
         line: line in it, from 1.
         attribute: the kind of statement that gives it (a key of `remediation`); empty if only an import does.
-        fact: the value, for programs: `service` (all of it), `name`, `members` (whether there are more dependencies,
-            models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`, `models.x`, `paths` (of mounted
-            applications), `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, `image`.
+        `fact`: the name of the value, for programs: `service` (all of it), `name`, `members` (whether there are more
+            dependencies, models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`, `models.x`,
+            `paths` (of mounted applications), `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`,
+            `description`, `image`.
         service: the name (or the class) of its service.
         required: BentoML would write it into the Bento.
 

@@ -161,7 +161,7 @@ def _merged(
 
 
 def _has(stated: Mapping[str, Json], fact: str) -> bool:
-    """Return whether a statement has the key that a fact such as `config.traffic.timeout` names."""
+    """Return whether a statement has the key that a path such as `config.traffic.timeout` names."""
     value: Json = dict(stated)
     for key in fact.split(".")[1:]:
         if not isinstance(value, dict) or key not in value:

@@ -38,7 +38,7 @@ class PythonFiles:
         self._binary = {_stem(path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
     def find(self, module: str) -> str | None:
-        """Return the file of a dotted module; for a package without `__init__.py`, its folder and a slash."""
+        """Return the file of a dotted module; for a package without `__init__.py`, its directory and a slash."""
         top, base = module.partition(".")[0], module.replace(".", "/")
         if top in _ALWAYS_OUTSIDE:
             return None
@@ -56,7 +56,7 @@ class PythonFiles:
         return path.endswith(("/", "/__init__.py")) or path == "__init__.py"
 
     def words(self, path: str) -> frozenset[bytes]:
-        """Return all names and words of a file, those of comments included."""
+        """Return all names and words of a file, including comments."""
         if path not in self._words:
             self._words[path] = frozenset() if path.endswith("/") else frozenset(_NAMES.findall(self._read(path)))
         return self._words[path]
@@ -146,7 +146,7 @@ def _stem(path: str) -> str:
 
 
 def _folders(paths: Collection[str]) -> frozenset[str]:
-    """Return all folders that hold a Python file at any depth."""
+    """Return all directories with a Python file at any depth."""
     folders: set[str] = set()
     for path in paths:
         folder = path.rpartition("/")[0] if path.endswith(".py") else ""

@@ -1,4 +1,4 @@
-"""Reads the metadata of a service from its source: finds the module, the attribute in it, and what it stands for.
+"""Reads the metadata of a service from its source: finds the module, the attribute in it, and what it is.
 
 A small subset of Python is supported (docs/service-metadata.md lists it). Whatever the reader does not recognize, and
 what could reach a service, is rejected by file and line: its value is unknown without an attribute or an import.
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Literal
 
-_FORM = "write `module:attribute`, `file.py:attribute` or `module`"
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
 _OLD = "`bentoml.Service` isn't supported. Write `bentoml.legacy.Service`, the name of that class since BentoML 1.4"
 
@@ -51,7 +50,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
     except RecursionError:
         raise BentoError(
             f"{path}: the sources of service `{service[:200]}` are nested too deeply: names that import each other, or "
-            "expressions in expressions, by the hundred. Flatten them."
+            "hundreds of expressions in expressions. Move data to files, and remove circular imports."
         ) from None
 
 
@@ -92,7 +91,7 @@ class _Reading:
         """Return the modules that importing the service may import and that may change what the needed ones have.
 
         Only those are parsed that have a word of `WORDS`, or that name a needed module, or one that has objects of one.
-        Of the others, return the words.
+        For the other modules, return the words.
         """
         users = set(needed)
         while True:
@@ -223,24 +222,29 @@ class _Reading:
 def _parts(service: str, sources: PythonFiles) -> tuple[str, str]:
     """Split an import string into the dotted module and the attribute, which may be empty."""
     target, colon, attribute = service.partition(":")
-    bad = f"service `{service}` is malformed: "
     if not target:
-        raise BentoError(f"{bad}it names no module; {_FORM}.")
+        raise _malformed(service, "it names no module")
     if colon and not attribute:
-        raise BentoError(f"{bad}nothing follows the colon; {_FORM}.")
+        raise _malformed(service, "nothing follows the colon")
     if attribute and not all(part.isidentifier() for part in attribute.split(".")):
-        raise BentoError(f"{bad}`{attribute}` isn't an attribute; {_FORM}.")
+        raise _malformed(service, f"`{attribute}` isn't an attribute")
     is_file = target.endswith(".py") and f"{target[:-3]}/py" not in sources.paths
     if is_file or "/" in target:
         if not is_file:
-            raise BentoError(f"{bad}`{target}` is a path and does not end in .py; {_FORM}.")
+            raise _malformed(service, f"`{target}` is a path and does not end in .py")
         parts = [part for part in target[:-3].split("/") if part not in ("", ".")]
         if target.startswith("/") or ".." in parts:
-            raise BentoError(f"{bad}`{target}` is not a path inside of the Bento's sources; {_FORM}.")
+            raise _malformed(service, f"`{target}` is not a path inside of the Bento's sources")
         target = ".".join(parts)
     if not all(part.isidentifier() for part in target.split(".")):
-        raise BentoError(f"{bad}`{target}` isn't a module; {_FORM}.")
+        raise _malformed(service, f"`{target}` isn't a module")
     return target, attribute
+
+
+def _malformed(service: str, why: str) -> BentoError:
+    return BentoError(
+        f"service `{service}` is malformed: {why}. Write `module:attribute`, `file.py:attribute`, or `module`."
+    )
 
 
 def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:

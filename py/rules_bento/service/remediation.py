@@ -80,7 +80,7 @@ def require(unknowns: Iterable[Unknown], target: str, words: Words) -> None:
         lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
     raise BentoError(
         f"{target}: " * bool(target)
-        + "the source does not state all metadata of the service as constants.\n  "
+        + "the source does not state all metadata of the service as constants. Fix each value:\n  "
         + "\n  ".join(dict.fromkeys(lines))
     )
 

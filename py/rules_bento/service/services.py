@@ -401,7 +401,7 @@ class ServiceReader:
             raise NotConstantError("its `model_id`, `revision`, or `endpoint` isn't a string", module.path, call)
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
-            raise NotConstantError("its `endpoint` is that of HF_ENDPOINT, which this line may set", *line)
+            raise NotConstantError("its `endpoint` is the value of HF_ENDPOINT, which this line may set", *line)
         return HuggingFace(values["model_id"], revision, values.get("endpoint"), lists["include"], lists["exclude"])
 
     def _model(self, name: str, reference: _Model) -> Model:
@@ -512,7 +512,7 @@ class ServiceReader:
             right = known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES
             if not isinstance(env, (dict, NotConstantError)) or not right or not _is_text(known.get("value")):
                 raise BentoError(
-                    f"{place}: env {env!r} {of} is invalid. BentoML requires a dict with a name, and optionally a "
+                    f"{place}: env {env!r} {of} is invalid. Write a dict with a name, and optionally a "
                     f"value, which is a string, and a stage: {', '.join(_STAGES)}."
                 )
 

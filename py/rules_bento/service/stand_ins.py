@@ -3,8 +3,8 @@
 A stand-in has every attribute, and can be called, subscripted, entered, subclassed, and used as a decorator or an
 annotation: the result is again a stand-in. Its value isn't known. If the project's code or BentoML uses the value, the
 import fails with the line and the package. Python has no hook for `x is None` and `type(x)`, so the project's modules
-are compiled with a check around them. In the second of the two imports, the answers that a stand-in can't refuse
-differ: metadata that depends on them differs, too, and is rejected.
+are compiled with a check around them. In the second of the two imports, the answers that a stand-in can't reject
+differ: metadata that depends on them also differs, and is rejected.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ValueNeededError(BaseException):
 
 
 class _State:
-    """What this process knows: the project's folder, the packages, and what was observed."""
+    """State of this process: the project's directory, the packages, and the observations."""
 
     def __init__(self) -> None:
         self.prefix = "\0"
@@ -312,7 +312,7 @@ def _remedy(name: str) -> str:
 
 
 def _is_guarded(*, imports: bool = False) -> bool:
-    """Return whether a line of the project handles errors of what runs now; if `imports`, those of imports."""
+    """Return whether a line of the project handles errors of what runs now; if `imports`, errors of imports."""
     return any(
         first <= frame.f_lineno <= last and (handles_imports or not imports)
         for frame in _project_frames()
@@ -479,7 +479,7 @@ def _check_call(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _Loader(machinery.SourceFileLoader):
-    """Compiles a module of the project with checks where Python asks no object."""
+    """Compiles a module of the project with checks of operations that Python has no hook for."""
 
     def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
