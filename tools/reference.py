@@ -59,7 +59,7 @@ _COMMANDS = """\
 `bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)). Each command
 accepts `--home DIRECTORY`, the store; the default is `BENTOML_HOME`.
 """
-_OF_EACH_COMMAND = ("help", "home")
+_OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
 _FLAG = re.compile(
     r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n',
     re.MULTILINE,

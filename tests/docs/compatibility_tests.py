@@ -281,9 +281,7 @@ TESTS: dict[str, dict[str, str]] = {
         "name, services, dependencies, configuration, labels, envs, description, models, runners, APIs": (
             "importing/test_suite.py::test_what_bentoml_wrote"
         ),
-        "the image": (
-            "importing/test_importing.py::test_an_image_that_its_calls_do_not_make_is_rejected"
-        ),
+        "the image": ("importing/test_importing.py::test_an_image_that_its_calls_do_not_make_is_rejected"),
         "`bentoml.use_arguments`, files next to the module, conditions": (
             "importing/test_importing.py::test_a_service_that_computes_its_decorator"
         ),

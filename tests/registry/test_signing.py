@@ -233,7 +233,7 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     for words, message in {
-        ("sign", "--key", "keys/k.key", "./folder"): "is a folder, whose files one signature cannot hold",
+        ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot be read: No such file",
         ("verify", "--key", "keys/k.pub"): "nothing is named",
         ("verify", "--key", "keys/k.pub", "iris:v1"): "What is in the store has no signature",

@@ -8,19 +8,21 @@ from contextlib import contextmanager
 
 from rules_bento.typing_lite import TYPE_CHECKING
 
+from bento_cli.cli import show
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.archives.unpack import Progress
     from rules_bento.net.transfers import Counter
 
-_DELAY, _INTERVAL = 0.5, 0.1  # seconds: short works show nothing
+_DELAY, _INTERVAL = 0.5, 0.1  # seconds; short tasks show no progress
 
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
     """Yield a function that counts bytes and shows how many of `total` (if that is known) are done."""
-    if not sys.stderr.isatty():
+    if not show.progress_output().isatty():
         yield None
         return
     line = _Line(verb, total)
@@ -41,11 +43,9 @@ def transfer(verb: str, url: str) -> Iterator[Counter | None]:
         return
     from rules_bento.net.transfers import Progress
 
-    from bento_cli.cli import show
-
     if address.password:
-        show.note("The password in the URL is seen by other users of this machine. ~/.netrc is a place for it.")
-    with Progress(verb) as counter:
+        show.note("Other users of this machine can see the password in the URL. Write it to ~/.netrc instead.")
+    with Progress(verb, out=show.progress_output()) as counter:
         yield counter
 
 
@@ -62,12 +62,10 @@ class _Line:
         now = time.monotonic()
         if now < self._next:
             return
-        from bento_cli.cli.show import size
-
         self._next = now + _INTERVAL
         self._shown = True
-        share = f" of {size(self._total)} ({100 * self._done // self._total} %)" if self._total else ""
-        sys.stderr.write(f"\r\x1b[K{self._verb} {size(self._done)}{share}")
+        share = f" of {show.size(self._total)} ({100 * self._done // self._total} %)" if self._total else ""
+        sys.stderr.write(f"\r\x1b[K{self._verb} {show.size(self._done)}{share}")
         sys.stderr.flush()
 
     def clear(self) -> None:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from rules_bento.typing_lite import TYPE_CHECKING
 
+from bento_cli.cli import show
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
@@ -26,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="HOST",
         action="append",
         default=[],
-        help="host[:port] of a registry that may be reached without encryption",
+        help="connect to this registry, host[:port], without encryption (repeatable)",
     )
 
 
@@ -36,7 +38,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
-    with Registries(options.insecure) as registries, Progress(what) as progress:
+    with Registries(options.insecure) as registries, Progress(what, out=show.progress_output()) as progress:
         yield registries, progress
 
 
@@ -58,5 +60,5 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
     from bento_cli.sharing.cloud.contexts import Contexts, of_environment
 
     context = of_environment() or Contexts(store.home).get(options.context or "")
-    with Cloud(context) as reached, Progress(f"{what} {context.address}") as progress:
+    with Cloud(context) as reached, Progress(f"{what} {context.address}", out=show.progress_output()) as progress:
         yield reached, progress

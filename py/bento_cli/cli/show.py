@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
+from rules_bento import exit_handling
 from rules_bento.formats.times import to_local
 from rules_bento.typing_lite import TYPE_CHECKING, Any, TextIO
 
@@ -16,10 +18,29 @@ if TYPE_CHECKING:
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 
 
+_settings = {"color": "auto", "quiet": ""}
+
+
+def configure(*, color: str, quiet: bool, verbose: bool) -> None:
+    """Apply the options of all commands."""
+    _settings.update(color=color, quiet="yes" if quiet else "")
+    if verbose:
+        os.environ[exit_handling.TRACEBACK] = "1"
+
+
+def progress_output() -> TextIO:
+    """Return the file for progress: standard error, or nothing with `--quiet`."""
+    return io.StringIO() if _settings["quiet"] else sys.stderr
+
+
 def add_output(parser: ArgumentParser, *choices: str) -> None:
     """Add `-o`, whose default is the first choice."""
     parser.add_argument(
-        "-o", "--output", choices=choices, default=choices[0], help=f"what is printed (default: {choices[0]})"
+        "-o",
+        "--output",
+        choices=choices,
+        default=choices[0],
+        help=f"print the result in this format (default: {choices[0]})",
     )
 
 
@@ -34,7 +55,9 @@ def err(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print what people should know, where it does not disturb programs."""
+    """Print a note to standard error, unless `--quiet` is set."""
+    if _settings["quiet"]:
+        return
     sys.stderr.write(f"{paint('note:', _YELLOW, sys.stderr)} {plain(text)}\n")
 
 
@@ -59,10 +82,13 @@ def faint(text: str) -> str:
 
 
 def paint(text: str, code: str, file: TextIO) -> str:
-    """Return the text in a colour, if it goes to a terminal and NO_COLOR is not set (no-color.org)."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not file.isatty():
-        return text
-    return f"\x1b[{code}m{text}\x1b[0m"
+    """Return the text in a color; by default only for a terminal and without NO_COLOR (no-color.org)."""
+    automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
+    return (
+        f"\x1b[{code}m{text}\x1b[0m"
+        if _settings["color"] == "always" or (_settings["color"] == "auto" and automatic)
+        else text
+    )
 
 
 def plain(text: str) -> str:

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 
     from rules_bento.signing.keys import PrivateKey
 
-KEY = "FILE, or env://NAME for what a variable holds"
+KEY = "FILE, or env://NAME for a variable"
 
 
 def add_password(parser: ArgumentParser) -> None:
     """Add the option for the password of an encrypted key."""
     parser.add_argument(
-        "--sign-password-file", metavar="FILE", default="", help="with the key's password (default: COSIGN_PASSWORD)"
+        "--sign-password-file",
+        metavar="FILE",
+        default="",
+        help="read the password of the key from this file (default: COSIGN_PASSWORD)",
     )
 
 

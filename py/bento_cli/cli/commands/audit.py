@@ -25,8 +25,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
-        help=f"a {kind.noun} of the store, or the path of an archive, a lock (.json, uv.lock, pylock.toml, .txt) or a "
-        "bill of materials (.json)",
+        help=f"check this {kind.noun} of the store, archive, lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json)",
     )
     parser.add_argument(
         "--advisories",
@@ -34,20 +33,36 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         action="append",
         default=[],
         type=Path,
-        help="records in OSV's format: a file, a zip or a folder; may be repeated",
+        help="read advisories in OSV's format from this file, zip archive, or directory (repeatable)",
     )
-    parser.add_argument("--max-severity", default="none", help="the highest that passes (default: none)")
-    parser.add_argument("--unknown-severity", default="above", help="what counts where none is known (default: above)")
-    parser.add_argument("--allow", metavar="ID=REASON", action="append", default=[], help="a vulnerability; repeatable")
-    parser.add_argument("--allow-license", metavar="SPDX", action="append", default=[], help="and no others")
-    parser.add_argument("--deny-license", metavar="SPDX", action="append", default=[], help="none of these")
-    parser.add_argument("--license", metavar="NAME=SPDX", action="append", default=[], help="of a package")
-    parser.add_argument("--wheels", metavar="FOLDER", type=Path, help="wheels that state the licences")
-    parser.add_argument("--require-hashes", action="store_true", help="refuse packages that have no hash")
+    parser.add_argument(
+        "--max-severity", default="none", help="allow vulnerabilities up to this severity (default: none)"
+    )
+    parser.add_argument(
+        "--unknown-severity",
+        default="above",
+        help="treat vulnerabilities without a severity as this severity (default: above)",
+    )
+    parser.add_argument(
+        "--allow", metavar="ID=REASON", action="append", default=[], help="allow this vulnerability (repeatable)"
+    )
+    parser.add_argument(
+        "--allow-license", metavar="SPDX", action="append", default=[], help="allow only these licenses (repeatable)"
+    )
+    parser.add_argument(
+        "--deny-license", metavar="SPDX", action="append", default=[], help="reject this license (repeatable)"
+    )
+    parser.add_argument(
+        "--license", metavar="NAME=SPDX", action="append", default=[], help="set the license of a package (repeatable)"
+    )
+    parser.add_argument(
+        "--wheels", metavar="DIRECTORY", type=Path, help="read licenses from the wheels in this directory"
+    )
+    parser.add_argument("--require-hashes", action="store_true", help="reject packages without a hash")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "It asks no server and is as new as the advisories that it is given. Only packages of PyPI are looked at.\n"
-        f"The status is {status.FOUND} if something is refused."
+        "The command makes no network request: the result is as new as the advisories. Only packages of\n"
+        f"PyPI are checked. The exit status is {status.FOUND} if a package is rejected."
     )
 
 

@@ -46,30 +46,52 @@ _CONFIG = frozenset(
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add arguments for the project, for what wins over its bentofile, and for where the Bento goes."""
     parser.add_argument(
-        "build_ctx", metavar="PATH", nargs="?", default=".", help="the project's folder (.), or a service"
+        "build_ctx",
+        metavar="PATH",
+        nargs="?",
+        default=".",
+        help="build the project in this directory (default: the current directory), or a service",
     )
-    parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
-    parser.add_argument("--name", help="of the Bento")
-    parser.add_argument("--version", default="", help="of the Bento (default: the digest of its content)")
-    parser.add_argument("--description", metavar="TEXT", help="the README, or file: and its path")
-    parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[])
-    parser.add_argument("--env", metavar="NAME=VALUE", action="append", default=[], help="if wanted with ;stage=STAGE")
-    parser.add_argument("--model", metavar="TAG", action="append", default=[], help="of the store, to come along")
-    parser.add_argument("--arg", metavar="KEY=VALUE", action="append", default=[])
-    parser.add_argument("--arg-file", metavar="FILE", help="arguments as YAML")
-    parser.add_argument("--enable-features", metavar="LIST", default="", help="extras of bentoml, with commas between")
-    parser.add_argument("--spec", type=int, choices=(1, 2), help="format of bento.yaml (default: 2 where it can)")
-    parser.add_argument("--bentoml-version", help="that serves it, where the requirements do not say")
-    parser.add_argument("--python-version", help="of the image, where no option says it")
-    parser.add_argument("--creation-time", help="ISO 8601 (default: SOURCE_DATE_EPOCH, else now)")
+    parser.add_argument(
+        "-f", "--bentofile", metavar="FILE", help="read this file (default: bentofile.yaml, or else pyproject.toml)"
+    )
+    parser.add_argument("--name", help="name of the Bento")
+    parser.add_argument("--version", default="", help="version of the Bento (default: the digest of its content)")
+    parser.add_argument("--description", metavar="TEXT", help="description: a text, or file:PATH")
+    parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[], help="add a label (repeatable)")
+    parser.add_argument(
+        "--env",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="set a variable, optionally with ;stage=STAGE (repeatable)",
+    )
+    parser.add_argument(
+        "--model", metavar="TAG", action="append", default=[], help="include this model from the store (repeatable)"
+    )
+    parser.add_argument("--arg", metavar="KEY=VALUE", action="append", default=[], help="set an argument (repeatable)")
+    parser.add_argument("--arg-file", metavar="FILE", help="read arguments from this YAML file")
+    parser.add_argument(
+        "--enable-features", metavar="LIST", default="", help="require these extras of bentoml, separated by commas"
+    )
+    parser.add_argument(
+        "--spec", type=int, choices=(1, 2), help="format of bento.yaml (default: 2 if the options allow it)"
+    )
+    parser.add_argument(
+        "--bentoml-version", metavar="VERSION", help="version of BentoML if the requirements don't specify it"
+    )
+    parser.add_argument("--python-version", metavar="VERSION", help="version of Python if no option specifies it")
+    parser.add_argument(
+        "--creation-time", metavar="TIME", help="creation time in ISO 8601 (default: SOURCE_DATE_EPOCH, or else now)"
+    )
     parser.add_argument(
         "--import",
         dest="imported",
         action="store_true",
-        help="import the service with BentoML to get its metadata; packages that are missing have stand-ins",
+        help="import the service with BentoML to get its metadata; stand-ins replace missing packages",
     )
     parser.add_argument(
-        "--python", metavar="ENV", help="with --import: an environment, or its interpreter, that has BentoML"
+        "--python", metavar="ENV", help="use BentoML of this environment or interpreter; requires --import"
     )
     _add_facts(parser)
     parser.add_argument(
@@ -77,16 +99,20 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="a file that may have what looks like a secret, by its path in the Bento (src/...)",
+        help="allow this file (src/...) to contain a suspected secret (repeatable)",
     )
-    parser.add_argument("--no-secrets-check", action="store_true", help="look for no secrets")
-    parser.add_argument("--archive", metavar="FILE", help="write a .bento there, and leave the store alone")
-    parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
+    parser.add_argument("--no-secrets-check", action="store_true", help="don't search for secrets")
+    parser.add_argument(
+        "--archive", metavar="FILE", help="write a .bento file instead of adding the Bento to the store"
+    )
+    parser.add_argument(
+        "--no-sync", action="store_true", help="don't wait for the disk; a power failure might lose the result"
+    )
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
-        "Without --import, the service is never imported. Nothing is resolved or downloaded. The same project makes\n"
-        "the same Bento everywhere, and the same as the rule bento_package if no hub locks the packages,\n"
-        "but for its creation time, of which neither version nor digest depends."
+        "Without --import, the service is never imported. Nothing is resolved or downloaded. The same\n"
+        "project gives the same version and digest everywhere, and also with the rule bento_package if no\n"
+        "package hub locks the packages. The creation time doesn't change them."
     )
 
 
@@ -98,16 +124,18 @@ def _add_facts(parser: ArgumentParser) -> None:
         metavar="SERVICE.ATTRIBUTE=TAG",
         action="append",
         default=[],
-        help="the model of an attribute",
+        help="declare the model of an attribute (repeatable)",
     )
     group.add_argument(
         "--config",
         metavar="SERVICE.KEY=VALUE",
         action="append",
         default=[],
-        help="of a service's configuration, as Svc.traffic.timeout=60; the value is JSON or plain text",
+        help="declare a value of a service's configuration, such as Svc.traffic.timeout=60; JSON or text (repeatable)",
     )
-    group.add_argument("--image", metavar="FILE", help="the image that it asks for, as JSON: docs/cli.md has its form")
+    group.add_argument(
+        "--image", metavar="FILE", help="declare the image in this JSON file; docs/cli.md describes the format"
+    )
     group.add_argument(
         "--complete",
         metavar="KIND",
@@ -133,7 +161,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     elif options.output == "path":
         show.out(str(path))
     elif not show.data({"tag": str(made.tag), "digest": made.digest, "path": str(path)}, options.output):
-        where = f" at {show.plain(str(path))}" if options.archive else " (it was in the store)" if known else ""
+        where = f" at {show.plain(str(path))}" if options.archive else " (in the store already)" if known else ""
         show.out(f"Built {made.tag}{where}.")
     return status.OK
 
@@ -186,7 +214,7 @@ def _python(options: Namespace) -> Path | None:
         if options.python:
             raise BentoError("--python: only --import uses it. Add --import, or remove --python.")
         return None
-    if options.service or options.service_model or options.config or options.complete:
+    if options.service_model or options.config or options.complete:
         raise BentoError(
             "--import: finds the service metadata on its own. Remove the options that declare a part of it."
         )
@@ -344,7 +372,7 @@ def _keep(made: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
 
     if store.bentos.entry_store.has(made.tag):
         if version:
-            raise BentoError(f"{made.tag} is in the store already. Delete it first, or build another version.")
+            raise BentoError(f"{made.tag} exists in the store. Delete it first, or build another version.")
         return store.bentos.entry_store.path(made.tag), True
     with tempfile.TemporaryDirectory() as scratch:
         archive = made.archive(Path(scratch, "built.bento"))

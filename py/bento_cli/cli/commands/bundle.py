@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the file of the bundle, what it takes, and the output."""
-    parser.add_argument("out", metavar="PATH", help="the file to write, such as release.bentobundle")
-    parser.add_argument("tags", metavar="TAG", nargs="+", help="a Bento")
+    parser.add_argument("out", metavar="PATH", help="write the bundle to this file, such as release.bentobundle")
+    parser.add_argument("tags", metavar="TAG", nargs="+", help="include this Bento and its models")
     show.add_output(parser, "text", "json", "yaml", "path")
-    parser.epilog = "A bundle is a tar of .bento and .bentomodel archives: `tar -x` unpacks what BentoML imports."
+    parser.epilog = (
+        "A bundle is a tar of .bento and .bentomodel archives. `tar -x` unpacks them, and BentoML can\nimport them."
+    )
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

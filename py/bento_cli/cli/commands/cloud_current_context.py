@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the option for the output."""
     show.add_output(parser, "json", "yaml")
-    parser.epilog = "The API token is not shown, which BentoML does."
+    parser.epilog = "Unlike BentoML's command, this command doesn't show the API token."
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

@@ -25,13 +25,17 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the options for the cloud's address, the token, and the name of the context."""
     from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT
 
-    parser.add_argument("--endpoint", metavar="URL", help=f"({_ENDPOINT}, else {DEFAULT_ENDPOINT})")
-    parser.add_argument("--api-token", metavar="TOKEN", help=f"({_KEY}); - is the standard input")
-    parser.add_argument("--context", metavar="NAME", help="what it is called (default: the current context)")
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help=f"address of BentoCloud or Yatai (default: {_ENDPOINT}, or else {DEFAULT_ENDPOINT})",
+    )
+    parser.add_argument("--api-token", metavar="TOKEN", help=f"API token (default: {_KEY}); - reads standard input")
+    parser.add_argument("--context", metavar="NAME", help="name of the context (default: the current context)")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "A token on a command line can be seen by other users of the machine: leave the option out to be asked\n"
-        "for it, or let - read it. It is kept where BentoML keeps it: in .yatai.yaml of the home, for you alone."
+        "Other users of the machine can see a token on a command line: omit --api-token to enter it, or use\n"
+        "`-`. As in BentoML, the token is stored in .yatai.yaml of the home, which only you can read."
     )
 
 
@@ -44,7 +48,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     endpoint = options.endpoint or os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT
     context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
     if context.is_open:
-        show.note(f"{context.endpoint} has no encryption: the token, and all that is pushed, can be read on its way.")
+        show.note(f"{context.endpoint} isn't encrypted: others can read the token and all pushed data. Use https.")
     with Cloud(context) as cloud:
         user = _get(cloud, "/api/v1/auth/current", "the user")
         organization = _get(cloud, "/api/v1/current_org", "the organization")
@@ -53,7 +57,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     facts = {"name": context.name, "endpoint": context.endpoint, "email": email}
     facts["organization"] = organization["name"]
     if replaced:
-        show.note(f"The context {context.name} took the place of an earlier one.")
+        show.note(f"The context {context.name} replaced an existing context.")
     if not show.data(facts, options.output):
         who = f"{email or user.get('name')} of {organization['name']}"
         show.out(f"Logged in to {context.endpoint} as {show.plain(who)} (context {show.plain(context.name)}).")
@@ -67,7 +71,9 @@ def _token(stated: str | None) -> str:
     if stated:
         return stated
     if not sys.stdin.isatty():
-        raise BentoError(f"Nobody can be asked here for the API token. Set {_KEY}, or give it to `--api-token -`.")
+        raise BentoError(
+            f"The API token is missing, and standard input isn't a terminal. Set {_KEY}, or use `--api-token -`."
+        )
     from getpass import getpass
 
     return getpass("API token: ")
@@ -76,5 +82,5 @@ def _token(stated: str | None) -> str:
 def _get(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
     document = cloud.find(path, what=what)
     if not document or "name" not in document:
-        raise BentoError(f"{what}: {cloud} knows none for this token. Is it of this endpoint?")
+        raise BentoError(f"{what}: {cloud} has none for this token. Check the token and the endpoint.")
     return document

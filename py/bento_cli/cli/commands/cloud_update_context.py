@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the argument for the context's name."""
-    parser.add_argument("name", metavar="NAME", help="of a context")
+    parser.add_argument("name", metavar="NAME", help="select this context")
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

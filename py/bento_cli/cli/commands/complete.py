@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add an argument for the words of the command line so far, without the command's own name."""
-    parser.add_argument("words", nargs="*", help="the last one is to be completed")
+    parser.add_argument("words", nargs="*", help="the words of the command line; the last one is completed")
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

@@ -65,10 +65,10 @@ complete -c bento -f -a '(__bento_complete)'
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the argument for the shell."""
-    parser.add_argument("shell", choices=_SCRIPTS)
+    parser.add_argument("shell", choices=_SCRIPTS, help="print the script for this shell")
     parser.epilog = (
         "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
-        "zsh:  bento completion zsh > a folder of $fpath, as _bento\n"
+        "zsh:  bento completion zsh > DIRECTORY/_bento, for a directory of $fpath\n"
         "fish: bento completion fish > ~/.config/fish/completions/bento.fish"
     )
 

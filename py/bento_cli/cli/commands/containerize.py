@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add arguments for the Bento, the builder, the image's names and the builder's options."""
     from bento_cli.sharing.builders.backends import BACKENDS, VARIABLE
 
-    parser.add_argument("tag", metavar="TAG", help="the Bento")
+    parser.add_argument("tag", metavar="TAG", help="build an image of this Bento")
     parser.add_argument(
         "-t",
         "--image-tag",
@@ -37,32 +37,48 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="NAME:TAG",
         action="append",
         default=[],
-        help="of the image, may be repeated (default: the Bento's)",
+        help="name the image (repeatable; default: the tag of the Bento)",
     )
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"{', '.join(BACKENDS)} (default: {VARIABLE}, else the first that is here and well)",
+        help=f"build with {', '.join(BACKENDS)} (default: {VARIABLE}, or else the first available one)",
     )
-    parser.add_argument("--enable-features", metavar="LIST", action="append", default=[], help="extras of bentoml")
-    parser.add_argument("--run-as-root", action="store_true", help="start the backend by sudo")
-    parser.add_argument("--no-verify", action="store_true", help="do not look for damage first")
-    parser.add_argument("--opt", metavar="NAME[=VALUE]", action="append", default=[], help="any option of the backend")
-    group = parser.add_argument_group("options of backends, as they know them; not every one has each")
+    parser.add_argument(
+        "--enable-features",
+        metavar="LIST",
+        action="append",
+        default=[],
+        help="install these extras of bentoml, separated by commas",
+    )
+    parser.add_argument("--run-as-root", action="store_true", help="start the builder with sudo")
+    parser.add_argument("--no-verify", action="store_true", help="don't check the files for damage first")
+    parser.add_argument(
+        "--opt",
+        metavar="NAME[=VALUE]",
+        action="append",
+        default=[],
+        help="pass this option to the builder (repeatable)",
+    )
+    group = parser.add_argument_group("options of builders (a builder might not support all of them)")
     for name in sorted((*_VALUES, *_FLAGS)):
         if name in _FLAGS:
-            group.add_argument(f"--{name}", action="store_true")
+            group.add_argument(f"--{name}", action="store_true", help=f"pass --{name} to the builder")
         elif name == "progress":
-            group.add_argument("--progress", choices=("auto", "tty", "plain"))
+            group.add_argument("--progress", choices=("auto", "tty", "plain"), help="show progress in this form")
         else:
-            group.add_argument(f"--{name}", metavar="VALUE", action="append")
-    # --output is the backend's here, as it is for BentoML.
+            group.add_argument(
+                f"--{name}", metavar="VALUE", action="append", help=f"pass --{name} to the builder (repeatable)"
+            )
+    # As in BentoML, --output is an option of the builder.
     choices = ("text", "json", "yaml")
-    parser.add_argument("-o", dest="shown", choices=choices, default="text", help="what is printed (default: text)")
+    parser.add_argument(
+        "-o", dest="shown", choices=choices, default="text", help="print the result in this format (default: text)"
+    )
     parser.epilog = (
-        "All backends get the same folder: the Bento, its models and its Dockerfile. Variables of the stage build\n"
-        "go to the backend as secrets, with the value that the Bento has. `--secret id=NAME` gives the value of your\n"
-        "environment; no Bento gets one that was not asked for."
+        "Every builder gets the same directory: the Bento, its models, and its Dockerfile. Environment\n"
+        "variables of the stage build are passed as secrets with the value from the Bento. `--secret\n"
+        "id=NAME` passes a variable of your environment instead."
     )
 
 

@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the source, the destinations and the output."""
-    parser.add_argument("source", metavar="REFERENCE", help=registries.ADDRESS)
+    parser.add_argument("source", metavar="REFERENCE", help=f"copy from {registries.ADDRESS}")
     parser.add_argument(
-        "targets", metavar="TARGET", nargs="+", help="the same of another place; without a tag, it has the source's"
+        "targets", metavar="TARGET", nargs="+", help="copy to this repository (default tag: the tag of the source)"
     )
     parser.add_argument(
-        "--no-referrers", action="store_true", help="leave out what refers to it, as bills of materials and signatures"
+        "--no-referrers", action="store_true", help="don't copy referrers, such as SBOMs and signatures"
     )
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "Nothing is written to the disk: what the other registry lacks streams through, or is mounted there."
-    )
+    parser.epilog = "Missing blobs are streamed from registry to registry or mounted, and not written to the disk."
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the tags, and whether to ask first."""
     parser.add_argument(
-        "tags", metavar="TAG", nargs="+", help=f"a {kind.noun}, or a name for all of its versions; commas separate, too"
+        "tags",
+        metavar="TAG",
+        nargs="+",
+        help=f"delete this {kind.noun}, or all versions of a name (also separated by commas)",
     )
-    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="do not ask")
+    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="don't ask for confirmation")
     if kind is MODEL:
-        parser.add_argument("--force", action="store_true", help="also if a Bento uses it")
+        parser.add_argument("--force", action="store_true", help="delete the model even if a Bento uses it")
     show.add_output(parser, "text", "json", "yaml")
 
 

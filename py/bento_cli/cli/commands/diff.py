@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the two entries, and the output."""
-    parser.add_argument("one", metavar="TAG", help=f"a {kind.noun}, or the path of an archive")
-    parser.add_argument("other", metavar="TAG", help="another one")
+    parser.add_argument("one", metavar="TAG", help=f"the first {kind.noun}, or the path of an archive")
+    parser.add_argument("other", metavar="TAG", help=f"the second {kind.noun}, or the path of an archive")
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = f"The status is {status.FOUND} if they differ."
+    parser.epilog = f"The exit status is {status.FOUND} if they differ."
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add arguments for the workspace, for asking an index, and for the output."""
-    parser.add_argument("folder", metavar="PATH", nargs="?", default=".", help="a folder of the workspace (.)")
-    parser.add_argument("--online", action="store_true", help="ask the index of packages, and proxies, too")
+    parser.add_argument(
+        "folder",
+        metavar="PATH",
+        nargs="?",
+        default=".",
+        help="check the workspace of this directory (default: the current directory)",
+    )
+    parser.add_argument("--online", action="store_true", help="also connect to the package index and to proxies")
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Ends with 1 where something is missing. Nothing is changed; only --online uses a network."
+    parser.epilog = (
+        "The exit status is 1 if something is missing. The command changes nothing, and uses a network only\n"
+        "with --online."
+    )
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

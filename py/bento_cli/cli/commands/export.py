@@ -24,24 +24,26 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the tag, the archive and its form, and the output."""
     from rules_bento.archives.unpack import FORMS
 
-    parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}")
+    parser.add_argument("tag", metavar="TAG", help=f"export this {kind.noun}")
     parser.add_argument(
         "out",
         metavar="PATH",
         nargs="?",
         default="",
-        help=f"a file or URL, or a folder in which it is NAME-VERSION.{kind.extension} (default: the current one); "
-        "- is the standard output",
+        help="write to this file, URL, or directory (file name there: "
+        f"NAME-VERSION.{kind.extension}); - is standard output "
+        "(default: the current directory)",
     )
-    parser.add_argument("--format", choices=FORMS, help="what to write (default: what the name says)")
+    parser.add_argument("--format", choices=FORMS, help="format of the archive (default: by the suffix)")
     if kind is BENTO:
-        parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
-    parser.add_argument("--no-verify", action="store_true", help="do not look for damage first")
+        parser.add_argument("--no-models", action="store_true", help="exclude the models of the Bento")
+    parser.add_argument("--no-verify", action="store_true", help="don't check the files for damage first")
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        f".{kind.extension} and .xz are tars in xz, .gz, .bz2, .zst and .tar other tars, .zip a zip; a name that ends\n"
-        f"in nothing known gets .{kind.extension} added. BentoML imports all but .zst. URLs are of s3, gs, az,\n"
-        f"ftp, ftps, sftp and dropbox; who asks is known to their own tools, or stands in ~/.netrc."
+        f"Formats by suffix: .{kind.extension} and .xz (tar in xz), .gz, .bz2, .zst, .tar, .zip. For other\n"
+        f"names, .{kind.extension} is appended. BentoML can import all formats except .zst. Supported URLs:\n"
+        "s3, gs, az, ftp, ftps, sftp, dropbox. Credentials are read as by the tools of each service, or\n"
+        "from ~/.netrc."
     )
 
 
@@ -61,7 +63,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
             counter=counter,
         )
     for tag in done.excluded:
-        show.note(f"{tag} of Hugging Face is not in the archive. It is fetched when the Bento is served.")
+        show.note(f"{tag} of Hugging Face Hub isn't in the archive. BentoML downloads it when it serves the Bento.")
     if options.output == "path":
         show.out(str(done.path))
     elif options.output == "text":
@@ -80,8 +82,8 @@ def _to_standard_output(options: Namespace, section: EntryCollection, *, models:
 
     if options.output != "text" or options.format == "folder" or sys.stdout.isatty():
         raise BentoError(
-            "standard output: gets the archive alone. Redirect it to a file or a pipe, without --output or --format "
-            "folder."
+            "standard output: only an archive can be written there. Redirect it to a file or a pipe, and remove "
+            "--output and --format folder."
         )
     with tempfile.TemporaryDirectory() as scratch, progress("Exporting") as tell:
         path = Path(scratch, "archive")

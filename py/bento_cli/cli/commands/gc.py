@@ -16,19 +16,17 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for a trial, and the output."""
-    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be removed, and remove nothing")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Bentos and models stay: this is about files that were shared with what `bentoml delete` deleted, and about\n"
-        "remainders of commands that were killed."
+        "Bentos and models aren't changed. The command removes files that were shared with entries that\n"
+        "BentoML deleted, and partial files of interrupted commands."
     )
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Remove what nothing uses, and print it."""
-    done = store.gc(
-        dry_run=options.dry_run, waiting=lambda: show.note("Another command is at work; this waits for its end.")
-    )
+    done = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to end."))
     facts = {"files": done.files, "size": done.size, "records": done.records}
     if not show.data(facts, options.output):
         verb = "Would remove" if options.dry_run else "Removed"

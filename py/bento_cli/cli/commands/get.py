@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the tag and the output."""
     parser.add_argument(
-        "tag", metavar="TAG", help=f"the {kind.noun}: name:version, the beginning of one, or a name for its latest"
+        "tag",
+        metavar="TAG",
+        help=f"the {kind.noun}: name:version, a unique prefix of it, or a name for the latest version",
     )
     show.add_output(parser, "yaml", "json", "path")
 

@@ -26,19 +26,21 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from rules_bento.archives.unpack import FORMS
 
     parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="an archive, a folder or a URL; - is the standard input"
+        "paths", metavar="PATH", nargs="+", help="import this archive, directory, or URL; - is standard input"
     )
-    parser.add_argument("--format", choices=FORMS, help="what it is (default: what its name says)")
+    parser.add_argument("--format", choices=FORMS, help="format of the archive (default: by the suffix)")
     if kind is BENTO:
-        parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
-    parser.add_argument("--sha256", metavar="HEX", default="", help="what the archive at a URL must have")
+        parser.add_argument("--no-models", action="store_true", help="exclude the models of the Bento")
+    parser.add_argument(
+        "--sha256", metavar="HEX", default="", help="reject an archive of a URL with another SHA-256 digest"
+    )
     add_options(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        f"A name that ends in .bento, .bentomodel or .xz, or in nothing known, is a tar in xz; .gz, .bz2, .zst and\n"
-        f".tar are tars, .zip a zip. A {kind.noun} that is in the store already is an error.\n"
-        f"URLs are of s3, gs, az, ftp, ftps, sftp, http, https and dropbox; who asks is known to their own tools, or\n"
-        f"stands in ~/.netrc. A transfer that was cut goes on when it is asked for again."
+        "Formats by suffix: .bento, .bentomodel, .xz, and unknown suffixes (tar in xz), .gz, .bz2, .zst,\n"
+        f".tar, .zip. The import of an existing {kind.noun} fails. Supported URLs: s3, gs, az, ftp, ftps,\n"
+        "sftp, http, https, dropbox. Credentials are read as by the tools of each service, or from\n"
+        "~/.netrc. Interrupted downloads are resumed."
     )
 
 
@@ -47,18 +49,42 @@ def add_options(parser: ArgumentParser) -> None:
     from rules_bento.archives.unpack import Limits
 
     limits = Limits()
-    group = parser.add_argument_group("limits, against archives that grow without end")
-    group.add_argument("--max-size", type=_size, metavar="SIZE", default=limits.size, help="of all files (256G)")
-    group.add_argument("--max-files", type=int, metavar="N", default=limits.members, help=f"({limits.members})")
+    group = parser.add_argument_group("limits for untrusted archives")
     group.add_argument(
-        "--max-ratio", type=int, metavar="N", default=limits.ratio, help=f"unpacked to packed ({limits.ratio})"
+        "--max-size", type=_size, metavar="SIZE", default=limits.size, help="maximum size of all files (default: 256G)"
     )
-    group.add_argument("--max-memory", type=_size, metavar="SIZE", default=limits.memory, help="to decompress (128M)")
+    group.add_argument(
+        "--max-files",
+        type=int,
+        metavar="N",
+        default=limits.members,
+        help=f"maximum number of files (default: {limits.members})",
+    )
+    group.add_argument(
+        "--max-ratio",
+        type=int,
+        metavar="N",
+        default=limits.ratio,
+        help=f"maximum ratio of unpacked to packed bytes (default: {limits.ratio})",
+    )
+    group.add_argument(
+        "--max-memory",
+        type=_size,
+        metavar="SIZE",
+        default=limits.memory,
+        help="maximum memory of the decompressor (default: 128M)",
+    )
     parser.add_argument(
-        "--same-letters", action="store_true", help="take names that differ in case only, which only Linux tells apart"
+        "--same-letters",
+        action="store_true",
+        help="allow file names that differ only in case, which other systems than Linux don't support",
     )
-    parser.add_argument("--copy", action="store_true", help="share no files with other versions; all are writable")
-    parser.add_argument("--no-sync", action="store_true", help="do not wait for the disk; a power cut may lose it")
+    parser.add_argument(
+        "--copy", action="store_true", help="share no files with other versions, so that all files are writable"
+    )
+    parser.add_argument(
+        "--no-sync", action="store_true", help="don't wait for the disk; a power failure might lose the result"
+    )
 
 
 def options_of(options: Namespace) -> Options:
@@ -77,7 +103,7 @@ def options_of(options: Namespace) -> Options:
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Import one after the other."""
     if options.sha256 and len(options.paths) > 1:
-        raise BentoError("--sha256 is of one archive. Import one at a time.")
+        raise BentoError("--sha256: only supported for one archive. Import one at a time.")
     section = store.section(kind)
     done = []
     for text in options.paths:

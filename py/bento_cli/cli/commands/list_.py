@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the name and the output."""
-    parser.add_argument("tag", metavar="TAG", nargs="?", default="", help=f"only this {kind.noun}, or this name's")
+    parser.add_argument(
+        "tag", metavar="TAG", nargs="?", default="", help=f"list only this {kind.noun}, or the versions of this name"
+    )
     show.add_output(parser, "table", "json", "yaml", "path")
-    parser.epilog = "Columns and fields are those of BentoML. Folders that cannot be read are told of, and passed over."
+    parser.epilog = (
+        "Columns and fields are those of BentoML; JSON and YAML also have bytes and times in UTC.\n"
+        "Unreadable directories are reported and skipped."
+    )
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

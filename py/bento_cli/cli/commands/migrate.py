@@ -18,13 +18,25 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the project, its bentofile, and the output."""
-    parser.add_argument("project", metavar="PATH", nargs="?", default=".", help="the project's folder (.)")
-    parser.add_argument("-f", "--bentofile", metavar="FILE", help="default: bentofile.yaml, else pyproject.toml")
-    parser.add_argument("--hub", metavar="NAME", help="of the packages (default: a name that MODULE.bazel leaves free)")
-    parser.add_argument("--package", help="of Bazel (default: where the folder lies in its workspace)")
+    parser.add_argument(
+        "project",
+        metavar="PATH",
+        nargs="?",
+        default=".",
+        help="migrate the project in this directory (default: the current directory)",
+    )
+    parser.add_argument(
+        "-f", "--bentofile", metavar="FILE", help="read this file (default: bentofile.yaml, or else pyproject.toml)"
+    )
+    parser.add_argument(
+        "--hub", metavar="NAME", help="name of the package hub (default: a name that MODULE.bazel doesn't use)"
+    )
+    parser.add_argument(
+        "--package", metavar="PATH", help="Bazel package of the project (default: its directory in the workspace)"
+    )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Nothing is written, and nothing of the project is imported. What is not carried over is said, and why."
+        "The command writes no file, and doesn't import the project. Notes list everything that isn't\ncarried over."
     )
 
 

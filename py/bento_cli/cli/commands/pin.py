@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add arguments for a model of a hub, for which of its files are wanted, and for the output."""
-    parser.add_argument("model", metavar="ORGANIZATION/NAME[@REVISION]", help="of the hub (@main)")
-    parser.add_argument("--endpoint", metavar="URL", help="of the hub (default: HF_ENDPOINT)")
-    parser.add_argument("--include", metavar="PATTERN", action="append", default=[], help="only these files")
-    parser.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="all but these files")
+    parser.add_argument(
+        "model", metavar="ORGANIZATION/NAME[@REVISION]", help="a model of Hugging Face Hub (default revision: main)"
+    )
+    parser.add_argument("--endpoint", metavar="URL", help="use this hub (default: HF_ENDPOINT)")
+    parser.add_argument(
+        "--include", metavar="PATTERN", action="append", default=[], help="select only files that match (repeatable)"
+    )
+    parser.add_argument(
+        "--exclude", metavar="PATTERN", action="append", default=[], help="exclude files that match (repeatable)"
+    )
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "The token is where the hub's own client has it: HF_TOKEN, HF_TOKEN_PATH, HF_HOME."
+    parser.epilog = "The token is read from HF_TOKEN, HF_TOKEN_PATH, or HF_HOME, as by Hugging Face's own client."
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

@@ -20,19 +20,25 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the source, how it is taken, and the output."""
-    parser.add_argument("source", metavar="REFERENCE", help=f"{registries.ADDRESS}, or a tag, which the cloud has")
-    parser.add_argument("--context", metavar="NAME", help="of the cloud (default: the current one)")
-    parser.add_argument("-f", "--force", action="store_true", help="replace what the store has under the tag")
+    parser.add_argument(
+        "source", metavar="REFERENCE", help=f"pull {registries.ADDRESS}, or a tag from BentoCloud or Yatai"
+    )
+    parser.add_argument(
+        "--context", metavar="NAME", help="context of `bento cloud login` (default: the current context)"
+    )
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="replace an existing entry of the store with the same tag"
+    )
     if kind is BENTO:
-        parser.add_argument("--no-models", action="store_true", help="leave the models of the Bento out")
-        # BentoML's, where models stay out unless it is said.
-        parser.add_argument("--with-models", action="store_true", help="the default: models that are missing come, too")
+        parser.add_argument("--no-models", action="store_true", help="exclude the models of the Bento")
+        # An option of BentoML, which excludes models by default.
+        parser.add_argument("--with-models", action="store_true", help="pull missing models (default)")
     import_.add_options(parser)
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        f"What the store has is not fetched. A pull that was cut goes on where it was, and nothing is in the store\n"
-        f"before the whole {kind.noun} was fetched and every digest found right."
+        f"Only missing data is downloaded, and an interrupted pull is resumed. The {kind.noun} is added to\n"
+        "the store only when it is complete and all digests are verified."
     )
 
 

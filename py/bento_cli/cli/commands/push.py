@@ -19,24 +19,28 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the tag, the destination with its options, and the output."""
-    parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}")
+    parser.add_argument("tag", metavar="TAG", help=f"push this {kind.noun}")
     parser.add_argument(
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help=f"{registries.ADDRESS}, where the version is the tag if none is given (default: the cloud)",
+        help=f"push to {registries.ADDRESS} (default tag: the version; without REFERENCE: BentoCloud or Yatai)",
     )
-    parser.add_argument("-t", "--threads", type=registries.jobs, metavar="N", help="transfers at once")
-    parser.add_argument("-f", "--force", action="store_true", help="replace what the cloud has under the tag")
-    parser.add_argument("--no-verify", action="store_true", help="do not look for damage first")
-    parser.add_argument("--context", metavar="NAME", help="of the cloud (default: the current one)")
-    parser.add_argument("--sign-key", metavar="KEY", help=f"sign it, with this private key: {signing.KEY}")
+    parser.add_argument("-t", "--threads", type=registries.jobs, metavar="N", help="number of parallel transfers")
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="replace an existing entry of BentoCloud or Yatai with the same tag"
+    )
+    parser.add_argument("--no-verify", action="store_true", help="don't check the files for damage first")
+    parser.add_argument(
+        "--context", metavar="NAME", help="context of `bento cloud login` (default: the current context)"
+    )
+    parser.add_argument("--sign-key", metavar="KEY", help=f"sign with this private key: {signing.KEY}")
     signing.add_password(parser)
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Only what is missing is sent: models that are there, and versions that are there, are not. Credentials for\n"
-        "registries are those of docker's config and its helpers, for clouds those of `bento cloud login`."
+        "Only missing data is uploaded. Credentials for registries are read from docker's config and its\n"
+        "helpers, and for BentoCloud and Yatai from the contexts of `bento cloud login`."
     )
 
 
@@ -46,7 +50,9 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif options.sign_key:
-        raise BentoError("--sign-key: clouds keep no signatures. Name a registry, oci://registry/repository.")
+        raise BentoError(
+            "--sign-key: BentoCloud and Yatai store no signatures. Push to a registry: oci://registry/repository."
+        )
     else:
         _push_to_cloud(options, store, entry)
     return status.OK

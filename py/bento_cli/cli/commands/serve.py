@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 _OURS = ("--home", "--python")
-# Options of `bentoml serve` that take no value. Every other option takes the next word as its value.
+# Options of `bentoml serve` without a value. The next word is the value of every other option.
 _FLAGS = ("--debug", "--development", "--do-not-track", "--production", "--quiet", "-q", "--reload", "--verbose")
 _HELP = ("-h", "--help")
 
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the tag, and the Python that serves it."""
-    parser.add_argument("tag", metavar="TAG", help="the Bento")
-    parser.add_argument("--python", metavar="PATH", help="an environment, or its interpreter, that has BentoML")
+    parser.add_argument("tag", metavar="TAG", help="serve this Bento")
+    parser.add_argument("--python", metavar="PATH", help="use BentoML of this environment or interpreter")
     parser.epilog = (
-        "All other options are those of `bentoml serve`: --host, --port, --reload and so on. The real BentoML serves:\n"
-        "that of --python, else of VIRTUAL_ENV, else the one on PATH. It takes the place of this command, so that\n"
-        "signals reach it, and its status is the status."
+        "All other options are passed to `bentoml serve`, such as --host, --port, and --reload. BentoML is\n"
+        "used from --python, or else VIRTUAL_ENV, or else PATH. It replaces this process, so it gets the\n"
+        "signals and sets the exit status."
     )
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split the words into ours and those for BentoML; the tag may stand anywhere among them."""
+    """Split the words into our arguments and BentoML's; the tag can be anywhere."""
     ours: list[str] = []
     theirs: list[str] = []
     tag = ""

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for what is signed, the key and the output."""
     parser.add_argument(
-        "targets", metavar="PATH", nargs="+", help=f"an archive, an OCI layout, or {registries.ADDRESS}"
+        "targets", metavar="PATH", nargs="+", help=f"sign this archive, OCI layout, or {registries.ADDRESS}"
     )
-    parser.add_argument("--key", metavar="KEY", required=True, help=f"the private key: {signing.KEY}")
+    parser.add_argument("--key", metavar="KEY", required=True, help=f"sign with this private key: {signing.KEY}")
     signing.add_password(parser)
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Signatures are cosign's: of an archive a file beside it (.sig), of a layout and in a registry a manifest.\n"
-        "Keys are those of `cosign generate-key-pair`, or PKCS #8 without a password."
+        "Signatures are in cosign's formats: for an archive a file next to it (.sig), for layouts and\n"
+        "registries a manifest. Keys are those of `cosign generate-key-pair`, or unencrypted PKCS #8 keys."
     )
 
 
@@ -53,7 +53,7 @@ def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
     if (path / "oci-layout").is_file():
         return _sign_layout(path, key)
     if path.is_dir():
-        raise BentoError(f"{target}: is a folder, whose files one signature cannot hold. Sign an archive of it.")
+        raise BentoError(f"{target}: a directory can't be signed. Sign an archive of it.")
     return _sign_file(path, key)
 
 

@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("repository", metavar="REPOSITORY", help="oci://registry/repository")
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Tags that only list what refers to others are left out."
+    parser.epilog = "Tags that only list referrers are omitted."
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:

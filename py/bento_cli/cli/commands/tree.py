@@ -125,7 +125,7 @@ def _add_models(root: _Node, entry: Entry, store: Store) -> None:
 
 def _add(root: _Node, path: str, size: int, note: str) -> None:
     if path.count("/") > DEEPEST:
-        raise BentoError(f"{path[:60]}...: lies in more than {DEEPEST} folders, which no tree shows.")
+        raise BentoError(f"{path[:60]}...: is in more than {DEEPEST} nested directories. Remove some of them.")
     node = root
     node.size += size
     for part in path.split("/"):

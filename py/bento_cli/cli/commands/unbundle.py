@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     """Add the arguments for the bundle, the archives' folder, and the output."""
-    parser.add_argument("path", metavar="PATH", help="the bundle")
-    parser.add_argument("--to", metavar="FOLDER", help="write archives that BentoML imports here, not to the store")
+    parser.add_argument("path", metavar="PATH", help="import this bundle")
+    parser.add_argument(
+        "--to",
+        metavar="DIRECTORY",
+        help="write archives, which BentoML can import, to this directory instead of the store",
+    )
     import_.add_options(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Nothing comes into the store before the whole bundle was read. What is there already stays."
+    parser.epilog = (
+        "Entries are added to the store only after the complete bundle was read. Existing entries aren't\nchanged."
+    )
 
 
 def run(options: Namespace, store: Store, kind: Kind) -> int:
@@ -51,7 +57,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         for imported in done.imported:
             show.out(import_.describe(imported))
         for tag in done.known:
-            show.out(f"{tag} was there.")
+            show.out(f"{tag} exists already.")
     return status.OK
 
 

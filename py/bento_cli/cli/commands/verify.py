@@ -25,19 +25,21 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help=f"a {kind.noun}, with its models, or the path of an archive (default: all); with --key a path, or "
+        help=f"check this {kind.noun} with its models, or this archive (default: all entries); with --key, also "
         f"{registries.ADDRESS}",
     )
-    parser.add_argument("--key", metavar="KEY", help=f"the public key that has to have signed it: {signing.KEY}")
-    parser.add_argument("--signature", metavar="FILE", help="of an archive (default: beside it, .sig)")
-    parser.add_argument("--provenance", action="store_true", help="ask for signed provenance, too; with --key")
+    parser.add_argument("--key", metavar="KEY", help=f"verify signatures with this public key: {signing.KEY}")
+    parser.add_argument(
+        "--signature", metavar="FILE", help="read the signature of an archive from this file (default: ARCHIVE.sig)"
+    )
+    parser.add_argument("--provenance", action="store_true", help="also require signed provenance; requires --key")
     registries.add_arguments(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Entries are held against what was imported, so those that BentoML made itself cannot be verified. With\n"
-        "--key, archives, OCI layouts and what registries have are held against their signatures, which are those of\n"
-        f"cosign; nothing is asked but the registry itself. The status is {status.FOUND} if something is damaged, or\n"
-        "not signed with the key."
+        "Entries are compared with what was imported, so entries that BentoML built can't be verified. With\n"
+        "--key, archives, OCI layouts, and artifacts of registries are verified by cosign's signatures.\n"
+        f"Only the registry is contacted. The exit status is {status.FOUND} if something is damaged or isn't\n"
+        "signed with the key."
     )
 
 
@@ -50,13 +52,13 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
         return signed.run(options)
     if options.signature or options.provenance:
-        raise BentoError("--signature, --provenance: need the public key. Give --key.")
+        raise BentoError("--signature, --provenance: require the public key. Add --key.")
 
     archives = [path for path in map(is_archive, options.tags) if path]
     tags = [tag for tag in options.tags if not is_archive(tag)]
     for path in archives:
         if not path.exists():
-            raise BentoError(f"{path}: no such file.")
+            raise BentoError(f"{path}: no such file. Check the path.")
     with progress("Verifying") as tell:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
         verified = store.verify(*entries, progress=tell) if entries or not archives else Verified(0, 0, (), (), ())
@@ -94,7 +96,7 @@ def _print(verified: Verified) -> None:
     for change in verified.changes:
         show.out(f"{show.changed('changed')}  {show.plain(str(change))}")
     for tag in verified.unknown:
-        show.out(f"{show.faint('unknown')}  {tag}: was not imported by this command; there is nothing to hold it to")
+        show.out(f"{show.faint('unknown')}  {tag}: can't be verified: this command didn't import it")
     result = show.bad(f"{len(verified.damages)} damaged") if verified.damages else show.good("nothing damaged")
     entries = f"{verified.entries:,} {'entry' if verified.entries == 1 else 'entries'}"
     show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}.")

@@ -77,10 +77,10 @@ def push(
 
 def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: Registries, counter: Counter) -> None:
     """Sign the digests, if there is a key."""
-    from rules_bento.artifacts import signatures
-
     if key is None:
         return
+    from rules_bento.artifacts import signatures
+
     for reference in sorted(references, key=str):
         place = signatures.InRegistry(reference, registries, counter)
         signatures.sign(place, reference.name, reference.digest, key)
