@@ -229,6 +229,6 @@ def test_an_import_that_fails_writes_nothing(forked, tmp_path):
 def test_packages_of_another_platform(tmp_path):
     build = Build(tmp_path, READ)
     build.snapshot("--unread")
-    told = "the packages are for windows_arm, but the service that needs them is imported on "
+    told = "the packages are for windows_arm, but the service is imported on "
     with pytest.raises(BentoError, match=f'{told}.* service_metadata = "import" requires the platform'):
         build.imported("--platform", "windows_arm")
