@@ -49,10 +49,10 @@ def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
     """Write a layer as our actions do, in the measured process: large wheels alone, parts of the others joined."""
     from rules_bento.images.layers.layer import write_wheel_layer
     from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
-    from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
-    layout = Layout.venv("/app/.venv", sys.version_info[1])
+    layout = InstallLayout.venv("/app/.venv", sys.version_info[1])
     parts, large = [], 0
     for wheel in wheels:
         path = out.with_name(wheel.name)

@@ -16,12 +16,12 @@ import zstandard
 from made_wheels import Maker
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.layers.parts import PartListing, WheelPart, write_part
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
 CHANCE = random.Random(9)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
-LAYOUT = Layout.venv("/app/.venv", 12, uid=1034, gid=1035)
+LAYOUT = InstallLayout.venv("/app/.venv", 12, uid=1034, gid=1035)
 SITE = "app/.venv/lib/python3.12/site-packages"
 COMPRESSIONS = tuple(MEDIA_TYPES)
 ADDED = (".no.prefetch.landmark", "stargz.index.json")

@@ -24,7 +24,7 @@ else:
     _NOTHING = object()
     _MADE_OF = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
 
-    class _Named(type):
+    class _NamedTupleMeta(type):
         """Converts a class with the base `NamedTuple` to a class of `collections.namedtuple`."""
 
         def __new__(cls, name, bases, namespace):
@@ -38,7 +38,7 @@ else:
                     setattr(made, key, value)
             return made
 
-    class NamedTuple(metaclass=_Named):
+    class NamedTuple(metaclass=_NamedTupleMeta):
         """Makes subclasses tuples with named items."""
 
     class _Field:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from typing import cast as cast
 else:
 
-    class _Named(type):
+    class _Placeholder(type):
         def __getitem__(cls, _):
             return cls
 
-    class Any(metaclass=_Named):
+    class Any(metaclass=_Placeholder):
         """Stands for `typing.Any` in annotations."""
 
     IO = BinaryIO = Literal = NoReturn = TextIO = TypeAlias = Any

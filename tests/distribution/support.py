@@ -17,7 +17,7 @@ from bento_cli.cli import main
 from bento_cli.library import Store
 from bento_cli.store import locks
 from rules_bento.formats import yaml
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeManifest
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
 # The servers and the bad connections of the tests of registries, which have a conftest of their own.
@@ -55,7 +55,7 @@ def store(tmp_path):
 @pytest.fixture
 def documents_read(monkeypatch):
     """Count the YAML files and the records of entries that are parsed from now on, by their last three names."""
-    parse, load, counts = yaml.read_yaml, Manifest.from_json, Counter()
+    parse, load, counts = yaml.read_yaml, TreeManifest.from_json, Counter()
 
     def counted(read):
         def reading(text, origin, *rest, **options):
@@ -65,7 +65,7 @@ def documents_read(monkeypatch):
         return reading
 
     monkeypatch.setattr(yaml, "read_yaml", counted(parse))
-    monkeypatch.setattr(Manifest, "from_json", counted(load))
+    monkeypatch.setattr(TreeManifest, "from_json", counted(load))
     return counts
 
 

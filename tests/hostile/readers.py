@@ -431,13 +431,13 @@ def wheel(more: dict[str, bytes] | None = None) -> bytes:
 
 def _wheel(path: Path, out: Path) -> None:
     from rules_bento.images.layers.layer import write_wheel_layer
-    from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.images.wheels.wheel import Wheel
 
     Libraries.read(Wheel.read(path))
     out.mkdir()
-    write_wheel_layer(out / "layer", Wheel.read(path), Layout.venv("/app/.venv", 11), "gzip", threads=1)
+    write_wheel_layer(out / "layer", Wheel.read(path), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
 
 
 def _elf(path: Path, _out: Path) -> None:

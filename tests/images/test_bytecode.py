@@ -18,12 +18,12 @@ from made_wheels import Maker
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.parts import WheelPart, join_parts
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
 PROGRAM = Path(__file__).parents[2] / "py/bytecode.py"
 MINOR = sys.version_info.minor
-LAYOUT = Layout.venv("/app/.venv", MINOR, uid=1034, gid=1035)
+LAYOUT = InstallLayout.venv("/app/.venv", MINOR, uid=1034, gid=1035)
 SITE = LAYOUT.site_packages[1:]
 TAG = sys.implementation.cache_tag
 MODULES = {
@@ -134,7 +134,7 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
 
 
 def test_a_python_of_another_version_is_refused(tmp_path):
-    layout = Layout.venv("/app/.venv", MINOR + 1)
+    layout = InstallLayout.venv("/app/.venv", MINOR + 1)
     with pytest.raises(
         BentoError, match=rf"CPython 3\.{MINOR + 1}, but the interpreter is {TAG}\. Set the interpreter"
     ):

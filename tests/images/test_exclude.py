@@ -12,12 +12,12 @@ from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.exclude import Exclude, without
-from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
+from rules_bento.images.wheels.install import InstallLayout, installed_files, installed_folders
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.verbs import run
 
-LAYOUT = Layout.venv("/app/.venv", 12)
+LAYOUT = InstallLayout.venv("/app/.venv", 12)
 SITE = "app/.venv/lib/python3.12/site-packages"
 FILES = {
     "acme/__init__.py": "",

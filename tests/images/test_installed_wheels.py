@@ -18,7 +18,7 @@ from made_layers import check_record, members, odd_wheel, required
 from made_wheels import METADATA, Maker
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
 
@@ -93,7 +93,7 @@ def files_of(folder):
 
 def compare(wheel, uv, out):
     environment, before, theirs = uv.install(wheel)
-    layout = Layout.venv(str(environment), sys.version_info[1])._replace(installer="uv", requested=True)
+    layout = InstallLayout.venv(str(environment), sys.version_info[1])._replace(installer="uv", requested=True)
     write_wheel_layer(out, Wheel.read(wheel), layout, "gzip")
     ours = {
         os.path.relpath(f"/{name}", environment): (data, bool(entry.mode & 0o100)) if entry.isfile() else None

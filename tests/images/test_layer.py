@@ -40,7 +40,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import LAZY, LayerEntry, write_files_layer, write_wheel_layer
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
 
@@ -191,7 +191,7 @@ def test_scripts_start(wheel, out, tmp_path, interpreter):
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
     prefix = tmp_path / "env"
-    layout = Layout.venv(str(prefix), sys.version_info[1])._replace(interpreter=str(python))
+    layout = InstallLayout.venv(str(prefix), sys.version_info[1])._replace(interpreter=str(python))
     write_wheel_layer(out, Wheel.read(wheel), layout, "none")
     for name, (entry, data) in members(out).items():
         target = Path("/", name)
@@ -245,7 +245,7 @@ def test_commands_that_would_replace_the_interpreter(out, tmp_path, name):
 def test_prefixes_that_are_no_paths(wheel, out):
     for prefix in ("app", "/app/", "/app/../x", "/"):
         with pytest.raises(BentoError, match="absolute"):
-            write_wheel_layer(out, Wheel.read(wheel), Layout.venv(prefix, 12), "none")
+            write_wheel_layer(out, Wheel.read(wheel), InstallLayout.venv(prefix, 12), "none")
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -544,11 +544,11 @@ MEASURED = r"""
 import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.wheel import Wheel
 for compression in ("gzip", "zstd", "zstd:chunked", "estargz", "none"):
-    write_wheel_layer(Path(sys.argv[2]), Wheel.read(Path(sys.argv[1])), Layout.venv("/app", 12), compression, threads=4)
+    write_wheel_layer(Path(sys.argv[2]), Wheel.read(Path(sys.argv[1])), InstallLayout.venv("/app", 12), compression, threads=4)
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 

@@ -28,7 +28,7 @@ from rules_bento.archives import zipread
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
 
@@ -91,7 +91,7 @@ def test_a_file_that_is_a_folder_in_another_wheel(tmp_path):
 
 
 def test_owners_are_those_of_the_layout(tmp_path):
-    layout = Layout.venv("/app/.venv", 12, uid=7, gid=8)
+    layout = InstallLayout.venv("/app/.venv", 12, uid=7, gid=8)
     wheel = Maker("one").add({"one.py": "1"}).write(tmp_path)
     join_parts(tmp_path / "out", parts_of(tmp_path, [wheel], layout=layout), layout, "gzip")
     with tarfile.open(tmp_path / "out") as tar:
@@ -118,10 +118,10 @@ JOINED = r"""
 import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
 from rules_bento.images.wheels.wheel import Wheel
-out, layout = Path(sys.argv[2]), Layout.venv("/app", 12)
+out, layout = Path(sys.argv[2]), InstallLayout.venv("/app", 12)
 parts = []
 for wheel in map(Path, sys.argv[3].split(":")):
     path = wheel.with_suffix(".part")

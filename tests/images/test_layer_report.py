@@ -12,7 +12,7 @@ from rules_bento.images.layer_report import changes, describe_layer, read_packag
 from rules_bento.images.layers.layer import MEDIA_TYPES, LayerEntry, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.report_page import page
-from rules_bento.images.wheels.install import Layout
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.verbs import run
 
@@ -29,7 +29,9 @@ def files_layer(out, files, compression="gzip"):
 def test_files_of_wheels_are_the_wheels(tmp_path, compression):
     wheel = Maker("Acme_Tools", "2.1").add({"acme/a.py": "1" * 5000, "acme/b.py": "22"})
     wheel.entry_points("[console_scripts]\nacme = acme.a:main\n")
-    write_wheel_layer(tmp_path / "out", Wheel.read(wheel.write(tmp_path)), Layout.venv("/app/.venv", 12), compression)
+    write_wheel_layer(
+        tmp_path / "out", Wheel.read(wheel.write(tmp_path)), InstallLayout.venv("/app/.venv", 12), compression
+    )
     packages = read_packages(tmp_path / "out", MEDIA_TYPES[compression], BENTO)
     added = {"/.no.prefetch.landmark", "/stargz.index.json"} if compression == "estargz" else set()
     assert {package.owner.name for package in packages if package.owner.kind == "other"} == added
@@ -42,7 +44,7 @@ def test_files_of_wheels_are_the_wheels(tmp_path, compression):
 
 def test_byte_code_belongs_to_its_module_in_a_layer_below(tmp_path):
     wheel = Maker("Acme_Tools", "2.1").add({"acme/a.py": "1" * 5000}).write(tmp_path)
-    write_wheel_layer(tmp_path / "out", Wheel.read(wheel), Layout.venv("/app/.venv", 12), "gzip")
+    write_wheel_layer(tmp_path / "out", Wheel.read(wheel), InstallLayout.venv("/app/.venv", 12), "gzip")
     site = "app/.venv/lib/python3.12/site-packages"
     layer = files_layer(tmp_path / "bytecode", {f"{site}/acme/__pycache__/a.cpython-312.pyc": b"1" * 100})
     owners = {}

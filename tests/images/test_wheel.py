@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
-from rules_bento.images.wheels.install import Layout, installed_files
+from rules_bento.images.wheels.install import InstallLayout, installed_files
 from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
 from rules_bento.verbs import run
@@ -312,7 +312,9 @@ def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_taken(tmp_path, c
         "a.py": b"1",
         "b.bin": LARGE,
     }
-    [record] = [file for file in installed_files(wheel, Layout.venv("/app", 12)) if file.path.endswith("/RECORD")]
+    [record] = [
+        file for file in installed_files(wheel, InstallLayout.venv("/app", 12)) if file.path.endswith("/RECORD")
+    ]
     lines = record.data.decode().splitlines()
     assert record_line("a.py", b"1") in lines
     assert record_line("b.bin", LARGE) in lines
@@ -526,7 +528,7 @@ def test_files_of_one_place_are_refused_when_a_wheel_is_spread(tmp_path, capsys,
     assert unpack(wheel, tmp_path / "site") == 1
     assert words in capsys.readouterr().err
     with pytest.raises(BentoError, match="two files|is a file and a directory"):
-        installed_files(Wheel.read(wheel), Layout.venv("/app/.venv", 14))
+        installed_files(Wheel.read(wheel), InstallLayout.venv("/app/.venv", 14))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: b"text", lambda data: b""])

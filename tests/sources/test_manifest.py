@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.errors import BentoError
 from rules_bento.sources import manifest
-from rules_bento.sources.manifest import Entry, Manifest, content_version
+from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TREE = Manifest.of([
-    Entry.of_bytes("src/run.sh", b"#!/bin/sh\n"),
-    Entry.of_link("src/link", "run.sh"),
-    Entry.of_bytes("README.md", b"hello\n"),
-    Entry.of_bytes("src/é \u2028.txt", b""),
+TREE = TreeManifest.of([
+    TreeEntry.of_bytes("src/run.sh", b"#!/bin/sh\n"),
+    TreeEntry.of_link("src/link", "run.sh"),
+    TreeEntry.of_bytes("README.md", b"hello\n"),
+    TreeEntry.of_bytes("src/é \u2028.txt", b""),
 ])  # fmt: skip
 
 
@@ -39,22 +39,22 @@ def test_text() -> None:
         '"blake3":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"}\n'
         "]\n"
     )
-    assert Manifest.of([]).to_json() == "[]\n"
+    assert TreeManifest.of([]).to_json() == "[]\n"
 
 
-@pytest.mark.parametrize("tree", [TREE, Manifest.of([])])
-def test_text_is_read_back(tree: Manifest) -> None:
-    assert Manifest.from_json(tree.to_json(), "m.json") == tree
+@pytest.mark.parametrize("tree", [TREE, TreeManifest.of([])])
+def test_text_is_read_back(tree: TreeManifest) -> None:
+    assert TreeManifest.from_json(tree.to_json(), "m.json") == tree
 
 
 def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> None:
     content = b"\x7fELF\2\1\1" + bytes(9) + b"\3\0\267\0"
     (tmp_path / "a.so").write_bytes(content)
-    tree = Manifest.of([Entry.of_file("a.so", str(tmp_path / "a.so"), "srcs")])
+    tree = TreeManifest.of([TreeEntry.of_file("a.so", str(tmp_path / "a.so"), "srcs")])
     assert '"machine":"arm64"' in tree.to_json()
-    assert Manifest.from_json(tree.to_json(), "m.json").under("src").entries[0].machine == "arm64"
-    assert tree.identity() == Manifest.of([Entry.of_bytes("a.so", content)]).identity()
-    assert tree == Manifest.of([Entry.of_bytes("a.so", content)])
+    assert TreeManifest.from_json(tree.to_json(), "m.json").under("src").entries[0].machine == "arm64"
+    assert tree.identity() == TreeManifest.of([TreeEntry.of_bytes("a.so", content)]).identity()
+    assert tree == TreeManifest.of([TreeEntry.of_bytes("a.so", content)])
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> 
 )
 def test_text_of_something_else(text: str) -> None:
     with pytest.raises(BentoError, match=r"^m\.json isn't a manifest of rules_bento \(.*\)\. Build it again\.$"):
-        Manifest.from_json(text, "m.json")
+        TreeManifest.from_json(text, "m.json")
 
 
 def test_two_entries_at_one_path() -> None:
     with pytest.raises(BentoError, match=r"^a: the tree would have two files here\. Remove or exclude one"):
-        Manifest.of([Entry.of_bytes("a", b""), Entry.of_link("a", "b")])
+        TreeManifest.of([TreeEntry.of_bytes("a", b""), TreeEntry.of_link("a", "b")])
 
 
 def test_under() -> None:
-    source = Manifest.of([Entry.of_bytes("b", b"1"), Entry.of_link("a", "b")]).under("src")
-    assert source == Manifest.of([Entry.of_bytes("src/b", b"1"), Entry.of_link("src/a", "b")])
+    source = TreeManifest.of([TreeEntry.of_bytes("b", b"1"), TreeEntry.of_link("a", "b")]).under("src")
+    assert source == TreeManifest.of([TreeEntry.of_bytes("src/b", b"1"), TreeEntry.of_link("src/a", "b")])
 
 
 def test_identity_is_what_the_docstring_says() -> None:
@@ -85,23 +85,23 @@ def test_identity_is_what_the_docstring_says() -> None:
 
 names = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=6)
 entries = st.one_of(
-    st.builds(Entry.of_bytes, names, st.binary(max_size=4).map(lambda data: b"#!" + data)),
-    st.builds(Entry.of_bytes, names, st.binary(max_size=4)),
-    st.builds(Entry.of_link, names, names),
+    st.builds(TreeEntry.of_bytes, names, st.binary(max_size=4).map(lambda data: b"#!" + data)),
+    st.builds(TreeEntry.of_bytes, names, st.binary(max_size=4)),
+    st.builds(TreeEntry.of_link, names, names),
 )
-trees = st.lists(entries, max_size=4, unique_by=lambda entry: entry.path).map(Manifest.of)
+trees = st.lists(entries, max_size=4, unique_by=lambda entry: entry.path).map(TreeManifest.of)
 
 
 @settings(deadline=None)
 @given(one=trees, other=trees)
-def test_identity_tells_trees_apart(one: Manifest, other: Manifest) -> None:
+def test_identity_tells_trees_apart(one: TreeManifest, other: TreeManifest) -> None:
     assert (one.identity() == other.identity()) is (one == other)
-    assert Manifest.from_json(one.to_json(), "m.json") == one
+    assert TreeManifest.from_json(one.to_json(), "m.json") == one
 
 
 def test_no_path_holds_a_nul() -> None:
     with pytest.raises(BentoError, match="NUL"):
-        Manifest.of([Entry.of_link("a\0b", "c")]).identity()
+        TreeManifest.of([TreeEntry.of_link("a\0b", "c")]).identity()
 
 
 def test_version() -> None:
@@ -120,8 +120,8 @@ def test_version() -> None:
 def test_mode_follows_from_the_content_only(tmp_path: Path, content: bytes, mode: int, on_disk: int) -> None:
     (tmp_path / "a").write_bytes(content)
     (tmp_path / "a").chmod(on_disk)
-    entry = Entry.of_file("bin/a", str(tmp_path / "a"), "//svc:bento")
-    assert entry == Entry.of_bytes("bin/a", content)
+    entry = TreeEntry.of_file("bin/a", str(tmp_path / "a"), "//svc:bento")
+    assert entry == TreeEntry.of_bytes("bin/a", content)
     assert entry.mode == mode
 
 
@@ -130,7 +130,7 @@ def test_large_files_hash_as_small_ones(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(manifest, "_PIECE", 100)
     content = b"#!" + bytes(size)
     (tmp_path / "a").write_bytes(content)
-    assert Entry.of_file("a", str(tmp_path / "a"), "//svc:bento") == Entry.of_bytes("a", content)
+    assert TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento") == TreeEntry.of_bytes("a", content)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")
@@ -141,8 +141,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     program = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from rules_bento.sources.manifest import Entry
-Entry.of_file("weights", sys.argv[1], "//svc:bento")
+from rules_bento.sources.manifest import TreeEntry
+TreeEntry.of_file("weights", sys.argv[1], "//svc:bento")
 print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
     command = [sys.executable, "-c", program, str(tmp_path / "weights"), *sys.path]
@@ -155,11 +155,11 @@ def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: p
     (tmp_path / "a").write_bytes(b"123")
     monkeypatch.setattr(os, "readv", lambda _file, _buffers: 0)
     with pytest.raises(BentoError, match="changed during the read"):
-        Entry.of_file("a", str(tmp_path / "a"), "//svc:bento")
+        TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")
 
 
 def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"12")
     monkeypatch.setattr(os, "read", lambda _file, _size: b"123")
     with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed during the read\. Build again\.$"):
-        Entry.of_file("a", str(tmp_path / "a"), "//svc:bento")
+        TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")

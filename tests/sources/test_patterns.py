@@ -17,7 +17,7 @@ from pathspec import PathSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 from rules_bento.errors import BentoError
 from rules_bento.sources import patterns
-from rules_bento.sources.patterns import Filter, Patterns
+from rules_bento.sources.patterns import Patterns, SourceFilter
 
 # Few letters, so that generated paths and lines meet; every character that means something in a line.
 PIECES = [*"ab/*?[]!^-\\. #c", "**", "**/", "/**", "[a-c]", "[!a]", "[+-9]", "a/", "\t"]
@@ -128,7 +128,7 @@ def test_filter_is_bentomls_four_tests(
     with pytest.MonkeyPatch.context() as patch:
         if few:
             patch.setattr(patterns, "_MAX_STATES", 2)
-        chosen = Filter(
+        chosen = SourceFilter(
             Patterns(include, "include"),
             Patterns(exclude, "exclude"),
             {folder: Patterns(lines, folder) for folder, lines in ignored.items()},
@@ -211,10 +211,10 @@ def test_stars_do_not_backtrack() -> None:
 def test_time_and_memory_grow_with_the_text_of_a_list(lines: list[str], is_refused: bool) -> None:
     """A list of 300,000 lines took 75 seconds, and one of many letters all memory."""
     program = """import json, resource, sys; from rules_bento.errors import BentoError
-from rules_bento.sources.patterns import Filter, Patterns
+from rules_bento.sources.patterns import SourceFilter, Patterns
 try:
     lines = Patterns(json.load(sys.stdin), "i")
-    chosen = Filter(Patterns(["*"], "include"), Patterns([], "exclude"), {"": lines})
+    chosen = SourceFilter(Patterns(["*"], "include"), Patterns([], "exclude"), {"": lines})
     refused = any(chosen.reason(f"pkg{n % 50}/mod{n % 300}/f{n}.py", filtered=True) for n in range(3000))
 except BentoError as error:
     refused = "has more than" in str(error) or "have more than" in str(error)
@@ -243,7 +243,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_long_path() -> None:
-    chosen = Filter(Patterns(["*"], "include"), Patterns(["**/b/"], "exclude"), {"": Patterns(["c"], "i")})
+    chosen = SourceFilter(Patterns(["*"], "include"), Patterns(["**/b/"], "exclude"), {"": Patterns(["c"], "i")})
     assert chosen.keeps("a/" * 2000 + "a", filtered=True)
     assert not chosen.keeps("a/" * 2000 + "b/a", filtered=True)
 
@@ -260,7 +260,7 @@ def test_long_path() -> None:
     ],
 )
 def test_reason(path: str, reason: str | None) -> None:
-    chosen = Filter(
+    chosen = SourceFilter(
         Patterns(["*.py", "!no.py"], "include"),
         Patterns(["# none", "tests/"], "exclude"),
         {"pkg": Patterns(["# old\n", "\n", "old.*\n"], "pkg/.bentoignore", unit="line")},

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.bento.kinds import Kind
-    from rules_bento.sources.manifest import Entry as File
+    from rules_bento.sources.manifest import TreeEntry as File
     from rules_bento.tag import Tag
 
     from bento_cli.store.home import Home

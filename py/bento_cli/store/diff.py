@@ -9,7 +9,7 @@ from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import Entry as File
+from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.store import staging

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.bento.kinds import Kind
-    from rules_bento.sources.manifest import Manifest
+    from rules_bento.sources.manifest import TreeManifest
 
     from bento_cli.store.home import Home
 
@@ -99,7 +99,7 @@ class EntryStore:
         description = descriptors.of_folder(self.kind, path)
         return Entry(self.kind, path, summaries.of_description(description), description)
 
-    def commit(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry:
+    def commit(self, tree: Path, summary: summaries.Summary, manifest: TreeManifest) -> Entry:
         """Move a tree into the store as the entry of the summary's tag.
 
         Raises BentoError if the entry exists, or the tree cannot be moved.
@@ -125,7 +125,7 @@ class EntryStore:
         summaries.note(self.home, self.kind, target, summary)
         return Entry(self.kind, target, summary)
 
-    def replace(self, tree: Path, summary: summaries.Summary, manifest: Manifest) -> Entry | None:
+    def replace(self, tree: Path, summary: summaries.Summary, manifest: TreeManifest) -> Entry | None:
         """Exchange a tree with the entry of the summary's tag, atomically.
 
         Returns None, without any change, if the system doesn't support this.

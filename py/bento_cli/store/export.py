@@ -239,10 +239,10 @@ def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[M
             progress(member.size)
 
 
-def _items(members: Iterable[Member]) -> Iterator[forms.Item]:
+def _items(members: Iterable[Member]) -> Iterator[forms.StreamedMember]:
     for member in tarstream.checked(members):
         contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
-        yield forms.Item(member.path, member.mode, member.size, member.link, contents)
+        yield forms.StreamedMember(member.path, member.mode, member.size, member.link, contents)
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:

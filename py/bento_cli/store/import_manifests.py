@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 
-def write(home: Home, kind: Kind, tag: Tag, manifest: Manifest) -> None:
+def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
     """Write the manifest of an entry."""
     place = _place(home, kind, tag)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     durable.write(home, place, manifest.to_json().encode())
 
 
-def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
+def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
     """Read the manifest of the entry in `folder`; None if the entry has no manifest.
 
     Raises BentoError if the manifest cannot be read.
     """
     place = _place(home, kind, tag)
     try:
-        manifest = Manifest.from_json(place.read_text("utf-8"), str(place))
+        manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, BentoError) as error:
@@ -57,16 +57,16 @@ class ManifestCache:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._known: dict[Path, Manifest | None] = {}
+        self._known: dict[Path, TreeManifest | None] = {}
 
-    def of(self, kind: Kind, tag: Tag, folder: Path) -> Manifest | None:
+    def of(self, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
         """Return the result of `read`. Raises as `read`."""
         if folder not in self._known:
             self._known[folder] = read(self._home, kind, tag, folder)
         return self._known[folder]
 
 
-def _is_of(manifest: Manifest, kind: Kind, folder: Path) -> bool:
+def _is_of(manifest: TreeManifest, kind: Kind, folder: Path) -> bool:
     from blake3 import blake3
 
     files = {entry.path: entry.blake3 for entry in manifest.entries if entry.blake3 is not None}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from rules_bento.archives.unpack import Contents, Form, Item, Limits, Progress
+    from rules_bento.archives.unpack import Contents, Form, Limits, Progress, SafeMember
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.store.entries import Entry
@@ -195,7 +195,7 @@ class _Reader:
         self._models: dict[Tag, Tree] = {}
         self._known: dict[Tag, dict[str, str]] = {}  # digests by path
         self._links: dict[Tag, dict[str, str]] = {}
-        self._main_links: list[Item] = []
+        self._main_links: list[SafeMember] = []
         self._tops: set[str] = set()
 
     def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> StagedImport:
@@ -223,7 +223,7 @@ class _Reader:
         main = _Part(self._kind, self._main, self._description)
         return StagedImport(main, parts, tuple(self._known), notes)
 
-    def _add(self, item: Item, contents: Contents, where: str) -> None:
+    def _add(self, item: SafeMember, contents: Contents, where: str) -> None:
         if item.path == self._kind.descriptor:
             descriptors.check_size(item.size, f"{where}: {item.path}")
         self._main.add(item, contents, private=item.path in _PRIVATE)
@@ -250,7 +250,7 @@ class _Reader:
             return f"{text} Pack the contents of the directory {self._tops.pop()!r} instead of the directory."
         return f"{text} Pass an archive that `bentoml export` or `bento export` wrote."
 
-    def _take_of_model(self, item: Item, contents: Contents, where: str) -> None:
+    def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
         """Add a member in `models/`, which is in `models/NAME/VERSION/` or is a `latest` pointer."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:

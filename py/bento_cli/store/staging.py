@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import Entry, Manifest
+from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.store import pool
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Contents, Item
+    from rules_bento.archives.unpack import Contents, SafeMember
 
 _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might have them
 
@@ -25,23 +25,23 @@ class Tree:
         self.folder = folder
         self.size = 0
         self._pool = shared
-        self._entries: list[Entry] = []
+        self._entries: list[TreeEntry] = []
         self._written: list[Path] = []
         folder.mkdir(mode=0o700, parents=True)  # as BentoML's
         self._folders = {""}
 
-    def add(self, item: Item, contents: Contents, *, private: bool = False) -> None:
+    def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
         """Write an item; a `private` item isn't shared with other trees. Raises BentoError if it cannot be written."""
         target = self.folder / item.path
         try:
             self._make_folder(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
             if item.kind == "link":
                 target.symlink_to(item.link)
-                self._entries.append(Entry.of_link(item.path, item.link))
+                self._entries.append(TreeEntry.of_link(item.path, item.link))
             elif item.kind == "file":
                 digest = self._file(item, contents, target, private=private)
                 mode = 0o755 if item.executable else 0o644
-                self._entries.append(Entry(item.path, item.size, mode, digest))
+                self._entries.append(TreeEntry(item.path, item.size, mode, digest))
                 self.size += item.size
         except OSError as error:
             reason = error.strerror or error
@@ -49,16 +49,16 @@ class Tree:
                 f"{item.path}: cannot be written to {target}: {reason}. Free space, or rename it."
             ) from error
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> TreeManifest:
         """Create the manifest of the tree."""
-        return Manifest.of(self._entries)
+        return TreeManifest.of(self._entries)
 
     @property
     def written(self) -> list[Path]:
         """The new files, which must be flushed to the disk."""
         return self._written
 
-    def _file(self, item: Item, contents: Contents, target: Path, *, private: bool) -> str:
+    def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:
         new = True
         if private:
             digest = pool.write(target, contents, executable=item.executable)

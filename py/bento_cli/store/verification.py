@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from rules_bento.sources.manifest import Entry as File
-    from rules_bento.sources.manifest import Manifest
+    from rules_bento.sources.manifest import TreeEntry as File
+    from rules_bento.sources.manifest import TreeManifest
 
     from bento_cli.store.entries import Entry
     from bento_cli.store.home import Home
@@ -142,7 +142,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
                     yield entry
 
 
-def _compare(folder: Path, record: Manifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
+def _compare(folder: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
     """Yield the differences between manifest and files: whether it is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:

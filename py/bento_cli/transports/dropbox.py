@@ -17,7 +17,7 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
-from rules_bento.net.transport import Bytes, Transport
+from rules_bento.net.transport import BytesBody, Transport
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.transports import hashes
@@ -132,7 +132,7 @@ class Dropbox(Remote):
     def _call(self, verb: str, about: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request that has its argument as its body."""
         headers = {"Content-Type": "application/json", **self._authorization()}
-        body = Bytes(json.dumps(about).encode())
+        body = BytesBody(json.dumps(about).encode())
         with self._transport.exchange("POST", f"{self._api}/2/{verb}", headers, body) as response:
             self._check(response, (200,))
             return json_of(response)
@@ -148,7 +148,7 @@ class Dropbox(Remote):
             **(headers or {}),
             **self._authorization(),
         }
-        data = Bytes(body or b"")
+        data = BytesBody(body or b"")
         with self._transport.exchange("POST", f"{self._content}/2/{verb}", everything, data) as response:
             yield response
 
@@ -165,7 +165,7 @@ class Dropbox(Remote):
         form = urlencode({"grant_type": "refresh_token", **{name: value for name, value in settings.items() if value}})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._api}/oauth2/token"
-        with self._transport.exchange("POST", url, headers, Bytes(form.encode())) as response:
+        with self._transport.exchange("POST", url, headers, BytesBody(form.encode())) as response:
             self._check(response, (200,))
             with understood():
                 return str(json_of(response)["access_token"])

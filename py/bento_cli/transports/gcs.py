@@ -21,7 +21,7 @@ from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
-from rules_bento.net.transport import Bytes, Origin, Transport, resolve
+from rules_bento.net.transport import BytesBody, Origin, Transport, resolve
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.transports.remote import ChangedError, Remote, Stat, json_of, needs, understood
@@ -116,7 +116,7 @@ class Gcs(Remote):
     def _begin(self, about: Mapping[str, Any], size: int) -> str:
         """Return the address of a new session."""
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
-        with self._ask("POST", self._uploads, headers, Bytes(json.dumps(about).encode())) as response:
+        with self._ask("POST", self._uploads, headers, BytesBody(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
             response.read(limits.DOCUMENT)
             location: str = response.headers.get("Location", "")
@@ -127,7 +127,7 @@ class Gcs(Remote):
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
         """Send bytes, or ask (without any). Returns how many bytes the server has, and the object when it has all."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
-        with self._ask("PUT", session, {"Content-Range": content_range}, chunk or Bytes(b"")) as response:
+        with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:
                 response.read(limits.REFUSAL)
                 match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))

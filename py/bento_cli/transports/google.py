@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.auth import exceptions, transport
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transport import Bytes
+from rules_bento.net.transport import BytesBody
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Asker(transport.Request):  # type: ignore[misc]
         **_: Any,
     ) -> _Answer:
         """Send one request. Raises `TransportError`."""
-        data = None if body is None else Bytes(body.encode() if isinstance(body, str) else body)
+        data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
         try:
             with self._connections.exchange(method, url, dict(headers or {}), data) as response:
                 return _Answer(response.status, dict(response.headers.items()), response.read(limits.DOCUMENT))

@@ -205,7 +205,7 @@ def image_files(arguments: Arguments) -> None:
             f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin} and was not fetched: a push does not need it. "
             f"To fetch it, build with --@rules_bento//rules:base_layers=fetched."
         )
-    image = oci_image.Image(
+    image = oci_image.OciImage(
         Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()
     )
     blobs = {

@@ -13,7 +13,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.models.model import MODEL_YAML, ModelDescription, make_entry
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import Any
 
@@ -221,7 +221,7 @@ def export_model(arguments: Arguments) -> None:
 
 class _PlacedModel(NamedTuple):
     tag: str
-    manifest: Manifest
+    manifest: TreeManifest
     model_yaml: bytes
     sources: dict[str, str]  # path of each file except model.yaml and weights
     weights: frozenset[str]  # files that have separate layers
@@ -257,7 +257,7 @@ def _model_without_weights(arguments: Arguments) -> _PlacedModel:
     written = arguments.required("--written-description")
     return _PlacedModel(
         ModelDescription.loads(read_file(written).decode()).tag,
-        Manifest.from_json(read_file(origin).decode(), origin),
+        TreeManifest.from_json(read_file(origin).decode(), origin),
         read_file(arguments.required("--written-model-yaml")),
         {file.path: file.source for file in model_files(arguments)},
         frozenset(file.path for file in model_files(arguments, "--weights-file")),

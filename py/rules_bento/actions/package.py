@@ -17,7 +17,7 @@ from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -83,12 +83,12 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
     info = service.override(service.from_json(facts["service"]), _declared_metadata(attributes, settings, models))
     service.require_known(info, arguments.required("--target"))
     sources_path = arguments.required("--sources")
-    sources = Manifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
+    sources = TreeManifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
     _check_architectures(arguments, sources)
     return assemble.assemble_bento(info, settings, sources, models)
 
 
-def _check_architectures(arguments: Arguments, sources: Manifest) -> None:
+def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
     """Reject machine code for another platform than the Bento's. Most Bentos contain no machine code."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     unchecked = arguments.repeated("--unchecked")

@@ -39,7 +39,7 @@ def report(arguments: Arguments) -> None:
     from rules_bento.archives.archive import requirements_of
     from rules_bento.models.model import ModelDescription
     from rules_bento.reports import bento_page, bento_report
-    from rules_bento.sources.manifest import Manifest
+    from rules_bento.sources.manifest import TreeManifest
 
     facts = json.loads(read_text(arguments.required("--service-info")))
     manifest = arguments.required("--manifest")
@@ -50,11 +50,11 @@ def report(arguments: Arguments) -> None:
         "archive_size": Path(arguments.required("--archive")).stat().st_size,
         "services": bento_report.services(facts["service"]),
         "models": [
-            bento_report.model(ModelDescription.loads(read_text(path)), Manifest.from_json(read_text(files), files))
+            bento_report.model(ModelDescription.loads(read_text(path)), TreeManifest.from_json(read_text(files), files))
             for path, files in arguments.tuples("--model")
         ],
         "packages": bento_report.packages(requirements_of(Path(arguments.required("--part")))[0]),
-        "files": bento_report.files(Manifest.from_json(read_text(manifest), manifest)),
+        "files": bento_report.files(TreeManifest.from_json(read_text(manifest), manifest)),
     }
     for path, name in arguments.tuples("--against"):
         other = _read_other_report(path, name)

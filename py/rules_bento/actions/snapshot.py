@@ -14,7 +14,7 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
 from rules_bento.sources import snapshot as selections
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
-    from rules_bento.sources.manifest import Entry
+    from rules_bento.sources.manifest import TreeEntry
     from rules_bento.sources.snapshot import DeclaredFile, Selection
 
 
@@ -128,7 +128,7 @@ def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
-def members(kept: Iterable[DeclaredFile], manifest: Manifest) -> list[Member]:
+def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member]:
     """Return the files as members of an archive."""
     entries = {entry.path: entry for entry in manifest.entries}
     return [
@@ -187,7 +187,7 @@ def snapshot(arguments: Arguments) -> None:
         info = _read_service(_service_name(plan, sources), sources, _bento_arguments(arguments, plan), seen)
     apart = _packed_entries(arguments)
     packed = [file for file in selection.kept if file.path not in apart]
-    manifest = Manifest.of([*selections.digest(packed).entries, *apart.values()])
+    manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
     secrets.check_files(arguments, packed)
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
@@ -225,10 +225,10 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
             sys.stderr.write(f"{target}: {note}\n")
 
 
-def _packed_entries(arguments: Arguments) -> dict[str, Entry]:
+def _packed_entries(arguments: Arguments) -> dict[str, TreeEntry]:
     """Read the entries of the files in another part of the archive, by path."""
     path = arguments.optional("--packed-data")
-    entries = Manifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
+    entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     return {entry.path: entry for entry in entries}
 
 

@@ -105,18 +105,20 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
             forms.write_tar(file, form, _tar(parts))
 
 
-def items(parts: Sequence[Path]) -> Iterator[forms.Item]:
+def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
     """Yield the members of parts, of which the last may be a whole archive. Raises BentoError for a damaged one."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
-    for member, contents in tarread.members(tarread.Bytes(_tar(parts), "a part")):
+    for member, contents in tarread.members(tarread.PieceReader(_tar(parts), "a part")):
         path = member.name.removeprefix("./").rstrip("/")
         link = member.link if member.kind == "link" else None
         tarstream.check(path, link)
         if link is not None:
             links[path] = link
-        yield forms.Item(path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None)
+        yield forms.StreamedMember(
+            path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None
+        )
     check_links(links, "the parts")
 
 

@@ -19,7 +19,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]
 """A tar, plain or compressed."""
 
 
-class Item(NamedTuple):
+class StreamedMember(NamedTuple):
     """Describes a member to write: a link has a `link`, a file `contents` of `size` bytes, a directory neither.
 
     Contents have to be taken before the next item is asked for.
@@ -48,7 +48,7 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
         _write_zstd(file, tar)
 
 
-def write_zip(file: BinaryIO, items: Iterable[Item]) -> None:
+def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
     """Write a zip. It cannot have links: BentoML refuses one that has, so this does, too (BentoError)."""
     import stat
     import zipfile
@@ -72,7 +72,7 @@ def write_zip(file: BinaryIO, items: Iterable[Item]) -> None:
                 target.writelines(item.contents)
 
 
-def write_folder(folder: Path, items: Iterable[Item]) -> None:
+def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
     """Fill a folder that is empty. Links come last, so that nothing is written through one."""
     links = []
     for item in items:

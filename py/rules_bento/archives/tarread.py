@@ -56,7 +56,7 @@ class TarMember(NamedTuple):
     gid: int = 0
 
 
-class Bytes:
+class PieceReader:
     """Reads a stream of pieces in the amounts that are asked for."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
@@ -66,7 +66,7 @@ class Bytes:
         self.position = 0
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `size` bytes; see `Bytes`."""
+        """Return up to `size` bytes; see `PieceReader`."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -95,7 +95,7 @@ class Bytes:
             pass
 
 
-class BytesOfFile(Bytes):
+class BytesOfFile(PieceReader):
     """Reads an open file that can seek: what is skipped is not read."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
@@ -105,13 +105,13 @@ class BytesOfFile(Bytes):
         file.seek(0)
 
     def some(self, most: int) -> bytes:
-        """Return up to `size` bytes; see `Bytes`."""
+        """Return up to `size` bytes; see `PieceReader`."""
         taken = self._file.read(min(most, _READ))
         self.position += len(taken)
         return taken
 
     def skip(self, size: int) -> None:
-        """Pass over `size` bytes; see `Bytes`."""
+        """Pass over `size` bytes; see `PieceReader`."""
         if size > self._size - self.position:
             size = self._size - self.position + 1  # whose last one is missed
         if size > _READ:
@@ -143,10 +143,10 @@ def packed_members(file: BinaryIO, form: str, where: str) -> Members:
                 raise BentoError(f"{where}: grows to more than {_MOST_RATIO} times its size, as bombs do.")
             yield piece
 
-    return members(Bytes(bounded(), where), SYSTEM)
+    return members(PieceReader(bounded(), where), SYSTEM)
 
 
-def members(stream: Bytes, also: Collection[str] = ()) -> Members:
+def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
     """Yield each member and its contents, which must be taken (or left alone) before the next one.
 
     `also` are kinds of `SYSTEM` that are taken, too. Raises BentoError that begins with the stream's `where`.
@@ -178,7 +178,7 @@ class _Common:
         self.values.update(_pax(data, where))
 
 
-def _check_end(stream: Bytes) -> None:
+def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
         raise BentoError(f"{stream.where}: has no proper end of a tar archive. Make it anew.")
     count = 0
@@ -190,14 +190,14 @@ def _check_end(stream: Bytes) -> None:
             raise BentoError(f"{stream.where}: has more than {MOST_PADDING} zeros after its end. Make it anew.")
 
 
-def _skip_map(stream: Bytes, block: bytes) -> None:
+def _skip_map(stream: PieceReader, block: bytes) -> None:
     """Pass over the records that GNU's old form has for a sparse file with more pieces than fit into its header."""
     goes_on = block[156:157] == b"S" and block[482]
     while goes_on:
         goes_on = stream.exactly(RECORD)[504]
 
 
-def _read_extensions(stream: Bytes, block: bytes, common: _Common, extended: dict[str, str]) -> bytes:
+def _read_extensions(stream: PieceReader, block: bytes, common: _Common, extended: dict[str, str]) -> bytes:
     """Read what stands before a member's own header, into the last two; returns that header."""
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)

@@ -48,10 +48,10 @@ class Limits:
     ratio: int = 250  # bytes that come out of a byte of the archive, beyond the first 256 MiB
     memory: int = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
     same_letters: bool = False  # take names that differ in case or in Unicode's way to write a letter only
-    hard_links: bool = False  # take them from tars, as what `Item.link` names: a file that came before
+    hard_links: bool = False  # take them from tars, as what `SafeMember.link` names: a file that came before
 
 
-class Item(NamedTuple):
+class SafeMember(NamedTuple):
     """Describes a member that is safe to write: `path` is POSIX, relative, normalized, and unique.
 
     A `file` has `size` bytes and may be executable, a `link` has the text of its target, a `folder` neither. Links
@@ -73,7 +73,7 @@ def form_of(path: str) -> Form:
 
 def read(
     source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
-) -> Iterator[tuple[Item, Contents]]:
+) -> Iterator[tuple[SafeMember, Contents]]:
     """Yield the members of an archive, each with its contents, which are read before the next member or not at all.
 
     An open file is read from where it is and not closed; a zip must be seekable. Folders that only paths imply are
@@ -101,7 +101,7 @@ def name_of(source: Path | BinaryIO) -> str:
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
 
 
-def _checked(guard: _Guard, members: Iterator[tuple[Item, Contents]]) -> Iterator[tuple[Item, Contents]]:
+def _checked(guard: _Guard, members: Iterator[tuple[SafeMember, Contents]]) -> Iterator[tuple[SafeMember, Contents]]:
     for member, contents in members:
         item = guard.admit(member)
         if item and item.kind != "link":
@@ -110,16 +110,16 @@ def _checked(guard: _Guard, members: Iterator[tuple[Item, Contents]]) -> Iterato
         yield item, iter(())
 
 
-def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[Item, Contents]]:
+def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
     from rules_bento.archives import streams, tarread
 
     decoded = streams.decode(streams.pieces(file), form, guard.limits.memory, guard.where)  # type: ignore[arg-type]
-    stream = tarread.Bytes(guard.bounded(decoded, file), guard.where)
+    stream = tarread.PieceReader(guard.bounded(decoded, file), guard.where)
     for member, contents in tarread.members(stream, ("hard link",) if guard.limits.hard_links else ()):
-        yield Item(member.name, member.kind, member.size, bool(member.mode & 0o100), member.link), contents  # type: ignore[arg-type]
+        yield SafeMember(member.name, member.kind, member.size, bool(member.mode & 0o100), member.link), contents  # type: ignore[arg-type]
 
 
-def _zip(file: _Counted, guard: _Guard) -> Iterator[tuple[Item, Contents]]:
+def _zip(file: _Counted, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
     from rules_bento.archives.zipread import Bounds, ZipOfFile
 
     limits = guard.limits
@@ -128,10 +128,10 @@ def _zip(file: _Counted, guard: _Guard) -> Iterator[tuple[Item, Contents]]:
     archive = ZipOfFile(file, guard.where, bounds)  # type: ignore[arg-type]
     for member in archive.members():
         kind: Literal["file", "folder"] = "folder" if member.is_folder else "file"
-        yield Item(member.path, kind, member.size, bool(member.mode & 0o100)), archive.contents(member)
+        yield SafeMember(member.path, kind, member.size, bool(member.mode & 0o100)), archive.contents(member)
 
 
-def _folder(root: Path) -> Iterator[tuple[Item, Contents]]:
+def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -141,12 +141,12 @@ def _folder(root: Path) -> Iterator[tuple[Item, Contents]]:
             path = prefix + entry.name
             if entry.is_symlink():
                 # Path.readlink would tidy the target's text.
-                yield Item(path, "link", link=os.readlink(entry.path)), iter(())  # noqa: PTH115
+                yield SafeMember(path, "link", link=os.readlink(entry.path)), iter(())  # noqa: PTH115
             elif entry.is_dir():
-                yield Item(path, "folder"), iter(())
+                yield SafeMember(path, "folder"), iter(())
             elif entry.is_file():
                 status = entry.stat()
-                item = Item(path, "file", status.st_size, bool(status.st_mode & 0o100))
+                item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, _file(entry.path, status.st_size)
             else:
                 raise BentoError(f"{entry.path}: is neither a file nor a folder nor a link. Remove it.")
@@ -213,7 +213,7 @@ class _Guard:
         self._members = 0
         self._names = 0
 
-    def admit(self, item: Item) -> Item | None:
+    def admit(self, item: SafeMember) -> SafeMember | None:
         """Return the item with its path in normal form; None for the root. Raises BentoError if it is not let in."""
         path = self._normal(item.path)
         self._members += 1
@@ -252,11 +252,11 @@ class _Guard:
             self._check_size(out // 2)
             yield piece
 
-    def links(self) -> Iterator[Item]:
+    def links(self) -> Iterator[SafeMember]:
         """Yield all links, now that it is known what they lead to. Raises BentoError for one that leads outside."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
-            yield Item(path, "link", link=link)
+            yield SafeMember(path, "link", link=link)
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.size:

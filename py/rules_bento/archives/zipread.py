@@ -79,7 +79,7 @@ class Bounds(NamedTuple):
     way_out: str = ""  # what people can do who know that a zip beyond them is none to be afraid of
 
 
-class Member(NamedTuple):
+class ZipMember(NamedTuple):
     """Describes a member as the directory does; `Zip.contents` verifies it. The path of a folder ends with a slash."""
 
     path: str
@@ -134,10 +134,10 @@ class Zip:
         where = f"{self.where}: {member!r}" if member else self.where
         return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[ZipMember]:
         """Return all members, in the order in which they lie in the file."""
         directory, start, count = self._directory()
-        members: list[Member] = []
+        members: list[ZipMember] = []
         at = 0
         while at < len(directory) and len(members) <= count:
             member, at = self._member(directory, at)
@@ -246,7 +246,7 @@ class Zip:
             raise self.error("has bytes that no directory lists, before its end")
         return at, disk, first_disk, here, count, directory_size, start
 
-    def _member(self, directory: bytes, at: int) -> tuple[Member, int]:
+    def _member(self, directory: bytes, at: int) -> tuple[ZipMember, int]:
         if not directory.startswith(b"PK\1\2", at) or at + _CENTRAL.size > len(directory):
             raise self.error("its directory is damaged")
         fields = _CENTRAL.unpack_from(directory, at)
@@ -262,7 +262,7 @@ class Zip:
             extra = directory[extra_at : extra_at + extra_length]
             size, packed_size, offset = self._zip64(name, extra, size, packed_size, offset)
         mode = attributes >> 16 if system == _UNIX else 0
-        member = Member(name, size, packed_size, crc, offset, 0, method, mode)
+        member = ZipMember(name, size, packed_size, crc, offset, 0, method, mode)
         self._check_member(member, flags)
         return member, end
 
@@ -286,7 +286,7 @@ class Zip:
             at += 4 + length
         raise self.error("its zip64 sizes are not there", name)
 
-    def _check_member(self, member: Member, flags: int) -> None:
+    def _check_member(self, member: ZipMember, flags: int) -> None:
         if flags & _SECRET:
             raise self.error("is encrypted", member.path)
         if member.method not in self._methods:
@@ -303,14 +303,14 @@ class Zip:
         if member.method == STORED and member.size != member.packed_size:
             raise self.error("is stored, but with two sizes", member.path)
 
-    def _check_ratio(self, members: Iterable[Member], packed: int) -> None:
+    def _check_ratio(self, members: Iterable[ZipMember], packed: int) -> None:
         size = sum(member.size for member in members)
         if size > max(self._bounds.unpacked, packed * self._bounds.ratio):
             largest = max(members, key=lambda member: member.size)
             message = f"would be {size} bytes, unpacked from {packed}, as bombs are; the largest is this"
             raise self.error(message, largest.path, self._bounds.way_out)
 
-    def _with_room(self, members: list[Member], end: int) -> list[Member]:
+    def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
         """Return the members as they lie, each with the bytes that it has at most; none may begin inside of another."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):

@@ -19,7 +19,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.packages.requirements import WHEELS
-from rules_bento.sources.manifest import Entry, Manifest, content_version
+from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
 from rules_bento.typing_lite import Any
 
@@ -43,12 +43,12 @@ class AssembledBento:
 
     tag: Tag
     digest: bytes  # BLAKE3 of the content
-    manifest: Manifest  # of all files except those of models
+    manifest: TreeManifest  # of all files except those of models
     files: dict[str, bytes]  # generated files, by path
 
 
 def assemble_bento(
-    info: ServiceInfo, settings: BentoSettings, sources: Manifest, models: Sequence[BundledModel]
+    info: ServiceInfo, settings: BentoSettings, sources: TreeManifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
     """Assemble a Bento. Raises BentoError if BentoML couldn't import or serve it."""
     check_features(settings.features, "features")
@@ -87,7 +87,7 @@ def assemble_bento(
     tag = Tag(name, settings.version or content_version(digest))
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = dump_yaml(document)
-    manifest = Manifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
+    manifest = TreeManifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
     return AssembledBento(tag, digest, manifest, files)
 
 
@@ -290,11 +290,13 @@ def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
     return {"apis/openapi.yaml": api.openapi.encode(), **schema}
 
 
-def _entries(files: dict[str, bytes]) -> list[Entry]:
-    return [Entry.of_bytes(path, content) for path, content in files.items()]
+def _entries(files: dict[str, bytes]) -> list[TreeEntry]:
+    return [TreeEntry.of_bytes(path, content) for path, content in files.items()]
 
 
-def content_identity(document: dict[str, Any], entries: Iterable[Entry], models: Iterable[ModelDescription]) -> bytes:
+def content_identity(
+    document: dict[str, Any], entries: Iterable[TreeEntry], models: Iterable[ModelDescription]
+) -> bytes:
     """Return BLAKE3 of a Bento's files, with models by their identity and bento.yaml without version and times.
 
     `document` is the content of bento.yaml; `entries` has all other files except the models' files.
@@ -306,9 +308,11 @@ def content_identity(document: dict[str, Any], entries: Iterable[Entry], models:
         for service in document.get("services", ())
     ]
     unique = {model.tag: model for model in models}
-    tree = [*entries, Entry.of_bytes("bento.yaml", dump_yaml(timeless))]
-    tree += [Entry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()]
-    return Manifest.of(tree).identity()
+    tree = [*entries, TreeEntry.of_bytes("bento.yaml", dump_yaml(timeless))]
+    tree += [
+        TreeEntry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()
+    ]
+    return TreeManifest.of(tree).identity()
 
 
 def _without_time(entry: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import ANNOTATION, MANIFEST, TAR_LAYER, to_bytes
-from rules_bento.images.oci_image import Image, Layer, descriptor
+from rules_bento.images.oci_image import Layer, OciImage, descriptor
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class ModelLayer(NamedTuple):
     folder: str  # of the model's files in the layer
 
 
-def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> Image:
+def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> OciImage:
     """Return the config and the manifest of a model; the config also has the annotations that OCI defines."""
     standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     described: dict[str, Any] = {"createdAt": created, "name": tag.name, "version": tag.version}
@@ -46,7 +46,7 @@ def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[st
         "layers": [_descriptor(part)],
         "annotations": annotations,
     }
-    return Image(config, to_bytes(manifest))
+    return OciImage(config, to_bytes(manifest))
 
 
 def _descriptor(part: ModelLayer) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class ImageConfig(NamedTuple):
     healthcheck: list[str]  # a command; for engines that support docker's extension of the config
 
 
-class Image(NamedTuple):
+class OciImage(NamedTuple):
     """Holds the two JSON documents of an image."""
 
     config: bytes
@@ -69,7 +69,7 @@ class Image(NamedTuple):
         return digest_of(self.manifest)
 
 
-def make_image(layers: list[Layer], settings: ImageConfig) -> Image:
+def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
     """Assemble an image from layers, the lowest first."""
     config = to_bytes(
         {
@@ -99,7 +99,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> Image:
         "config": descriptor(CONFIG, config),
         "layers": [layer.descriptor for layer in layers],
     }
-    return Image(config, to_bytes(_without_empty(manifest | {"annotations": settings.annotations})))
+    return OciImage(config, to_bytes(_without_empty(manifest | {"annotations": settings.annotations})))
 
 
 def make_index(images: list[tuple[bytes, dict[str, str]]], annotations: dict[str, str]) -> bytes:

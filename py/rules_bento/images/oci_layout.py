@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rules_bento.images.oci_image import Image
+    from rules_bento.images.oci_image import OciImage
 
 # The annotation from which containerd's store gets the name of a loaded image.
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
-def write_layout(folder: Path, image: Image, blobs: dict[str, Path], reference: str) -> None:
+def write_layout(folder: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
     """Write an OCI layout of an image: `blobs` are the layers by digest, `reference` names the image in the index."""
     sha256 = folder / "blobs" / "sha256"
     sha256.mkdir(parents=True)
@@ -32,13 +32,13 @@ def write_layout(folder: Path, image: Image, blobs: dict[str, Path], reference: 
     (folder / "index.json").write_bytes(_index(image, reference))
 
 
-def write_docker_archive(out: Path, image: Image, blobs: dict[str, Path], reference: str) -> None:
+def write_docker_archive(out: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
     """Write a tar that is both an OCI archive and an archive for `docker load` and `podman load`."""
     with out.open("wb") as file:
         file.writelines(docker_archive(image, blobs, reference))
 
 
-def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
+def docker_archive(image: OciImage, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
     """Yield the bytes of the archive that `write_docker_archive` writes."""
     layers = [layer["digest"] for layer in json.loads(image.manifest)["layers"]]
     manifest = [
@@ -59,7 +59,7 @@ def docker_archive(image: Image, blobs: dict[str, Path], reference: str) -> Iter
     yield tarstream.END
 
 
-def _index(image: Image, reference: str) -> bytes:
+def _index(image: OciImage, reference: str) -> bytes:
     config: dict[str, Any] = json.loads(image.config)
     entry = descriptor(MANIFEST, image.manifest)
     if artifact := json.loads(image.manifest).get("artifactType"):

@@ -6,7 +6,7 @@ import json
 
 from rules_bento.dataclasses_lite import asdict, dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import Entry, Manifest, content_version
+from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import Any
 
@@ -94,10 +94,10 @@ class ModelEntry:
 
     description: ModelDescription
     model_yaml: bytes
-    manifest: Manifest  # of all files, including model.yaml
+    manifest: TreeManifest  # of all files, including model.yaml
 
 
-def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Manifest) -> ModelEntry:
+def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: TreeManifest) -> ModelEntry:
     """Create a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
     `fields` has module, labels, options, metadata, context, signatures, and api_version. The default version is the
@@ -112,7 +112,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
     identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
     text = dump_yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})
-    manifest = Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, text)])
+    manifest = TreeManifest.of([*files.entries, TreeEntry.of_bytes(MODEL_YAML, text)])
     description = ModelDescription(
         tag=str(tag),
         module=fields["module"],
@@ -124,11 +124,13 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Mani
     return ModelEntry(description, text, manifest)
 
 
-def content_identity(name: str, fields: dict[str, Any], files: Manifest) -> bytes:
+def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> bytes:
     """Return the digest of a model's content, without version and creation time; see `make_entry`."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
-    return Manifest.of([*files.entries, Entry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]).identity()
+    return TreeManifest.of(
+        [*files.entries, TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]
+    ).identity()
 
 
 def read_labels(fields: dict[str, Any]) -> dict[str, str]:

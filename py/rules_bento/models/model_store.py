@@ -19,7 +19,7 @@ from rules_bento.models.model import (
     read_labels,
 )
 from rules_bento.sources import snapshot
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import Any
 
@@ -115,11 +115,11 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
     return StoredModel(entry, {file.path: file.source for file in others})
 
 
-def describe(model_yaml: Mapping[str, Any], tag: Tag, files: Manifest) -> ModelDescription:
+def describe(model_yaml: Mapping[str, Any], tag: Tag, files: TreeManifest) -> ModelDescription:
     """Return the metadata of a model of the store, from its parsed `model.yaml`, which `files` includes."""
     fields = {"signatures": {}, **model_yaml}
     chosen = {key: fields[key] for key in _KEYS}
-    others = Manifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
+    others = TreeManifest(tuple(entry for entry in files.entries if entry.path != MODEL_YAML))
     return ModelDescription(
         tag=str(tag),
         module=str(fields["module"]),

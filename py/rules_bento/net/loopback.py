@@ -20,7 +20,7 @@ _SHOWN = 4000  # bytes of a refusal
 _ERRORS = OSError, http.client.HTTPException  # the first is that of urllib's own; the second, what is no HTTP
 
 
-class RefusedError(Exception):
+class ServerError(Exception):
     """Reports a server that answered with another status than 2xx, or not at all; the message has status and answer."""
 
 
@@ -43,9 +43,9 @@ def post(url: str, body: str) -> None:
         with _opener().open(request, timeout=_PATIENCE) as answer:
             answer.read(_MOST_ANSWER)
     except urllib.error.HTTPError as error:
-        raise RefusedError(f"answered {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
+        raise ServerError(f"answered {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
     except _ERRORS as error:
-        raise RefusedError(f"gave no answer ({error})") from None
+        raise ServerError(f"gave no answer ({error})") from None
 
 
 def _opener() -> urllib.request.OpenerDirector:

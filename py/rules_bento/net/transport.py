@@ -72,7 +72,7 @@ class Body(Protocol):
         """Write all of it."""
 
 
-class Bytes:
+class BytesBody:
     """Writes a body that is in memory."""
 
     def __init__(self, content: bytes) -> None:
@@ -117,7 +117,7 @@ class _Wire(io.RawIOBase):
         super().close()
 
 
-class _Reader(io.BufferedReader):
+class _HeadReader(io.BufferedReader):
     """Reads lines, remembers the last one, and bounds their length and their sum."""
 
     last = b"\n"
@@ -141,7 +141,7 @@ class BoundedResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError."""
         wire = _Wire(self.fp.detach())
-        self.fp = reader = _Reader(wire)
+        self.fp = reader = _HeadReader(wire)
         wire.end = time.monotonic() + limits.ANSWER
         super().begin()
         wire.end = None
@@ -288,7 +288,7 @@ class Transport:
         try:
             return Response(_request(connection, method, _target(origin, url), headers, body), url)
         except ConnectionLostError:
-            if not reused or not isinstance(body, Bytes | None):
+            if not reused or not isinstance(body, BytesBody | None):
                 raise
         # The server may have closed a connection that it had kept for a while: that is no failure.
         connection.close()

@@ -82,7 +82,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     return entries[0]
 
 
-def _write(folder: Path, item: unpacking.Item, contents: unpacking.Contents) -> None:
+def _write(folder: Path, item: unpacking.SafeMember, contents: unpacking.Contents) -> None:
     target = folder / item.path
     target.parent.mkdir(parents=True, exist_ok=True)
     if item.kind == "folder":

@@ -19,7 +19,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import challenges
 from rules_bento.net.transfers import TRANSIENT
-from rules_bento.net.transport import Bytes, Origin, resolve
+from rules_bento.net.transport import BytesBody, Origin, resolve
 from rules_bento.registry import credentials
 from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -146,7 +146,7 @@ class Authorizer:
         body = None
         if method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            body = Bytes(urlencode(fields).encode())
+            body = BytesBody(urlencode(fields).encode())
             url = realm
         else:
             url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(fields)

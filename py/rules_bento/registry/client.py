@@ -17,7 +17,7 @@ from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.headers import next_link, parse_nonnegative_int
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
-from rules_bento.net.transport import Bytes, Origin, Response, Transport, resolve
+from rules_bento.net.transport import BytesBody, Origin, Response, Transport, resolve
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -122,7 +122,7 @@ class Registry:
         retry = self.retry()
         while True:
             try:
-                body = None if content is None else Bytes(content)
+                body = None if content is None else BytesBody(content)
                 with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
                     reply = Reply(response.status, response.headers, response.read(max_bytes), response.url)
             except ConnectionLostError as cut:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.models.model import ModelDescription
-    from rules_bento.sources.manifest import Manifest
+    from rules_bento.sources.manifest import TreeManifest
 
 _ORDER = ("API", "model", "package", "file")
 _NOTHING: tuple[str | None, int] = (None, 0)
@@ -52,7 +52,7 @@ def _api(api: dict[str, Any]) -> dict[str, str]:
     return {"name": api["name"], "route": api["route"], "what": ", ".join(what)}
 
 
-def model(description: ModelDescription, files: Manifest) -> dict[str, Any]:
+def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
     """Return a model with its files."""
     return {
         "tag": description.tag,
@@ -64,7 +64,7 @@ def model(description: ModelDescription, files: Manifest) -> dict[str, Any]:
     }
 
 
-def files(manifest: Manifest) -> list[dict[str, Any]]:
+def files(manifest: TreeManifest) -> list[dict[str, Any]]:
     """Return all files of the Bento itself; a link has its target in place of a digest."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries

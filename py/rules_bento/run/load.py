@@ -59,7 +59,7 @@ def run(arguments: Arguments) -> int:
     document = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))
     wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
-    image = oci_image.Image((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
+    image = oci_image.OciImage((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
     if "artifactType" in json.loads(image.manifest):
         raise BentoError(
             'image: is an artifact, which engines cannot load. Push it, or load one with format = "image".'

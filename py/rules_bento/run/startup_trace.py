@@ -127,7 +127,7 @@ def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
-        except loopback.RefusedError as error:
+        except loopback.ServerError as error:
             raise BentoError(f"{url}{path}: {error}. Correct requests") from None
 
 

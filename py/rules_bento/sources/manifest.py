@@ -34,7 +34,7 @@ _PIECE = 4 << 20  # bytes per read, hashed on all cores
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """Describes a file or a symbolic link of a tree: exactly one of ``blake3`` and ``link`` is set."""
 
     path: str  # POSIX, relative to the tree
@@ -47,19 +47,19 @@ class Entry:
     )  # machine of its machine code, by Go's name; not part of the identity
 
     @staticmethod
-    def of_bytes(path: str, content: bytes) -> Entry:
+    def of_bytes(path: str, content: bytes) -> TreeEntry:
         """Return the entry of a file with this content."""
         from blake3 import blake3
 
-        return Entry(path, len(content), _mode(content), blake3(content).hexdigest())
+        return TreeEntry(path, len(content), _mode(content), blake3(content).hexdigest())
 
     @staticmethod
-    def of_link(path: str, target: str) -> Entry:
+    def of_link(path: str, target: str) -> TreeEntry:
         """Return the entry of a symbolic link."""
-        return Entry(path, 0, _LINK, None, target)
+        return TreeEntry(path, 0, _LINK, None, target)
 
     @staticmethod
-    def of_file(path: str, source: str, origin: str) -> Entry:
+    def of_file(path: str, source: str, origin: str) -> TreeEntry:
         """Return the entry of the file at ``source``, which ``origin`` declared.
 
         Raises BentoError if it isn't a regular file, or can't be read.
@@ -77,26 +77,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class TreeManifest:
     """Holds the entries of a tree, sorted by the UTF-8 bytes of their paths."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[TreeEntry, ...]
 
     @staticmethod
-    def of(entries: Iterable[Entry]) -> Manifest:
+    def of(entries: Iterable[TreeEntry]) -> TreeManifest:
         """Sort entries. Raises BentoError for two entries with the same path."""
         # Code points and their UTF-8 bytes sort alike.
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
             if one.path == other.path:
                 raise BentoError(f"{one.path}: the tree would have two files here. Remove or exclude one.")
-        return Manifest(tuple(ordered))
+        return TreeManifest(tuple(ordered))
 
     @staticmethod
-    def from_json(text: str, origin: str) -> Manifest:
+    def from_json(text: str, origin: str) -> TreeManifest:
         """Read the output of `to_json`. Raises BentoError, naming ``origin``, for other contents."""
         try:
-            return Manifest.of(_from_object(item) for item in json.loads(text))
+            return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise BentoError(f"{origin} isn't a manifest of rules_bento ({error}). Build it again.") from None
 
@@ -105,9 +105,9 @@ class Manifest:
         lines = ",\n".join([_ENCODER.encode(_to_object(entry)) for entry in self.entries])
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
-    def under(self, folder: str) -> Manifest:
+    def under(self, folder: str) -> TreeManifest:
         """Return the same entries below a directory (``src``) of a larger tree."""
-        return Manifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
+        return TreeManifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
         """Return BLAKE3 (32 bytes) of the tree: paths, executable bits, link targets, and contents.
@@ -145,17 +145,17 @@ def content_version(digest: bytes) -> str:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _to_object(entry: Entry) -> dict[str, Any]:
+def _to_object(entry: TreeEntry) -> dict[str, Any]:
     if entry.blake3 is None:
         return {"path": entry.path, "link": entry.link}
     fields = {"path": entry.path, "size": entry.size, "mode": f"{entry.mode:04o}", "blake3": entry.blake3}
     return fields | {"machine": entry.machine} if entry.machine else fields
 
 
-def _from_object(item: dict[str, Any]) -> Entry:
+def _from_object(item: dict[str, Any]) -> TreeEntry:
     if "link" in item:
-        return Entry.of_link(item["path"], item["link"])
-    return Entry(item["path"], item["size"], int(item["mode"], 8), item["blake3"], None, item.get("machine", ""))
+        return TreeEntry.of_link(item["path"], item["link"])
+    return TreeEntry(item["path"], item["size"], int(item["mode"], 8), item["blake3"], None, item.get("machine", ""))
 
 
 def _mode(beginning: bytes) -> int:
@@ -168,7 +168,7 @@ def _mode(beginning: bytes) -> int:
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
 
-def _of_open_file(path: str, file: int, origin: str) -> Entry:
+def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
     from blake3 import blake3
 
     status = os.fstat(file)
@@ -182,7 +182,7 @@ def _of_open_file(path: str, file: int, origin: str) -> Entry:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
         raise BentoError(f"{path} (from {origin}) changed during the read. Build again.")
-    return Entry(path, size, _mode(beginning), digest, None, _machine(beginning))
+    return TreeEntry(path, size, _mode(beginning), digest, None, _machine(beginning))
 
 
 def _machine(beginning: bytes) -> str:

@@ -228,7 +228,7 @@ class _Verdict(dict[str, "_Verdict"]):
 
     __slots__ = ("_owner", "built_in", "dropping", "include", "kept")
 
-    def __init__(self, owner: Filter, built_in: State, include: State, dropping: tuple[State, ...]) -> None:
+    def __init__(self, owner: SourceFilter, built_in: State, include: State, dropping: tuple[State, ...]) -> None:
         self._owner = owner
         self.built_in = built_in
         self.include = include
@@ -242,7 +242,7 @@ class _Verdict(dict[str, "_Verdict"]):
         return following
 
 
-class Filter:
+class SourceFilter:
     """Decides whether a Bento keeps a path: BentoML's four tests, each with a list of its own.
 
     ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of the ``.bentoignore`` in it. Paths are

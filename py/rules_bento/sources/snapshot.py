@@ -15,9 +15,9 @@ from operator import attrgetter
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import Entry, Manifest
+from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.sources.opening import read_source
-from rules_bento.sources.patterns import BUILT_IN, Filter, Patterns
+from rules_bento.sources.patterns import BUILT_IN, Patterns, SourceFilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Selection:
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
     idle: tuple[Rule, ...]  # include patterns without a declared file
-    _filter: Filter = field(repr=False, compare=False)
+    _filter: SourceFilter = field(repr=False, compare=False)
 
     def reason(self, file: DeclaredFile) -> str | None:
         """Return the line and list that dropped ``file``, in words; None if it is kept."""
@@ -62,14 +62,16 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Holds the path of a declared file in the Bento's src/, and whether patterns apply to it (see `Declared`)."""
+class BentoPath:
+    """Holds the path of a declared file in the Bento's src/, and whether patterns apply to it (see `SourceFile`)."""
 
     path: str
     filtered: bool
 
 
-def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str) -> Place:
+def place(
+    short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
+) -> BentoPath:
     """Return the path in src/ of a file of ``attribute`` of the target ``label``.
 
     ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), and so is ``build_ctx``, a directory ("" is the root of
@@ -86,13 +88,13 @@ def place(short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), 
     inside = repository == home and _is_below(path, context)
     root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
     if inside and len(root) <= len(context):
-        return Place(_relative(path, context), filtered=True)
+        return BentoPath(_relative(path, context), filtered=True)
     if attribute != DEPENDENCIES:
         raise BentoError(
             f"{label}: {attribute} has {short_path!r}, which isn't in the build context, {build_ctx!r}. Set "
             f"build_ctx to a directory above it, or add a Python library's target to deps."
         )
-    return Place(_relative(path, root), filtered=False)
+    return BentoPath(_relative(path, root), filtered=False)
 
 
 def walk(folder: str) -> Iterator[DeclaredFile]:
@@ -148,7 +150,7 @@ def select(
     for file in files:
         _check_path(file)
     _check_include(include)
-    rules = Filter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
+    rules = SourceFilter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[DeclaredFile] = []
     dropped: list[DeclaredFile] = []
     for file in files:
@@ -184,10 +186,12 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
 
-def digest(kept: Iterable[DeclaredFile]) -> Manifest:
+def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
     """Read and hash the kept files. Raises BentoError for a file that isn't a readable regular file."""
-    return Manifest.of(
-        Entry.of_file(file.path, file.source, file.origin) if file.link is None else Entry.of_link(file.path, file.link)
+    return TreeManifest.of(
+        TreeEntry.of_file(file.path, file.source, file.origin)
+        if file.link is None
+        else TreeEntry.of_link(file.path, file.link)
         for file in kept
     )
 
@@ -427,7 +431,7 @@ def _check_folders(kept: Iterable[DeclaredFile]) -> None:
             )
 
 
-def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], rules: Filter) -> None:
+def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], rules: SourceFilter) -> None:
     links = {file.path: file for file in kept if file.link is not None}
     if not links:
         return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from rules_bento.bento.kinds import Kind
-    from rules_bento.sources.manifest import Entry as File
+    from rules_bento.sources.manifest import TreeEntry as File
 
     from bento_cli.library import Store
     from bento_cli.store.diff import Difference

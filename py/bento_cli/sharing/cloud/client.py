@@ -11,7 +11,7 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
-from rules_bento.net.transport import Bytes, Origin, Transport, shown
+from rules_bento.net.transport import BytesBody, Origin, Transport, shown
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Cloud:
         )
 
     def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
-        body = None if document is None else Bytes(json.dumps(document, ensure_ascii=False).encode())
+        body = None if document is None else BytesBody(json.dumps(document, ensure_ascii=False).encode())
         headers = {"Content-Type": "application/json"} if body else {}
         retry = self.retry()
         while True:

@@ -6,8 +6,8 @@ import datetime as dt
 
 from rules_bento.bento.kinds import BENTO
 from rules_bento.formats.times import parse_time
-from rules_bento.sources.manifest import Entry as File
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeEntry as File
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.store.export import walk
@@ -108,10 +108,10 @@ def digest_of(noted: ManifestCache, entry: Entry) -> str:
         elif member.source is not None:
             digest = known.get(member.path) or File.of_file(member.path, member.source, member.path).blake3
             files.append(File(member.path, member.size, member.mode, digest))
-    return label_of(Manifest.of(files))
+    return label_of(TreeManifest.of(files))
 
 
-def label_of(manifest: Manifest) -> str:
+def label_of(manifest: TreeManifest) -> str:
     """Return a digest as the value of a label."""
     from base64 import b32encode
 

@@ -14,8 +14,8 @@ from rules_bento.artifacts.artifact import ModelPart, Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
-from rules_bento.sources.manifest import Entry as File
-from rules_bento.sources.manifest import Manifest
+from rules_bento.sources.manifest import TreeEntry as File
+from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.sharing.registry import streamed
@@ -77,14 +77,14 @@ class Described:
     def _describe(self, model: Entry) -> ModelDescription:
         return model_store.describe(model.describe().stated, model.tag, self._files(model))
 
-    def _files(self, entry: Entry) -> Manifest:
+    def _files(self, entry: Entry) -> TreeManifest:
         """Return the files of an entry with their digests, from its manifest or else from the disk."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
         files = [_file(member) for member in _members(entry.path)]
         own = [file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS))]
-        return Manifest.of(own)
+        return TreeManifest.of(own)
 
 
 def _refuse_bytes(value: object, where: str) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rules_bento.images.layers.deflate_codes import MAX_MATCH, MIN_MATCH, WINDOW, Bits, Code, bits, packed
+from rules_bento.images.layers.deflate_codes import MAX_MATCH, MIN_MATCH, WINDOW, Bits, HuffmanCodes, bits, packed
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _SAME = re.compile(rb"\0{4,}")
 _ZEROS = re.compile(rb"\0{4,}|0{4,}")  # an unused field; a number
 _HASH = b",sha256="  # in every line of RECORD
 
-_CODE = Code.fixed()
+_CODE = HuffmanCodes.fixed()
 _RECORD_SYMBOLS = (
     (10, 13), (1, 6), (33, 13), (1, 6), (1, 7), (1, 8), (1, 9), (10, 6), (7, 13), (11, 7), (15, 6), (4, 13), (1, 6),
     (1, 13), (26, 6), (134, 13), (5, 11), (1, 8), (2, 11), (1, 7), (8, 9), (1, 13), (11, 12),
@@ -104,11 +104,11 @@ def lines(data: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _record_code() -> Code:
-    return Code.dynamic(_RECORD_SYMBOLS, _RECORD_DISTANCES)
+def _record_code() -> HuffmanCodes:
+    return HuffmanCodes.dynamic(_RECORD_SYMBOLS, _RECORD_DISTANCES)
 
 
-def _line(code: Code, line: bytes, before: bytes, text: list[str]) -> None:
+def _line(code: HuffmanCodes, line: bytes, before: bytes, text: list[str]) -> None:
     """Append the bits of a line: a match with the previous line, then the rest."""
     byte = code.bytes.__getitem__
     begin = min(_common(line, before), MAX_MATCH)

@@ -35,7 +35,7 @@ _AGAIN, _MAX_AGAIN = 16, 6  # symbol of a header: the previous length, 3 to 6 ti
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-class Code:
+class HuffmanCodes:
     """Holds the codes of a kind of block."""
 
     def __init__(self, header: str, symbols: Sequence[str], distances: Sequence[str]) -> None:
@@ -46,12 +46,12 @@ class Code:
         self._distances = distances
 
     @classmethod
-    def fixed(cls) -> Code:
+    def fixed(cls) -> HuffmanCodes:
         """Return the fixed codes (3.2.6)."""
         return cls(_FIXED, _canonical([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8), _canonical([5] * _DISTANCES))
 
     @classmethod
-    def dynamic(cls, symbols: Runs, distances: Runs) -> Code:
+    def dynamic(cls, symbols: Runs, distances: Runs) -> HuffmanCodes:
         """Return dynamic codes from runs of equal widths (3.2.7): of bytes, the end, and lengths; of distances."""
         widths = [[width for count, width in runs for _ in range(count)] for runs in (symbols, distances)]
         counts = ((len(widths[0]) - _END - 1, 5), (len(widths[1]) - 1, 5), (len(_IN_HEADER) - 4, 4))

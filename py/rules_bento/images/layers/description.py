@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rules_bento.arguments import Arguments
     from rules_bento.images.layers import layer
-    from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.install import InstallLayout
 
 # Flags of each subcommand that writes a layer.
 FLAGS = {
@@ -76,13 +76,13 @@ def describe(
             os.setxattr(arguments.required("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
 
 
-def environment(arguments: Arguments) -> Layout:
+def environment(arguments: Arguments) -> InstallLayout:
     """Return the location of installed wheels, and the owner of their files."""
-    from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.install import InstallLayout
 
     minor = int(arguments.required("--python-version").split(".")[1])
     whose = owner(arguments.required("--user"))
-    return Layout.venv(arguments.required("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
+    return InstallLayout.venv(arguments.required("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
 
 
 def owner(user: str) -> dict[str, int]:

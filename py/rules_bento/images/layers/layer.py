@@ -30,7 +30,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
-from rules_bento.images.wheels.install import Layout, installed_files, installed_folders
+from rules_bento.images.wheels.install import InstallLayout, installed_files, installed_folders
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from rules_bento.images.layers import toc_layer
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
-    from rules_bento.images.wheels.record import Member
+    from rules_bento.images.wheels.record import RecordedFile
     from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
-    Watch = Callable[[Member, Iterator[Chunk]], Iterator[Chunk]]
+    Watch = Callable[[RecordedFile, Iterator[Chunk]], Iterator[Chunk]]
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 
@@ -130,7 +130,7 @@ class LayerEntry(NamedTuple):
 def write_wheel_layer(
     out: Path,
     wheel: Wheel,
-    layout: Layout,
+    layout: InstallLayout,
     compression: Compression,
     *,
     threads: int | None = None,
@@ -264,7 +264,7 @@ def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> 
 
 
 def write_wheel_part(
-    out: Path, plan: WheelPlan, layout: Layout, known: set[str], compression: Compression, watch: Watch | None
+    out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
     """Write a wheel to `out` as `write_part` does, without the directories in `known`."""
     carry = reuses_deflate(compression)
@@ -353,7 +353,7 @@ class WheelPlan(NamedTuple):
     files: list[Installed]
 
     @classmethod
-    def of(cls, wheel: Wheel, layout: Layout) -> WheelPlan:
+    def of(cls, wheel: Wheel, layout: InstallLayout) -> WheelPlan:
         """Determine the paths of the wheel's files. Raises BentoError for a wheel that must not be installed."""
         return cls(wheel, installed_folders(wheel, layout), installed_files(wheel, layout))
 
@@ -392,7 +392,7 @@ def wheel_members(
         yield WheelMember(new, file, chunks)
 
 
-def _pieces(members: Iterable[WheelMember], layout: Layout, end: bytes = b"") -> Iterator[Piece]:
+def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes = b"") -> Iterator[Piece]:
     """Yield the tar of a wheel, and `end`."""
     before = b""  # bytes to write before the next header
     for folders, file, chunks in members:
@@ -414,7 +414,7 @@ def _pieces(members: Iterable[WheelMember], layout: Layout, end: bytes = b"") ->
     yield before + end, RAW, b"", b""
 
 
-def _toc_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -> Iterator[toc_layer.TarFile]:
+def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: bool) -> Iterator[toc_layer.TarFile]:
     """Yield the tar of a wheel in the form for layers of `LAZY`."""
     from rules_bento.images.layers import deflate
     from rules_bento.images.layers.toc_layer import TarFile, make_entry
@@ -441,12 +441,12 @@ def _toc_files(members: Iterable[WheelMember], layout: Layout, *, carry: bool) -
     yield TarFile({}, padding, len(padding), 0, ())
 
 
-def folder_header(folder: str, layout: Layout) -> bytes:
+def folder_header(folder: str, layout: InstallLayout) -> bytes:
     """Return the header of a directory: those in the environment belong to its owner, those above to root."""
     return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *_folder_owner(folder, layout))
 
 
-def _folder_owner(folder: str, layout: Layout) -> tuple[int, int]:
+def _folder_owner(folder: str, layout: InstallLayout) -> tuple[int, int]:
     return (layout.uid, layout.gid) if _is_in_environment(folder, layout) else (0, 0)
 
 
@@ -515,7 +515,7 @@ def _parents(path: str) -> list[str]:
     return parents
 
 
-def _is_in_environment(folder: str, layout: Layout) -> bool:
+def _is_in_environment(folder: str, layout: InstallLayout) -> bool:
     """Return whether a path is in the environment, not above it."""
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
     return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
     from rules_bento.images.layers.toc_layer import TocEntry
-    from rules_bento.images.wheels.install import Layout
+    from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
 _PIECE = 1 << 20
@@ -60,7 +60,7 @@ class WheelPart(NamedTuple):
 
 
 def write_part(
-    out: Path, wheel: Wheel, layout: Layout, compression: Compression, *, watch: Watch | None = None
+    out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
     """Write the part of a wheel atomically to `out`.
 
@@ -73,7 +73,7 @@ def write_part(
     return PartListing(plan.wheel.name, tuple(sorted(folders)), files, entries)
 
 
-def join_parts(out: Path, parts: Sequence[WheelPart], layout: Layout, compression: Compression) -> LayerInfo:
+def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
     """Join parts of this layout and compression to a layer, and write it atomically to `out`.
 
     Raises BentoError if a file of one wheel is a directory of another.
@@ -167,11 +167,11 @@ def _inflated(path: Path) -> Iterator[bytes]:
                     is_more = bool(packed) or len(data) == _PIECE  # a full piece: zlib may hold more
 
 
-def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: Layout) -> Iterator[bytes]:
+def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: InstallLayout) -> Iterator[bytes]:
     """Yield the tar of a part without the files of these names."""
     from rules_bento.archives import tarread
 
-    stream = tarread.Bytes(chain(tar, [END]), str(part.path))
+    stream = tarread.PieceReader(chain(tar, [END]), str(part.path))
     for member, contents in tarread.members(stream):
         if member.name not in names:
             yield headers.header(member.name, headers.REGULAR, member.mode, layout.uid, layout.gid, member.size)

@@ -102,7 +102,7 @@ class _EstargzReader:
         try:
             self._end = estargz.table_offset(self._read(max(size - estargz.FOOTER_SIZE, 0), size))
             tar = fast_zlib().decompressobj(_GZIP).decompress(self._read(self._end, size), _MAX_TABLE)
-            [table] = [b"".join(data) for _, data in tarread.members(tarread.Bytes([tar], self._name))]
+            [table] = [b"".join(data) for _, data in tarread.members(tarread.PieceReader([tar], self._name))]
         except (ValueError, BentoError, fast_zlib().error):
             raise self._error() from None
         if sha256(table) != digest:

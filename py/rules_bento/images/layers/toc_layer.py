@@ -191,7 +191,7 @@ class TocBlob(ABC):
         return (Cut(data, b"", is_open=False) for data in xz.cut((chunk.data for chunk in whole), CHUNK))
 
 
-class _RecordingTarReader(tarread.Bytes):
+class _RecordingTarReader(tarread.PieceReader):
     """Reads a tar from pieces, and keeps its records."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
@@ -200,7 +200,7 @@ class _RecordingTarReader(tarread.Bytes):
         self._is_content = self._is_over = False
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `most` bytes, and keep them if they are records; see `Bytes`."""
+        """Return up to `most` bytes, and keep them if they are records; see `PieceReader`."""
         piece = super().some(most)
         if not self._is_over and not self._is_content:
             self._records.append(piece)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.layer import Compression
-    from rules_bento.images.wheels.install import Installed, Layout
+    from rules_bento.images.wheels.install import Installed, InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
 _LENGTHS = struct.Struct(">2L")
@@ -87,7 +87,7 @@ class Compiler:
 
 
 def write_bytecode_part(
-    out: Path, wheel: Wheel, layout: Layout, compression: Compression, compiler: Compiler
+    out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
     """Write the bytecode of a wheel's modules to `out`, atomically.
 
@@ -111,7 +111,7 @@ def write_bytecode_part(
 
 
 def _tar(
-    wheel: Wheel, modules: list[Installed], layout: Layout, compiler: Compiler, files: dict[str, str]
+    wheel: Wheel, modules: list[Installed], layout: InstallLayout, compiler: Compiler, files: dict[str, str]
 ) -> Iterator[Piece]:
     """Yield the tar members of the bytecode, without directories, and add the digests to `files`."""
     import hashlib

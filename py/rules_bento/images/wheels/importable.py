@@ -8,16 +8,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from rules_bento.images.wheels.record import Member
+    from rules_bento.images.wheels.record import RecordedFile
     from rules_bento.images.wheels.wheel import Wheel
 
 
-def imported_files(wheel: Wheel) -> dict[str, Member]:
+def imported_files(wheel: Wheel) -> dict[str, RecordedFile]:
     """Return the importable files and the metadata by path in site-packages, without scripts, headers, and data.
 
     Raises BentoError for a wheel with two files at one path, or with a file inside of another file.
     """
-    files: dict[str, Member] = {}
+    files: dict[str, RecordedFile] = {}
     for member in wheel.members:
         path = member.path
         if path.startswith(wheel.data_folder):

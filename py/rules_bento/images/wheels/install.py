@@ -18,7 +18,7 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rules_bento.images.wheels.record import Member
+    from rules_bento.images.wheels.record import RecordedFile
     from rules_bento.images.wheels.wheel import EntryPoint, Wheel
 
 _PLACEHOLDER = b"#!python"
@@ -38,7 +38,7 @@ if __name__ == "__main__":
 """
 
 
-class Layout(NamedTuple):
+class InstallLayout(NamedTuple):
     """Describes the path of an environment in the image and its owner. All paths are absolute paths in the image."""
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
@@ -53,7 +53,7 @@ class Layout(NamedTuple):
     requested: bool = False  # create the file REQUESTED
 
     @classmethod
-    def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> Layout:
+    def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> InstallLayout:
         """Return the layout of a virtual environment at `prefix`, with its interpreter in bin/."""
         version = f"python3.{python_minor}"
         return cls(
@@ -73,7 +73,7 @@ class Installed(NamedTuple):
 
     path: str  # in the image, without a leading slash
     executable: bool
-    member: Member | None
+    member: RecordedFile | None
     data: bytes = b""
 
     @property
@@ -91,7 +91,7 @@ class Installed(NamedTuple):
         return "sha256", hashlib.sha256(self.data).digest()
 
 
-def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
+def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
     """Return the installed files by path, including RECORD.
 
     Reads only contents that an installer changes. Raises BentoError for a wheel whose files can't be installed: an
@@ -114,7 +114,7 @@ def installed_files(wheel: Wheel, layout: Layout) -> list[Installed]:
     return [file for _, file in sorted(files.items())]
 
 
-def installed_folders(wheel: Wheel, layout: Layout) -> list[str]:
+def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
     """Return the directories that the wheel lists, by path in the image; some might have no files.
 
     Raises BentoError for a prefix that isn't an absolute, normalized path.
@@ -148,7 +148,7 @@ def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[Entry
             yield point._replace(name=f"pip3.{python_minor}")
 
 
-def _spread(wheel: Wheel, layout: Layout, launchers: Iterable[str]) -> Iterator[Installed]:
+def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> Iterator[Installed]:
     """Yield the wheel's own files at their installed paths."""
     data_folder = wheel.data_folder
     made = {f"{wheel.dist_info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED")}
@@ -173,7 +173,7 @@ def _spread(wheel: Wheel, layout: Layout, launchers: Iterable[str]) -> Iterator[
         yield _script(wheel, script, f"{schemes['scripts']}/{script.path.rpartition('/')[2]}", layout)
 
 
-def _schemes(wheel: Wheel, layout: Layout) -> dict[str, str]:
+def _schemes(wheel: Wheel, layout: InstallLayout) -> dict[str, str]:
     root = _inside(layout.site_packages)
     return {
         "data": _inside(layout.prefix),
@@ -192,7 +192,7 @@ def _command(name: str) -> str:
     return name
 
 
-def _script(wheel: Wheel, member: Member, path: str, layout: Layout) -> Installed:
+def _script(wheel: Wheel, member: RecordedFile, path: str, layout: InstallLayout) -> Installed:
     if not wheel.starts_with(member, _PLACEHOLDER):
         return Installed(path, executable=True, member=member)
     _, _, rest = wheel.contents(member).partition(b"\n")
@@ -207,7 +207,7 @@ def _check_name(wheel: Wheel, name: str) -> None:
         raise BentoError(f"{wheel.name}: its entry point {name!r} would replace the interpreter. Remove the package.")
 
 
-def _made(wheel: Wheel, layout: Layout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
+def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
     """Yield the files that an installer adds, except RECORD."""
     folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
     yield Installed(f"{folder}/INSTALLER", executable=False, member=None, data=layout.installer.encode())

@@ -26,7 +26,7 @@ _LARGEST = 1 << 21
 _MOST = 1 << 23
 
 
-class _Place(NamedTuple):
+class _NameUse(NamedTuple):
     """Describes where a source uses a name."""
 
     function: str  # the innermost function; empty for code that runs at import
@@ -57,7 +57,7 @@ def optional_libraries(
     return frozenset(excused)
 
 
-def _is_tried(places: Iterable[_Place]) -> bool:
+def _is_tried(places: Iterable[_NameUse]) -> bool:
     """Check whether a module is imported, and only in code that handles a failed import."""
     loading = [place for place in places if place.kind in ("import", "path")]
     return bool(loading) and all(place.kind == "import" and place.is_guarded for place in loading)
@@ -78,9 +78,9 @@ def _runs(functions: set[str], read: Callable[[], Iterable[bytes]]) -> bool:
     return True
 
 
-def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_Place]]:
+def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict[str, set[_NameUse]]:
     """Return the uses of names: in imports, in strings except docstrings, and in code."""
-    places: dict[str, set[_Place]] = {name: set() for name in names}
+    places: dict[str, set[_NameUse]] = {name: set() for name in names}
     encoded = [name.encode() for name in names]
     parsed = 0
     for source in read() if names else ():
@@ -106,7 +106,7 @@ def _parse(source: bytes) -> ast.Module:
         raise _UnclearError from None
 
 
-def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _Place]]:
+def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
     """Yield the names in a source with their uses; `aliases` collects names that imports rename."""
     stack: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while stack:
@@ -120,7 +120,7 @@ def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str,
             stack += ((child, function, is_guarded or _goes_on(node)) for child in node.body)
             stack += ((child, function, is_guarded) for child in (*node.handlers, *node.orelse, *node.finalbody))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            place = _Place(function, is_guarded, "import")
+            place = _NameUse(function, is_guarded, "import")
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
             for alias in node.names:
                 if alias.asname:
@@ -128,7 +128,7 @@ def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str,
                 yield from ((word, place) for word in f"{module}.{alias.name}".split("."))
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             if words := _words(node):
-                place = _Place(function, is_guarded, _kind(node))
+                place = _NameUse(function, is_guarded, _kind(node))
                 yield from ((word, place) for word in words)
             # `ast.iter_child_nodes` takes twice as long.
             for value in vars(node).values():

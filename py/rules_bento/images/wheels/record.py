@@ -18,7 +18,7 @@ _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
-class Member(NamedTuple):
+class RecordedFile(NamedTuple):
     """Describes a file of a wheel: its position in the zip, and its line in RECORD."""
 
     path: str  # with slashes, relative to the root of the zip
@@ -40,7 +40,7 @@ class RecordError(BentoError):
 class Contents(Protocol):
     """Reads the contents of a wheel's zip."""
 
-    def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
+    def chunks(self, member: RecordedFile, *, join: bool = False) -> Iterator[Chunk]:
         """See `Wheel.chunks`."""
 
     def record_error(self, message: str, member: str) -> RecordError:
@@ -50,7 +50,7 @@ class Contents(Protocol):
         """Return the error for a correct RECORD, if a wrong RECORD was expected."""
 
 
-def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
+def with_digests(zip_file: Contents, members: Sequence[RecordedFile], path: str, text: str) -> tuple[RecordedFile, ...]:
     """Add the digests in `text`, the RECORD at a path, to the members. Raises RecordError if RECORD is wrong."""
     rows = _rows(zip_file, text)
     exempt = _exempt(path)
@@ -63,7 +63,7 @@ def with_digests(zip_file: Contents, members: Sequence[Member], path: str, text:
     return recorded
 
 
-def measured(zip_file: Contents, members: Sequence[Member], path: str, text: str) -> tuple[Member, ...]:
+def measured(zip_file: Contents, members: Sequence[RecordedFile], path: str, text: str) -> tuple[RecordedFile, ...]:
     """Compute the digests of the members, for a RECORD that is wrong.
 
     Raises BentoError if RECORD is correct.
@@ -82,7 +82,7 @@ def _exempt(path: str) -> set[str]:
     return {path, *(f"{path.rpartition('/')[0]}/{name}" for name in SIGNATURES)}
 
 
-def _measured(zip_file: Contents, member: Member) -> Member:
+def _measured(zip_file: Contents, member: RecordedFile) -> RecordedFile:
     import hashlib
 
     digest = hashlib.sha256()
@@ -105,7 +105,7 @@ def _rows(zip_file: Contents, text: str) -> dict[str, tuple[str, str]]:
     return rows
 
 
-def _with_digest(zip_file: Contents, member: Member, row: tuple[str, str] | None) -> Member:
+def _with_digest(zip_file: Contents, member: RecordedFile, row: tuple[str, str] | None) -> RecordedFile:
     import binascii
 
     if row is None:

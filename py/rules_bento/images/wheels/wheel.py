@@ -22,7 +22,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels import record
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
-from rules_bento.images.wheels.record import Member, RecordError
+from rules_bento.images.wheels.record import RecordedFile, RecordError
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Wheel(NamedTuple):
     """Describes a wheel. Members are sorted by path."""
 
     file: Path
-    members: tuple[Member, ...]
+    members: tuple[RecordedFile, ...]
     folders: tuple[str, ...]  # directories that the zip lists
     dist_info: str  # the name of the directory
     distribution: str  # the normalized name
@@ -103,11 +103,11 @@ class Wheel(NamedTuple):
         values = (value or "" for section in sections.values() for value in section.values())
         return frozenset(match[0] for value in values if (match := re.match(r"[\w.-]+", value)))
 
-    def member(self, path: str) -> Member:
+    def member(self, path: str) -> RecordedFile:
         """Return the member at a path, which must exist."""
         return next(member for member in self.members if member.path == path)
 
-    def chunks(self, members: Iterable[Member], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
+    def chunks(self, members: Iterable[RecordedFile], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
         """Yield the bytes of a member.
 
         With `join`, streams are prepared so that other streams can follow them (`Chunk.joined`), if possible. Raises
@@ -117,7 +117,7 @@ class Wheel(NamedTuple):
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
-    def unverified(self, members: Iterable[Member]) -> Generator[Callable[[], Iterator[Chunk]]]:
+    def unverified(self, members: Iterable[RecordedFile]) -> Generator[Callable[[], Iterator[Chunk]]]:
         """Yield, for each member, a function that starts to read its contents without verification.
 
         A reader can stop early and start again, until it requests the next member.
@@ -126,12 +126,12 @@ class Wheel(NamedTuple):
             for member in members:
                 yield partial(zip_file.unverified, member)
 
-    def contents(self, member: Member) -> bytes:
+    def contents(self, member: RecordedFile) -> bytes:
         """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and for a large member."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
-    def starts_with(self, member: Member, prefix: bytes) -> bool:
+    def starts_with(self, member: RecordedFile, prefix: bytes) -> bool:
         """Check whether the contents, which aren't verified, begin with a few given bytes."""
         with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
@@ -165,13 +165,13 @@ class _Zip(Zip):
         """Read some bytes of a member; see `Zip`."""
         return os.pread(self._open, size, offset)
 
-    def whole(self, member: Member) -> bytes:
+    def whole(self, member: RecordedFile) -> bytes:
         """Return all bytes of a member; see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
             raise self.error(f"has {member.size} bytes, more than such a file can have", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
-    def chunks(self, member: Member, *, join: bool = False) -> Iterator[Chunk]:
+    def chunks(self, member: RecordedFile, *, join: bool = False) -> Iterator[Chunk]:
         """Return the bytes of a member in chunks; see `Wheel.chunks`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
@@ -180,7 +180,7 @@ class _Zip(Zip):
             return iter((self._small(member, local[begin:end], join=join),))
         return self._large(member, member.offset + begin)
 
-    def _small(self, member: Member, packed: bytes, *, join: bool) -> Chunk:
+    def _small(self, member: RecordedFile, packed: bytes, *, join: bool) -> Chunk:
         chunk = Chunk(packed, None)
         if member.method == DEFLATED:
             chunk = (join and self._joined(member, packed)) or self._whole(member, packed)
@@ -188,14 +188,14 @@ class _Zip(Zip):
         self._check_digest(member, _digest(member, chunk.data))
         return chunk
 
-    def _whole(self, member: Member, packed: bytes) -> Chunk:
+    def _whole(self, member: RecordedFile, packed: bytes) -> Chunk:
         inflate = fast_zlib().decompressobj(-15)
         data = self.inflate(member, inflate, packed, member.size + 1)
         if not inflate.eof or inflate.unused_data:
             raise self.error("its contents don't match the zip's directory", member.path)
         return Chunk(data, packed)
 
-    def _joined(self, member: Member, packed: bytes) -> Chunk | None:
+    def _joined(self, member: RecordedFile, packed: bytes) -> Chunk | None:
         from rules_bento.images.layers import deflate
 
         zlib = fast_zlib()
@@ -209,7 +209,7 @@ class _Zip(Zip):
                 return Chunk(data, guess, joined=True)
         return None
 
-    def _large(self, member: Member, start: int) -> Iterator[Chunk]:
+    def _large(self, member: RecordedFile, start: int) -> Iterator[Chunk]:
         import hashlib
 
         crc32 = fast_zlib().crc32
@@ -226,7 +226,7 @@ class _Zip(Zip):
         self.check(member, size, crc)
         self._check_digest(member, hasher.digest() if hasher else b"")
 
-    def _check_digest(self, member: Member, digest: bytes) -> None:
+    def _check_digest(self, member: RecordedFile, digest: bytes) -> None:
         if digest != member.digest:
             raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
 
@@ -246,7 +246,7 @@ class _Zip(Zip):
         return self.error("its RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
-def _digest(member: Member, data: bytes) -> bytes:
+def _digest(member: RecordedFile, data: bytes) -> bytes:
     import hashlib
 
     if member.algorithm == "sha256":
@@ -269,9 +269,9 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points, zip_file.locked)
 
 
-def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
+def _members(zip_file: _Zip) -> tuple[list[RecordedFile], tuple[str, ...]]:
     """Return the files by path, without digests, and the listed directories."""
-    members: dict[str, Member] = {}
+    members: dict[str, RecordedFile] = {}
     folders: set[str] = set()
     for listed in zip_file.members():
         _check_name(zip_file, listed.path)
@@ -281,7 +281,9 @@ def _members(zip_file: _Zip) -> tuple[list[Member], tuple[str, ...]]:
         if listed.is_folder:
             folders.add(path)
         else:
-            members[path] = Member(*listed[:-1], executable=bool(listed.mode & _EXECUTABLE), algorithm="", digest=b"")
+            members[path] = RecordedFile(
+                *listed[:-1], executable=bool(listed.mode & _EXECUTABLE), algorithm="", digest=b""
+            )
     _check_parents(zip_file, members, folders)
     return sorted(members.values(), key=lambda member: member.path), tuple(sorted(folders))
 
@@ -297,7 +299,7 @@ def _check_name(zip_file: _Zip, name: str) -> None:
         raise zip_file.error(f"has a name of more than {_LONGEST_NAME} bytes", name)
 
 
-def _check_parents(zip_file: _Zip, members: dict[str, Member], folders: set[str]) -> None:
+def _check_parents(zip_file: _Zip, members: dict[str, RecordedFile], folders: set[str]) -> None:
     parents = {path.rpartition("/")[0] for path in (*members, *folders)}
     while parents:
         for parent in parents:
@@ -306,7 +308,7 @@ def _check_parents(zip_file: _Zip, members: dict[str, Member], folders: set[str]
         parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
-def _dist_info(zip_file: _Zip, members: Sequence[Member]) -> str:
+def _dist_info(zip_file: _Zip, members: Sequence[RecordedFile]) -> str:
     folders = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
     names = sorted(name for name in folders if name.endswith(".dist-info"))
     if len(names) != 1:
@@ -330,7 +332,7 @@ def _metadata(zip_file: _Zip, text: str) -> Metadata:
         raise zip_file.error(str(error)) from None
 
 
-def _text(zip_file: _Zip, members: dict[str, Member], path: str, errors: str = "strict") -> str:
+def _text(zip_file: _Zip, members: dict[str, RecordedFile], path: str, errors: str = "strict") -> str:
     member = members.get(path)
     if member is None:
         raise zip_file.error("is missing", path)
