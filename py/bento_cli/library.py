@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archives.unpack import form_of
+from rules_bento.archives.unpack import form_from_name
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -232,7 +232,7 @@ def local(text: str) -> Path:
 def _form(source: Path | BinaryIO) -> Form:
     if not isinstance(source, Path):
         return "xz"
-    return "folder" if source.is_dir() else form_of(source.name)
+    return "folder" if source.is_dir() else form_from_name(source.name)
 
 
 def __getattr__(name: str) -> object:

@@ -27,7 +27,7 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
     return status
 
 
-def filled(text: str, status: Mapping[str, str], attribute: str) -> str:
+def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
     """Return the string with its keys replaced. Raises BentoError, naming the attribute, for an unknown key."""
     for key in _KEY.findall(text):
         if key not in status:
@@ -39,6 +39,6 @@ def filled(text: str, status: Mapping[str, str], attribute: str) -> str:
     return _KEY.sub(lambda match: status[match[1]], text)
 
 
-def all_filled(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
+def substitute_all(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
     """Replace the keys in each string. Raises the same errors as `filled`."""
-    return {name: filled(text, status, attribute) for name, text in texts.items()}
+    return {name: substitute(text, status, attribute) for name, text in texts.items()}

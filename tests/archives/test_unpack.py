@@ -263,7 +263,7 @@ def texts(folder):
 def test_a_form_has_its_files(tmp_path, form):
     path = tmp_path / f"a.{form}"
     path.write_bytes(zipped(FILES) if form == "zip" else PACKED[form](tar(FILES)))
-    assert unpack.form_of(path.name) == form
+    assert unpack.form_from_name(path.name) == form
     assert files_of(path, form) == FILES
     with path.open("rb") as file:
         assert files_of(file, form) == FILES
@@ -308,7 +308,7 @@ def test_names_say_forms_as_in_bentoml():
         "a.tgz": "xz",
         "a.tar.gz": "gz",
     }
-    assert {name: unpack.form_of(name) for name in names} == names
+    assert {name: unpack.form_from_name(name) for name in names} == names
 
 
 def test_what_a_file_really_is_is_told(tmp_path):
@@ -621,7 +621,7 @@ def test_links_whose_ways_multiply_are_refused_in_time():
 
 
 def test_names_are_bounded_together(monkeypatch):
-    monkeypatch.setattr(unpack, "_MOST_NAMES", 1 << 20)
+    monkeypatch.setattr(unpack, "_MAX_NAMES", 1 << 20)
     assert files_of(raw_tar("a" * 200), "tar")
     with pytest.raises(BentoError, match="more than 1 MiB of names"):
         files_of(raw_tar(*(f"{number:0500}" for number in range(2100))), "tar")

@@ -138,17 +138,17 @@ def test_cut_gives_blocks_of_one_size_without_asking_for_more_than_it_needs():
             asked.append(piece)
             yield piece
 
-    blocks = xz.cut(pieces(), 3)
+    blocks = xz.split(pieces(), 3)
     assert next(blocks) == b"abc"
     assert asked == [b"ab", b"", b"cdefg"]
     assert list(blocks) == [b"def", b"gh"]
-    assert list(xz.cut([])) == []
+    assert list(xz.split([])) == []
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_in_order_keeps_the_order_and_gives_the_error(threads):
-    assert list(xz.in_order(str, range(50), threads)) == [str(number) for number in range(50)]
-    results = xz.in_order(lambda number: 1 // (number - 5), range(50), threads)
+    assert list(xz.ordered_map(str, range(50), threads)) == [str(number) for number in range(50)]
+    results = xz.ordered_map(lambda number: 1 // (number - 5), range(50), threads)
     with pytest.raises(ZeroDivisionError):
         list(results)
 
@@ -161,7 +161,7 @@ def test_in_order_does_not_run_ahead():
             taken.append(number)
             yield number
 
-    results = xz.in_order(str, items(), 2)
+    results = xz.ordered_map(str, items(), 2)
     next(results)
     assert len(taken) <= 4
     results.close()

@@ -7,7 +7,7 @@ from email.message import Message
 
 import pytest
 from rules_bento.net.headers import ContentRange, challenges, content_range, next_link, parse_nonnegative_int
-from rules_bento.net.transfers import asked_wait
+from rules_bento.net.transfers import retry_after
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), (" 12 ", 12), ("9" * 18, 10**18 - 1)])
@@ -103,4 +103,4 @@ def test_headers_of_hostile_servers_take_no_time(piece):
 def test_how_long_to_wait(text, seconds):
     headers = Message()
     headers["Retry-After"] = text
-    assert asked_wait(headers) == seconds
+    assert retry_after(headers) == seconds

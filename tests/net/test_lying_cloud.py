@@ -115,9 +115,9 @@ class Signing(Cloud):
     [
         ("https://cloud.test", "http://store.test/x?signature=s3cret", "without encryption. Report"),
         ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "without encryption. Report"),
-        ("https://cloud.test", "file:///etc/passwd", "is no address"),
-        ("https://cloud.test", "/x", "is no address"),
-        ("http://localhost", "ftp://store.test/", "is no address"),
+        ("https://cloud.test", "file:///etc/passwd", "invalid URL"),
+        ("https://cloud.test", "/x", "invalid URL"),
+        ("http://localhost", "ftp://store.test/", "invalid URL"),
     ],
 )
 def test_signed_addresses_that_are_refused(tmp_path, endpoint, address, said):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
-from rules_bento.net.transport import shown
+from rules_bento.net.transport import display_url
 
 from bento_cli.cli.findings import FINE, HINT, MISSING, Finding
 
@@ -96,4 +96,4 @@ def _value(variables: Mapping[str, str], name: str) -> str:
 
 def _shown(value: str) -> str:
     """Return a proxy without the password that may be in it."""
-    return shown(value).rpartition("//")[2].rstrip("/")
+    return display_url(value).rpartition("//")[2].rstrip("/")

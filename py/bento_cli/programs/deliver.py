@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
-from rules_bento.workspace_status import filled, read_status
+from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +36,14 @@ FLAGS = {
 def run(arguments: Arguments) -> int:
     """Run the command that the target names, with the arguments after `--`."""
     status = read_status(map(Path, arguments.repeated("--status")))
-    places = [filled(place, status, "to") for place in arguments.repeated("--to")]
+    places = [substitute(place, status, "to") for place in arguments.repeated("--to")]
     if arguments.rest and not arguments.rest[0].startswith("-"):
         places = []
-    words = [*places, *(filled(word, status, "arguments") for word in arguments.repeated("--word")), *arguments.rest]
+    words = [
+        *places,
+        *(substitute(word, status, "arguments") for word in arguments.repeated("--word")),
+        *arguments.rest,
+    ]
     return deliver(Path(arguments.required("--archive")), arguments.required("--verb"), words)
 
 

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento import service as services
-from rules_bento.archives.archive import write_part
-from rules_bento.archives.assembling import assemble
+from rules_bento.archives.archive import assemble, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import model_refs
 from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, members

@@ -18,7 +18,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transport import shown
+from rules_bento.net.transport import display_url
 
 from bento_cli.transports import address as addresses
 from bento_cli.transports.http import Http
@@ -112,7 +112,7 @@ class _Hub:
         self._token = _token()
 
     def __str__(self) -> str:
-        return shown(self._endpoint)
+        return display_url(self._endpoint)
 
     def answer(self, path: str) -> dict[str, Any]:
         """Return the response of the API. Raises BentoError."""

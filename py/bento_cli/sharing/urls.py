@@ -8,7 +8,7 @@ from io import BytesIO
 from tempfile import TemporaryFile
 
 from rules_bento.archives import unpack
-from rules_bento.archives.unpack import form_of
+from rules_bento.archives.unpack import form_from_name
 from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
@@ -57,7 +57,7 @@ def receive(
 
     Raises as `import_archive` does, and BentoError if the transfer is incomplete.
     """
-    form = form or form_of(address.name)
+    form = form or form_from_name(address.name)
     if form == "folder":
         raise BentoError(f"{address}: directories can't be imported from a URL. Export the entry as a file.")
     options = options or Options()

@@ -240,7 +240,7 @@ def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[M
 
 
 def _items(members: Iterable[Member]) -> Iterator[forms.StreamedMember]:
-    for member in tarstream.checked(members):
+    for member in tarstream.checked_members(members):
         contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
         yield forms.StreamedMember(member.path, member.mode, member.size, member.link, contents)
 

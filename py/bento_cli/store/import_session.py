@@ -199,7 +199,7 @@ class _Reader:
         self._tops: set[str] = set()
 
     def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> StagedImport:
-        where = unpack.name_of(source)
+        where = unpack.source_name(source)
         for member, contents in unpack.read(source, form, self._options.limits, progress):
             if not member.path.startswith(below):
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):

@@ -150,7 +150,7 @@ class Gcs(Remote):
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
         # The address of a session opens it, wherever that is; what opens the store is shown to the store alone.
-        ours = Origin.of(url) == Origin.of(self._host)
+        ours = Origin.from_url(url) == Origin.from_url(self._host)
         everything = {**(headers or {}), **(self._authorization() if ours else {})}
         with self._transport.exchange(method, url, everything, body) as response:
             yield response

@@ -91,9 +91,9 @@ class Http(Remote):
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
         """Yield the answer, after redirects; its body must not be compressed on its way."""
         url = self.address.url
-        first = Origin.of(url)
+        first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
-            origin = Origin.of(url)
+            origin = Origin.from_url(url)
             login = self._login if origin == first else {}
             with self._transport.exchange(
                 "GET", url, {"Accept-Encoding": "identity", "User-Agent": "rules_bento", **headers, **login}
@@ -101,7 +101,7 @@ class Http(Remote):
                 location = response.headers.get("Location", "")
                 if response.status in (301, 302, 303, 307, 308) and location:
                     url = resolve(url, location).partition("#")[0]
-                    if first.scheme == "https" and Origin.of(url).scheme != "https":
+                    if first.scheme == "https" and Origin.from_url(url).scheme != "https":
                         raise self.refused("it leads from https to http", "Ask the server's owner.")
                     continue
                 self._check(response)

@@ -36,7 +36,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
     The default `form` is a `.bento`. Raises BentoError for parts that don't fit together, and OSError.
     """
-    from rules_bento.archives.assembling import assemble
+    from rules_bento.archives.archive import assemble
 
     parts_of_models, newest = _sorted_parts(models) if models else ([], {})
     assemble(out, [Path(part) for part in parts] + parts_of_models, newest, form)
@@ -69,10 +69,10 @@ def stamp(arguments: Arguments) -> None:
 
     They don't change the identity of the Bento: its version, digest, and images don't include them.
     """
-    from rules_bento.workspace_status import all_filled, read_status
+    from rules_bento.workspace_status import read_status, substitute_all
 
     status = read_status(Path(path) for path in arguments.repeated("--status"))
-    labels = all_filled(arguments.pairs("--label"), status, "stamped_labels")
+    labels = substitute_all(arguments.pairs("--label"), status, "stamped_labels")
     write_part(Path(arguments.required("--output")), _stamped_members(arguments.required("--part"), labels), threads=1)
 
 

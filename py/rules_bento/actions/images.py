@@ -116,14 +116,14 @@ def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
 
 
 def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
-    from rules_bento.workspace_status import all_filled, read_status
+    from rules_bento.workspace_status import read_status, substitute_all
 
     folder = arguments.required("--bento")
     status = read_status(Path(path) for path in arguments.repeated("--status"))
     annotations = _image_annotations(arguments, base, bento) | arguments.pairs("--annotation")
-    annotations |= all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
+    annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     labels = bento["labels"] | arguments.pairs("--label")
-    labels |= all_filled(arguments.pairs("--stamped-label"), status, "stamped_labels")
+    labels |= substitute_all(arguments.pairs("--stamped-label"), status, "stamped_labels")
     python = arguments.required("--environment") + "/bin/python"
     return oci_image.ImageConfig(
         architecture=base["architecture"],
@@ -230,7 +230,7 @@ def image_files(arguments: Arguments) -> None:
 )
 def image_index(arguments: Arguments) -> None:
     """Write index and digest for the images of several platforms."""
-    from rules_bento.workspace_status import all_filled, read_status
+    from rules_bento.workspace_status import read_status, substitute_all
 
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
     for config_path, manifest_path in arguments.tuples("--image"):
@@ -245,7 +245,7 @@ def image_index(arguments: Arguments) -> None:
             raise BentoError(f"platforms: {name} is repeated. Use each platform once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
     status = read_status(map(Path, arguments.repeated("--status")))
-    stamped = all_filled(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
+    stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
     annotations = arguments.pairs("--annotation") | stamped
     index = oci_image.make_index([images[name] for name in sorted(images)], annotations)
     Path(arguments.required("--index")).write_bytes(index)

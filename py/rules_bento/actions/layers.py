@@ -230,7 +230,7 @@ def _tar_form(path: Path, where: str) -> str:
     from rules_bento.archives import streams
 
     with path.open("rb") as file:
-        form = streams.form_of(file.read(streams.PIECE))
+        form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
             f"{where}: a layer can't contain {form} data. Use an uncompressed tar, or compress it with gzip or zstd."
@@ -243,7 +243,7 @@ def _check_tar(path: Path, form: str, where: str) -> None:
     from rules_bento.archives import tarread
 
     with path.open("rb") as file:
-        for member, _ in tarread.packed_members(file, form, where):
+        for member, _ in tarread.compressed_members(file, form, where):
             if ".." in member.name.split("/"):
                 raise BentoError(f"{where}: {member.name!r} is outside of the image. Remove it from the tar.")
 
@@ -260,7 +260,7 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
             yield piece
 
     with path.open("rb") as file, atomic_file(out) as to:
-        for piece in streams.decode(copied(), form, tarread.MOST_MEMORY, where):
+        for piece in streams.decode(copied(), form, tarread.MAX_MEMORY, where):
             tar.add(piece)
     return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 

@@ -24,11 +24,11 @@ from rules_bento.formats.json import read_object
 )
 def inventory(arguments: Arguments) -> None:
     """Write the packages of a Bento or an image, with the licenses that their wheels declare."""
-    from rules_bento.archives.archive import requirements_of
+    from rules_bento.archives.archive import read_requirements
 
     packages = inventories.from_lock(read_object(read_file(path), path) for path in arguments.repeated("--locked"))
     for path in arguments.repeated("--part"):
-        packages += inventories.from_requirements(*requirements_of(Path(path)))
+        packages += inventories.from_requirements(*read_requirements(Path(path)))
     if wheels := arguments.repeated("--wheel"):
         from rules_bento.images.wheels.licenses import stated_by
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 def report(arguments: Arguments) -> None:
     """Write the report of a Bento as JSON and as a page."""
-    from rules_bento.archives.archive import requirements_of
+    from rules_bento.archives.archive import read_requirements
     from rules_bento.models.model import ModelDescription
     from rules_bento.reports import bento_page, bento_report
     from rules_bento.sources.manifest import TreeManifest
@@ -53,7 +53,7 @@ def report(arguments: Arguments) -> None:
             bento_report.model(ModelDescription.loads(read_text(path)), TreeManifest.from_json(read_text(files), files))
             for path, files in arguments.tuples("--model")
         ],
-        "packages": bento_report.packages(requirements_of(Path(arguments.required("--part")))[0]),
+        "packages": bento_report.packages(read_requirements(Path(arguments.required("--part")))[0]),
         "files": bento_report.files(TreeManifest.from_json(read_text(manifest), manifest)),
     }
     for path, name in arguments.tuples("--against"):

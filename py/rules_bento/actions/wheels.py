@@ -171,12 +171,12 @@ def pack_packages(arguments: Arguments) -> None:
 
 def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
     """Write machine code, and return the members of the zip: bytecode, and a stub for each module of machine code."""
-    from rules_bento.archives.zipread import Bounds, ZipOfFile
+    from rules_bento.archives.zipread import Bounds, FileZip
 
     modules: dict[str, bytes] = {}
     stubs: dict[str, bytes] = {}
     with Path(wheel).open("rb") as file:
-        archive = ZipOfFile(file, wheel, Bounds(ratio=100, unpacked=64 << 20))
+        archive = FileZip(file, wheel, Bounds(ratio=100, unpacked=64 << 20))
         for member in archive.members():
             name = _installed_path(member.path)
             if name.endswith(".py"):

@@ -24,7 +24,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 Form = Literal["tar", "gz", "zip", "folder"]
@@ -33,7 +33,7 @@ Form = Literal["tar", "gz", "zip", "folder"]
 REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
 """Where a Bento states its packages: the first that is there."""
 
-_MOST_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no larger than a block
+_MAX_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no larger than a block
 
 
 class PartInfo(NamedTuple):
@@ -105,6 +105,26 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
             forms.write_tar(file, form, _tar(parts))
 
 
+def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
+    """Write the archive at `out`: the parts in this order, and the pointers to the latest model of each name.
+
+    `latest` has the versions by names of models. Without a `form` it is a `.bento`. Raises BentoError for parts that
+    do not fit together, and OSError; nothing is left at `out` then.
+    """
+    pointers = out.with_name(out.name + ".latest")
+    members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
+    if members:
+        write_part(pointers, members, threads=1)
+        parts = [*parts, pointers]
+    try:
+        if form:
+            transcode(out, parts, form)
+        else:
+            join(out, parts)
+    finally:
+        pointers.unlink(missing_ok=True)
+
+
 def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
     """Yield the members of parts, of which the last may be a whole archive. Raises BentoError for a damaged one."""
     from rules_bento.archives import tarread
@@ -117,12 +137,12 @@ def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
         if link is not None:
             links[path] = link
         yield forms.StreamedMember(
-            path, member.mode, member.size, link, xz.cut(contents) if member.kind == "file" else None
+            path, member.mode, member.size, link, xz.split(contents) if member.kind == "file" else None
         )
     check_links(links, "the parts")
 
 
-def requirements_of(part: Path) -> tuple[str, str]:
+def read_requirements(part: Path) -> tuple[str, str]:
     """Return the requirements that a part with the environment has, and their path; else an empty text and the part's.
 
     Raises BentoError for a damaged part.
@@ -144,7 +164,7 @@ def _end_block() -> tuple[bytes, xz.Record]:
 def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
     with part.open("rb", buffering=0) as source:
         try:
-            size, records = xz.blocks_of(source)
+            size, records = xz.read_index(source)
         except ValueError as error:
             raise BentoError(f"{part}: not a part of an archive, or not a whole one: {error}") from error
         _copy(source, file, size)
@@ -172,5 +192,5 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
 
     for part in parts:
         with part.open("rb", buffering=0) as file:
-            yield from streams.decode(streams.pieces(file), "xz", _MOST_MEMORY, str(part))
+            yield from streams.decode(streams.pieces(file), "xz", _MAX_MEMORY, str(part))
     yield tarstream.END

@@ -35,15 +35,15 @@ class StreamedMember(NamedTuple):
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
     """Write a tar, given in pieces and with its end."""
     if form == "tar":
-        file.writelines(xz.cut(tar))  # whole pages at a time
+        file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
         file.writelines(xz.stream(tar))
     elif form == "gz":
-        file.writelines(xz.in_order(_gzip_member, xz.cut(tar)))
+        file.writelines(xz.ordered_map(_gzip_member, xz.split(tar)))
     elif form == "bz2":
         import bz2
 
-        file.writelines(xz.in_order(bz2.compress, xz.cut(tar)))
+        file.writelines(xz.ordered_map(bz2.compress, xz.split(tar)))
     else:
         _write_zstd(file, tar)
 
@@ -107,5 +107,5 @@ def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
     # zstandard makes the same bytes with any number of threads, and others with 0, which means the caller's own thread.
     compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as writer:
-        for piece in xz.cut(tar):
+        for piece in xz.split(tar):
             writer.write(piece)

@@ -8,8 +8,8 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MOST_HOPS = 40  # links on the way to a file, as Linux has it
-_MOST_STEPS = 4_000_000  # names on the ways of all links together
+_MAX_HOPS = 40  # links on the way to a file, as Linux has it
+_MAX_STEPS = 4_000_000  # names on the ways of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
@@ -39,7 +39,7 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     place.pop()
                     pending += link.split("/")[::-1]
                     hops += 1
-            if steps > _MOST_STEPS:
-                raise BentoError(f"{where}: refused: its links have more than {_MOST_STEPS} names on their ways.")
-            if hops > _MOST_HOPS:
+            if steps > _MAX_STEPS:
+                raise BentoError(f"{where}: refused: its links have more than {_MAX_STEPS} names on their ways.")
+            if hops > _MAX_HOPS:
                 raise BentoError(f"{refused} leads in a circle. Remove it.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 """The most bytes that one decoded piece has (but for zstd, see `_Zstd`)."""
 
-MOST_PADDING = 64 << 20
+MAX_PADDING = 64 << 20
 """The most zeros behind the end of an archive or a stream. A file with gaps has terabytes of them and takes no disk."""
 
 _RAW = 1 << 18
@@ -43,7 +43,7 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def form_of(first: bytes) -> str:
+def detect_form(first: bytes) -> str:
     """Return the form of what begins so, as `decode` calls them; a tar, if it is none of the others."""
     return _guess(first) or "tar"
 
@@ -75,9 +75,9 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
             import zstandard
 
             errors = (*errors, zstandard.ZstdError)
-        yield from _all_streams(chain([first], raw), _maker(form, memory), _ALIGNED.get(form, 0))
+        yield from _decode_streams(chain([first], raw), _decoder_factory(form, memory), _ALIGNED.get(form, 0))
     except errors as error:
-        raise BentoError(f"{where}: {_explain(error, form, memory)}") from error
+        raise BentoError(f"{where}: {_describe_error(error, form, memory)}") from error
 
 
 def _check_magic(first: bytes, form: str, where: str) -> None:
@@ -99,7 +99,7 @@ def _guess(first: bytes) -> str:
     return "tar" if first[257:262] == b"ustar" else ""
 
 
-def _explain(error: Exception, form: str, memory: int) -> str:
+def _describe_error(error: Exception, form: str, memory: int) -> str:
     if isinstance(error, EOFError):
         return "ends early: the archive is truncated. Transfer it again."
     if "emory" in str(error):
@@ -110,7 +110,7 @@ def _explain(error: Exception, form: str, memory: int) -> str:
     return f"is damaged {form} data ({error}). Transfer it again."
 
 
-def _maker(form: str, memory: int) -> Callable[[], Decoder]:
+def _decoder_factory(form: str, memory: int) -> Callable[[], Decoder]:
     if form == "xz":
         import lzma
 
@@ -122,7 +122,7 @@ def _maker(form: str, memory: int) -> Callable[[], Decoder]:
     return _Gzip if form == "gz" else lambda: _Zstd(memory)
 
 
-def _all_streams(raw: Iterable[bytes], make: Callable[[], Decoder], alignment: int) -> Iterator[bytes]:
+def _decode_streams(raw: Iterable[bytes], make: Callable[[], Decoder], alignment: int) -> Iterator[bytes]:
     """Decode one stream after the other; zeros between and after them are padding if there is an alignment."""
     decoder: Decoder | None = None
     padding = 0
@@ -132,8 +132,8 @@ def _all_streams(raw: Iterable[bytes], make: Callable[[], Decoder], alignment: i
             if decoder is None:
                 stripped = data.lstrip(b"\0") if alignment else data
                 padding += len(data) - len(stripped)
-                if padding > MOST_PADDING:
-                    raise OSError(f"more than {MOST_PADDING} zeros after the end")
+                if padding > MAX_PADDING:
+                    raise OSError(f"more than {MAX_PADDING} zeros after the end")
                 if not stripped:
                     break
                 _check_padding(padding, alignment)

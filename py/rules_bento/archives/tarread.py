@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.archives.streams import MOST_PADDING
+from rules_bento.archives.streams import MAX_PADDING
+from rules_bento.archives.ustar import RECORD as RECORD
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
@@ -21,16 +22,15 @@ if TYPE_CHECKING:
 
     Members = Iterator[tuple["TarMember", Iterator[bytes | memoryview]]]
 
-RECORD = 512
 _READ = 1 << 20
 _ZEROS = bytes(RECORD)
-_MOST_EXTENDED = 1 << 20  # bytes of names and attributes for one member
-_MOST_COMMON = 1 << 16  # bytes of attributes for all members, of which git writes 52
-MOST_MEMORY = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
-_UNCOUNTED = 4 << 30  # bytes that may come out of however few, before the ratio counts: files of zeros do occur
-_MOST_RATIO = 250  # bytes that come out of one
+_MAX_EXTENDED = 1 << 20  # bytes of names and attributes for one member
+_MAX_GLOBAL = 1 << 16  # bytes of attributes for all members, of which git writes 52
+MAX_MEMORY = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
+_RATIO_THRESHOLD = 4 << 30  # bytes that may come out of however few, before the ratio counts: files of zeros do occur
+_MAX_RATIO = 250  # bytes that come out of one
 _OCTAL = re.compile(rb"[0-7]*")
-_RECORD_OF_PAX = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
+_PAX_RECORD = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
 
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"5": "folder", b"2": "link"}
 _SYSTEM = {b"1": "hard link", b"3": "device", b"4": "device", b"6": "pipe", b"S": "sparse file"}
@@ -95,7 +95,7 @@ class PieceReader:
             pass
 
 
-class BytesOfFile(PieceReader):
+class SeekableReader(PieceReader):
     """Reads an open file that can seek: what is skipped is not read."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
@@ -120,7 +120,7 @@ class BytesOfFile(PieceReader):
         super().skip(size)
 
 
-def packed_members(file: BinaryIO, form: str, where: str) -> Members:
+def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
     """Yield the members of a tar that may be compressed (see `streams.decode`), those of `SYSTEM` among them.
 
     Raises BentoError as that and `members` do, and for what grows too much, as bombs do.
@@ -137,10 +137,10 @@ def packed_members(file: BinaryIO, form: str, where: str) -> Members:
 
     def bounded() -> Iterator[bytes]:
         size = 0
-        for piece in streams.decode(counted(), form, MOST_MEMORY, where):
+        for piece in streams.decode(counted(), form, MAX_MEMORY, where):
             size += len(piece)
-            if size > _UNCOUNTED + _MOST_RATIO * packed:
-                raise BentoError(f"{where}: grows to more than {_MOST_RATIO} times its size, as bombs do.")
+            if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
+                raise BentoError(f"{where}: grows to more than {_MAX_RATIO} times its size, as bombs do.")
             yield piece
 
     return members(PieceReader(bounded(), where), SYSTEM)
@@ -151,20 +151,20 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
 
     `also` are kinds of `SYSTEM` that are taken, too. Raises BentoError that begins with the stream's `where`.
     """
-    common = _Common()
+    common = _GlobalAttributes()
     while (block := stream.exactly(RECORD)) != _ZEROS:
         extended: dict[str, str] = {}
         block = _read_extensions(stream, block, common, extended)
         member = _member(block, common.values | extended, also, stream.where)
         if member.kind == "sparse file":
-            _skip_map(stream, block)
+            _skip_sparse_map(stream, block)
         begin = stream.position
         yield member, stream.run(member.size)
         stream.skip(begin + member.size + -member.size % RECORD - stream.position)
     _check_end(stream)
 
 
-class _Common:
+class _GlobalAttributes:
     """Collects the attributes that an archive states for all members that follow."""
 
     def __init__(self) -> None:
@@ -173,7 +173,7 @@ class _Common:
 
     def add(self, data: bytes, where: str) -> None:
         self._size += len(data)
-        if self._size > _MOST_COMMON:
+        if self._size > _MAX_GLOBAL:
             raise BentoError(f"{where}: has {self._size} bytes of attributes for all members; they cannot be meant.")
         self.values.update(_pax(data, where))
 
@@ -186,23 +186,23 @@ def _check_end(stream: PieceReader) -> None:
         count += len(piece)
         if bytes(piece).strip(b"\0"):
             raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Make it anew.")
-        if count > MOST_PADDING:
-            raise BentoError(f"{stream.where}: has more than {MOST_PADDING} zeros after its end. Make it anew.")
+        if count > MAX_PADDING:
+            raise BentoError(f"{stream.where}: has more than {MAX_PADDING} zeros after its end. Make it anew.")
 
 
-def _skip_map(stream: PieceReader, block: bytes) -> None:
+def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
     """Pass over the records that GNU's old form has for a sparse file with more pieces than fit into its header."""
     goes_on = block[156:157] == b"S" and block[482]
     while goes_on:
         goes_on = stream.exactly(RECORD)[504]
 
 
-def _read_extensions(stream: PieceReader, block: bytes, common: _Common, extended: dict[str, str]) -> bytes:
+def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:
     """Read what stands before a member's own header, into the last two; returns that header."""
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
-        if size > _MOST_EXTENDED:
+        if size > _MAX_EXTENDED:
             raise BentoError(f"{stream.where}: has a member with {size} bytes of attributes; they cannot be meant.")
         data = stream.exactly(size)
         stream.skip(-size % RECORD)
@@ -288,7 +288,7 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
     values: dict[str, str] = {}
     at = 0
     while at < len(data):
-        match = _RECORD_OF_PAX.match(data, at)
+        match = _PAX_RECORD.match(data, at)
         end = at + int(match[1]) if match else 0
         if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
             raise BentoError(f"{where}: is damaged: the attributes of a member cannot be read. Transfer it again.")

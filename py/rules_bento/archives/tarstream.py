@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rules_bento.archives import ustar
 from rules_bento.archives.links import check_links
-from rules_bento.archives.ustar import FOLDER, LINK, MOST_NAME, MOST_SIZE, RECORD, REGULAR
+from rules_bento.archives.ustar import FOLDER, LINK, MAX_NAME, MAX_SIZE, RECORD, REGULAR
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 END = bytes(2 * RECORD)
 """What ends an archive."""
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """Folders above a member: readers, BentoML's and those of others, call themselves for each."""
 
 _READ = 1 << 20
@@ -82,7 +82,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     a source whose size is not the one declared.
     """
     seen: dict[str, bool] = {}
-    for member in checked(members):
+    for member in checked_members(members):
         if member.path in seen:
             raise BentoError(f"{member.path}: twice in one archive")
         seen[member.path] = member.is_directory
@@ -99,10 +99,10 @@ def contents(member: Member) -> Iterator[bytes]:
             raise ValueError(f"{member.path}: {len(member.data)} bytes at hand, declared {member.size}")
         yield member.data
     elif member.source is not None:
-        yield from contents_of(member.source, member.size)
+        yield from read_source(member.source, member.size)
 
 
-def checked(members: Iterable[Member]) -> Iterator[Member]:
+def checked_members(members: Iterable[Member]) -> Iterator[Member]:
     """Yield the same members, each held against `check`, and all links against each other when they are known.
 
     Raises BentoError as `check` and `check_links` do.
@@ -120,8 +120,8 @@ def check(path: str, link: str | None = None) -> None:
     """Raise BentoError if the path, or the target of the link at it, is not inside of the archive, or too deep."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: not a plain relative path, which `bentoml import` needs")
-    if path.count("/") > DEEPEST:
-        raise BentoError(f"{path[:60]}...: lies in more than {DEEPEST} folders. Move it up.")
+    if path.count("/") > MAX_DEPTH:
+        raise BentoError(f"{path[:60]}...: lies in more than {MAX_DEPTH} folders. Move it up.")
     if link is None:
         return
     if _NOT_RELATIVE.search(link):
@@ -142,12 +142,12 @@ def header(member: Member) -> bytes:
         kind = LINK
     link = member.link or ""
     extended = {}
-    if len(name) > MOST_NAME or not name.isascii():
+    if len(name) > MAX_NAME or not name.isascii():
         extended["path"] = name
-    if len(link) > MOST_NAME or not link.isascii():
+    if len(link) > MAX_NAME or not link.isascii():
         extended["linkpath"] = link
     size = member.size
-    if size > MOST_SIZE:
+    if size > MAX_SIZE:
         extended["size"], size = str(size), 0
     plain = ustar.record(_ascii(name), ustar.owner(member.mode, 0, 0), size, kind, _ascii(link))
     return ustar.extended(extended, 0) + plain if extended else plain
@@ -164,10 +164,10 @@ def _check_parents(seen: dict[str, bool]) -> None:
 
 
 def _ascii(text: str) -> bytes:
-    return text.encode("ascii", "replace")[:MOST_NAME]
+    return text.encode("ascii", "replace")[:MAX_NAME]
 
 
-def contents_of(source: str, size: int) -> Iterator[bytes]:
+def read_source(source: str, size: int) -> Iterator[bytes]:
     """Yield the contents of a file in pieces. Raises BentoError if it has not as many bytes as were declared."""
     remaining = size
     with Path(source).open("rb", buffering=0) as file:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 from rules_bento.archives.links import check_links
-from rules_bento.archives.tarstream import DEEPEST
+from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.archives.ustar import is_utf8
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
@@ -33,10 +34,10 @@ FORMS: tuple[Form, ...] = ("xz", "gz", "bz2", "zst", "tar", "zip", "folder")
 _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_LONGEST_LINK = 4095  # characters, as Linux has it
-_LONGEST_NAME = 255  # bytes: to follow a link to a longer one is an error of its own
-_MOST_NAMES = 64 << 20  # characters of all paths and links, which are held in memory
-_UNCOUNTED = 256 << 20  # bytes that may come out of however few, before the ratio counts
+_MAX_LINK = 4095  # characters, as Linux has it
+_MAX_NAME = 255  # bytes: to follow a link to a longer one is an error of its own
+_MAX_NAMES = 64 << 20  # characters of all paths and links, which are held in memory
+_RATIO_THRESHOLD = 256 << 20  # bytes that may come out of however few, before the ratio counts
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class SafeMember(NamedTuple):
     link: str = ""
 
 
-def form_of(path: str) -> Form:
+def form_from_name(path: str) -> Form:
     """Return the form that a file's name says, as BentoML reads it: what it does not know is taken for `.bento`."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - of a name, which may be a URL's
 
@@ -82,21 +83,21 @@ def read(
     member below a file or a link, a hard link or device, and what is beyond `limits`.
     """
     limits = limits or Limits()
-    where = name_of(source)
+    where = source_name(source)
     guard = _Guard(where, limits)
     try:
         if form == "folder":
             yield from _checked(guard, _folder(Path(where)))
             return
-        with source.open("rb") if isinstance(source, Path) else _Open(source) as file:
-            counted = _Counted(file, progress)
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+            counted = _CountingFile(file, progress)
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
         raise BentoError(f"{error.filename or where}: cannot be read: {error.strerror or error}.") from error
 
 
-def name_of(source: Path | BinaryIO) -> str:
+def source_name(source: Path | BinaryIO) -> str:
     """Return the name by which messages call a source."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
 
@@ -110,7 +111,7 @@ def _checked(guard: _Guard, members: Iterator[tuple[SafeMember, Contents]]) -> I
         yield item, iter(())
 
 
-def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
+def _tar(file: _CountingFile, form: Form, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
     from rules_bento.archives import streams, tarread
 
     decoded = streams.decode(streams.pieces(file), form, guard.limits.memory, guard.where)  # type: ignore[arg-type]
@@ -119,13 +120,13 @@ def _tar(file: _Counted, form: Form, guard: _Guard) -> Iterator[tuple[SafeMember
         yield SafeMember(member.name, member.kind, member.size, bool(member.mode & 0o100), member.link), contents  # type: ignore[arg-type]
 
 
-def _zip(file: _Counted, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
-    from rules_bento.archives.zipread import Bounds, ZipOfFile
+def _zip(file: _CountingFile, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
+    from rules_bento.archives.zipread import Bounds, FileZip
 
     limits = guard.limits
     way_out = "Allow more members, or a higher ratio, if it is no bomb"
-    bounds = Bounds(limits.ratio, _UNCOUNTED, limits.members, way_out=way_out)
-    archive = ZipOfFile(file, guard.where, bounds)  # type: ignore[arg-type]
+    bounds = Bounds(limits.ratio, _RATIO_THRESHOLD, limits.members, way_out=way_out)
+    archive = FileZip(file, guard.where, bounds)  # type: ignore[arg-type]
     for member in archive.members():
         kind: Literal["file", "folder"] = "folder" if member.is_folder else "file"
         yield SafeMember(member.path, kind, member.size, bool(member.mode & 0o100)), archive.contents(member)
@@ -162,20 +163,7 @@ def _file(path: str, size: int) -> Contents:
         raise BentoError(f"{path}: changed while it was read. Try again.")
 
 
-class _Open:
-    """Wraps an open file as a context manager that does not close it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def __enter__(self) -> BinaryIO:
-        return self._file
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class _Counted:
+class _CountingFile:
     """Wraps a file, and counts the bytes that are read from it."""
 
     def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
@@ -220,8 +208,8 @@ class _Guard:
         if self._members > self.limits.members:
             raise self._refusal(f"has more than {self.limits.members} members. Allow more of them if it should have.")
         self._names += len(item.path) + len(item.link)
-        if self._names > _MOST_NAMES:
-            raise self._refusal(f"has more than {_MOST_NAMES >> 20} MiB of names, which cannot be meant.")
+        if self._names > _MAX_NAMES:
+            raise self._refusal(f"has more than {_MAX_NAMES >> 20} MiB of names, which cannot be meant.")
         if not path:
             if item.kind != "folder":
                 raise self._refusal(f"{item.path!r} stands for the whole archive, but is a {item.kind}.")
@@ -238,12 +226,12 @@ class _Guard:
             item = item._replace(link=target)
         return item._replace(path=path)
 
-    def bounded(self, pieces: Iterator[bytes], source: _Counted) -> Iterator[bytes]:
+    def bounded(self, pieces: Iterator[bytes], source: _CountingFile) -> Iterator[bytes]:
         """Yield the same pieces, as long as there are not too many for what was read from the source."""
         out = 0
         for piece in pieces:
             out += len(piece)
-            if out > _UNCOUNTED + self.limits.ratio * source.count:
+            if out > _RATIO_THRESHOLD + self.limits.ratio * source.count:
                 raise self._refusal(
                     f"grows to more than {self.limits.ratio} times its size, as bombs do. Allow a higher ratio if it "
                     f"is none."
@@ -272,8 +260,8 @@ class _Guard:
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
             raise self._refusal(f"{path!r}: a path that leaves the archive.")
-        if len(parts) > DEEPEST + 1:
-            raise self._refusal(f"{path[:60]!r}...: a path of more than {DEEPEST} folders. Pack it less deep.")
+        if len(parts) > MAX_DEPTH + 1:
+            raise self._refusal(f"{path[:60]!r}...: a path of more than {MAX_DEPTH} folders. Pack it less deep.")
         normal = "/".join(parts)
         if _DRIVE.match(normal):
             raise self._refusal(f"{path!r}: an absolute path.")
@@ -309,7 +297,7 @@ class _Guard:
 
     def _target(self, path: str, link: str) -> str:
         longest = max(len(part.encode("utf-8", "surrogateescape")) for part in link.split("/"))
-        if not link or "\0" in link or len(link) > _LONGEST_LINK or longest > _LONGEST_NAME:
+        if not link or "\0" in link or len(link) > _MAX_LINK or longest > _MAX_NAME:
             raise self._refusal(f"{path!r}: a link to nothing that can be named.")
         if link.startswith("/"):
             raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")

@@ -17,10 +17,10 @@ RECORD = 512
 """Tar's unit in bytes: headers and contents begin at multiples of it."""
 
 REGULAR, LINK, FOLDER = b"0", b"2", b"5"
-MOST_NAME = 100
+MAX_NAME = 100
 """Bytes of a name, and of a link's target, without an extended header."""
 
-MOST_SIZE = 8**11 - 1
+MAX_SIZE = 8**11 - 1
 """Bytes of a file, likewise."""
 
 _EXTENDED = b"x"
@@ -37,8 +37,8 @@ def owner(mode: int, uid: int, gid: int) -> bytes:
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
     """Return a header: `name` and `link` have `MOST_NAME` bytes at most, and `prefix` 155; `owned` is of `owner`."""
-    before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MOST_NAME], owned, size, _NO_TIME)
-    after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MOST_NAME], _MAGIC)
+    before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
+    after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
     checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # it counts itself as spaces
     header = b"%b%06o\0 %b" % (before, checksum, after)
     if prefix:

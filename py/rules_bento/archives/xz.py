@@ -47,7 +47,7 @@ _FLAGS = b"\x00\x01"  # the check is CRC32
 _FOOTER, _FOOTER_MAGIC = 12, b"YZ"
 _LZMA2 = 0x21
 _BOTH_SIZES = 0xC0
-_MOST_THREADS = 8  # about 12 MB each: the encoder's tables, and the blocks that wait on both sides
+_MAX_THREADS = 8  # about 12 MB each: the encoder's tables, and the blocks that wait on both sides
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -75,7 +75,7 @@ def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]
     """
     records = []
     yield HEAD
-    for encoded, record in in_order(block, cut(data), threads):
+    for encoded, record in ordered_map(block, split(data), threads):
         records.append(record)
         yield encoded
     yield tail(records)
@@ -107,7 +107,7 @@ def tail(records: Sequence[Record]) -> bytes:
     return index + _crc32(footer) + footer + _FOOTER_MAGIC
 
 
-def blocks_of(file: BinaryIO) -> tuple[int, list[Record]]:
+def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
     """Return the number of bytes of all blocks of the one stream in `file`, and their records.
 
     The blocks begin after `HEAD`, where the file is left. Raises ValueError, saying what is wrong, if the
@@ -130,7 +130,7 @@ def blocks_of(file: BinaryIO) -> tuple[int, list[Record]]:
     return blocks, records
 
 
-def cut(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
+def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
     """Yield the same bytes in blocks of `size`, the last one shorter; none if there is no data."""
     waiting: list[memoryview] = []
     missing = size
@@ -148,14 +148,14 @@ def cut(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes
         yield b"".join(waiting)
 
 
-def in_order(
+def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
     """Map `function` on threads, with results in the order of the items and few items in memory at a time.
 
     `function` must release the GIL for threads to help. An error in it, or in `items`, comes out here.
     """
-    threads = threads or min(_usable_cores(), _MOST_THREADS)
+    threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
     first = list(islice(remaining, 2))
     if threads == 1 or len(first) < 2:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from typing import Any, BinaryIO, Protocol
 
-    class Located(Protocol):
+    class MemberLocation(Protocol):
         """Tells where a member lies in the zip, and what the directory says of its contents."""
 
         @property
@@ -45,7 +45,7 @@ PIECE = 1 << 18
 
 STORED, DEFLATED, BZIP2 = 0, 8, 12
 
-_MOST_INFLATED = PIECE  # of contents at once; deflate can make a thousand times as much of a piece
+_MAX_INFLATED = PIECE  # of contents at once; deflate can make a thousand times as much of a piece
 _METHODS = {
     0: "stored",
     1: "shrunk",
@@ -148,7 +148,7 @@ class Zip:
         self._check_ratio(members, start)
         return members
 
-    def contents(self, member: Located) -> Iterator[bytes]:
+    def contents(self, member: MemberLocation) -> Iterator[bytes]:
         """Yield the contents in pieces, held against size and CRC with the last of them."""
         crc32 = fast_zlib().crc32
         size = crc = 0
@@ -160,12 +160,12 @@ class Zip:
             yield chunk.data
         self.check(member, size, crc)
 
-    def unverified(self, member: Located) -> Iterator[Chunk]:
+    def unverified(self, member: MemberLocation) -> Iterator[Chunk]:
         """Return the contents in pieces, which may turn out to be too long or others than the directory says."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
-    def unpacked(self, member: Located, start: int) -> Iterator[Chunk]:
+    def unpacked(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
         """Return the contents as `unverified` does, of what begins at an offset."""
         if member.method == DEFLATED:
             return self._inflated(member, start)
@@ -173,7 +173,7 @@ class Zip:
             return self._of_bzip2(member, start)
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
-    def contents_at(self, member: Located, local: bytes) -> int:
+    def contents_at(self, member: MemberLocation, local: bytes) -> int:
         """Return where the contents begin, in bytes behind the local header's begin.
 
         Raises BentoError if the header does not say what the directory says.
@@ -194,7 +194,7 @@ class Zip:
             raise self.error("overlaps what follows it", member.path)
         return begin
 
-    def inflate(self, member: Located, inflate: Any, packed: bytes, most: int) -> bytes:
+    def inflate(self, member: MemberLocation, inflate: Any, packed: bytes, most: int) -> bytes:
         """Return the output of a decompressor of `fast_zlib` for a piece, at most so many bytes."""
         try:
             data: bytes = inflate.decompress(packed, most)
@@ -202,7 +202,7 @@ class Zip:
             raise self.error(f"its deflate stream is damaged ({error})", member.path) from None
         return data
 
-    def check(self, member: Located, size: int, crc: int) -> None:
+    def check(self, member: MemberLocation, size: int, crc: int) -> None:
         """Raise BentoError if contents of another size or CRC came than the directory says."""
         if size != member.size:
             raise self.error(f"its contents are not the {member.size} bytes that the directory says", member.path)
@@ -323,24 +323,24 @@ class Zip:
             raise self.error("has bytes before the first member")
         return kept[::-1]
 
-    def _pieces(self, member: Located, start: int) -> Iterator[bytes]:
+    def _pieces(self, member: MemberLocation, start: int) -> Iterator[bytes]:
         for offset in range(start, start + member.packed_size, PIECE):
             yield self.read(offset, min(PIECE, start + member.packed_size - offset))
 
-    def _inflated(self, member: Located, start: int) -> Iterator[Chunk]:
+    def _inflated(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
         inflate = fast_zlib().decompressobj(-15)
         for piece in self._pieces(member, start):
             if inflate.eof:
                 break
-            data = self.inflate(member, inflate, piece, _MOST_INFLATED)
+            data = self.inflate(member, inflate, piece, _MAX_INFLATED)
             yield Chunk(data, piece)
-            while len(data) == _MOST_INFLATED and not inflate.eof:  # it may hold back more
-                data = self.inflate(member, inflate, inflate.unconsumed_tail, _MOST_INFLATED)
+            while len(data) == _MAX_INFLATED and not inflate.eof:  # it may hold back more
+                data = self.inflate(member, inflate, inflate.unconsumed_tail, _MAX_INFLATED)
                 yield Chunk(data, b"")
         if not inflate.eof or inflate.unused_data:
             raise self.error("its deflate stream does not end where the directory says", member.path)
 
-    def _of_bzip2(self, member: Located, start: int) -> Iterator[Chunk]:
+    def _of_bzip2(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
         import bz2
 
         decoder = bz2.BZ2Decompressor()
@@ -348,16 +348,16 @@ class Zip:
             for piece in self._pieces(member, start):
                 if decoder.eof:
                     break
-                yield Chunk(decoder.decompress(piece, _MOST_INFLATED), None)
+                yield Chunk(decoder.decompress(piece, _MAX_INFLATED), None)
                 while not decoder.eof and not decoder.needs_input:
-                    yield Chunk(decoder.decompress(b"", _MOST_INFLATED), None)
+                    yield Chunk(decoder.decompress(b"", _MAX_INFLATED), None)
         except OSError as error:
             raise self.error(f"its bzip2 stream is damaged ({error})", member.path) from None
         if not decoder.eof or decoder.unused_data:
             raise self.error("its bzip2 stream does not end where the directory says", member.path)
 
 
-class ZipOfFile(Zip):
+class FileZip(Zip):
     """Reads a zip in an open file that can seek."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:

@@ -20,7 +20,7 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
 from rules_bento.registry.pushable import Pushable
 from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
-from rules_bento.signing.keys import digest_of
+from rules_bento.signing.keys import sha256_digest
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -151,9 +151,9 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
         if layer.digest != oci.digest_of(document):
             return False
         signature = from_base64(layer.annotations.get(_SIGNATURE, ""), "its signature")
-        return known.verifies(signature, digest_of(document))
+        return known.verifies(signature, sha256_digest(document))
 
-    signature = to_base64(key.sign(digest_of(document)))
+    signature = to_base64(key.sign(sha256_digest(document)))
     added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
     return _add(place, SIGNATURES, digest, (added, document), is_same)
 
@@ -185,7 +185,7 @@ def verify(place: Place, digest: str, key: PublicKey) -> Signed:
             return Signed("")
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
-        if not key.verifies(signature, digest_of(document)):
+        if not key.verifies(signature, sha256_digest(document)):
             raise SignatureError("it was signed with another key")
         return Signed(cosign.read_payload(document, digest))
 

@@ -95,11 +95,11 @@ def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
 
 
 def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
-    from rules_bento.archives.zipread import Bounds, ZipOfFile
+    from rules_bento.archives.zipread import Bounds, FileZip
 
     bounds = Bounds(100, _MAX_UNPACKED, _MAX_RECORDS, way_out="Provide only the records for PyPI")
     with path.open("rb") as file:
-        archive = ZipOfFile(file, name, bounds)
+        archive = FileZip(file, name, bounds)
         for member in archive.members():
             if member.is_folder or not all(map(_is_visible, member.path.split("/"))) or not _is_record(member.path):
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from rules_bento.archives import tarread
-from rules_bento.archives.tarstream import DEEPEST
+from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import IO, TYPE_CHECKING, BinaryIO
@@ -82,7 +82,7 @@ class Deb:
         where = f"{self.name}: invalid Debian package: {name}"
         with self._path.open("rb") as file:
             window: BinaryIO = _Window(file, *self._members[name])  # type: ignore[assignment]
-            for member, contents in tarread.packed_members(window, form, where):
+            for member, contents in tarread.compressed_members(window, form, where):
                 max_bytes -= member.size
                 if max_bytes < 0:
                     raise BentoError(f"{where}: its {what} exceed the size limit. Fetch it again.")
@@ -151,6 +151,6 @@ def _check_path(name: str) -> str:
         return ""
     if name.startswith("/") or any(part in ("", ".", "..") for part in path.split("/") if path):
         raise ValueError(f"path {name!r} is outside of the root")
-    if path.count("/") >= DEEPEST:
-        raise ValueError(f"path {name[:60]!r}... has more than {DEEPEST} directories")
+    if path.count("/") >= MAX_DEPTH:
+        raise ValueError(f"path {name[:60]!r}... has more than {MAX_DEPTH} directories")
     return path

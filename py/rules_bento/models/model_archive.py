@@ -27,7 +27,7 @@ def unpack_model(archive: Path, name: str, folder: Path) -> list[DeclaredFile]:
         archive, name = archive_with_end, name.removesuffix(_PART)
     files: dict[str, Path] = {}
     links: dict[str, str] = {}
-    for item, contents in unpack.read(archive, unpack.form_of(name)):
+    for item, contents in unpack.read(archive, unpack.form_from_name(name)):
         if item.kind == "link":
             links[item.path] = item.link
         elif item.kind == "file":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TICK = 0.05  # seconds
 _PATIENCE = 60  # seconds for an answer
 _PROBE = 5  # seconds for an answer that says whether a server is ready
-_MOST_ANSWER = 1 << 24  # bytes
+_MAX_ANSWER = 1 << 24  # bytes
 _SHOWN = 4000  # bytes of a refusal
 _ERRORS = OSError, http.client.HTTPException  # the first is that of urllib's own; the second, what is no HTTP
 
@@ -41,7 +41,7 @@ def post(url: str, body: str) -> None:
     request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
     try:
         with _opener().open(request, timeout=_PATIENCE) as answer:
-            answer.read(_MOST_ANSWER)
+            answer.read(_MAX_ANSWER)
     except urllib.error.HTTPError as error:
         raise ServerError(f"answered {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
     except _ERRORS as error:

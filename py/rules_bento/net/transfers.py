@@ -26,7 +26,7 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 _ATTEMPTS = 6
 _FIRST_WAIT = 0.25  # seconds; doubled each time, so all of them are about 8
-_LONGEST_ASKED = 60.0
+_MAX_WAIT = 60.0
 MIN_PROGRESS = 1 << 16
 """Bytes since the last failure that are progress: who gives one at a time is never done."""
 
@@ -165,31 +165,31 @@ class Transfers:
             raise StoppedError
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     """Holds the transfers that this thread works for."""
 
     transfers: Transfers | None = None
 
 
-_here = _Here()
+_thread = _ThreadState()
 
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
     """Call `abort` if another transfer of `parallel_map` fails during the block. Raises StoppedError."""
-    if _here.transfers is None:
+    if _thread.transfers is None:
         yield
     else:
-        with _here.transfers.waiting(abort):
+        with _thread.transfers.waiting(abort):
             yield
 
 
 def pause(seconds: float) -> None:
     """Wait; in a transfer of `parallel_map` only until another one fails. Raises StoppedError."""
-    if _here.transfers is None:
+    if _thread.transfers is None:
         time.sleep(seconds)
     else:
-        _here.transfers.pause(seconds)
+        _thread.transfers.pause(seconds)
 
 
 def parallel_map(
@@ -202,7 +202,7 @@ def parallel_map(
     transfers = Transfers(counter)
 
     def one(item: _Item) -> _Result:
-        _here.transfers = transfers
+        _thread.transfers = transfers
         return function(item, transfers)
 
     pool = ThreadPoolExecutor(jobs)
@@ -242,11 +242,11 @@ class Retry:
         if self._failed >= _ATTEMPTS:
             return False
         wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # spreads clients out
-        self._sleep(wait if asked is None else min(max(asked, wait), _LONGEST_ASKED))
+        self._sleep(wait if asked is None else min(max(asked, wait), _MAX_WAIT))
         return True
 
 
-def asked_wait(headers: Message) -> float | None:
+def retry_after(headers: Message) -> float | None:
     """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)

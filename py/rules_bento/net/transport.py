@@ -39,16 +39,16 @@ class Origin(NamedTuple):
     port: int
 
     @staticmethod
-    def of(url: str) -> Origin:
+    def from_url(url: str) -> Origin:
         """Return the origin of an absolute URL. Raises BentoError for what is no URL of http or https."""
         try:
             parts = urlsplit(url)
             port = parts.port
             host = (parts.hostname or "").encode("idna").decode()
         except ValueError:  # UnicodeError is one
-            raise _no_address(url) from None
+            raise _invalid_url(url) from None
         if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or _CONTROL.search(url):
-            raise _no_address(url)
+            raise _invalid_url(url)
         return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
 
     @property
@@ -172,7 +172,7 @@ class Response:
         says_no = not 200 <= self.status < 300
         content = self._beginning(limits.REFUSAL if says_no else most + 1)
         if len(content) > most and not says_no:
-            raise BentoError(f"{shown(self.url)}: an answer of more than {most} bytes was refused. Ask its owner.")
+            raise BentoError(f"{display_url(self.url)}: response of more than {most} bytes. Report it to its owner.")
         return content
 
     def _beginning(self, most: int) -> bytes:
@@ -183,7 +183,7 @@ class Response:
             rest = self._response.length  # None: its end shows by itself
             if rest == 0:
                 break
-            with cuts():
+            with translate_errors():
                 wanted = min(most - len(content), limits.PIECE, limits.PIECE if rest is None else rest)
                 piece = self._response.read1(wanted) if rest is None else self._response.fp.read1(wanted)
             if not piece:
@@ -193,7 +193,7 @@ class Response:
             content += piece
             if rest is not None:
                 self._response.length = rest - len(piece)
-            with cuts():
+            with translate_errors():
                 if time.monotonic() > end:
                     raise SlowAnswerError
         return bytes(content)
@@ -205,7 +205,7 @@ class Response:
         """
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
-            with cuts():
+            with translate_errors():
                 count = self._read_some(buffer)
             if not count:
                 break
@@ -261,7 +261,7 @@ class Transport:
         Raises ConnectionLostError where the connection fails, and BentoError where it always would: a certificate that
         is not trusted.
         """
-        origin = Origin.of(url)
+        origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
         try:
@@ -317,12 +317,14 @@ def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Re
 
     Raises ConnectionLostError and BentoError as `Transport.exchange` does.
     """
-    origin = Origin.of(url)
+    origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
     connection.sock = channel
     parts = urlsplit(url)
-    return Response(_request(connection, "GET", (sendable(parts.path or "/"), origin.netloc, ""), headers, None), url)
+    return Response(
+        _request(connection, "GET", (percent_encode(parts.path or "/"), origin.netloc, ""), headers, None), url
+    )
 
 
 def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float) -> http.client.HTTPConnection:
@@ -342,7 +344,7 @@ def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float)
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:
     """Return the request's target, its `Host`, and the header that a proxy needs to be told (or nothing)."""
     parts = urlsplit(url)
-    path = sendable((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    path = percent_encode((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     through = host_settings.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
     if through:
         return f"{origin}{path}", origin.netloc, through.authorization
@@ -358,11 +360,11 @@ def _request(
 ) -> http.client.HTTPResponse:
     path, host, proxy_authorization = target
     patience = connection.timeout or limits.PATIENCE
-    with cuts(host):
+    with translate_errors(host):
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host)
         for name, value in headers.items():
-            _put(connection, name, value)
+            _put_header(connection, name, value)
         if proxy_authorization:
             connection.putheader("Proxy-Authorization", proxy_authorization)
         if body is not None or method in ("POST", "PUT", "PATCH"):
@@ -392,7 +394,7 @@ def _shut(connection: http.client.HTTPConnection) -> None:
             socket.socket.shutdown(channel, socket.SHUT_RDWR)  # not SSLSocket's, which would go on in plain text
 
 
-def _put(connection: http.client.HTTPConnection, name: str, value: str) -> None:
+def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
     """Put a header, whose value may be a server's: a token, an ETag. Raises BentoError for one that is no header's."""
     try:
         connection.putheader(name, value)
@@ -404,7 +406,7 @@ def _put(connection: http.client.HTTPConnection, name: str, value: str) -> None:
 
 
 @contextmanager
-def cuts(host: str = "") -> Iterator[None]:
+def translate_errors(host: str = "") -> Iterator[None]:
     """Turn errors of a connection into ConnectionLostError, or into BentoError where a second try will not help."""
     try:
         yield
@@ -432,14 +434,14 @@ def resolve(base: str, reference: str) -> str:
     Raises BentoError for no URL.
     """
     try:
-        url = urljoin(base, sendable(reference.strip(), "latin-1"))
+        url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:
-        raise _no_address(reference) from None
-    Origin.of(url)
+        raise _invalid_url(reference) from None
+    Origin.from_url(url)
     return url
 
 
-def sendable(text: str, encoding: str = "utf-8") -> str:
+def percent_encode(text: str, encoding: str = "utf-8") -> str:
     """Return a part of a URL with blanks and characters beyond ASCII as `%XX`.
 
     Headers are decoded as latin-1 before.
@@ -447,11 +449,11 @@ def sendable(text: str, encoding: str = "utf-8") -> str:
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
-def shown(url: str) -> str:
+def display_url(url: str) -> str:
     """Return a URL for people: what is behind the `?`, and before the `@`, may be a secret."""
     text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
-def _no_address(url: str) -> BentoError:
-    return BentoError(f"{shown(url)!r} is no address that can be asked: give http:// or https://, a host, and a path.")
+def _invalid_url(url: str) -> BentoError:
+    return BentoError(f"{display_url(url)!r}: invalid URL. Use http:// or https:// with a host and a path.")

@@ -67,7 +67,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
     folder.mkdir()
     with archive.open("rb") as file:
-        form = streams.form_of(file.read(512))
+        form = streams.detect_form(file.read(512))
     limits = unpacking.Limits(size=_MAX_SOURCE_BYTES, same_letters=True, hard_links=True)
     for item, contents in unpacking.read(archive, form, limits):  # type: ignore[arg-type]
         try:
@@ -200,7 +200,7 @@ def repack(wheel: Path, output: Path) -> None:
 
     bounds = zipread.Bounds(_MAX_RATIO, _MIN_RATIO_BYTES)
     with wheel.open("rb") as file, zipfile.ZipFile(output, "w") as archive:
-        built = zipread.ZipOfFile(file, wheel.name, bounds)
+        built = zipread.FileZip(file, wheel.name, bounds)
         entries = {entry.path: entry for entry in built.members() if not entry.is_folder}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:

@@ -173,7 +173,7 @@ class Authorizer:
         if not realm:
             raise BentoError(f"{self._host}: its challenge has no realm. Ask its owner.")
         url = resolve(str(self._origin), realm)
-        there = Origin.of(url)
+        there = Origin.from_url(url)
         if there.host == self._origin.host:
             if there.scheme == "http" and self._origin.scheme == "https":
                 raise BentoError(f"{self._host}: its token server has no encryption. Ask its owner for https.")

@@ -16,7 +16,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.headers import next_link, parse_nonnegative_int
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
+from rules_bento.net.transfers import TRANSIENT, Retry, pause, retry_after
 from rules_bento.net.transport import BytesBody, Origin, Response, Transport, resolve
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
@@ -131,7 +131,7 @@ class Registry:
                 continue
             if reply.status in expect:
                 return reply
-            if reply.status not in TRANSIENT or not retry.again(asked_wait(reply.headers)):
+            if reply.status not in TRANSIENT or not retry.again(retry_after(reply.headers)):
                 raise self.response_error(reply, what)
 
     @contextmanager
@@ -147,7 +147,7 @@ class Registry:
         redirects = logins = 0
         while True:
             # Credentials are sent only to the registry itself, not to a redirect's host.
-            ours = Origin.of(url) == origin
+            ours = Origin.from_url(url) == origin
             authorization = authorizer.header(scopes) if ours else ""
             sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
             with self._transport.exchange(method, url, sent, body) as response:
@@ -181,7 +181,7 @@ class Registry:
 
         Raises BentoError if the URL is http on another host.
         """
-        here, there = origin or self._connect()[0], Origin.of(url)
+        here, there = origin or self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(f"{self.host}: redirects to {there.host} without encryption. Ask its owner for https.")
@@ -192,8 +192,8 @@ class Registry:
     def next_page(self, reply: Reply, link: str) -> str:
         """Return the absolute URL of a link to the next page. Raises BentoError if it is on another server."""
         url = self._secure_url(resolve(reply.url, link))
-        if Origin.of(url) != self._connect()[0]:
-            raise BentoError(f"{self.host}: the next page is on another server, {Origin.of(url)}. Ask its owner.")
+        if Origin.from_url(url) != self._connect()[0]:
+            raise BentoError(f"{self.host}: the next page is on another server, {Origin.from_url(url)}. Ask its owner.")
         return url
 
     def response_error(self, reply: Reply, what: str) -> BentoError:
@@ -218,10 +218,10 @@ class Registry:
             return self._origin, self._authorizer
 
     def _find_origin(self) -> Origin:
-        secure = Origin.of(f"https://{self._reference.api_host}")
+        secure = Origin.from_url(f"https://{self._reference.api_host}")
         if not self._insecure and not is_loopback(secure.host):
             return secure
-        plain = Origin.of(f"http://{self._reference.api_host}")
+        plain = Origin.from_url(f"http://{self._reference.api_host}")
         try:
             self._ping(secure)
         except ConnectionLostError as cut:

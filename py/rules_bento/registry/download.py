@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.resumable_file import open_partial
-from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -116,5 +116,5 @@ class _BlobDownload:
         reply = Reply(response.status, response.headers, response.read(limits.REFUSAL), response.url)
         if reply.status == 416:
             self._restart()
-        if (reply.status != 416 and reply.status not in TRANSIENT) or not self._retry.again(asked_wait(reply.headers)):
+        if (reply.status != 416 and reply.status not in TRANSIENT) or not self._retry.again(retry_after(reply.headers)):
             raise self._repository.registry.response_error(reply, self._what)

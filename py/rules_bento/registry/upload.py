@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
 from rules_bento.registry.blob_sources import BodyPart
 from rules_bento.registry.client import Reply, Upload
 from rules_bento.registry.errors import RegistryError
@@ -153,6 +153,6 @@ class _BlobUpload:
             self._digest_errors += 1
             self._max_offset = 0
         passing = wrong_digest or reply.status in (*TRANSIENT, *_GONE, 416)
-        if not passing or self._digest_errors > _MAX_DIGEST_ERRORS or not self._retry.again(asked_wait(reply.headers)):
+        if not passing or self._digest_errors > _MAX_DIGEST_ERRORS or not self._retry.again(retry_after(reply.headers)):
             raise self._repository.registry.response_error(reply, self._what)
         return not wrong_digest and reply.status not in _GONE

@@ -22,7 +22,7 @@ from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory
-from rules_bento.workspace_status import filled, read_status
+from rules_bento.workspace_status import read_status, substitute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) ->
         tags += decode_text((_folder(arguments) / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):
-        repository = Reference.parse(filled(text, status, "repository"))
-        wanted = dict.fromkeys(filled(tag, status, "tag") for tag in tags)
+        repository = Reference.parse(substitute(text, status, "repository"))
+        wanted = dict.fromkeys(substitute(tag, status, "tag") for tag in tags)
         targets += [repository.with_tag(tag) for tag in wanted] or [repository]
     return targets
 

@@ -12,7 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, from_base64, to_base64, to_json
-from rules_bento.signing.keys import digest_of
+from rules_bento.signing.keys import sha256_digest
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[
 
 def sign_statement(statement: bytes, key: PrivateKey) -> bytes:
     """Return an envelope with the statement, signed."""
-    signature = key.sign(digest_of(_authenticated(_PAYLOAD, statement)))
+    signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
     return to_json(
         {
             "payloadType": _PAYLOAD,
@@ -94,7 +94,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list) or len(signatures) > _MAX_ITEMS:
         raise SignatureError(f"its envelope has no statement of in-toto, or more than {_MAX_ITEMS} signatures")
     payload = from_base64(document.get("payload"), "the statement in its envelope")
-    digest = digest_of(_authenticated(_PAYLOAD, payload))
+    digest = sha256_digest(_authenticated(_PAYLOAD, payload))
     for item in signatures:
         signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of its envelope")
         if key.verifies(signature, digest):

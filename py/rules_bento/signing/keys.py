@@ -31,7 +31,7 @@ _ENCRYPTED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
 _PUBLIC = ("PUBLIC KEY", "RSA PUBLIC KEY")
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----\s([^-]{0,65536})-----END \1-----")
-_WORK = (1 << 15, 1 << 16, 1 << 17)  # N of scrypt, the ones that cosign takes
+_SCRYPT_N = (1 << 15, 1 << 16, 1 << 17)  # N of scrypt, the ones that cosign takes
 _SALT, _NONCE = (1, 1024), 24  # bytes
 _RSA = (2048, 3072, 4096)  # bits, those of sigstore's registry of algorithms
 
@@ -86,8 +86,8 @@ def read_public(name: str, folder: Path) -> PublicKey:
     try:
         key = serialization.load_pem_public_key(content)
     except Exception as error:  # it names no common type
-        _broken(origin, error)
-    return PublicKey(_known(key, origin), origin)
+        _raise_invalid(origin, error)
+    return PublicKey(_check_algorithm(key, origin), origin)
 
 
 def read_private(name: str, folder: Path, password_file: str = "") -> PrivateKey:
@@ -111,11 +111,11 @@ def read_private(name: str, folder: Path, password_file: str = "") -> PrivateKey
     except BentoError:
         raise
     except Exception as error:  # it names no common type
-        _broken(origin, error)
-    return PrivateKey(_known(key, origin), origin)
+        _raise_invalid(origin, error)
+    return PrivateKey(_check_algorithm(key, origin), origin)
 
 
-def digest_of(message: bytes) -> bytes:
+def sha256_digest(message: bytes) -> bytes:
     """Return what is signed of a message: its SHA-256."""
     return hashlib.sha256(message).digest()
 
@@ -167,12 +167,14 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     document = read_object(body, origin)
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
-        raise BentoError(f"{origin}: does not say how it is encrypted. Make it anew by `cosign import-key-pair`.")
-    costs = [cost for cost in _WORK if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
+        raise BentoError(
+            f"{origin}: the encryption isn't specified. Encrypt the key again with `cosign import-key-pair`."
+        )
+    costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
         raise BentoError(
-            f"{origin}: is encrypted in another way than cosign's (scrypt, N {_WORK[0]} to {_WORK[-1]}, r 8, p 1; "
-            f"nacl/secretbox). Make it anew by `cosign import-key-pair`."
+            f"{origin}: unsupported encryption. Expected cosign's (scrypt, N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, "
+            "p 1; nacl/secretbox). Encrypt it again with `cosign import-key-pair`."
         )
     salt, nonce, ciphertext = (
         from_base64(where.get(name), f"{origin}: its {name}")
@@ -191,7 +193,7 @@ def _open_box(key: bytes, nonce: bytes, ciphertext: bytes, origin: str) -> bytes
         from nacl.exceptions import CryptoError
         from nacl.secret import SecretBox
     except ImportError:
-        _missing("pynacl")
+        _raise_missing("pynacl")
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
     except CryptoError:
@@ -202,18 +204,18 @@ def _serialization() -> Any:
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:
-        _missing("cryptography")
+        _raise_missing("cryptography")
     return serialization
 
 
-def _missing(package: str) -> NoReturn:
+def _raise_missing(package: str) -> NoReturn:
     raise BentoError(
         f"signatures need the package {package}: pip install 'rules-bento[signing]'; with Bazel, run "
         f"@rules_bento//tools:bento_with_transports, or set signed = True of the bento_push."
     )
 
 
-def _known(key: Any, origin: str) -> Any:
+def _check_algorithm(key: Any, origin: str) -> Any:
     """Return the key, if it is of a kind that is known here."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -244,5 +246,5 @@ def _algorithm(key: Any) -> tuple[Any, ...]:
     return padding.PKCS1v15(), prehashed
 
 
-def _broken(origin: str, error: Exception) -> NoReturn:
+def _raise_invalid(origin: str, error: Exception) -> NoReturn:
     raise BentoError(f"{origin}: cannot be read as a key ({type(error).__name__}). Give the file as cosign wrote it.")

@@ -130,7 +130,7 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     from rules_bento.packages import requirements
 
     texts: dict[str, bytes] = {}
-    for item, contents in unpack.read(path, "folder" if path.is_dir() else unpack.form_of(path.name)):
+    for item, contents in unpack.read(path, "folder" if path.is_dir() else unpack.form_from_name(path.name)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
                 raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Make it anew.")

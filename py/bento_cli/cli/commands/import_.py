@@ -132,7 +132,7 @@ def _piped(options: Namespace) -> Form:
     from rules_bento.archives import streams
 
     first = sys.stdin.buffer.peek(512) if isinstance(sys.stdin.buffer, io.BufferedReader) else b""
-    form = cast("Form", options.format or (streams.form_of(first) if first else "xz"))
+    form = cast("Form", options.format or (streams.detect_form(first) if first else "xz"))
     if form == "zip" and not sys.stdin.buffer.seekable():
         raise BentoError(
             "standard input: zip archives cannot be read from a pipe. Redirect a file: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.archives.tarstream import DEEPEST
+from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ def _of_archive(path: Path) -> _Node:
     from rules_bento.archives import unpack
 
     root = _Node()
-    form = "folder" if path.is_dir() else unpack.form_of(path.name)
+    form = "folder" if path.is_dir() else unpack.form_from_name(path.name)
     items = [item for item, _ in unpack.read(path, form)]
     for item in sorted(items, key=lambda item: item.path):
         if item.kind != "folder":
@@ -124,8 +124,8 @@ def _add_models(root: _Node, entry: Entry, store: Store) -> None:
 
 
 def _add(root: _Node, path: str, size: int, note: str) -> None:
-    if path.count("/") > DEEPEST:
-        raise BentoError(f"{path[:60]}...: is in more than {DEEPEST} nested directories. Remove some of them.")
+    if path.count("/") > MAX_DEPTH:
+        raise BentoError(f"{path[:60]}...: is in more than {MAX_DEPTH} nested directories. Remove some of them.")
     node = root
     node.size += size
     for part in path.split("/"):

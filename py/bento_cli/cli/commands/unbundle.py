@@ -67,6 +67,6 @@ def _check_form(path: Path) -> None:
 
     if path.is_file():
         with path.open("rb") as file:
-            form = streams.form_of(file.read(512))
+            form = streams.detect_form(file.read(512))
         if form != "tar":
             raise BentoError(f"{path} is a {form} archive, not a bundle. To import it, run `bento import {path}`.")

@@ -84,7 +84,7 @@ def _with_archives(verified: Verified, paths: list[Path]) -> Verified:
     files = verified.files
     for path in paths:
         try:
-            files += len(of_archive(path, "folder" if path.is_dir() else unpack.form_of(path.name)).files)
+            files += len(of_archive(path, "folder" if path.is_dir() else unpack.form_from_name(path.name)).files)
         except BentoError as error:
             damages.append(Finding("archive", str(path), "", str(error).removeprefix(f"{path}: ")))
     return Verified(verified.entries + len(paths), files, tuple(damages), verified.changes, verified.unknown)

@@ -10,8 +10,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transfers import TRANSIENT, Retry, asked_wait, pause
-from rules_bento.net.transport import BytesBody, Origin, Transport, shown
+from rules_bento.net.transfers import TRANSIENT, Retry, pause, retry_after
+from rules_bento.net.transport import BytesBody, Origin, Transport, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class Cloud:
 
     def check_signed(self, address: str, what: str) -> str:
         """Check an address that the server signed. Raises BentoError for http if the server itself uses https."""
-        origin = Origin.of(address)
-        if origin.scheme == "http" and Origin.of(self._context.endpoint).scheme == "https":
+        origin = Origin.from_url(address)
+        if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} redirects to {shown(address)}, without encryption. Report this to its owner."
+                f"{what}: {self} redirects to {display_url(address)}, without encryption. Report this to its owner."
             )
         return address
 
@@ -138,7 +138,7 @@ class Cloud:
             # Older servers respond with 400 if a document doesn't exist.
             if status == 404 or (status == 400 and b"record not found" in content):
                 return None
-            if status not in TRANSIENT or not retry.again(asked_wait(answered)):
+            if status not in TRANSIENT or not retry.again(retry_after(answered)):
                 raise self.refusal(status, content, what)
 
     def _json(self, content: bytes, what: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transport import shown
+from rules_bento.net.transport import display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Context:
     @property
     def address(self) -> str:
         """The endpoint for messages, without the user and password that BentoML's own login accepts."""
-        return shown(self.endpoint)
+        return display_url(self.endpoint)
 
     @property
     def is_open(self) -> bool:
@@ -64,7 +64,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         # An invalid address isn't shown, because it might be a token in the wrong place.
-        what = repr(shown(endpoint)) if parts.hostname else "the endpoint"
+        what = repr(display_url(endpoint)) if parts.hostname else "the endpoint"
         raise BentoError(f"{what}: isn't an endpoint. Write `https://HOST`, without a path.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():

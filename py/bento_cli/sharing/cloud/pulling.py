@@ -16,7 +16,7 @@ from rules_bento.formats import schema
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.headers import content_range
 from rules_bento.net.resumable_file import open_partial
-from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
 from rules_bento.tag import Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -192,7 +192,7 @@ class _Fetching:
 
     def _draft(self, place: Place, path: Path, expected: str) -> StagedImport:
         with path.open("rb") as file, self._lock:
-            form = streams.form_of(file.read(512))
+            form = streams.detect_form(file.read(512))
             file.seek(0)
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
@@ -324,5 +324,5 @@ class _Receiving:
 
     def _refuse(self, response: Response) -> None:
         content = response.read(limits.REFUSAL)
-        if response.status not in TRANSIENT or not self._retry.again(asked_wait(response.headers)):
+        if response.status not in TRANSIENT or not self._retry.again(retry_after(response.headers)):
             raise self._cloud.refusal(response.status, content, f"{self._place}")

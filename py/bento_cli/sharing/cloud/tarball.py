@@ -26,7 +26,7 @@ class Tarball:
         self._starts: list[int] = []
         self._sources: list[BlobSource] = []
         pending = b""
-        for member in tarstream.checked(members):
+        for member in tarstream.checked_members(members):
             pending += tarstream.header(member) + (member.data or b"")
             if member.source is not None and member.size:
                 self._add(BytesSource(pending), len(pending))

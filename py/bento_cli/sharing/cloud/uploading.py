@@ -16,7 +16,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits, transfers
-from rules_bento.net.transfers import TRANSIENT, Tally, asked_wait
+from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.sharing.cloud.client import CloudError
@@ -138,7 +138,7 @@ class _Sending:
                 return str(answered.get("ETag", ""))
             if status in _ENDED and not where.startswith("/") and attempts < _MOST_ADDRESSES:
                 where, attempts = address(), attempts + 1
-            elif status not in TRANSIENT or not retry.again(asked_wait(answered)):
+            elif status not in TRANSIENT or not retry.again(retry_after(answered)):
                 raise self._cloud.refusal(status, content, what)
 
 

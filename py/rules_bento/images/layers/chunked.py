@@ -60,7 +60,7 @@ class ChunkedBlob(toc_layer.TocBlob):
     def compress(self, member: TocMember) -> bytes:
         """Return the frame of a member, or several frames if it has many headers."""
         tar = b"".join([member.data, *member.records])
-        return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.cut([tar], _FRAME)))
+        return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Store the header of a member."""

@@ -25,7 +25,7 @@ def members(blob: Path, media_type: str) -> tarread.Members:
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
     with blob.open("rb") as file:
-        for member, contents in tarread.packed_members(file, form, where):
+        for member, contents in tarread.compressed_members(file, form, where):
             if member.size > _MAX_SIZE:
                 raise BentoError(f"{where}: {member.name!r} declares {member.size} bytes. Fetch the image again.")
             yield member, contents

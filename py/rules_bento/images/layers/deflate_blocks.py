@@ -63,7 +63,7 @@ def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
         while not walk.is_over:
             yield walk.cut(copied=None)
     except _UnknownError:
-        yield from (Cut(data, b"", is_open=False) for data in xz.cut(walk.rest(), size))
+        yield from (Cut(data, b"", is_open=False) for data in xz.split(walk.rest(), size))
 
 
 class _UnknownError(Exception):

@@ -8,7 +8,7 @@ extended header before it only for values that ustar cannot represent. Names hav
 from __future__ import annotations
 
 from rules_bento.archives import ustar
-from rules_bento.archives.ustar import FOLDER, LINK, MOST_NAME, MOST_SIZE, REGULAR, padding
+from rules_bento.archives.ustar import FOLDER, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
 
 __all__ = ["FOLDER", "LINK", "REGULAR", "header", "padding"]
 
@@ -26,12 +26,12 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
     prefix, last = _split(name)
     if not last:
         extended["path"] = name
-        last = name.encode("ascii", "replace")[:MOST_NAME]
+        last = name.encode("ascii", "replace")[:MAX_NAME]
     target = link.encode()
-    if len(target) > MOST_NAME or not link.isascii():
+    if len(target) > MAX_NAME or not link.isascii():
         extended["linkpath"] = link
-        target = link.encode("ascii", "replace")[:MOST_NAME]
-    if size > MOST_SIZE:
+        target = link.encode("ascii", "replace")[:MAX_NAME]
+    if size > MAX_SIZE:
         extended["size"] = str(size)
         size = 0
     for keyword, number in (("uid", uid), ("gid", gid)):
@@ -47,8 +47,8 @@ def _split(name: str) -> tuple[bytes, bytes]:
     if not name.isascii():
         return b"", b""
     encoded = name.encode()
-    if len(encoded) <= MOST_NAME:
+    if len(encoded) <= MAX_NAME:
         return b"", encoded
     # The slash must leave 1 to `MOST_NAME` bytes after it.
-    at = encoded.find(b"/", len(encoded) - MOST_NAME - 1, -1)
+    at = encoded.find(b"/", len(encoded) - MAX_NAME - 1, -1)
     return (encoded[:at], encoded[at + 1 :]) if 0 < at <= _MOST_PREFIX else (b"", b"")

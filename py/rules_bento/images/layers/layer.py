@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.archives.tarstream import END, contents_of
+from rules_bento.archives.tarstream import END, read_source
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -332,9 +332,9 @@ def encoder(compression: Compression, threads: int | None, *, storing: bool = Fa
     if compression == "none":
         return _tar
     if compression == "gzip":
-        return lambda pieces: xz.in_order(gzip.compress, xz.cut(_tar(pieces), GZIP_MEMBER), threads)
+        return lambda pieces: xz.ordered_map(gzip.compress, xz.split(_tar(pieces), GZIP_MEMBER), threads)
     frame = zstd.frames(storing=storing)
-    return lambda pieces: xz.in_order(frame, xz.cut(_tar(pieces), ZSTD_FRAME), threads)
+    return lambda pieces: xz.ordered_map(frame, xz.split(_tar(pieces), ZSTD_FRAME), threads)
 
 
 def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
@@ -458,7 +458,7 @@ def _files_tar(entries: Iterable[LayerEntry]) -> Iterator[Piece]:
         if entry.data is not None:
             yield raw_piece(entry.data)
         elif entry.source is not None:
-            yield from map(raw_piece, contents_of(entry.source, size))
+            yield from map(raw_piece, read_source(entry.source, size))
         yield raw_piece(headers.padding(size))
 
 

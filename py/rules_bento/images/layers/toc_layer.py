@@ -104,7 +104,7 @@ class TocBlob(ABC):
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or sha256(member.data)) for member in batch]
 
-        for batch in xz.in_order(made, _batches(self._cut(files)), threads):
+        for batch in xz.ordered_map(made, _batches(self._cut(files)), threads):
             for entry, blob, digest in batch:
                 if entry:
                     entry["offset"] = self.size
@@ -188,7 +188,7 @@ class TocBlob(ABC):
         whole = chain([first], chunks)
         if self.carries and first.packed is not None and not first.joined:
             return deflate_blocks.cut(((chunk.data, chunk.packed or b"") for chunk in whole), CHUNK)
-        return (Cut(data, b"", is_open=False) for data in xz.cut((chunk.data for chunk in whole), CHUNK))
+        return (Cut(data, b"", is_open=False) for data in xz.split((chunk.data for chunk in whole), CHUNK))
 
 
 class _RecordingTarReader(tarread.PieceReader):
