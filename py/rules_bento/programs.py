@@ -1,17 +1,17 @@
-"""Finds the programs that rules_bento starts, none of which is one of the current directory."""
+"""Finds the programs that rules_bento starts, but none in the current directory."""
 
 from __future__ import annotations
 
 import os
 
 IMPORT_PATH = "import sys; sys.path[:] = [path for path in sys.path if path]; "
-"""What code for `python -c` begins with, so that it imports nothing from the current directory: 3.10 has no `-P`."""
+"""The prefix of code for `python -c` that prevents imports from the current directory. Python 3.10 has no `-P`."""
 
 
 def which(name: str, path: str | None = None) -> str | None:
     """Return the path of a program by its plain name; None if no absolute directory of PATH has it.
 
-    An empty or relative entry, such as `.`, would run a program of whatever project the current directory is in.
+    An empty or relative entry, such as `.`, would run a program of the current project.
     """
     import shutil
 

@@ -287,7 +287,7 @@ def test_folder_has_modes_and_links(bento):
 
 def test_a_link_has_no_place_in_a_zip(tmp_path):
     archive.write_part(tmp_path / "part", [Member.symlink("here", "there")])
-    with pytest.raises(BentoError, match="here: a link"):
+    with pytest.raises(BentoError, match="here: `bentoml import` rejects symbolic links"):
         archive.transcode(tmp_path / "it.zip", [tmp_path / "part"], "zip")
     assert names_in(tmp_path) == ["part"]
 
@@ -306,7 +306,7 @@ def test_a_source_of_another_size_is_an_error_and_leaves_what_was_there(tmp_path
     source, out = tmp_path / "source", tmp_path / "out"
     source.write_bytes(b"0123456789")
     out.write_bytes(b"before")
-    with pytest.raises(BentoError, match=f"source: has {word} than the {declared} bytes"):
+    with pytest.raises(BentoError, match=f"source: has {word} than the {declared} declared bytes"):
         archive.write_part(out, [Member.file("a", str(source), size=declared)])
     assert out.read_bytes() == b"before"
     assert names_in(tmp_path) == ["out", "source"]
@@ -334,7 +334,7 @@ def test_a_link_that_leaves_through_another_is_refused(tmp_path, kind):
         "exported folder": lambda: export.write_folder(out, links),
         "tarball": lambda: Tarball(links),
     }
-    with pytest.raises(BentoError, match=r"'src/out': a link to 'up/\.\./x', which leads outside"):
+    with pytest.raises(BentoError, match=r"'src/out': the link target 'up/\.\./x' is outside"):
         writers.get(kind, lambda: export_as(out, kind, links))()
     assert not out.exists()
 
@@ -345,7 +345,7 @@ def export_as(out, form, members):
 
 
 def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match="a: 3 bytes at hand, declared 2"):
+    with pytest.raises(ValueError, match="a: 3 bytes, but 2 declared"):
         archive.write_part(tmp_path / "out", [Member("a", 0o644, 2, data=b"abc")])
 
 
@@ -353,19 +353,19 @@ def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):
     "path", ["", "/a", "a/../b", "..", ".", "./a", "a/", "a//b", "a\\b", "C:/a", "c:a", "a\0b", "a/./b"]
 )
 def test_paths_that_bentoml_would_refuse_or_move(path):
-    with pytest.raises(BentoError, match="not a plain relative path"):
+    with pytest.raises(BentoError, match="isn't a plain relative path"):
         tarstream.check(path)
 
 
 @pytest.mark.parametrize("link", ["/etc", "", "a\\b", "C:x", "a\0"])
 def test_links_that_are_not_relative(link):
-    with pytest.raises(BentoError, match="not relative"):
+    with pytest.raises(BentoError, match="isn't relative"):
         tarstream.check("a/b", link)
 
 
 @pytest.mark.parametrize("link", ["../../x", "../..", "x/../../../a", ".//../../b"])
 def test_links_that_leave(link):
-    with pytest.raises(BentoError, match="outside of the archive"):
+    with pytest.raises(BentoError, match="outside the archive"):
         tarstream.check("a/b", link)
 
 
@@ -376,7 +376,7 @@ def test_links_that_stay(link):
 
 def test_a_path_may_come_once_and_not_below_a_file_or_a_link(tmp_path):
     for members, message in [
-        ([Member.inline("a", b""), Member.directory("a")], "a: twice"),
+        ([Member.inline("a", b""), Member.directory("a")], "a: duplicate path"),
         ([Member.inline("a/b/c", b""), Member.inline("a", b"")], "a: is a file or a link"),
         ([Member.symlink("a/b", "c"), Member.inline("a/b/c/d", b"")], "a/b: is a file or a link"),
     ]:
@@ -392,23 +392,23 @@ GOOD = b"".join(xz.stream([RANDOM[:1000]]))
     [
         (b"", "too short"),
         (GOOD[:20], "too short"),
-        (bytes(1024), "no footer"),
-        (GOOD[:-1], "no footer"),
-        (GOOD + bytes(4), "no footer"),
-        (lzma.compress(RANDOM[:1000]), "no footer"),
-        (GOOD[:-20] + bytes(4) + GOOD[-16:], "a damaged index"),
-        (GOOD + GOOD, "not one xz stream"),
-        (b"x" + GOOD[1:], "not one xz stream"),
-        (GOOD[:100] + GOOD[104:], "not one xz stream"),
+        (bytes(1024), "no xz footer"),
+        (GOOD[:-1], "no xz footer"),
+        (GOOD + bytes(4), "no xz footer"),
+        (lzma.compress(RANDOM[:1000]), "no xz footer"),
+        (GOOD[:-20] + bytes(4) + GOOD[-16:], "the index is damaged"),
+        (GOOD + GOOD, "more or less than one xz stream"),
+        (b"x" + GOOD[1:], "more or less than one xz stream"),
+        (GOOD[:100] + GOOD[104:], "more or less than one xz stream"),
         (GOOD[-12:], "too short"),
-        (GOOD[-24:], "damaged index|not one"),
+        (GOOD[-24:], "index is damaged|one xz stream"),
     ],
 )
 def test_what_is_no_part_is_not_joined(tmp_path, contents, message):
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(GOOD)
     bad.write_bytes(contents)
-    with pytest.raises(BentoError, match=f"bad: not a part.*({message})"):
+    with pytest.raises(BentoError, match=f"bad: invalid part.*({message})"):
         archive.join(tmp_path / "out", [good, bad])
     assert names_in(tmp_path) == ["bad", "good"]
 
@@ -420,7 +420,7 @@ def test_a_damaged_part_is_named(tmp_path):
     damaged[5000] ^= 1
     part.write_bytes(damaged)
     for form in "tar", "folder":
-        with pytest.raises(BentoError, match="part: is damaged"):
+        with pytest.raises(BentoError, match="part: damaged"):
             archive.transcode(tmp_path / "out", [part], form)
 
 
@@ -430,7 +430,7 @@ def test_what_a_part_of_another_maker_could_hold_is_refused(tmp_path):
         info.type = kind
         part = tmp_path / "part"
         part.write_bytes(lzma.compress(info.tobuf()))
-        with pytest.raises(BentoError, match=r"'../a': not a plain|'pipe' is a pipe"):
+        with pytest.raises(BentoError, match=r"'../a': isn't a plain|'pipe' is a pipe"):
             archive.transcode(tmp_path / "out", [part], "folder")
     assert names_in(tmp_path) == ["part"]
 

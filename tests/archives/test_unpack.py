@@ -294,7 +294,7 @@ def test_a_folder_is_a_form(tmp_path):
     with socket.socket(socket.AF_UNIX) as endpoint:
         os.chdir(tmp_path)
         endpoint.bind("s")
-        with pytest.raises(BentoError, match="neither a file nor a folder nor a link"):
+        with pytest.raises(BentoError, match="isn't a file, a directory, or a symbolic link"):
             contents(tmp_path, "folder")
 
 
@@ -313,14 +313,15 @@ def test_names_say_forms_as_in_bentoml():
 
 def test_what_a_file_really_is_is_told(tmp_path):
     with pytest.raises(
-        BentoError, match=r"is gz data, but its name says xz\. Rename it so that it ends in '\.tar\.gz'"
+        BentoError,
+        match=r"contains gz data, but its name indicates xz data\. Rename it so that it ends in '\.tar\.gz'",
     ):
         files_of(gzip.compress(tar(FILES)), "xz")
-    with pytest.raises(BentoError, match="is no xz data"):
+    with pytest.raises(BentoError, match="invalid xz data"):
         files_of(b"hello", "xz")
     with pytest.raises(BentoError, match="is empty"):
         files_of(b"", "xz")
-    with pytest.raises(BentoError, match="cannot be read: No such file"):
+    with pytest.raises(BentoError, match="can't be read: No such file"):
         contents(tmp_path / "nothing.bento", "xz")
 
 
@@ -387,7 +388,7 @@ def test_large_numbers_of_gnu_and_pax_are_read():
     for format in tarfile.GNU_FORMAT, tarfile.PAX_FORMAT:  # noqa: A001
         header = tarfile.TarInfo("big")
         header.size = 8**11 + 5
-        with pytest.raises(BentoError, match="ends early"):
+        with pytest.raises(BentoError, match="is truncated"):
             contents(io.BytesIO(header.tobuf(format)), "tar")
         with pytest.raises(BentoError, match="has more than 7 MiB"):
             contents(io.BytesIO(header.tobuf(format)), "tar", Limits(size=7 << 20))
@@ -420,7 +421,7 @@ def test_nothing_may_follow_the_end(form):
 
 
 def test_nothing_may_come_before_a_zip():
-    with pytest.raises(BentoError, match="bytes that no directory lists, before its directory"):
+    with pytest.raises(BentoError, match="undeclared bytes before its directory"):
         files_of(b"#!/bin/sh\n" + zipped(FILES), "zip")
     prefixed = io.BytesIO()
     prefixed.write(b"#!/bin/sh\n")
@@ -532,30 +533,30 @@ def test_attributes_for_all_members_are_not_without_end():
 
     data = tar({"a": b"hello"})
     assert files_of(common(0) + data, "tar") == {"a": b"hello"}
-    with pytest.raises(BentoError, match="has 87000 bytes of attributes for all members"):
+    with pytest.raises(BentoError, match="has 87000 bytes of global attributes"):
         files_of(common(0) + common(1000) + common(2000) + data, "tar")
 
 
 def test_one_record_of_zeros_is_no_end():
     with pytest.raises(BentoError, match="truncated"):
         files_of(raw_tar(("a", {}, b"x" * 512), end=False) + bytes(512), "tar")
-    with pytest.raises(BentoError, match="proper end"):
+    with pytest.raises(BentoError, match="invalid end"):
         files_of(raw_tar(("a", {}, b"x" * 512), end=False) + bytes(512) + tar(FILES), "tar")
 
 
 # ---- Harm -------------------------------------------------------------------------------------------------------
 
 HOSTILE = {
-    "traversal": (["../x"], "leaves the archive"),
-    "traversal inside": (["a/../../x"], "leaves the archive"),
-    "traversal with backslashes": (["a\\..\\..\\x"], "leaves the archive"),
+    "traversal": (["../x"], "is outside the archive"),
+    "traversal inside": (["a/../../x"], "is outside the archive"),
+    "traversal with backslashes": (["a\\..\\..\\x"], "is outside the archive"),
     "absolute": (["/etc/x"], "absolute"),
     "absolute with a backslash": (["\\x"], "absolute"),
     "a drive": (["C:x"], "absolute"),
     "a drive in a folder of nothing": (["./C:/x"], "absolute"),
-    "twice": (["a", "./a"], "two members"),
-    "twice, as file and folder": (["a", ("a", {"type": tarfile.DIRTYPE}, b"")], "two members"),
-    "twice, once in a folder": (["a/b", "a"], "two members"),
+    "twice": (["a", "./a"], "duplicate path"),
+    "twice, as file and folder": (["a", ("a", {"type": tarfile.DIRTYPE}, b"")], "duplicate path"),
+    "twice, once in a folder": (["a/b", "a"], "duplicate path"),
     "below a file": (["a", "a/b"], "below"),
     "below a link": ([link("a", "b"), "a/b"], "below"),
     "case": (["a/B", "a/b"], "same name"),
@@ -564,21 +565,21 @@ HOSTILE = {
     "ways to write a letter": (["caf\u00e9", "cafe\u0301"], "same name"),
     "case beyond ASCII": (["stra\u00dfe", "STRASSE"], "same name"),
     "not UTF-8": ([os.fsdecode(b"caf\xe9")], "UTF-8"),
-    "the root as a file": (["."], "stands for the whole archive"),
+    "the root as a file": (["."], "the root must be a directory"),
     "absolute link": ([link("a", "/etc/passwd")], "absolute"),
-    "link outside": ([link("a/b", "../../x")], "leads outside"),
-    "link outside, by the last part": ([link("a", "b/../..")], "leads outside"),
-    "link outside, by another link": ([link("s", "."), link("t", "s/../k")], "leads outside"),
-    "link outside, by a later link": ([link("t", "s/../k"), link("s", ".")], "leads outside"),
-    "link outside, by a deep link": ([link("d/e/f", "../.."), link("d/g", "e/f/../x")], "leads outside"),
+    "link outside": ([link("a/b", "../../x")], "is outside"),
+    "link outside, by the last part": ([link("a", "b/../..")], "is outside"),
+    "link outside, by another link": ([link("s", "."), link("t", "s/../k")], "is outside"),
+    "link outside, by a later link": ([link("t", "s/../k"), link("s", ".")], "is outside"),
+    "link outside, by a deep link": ([link("d/e/f", "../.."), link("d/g", "e/f/../x")], "is outside"),
     "link to a drive": ([link("a", "C:x")], "Windows"),
     "link with a backslash": ([link("a", "b\\c")], "Windows"),
-    "link to nothing": ([link("a", "")], "nothing"),
-    "circle": ([link("a", "b"), link("b", "a")], "circle"),
-    "link to itself": ([link("a", "a")], "circle"),
-    "too deep": (["a/" * 101 + "f"], "a path of more than 100 folders"),
-    "much too deep": (["a/" * 3000 + "f"], "a path of more than 100 folders"),
-    "a link that is too long": ([link("a", "b/../" * 1000)], "nothing that can be named"),
+    "link to nothing": ([link("a", "")], "invalid link target"),
+    "circle": ([link("a", "b"), link("b", "a")], "cycle"),
+    "link to itself": ([link("a", "a")], "cycle"),
+    "too deep": (["a/" * 101 + "f"], "is in more than 100 nested directories"),
+    "much too deep": (["a/" * 3000 + "f"], "is in more than 100 nested directories"),
+    "a link that is too long": ([link("a", "b/../" * 1000)], "invalid link target"),
     "hard link": (["a", ("b", {"type": tarfile.LNKTYPE, "linkname": "a"}, b"")], "hard link"),
     "hard link outside": ([("b", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}, b"")], "hard link"),
     "character device": ([("a", {"type": tarfile.CHRTYPE}, b"")], "device"),
@@ -615,7 +616,7 @@ def test_links_whose_ways_multiply_are_refused_in_time():
     ways = "/".join(["a/.."] * 800)
     members = [link("l", ways), *[link(f"m{number}", "l/" * 35 + "x") for number in range(500)]]
     start = time.process_time()
-    with pytest.raises(BentoError, match="more than 4000000 names on their ways"):
+    with pytest.raises(BentoError, match="more than 4000000 components"):
         files_of(raw_tar(*members), "tar")
     assert time.process_time() - start < 10
 
@@ -671,14 +672,16 @@ def test_hostile_zips_are_refused():
     size = central + 24
     cases = {
         "NUL": zip_with(name="axb").replace(b"axb", b"a\0b"),
-        "leaves the archive": zip_with(name="../a"),
+        "is outside the archive": zip_with(name="../a"),
         "absolute": zip_with(name="/a"),
-        "a link": zip_with(external_attr=0o120777 << 16, create_system=3),
-        "neither a regular file nor a folder": zip_with(external_attr=0o010644 << 16, create_system=3),
+        "a symbolic link": zip_with(external_attr=0o120777 << 16, create_system=3),
+        "isn't a regular file or a directory": zip_with(external_attr=0o010644 << 16, create_system=3),
         "encrypted": zip_with()[: central + 8] + b"\1" + zip_with()[central + 9 :],
-        "is packed as lzma, and only stored or deflate or bzip2 is taken": zip_with(compress_type=zipfile.ZIP_LZMA),
+        "uses the compression method lzma, but only stored or deflate or bzip2 is supported": zip_with(
+            compress_type=zipfile.ZIP_LZMA
+        ),
         "two sizes": zip_with()[:size] + struct.pack("<I", 9) + zip_with()[size + 4 :],
-        "two members": zipped({"a": b"1"})[:0] + twice(),
+        "duplicate path": zipped({"a": b"1"})[:0] + twice(),
         "has more than 1 MiB": zipped({"a": bytes(2 << 20)}),
     }
     for message, data in cases.items():
@@ -713,7 +716,7 @@ def test_zip_bombs_are_refused():
         files_of(overlapping(500), "zip")
     endless = bytearray(zipped({"a": b""}))
     endless[-10:-6] = struct.pack("<I", 3 << 30)  # the size of the list
-    with pytest.raises(BentoError, match="cannot be meant"):
+    with pytest.raises(BentoError, match="which exceeds the limit"):
         files_of(bytes(endless), "zip")
 
 
@@ -739,7 +742,7 @@ def test_zips_that_are_bombs_are_refused_in_little_memory(tmp_path, method, size
     path.write_bytes(data.replace(struct.pack("<I", size), struct.pack("<I", declared)))
     tracemalloc.start()
     try:
-        with pytest.raises(BentoError, match="as bombs are" if declared == size else f"not the {declared} bytes"):
+        with pytest.raises(BentoError, match="unpacks to" if declared == size else f"declared {declared} bytes"):
             for _, pieces in unpack.read(path, "zip"):
                 assert sum(map(len, pieces)) <= declared
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
@@ -764,7 +767,7 @@ def test_a_zip_has_no_more_members_than_are_allowed():
 
 def test_a_name_of_a_zip_in_an_encoding_that_is_not_said_is_refused():
     """Windows has its code pages there, macOS has UTF-8: what the name is, nobody knows."""
-    with pytest.raises(BentoError, match="not UTF-8, or not said to be"):
+    with pytest.raises(BentoError, match="isn't UTF-8, or isn't marked as UTF-8"):
         files_of(zipped({"xx": b"1"}).replace(b"xx", "é".encode()), "zip")
 
 
@@ -776,7 +779,7 @@ def test_bombs_are_refused_in_little_memory(form):
     zeros = PACKED[form](block) + PACKED[form](bytes(8 << 20)) * 40
     tracemalloc.start()
     try:
-        with pytest.raises(BentoError, match="grows to more than 20 times"):
+        with pytest.raises(BentoError, match="decompresses to more than 20 times"):
             for _ in unpack.read(io.BytesIO(zeros), form, Limits(ratio=20)):
                 pass
         assert tracemalloc.get_traced_memory()[1] < 90 << 20
@@ -795,13 +798,13 @@ def test_limits_are_limits():
 
 def test_a_decoder_that_wants_much_memory_is_refused():
     data = lzma.compress(tar(FILES), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 512 << 20, "preset": 0}])
-    with pytest.raises(BentoError, match="more than 128 MiB to be decompressed"):
+    with pytest.raises(BentoError, match="requires more than 128 MiB"):
         files_of(data, "xz")
     assert files_of(data, "xz", Limits(memory=1 << 30)) == FILES
     window = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
     writer = zstandard.ZstdCompressor(compression_params=window).compressobj()
     data = writer.compress(tar(FILES)) + writer.flush()
-    with pytest.raises(BentoError, match="to be decompressed"):
+    with pytest.raises(BentoError, match="decompression requires"):
         files_of(data, "zst")
 
 
@@ -872,7 +875,7 @@ def test_a_link_that_leaves_its_model_is_refused(tmp_path):
     path = tmp_path / "a.tar"
     path.write_bytes(raw_tar(*files, link("models/clf/v1/out", "../../../src/service.py")))
     store = Store(tmp_path / "home")
-    with pytest.raises(BentoError, match="leads outside"):
+    with pytest.raises(BentoError, match="is outside"):
         store.bentos.import_archive(path)
     path.write_bytes(raw_tar(*files, link("models/clf/v1/folder/in", "../weights.bin")))
     store.bentos.import_archive(path)
@@ -888,7 +891,7 @@ def test_a_link_that_leaves_a_model_which_comes_in_its_folder_is_refused(tmp_pat
     """As a registry has it: inside of the archive, but outside of the model's place in the store."""
     store = Store(tmp_path)
     (tmp_path / ".yatai.yaml").write_text("a token")
-    with pytest.raises(BentoError, match="leads outside") as caught:
+    with pytest.raises(BentoError, match="is outside") as caught:
         import_with_link(store, name, target)
     assert "token" not in str(caught.value)
     assert not store.models.list()
@@ -917,7 +920,7 @@ def model_of_archive(tmp_path, *links):
 
 
 def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):
-    with pytest.raises(BentoError, match=r"model\.tar: refused: 'out': a link to '../../../x', which leads outside"):
+    with pytest.raises(BentoError, match=r"model\.tar: 'out': the link target '../../../x' is outside"):
         model_of_archive(tmp_path, link("models/clf/v1/out", "../../../x"))
 
 
@@ -931,7 +934,7 @@ def test_a_model_of_the_store_whose_links_leave_it_is_in_no_bento(tmp_path, targ
     (tmp_path / "model.yaml").write_bytes(model_files()["model.yaml"])
     (tmp_path / "out").symlink_to(target)
     files = [*snapshot.walk(str(tmp_path)), DeclaredFile("up", "", "store", ".")]
-    with pytest.raises(BentoError, match="store: refused: 'out': a link to .* (leads outside|is absolute)"):
+    with pytest.raises(BentoError, match="store: 'out': the link target .* (is outside|is absolute)"):
         model_store.from_files(files, "store")
 
 

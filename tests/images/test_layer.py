@@ -664,11 +664,11 @@ def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
     [
         (tar_with("a/../../etc/x"), r"svc/given: 'a/../../etc/x' is outside of the image"),
         (tar_with("x")[:700], "svc/given: "),
-        (gzip.compress(tar_with("x"))[:-3], "svc/given: ends early"),
+        (gzip.compress(tar_with("x"))[:-3], "svc/given: the archive is truncated"),
         (b"\xfd7zXZ\0 and more", "svc/given: a layer can't contain xz data"),
         (b"PK\3\4", "svc/given: a layer can't contain zip data"),
         (b"no tar at all" * 100, "svc/given: "),
-        (b"", "svc/given: is empty"),
+        (b"", "svc/given: the file is empty"),
     ],
 )
 def test_what_is_no_tar_is_no_layer(tmp_path, content, message):

@@ -311,7 +311,7 @@ def test_what_a_start_reads_is_written(image, tmp_path, monkeypatch, capfd):
 
 def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):
     assert record(image, tmp_path, monkeypatch, "--request", "/predict", "500") == 1
-    assert "http://127.0.0.1:3000/predict: answered 500: . Correct requests" in capfd.readouterr().err
+    assert "http://127.0.0.1:3000/predict: responded with 500: . Correct requests" in capfd.readouterr().err
     assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
     assert "http://127.0.0.1:3000/other: no answer within 1 s" in capfd.readouterr().err
     command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]

@@ -51,7 +51,10 @@ def lines(line: bytes, count: int):
     ids=["a long header", "many headers", "folded ones", "no end of interim answers", "a long status"],
 )
 def test_a_head_is_bounded(answer):
-    with liar(answer) as server, pytest.raises(BentoError, match=f"127.0.0.1:.*more than {limits.HEADER} bytes each"):
+    with (
+        liar(answer) as server,
+        pytest.raises(BentoError, match=f"127.0.0.1:.*response headers exceed {limits.HEADER} bytes each"),
+    ):
         ask(server.url)
     assert len(server.requests) == 1
 
@@ -61,7 +64,7 @@ def test_trailers_are_bounded():
         yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
         yield from itertools.repeat(b"X: y\r\n", 1_000_000)
 
-    with liar(answer) as server, pytest.raises(BentoError, match="headers of more than"):
+    with liar(answer) as server, pytest.raises(BentoError, match="response headers exceed"):
         ask(server.url)
 
 
@@ -78,7 +81,7 @@ def test_a_body_is_bounded(headers):
         body = b"3e9\r\n" + body + b"\r\n0\r\n\r\n"
     with liar(lambda _: reply(headers=headers, body=body)) as server:
         assert len(ask(server.url, most=1001)[2]) == 1001
-        with pytest.raises(BentoError, match=r"response of more than 1000 bytes"):
+        with pytest.raises(BentoError, match=r"the response exceeds 1000 bytes"):
             ask(server.url)
 
 
@@ -100,7 +103,7 @@ def test_an_answer_that_drips_is_refused_and_not_asked_for_again(monkeypatch):
         begin = time.monotonic()
         with (
             liar(lambda _, sent=beginning: drip(sent)) as server,
-            pytest.raises(BentoError, match="not complete after 0 s"),
+            pytest.raises(BentoError, match="wasn't complete after 0 s"),
         ):
             ask(server.url, patience=limits.PATIENCE)
         assert time.monotonic() - begin < 5
@@ -144,7 +147,10 @@ def test_addresses_are_shown_without_secrets():
 
 @pytest.mark.parametrize("value", ["a\nb", "a\r\nX: y", "\u2026", "\ud800"])
 def test_what_a_server_gave_and_no_header_has_is_not_sent(value):
-    with liar(lambda _: reply()) as server, pytest.raises(BentoError, match="header Authorization cannot be sent"):
+    with (
+        liar(lambda _: reply()) as server,
+        pytest.raises(BentoError, match="invalid characters in the header Authorization"),
+    ):
         ask(server.url, {"Authorization": f"Bearer {value}"})
     assert not server.requests
 

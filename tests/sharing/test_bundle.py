@@ -174,18 +174,18 @@ CASES = {
         "has the tag hi:v2",
     ),
     "another name": (lambda found: [*found, ("hello", b"")], "isn't a part of a bundle"),
-    "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "leaves the archive"),
+    "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "is outside the archive"),
     "no name": (lambda found: [("bentos/v1.bento", b"x"), *found], "isn't a part of a bundle"),
     "no tag": (lambda found: [("bentos/a+b/v1.bento", b"x"), *found], "lowercase"),
     "a folder too deep": (lambda found: [("bentos/a/b/v1.bento", b"x"), *found], "the version"),
-    "twice": (lambda found: [found[0], *found], "two members"),
+    "twice": (lambda found: [found[0], *found], "duplicate path"),
     "another format": (lambda found: [*found[:-1], ("bundle.json", b'{"format": "x"}')], "doesn't have the format"),
     "no JSON": (lambda found: [*found[:-1], ("bundle.json", b"\xff")], "doesn't have the format"),
     "a wrong list": (
         lambda found: [*found[:-1], ("bundle.json", b'{"format": "bentobundle/1", "models": [1], "bentos": []}')],
         "doesn't have the format",
     ),
-    "a part that is none": (lambda found: [(found[0][0], b"x"), *found[1:]], "is no xz data"),
+    "a part that is none": (lambda found: [(found[0][0], b"x"), *found[1:]], "invalid xz data"),
 }
 
 

@@ -1,1 +1,1 @@
-"""Archives of Bentos and models, written and read."""
+"""Reads and writes archives of Bentos and models."""

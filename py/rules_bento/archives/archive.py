@@ -1,11 +1,11 @@
-"""The `.bento` archive: parts that are made once and joined.
+"""Writes `.bento` archives by joining parts that are compressed once.
 
-A `.bento` or `.bentomodel` is a tar inside xz, and an xz stream is made of blocks that do not know of each
-other. So each *part* (the sources and the environment; each model) is an xz stream of its own that holds a
-run of tar members without an end of archive, and joining is copying: the blocks of the parts, then a last
-small one with tar's end, and an index. A changed source line compresses one small part again, never a model.
+A `.bento` or `.bentomodel` file is a tar inside xz, and the blocks of an xz stream are independent. Each *part* (the
+sources and the environment; each model) is an xz stream of its own that contains tar members without an end of archive.
+Joining copies the blocks of the parts, and adds a small block with the end of the tar, and an index. A one-line change
+compresses one small part again, never a model.
 
-The other forms that BentoML reads are made from the same parts by `transcode`.
+`transcode` writes the other formats that BentoML reads from the same parts.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Form = Literal["tar", "gz", "zip", "folder"]
-"""What BentoML reads beside `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory."""
+"""The formats that BentoML reads in addition to `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory."""
 
 REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
-"""Where a Bento states its packages: the first that is there."""
+"""The paths of a Bento's requirements; the first one that exists is used."""
 
-_MAX_MEMORY = 32 << 20  # bytes for decoding a part, whose dictionaries are no larger than a block
+_MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at most as large as a block
 
 
 class PartInfo(NamedTuple):
-    """Describes a part that was written: its SHA-256 (hexadecimal) and size in bytes."""
+    """Describes a written part: its SHA-256 (hexadecimal) and its size in bytes."""
 
     sha256: str
     size: int
 
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
-    """Write the members, in the order given, as a part at `out`, which is there only when it is whole.
+    """Write the members in the given order to a part at `out`, atomically.
 
-    The bytes depend on the members, not on `threads` (by default one for each core). Memory stays below 100 MB
-    whatever the size. Raises BentoError as `tarstream.stream` does.
+    The bytes depend on the members, not on `threads` (default: one per core). Needs less than 100 MB of memory for any
+    size. Raises the errors of `tarstream.stream`.
     """
     with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
 
 def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartInfo:
-    """Write a part as `write_part` does, and describe it."""
+    """Write a part like `write_part`, and describe it."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -68,16 +68,16 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
-    """Write the members, in the order given, as an archive at `out`; else as `write_part`."""
+    """Write the members in the given order to an archive at `out`; otherwise like `write_part`."""
     with atomic_file(out) as file:
         forms.write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive of the parts at `out`, which is there only when it is whole.
+    """Write an archive of the parts to `out`, atomically.
 
-    The blocks of the parts are copied as they are, by the kernel where it can. That no two parts hold the
-    same path is the caller's care. Raises BentoError for a file that is no part.
+    Copies the blocks of the parts unchanged, in the kernel if possible. The caller ensures that no two parts contain
+    the same path. Raises BentoError for a file that isn't a part.
     """
     records = []
     with atomic_file(out) as file:
@@ -89,10 +89,10 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write the members of the parts in another form at `out`, which is there only when it is whole.
+    """Write the members of the parts in another format to `out`, atomically.
 
-    A folder may be there already if it is empty; the last part may be a whole archive. Raises BentoError as `forms`
-    does, and for a damaged part.
+    A directory can exist already if it is empty; the last part can be a whole archive. Raises the errors of `forms`,
+    and BentoError for a damaged part.
     """
     if form == "folder":
         with atomic_dir(out) as folder:
@@ -106,10 +106,10 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write the archive at `out`: the parts in this order, and the pointers to the latest model of each name.
+    """Write the archive to `out`: the parts in this order, and the pointers to the latest model of each name.
 
-    `latest` has the versions by names of models. Without a `form` it is a `.bento`. Raises BentoError for parts that
-    do not fit together, and OSError; nothing is left at `out` then.
+    `latest` contains the versions by model name. Without a `form`, writes a `.bento` archive. Raises BentoError for
+    parts that don't fit together, and OSError; then `out` doesn't exist.
     """
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
@@ -126,7 +126,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
 
 
 def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
-    """Yield the members of parts, of which the last may be a whole archive. Raises BentoError for a damaged one."""
+    """Yield the members of parts; the last part can be a whole archive. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}
@@ -143,7 +143,7 @@ def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return the requirements that a part with the environment has, and their path; else an empty text and the part's.
+    """Return the requirements in a part with the environment, and their path; otherwise "" and the path of the part.
 
     Raises BentoError for a damaged part.
     """
@@ -157,7 +157,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 @cache
 def _end_block() -> tuple[bytes, xz.Record]:
-    """Return the block that ends each archive; an encoder takes a tenth of what a small Bento takes."""
+    """Return the block that ends each archive. Cached: an encoder needs a tenth of the time of a small Bento."""
     return xz.block(tarstream.END)
 
 
@@ -166,23 +166,23 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
         try:
             size, records = xz.read_index(source)
         except ValueError as error:
-            raise BentoError(f"{part}: not a part of an archive, or not a whole one: {error}") from error
+            raise BentoError(f"{part}: invalid part of an archive: {error}. Build it again.") from error
         _copy(source, file, size)
     return records
 
 
 def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
-    """Append the next `size` bytes of an unbuffered file to another."""
-    file.flush()  # the kernel does not see what is still in the buffer
-    # Interpreters that are built for old C libraries, as rules_python's are, have no such function.
+    """Append the next `size` bytes of an unbuffered file to another file."""
+    file.flush()  # the kernel doesn't see the contents of the buffer
+    # Interpreters that are built for older C libraries, such as rules_python's, don't have this function.
     if sys.platform == "linux" and hasattr(os, "copy_file_range"):
-        with suppress(OSError):  # not between these two file systems
+        with suppress(OSError):  # not supported between these two file systems
             while copied := os.copy_file_range(source.fileno(), file.fileno(), size):
                 size -= copied
-    while size:  # all of it, or what the kernel has left
+    while size:  # all of it, or the rest that the kernel didn't copy
         piece = source.read(min(size, xz.BLOCK))
         if not piece:
-            raise BentoError(f"{source.name}: became shorter while it was copied")
+            raise BentoError(f"{source.name}: shrank while it was copied. Build it again.")
         size -= file.write(piece)
 
 

@@ -1,7 +1,7 @@
-"""Writes files and folders that appear under their name only when they are complete.
+"""Writes files and directories atomically: each appears under its name when it is complete.
 
-What is in the making has no name where the system allows it (Linux, most file systems): nothing is left of it however
-the process ends. Elsewhere it has a random one, which nobody else can have taken or made a link of.
+A temporary file has no name if the system supports it (Linux, most file systems), so nothing remains however the
+process ends. Otherwise, it has a random name, which no other process can have created or linked.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MODE = 0o666  # before the umask, as `open` has it
+_MODE = 0o666  # before the umask, as in `open`
 _UNFINISHED = r"\.[0-9a-f]{24}\.part"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` if the block ends well; else there is nothing new. Raises OSError."""
+    """Yield a file that becomes `path` if the block succeeds; otherwise nothing changes. Raises OSError."""
     nameless = _nameless(path.parent)
     name = _sibling(path)
     descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
@@ -41,22 +41,22 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file of the user's anew: it has the new bytes, or all that it had.
+    """Replace a user's file atomically: it has either the new contents or the previous ones.
 
-    Raises BentoError for a link, since what it leads to may be anywhere, and where the file cannot be written.
+    Raises BentoError for a symbolic link, because its target might be anywhere, and for a file that can't be written.
     """
     if path.is_symlink():
-        raise BentoError(f"{path}: is a link, and what it leads to is not written to. Put a file in its place.")
+        raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace it by a file.")
     try:
         with atomic_file(path) as file:
             file.write(data)
     except OSError as error:
-        raise BentoError(f"{path}: cannot be written, and is as it was: {error.strerror or error}.") from error
+        raise BentoError(f"{path}: can't be written: {error.strerror or error}. Check the path.") from error
 
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a folder that becomes `path`, which is missing or empty, if the block ends well. Raises OSError."""
+    """Yield a directory that becomes `path` (missing or empty) if the block succeeds. Raises OSError."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:
@@ -70,7 +70,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether a file, as an OSError names it, is what is in the making for `path`, or is inside of that."""
+    """Return whether the file of an OSError is the temporary file or directory of `path`, or is inside it."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
@@ -82,7 +82,7 @@ def _sibling(path: Path) -> Path:
 
 
 def _nameless(folder: Path) -> int | None:
-    """Return a new file in a folder without a name; None where that is not possible, or it could not get one later."""
+    """Return a new file without a name; None if this isn't supported, or if the file can't get a name later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):
@@ -96,7 +96,7 @@ def _nameless(folder: Path) -> int | None:
 def _give_name(descriptor: int, name: Path) -> None:
     folder = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Given a folder, Python calls linkat(2) with AT_SYMLINK_FOLLOW: else it would link the link of /proc.
+        # With a directory, Python calls linkat(2) with AT_SYMLINK_FOLLOW. Otherwise, it would link the link in /proc.
         os.link(_open_file(descriptor), name.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
     finally:
         os.close(folder)

@@ -1,4 +1,4 @@
-"""Digests of files."""
+"""Computes digests of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def sha256_of(path: str | PathLike[str]) -> str:
-    """Return the SHA-256 of a file, hexadecimal. Raises OSError for one that cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal. Raises OSError if it can't be read."""
     import hashlib
 
     digest = hashlib.sha256()

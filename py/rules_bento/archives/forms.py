@@ -1,7 +1,7 @@
-"""The forms of an archive beside `.bento`: each is written in one way, wherever the members come from.
+"""Writes archives in the formats other than `.bento`, from members of any origin.
 
-Pieces pass through, so that memory stays constant, and the bytes depend on the members alone (and where they are
-compressed, on the library that does it), not on the number of cores.
+The members pass through in pieces, so memory stays constant. The bytes depend on the members (and on the version of the
+compression library), not on the number of cores.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]
-"""A tar, plain or compressed."""
+"""The formats of a tar, plain or compressed."""
 
 
 class StreamedMember(NamedTuple):
-    """Describes a member to write: a link has a `link`, a file `contents` of `size` bytes, a directory neither.
+    """Describes a member to write. A link has a `link`, a file `contents` of `size` bytes, a directory neither.
 
-    Contents have to be taken before the next item is asked for.
+    Consume the contents before you request the next member.
     """
 
     path: str
@@ -33,7 +33,7 @@ class StreamedMember(NamedTuple):
 
 
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
-    """Write a tar, given in pieces and with its end."""
+    """Write a tar, given in pieces that include its end."""
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
@@ -49,17 +49,17 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
 
 
 def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
-    """Write a zip. It cannot have links: BentoML refuses one that has, so this does, too (BentoError)."""
+    """Write a zip. Raises BentoError for a symbolic link, because BentoML rejects a zip with a link."""
     import stat
     import zipfile
 
     with zipfile.ZipFile(file, "w") as archive:
         for item in items:
             if item.link is not None:
-                raise BentoError(f"{item.path}: a link, which `bentoml import` refuses in a zip. Use another format.")
-            # Its time is 1980, the first that a zip knows.
+                raise BentoError(f"{item.path}: `bentoml import` rejects symbolic links in a zip. Use another format.")
+            # The timestamp is 1980, the earliest that a zip supports.
             entry = zipfile.ZipInfo(item.path + "/" * (item.contents is None))
-            entry.create_system = 3  # Unix, on every host: the mode is in the upper half of the attributes
+            entry.create_system = 3  # Unix, on every host: the upper half of the attributes is the mode
             entry.external_attr = ((stat.S_IFDIR if item.contents is None else stat.S_IFREG) | item.mode) << 16
             entry.file_size = item.size
             if item.contents is None:
@@ -73,7 +73,7 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
 
 
 def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
-    """Fill a folder that is empty. Links come last, so that nothing is written through one."""
+    """Fill an empty directory. Creates links last, so nothing is written through a link."""
     links = []
     for item in items:
         target = folder / item.path
@@ -92,7 +92,7 @@ def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
 
 
 def _gzip_member(block: bytes) -> bytes:
-    """Return a gzip of its own: their concatenation is a gzip too, and each has no time and no name."""
+    """Return a gzip member without time and name. Concatenated members are a gzip file."""
     import zlib
 
     compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
@@ -104,7 +104,7 @@ def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
 
     import zstandard
 
-    # zstandard makes the same bytes with any number of threads, and others with 0, which means the caller's own thread.
+    # zstandard writes the same bytes for each number of threads, except for 0, which means the current thread.
     compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as writer:
         for piece in xz.split(tar):

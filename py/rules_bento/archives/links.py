@@ -1,4 +1,4 @@
-"""Follows the symbolic links of a tree as the system does, which is not always where their texts lead."""
+"""Follows the symbolic links of a tree as the operating system does, through all other links."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_HOPS = 40  # links on the way to a file, as Linux has it
-_MAX_STEPS = 4_000_000  # names on the ways of all links together
+_MAX_HOPS = 40  # links on the path to a file, as on Linux
+_MAX_STEPS = 4_000_000  # path components of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if one of the links (texts of targets by path) leads out of their common root, or in a circle.
+    """Raise BentoError if a link (target by path) leads outside the common root, or if links form a cycle.
 
-    A link is followed through all others on its way, which is not always where its text says.
+    Follows each link through all other links on its path.
     """
     steps = 0
     for path, text in links.items():
-        refused = f"{where}: refused: {path!r}: a link to {text!r}, which"
+        refused = f"{where}: {path!r}: the link target {text!r}"
         if text.startswith("/"):
-            raise BentoError(f"{refused} is absolute. Put a copy in its place.")
+            raise BentoError(f"{refused} is absolute. Replace the link by a copy.")
         place: list[str] = []
         pending = path.split("/")[::-1]
         hops = 0
@@ -29,7 +29,7 @@ def check_links(links: Mapping[str, str], where: str) -> None:
             part = pending.pop()
             steps += 1
             if part == ".." and not place:
-                raise BentoError(f"{refused} leads outside. Put a copy in its place.")
+                raise BentoError(f"{refused} is outside the archive. Replace the link by a copy.")
             if part == "..":
                 place.pop()
             elif part not in ("", "."):
@@ -40,6 +40,6 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     pending += link.split("/")[::-1]
                     hops += 1
             if steps > _MAX_STEPS:
-                raise BentoError(f"{where}: refused: its links have more than {_MAX_STEPS} names on their ways.")
+                raise BentoError(f"{where}: its symbolic links have more than {_MAX_STEPS} components. Remove links.")
             if hops > _MAX_HOPS:
-                raise BentoError(f"{refused} leads in a circle. Remove it.")
+                raise BentoError(f"{refused} is part of a cycle. Remove the link.")

@@ -1,8 +1,7 @@
-"""Decodes compressed streams, a bounded piece at a time and to their very end.
+"""Decodes compressed streams completely, in pieces of bounded size.
 
-Python's own readers stop where they have what they were asked for: what follows is not looked at, so a wrong
-checksum, a missing end or foreign bytes behind it pass unseen. Here a stream is read until its file ends, and each
-of these is an error.
+Python's own readers stop at the end of the requested data. They don't notice a wrong checksum, a missing end, or other
+bytes after it. This module reads each stream until its file ends, and reports these errors.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PIECE = 1 << 20
-"""The most bytes that one decoded piece has (but for zstd, see `_Zstd`)."""
+"""The maximum bytes of a decoded piece (except for zstd, see `_Zstd`)."""
 
 MAX_PADDING = 64 << 20
-"""The most zeros behind the end of an archive or a stream. A file with gaps has terabytes of them and takes no disk."""
+"""The maximum zeros after the end of an archive or a stream. A sparse file can have terabytes of them."""
 
 _RAW = 1 << 18
 _MAGICS = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "bz2": b"BZh", "zst": b"\x28\xb5\x2f\xfd", "zip": b"PK"}
 _SKIPPABLE = b"\x2a\x4d\x18"  # the last three bytes of the magic of zstd's skippable frames
-_ALIGNED = {"xz": 4, "gz": 1}  # the forms that may be padded with zeros, and to a multiple of what
+_ALIGNED = {"xz": 4, "gz": 1}  # the formats that support padding with zeros, and its alignment in bytes
 
 
 class Decoder(Protocol):
@@ -38,21 +37,22 @@ class Decoder(Protocol):
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a file, as they come."""
+    """Yield the bytes of a file, in pieces."""
     while piece := file.read(_RAW):
         yield piece
 
 
 def detect_form(first: bytes) -> str:
-    """Return the form of what begins so, as `decode` calls them; a tar, if it is none of the others."""
+    """Return the format of data that begins with `first`, as for `decode`; `tar` if it isn't a compressed format."""
     return _guess(first) or "tar"
 
 
 def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator[bytes]:
-    """Yield the bytes that `raw` holds in a form: `tar` (as they are), `xz`, `gz`, `bz2` or `zst`.
+    """Decode `raw`, which is in the format `tar` (unchanged), `xz`, `gz`, `bz2`, or `zst`.
 
-    `memory` (bytes) bounds what the stream may demand of the decoder. Raises BentoError that begins with `where`
-    for another form, a damaged or truncated stream, a wrong checksum, bytes after the end, and too large a demand.
+    `memory` (bytes) limits the memory that the stream can require of the decoder. Raises BentoError, beginning with
+    `where`, for another format, a damaged or truncated stream, a wrong checksum, bytes after the end, and a stream that
+    requires more memory.
     """
     import zlib
     from itertools import chain
@@ -60,7 +60,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     raw = iter(raw)
     first = next(raw, b"")
     if not first:
-        raise BentoError(f"{where}: is empty.")
+        raise BentoError(f"{where}: the file is empty. Transfer it again.")
     _check_magic(first, form, where)
     if form == "tar":
         yield from chain([first], raw)
@@ -85,10 +85,10 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
     if not guess:
-        raise BentoError(f"{where}: is no {form} data, which its name says it is. Is it whole, and is it an archive?")
+        raise BentoError(f"{where}: invalid {form} data. Verify the file and the extension of its name.")
     raise BentoError(
-        f"{where}: is {guess} data, but its name says {form}. Rename it so that it ends in "
-        f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}'; `bento import` also has --format {guess}."
+        f"{where}: contains {guess} data, but its name indicates {form} data. Rename it so that it ends in "
+        f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
     )
 
 
@@ -101,13 +101,13 @@ def _guess(first: bytes) -> str:
 
 def _describe_error(error: Exception, form: str, memory: int) -> str:
     if isinstance(error, EOFError):
-        return "ends early: the archive is truncated. Transfer it again."
+        return "the archive is truncated. Transfer it again."
     if "emory" in str(error):
         return (
-            f"needs more than {memory >> 20} MiB to be decompressed. Allow more memory, or compress it with a smaller "
-            f"dictionary."
+            f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress it "
+            "with a smaller dictionary."
         )
-    return f"is damaged {form} data ({error}). Transfer it again."
+    return f"damaged {form} data ({error}). Transfer it again."
 
 
 def _decoder_factory(form: str, memory: int) -> Callable[[], Decoder]:
@@ -123,7 +123,7 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Decoder]:
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Decoder], alignment: int) -> Iterator[bytes]:
-    """Decode one stream after the other; zeros between and after them are padding if there is an alignment."""
+    """Decode consecutive streams. Zeros between and after them are padding if there is an alignment."""
     decoder: Decoder | None = None
     padding = 0
     for piece in raw:
@@ -180,20 +180,20 @@ class _Gzip:
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         output = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
-        # When the bound is met, more may wait inside of zlib though all input is taken.
+        # If the bound is reached, zlib can hold more output although it has consumed all input.
         self.needs_input = len(output) < max_length and not self._inflate.unconsumed_tail
         return output
 
 
 class _Zstd:
-    """Decodes one frame of zstd. Its decoder takes no bound, so it is fed so little that a bomb stays below 70 MB."""
+    """Decodes one frame of zstd. The decoder has no output bound; small inputs keep a bomb below 70 MB."""
 
-    _FED = 2048  # a block has at least 4 bytes and at most 128 KiB come out of it
+    _FED = 2048  # a block has at least 4 bytes, and at most 128 KiB of output
 
     def __init__(self, memory: int) -> None:
         import zstandard
 
-        # Half of the memory for the window, for the decoder has buffers beside it.
+        # half of the memory for the window, because the decoder also has buffers
         self._decoder = zstandard.ZstdDecompressor(max_window_size=memory // 2).decompressobj()
         self._waiting = memoryview(b"")
 
@@ -211,7 +211,7 @@ class _Zstd:
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         if data:
-            self._waiting = memoryview(data)  # it is only given when nothing waits
+            self._waiting = memoryview(data)  # a caller only passes data if nothing is waiting
         pieces: list[bytes] = []
         size = 0
         while self._waiting and not self._decoder.eof and size < max_length:

@@ -1,10 +1,9 @@
-"""Reads the members of a tar archive as a stream, and refuses what readers could take in different ways.
+"""Reads the members of a tar archive as a stream, and rejects archives that readers interpret in different ways.
 
-Taken are the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the one before them), as
-`tarfile` takes them for `bentoml import`. Not taken is what makes readers disagree on what is in an archive: it may
-not end early or go on behind its end, every checksum and number must be well formed, and a folder or link has no
-contents. What systems have and Bentos do not (`SYSTEM`) is taken where it is asked for. Limits and the safety of names
-are the caller's matter (`rules_bento.archives.unpack`); `packed_members` bounds what a compressed tar may grow to.
+Accepts the formats that occur (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the format before them), as `tarfile`
+reads them for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid number,
+and a directory or link with contents. The kinds in `SYSTEM`, which a Bento can't have, are accepted on request. The
+caller checks limits and names (see `rules_bento.archives.unpack`); `compressed_members` limits the decompressed size.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
 _READ = 1 << 20
 _ZEROS = bytes(RECORD)
 _MAX_EXTENDED = 1 << 20  # bytes of names and attributes for one member
-_MAX_GLOBAL = 1 << 16  # bytes of attributes for all members, of which git writes 52
-MAX_MEMORY = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
-_RATIO_THRESHOLD = 4 << 30  # bytes that may come out of however few, before the ratio counts: files of zeros do occur
-_MAX_RATIO = 250  # bytes that come out of one
+_MAX_GLOBAL = 1 << 16  # bytes of attributes for all members (git writes 52)
+MAX_MEMORY = 128 << 20  # bytes of memory for a decoder; `xz -9` needs 65 MiB
+_RATIO_THRESHOLD = 4 << 30  # bytes of output before the ratio applies, because files of zeros occur
+_MAX_RATIO = 250  # bytes of output per byte of input
 _OCTAL = re.compile(rb"[0-7]*")
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
 
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"5": "folder", b"2": "link"}
 _SYSTEM = {b"1": "hard link", b"3": "device", b"4": "device", b"6": "pipe", b"S": "sparse file"}
 SYSTEM = frozenset(_SYSTEM.values())
-"""Kinds of members that a system has. Of a sparse file, what follows is not its contents but what is stored of them."""
+"""Kinds of members in a system's archives. For a sparse file, the data of the member is only the stored part."""
 
 _REFUSED = {
     **{flag: f"a {kind}" for flag, kind in _SYSTEM.items()},
@@ -45,11 +44,11 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """Describes a member as its headers do: `kind` is file, folder, link or one of `SYSTEM`, `link` the target."""
+    """Describes a member by its headers: `kind` is one of `_KINDS` or `SYSTEM`, `link` the target."""
 
     name: str
     kind: str
-    size: int  # bytes that follow
+    size: int  # bytes of data
     mode: int
     link: str
     uid: int = 0
@@ -57,7 +56,7 @@ class TarMember(NamedTuple):
 
 
 class PieceReader:
-    """Reads a stream of pieces in the amounts that are asked for."""
+    """Reads requested amounts of bytes from a stream of pieces."""
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)
@@ -66,7 +65,7 @@ class PieceReader:
         self.position = 0
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `size` bytes; see `PieceReader`."""
+        """Return up to `most` bytes; empty at the end."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -81,22 +80,22 @@ class PieceReader:
         while size:
             piece = self.some(size)
             if not piece:
-                raise BentoError(f"{self.where}: ends early: the archive is truncated. Transfer it again.")
+                raise BentoError(f"{self.where}: the archive is truncated. Transfer it again.")
             size -= len(piece)
             yield piece
 
     def exactly(self, size: int) -> bytes:
-        """Return the next `size` bytes at once. Raises as `run`."""
+        """Return exactly `size` bytes. Raises the errors of `run`."""
         return b"".join(self.run(size))
 
     def skip(self, size: int) -> None:
-        """Pass over `size` bytes. Raises as `run`."""
+        """Skip `size` bytes. Raises the errors of `run`."""
         for _ in self.run(size):
             pass
 
 
 class SeekableReader(PieceReader):
-    """Reads an open file that can seek: what is skipped is not read."""
+    """Reads an open, seekable file, and seeks to skip bytes."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         super().__init__((), where)
@@ -105,15 +104,15 @@ class SeekableReader(PieceReader):
         file.seek(0)
 
     def some(self, most: int) -> bytes:
-        """Return up to `size` bytes; see `PieceReader`."""
+        """Return up to `most` bytes; empty at the end."""
         taken = self._file.read(min(most, _READ))
         self.position += len(taken)
         return taken
 
     def skip(self, size: int) -> None:
-        """Pass over `size` bytes; see `PieceReader`."""
+        """Skip `size` bytes. Raises the errors of `run`."""
         if size > self._size - self.position:
-            size = self._size - self.position + 1  # whose last one is missed
+            size = self._size - self.position + 1  # so that the last byte is missing
         if size > _READ:
             self.position = self._file.seek(self.position + size - _READ)
             size = _READ
@@ -121,9 +120,9 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members of a tar that may be compressed (see `streams.decode`), those of `SYSTEM` among them.
+    """Yield the members of a tar that can be compressed (see `streams.decode`), including the kinds in `SYSTEM`.
 
-    Raises BentoError as that and `members` do, and for what grows too much, as bombs do.
+    Raises the errors of `streams.decode` and `members`, and BentoError for a decompression bomb.
     """
     from rules_bento.archives import streams
 
@@ -140,16 +139,16 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
         for piece in streams.decode(counted(), form, MAX_MEMORY, where):
             size += len(piece)
             if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
-                raise BentoError(f"{where}: grows to more than {_MAX_RATIO} times its size, as bombs do.")
+                raise BentoError(f"{where}: decompresses to more than {_MAX_RATIO} times its size. Verify its origin.")
             yield piece
 
     return members(PieceReader(bounded(), where), SYSTEM)
 
 
 def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
-    """Yield each member and its contents, which must be taken (or left alone) before the next one.
+    """Yield each member and its contents. Consume or ignore the contents before you request the next member.
 
-    `also` are kinds of `SYSTEM` that are taken, too. Raises BentoError that begins with the stream's `where`.
+    `also` are accepted kinds of `SYSTEM`. Raises BentoError that begins with the stream's `where`.
     """
     common = _GlobalAttributes()
     while (block := stream.exactly(RECORD)) != _ZEROS:
@@ -165,7 +164,7 @@ def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
 
 
 class _GlobalAttributes:
-    """Collects the attributes that an archive states for all members that follow."""
+    """Collects the attributes that apply to all following members."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -174,36 +173,36 @@ class _GlobalAttributes:
     def add(self, data: bytes, where: str) -> None:
         self._size += len(data)
         if self._size > _MAX_GLOBAL:
-            raise BentoError(f"{where}: has {self._size} bytes of attributes for all members; they cannot be meant.")
+            raise BentoError(f"{where}: has {self._size} bytes of global attributes. Create the archive again.")
         self.values.update(_pax(data, where))
 
 
 def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
-        raise BentoError(f"{stream.where}: has no proper end of a tar archive. Make it anew.")
+        raise BentoError(f"{stream.where}: invalid end of the tar archive. Create it again.")
     count = 0
     while piece := stream.some(1 << 20):
         count += len(piece)
         if bytes(piece).strip(b"\0"):
-            raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Make it anew.")
+            raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Create it again.")
         if count > MAX_PADDING:
-            raise BentoError(f"{stream.where}: has more than {MAX_PADDING} zeros after its end. Make it anew.")
+            raise BentoError(f"{stream.where}: has more than {MAX_PADDING} zeros after its end. Create it again.")
 
 
 def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
-    """Pass over the records that GNU's old form has for a sparse file with more pieces than fit into its header."""
+    """Skip the records of GNU's older format for a sparse file with more pieces than its header can contain."""
     goes_on = block[156:157] == b"S" and block[482]
     while goes_on:
         goes_on = stream.exactly(RECORD)[504]
 
 
 def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:
-    """Read what stands before a member's own header, into the last two; returns that header."""
+    """Read the extended headers before a member into `common` and `extended`. Returns the member's own header."""
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
         if size > _MAX_EXTENDED:
-            raise BentoError(f"{stream.where}: has a member with {size} bytes of attributes; they cannot be meant.")
+            raise BentoError(f"{stream.where}: a member has {size} bytes of attributes. Create the archive again.")
         data = stream.exactly(size)
         stream.skip(-size % RECORD)
         if kind in (b"L", b"K"):
@@ -214,7 +213,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
             extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
-            raise BentoError(f"{stream.where}: ends after the attributes of a member that is missing.")
+            raise BentoError(f"{stream.where}: ends after the attributes of a missing member. Transfer it again.")
     return block
 
 
@@ -230,15 +229,15 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
         kind, flag = "sparse file", b"S"
         name = extended.get("GNU.sparse.name", name)
     if kind is None or (kind in SYSTEM and kind not in also):
-        what = _REFUSED.get(flag, f"of the unknown type {flag!r}")
-        raise BentoError(f"{where}: {name!r} is {what}, which no Bento has. Pack plain files, folders and links.")
+        what = _REFUSED.get(flag, f"a member of unknown type {flag!r}")
+        raise BentoError(f"{where}: {name!r} is {what}. Include only files, directories, and symbolic links.")
     if flag == b"\0" and name.endswith("/"):
-        kind = "folder"  # how archives said it before they had types
+        kind = "folder"  # as in archives from before types existed
     size = _number(block[124:136], f"the size of {name!r}", where)
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
-        raise BentoError(f"{where}: {name!r} is a {kind} with contents, which readers take for different things.")
+        raise BentoError(f"{where}: {name!r} is a {kind} with contents, which is ambiguous. Create it again.")
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
@@ -246,7 +245,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
 
 
 def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tuple[int, int]:
-    """Read the numbers of user and group."""
+    """Return the numeric user ID and group ID."""
     uid, gid = (
         _decimal(extended[key], name, where, f"the {key}")
         if key in extended
@@ -258,40 +257,40 @@ def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tup
 
 def _check_sum(block: bytes, where: str) -> None:
     stated = _number(block[148:156], "a checksum", where)
-    actual = sum(block) - sum(block[148:156]) + 8 * 0x20  # it counts itself as spaces
+    actual = sum(block) - sum(block[148:156]) + 8 * 0x20  # the checksum itself counts as spaces
     if stated == actual:
         return
-    # Some old programs computed the checksum over signed bytes.
+    # Some older programs compute the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
     if stated != actual - 256 * high:
-        raise BentoError(f"{where}: is damaged: a header's checksum is wrong. Transfer it again.")
+        raise BentoError(f"{where}: the archive is damaged: wrong checksum of a header. Transfer it again.")
 
 
 def _number(field: bytes, what: str, where: str) -> int:
-    """Return a number in octal digits, or GNU's binary form; raises BentoError for a negative one."""
+    """Return a number in octal digits or in GNU's binary format. Raises BentoError for a negative number."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
-        raise BentoError(f"{where}: {what} is {field!r}, which is negative or no number.")
+        raise BentoError(f"{where}: {what} is {field!r}, but must be a nonnegative number. Create it again.")
     return int(digits or b"0", 8)
 
 
 def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(f"{where}: {what} of {name!r} is {text!r}, which is negative or no number.")
+        raise BentoError(f"{where}: {what} of {name!r} is {text!r}, but must be a nonnegative number. Create it again.")
     return int(text)
 
 
 def _pax(data: bytes, where: str) -> dict[str, str]:
-    """Return the records of an extended header: `length keyword=value`, a line each, where the length is the line's."""
+    """Return the records of an extended header: lines of `length keyword=value` with the length of the line."""
     values: dict[str, str] = {}
     at = 0
     while at < len(data):
         match = _PAX_RECORD.match(data, at)
         end = at + int(match[1]) if match else 0
         if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
-            raise BentoError(f"{where}: is damaged: the attributes of a member cannot be read. Transfer it again.")
+            raise BentoError(f"{where}: the archive is damaged: invalid attributes of a member. Transfer it again.")
         values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
     return values

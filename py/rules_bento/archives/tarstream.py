@@ -1,9 +1,9 @@
-"""Members of a tar archive as a stream of bytes, the same for the same members.
+"""Writes the members of a tar archive as a stream of bytes, the same for the same members.
 
-Headers are POSIX.1-2001 (pax interchange format): a ustar header, and before it an extended header where a
-name or a link is longer than 100 bytes or not ASCII, or a file has 8 GiB or more. Byte for byte what
-`tarfile` writes with `PAX_FORMAT`, several times as fast. The owner is number 0 without a name, so that no
-host's user table has a say; names begin with `./`, as BentoML's own do.
+Headers have the POSIX.1-2001 (pax interchange) format: a ustar header, preceded by an extended header if a name or link
+is longer than 100 bytes or isn't ASCII, or a file has 8 GiB or more. The bytes equal those of `tarfile` with
+`PAX_FORMAT`, several times faster. The owner is number 0 without a name, so no host's user table has an effect. Names
+begin with `./`, as BentoML's do.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 END = bytes(2 * RECORD)
-"""What ends an archive."""
+"""The end of an archive."""
 
 MAX_DEPTH = 100
-"""Folders above a member: readers, BentoML's and those of others, call themselves for each."""
+"""The maximum directories above a member, because BentoML's and other readers recurse for each."""
 
 _READ = 1 << 20
 
-# Empty, absolute here or on Windows, or with a character that is a separator or an end somewhere.
+# Empty, absolute on Unix or Windows, or with a backslash or NUL.
 _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 
 
 class Member(NamedTuple):
-    """Describes a file, a symbolic link or a folder of a tar. Its constructors are below.
+    """Describes a file, a symbolic link, or a directory of a tar. Use its constructors.
 
-    `path` is relative to the root of the archive, without `./`. A file's bytes come from `source`, of which
-    `size` bytes must be there when it is read, or are `data`; a symbolic link has a `link`; what has none of
-    the three is a directory.
+    `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` with exactly
+    `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these.
     """
 
     path: str
@@ -50,7 +49,7 @@ class Member(NamedTuple):
 
     @classmethod
     def file(cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644) -> Member:
-        """Return a file whose bytes are those of `source`, read when needed; its size is asked for if not given."""
+        """Return a file with the bytes of `source`, which are read when needed; `size` avoids a system call."""
         return cls(path, mode, Path(source).stat().st_size if size is None else size, source=source)
 
     @classmethod
@@ -65,26 +64,26 @@ class Member(NamedTuple):
 
     @classmethod
     def directory(cls, path: str, *, mode: int = 0o755) -> Member:
-        """Return a directory; those of the files inside need not be given."""
+        """Return a directory; optional if the archive has files in it."""
         return cls(path, mode)
 
     @property
     def is_directory(self) -> bool:
-        """Return whether it is neither a file nor a link."""
+        """Return whether the member is neither a file nor a link."""
         return self.source is None and self.data is None and self.link is None
 
 
 def stream(members: Iterable[Member]) -> Iterator[bytes]:
-    """Yield the members as tar, in the order given, without the end of an archive.
+    """Yield the members as tar in the given order, without the end of an archive.
 
-    The length is a multiple of `RECORD`. Raises BentoError for what `bentoml import` would refuse or put
-    elsewhere: a path or link that is not inside (`checked`), comes twice, or is below a file or a link; and for
-    a source whose size is not the one declared.
+    The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or move: a
+    path or link outside the archive (`checked_members`), a duplicate path, a path below a file or link. Also raises it
+    for a source whose size isn't the declared one.
     """
     seen: dict[str, bool] = {}
     for member in checked_members(members):
         if member.path in seen:
-            raise BentoError(f"{member.path}: twice in one archive")
+            raise BentoError(f"{member.path}: duplicate path in one archive. Remove one of the files.")
         seen[member.path] = member.is_directory
         yield header(member)
         yield from contents(member)
@@ -93,19 +92,19 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield the bytes of a file, in pieces; none of what is no file. Raises BentoError if a source has not its size."""
+    """Yield the bytes of a file in pieces. Raises BentoError for a source that doesn't have the declared size."""
     if member.data is not None:
         if len(member.data) != member.size:
-            raise ValueError(f"{member.path}: {len(member.data)} bytes at hand, declared {member.size}")
+            raise ValueError(f"{member.path}: {len(member.data)} bytes, but {member.size} declared")
         yield member.data
     elif member.source is not None:
         yield from read_source(member.source, member.size)
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield the same members, each held against `check`, and all links against each other when they are known.
+    """Yield the same members after `check`; verify all links against each other at the end.
 
-    Raises BentoError as `check` and `check_links` do.
+    Raises the errors of `check` and `check_links`.
     """
     links: dict[str, str] = {}
     for member in members:
@@ -117,20 +116,24 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 
 
 def check(path: str, link: str | None = None) -> None:
-    """Raise BentoError if the path, or the target of the link at it, is not inside of the archive, or too deep."""
+    """Raise BentoError if the path, or the target of the link at it, is outside the archive or nested too deeply."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
-        raise BentoError(f"{path!r}: not a plain relative path, which `bentoml import` needs")
+        raise BentoError(f"{path!r}: isn't a plain relative path, which `bentoml import` requires. Rename the file.")
     if path.count("/") > MAX_DEPTH:
-        raise BentoError(f"{path[:60]}...: lies in more than {MAX_DEPTH} folders. Move it up.")
+        raise BentoError(f"{path[:60]}...: is in more than {MAX_DEPTH} nested directories. Move it up.")
     if link is None:
         return
     if _NOT_RELATIVE.search(link):
-        raise BentoError(f"{path}: a link to {link!r}, which is not relative: `bentoml import` refuses it")
+        raise BentoError(
+            f"{path}: the target {link!r} of the symbolic link isn't relative. Replace the link by a copy."
+        )
     depth = path.count("/")
     for part in link.split("/"):
         depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
         if depth < 0:
-            raise BentoError(f"{path}: a link to {link!r}, which is outside of the archive")
+            raise BentoError(
+                f"{path}: the target {link!r} of the symbolic link is outside the archive. Replace the link by a copy."
+            )
 
 
 def header(member: Member) -> bytes:
@@ -154,12 +157,12 @@ def header(member: Member) -> bytes:
 
 
 def _check_parents(seen: dict[str, bool]) -> None:
-    """Raise BentoError if a path is below one that is seen not to be a directory."""
+    """Raise BentoError if a path is below a member that isn't a directory."""
     parents = {path.rpartition("/")[0] for path in seen}
     while parents:
         for parent in parents:
             if not seen.get(parent, True):
-                raise BentoError(f"{parent}: is a file or a link, but other members are below it")
+                raise BentoError(f"{parent}: is a file or a link, but other members are below it. Remove one of them.")
         parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
@@ -168,7 +171,7 @@ def _ascii(text: str) -> bytes:
 
 
 def read_source(source: str, size: int) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. Raises BentoError if it has not as many bytes as were declared."""
+    """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have the declared size."""
     remaining = size
     with Path(source).open("rb", buffering=0) as file:
         while piece := file.read(min(_READ, remaining + 1)):
@@ -178,4 +181,4 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
             yield piece
     if remaining:
         more = "fewer" if remaining > 0 else "more"
-        raise BentoError(f"{source}: has {more} than the {size} bytes that were declared; did it change? Build again.")
+        raise BentoError(f"{source}: has {more} than the {size} declared bytes. If the file changed, build again.")

@@ -1,9 +1,9 @@
-"""Reads archives of Bentos and models, which may come from anywhere.
+"""Reads archives of Bentos and models from any origin.
 
-`read` gives the members of an archive one after the other, so that a file of any size passes through in constant
-memory, and gives none that is not safe to write below a folder. What `bentoml import` (1.4.40) takes is taken, but
-for what docs/cli.md lists; what it takes although the archive is damaged, ambiguous or a bomb is refused. A refusal is
-a BentoError and may come at any member, also at the very end: nothing that was read counts before that.
+`read` yields the members of an archive in order, so a file of any size needs constant memory, and yields only members
+that are safe to write below a directory. Accepts what `bentoml import` (1.4.40) accepts, except for the archives in
+docs/cli.md: it rejects damaged, ambiguous, and hostile archives. The BentoError can come at any member, also at the
+very end. Discard all earlier members then.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
 
     Contents = Iterator[bytes | memoryview]
     Progress = Callable[[int], None]
-    """Is told how many more bytes of the source were read."""
+    """Receives the number of bytes that were read from the source since the last call."""
 
 Form = Literal["xz", "gz", "bz2", "zst", "tar", "zip", "folder"]
-"""What an archive is: a tar that is compressed in one of four ways or not, a zip, or a plain folder."""
+"""The formats of archives: a tar, compressed or not, a zip, or a plain directory."""
 
 FORMS: tuple[Form, ...] = ("xz", "gz", "bz2", "zst", "tar", "zip", "folder")
 _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_MAX_LINK = 4095  # characters, as Linux has it
-_MAX_NAME = 255  # bytes: to follow a link to a longer one is an error of its own
-_MAX_NAMES = 64 << 20  # characters of all paths and links, which are held in memory
-_RATIO_THRESHOLD = 256 << 20  # bytes that may come out of however few, before the ratio counts
+_MAX_LINK = 4095  # characters, as on Linux
+_MAX_NAME = 255  # bytes; systems reject links with a longer component
+_MAX_NAMES = 64 << 20  # characters of all paths and links, which are kept in memory
+_RATIO_THRESHOLD = 256 << 20  # bytes of output before the ratio applies
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds the size of an archive. One that exceeds them is a bomb, or needs a larger limit."""
+    """Limits the size of an archive. A larger archive is a bomb, or needs larger limits."""
 
     size: int = 256 << 30  # bytes of all files
     members: int = 200_000
-    ratio: int = 250  # bytes that come out of a byte of the archive, beyond the first 256 MiB
-    memory: int = 128 << 20  # bytes that a decoder may take; `xz -9` needs 65 MiB
-    same_letters: bool = False  # take names that differ in case or in Unicode's way to write a letter only
-    hard_links: bool = False  # take them from tars, as what `SafeMember.link` names: a file that came before
+    ratio: int = 250  # bytes of output per byte of the archive, after the first 256 MiB
+    memory: int = 128 << 20  # bytes of memory for a decoder; `xz -9` needs 65 MiB
+    same_letters: bool = False  # accept names that only differ in case or Unicode normalization
+    hard_links: bool = False  # accept hard links in tars; `SafeMember.link` is an earlier file
 
 
 class SafeMember(NamedTuple):
     """Describes a member that is safe to write: `path` is POSIX, relative, normalized, and unique.
 
-    A `file` has `size` bytes and may be executable, a `link` has the text of its target, a `folder` neither. Links
-    come last, so that no file is written through one. A `hard link` is there if `Limits` take it: it is the file at
-    the path `link`, which came before.
+    A `file` has `size` bytes and can be executable, a `link` has a target, a `folder` neither. Links come last, so no
+    file is written through a link. A `hard link`, if `Limits` accept it, is the file at the path `link`, which came
+    before.
     """
 
     path: str
@@ -68,19 +68,19 @@ class SafeMember(NamedTuple):
 
 
 def form_from_name(path: str) -> Form:
-    """Return the form that a file's name says, as BentoML reads it: what it does not know is taken for `.bento`."""
+    """Return the format by a file's extension, as in BentoML: `xz`, the format of `.bento`, for unknown extensions."""
     return _SUFFIXES.get(os.path.splitext(path)[1], "xz")  # noqa: PTH122 - of a name, which may be a URL's
 
 
 def read(
     source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[SafeMember, Contents]]:
-    """Yield the members of an archive, each with its contents, which are read before the next member or not at all.
+    """Yield the members of an archive with their contents. Consume or ignore the contents before the next member.
 
-    An open file is read from where it is and not closed; a zip must be seekable. Folders that only paths imply are
-    not among the items. Raises BentoError for a source that cannot be read, is not whole, is not what `form` says or
-    is hostile: a path or link that leaves the archive, two members for one path (or for one on other systems), a
-    member below a file or a link, a hard link or device, and what is beyond `limits`.
+    Reads an open file from its position, and doesn't close it; a zip must be seekable. Doesn't yield directories that
+    only occur in paths. Raises BentoError for a source that can't be read, is truncated, or has another format than
+    `form`, for a path or link outside the archive, two members with one path (also on other systems), a member below a
+    file or link, a hard link or device, and an archive that exceeds `limits`.
     """
     limits = limits or Limits()
     where = source_name(source)
@@ -94,11 +94,11 @@ def read(
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
-        raise BentoError(f"{error.filename or where}: cannot be read: {error.strerror or error}.") from error
+        raise BentoError(f"{error.filename or where}: can't be read: {error.strerror or error}. Check it.") from error
 
 
 def source_name(source: Path | BinaryIO) -> str:
-    """Return the name by which messages call a source."""
+    """Return the name of a source for messages."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))
 
 
@@ -124,7 +124,7 @@ def _zip(file: _CountingFile, guard: _Guard) -> Iterator[tuple[SafeMember, Conte
     from rules_bento.archives.zipread import Bounds, FileZip
 
     limits = guard.limits
-    way_out = "Allow more members, or a higher ratio, if it is no bomb"
+    way_out = "If you trust the archive, increase the limit"
     bounds = Bounds(limits.ratio, _RATIO_THRESHOLD, limits.members, way_out=way_out)
     archive = FileZip(file, guard.where, bounds)  # type: ignore[arg-type]
     for member in archive.members():
@@ -141,7 +141,7 @@ def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
         for entry in entries:
             path = prefix + entry.name
             if entry.is_symlink():
-                # Path.readlink would tidy the target's text.
+                # Path.readlink would normalize the target.
                 yield SafeMember(path, "link", link=os.readlink(entry.path)), iter(())  # noqa: PTH115
             elif entry.is_dir():
                 yield SafeMember(path, "folder"), iter(())
@@ -150,7 +150,7 @@ def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, _file(entry.path, status.st_size)
             else:
-                raise BentoError(f"{entry.path}: is neither a file nor a folder nor a link. Remove it.")
+                raise BentoError(f"{entry.path}: isn't a file, a directory, or a symbolic link. Remove it.")
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
@@ -160,7 +160,7 @@ def _file(path: str, size: int) -> Contents:
             size -= len(piece)
             yield piece
     if size:
-        raise BentoError(f"{path}: changed while it was read. Try again.")
+        raise BentoError(f"{path}: the file changed while it was read. Try again.")
 
 
 class _CountingFile:
@@ -189,7 +189,7 @@ class _CountingFile:
 
 
 class _Guard:
-    """Counts the members and bytes of an archive, and refuses those beyond the limits."""
+    """Validates the members of an archive, and counts their number and bytes for the limits."""
 
     def __init__(self, where: str, limits: Limits) -> None:
         self.where = where
@@ -202,17 +202,19 @@ class _Guard:
         self._names = 0
 
     def admit(self, item: SafeMember) -> SafeMember | None:
-        """Return the item with its path in normal form; None for the root. Raises BentoError if it is not let in."""
+        """Return the member with its normalized path; None for the root. Raises BentoError for an unsafe member."""
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
-            raise self._refusal(f"has more than {self.limits.members} members. Allow more of them if it should have.")
+            raise self._error(
+                f"has more than {self.limits.members} members. If you trust the archive, increase the limit."
+            )
         self._names += len(item.path) + len(item.link)
         if self._names > _MAX_NAMES:
-            raise self._refusal(f"has more than {_MAX_NAMES >> 20} MiB of names, which cannot be meant.")
+            raise self._error(f"has more than {_MAX_NAMES >> 20} MiB of names. Shorten them.")
         if not path:
             if item.kind != "folder":
-                raise self._refusal(f"{item.path!r} stands for the whole archive, but is a {item.kind}.")
+                raise self._error(f"{item.path!r}: the root must be a directory, not a {item.kind}. Create it again.")
             return None
         self._size += item.size
         self._check_size(self._size)
@@ -222,56 +224,60 @@ class _Guard:
         if item.kind == "hard link":
             target = self._normal(item.link)
             if self._kinds.get(target) != "file":
-                raise self._refusal(f"{item.path!r}: a hard link to {item.link!r}, which is no file before it.")
+                raise self._error(
+                    f"{item.path!r}: the link target {item.link!r} isn't an earlier file. Create it again."
+                )
             item = item._replace(link=target)
         return item._replace(path=path)
 
     def bounded(self, pieces: Iterator[bytes], source: _CountingFile) -> Iterator[bytes]:
-        """Yield the same pieces, as long as there are not too many for what was read from the source."""
+        """Yield the same pieces until their total exceeds the limits for the bytes that were read from the source."""
         out = 0
         for piece in pieces:
             out += len(piece)
             if out > _RATIO_THRESHOLD + self.limits.ratio * source.count:
-                raise self._refusal(
-                    f"grows to more than {self.limits.ratio} times its size, as bombs do. Allow a higher ratio if it "
+                raise self._error(
+                    f"decompresses to more than {self.limits.ratio} times its size. If you trust the archive, increase "
                     f"is none."
                 )
-            # Headers and padding count too: more of them than of files is no archive.
+            # Headers and padding count, too; a valid archive has fewer bytes of them than of files.
             self._check_size(out // 2)
             yield piece
 
     def links(self) -> Iterator[SafeMember]:
-        """Yield all links, now that it is known what they lead to. Raises BentoError for one that leads outside."""
+        """Validate the targets of all links, and yield the links. Raises BentoError for a link to the outside."""
         check_links(self._links, self.where)
         for path, link in self._links.items():
             yield SafeMember(path, "link", link=link)
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.size:
-            raise self._refusal(f"has more than {self.limits.size >> 20} MiB. Allow a larger size if it should have.")
+            raise self._error(
+                f"has more than {self.limits.size >> 20} MiB. If you trust the archive, increase the limit."
+            )
 
     def _normal(self, path: str) -> str:
         if "\0" in path:
-            raise self._refusal(f"{path!r}: a name with a NUL character.")
+            raise self._error(f"{path!r}: the name has a NUL character. Rename the file.")
         if path.startswith(("/", "\\")) or _DRIVE.match(path):
-            raise self._refusal(f"{path!r}: an absolute path.")
+            raise self._error(f"{path!r}: the path is absolute. Use a relative path.")
         if not path.isascii() and not is_utf8(path):
-            raise self._refusal(f"{path!r}: a name that is not UTF-8, which not every system can have. Rename it.")
+            raise self._error(f"{path!r}: the name isn't UTF-8. Rename the file.")
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
-            raise self._refusal(f"{path!r}: a path that leaves the archive.")
+            raise self._error(f"{path!r}: the path is outside the archive. Use a path without '..'.")
         if len(parts) > MAX_DEPTH + 1:
-            raise self._refusal(f"{path[:60]!r}...: a path of more than {MAX_DEPTH} folders. Pack it less deep.")
+            raise self._error(f"{path[:60]!r}...: is in more than {MAX_DEPTH} nested directories. Move it up.")
         normal = "/".join(parts)
         if _DRIVE.match(normal):
-            raise self._refusal(f"{path!r}: an absolute path.")
+            raise self._error(f"{path!r}: the path is absolute. Use a relative path.")
         return normal
 
     def _take(self, path: str, kind: str) -> None:
-        """Note what is at the path, and that folders are above it."""
+        """Record the kind of a path, and that its parents are directories."""
         known = self._kinds.get(path)
         if known and not known == kind == "folder":
-            raise self._refusal(f"{path!r}: two members for one path.")
+            raise self._error(f"{path!r}: duplicate path. Remove one of the members.")
         if known:
             return
         self._kinds[path] = kind
@@ -282,7 +288,7 @@ class _Guard:
         if not above:
             self._take(parent, "folder")
         elif above != "folder":
-            raise self._refusal(f"{path!r}: is below {parent!r}, which is a {above}.")
+            raise self._error(f"{path!r}: is below {parent!r}, which is a {above}. Remove one of them.")
 
     def _check_letters(self, path: str) -> None:
         folded = _fold(path)
@@ -291,24 +297,24 @@ class _Guard:
             other = folded if folded in self._kinds else other
             self._folded[folded] = path
         if other and other != path:
-            raise self._refusal(
+            raise self._error(
                 f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one, or allow them."
             )
 
     def _target(self, path: str, link: str) -> str:
         longest = max(len(part.encode("utf-8", "surrogateescape")) for part in link.split("/"))
         if not link or "\0" in link or len(link) > _MAX_LINK or longest > _MAX_NAME:
-            raise self._refusal(f"{path!r}: a link to nothing that can be named.")
+            raise self._error(f"{path!r}: invalid link target. Remove the link.")
         if link.startswith("/"):
-            raise self._refusal(f"{path!r}: a link to {link!r}, which is absolute.")
+            raise self._error(f"{path!r}: the link target {link!r} is absolute. Replace the link by a copy.")
         if "\\" in link or _DRIVE.match(link):
-            raise self._refusal(f"{path!r}: a link to {link!r}, which is another path on Windows.")
+            raise self._error(f"{path!r}: the link target {link!r} is ambiguous on Windows. Replace it by a copy.")
         if not link.isascii() and not is_utf8(link):
-            raise self._refusal(f"{path!r}: a link to {link!r}, which is not UTF-8.")
+            raise self._error(f"{path!r}: the link target {link!r} isn't UTF-8. Replace the link by a copy.")
         return link
 
-    def _refusal(self, text: str) -> BentoError:
-        return BentoError(f"{self.where}: refused: {text}")
+    def _error(self, text: str) -> BentoError:
+        return BentoError(f"{self.where}: {text}")
 
 
 def _fold(path: str) -> str:

@@ -1,22 +1,20 @@
-"""Streams of xz, made of blocks that are each stored or compressed by what is in them.
+"""Writes xz streams of blocks that are either stored or compressed, depending on their content.
 
-liblzma alone takes minutes for a model: it tries to compress weights that do not compress. Here the input
-is cut into blocks of `BLOCK` bytes, and each block is written either as LZMA2 *uncompressed* chunks, at the
-speed of memory, or by liblzma's raw LZMA2 encoder, whichever is smaller; a sample tells when the encoder
-need not be asked. Blocks are independent, so threads may share them, and the bytes do not depend on how many
-there are. Nor do they depend on their place: streams are joined by copying blocks (`blocks_of`, `tail`). The
-result is one stream, because not every reader goes on after the first (Python's `tarfile.open(mode="r|xz")`
-does not).
+liblzma alone needs minutes for a model, because it tries to compress incompressible weights. This module splits the
+input into blocks of `BLOCK` bytes. It writes each block as LZMA2 *uncompressed* chunks, at the speed of memory, or with
+liblzma's raw LZMA2 encoder, whichever is smaller; a sample shows if the encoder isn't needed. The blocks are
+independent, so threads can share them, and the bytes depend neither on the number of threads nor on the position:
+streams are joined by copying blocks (`read_index`, `tail`). The result is one stream, because some readers ignore all
+streams after the first (for example, Python's `tarfile.open(mode="r|xz")`).
 
-The format is "The .xz File Format", version 1.2.0 (stream 2.1, block 3, index 4, integers 1.2); the chunks
-of LZMA2 are described in liblzma's `lzma2_decoder.c`. Every block header states both of its sizes, so that a
-threaded `xz` also decodes on all cores. The check is CRC32.
+The format is "The .xz File Format", version 1.2.0 (stream 2.1, block 3, index 4, integers 1.2); liblzma's
+`lzma2_decoder.c` describes the chunks of LZMA2. Every block header specifies both of its sizes, so a threaded `xz`
+decodes on all cores. The check is CRC32.
 
-What the bytes depend on: headers, index, checks and stored blocks on the input alone. The inside of a
-compressed block is liblzma's choice and may change with its version; for a block close to the threshold the
-decision is zlib's, and so may that. The standard library tells zlib's version (`zlib.ZLIB_RUNTIME_VERSION`)
-but not liblzma's. The same interpreter gives the same bytes. A Bento's identity is the digest of its
-content, never of its archive, so it does not depend on any of this.
+Headers, index, checks, and stored blocks only depend on the input. The content of a compressed block depends on the
+version of liblzma; for a block near the threshold, the decision to compress depends on zlib's version
+(`zlib.ZLIB_RUNTIME_VERSION`). The same interpreter writes the same bytes. A Bento's identity is the digest of its
+content, not of its archive, so it depends on none of these.
 """
 
 from __future__ import annotations
@@ -34,14 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 BLOCK = 1 << 20
-"""Bytes of input in a block: measured with bench/archive.py. Larger blocks compress a few per cent better,
-cost the encoder memory and the caches, and blur the choice between storing and compressing."""
+"""Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better,
+but need more memory and cache, and blur the choice between storing and compressing."""
 
-_PRESET = 1  # on sources and pickled trees 6 takes 5 to 10 times as long, for a tenth less
+_PRESET = 1  # for sources and pickled trees, 6 needs 5 to 10 times as long, and saves a tenth
 _SAMPLES, _SAMPLE = 4, 4096
-_WORTH = 0.75  # text and code are below 0.6, weights from 0.8 on
+_WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
 _GLANCE = 1024  # bytes of each sample
-_HOPELESS = 0.95  # of what is compressed, encrypted or random no part gets smaller
+_HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 _CHUNK = 1 << 16
 _FLAGS = b"\x00\x01"  # the check is CRC32
 _FOOTER, _FOOTER_MAGIC = 12, b"YZ"
@@ -58,20 +56,20 @@ def _crc32(data: bytes) -> bytes:
 
 
 HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)
-"""What every stream here begins with."""
+"""The header of every stream."""
 
 
 class Record(NamedTuple):
-    """Describes a block as the index does: its bytes in the stream without padding, and its bytes uncompressed."""
+    """Describes a block as in the index: its size in the stream without padding, and its uncompressed size."""
 
     unpadded_size: int
     size: int
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield the pieces of one xz stream that holds `data`, in order; no piece is much larger than `BLOCK`.
+    """Yield the pieces of one xz stream that contains `data`; no piece is much larger than `BLOCK`.
 
-    `threads` is how many blocks are worked on at once, by default one for each usable core, at most eight.
+    `threads` is the number of parallel blocks. Default: one per usable core, at most eight.
     """
     records = []
     yield HEAD
@@ -82,8 +80,8 @@ def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]
 
 
 def block(data: bytes) -> tuple[bytes, Record]:
-    """Return the block that holds `data`, at least a byte of it and at most `BLOCK`."""
-    # The header has one byte for the size of the dictionary: enough for the powers of two from 4 KiB on.
+    """Return the block that contains `data`, from 1 to `BLOCK` bytes."""
+    # The header has one byte for the size of the dictionary, which can express the powers of two from 4 KiB on.
     dictionary = max(12, (len(data) - 1).bit_length())
     chunks = _store(data)
     size = sum(map(len, chunks))
@@ -98,7 +96,7 @@ def block(data: bytes) -> tuple[bytes, Record]:
 
 
 def tail(records: Sequence[Record]) -> bytes:
-    """Return the index of all blocks, and the footer: what follows the blocks and ends the stream."""
+    """Return the index of all blocks and the footer, which follow the blocks."""
     index = b"\0" + _integer(len(records))
     index += b"".join(_integer(record.unpadded_size) + _integer(record.size) for record in records)
     index += bytes(-len(index) % 4)
@@ -108,30 +106,30 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the number of bytes of all blocks of the one stream in `file`, and their records.
+    """Return the size of all blocks of the stream in `file`, and their records. Doesn't read the blocks.
 
-    The blocks begin after `HEAD`, where the file is left. Raises ValueError, saying what is wrong, if the
-    file is not one whole stream like those written here. The blocks themselves are not read.
+    The position of the file is then after `HEAD`, where the blocks begin. Raises ValueError with the reason if the file
+    isn't one complete stream of this module.
     """
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
-        raise ValueError("too short for an xz stream")
+        raise ValueError("the file is too short for an xz stream")
     file.seek(end)
     footer = file.read(_FOOTER)
     if footer != _crc32(footer[4:10]) + footer[4:8] + _FLAGS + _FOOTER_MAGIC:
-        raise ValueError("no footer of an xz stream with CRC32 at its end")
+        raise ValueError("no xz footer with CRC32 at its end")
     size = (int.from_bytes(footer[4:8], "little") + 1) * 4
     file.seek(max(0, end - size))
     records = _records(file.read(size))
     file.seek(0)
     blocks = sum(record.unpadded_size + -record.unpadded_size % 4 for record in records)
     if file.read(len(HEAD)) != HEAD or len(HEAD) + blocks + size != end:
-        raise ValueError("not one xz stream")
+        raise ValueError("more or less than one xz stream")
     return blocks, records
 
 
 def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
-    """Yield the same bytes in blocks of `size`, the last one shorter; none if there is no data."""
+    """Yield the same bytes in blocks of `size`; the last one can be shorter."""
     waiting: list[memoryview] = []
     missing = size
     for piece in data:
@@ -153,7 +151,7 @@ def ordered_map(
 ) -> Iterator[_Result]:
     """Map `function` on threads, with results in the order of the items and few items in memory at a time.
 
-    `function` must release the GIL for threads to help. An error in it, or in `items`, comes out here.
+    Threads only help if `function` releases the GIL. Raises its errors, and the errors of `items`.
     """
     threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
@@ -161,7 +159,7 @@ def ordered_map(
     if threads == 1 or len(first) < 2:
         yield from map(function, chain(first, remaining))
         return
-    from concurrent.futures import Future, ThreadPoolExecutor  # only now: it costs more than a small part
+    from concurrent.futures import Future, ThreadPoolExecutor  # lazily: the import costs more than a small part
 
     pool = ThreadPoolExecutor(threads)
     pending: deque[Future[_Result]] = deque()
@@ -177,18 +175,18 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether it is worth the time to compress: a fast compressor takes a quarter off a sample of it.
+    """Return whether compression is worth its time: a fast compressor reduces a sample by at least a quarter.
 
-    Text, code and most pickled trees do; what is compressed already does not, and neither do weights: 32-bit
-    floats lose 7 per cent and 16-bit ones 8 to 25, at a hundredth of the speed. Where the begin of each piece of the
-    sample hardly gets smaller, the rest of it is not tried.
+    This is true for text, code, and most pickled trees, and false for compressed data and weights: 32-bit floats shrink
+    by 7 percent and 16-bit floats by 8 to 25, at a hundredth of the speed. If the beginnings of the pieces hardly
+    shrink, the rest of the sample isn't tried.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
         return True
     step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
 
     def share(size: int) -> float:
-        """Return what is left of a sample with so many bytes of each piece."""
+        """Return the compressed share of a sample with `size` bytes of each piece."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
         return len(zlib.compress(sample, 1)) / len(sample)
 
@@ -196,9 +194,9 @@ def compressible(block: bytes) -> bool:
 
 
 def _records(index: bytes) -> list[Record]:
-    """Read back the records of an index that `tail` wrote."""
+    """Parse the records of an index that `tail` wrote."""
     if _crc32(index[:-4]) != index[-4:]:
-        raise ValueError("a damaged index")
+        raise ValueError("the index is damaged")
     numbers = _integers(index[1:-4])
     count = next(numbers, 0)
     return list(islice(map(Record, numbers, numbers), count))
@@ -233,7 +231,7 @@ def _store(block: bytes) -> list[bytes | memoryview]:
 
 
 def _integer(value: int) -> bytes:
-    """Return a number in groups of seven bits, the lowest first; the high bit says that more follow."""
+    """Return a number in groups of seven bits, lowest first; the high bit means that more groups follow."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

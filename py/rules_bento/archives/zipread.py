@@ -1,12 +1,12 @@
-"""Reads zips, and refuses one whose directory at the end does not agree with what is in the file.
+"""Reads zips, and rejects a zip whose directory contradicts its local headers or contents.
 
-PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`unpack`) are read by this
-and nothing else. A zip says everything twice, so that readers may disagree on what is in it; here a member that says
-one thing in the directory and another before its data, overlaps another, is encrypted, a link, split, packed in a way
-that is not taken, has a wrong CRC or more or fewer bytes than declared is a BentoError, and so are bytes before,
-between directory and end, and behind. Names, and whether two members may have the same, are the caller's matter.
+The format is PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`unpack`) use
+this reader. A zip describes each member twice, so readers can interpret it in different ways. This reader raises
+BentoError for a member with two descriptions, overlapping members, an encrypted member, a link, a multi-part zip, an
+unsupported method, a wrong CRC or size, and for bytes before the first member, between directory and end, or after the
+end. The caller checks names and duplicates.
 
-What is held in memory is the directory, and pieces of contents; `Bounds` has the limits of both.
+Only the directory and pieces of contents are in memory; `Bounds` limits both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Protocol
 
     class MemberLocation(Protocol):
-        """Tells where a member lies in the zip, and what the directory says of its contents."""
+        """Specifies the position of a member in the zip, and the directory's description of its contents."""
 
         @property
         def path(self) -> str: ...  # noqa: D102
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 
 PIECE = 1 << 18
-"""Bytes that are read at once, and of contents that stay together: measured, it fits the second cache."""
+"""Bytes of a read, and of a piece of contents; measured: it fits the L2 cache."""
 
 STORED, DEFLATED, BZIP2 = 0, 8, 12
 
-_MAX_INFLATED = PIECE  # of contents at once; deflate can make a thousand times as much of a piece
+_MAX_INFLATED = PIECE  # of contents at once; deflate can expand input a thousand times
 _METHODS = {
     0: "stored",
     1: "shrunk",
@@ -58,7 +58,7 @@ _METHODS = {
     95: "xz",
     98: "ppmd",
 }
-_DESCRIPTOR, _UTF8, _SECRET = 1 << 3, 1 << 11, 1 | 1 << 6 | 1 << 13  # the latter are encrypted in one way or other
+_DESCRIPTOR, _UTF8, _SECRET = 1 << 3, 1 << 11, 1 | 1 << 6 | 1 << 13  # the last ones are the kinds of encryption
 _UNIX, _KIND, _REGULAR, _DIRECTORY, _LINK = 3, 0o170000, 0o100000, 0o040000, 0o120000
 _IN_64 = 0xFFFFFFFF
 
@@ -70,17 +70,17 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Bounds what is read of a zip."""
+    """Limits the size of a zip."""
 
-    ratio: int  # unpacked to packed, of the whole zip, by the sizes that are declared
-    unpacked: int  # bytes that it may have unpacked, whatever the ratio
+    ratio: int  # unpacked to packed size of the whole zip, by the declared sizes
+    unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
     members: int = 200_000
-    directory: int = 64 << 20  # bytes; all of it is held in memory
-    way_out: str = ""  # what people can do who know that a zip beyond them is none to be afraid of
+    directory: int = 64 << 20  # bytes; all of it is in memory
+    way_out: str = ""  # the remedy for a zip that exceeds the limits
 
 
 class ZipMember(NamedTuple):
-    """Describes a member as the directory does; `Zip.contents` verifies it. The path of a folder ends with a slash."""
+    """Describes a member by the directory; `Zip.contents` verifies it. The path of a directory ends with a slash."""
 
     path: str
     size: int  # bytes unpacked
@@ -89,24 +89,24 @@ class ZipMember(NamedTuple):
     offset: int  # of its local header in the zip
     room: int  # bytes from there to the next member, or to the directory
     method: int
-    mode: int  # as Unix has it; 0 if it was made elsewhere
+    mode: int  # Unix mode; 0 if the zip was created on another system
 
     @property
     def is_folder(self) -> bool:
-        """Return whether it has no contents, but may have others below it."""
+        """Return whether the member is a directory."""
         return self.path.endswith("/")
 
 
 class Chunk(NamedTuple):
-    """Holds up to `PIECE` bytes of the contents of a member, and what they were inflated from."""
+    """Contains up to `PIECE` bytes of the contents of a member, and their compressed bytes."""
 
     data: bytes
-    packed: bytes | None  # bytes of the deflate stream, maybe none; None if the member is not deflated
-    joined: bool = False  # whether it is the whole stream, without its last bit, up to a whole byte: see `deflate`
+    packed: bytes | None  # bytes of the deflate stream, can be empty; None if the member isn't deflated
+    joined: bool = False  # whether it is the whole stream without its last bit, up to a whole byte: see `deflate`
 
 
 class Zip:
-    """Reads an open zip. Its errors are BentoErrors that begin with `where` and end with `remedy`."""
+    """Reads an open zip. Its BentoErrors begin with `where` and end with `remedy`."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
         self.where = where
@@ -115,27 +115,28 @@ class Zip:
         self._methods = methods
 
     def length(self) -> int:
-        """Return the length of the file in bytes; see `Zip`."""
+        """Return the length of the file in bytes."""
         raise NotImplementedError
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Read some bytes of a member; see `Zip`."""
+        """Return up to `size` bytes at a position."""
         raise NotImplementedError
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return the bytes at a position; fewer at the end of the file."""
+        """Return `size` bytes at a position; fewer at the end of the file."""
         data = self.read_some(offset, size)
         while len(data) < size and (more := self.read_some(offset + len(data), size - len(data))):
             data += more
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return the error for something that is wrong with the zip, or with a member of it."""
+        """Return the error for the zip, or for a member of it."""
         where = f"{self.where}: {member!r}" if member else self.where
-        return BentoError(f"{where}: {message}. {remedy or self._remedy}.")
+        remedy = f"{remedy or self._remedy}."
+        return BentoError(f"{where}: {message}. {remedy}")
 
     def members(self) -> list[ZipMember]:
-        """Return all members, in the order in which they lie in the file."""
+        """Return all members, in the order of their positions in the file."""
         directory, start, count = self._directory()
         members: list[ZipMember] = []
         at = 0
@@ -143,13 +144,13 @@ class Zip:
             member, at = self._member(directory, at)
             members.append(member)
         if at < len(directory) or len(members) != count:
-            raise self.error(f"its directory has {len(members)} members or more, but says {count}")
+            raise self.error(f"the directory declares {count} members, but has {len(members)} or more")
         members = self._with_room(members, start)
         self._check_ratio(members, start)
         return members
 
     def contents(self, member: MemberLocation) -> Iterator[bytes]:
-        """Yield the contents in pieces, held against size and CRC with the last of them."""
+        """Yield the contents in pieces; verifies size and CRC at the end."""
         crc32 = fast_zlib().crc32
         size = crc = 0
         for chunk in self.unverified(member):
@@ -161,12 +162,12 @@ class Zip:
         self.check(member, size, crc)
 
     def unverified(self, member: MemberLocation) -> Iterator[Chunk]:
-        """Return the contents in pieces, which may turn out to be too long or others than the directory says."""
+        """Return the contents in pieces, without verification of size and CRC."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
     def unpacked(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
-        """Return the contents as `unverified` does, of what begins at an offset."""
+        """Return the contents that begin at an offset, like `unverified`."""
         if member.method == DEFLATED:
             return self._inflated(member, start)
         if member.method == BZIP2:
@@ -174,12 +175,12 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: MemberLocation, local: bytes) -> int:
-        """Return where the contents begin, in bytes behind the local header's begin.
+        """Return the offset of the contents from the beginning of the local header.
 
-        Raises BentoError if the header does not say what the directory says.
+        Raises BentoError if the header contradicts the directory.
         """
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
-            raise self.error("has no header where the directory says", member.path)
+            raise self.error("has no header at the position in the directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
         begin: int = _LOCAL.size + name_length + extra_length
         name = local[_LOCAL.size : _LOCAL.size + name_length]
@@ -189,34 +190,34 @@ class Zip:
             declared += (member.crc, member.packed_size, member.size)
             fields += (crc, packed_size, size)
         if fields != declared:
-            raise self.error("its header says other things than the directory", member.path)
+            raise self.error("its header contradicts the directory", member.path)
         if begin + member.packed_size > member.room:
-            raise self.error("overlaps what follows it", member.path)
+            raise self.error("overlaps the next member or the directory", member.path)
         return begin
 
     def inflate(self, member: MemberLocation, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Return the output of a decompressor of `fast_zlib` for a piece, at most so many bytes."""
+        """Return up to `most` bytes of output of a decompressor of `fast_zlib` for a piece."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
-            raise self.error(f"its deflate stream is damaged ({error})", member.path) from None
+            raise self.error(f"the deflate stream is damaged ({error})", member.path) from None
         return data
 
     def check(self, member: MemberLocation, size: int, crc: int) -> None:
-        """Raise BentoError if contents of another size or CRC came than the directory says."""
+        """Raise BentoError if the size or CRC isn't that in the directory."""
         if size != member.size:
-            raise self.error(f"its contents are not the {member.size} bytes that the directory says", member.path)
+            raise self.error(f"its contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
-            raise self.error("its CRC is not the one that the directory says", member.path)
+            raise self.error("its CRC isn't that in the directory", member.path)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """Return the central directory, where it begins, and how many members it has."""
+        """Return the central directory, its position, and its number of members."""
         length = self.length()
         tail_at = max(0, length - _END.size - 0xFFFF)
         tail = self.read(tail_at, length - tail_at)
         at = tail.rfind(b"PK\5\6")
         if at < 0 or at + _END.size > len(tail):
-            raise self.error("is not a zip file, or not a whole one")
+            raise self.error("isn't a complete zip file")
         _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
         if at + _END.size + comment != len(tail):
             raise self.error("has bytes after its end")
@@ -224,31 +225,31 @@ class Zip:
         if 0xFFFF in (count, here) or _IN_64 in (size, start):
             end, disk, first_disk, here, count, size, start = self._end_64(end)
         if disk or first_disk or here != count:
-            raise self.error("is one part of a zip in several")
+            raise self.error("is one part of a multi-part zip")
         if size > self._bounds.directory:
-            raise self.error(f"lists its members in {size} bytes, which cannot be meant")
+            raise self.error(f"its directory has {size} bytes, which exceeds the limit of {self._bounds.directory}")
         if count > self._bounds.members:
             raise self.error(f"has more than {self._bounds.members} members", remedy=self._bounds.way_out)
         if start + size != end:
-            raise self.error("has bytes that no directory lists, before its directory or before its end")
+            raise self.error("has undeclared bytes before its directory or its end")
         return self.read(start, size), start, count
 
     def _end_64(self, end: int) -> tuple[int, int, int, int, int, int, int]:
         locator = self.read(max(0, end - _LOCATOR.size), _LOCATOR.size)
         if len(locator) < _LOCATOR.size or not locator.startswith(b"PK\6\7"):
-            raise self.error("is damaged: its end says zip64, but has none")
+            raise self.error("is damaged: the zip64 locator is missing")
         _, _, at, disks = _LOCATOR.unpack(locator)
         record = self.read(at, _END_64.size) if at < end else b""
         if len(record) < _END_64.size or not record.startswith(b"PK\6\6") or disks > 1:
-            raise self.error("is damaged: its zip64 end is not there")
+            raise self.error("is damaged: the zip64 end is missing")
         _, size, _, _, disk, first_disk, here, count, directory_size, start = _END_64.unpack(record)
         if at + 12 + size != end - _LOCATOR.size:
-            raise self.error("has bytes that no directory lists, before its end")
+            raise self.error("has undeclared bytes before its end")
         return at, disk, first_disk, here, count, directory_size, start
 
     def _member(self, directory: bytes, at: int) -> tuple[ZipMember, int]:
         if not directory.startswith(b"PK\1\2", at) or at + _CENTRAL.size > len(directory):
-            raise self.error("its directory is damaged")
+            raise self.error("the directory is damaged")
         fields = _CENTRAL.unpack_from(directory, at)
         _, _, system, _, flags, method, _, _, crc, packed_size, size = fields[:11]
         name_length, extra_length, comment_length, disk, _, attributes, offset = fields[11:]
@@ -257,7 +258,7 @@ class Zip:
         end = extra_at + extra_length + comment_length
         name = self._name(directory[name_at:extra_at], flags)
         if end > len(directory) or disk not in (0, 0xFFFF):
-            raise self.error("its entry of the directory is damaged", name)
+            raise self.error("its entry in the directory is damaged", name)
         if _IN_64 in (size, packed_size, offset):
             extra = directory[extra_at : extra_at + extra_length]
             size, packed_size, offset = self._zip64(name, extra, size, packed_size, offset)
@@ -270,10 +271,10 @@ class Zip:
         try:
             return raw.decode("utf-8" if flags & _UTF8 else "ascii")
         except UnicodeDecodeError:
-            raise self.error("a name that is not UTF-8, or not said to be", raw.decode("latin-1")) from None
+            raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the values that were too large for their fields: in this order, and only those."""
+        """Return the values that were too large for their fields; only these are in the extra field, in this order."""
         at = 0
         while at + 4 <= len(extra):
             kind, length = struct.unpack_from("<2H", extra, at)
@@ -284,7 +285,7 @@ class Zip:
                 )
                 return size, packed_size, offset
             at += 4 + length
-        raise self.error("its zip64 sizes are not there", name)
+        raise self.error("its zip64 sizes are missing", name)
 
     def _check_member(self, member: ZipMember, flags: int) -> None:
         if flags & _SECRET:
@@ -292,31 +293,31 @@ class Zip:
         if member.method not in self._methods:
             how = _METHODS.get(member.method, f"by method {member.method}")
             taken = " or ".join(_METHODS[method] for method in self._methods)
-            raise self.error(f"is packed as {how}, and only {taken} is taken here", member.path)
+            raise self.error(f"uses the compression method {how}, but only {taken} is supported", member.path)
         kind, is_folder = member.mode & _KIND, member.is_folder
         if kind == _LINK:
-            raise self.error("is a link, which not every reader of zips knows", member.path)
+            raise self.error("is a symbolic link, which some readers of zips don't support", member.path)
         if kind not in (0, _DIRECTORY if is_folder else _REGULAR):
-            raise self.error("is neither a regular file nor a folder", member.path)
+            raise self.error("isn't a regular file or a directory", member.path)
         if is_folder and member.size:
-            raise self.error("is a folder with contents", member.path)
+            raise self.error("is a directory with contents", member.path)
         if member.method == STORED and member.size != member.packed_size:
-            raise self.error("is stored, but with two sizes", member.path)
+            raise self.error("is stored uncompressed, but its two sizes differ", member.path)
 
     def _check_ratio(self, members: Iterable[ZipMember], packed: int) -> None:
         size = sum(member.size for member in members)
         if size > max(self._bounds.unpacked, packed * self._bounds.ratio):
             largest = max(members, key=lambda member: member.size)
-            message = f"would be {size} bytes, unpacked from {packed}, as bombs are; the largest is this"
+            message = f"the zip of {packed} bytes unpacks to {size} bytes; this is the largest member"
             raise self.error(message, largest.path, self._bounds.way_out)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Return the members as they lie, each with the bytes that it has at most; none may begin inside of another."""
+        """Return the members by position, each with the bytes up to the next one. Raises BentoError if two overlap."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
             if room < _LOCAL.size + len(member.path) + member.packed_size:
-                raise self.error("overlaps what follows it", member.path)
+                raise self.error("overlaps the next member or the directory", member.path)
             kept.append(member._replace(room=room))
             end = member.offset
         if end and kept:
@@ -334,11 +335,11 @@ class Zip:
                 break
             data = self.inflate(member, inflate, piece, _MAX_INFLATED)
             yield Chunk(data, piece)
-            while len(data) == _MAX_INFLATED and not inflate.eof:  # it may hold back more
+            while len(data) == _MAX_INFLATED and not inflate.eof:  # the decompressor can have more output
                 data = self.inflate(member, inflate, inflate.unconsumed_tail, _MAX_INFLATED)
                 yield Chunk(data, b"")
         if not inflate.eof or inflate.unused_data:
-            raise self.error("its deflate stream does not end where the directory says", member.path)
+            raise self.error("the deflate stream doesn't have the size in the directory", member.path)
 
     def _of_bzip2(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
         import bz2
@@ -352,30 +353,30 @@ class Zip:
                 while not decoder.eof and not decoder.needs_input:
                     yield Chunk(decoder.decompress(b"", _MAX_INFLATED), None)
         except OSError as error:
-            raise self.error(f"its bzip2 stream is damaged ({error})", member.path) from None
+            raise self.error(f"the bzip2 stream is damaged ({error})", member.path) from None
         if not decoder.eof or decoder.unused_data:
-            raise self.error("its bzip2 stream does not end where the directory says", member.path)
+            raise self.error("the bzip2 stream doesn't have the size in the directory", member.path)
 
 
 class FileZip(Zip):
-    """Reads a zip in an open file that can seek."""
+    """Reads a zip in an open, seekable file."""
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
-        super().__init__(where, "Transfer it again, or make it anew", bounds, (STORED, DEFLATED, BZIP2))
+        super().__init__(where, "Transfer it again, or create it again", bounds, (STORED, DEFLATED, BZIP2))
         self._file = file
 
     def length(self) -> int:
-        """Return the length of the file in bytes; see `Zip`."""
+        """Return the length of the file in bytes."""
         return self._file.seek(0, 2)
 
     def read_some(self, offset: int, size: int) -> bytes:
-        """Read some bytes of a member; see `Zip`."""
+        """Return up to `size` bytes at a position."""
         self._file.seek(offset)
         return self._file.read(size)
 
 
 def fast_zlib() -> Any:
-    """Return ISA-L's zlib if it is installed, which inflates twice as fast, else Python's; the output is the same."""
+    """Return ISA-L's zlib, which inflates twice as fast, if it is installed; otherwise Python's. Outputs are equal."""
     global _zlib_module
     if _zlib_module is None:
         try:

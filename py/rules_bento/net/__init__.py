@@ -1,14 +1,14 @@
-"""HTTP for all who speak it: connections, TLS, proxies, retries, parallel transfers, progress.
+"""Sends HTTP requests: connections, TLS, proxies, retries, parallel transfers, progress.
 
-It knows nothing of registries, stores or Bentos.
+The package is independent of registries, stores, and Bentos.
 """
 
 from __future__ import annotations
 
 
 class ConnectionLostError(Exception):
-    """Reports that the connection, or what came over it, ended too early: worth another try. Never reaches people."""
+    """Reports an interrupted connection or response, which is worth a retry. People never see it."""
 
 
 class SourceLostError(ConnectionLostError):
-    """Reports a lost connection from which bytes to be sent are read. The text says which, and reaches people."""
+    """Reports a lost connection to the source of an upload. The message names the source, and people see it."""

@@ -1,6 +1,6 @@
-r"""Reads the headers of an answer in linear time, and never fails with an internal error.
+r"""Parses the headers of a response in linear time, without internal errors.
 
-Digits are those of ASCII: `str.isdigit` and `\d` take more than `int` does, and `int` refuses thousands of them.
+Only accepts ASCII digits: `str.isdigit` and `\d` accept more than `int`, and `int` rejects thousands of digits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 class ContentRange(NamedTuple):
-    """Holds the range of a partial answer: first byte, last byte, and the total size, if that is stated."""
+    """Holds the range of a partial response: first byte, last byte, and the total size if it is specified."""
 
     first: int
     last: int
@@ -30,13 +30,13 @@ class ContentRange(NamedTuple):
 
 
 def parse_nonnegative_int(text: str | None) -> int | None:
-    """Return the number that a header's value is; None for anything but up to 18 digits."""
+    """Return the value of a header as a number of at most 18 digits; None for any other value."""
     value = (text or "").strip()
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def content_range(text: str | None) -> ContentRange | None:
-    """Read a `Content-Range` of bytes (RFC 9110, section 14.4); None for any other value."""
+    """Parse a `Content-Range` of bytes (RFC 9110, section 14.4); None for any other value."""
     match = _RANGE.fullmatch((text or "").strip())
     if not match:
         return None
@@ -46,10 +46,7 @@ def content_range(text: str | None) -> ContentRange | None:
 
 
 def next_link(text: str | None) -> str | None:
-    """Return the target of the first link of a `Link` header (RFC 8288) that leads to the next page.
-
-    None if none does.
-    """
+    """Return the target of the first `next` link in a `Link` header (RFC 8288); None if there is none."""
     at, value = 0, text or ""
     while target := _TARGET.match(value, at):
         at = target.end()
@@ -62,9 +59,9 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the challenges of a `WWW-Authenticate` (RFC 9110, section 11.6.1): schemes in lower case, their parameters.
+    """Yield the challenges of `WWW-Authenticate` (RFC 9110, section 11.6.1): lowercase schemes with their parameters.
 
-    Of a parameter that is named twice the first value counts. What follows a quote that has no end is not read.
+    For a duplicate parameter, the first value counts. Ignores everything after a quote without an end.
     """
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):

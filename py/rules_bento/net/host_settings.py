@@ -1,7 +1,7 @@
-"""What a host is reached by: its proxy, the certificates to trust, and the login that netrc has for it.
+"""Finds the connection settings of a host: its proxy, its trusted certificates, and its login in netrc.
 
-Proxies are those of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as for curl and Go. Certificates are the
-host's, and for registries those of docker's and podman's `certs.d`.
+Proxies come from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, as for curl and Go. Certificates come from
+the system and, for registries, from docker's and podman's `certs.d`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"[\w.:%-]+")
 _FOLDERS = ("/etc/docker/certs.d", "/etc/containers/certs.d")
-_USER_FOLDERS = ("docker/certs.d", "containers/certs.d")  # below the user's configuration
-# For an interpreter whose OpenSSL was built elsewhere, and looks for certificates there.
+_USER_FOLDERS = ("docker/certs.d", "containers/certs.d")  # below the user's configuration directory
+# For an interpreter whose OpenSSL was built on another system, and looks for certificates there.
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 class Proxy(NamedTuple):
-    """Describes a proxy: its address, and the header that it asks for (empty for none)."""
+    """Describes a proxy: its address, and the value of its authorization header (empty for none)."""
 
     host: str
     port: int
@@ -38,12 +38,11 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
-    """Return the proxy for a server, if any: there is none for this machine.
+    """Return the proxy for a server; None without a proxy, and for this machine.
 
-    Raises BentoError for one we cannot use.
+    Raises BentoError for an unsupported proxy.
     """
-    # HTTP_PROXY in capitals may come from a CGI client; it is what the brief of most build machines sets, and we are
-    # no CGI program.
+    # A CGI client can set the uppercase HTTP_PROXY; most build machines use it, and this isn't a CGI program.
     url = _variable(f"{scheme}_proxy") or _variable("all_proxy")
     if not url or is_loopback(host) or _excluded(host, port):
         return None
@@ -53,10 +52,10 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
         name = (parts.hostname or "").encode("idna").decode()
         if not number or (name and not _HOST.fullmatch(name)):
             raise ValueError
-    except ValueError:  # UnicodeError is one
-        raise BentoError(f"{scheme}_proxy: cannot be read. A proxy is reached as `http://host:port`.") from None
+    except ValueError:  # includes UnicodeError
+        raise BentoError(f"{scheme}_proxy: invalid proxy URL. Use `http://host:port`.") from None
     if parts.scheme != "http" or not name:
-        raise BentoError(f"{scheme}_proxy: a proxy is reached as `http://host:port`, not by {parts.scheme!r}.")
+        raise BentoError(f"{scheme}_proxy: unsupported scheme {parts.scheme!r}. Use `http://host:port`.")
     authorization = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -65,7 +64,7 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the host (without a port) is this machine by its name."""
+    """Return whether the host (without a port) is this machine by its name or address."""
     address = _address(host)
     return host == "localhost" or host.endswith(".localhost") or bool(address and address.is_loopback)
 
@@ -75,9 +74,9 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether `NO_PROXY` names a host.
+    """Return whether `NO_PROXY` matches a host.
 
-    It lists `*`, domains with all below them, addresses and networks, each perhaps with a port.
+    Its entries are `*`, domains (including subdomains), addresses, and networks, with an optional port.
     """
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
@@ -111,17 +110,16 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def tls_context(host: str) -> ssl.SSLContext:
-    """Return the settings for a host, given as `host` or `host:port`.
+    """Return the TLS settings for a host, given as `host` or `host:port`.
 
-    Authorities are those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the system; `certs.d/<host>/` adds its `*.crt`,
-    and a `*.cert` with its `*.key` there is what we show of ourselves.
-
-    Raises BentoError for a file there that cannot be used.
+    Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else the system's, and `*.crt` in
+    `certs.d/<host>/`. A `*.cert` with its `*.key` there is the client certificate. Raises BentoError for an invalid
+    file there.
     """
     import ssl
 
     context = ssl.create_default_context()
-    # Python 3.13 asks more of authorities than docker, curl and browsers do, and than most private ones have.
+    # Python 3.13 rejects most private authorities, which docker, curl, and browsers accept.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not context.cert_store_stats()["x509_ca"] and "SSL_CERT_FILE" not in os.environ:
         for bundle in filter(os.path.exists, _BUNDLES):
@@ -134,8 +132,8 @@ def tls_context(host: str) -> ssl.SSLContext:
                     context.load_verify_locations(file)
                 else:
                     context.load_cert_chain(file, file.with_suffix(".key"))
-            except OSError as error:  # ssl.SSLError is one, too
-                raise BentoError(f"{file}: cannot be used as a certificate: {error}. Repair or remove it.") from None
+            except OSError as error:  # includes ssl.SSLError
+                raise BentoError(f"{file}: invalid certificate: {error}. Fix or remove it.") from None
     return context
 
 
@@ -148,9 +146,9 @@ def _folders(host: str) -> Iterator[Path]:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return user and password for a host, of its entry or else of `default`; None without one, or for another user.
+    """Return user and password of a host's entry in netrc, or of `default`; None without one, or for another user.
 
-    Raises BentoError for a file that cannot be read.
+    Raises BentoError for an invalid file.
     """
     import netrc
 
@@ -159,10 +157,10 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
         return None
     try:
         entry = netrc.netrc(path).authenticators(host)
-    except netrc.NetrcParseError as error:  # what it says of the line may be a password
-        raise BentoError(f"{path}:{error.lineno or 1}: cannot be read as netrc. Repair it.") from None
+    except netrc.NetrcParseError as error:  # the message for the line can contain a password
+        raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Fix it.") from None
     except (OSError, UnicodeDecodeError):
-        raise BentoError(f"{path}: cannot be read. Let it be a text that you may read.") from None
+        raise BentoError(f"{path}: can't be read as text. Check its permissions and encoding.") from None
     if entry is None or (user and entry[0] != user):
         return None
     return entry[0], entry[2] or ""

@@ -1,59 +1,59 @@
-"""The bounds of all that comes over a network, for every client of this package.
+"""Defines the limits for data from the network, for every client of this package.
 
-A server may send what it likes; these say how much of it is read. docs/architecture.md has a table of them, and
-`toolchains/private/locate.py` stands alone and repeats `PATIENCE` and `BODY`: tests hold all of them equal.
+They apply to whatever a server sends. docs/architecture.md lists them, and `toolchains/private/locate.py`, which has no
+imports, repeats `PATIENCE` and `BODY`. Tests verify that all of them are equal.
 """
 
 from __future__ import annotations
 
 HEADER = 8 << 10
-"""Bytes of one line of a head: a status, a header, the size of a chunk. Servers take no longer ones themselves."""
+"""Bytes of one line of a head: a status, a header, the size of a chunk. Servers have the same limit."""
 
 HEAD = 64 << 10
-"""Bytes of all lines of a head, answers of 1xx before it included; and of the trailers behind a body."""
+"""Bytes of all lines of a head, including 1xx responses before it, and of the trailers after a body."""
 
 REFUSAL = 64 << 10
-"""Bytes that are read of an answer of another status than 2xx. The rest of it is left unread."""
+"""Bytes that are read of a response with another status than 2xx. The rest is ignored."""
 
 TOKEN = 64 << 10
-"""Bytes of the answer of a token server."""
+"""Bytes of the response of a token server."""
 
 MANIFEST = 4 << 20
-"""Bytes of a manifest or an index: the most that the distribution specification lets a client rely on."""
+"""Bytes of a manifest or an index: the maximum that the distribution specification guarantees."""
 
 MANIFESTS = 1_000
-"""Manifests below an index, with all of the indexes below it."""
+"""Manifests of an index, including nested indexes."""
 
 NESTING = 8
-"""Indexes in indexes."""
+"""Levels of nested indexes."""
 
 DOCUMENT = 16 << 20
-"""Bytes of any other answer, or blob, that is held in memory: JSON of a cloud, a page of tags, a config."""
+"""Bytes of any other response or blob in memory: JSON of a cloud, a page of tags, a config."""
 
 NAMES = 1_000_000
-"""Tags, or referrers, of one repository or manifest, over all pages of the answer."""
+"""Tags of a repository, or referrers of a manifest, on all pages of the response."""
 
 PAGES = 10_000
-"""Pages of such an answer."""
+"""Pages of such a response."""
 
 LISTING = 64 << 20
 """Bytes of all these pages."""
 
 MESSAGE = 16 << 20
-"""Bytes of one message of gRPC, whose own clients take 4 MiB."""
+"""Bytes of one gRPC message. gRPC's own clients accept 4 MiB."""
 
 BODY = 1 << 40
-"""Bytes of a blob or archive, which goes to the disk as it comes."""
+"""Bytes of a blob or archive, which is written to disk in pieces."""
 
 PIECE = 1 << 18
-"""Bytes that are read from a connection or a file, or handed to a connection, at once."""
+"""Bytes of one read from a connection or file, or of one write to a connection."""
 
 REDIRECTS = 10
-"""Addresses to which one request is sent on."""
+"""Redirects of one request."""
 
 PATIENCE = 60.0
-"""Seconds in which nothing comes and nothing can be sent, after which a connection counts as cut."""
+"""Seconds without any transfer after which a connection counts as lost."""
 
 ANSWER = 300.0
-"""Seconds until an answer begins (some registries copy the whole blob before), then until its head, and a body that is
-held in memory, are there. A cut is tried again, an answer that comes too slowly is not."""
+"""Seconds until a response begins (some registries copy the whole blob first), then until its head and
+a body in memory are complete. A lost connection leads to a retry, a slow response doesn't."""

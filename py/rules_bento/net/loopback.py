@@ -1,4 +1,4 @@
-"""Requests to a server that was started on this machine: to its loopback interface, past the caller's proxies."""
+"""Sends requests to a server on the loopback interface of this machine, without a proxy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 _TICK = 0.05  # seconds
 _PATIENCE = 60  # seconds for an answer
-_PROBE = 5  # seconds for an answer that says whether a server is ready
+_PROBE = 5  # seconds for a response to the readiness check
 _MAX_ANSWER = 1 << 24  # bytes
-_SHOWN = 4000  # bytes of a refusal
-_ERRORS = OSError, http.client.HTTPException  # the first is that of urllib's own; the second, what is no HTTP
+_SHOWN = 4000  # bytes of an error response
+_ERRORS = OSError, http.client.HTTPException  # the errors of urllib, and those of an invalid HTTP response
 
 
 class ServerError(Exception):
-    """Reports a server that answered with another status than 2xx, or not at all; the message has status and answer."""
+    """Reports a response with another status than 2xx, or no response; the message has status and body."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Wait until an address answers; returns whether it does, or else `seconds` are over or the server has ended."""
+    """Wait until an address responds. Returns False after `seconds`, or if the server has ended."""
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:
@@ -37,15 +37,15 @@ def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
 
 
 def post(url: str, body: str) -> None:
-    """Send a body of JSON. Raises RefusedError for an answer that refuses it, or none."""
+    """Send a JSON body. Raises ServerError for an error response, or none."""
     request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
     try:
         with _opener().open(request, timeout=_PATIENCE) as answer:
             answer.read(_MAX_ANSWER)
     except urllib.error.HTTPError as error:
-        raise ServerError(f"answered {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
+        raise ServerError(f"responded with {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
     except _ERRORS as error:
-        raise ServerError(f"gave no answer ({error})") from None
+        raise ServerError(f"gave no response ({error})") from None
 
 
 def _opener() -> urllib.request.OpenerDirector:

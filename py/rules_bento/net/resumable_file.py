@@ -1,4 +1,4 @@
-"""A file that is fetched in several attempts, or by several runs: there under its name only when it is whole."""
+"""Downloads a file in several attempts or runs; it appears under its name when it is complete."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Open `.NAME.part` beside `path`, with what came before, and have it at `path` when the block ends well.
+    """Open `.NAME.part` next to `path` with its earlier contents; it becomes `path` if the block succeeds.
 
-    One process at a time is in the block; who waited for another one that has fetched the file is given None. Raises
-    OSError for a link in the place of `.NAME.part`, which is not written through.
+    Only one process at a time is in the block. A process that waited while another one completed the file gets None.
+    Raises OSError if `.NAME.part` is a symbolic link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -30,9 +30,9 @@ def open_partial(path: Path) -> Iterator[BinaryIO | None]:
         with os.fdopen(os.open(part, _APPEND, 0o666), "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, part):
-                continue  # who had the lock before has given it its name
+                continue  # the previous owner of the lock has renamed the file
             if path.exists():
-                part.unlink()  # opened after that, so it is new and empty
+                part.unlink()  # opened after the rename, so it is new and empty
                 break
             yield file
             file.flush()

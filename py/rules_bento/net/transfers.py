@@ -1,4 +1,4 @@
-"""Transfers: several at once, failures that are tried again, and how far they are, at a terminal."""
+"""Runs parallel transfers, with retries and a progress line at a terminal."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 JOBS = 6
-"""Transfers at once: from three on as fast on one machine (bench/push.py), and six hide the latency of a long way."""
+"""Parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network."""
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers that may be others the next time."""
+"""The statuses of transient errors."""
 
 _ATTEMPTS = 6
-_FIRST_WAIT = 0.25  # seconds; doubled each time, so all of them are about 8
+_FIRST_WAIT = 0.25  # seconds; doubled for each attempt, about 8 in total
 _MAX_WAIT = 60.0
 MIN_PROGRESS = 1 << 16
-"""Bytes since the last failure that are progress: who gives one at a time is never done."""
+"""Bytes after the last failure that count as progress, so a server that sends single bytes doesn't."""
 
-_INTERVAL = 0.1  # seconds between two lines
+_INTERVAL = 0.1  # seconds between two updates of the line
 _MB = 1_000_000
 
 _Item = TypeVar("_Item")
@@ -38,20 +38,17 @@ _Result = TypeVar("_Result")
 
 
 class Counter(Protocol):
-    """The interface by which transfers tell how far they are."""
+    """The interface through which transfers report their progress."""
 
     def expect(self, size: int) -> None:
-        """Count `size` bytes more to transfer."""
+        """Add `size` bytes to the total."""
 
     def advance(self, size: int) -> None:
-        """Count `size` bytes that were transferred; a negative number takes back what is transferred again."""
+        """Count `size` transferred bytes; negative if bytes are transferred again."""
 
 
 class Progress:
-    """Counts bytes, and rewrites one line on `out` while the block lasts, if that is a terminal.
-
-    To be used by several threads at once.
-    """
+    """Counts bytes, and updates one line on `out` during the block if `out` is a terminal. Thread-safe."""
 
     def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
         self._what = what
@@ -73,12 +70,12 @@ class Progress:
             self._out.flush()
 
     def expect(self, size: int) -> None:
-        """Count `size` bytes more to transfer."""
+        """Add `size` bytes to the total."""
         with self._lock:
             self._total += size
 
     def advance(self, size: int) -> None:
-        """Count `size` bytes that were transferred; a negative number takes back what is transferred again."""
+        """Count `size` transferred bytes; negative if bytes are transferred again."""
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -94,18 +91,18 @@ class Progress:
 
 
 class Tally:
-    """Counts the bytes of one transfer, which may have to go back."""
+    """Counts the bytes of one transfer, which can restart at an earlier position."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._at = 0
 
     def move_to(self, at: int) -> None:
-        """Set the number of transferred bytes to `at`. Raises what the counter raises."""
+        """Set the number of transferred bytes to `at`. Raises the counter's errors."""
         self.advance(at - self._at)
 
     def advance(self, size: int) -> None:
-        """Count `size` bytes that were transferred. Raises what the counter raises."""
+        """Count `size` transferred bytes. Raises the counter's errors."""
         self._at += size
         self._counter.advance(size)
 
@@ -114,11 +111,11 @@ class StoppedError(BentoError):
     """Ends a transfer because another one failed, whose error is shown."""
 
     def __init__(self) -> None:
-        super().__init__("Stopped, because another transfer failed.")
+        super().__init__("Stopped because another transfer failed.")
 
 
 class Transfers:
-    """Counts the bytes of several transfers; once one fails, the others end at their next step."""
+    """Counts the bytes of several transfers. After one fails, the others end at their next step."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -127,17 +124,17 @@ class Transfers:
         self._waiting: set[Callable[[], None]] = set()
 
     def expect(self, size: int) -> None:
-        """Count `size` bytes more to transfer. Raises StoppedError."""
+        """Add `size` bytes to the total. Raises StoppedError."""
         self._check()
         self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """Count `size` bytes that were transferred. Raises StoppedError."""
+        """Count `size` transferred bytes. Raises StoppedError."""
         self._check()
         self._counter.advance(size)
 
     def stop(self) -> None:
-        """Stop all transfers: at once where they wait for a connection, or before another attempt."""
+        """Stop all transfers: immediately if they wait for a connection, otherwise before the next attempt."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -145,7 +142,7 @@ class Transfers:
 
     @contextmanager
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """Call `abort`, from another thread, if the transfers are stopped during the block. Raises StoppedError."""
+        """Call `abort` from another thread if the transfers are stopped during the block. Raises StoppedError."""
         with self._lock:
             self._check()
             self._waiting.add(abort)
@@ -156,7 +153,7 @@ class Transfers:
                 self._waiting.discard(abort)
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises StoppedError as soon as the transfers are stopped."""
+        """Wait. Raises StoppedError when the transfers are stopped."""
         self._stopped.wait(seconds)
         self._check()
 
@@ -166,7 +163,7 @@ class Transfers:
 
 
 class _ThreadState(threading.local):
-    """Holds the transfers that this thread works for."""
+    """Holds the transfers to which this thread belongs."""
 
     transfers: Transfers | None = None
 
@@ -185,7 +182,7 @@ def interruptible(abort: Callable[[], None]) -> Iterator[None]:
 
 
 def pause(seconds: float) -> None:
-    """Wait; in a transfer of `parallel_map` only until another one fails. Raises StoppedError."""
+    """Wait; a transfer of `parallel_map` stops waiting when another one fails. Raises StoppedError."""
     if _thread.transfers is None:
         time.sleep(seconds)
     else:
@@ -195,9 +192,9 @@ def pause(seconds: float) -> None:
 def parallel_map(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """Return the results for the items, in their order. The first error stops all, and is raised.
+    """Return the results for the items, in their order. Raises the first error after all transfers have stopped.
 
-    It is raised when all have stopped: at once where they wait for an answer or for another attempt.
+    Transfers stop immediately if they wait for a response or for another attempt.
     """
     transfers = Transfers(counter)
 
@@ -208,7 +205,7 @@ def parallel_map(
     pool = ThreadPoolExecutor(jobs)
     futures = [pool.submit(one, item) for item in items]
     try:
-        with interruptible(transfers.stop):  # this may be a transfer of others
+        with interruptible(transfers.stop):  # this can itself be a transfer of another `parallel_map`
             wait(futures, return_when=FIRST_EXCEPTION)
         errors = [future.exception() for future in futures if future.done()]
         for error in sorted(filter(None, errors), key=lambda error: isinstance(error, StoppedError)):
@@ -222,7 +219,7 @@ def parallel_map(
 
 
 class Retry:
-    """Counts the attempts at one thing. Progress makes the next failure count as the first again."""
+    """Counts failed attempts. After progress, the count restarts."""
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
@@ -230,24 +227,24 @@ class Retry:
         self._moved = 0
 
     def progressed(self, size: int) -> None:
-        """Count `size` bytes that were moved; enough of them reset the count of failures."""
+        """Count `size` transferred bytes; enough of them reset the count of failures."""
         self._moved += size
         if self._moved >= MIN_PROGRESS:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Return whether to try again, after waiting: `asked` seconds, as the server said, or longer each time."""
+        """Wait (`asked` seconds if the server sent them, otherwise longer each time), and return whether to retry."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
             return False
-        wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # spreads clients out
+        wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # distributes the clients
         self._sleep(wait if asked is None else min(max(asked, wait), _MAX_WAIT))
         return True
 
 
 def retry_after(headers: Message) -> float | None:
-    """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3), if there is one that can be read."""
+    """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3); None without a valid one."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
     if seconds is not None or not value:
@@ -256,5 +253,5 @@ def retry_after(headers: Message) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError, IndexError):  # what `email.utils` does with dates that are none
+    except (ValueError, TypeError, OverflowError, IndexError):  # `email.utils` raises these for invalid dates
         return None

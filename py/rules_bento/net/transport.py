@@ -1,7 +1,7 @@
-"""HTTP/1.1 over connections that are kept: one request, one response, nothing tried twice.
+"""Sends HTTP/1.1 requests over persistent connections: one response per request, without retries.
 
-The standard library's client, because it is as fast as any: bodies go from file to socket inside the kernel, which
-cost less than half of the processor time of urllib3 and a quarter of that of httpx (docs/contributing/adr).
+Uses the standard library's client, because a body goes from file to socket inside the kernel. It needs less than half
+of the CPU time of urllib3, and a quarter of httpx's (docs/contributing/adr).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 
 
 class Origin(NamedTuple):
-    """Names a server: `http` or `https`, host and port."""
+    """Identifies a server by scheme (`http` or `https`), host, and port."""
 
     scheme: str
     host: str
@@ -40,12 +40,12 @@ class Origin(NamedTuple):
 
     @staticmethod
     def from_url(url: str) -> Origin:
-        """Return the origin of an absolute URL. Raises BentoError for what is no URL of http or https."""
+        """Return the origin of an absolute URL. Raises BentoError for an invalid URL, or another scheme."""
         try:
             parts = urlsplit(url)
             port = parts.port
             host = (parts.hostname or "").encode("idna").decode()
-        except ValueError:  # UnicodeError is one
+        except ValueError:  # includes UnicodeError
             raise _invalid_url(url) from None
         if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or _CONTROL.search(url):
             raise _invalid_url(url)
@@ -62,14 +62,14 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """Writes the content of an upload, again from its start if need be, to another connection."""
+    """Writes the content of an upload; for a retry, again from its start to another connection."""
 
     @property
     def size(self) -> int:
-        """Return how many bytes `write_to` writes."""
+        """Return the number of bytes that `write_to` writes."""
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write all of it."""
+        """Write the complete body."""
 
 
 class BytesBody:
@@ -80,20 +80,20 @@ class BytesBody:
 
     @property
     def size(self) -> int:
-        """Return how many bytes `write_to` writes."""
+        """Return the number of bytes that `write_to` writes."""
         return len(self._content)
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write all of it."""
+        """Write the complete body."""
         connection.sendall(self._content)
 
 
 class LongHeadError(Exception):
-    """Reports a response whose head exceeds the bounds. Never reaches people."""
+    """Reports a response whose head exceeds the limits. People never see it."""
 
 
 class SlowAnswerError(Exception):
-    """Reports a response that is not complete in time, although bytes of it come. Never reaches people."""
+    """Reports a response that isn't complete in time, although bytes arrive. People never see it."""
 
 
 class _Wire(io.RawIOBase):
@@ -118,7 +118,7 @@ class _Wire(io.RawIOBase):
 
 
 class _HeadReader(io.BufferedReader):
-    """Reads lines, remembers the last one, and bounds their length and their sum."""
+    """Reads lines, remembers the last one, and limits their length and total."""
 
     last = b"\n"
     _lines = 0
@@ -131,12 +131,12 @@ class _HeadReader(io.BufferedReader):
         return self.last
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._lines = 0  # so that the sizes of chunks do not add up
+        self._lines = 0  # the sizes of chunks don't count together
         return super().read(size)
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """Reads a response with a bounded head, and notices if that is cut off, which the standard library does not."""
+    """Reads a response with a limited head, and detects a truncated head, unlike the standard library."""
 
     def begin(self) -> None:
         """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError."""
@@ -146,11 +146,11 @@ class BoundedResponse(http.client.HTTPResponse):
         super().begin()
         wire.end = None
         if reader.last not in (b"\r\n", b"\n"):
-            raise ConnectionLostError("the answer was cut off")
+            raise ConnectionLostError("the response was truncated")
 
 
 class Response:
-    """Holds a status, headers, and a body, which is read before the block of `Transport.exchange` ends."""
+    """Holds a status, headers, and a body. Read the body inside the block of `Transport.exchange`."""
 
     def __init__(self, response: http.client.HTTPResponse, url: str) -> None:
         self._response = response
@@ -164,23 +164,23 @@ class Response:
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body of a response that is held in memory: `most` bytes of it are one of `limits`.
+        """Return the body as bytes. `most` is the maximum, from `limits`.
 
-        Of an answer of another status than 2xx, what is beyond `limits.REFUSAL` is left out. Raises ConnectionLostError
-        if it is not whole; BentoError if there is more of it, or it takes longer than `limits.ANSWER`.
+        For another status than 2xx, returns at most `limits.REFUSAL` bytes. Raises ConnectionLostError for a truncated
+        body, and BentoError for a body that is too large, or needs longer than `limits.ANSWER`.
         """
         says_no = not 200 <= self.status < 300
         content = self._beginning(limits.REFUSAL if says_no else most + 1)
         if len(content) > most and not says_no:
-            raise BentoError(f"{display_url(self.url)}: response of more than {most} bytes. Report it to its owner.")
+            raise BentoError(f"{display_url(self.url)}: the response exceeds {most} bytes. Report it to its owner.")
         return content
 
     def _beginning(self, most: int) -> bytes:
-        """Return the first bytes of the body, all of them if there are fewer than `most`."""
+        """Return at most `most` bytes of the body."""
         content = bytearray()
         end = time.monotonic() + limits.ANSWER
         while len(content) < most:
-            rest = self._response.length  # None: its end shows by itself
+            rest = self._response.length  # None: unknown until the end
             if rest == 0:
                 break
             with translate_errors():
@@ -188,7 +188,7 @@ class Response:
                 piece = self._response.read1(wanted) if rest is None else self._response.fp.read1(wanted)
             if not piece:
                 if rest:
-                    raise ConnectionLostError("the answer was cut off")
+                    raise ConnectionLostError("the response was truncated")
                 break
             content += piece
             if rest is not None:
@@ -199,9 +199,9 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body, as it comes; each piece is good until the next is asked for.
+        """Yield the body in pieces, each of which is valid until the next one.
 
-        Raises ConnectionLostError if it is not whole.
+        Raises ConnectionLostError for a truncated body.
         """
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
@@ -211,15 +211,15 @@ class Response:
                 break
             yield buffer[:count]
         if self._response.length:
-            raise ConnectionLostError("the answer was cut off")
+            raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Return the bytes that have come already.
+        """Read the available bytes into the buffer, and return their number.
 
-        `readinto` would wait for a full buffer, and lose what it has if that fails.
+        `readinto` waits for a full buffer, and loses its contents on an error.
         """
         rest = self._response.length
-        if rest is None:  # its end shows by itself
+        if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
         if not rest:
             return 0
@@ -229,14 +229,14 @@ class Response:
 
     @property
     def finished(self) -> bool:
-        """Return whether the connection can take another request: the body was read, and the server keeps it."""
+        """Return whether the connection can be reused: the body was read, and the server keeps it open."""
         if self._response.length == 0:
             self._response.close()
         return self._response.isclosed() and not self._response.will_close
 
 
 class Transport:
-    """Keeps connections to any number of servers. To be used by several threads at once."""
+    """Keeps connections to any number of servers. Thread-safe."""
 
     def __init__(self, patience: float = limits.PATIENCE) -> None:
         self._patience = patience
@@ -245,7 +245,7 @@ class Transport:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         with self._lock:
             for connections in self._idle.values():
                 for connection in connections:
@@ -256,10 +256,10 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request and give the response for the block.
+        """Send a request, and yield the response for the block.
 
-        Raises ConnectionLostError where the connection fails, and BentoError where it always would: a certificate that
-        is not trusted.
+        Raises ConnectionLostError if the connection fails, and BentoError for a permanent error, such as an untrusted
+        certificate.
         """
         origin = Origin.from_url(url)
         connection = self._take(origin)
@@ -290,7 +290,7 @@ class Transport:
         except ConnectionLostError:
             if not reused or not isinstance(body, BytesBody | None):
                 raise
-        # The server may have closed a connection that it had kept for a while: that is no failure.
+        # The server can have closed an idle connection, which isn't a failure.
         connection.close()
         return Response(_request(connection, method, _target(origin, url), headers, body), url)
 
@@ -313,9 +313,9 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET over a connection that is open, and is not kept, and return the response.
+    """Send a GET request over an open connection, and return the response. Doesn't keep the connection.
 
-    Raises ConnectionLostError and BentoError as `Transport.exchange` does.
+    Raises the errors of `Transport.exchange`.
     """
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
@@ -342,7 +342,7 @@ def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float)
 
 
 def _target(origin: Origin, url: str) -> tuple[str, str, str]:
-    """Return the request's target, its `Host`, and the header that a proxy needs to be told (or nothing)."""
+    """Return the request target, the `Host` header, and the proxy's authorization header (or an empty string)."""
     parts = urlsplit(url)
     path = percent_encode((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     through = host_settings.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
@@ -377,7 +377,7 @@ def _request(
             try:
                 body.write_to(connection.sock)
             except (BrokenPipeError, ConnectionResetError):
-                unwanted = True  # perhaps the server has said why, before it closed
+                unwanted = True  # the server can have sent an error before it closed
         connection.sock.settimeout(patience * limits.ANSWER / limits.PATIENCE)
         response = connection.getresponse()
         response.will_close |= unwanted
@@ -387,51 +387,50 @@ def _request(
 
 
 def _shut(connection: http.client.HTTPConnection) -> None:
-    """Close a connection, so that another thread that waits for it stops."""
+    """Shut down a connection, so that another thread stops waiting for it."""
     channel = connection.sock
     if channel is not None:
         with suppress(OSError):
-            socket.socket.shutdown(channel, socket.SHUT_RDWR)  # not SSLSocket's, which would go on in plain text
+            socket.socket.shutdown(channel, socket.SHUT_RDWR)  # SSLSocket's method would continue in plain text
 
 
 def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
-    """Put a header, whose value may be a server's: a token, an ETag. Raises BentoError for one that is no header's."""
+    """Add a header, whose value can come from a server (a token, an ETag). Raises BentoError if it is invalid."""
     try:
         connection.putheader(name, value)
-    except ValueError:  # a line's end in it; UnicodeError is one, too
+    except ValueError:  # a line break; includes UnicodeError
         raise BentoError(
-            f"{connection.host}: the header {name} cannot be sent: there are characters in it that no header has. "
-            f"Ask the owner of the server that gave it."
+            f"{connection.host}: invalid characters in the header {name}. Report it to the owner of the server."
         ) from None
 
 
 @contextmanager
 def translate_errors(host: str = "") -> Iterator[None]:
-    """Turn errors of a connection into ConnectionLostError, or into BentoError where a second try will not help."""
+    """Convert errors of a connection to ConnectionLostError, or to BentoError if a retry can't help."""
     try:
         yield
     except LongHeadError:
         raise BentoError(
-            f"{host or 'The server'}: answers with headers of more than {limits.HEADER} bytes each, or {limits.HEAD} "
-            f"in all. Refused."
+            f"{host or 'The server'}: the response headers exceed {limits.HEADER} bytes each, or {limits.HEAD} bytes. "
+            f"Report it to the owner of the server."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(
-            f"{host or 'The server'}: its answer was not complete after {limits.ANSWER:.0f} s. Try again later."
+            f"{host or 'The server'}: the response wasn't complete after {limits.ANSWER:.0f} s. Try again later."
         ) from None
     except ssl.SSLCertVerificationError as error:
         raise BentoError(
-            f"The server's certificate is not believed: {error.verify_message}. Put its authority into the file that "
-            f"SSL_CERT_FILE names, or into /etc/docker/certs.d/HOST:PORT/ca.crt."
+            f"The server's certificate isn't trusted: {error.verify_message}. Add its authority to the file in "
+            f"SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionLostError(str(error).strip() or type(error).__name__) from error
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the absolute URL that a header of an answer means: `Location`, `Link`, `realm`.
+    """Return the absolute URL of a reference in a response header: `Location`, `Link`, `realm`.
 
-    Raises BentoError for no URL.
+    Raises BentoError for an invalid URL.
     """
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
@@ -442,15 +441,15 @@ def resolve(base: str, reference: str) -> str:
 
 
 def percent_encode(text: str, encoding: str = "utf-8") -> str:
-    """Return a part of a URL with blanks and characters beyond ASCII as `%XX`.
+    """Return a part of a URL with spaces and non-ASCII characters as `%XX`.
 
-    Headers are decoded as latin-1 before.
+    Use `latin-1` for headers, because the standard library decodes them so.
     """
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 
 def display_url(url: str) -> str:
-    """Return a URL for people: what is behind the `?`, and before the `@`, may be a secret."""
+    """Return a URL for messages, without its query and credentials, which can contain secrets."""
     text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 

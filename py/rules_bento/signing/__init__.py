@@ -1,7 +1,6 @@
-"""Signatures and provenance in cosign's forms: keys, payloads, envelopes, bundles and detached signatures of files.
+"""Creates and verifies signatures and provenance in cosign's formats: keys, payloads, envelopes, bundles, signed files.
 
-Whoever pushes or signs has the key, and it goes no further than their process: actions import `provenance` alone, which
-knows of none.
+Only the process that pushes or signs has the key: actions only import `provenance`, which uses no key.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class SignatureError(BentoError):
-    """Reports something that the key did not sign, or a signature of something else."""
+    """Reports a missing or invalid signature, or one of another object."""
 
 
 def to_base64(content: bytes) -> str:
-    """Return the standard alphabet's text, with its padding."""
+    """Return the base64 encoding in the standard alphabet, with padding."""
     import base64
 
     return base64.b64encode(content).decode("ascii")
 
 
 def from_base64(text: Any, what: str) -> bytes:
-    """Return the bytes of a text. Raises SignatureError, which begins with `what`, for any that is none."""
+    """Decode base64. Raises SignatureError, beginning with `what`, for invalid base64."""
     import base64
 
     try:
@@ -33,11 +32,11 @@ def from_base64(text: Any, what: str) -> bytes:
             raise TypeError
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        raise SignatureError(f"{what} is no base64. Sign it again.") from None
+        raise SignatureError(f"{what}: invalid base64. Sign it again.") from None
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """Return JSON without spaces and with its keys sorted: the same bytes for the same document."""
+    """Return JSON without spaces and with sorted keys, which are the same bytes for the same document."""
     import json
 
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

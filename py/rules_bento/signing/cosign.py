@@ -1,8 +1,8 @@
-"""What cosign signs and writes: payloads, envelopes with statements of in-toto (DSSE), bundles, signatures of files.
+"""Reads and writes what cosign signs: payloads, envelopes with in-toto statements (DSSE), bundles, signatures of files.
 
-A payload is a small JSON document (simple signing) with the name and the digest of an image. Bundles are sigstore's, in
-which cosign 3 keeps signatures; made with a key they are read without a log. The signature of a file is beside it, as
-`cosign sign-blob` writes it and `cosign verify-blob` takes it.
+A payload is a small JSON document (simple signing) with the name and the digest of an image. cosign 3 stores signatures
+in sigstore bundles; with a key, these need no transparency log. The signature of a file is next to the file, in the
+format of `cosign sign-blob` and `cosign verify-blob`.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENTS = (STATEMENT, "https://in-toto.io/Statement/v0.1")
 _PAYLOAD = "application/vnd.in-toto+json"
-_MAX_ITEMS = 100  # signatures of an envelope, subjects of a statement that are looked at
+_MAX_ITEMS = 100  # signatures of an envelope, subjects of a statement
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
-"""What their media types begin with."""
+"""The prefix of the media types of bundles."""
 
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
-"""The type of the statement that only says that something is signed."""
+"""The type of a statement that only confirms a signature."""
 
 _SUFFIX = ".sig"
 
 MAX_FILE_BYTES = 1 << 20
-"""Of a file with a signature."""
+"""The maximum size of a signature file."""
 
 
 def make_payload(name: str, digest: str) -> bytes:
-    """Return the document for an image, `registry/repository` and its digest."""
+    """Return the document for an image: `registry/repository` and its digest."""
     critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
     return to_json({"critical": critical, "optional": None})
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the name that the document calls the image. Raises SignatureError if it is not of that digest."""
+    """Return the image's name in the document. Raises SignatureError for another digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
-        raise SignatureError("what is signed is no image")
+        raise SignatureError("the signed document isn't a payload of an image")
     if _within(critical, "image", "docker-manifest-digest") != digest:
         raise SignatureError("another digest is signed")
     name = _within(critical, "identity", "docker-reference")
@@ -64,7 +64,7 @@ def _within(document: dict[str, Any], key: str, inner: str) -> Any:
 
 
 def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[str, Any]) -> bytes:
-    """Return a statement about what has the digest, `sha256:<hex>`."""
+    """Return a statement about the object with the digest `sha256:<hex>`."""
     algorithm, _, value = digest.partition(":")
     return to_json(
         {
@@ -77,7 +77,7 @@ def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> bytes:
-    """Return an envelope with the statement, signed."""
+    """Return an envelope with the signed statement."""
     signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
     return to_json(
         {
@@ -89,10 +89,10 @@ def sign_statement(statement: bytes, key: PrivateKey) -> bytes:
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
-    """Return the statement in an envelope. Raises SignatureError unless the key has signed it."""
+    """Return the statement in an envelope. Raises SignatureError unless it has a signature of the key."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list) or len(signatures) > _MAX_ITEMS:
-        raise SignatureError(f"its envelope has no statement of in-toto, or more than {_MAX_ITEMS} signatures")
+        raise SignatureError(f"its envelope has no in-toto statement, or more than {_MAX_ITEMS} signatures")
     payload = from_base64(document.get("payload"), "the statement in its envelope")
     digest = sha256_digest(_authenticated(_PAYLOAD, payload))
     for item in signatures:
@@ -103,7 +103,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
-    """Return the type of the predicate and the predicate. Raises SignatureError if it is of another digest."""
+    """Return the type of the predicate and the predicate. Raises SignatureError for another digest."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -113,7 +113,7 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
         or not isinstance(kind, str)
         or not isinstance(predicate or {}, dict)
     ):
-        raise SignatureError("what is signed is no statement of in-toto")
+        raise SignatureError("the signed document isn't an in-toto statement")
     algorithm, _, value = digest.partition(":")
     if not any(_digests(subject).get(algorithm) == value for subject in subjects[:_MAX_ITEMS]):
         raise SignatureError("another digest is signed")
@@ -131,62 +131,62 @@ def _authenticated(kind: str, payload: bytes) -> bytes:
 
 
 def bundled_statement(document: dict[str, Any], key: PublicKey) -> bytes:
-    """Return the signed statement in a bundle. Raises SignatureError unless the key has signed it."""
+    """Return the statement in a bundle. Raises SignatureError unless it has a signature of the key."""
     return open_envelope(_bundle_part(document, "dsseEnvelope"), key)
 
 
 def bundled_signature(document: dict[str, Any]) -> bytes:
-    """Return the signature of a file. Raises SignatureError for a bundle that has none."""
+    """Return the signature of a file in a bundle. Raises SignatureError without a signature."""
     return from_base64(_bundle_part(document, "messageSignature").get("signature"), "the signature of the bundle")
 
 
 def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
-        raise SignatureError(f"is no bundle of sigstore's with a {name}")
+        raise SignatureError(f"isn't a sigstore bundle with a {name}")
     return part
 
 
 def signature_path(path: Path) -> Path:
-    """Return where the signature of a file is."""
+    """Return the path of the signature of a file."""
     return path.with_name(path.name + _SUFFIX)
 
 
 def sign_file(path: Path, key: PrivateKey) -> bytes:
-    """Return the text of a signature: base64. Raises BentoError for a file that cannot be read."""
+    """Return a signature in base64. Raises BentoError if the file can't be read."""
     return to_base64(key.sign(_digest(path))).encode() + b"\n"
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey) -> None:
-    """Raise SignatureError unless the key has signed the file, and BentoError for one that cannot be read."""
+    """Raise SignatureError unless the key has signed the file, and BentoError if it can't be read."""
     try:
         with signed.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise SignatureError(
-            f"{signed}: no signature can be read there: {error.strerror}. `bento sign` writes one."
+            f"{signed}: the signature can't be read: {error.strerror}. Create it with `bento sign`."
         ) from None
     if len(content) > MAX_FILE_BYTES:
-        raise SignatureError(f"{signed}: is larger than a signature is.")
+        raise SignatureError(f"{signed}: too large for a signature. Sign the file again.")
     if not key.verifies(_signature(content, signed), _digest(path)):
         raise SignatureError(
-            f"{path}: was not signed with {key.origin}, or changed since: {signed} is no signature of it."
+            f"{path}: {signed} isn't its signature by {key.origin}. If the file changed, sign it again."
         )
 
 
 def _signature(content: bytes, path: Path) -> bytes:
-    """Return the signature in a file: as base64 or, since cosign 3, in a bundle of sigstore's."""
+    """Return the signature in a file, which contains base64 or, since cosign 3, a sigstore bundle."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):
             return bundled_signature(read_object(content, str(path)))
         return from_base64(text, "the signature")
     except (FormatError, SignatureError) as error:
-        raise SignatureError(f"{path}: cannot be read as a signature: {error}") from None
+        raise SignatureError(f"{path}: invalid signature: {error}") from None
 
 
 def _digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
-        raise BentoError(f"{path}: cannot be read: {error.strerror}.") from None
+        raise BentoError(f"{path}: can't be read: {error.strerror}. Check the path.") from None

@@ -1,7 +1,7 @@
-"""Makes SLSA's provenance, version 1: what something was built from, and by whom.
+"""Creates SLSA provenance, version 1: the inputs and the builder of an object.
 
-The first half, `buildDefinition`, is a function of declared inputs and the same wherever it is built. The other,
-`runDetails`, is what whoever pushes states: nothing of it is taken from this machine or its clock.
+The first half, `buildDefinition`, only depends on declared inputs, so it is the same on each machine. The second half,
+`runDetails`, comes from the flags of a push, and never from this machine or its clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """Describes the run that built it, as whoever pushes states it; times are RFC 3339."""
+    """Describes the run of the build, from the flags of a push; times are RFC 3339."""
 
     builder_id: str
     invocation_id: str = ""
@@ -29,15 +29,15 @@ class Run:
     finished_on: str = ""
 
     def checked(self) -> Run:
-        """Return itself. Raises BentoError for what SLSA does not take."""
+        """Return itself. Raises BentoError for values that are invalid in SLSA."""
         if not _URI.fullmatch(self.builder_id):
             raise BentoError(
-                f"--builder-id takes a URI that names who built it, not {self.builder_id!r}: "
-                f"https://ci.example.com/builders/1, say."
+                f"--builder-id: expected a URI that identifies the builder, got {self.builder_id!r}. "
+                "Use, for example, https://ci.example.com/builders/1."
             )
         for flag, text in (("--started-on", self.started_on), ("--finished-on", self.finished_on)):
             if text and not _TIME.fullmatch(text):
-                raise BentoError(f"{flag} takes a time as in 2026-01-31T12:00:00Z, not {text!r}.")
+                raise BentoError(f"{flag}: expected a time such as 2026-01-31T12:00:00Z, got {text!r}.")
         return self
 
     def details(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Run:
 
 
 def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return SLSA's `buildDefinition` of a thing of ours: an image, a Bento."""
+    """Return SLSA's `buildDefinition` of an image or a Bento."""
     return {
         "buildType": f"{BUILD_TYPE}{kind}:v1",
         "externalParameters": parameters,
