@@ -177,11 +177,11 @@ def test_all_records_of_the_package_have_signatures_that_the_standard_library_gi
             more: dict[str, Any] = {"init": one.init, "repr": one.repr, "compare": one.compare}
             if one.make:
                 more["default_factory"] = one.make
-            elif one.default is not dataclasses_lite._NOTHING:
+            elif one.default is not dataclasses_lite._MISSING:
                 more["default"] = one.default
             spec.append((one.name, Any, dataclasses.field(**more)))
         theirs = dataclasses.make_dataclass(cls.__name__, spec)
-        ours = dataclasses_lite._compiled(cls, frozen=False)
+        ours = dataclasses_lite._compile_init(cls, frozen=False)
         assert shape(ours)[1:] == shape(theirs), cls
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
     _FIELDS = "__record_fields__"
-    _NOTHING = object()
-    _MADE_OF = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
+    _MISSING = object()
+    _OWN_ATTRIBUTES = ("__annotations__", "__classcell__", "__dict__", "__weakref__")
 
     class _NamedTupleMeta(type):
         """Converts a class with the base `NamedTuple` to a class of `collections.namedtuple`."""
@@ -32,11 +32,11 @@ else:
                 return super().__new__(cls, name, bases, namespace)
             names = list(namespace.get("__annotations__", ()))
             defaults = [namespace.pop(each) for each in names if each in namespace]
-            made = namedtuple(name, names, defaults=defaults, module=namespace["__module__"])
+            result = namedtuple(name, names, defaults=defaults, module=namespace["__module__"])
             for key, value in namespace.items():
-                if key not in _MADE_OF:
-                    setattr(made, key, value)
-            return made
+                if key not in _OWN_ATTRIBUTES:
+                    setattr(result, key, value)
+            return result
 
     class NamedTuple(metaclass=_NamedTupleMeta):
         """Makes subclasses tuples with named items."""
@@ -50,7 +50,7 @@ else:
             self.default, self.make = default, make
             self.init, self.repr, self.compare = flags
 
-    def field(*, default=_NOTHING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
+    def field(*, default=_MISSING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
         """Describe a field beyond its default."""
         return _Field(default, default_factory, (init, repr, compare))
 
@@ -63,42 +63,42 @@ else:
             declared[name] = _declared(cls, name)
         setattr(cls, _FIELDS, declared)
         cls.__match_args__ = tuple(name for name, spec in declared.items() if spec.init)
-        cls.__init__ = _compiled_at_first(cls, frozen)
+        cls.__init__ = _compile_lazily(cls, frozen)
         if "__repr__" not in cls.__dict__:
-            cls.__repr__ = _shown
+            cls.__repr__ = _repr
         if eq:
             _compare(cls, frozen)
         if frozen:
-            cls.__setattr__ = cls.__delattr__ = _refuse
+            cls.__setattr__ = cls.__delattr__ = _reject_assignment
         return cls
 
     def _declared(cls, name):
-        default = cls.__dict__.get(name, _NOTHING)
+        default = cls.__dict__.get(name, _MISSING)
         spec = default if isinstance(default, _Field) else field(default=default)
         spec.name = name
-        if spec.default is not _NOTHING:
+        if spec.default is not _MISSING:
             setattr(cls, name, spec.default)
         elif name in cls.__dict__:
             delattr(cls, name)
         return spec
 
-    def _compiled_at_first(cls, frozen):
+    def _compile_lazily(cls, frozen):
         def __init__(self, *values, **named):
-            cls.__init__ = _compiled(cls, frozen)
+            cls.__init__ = _compile_init(cls, frozen)
             cls.__init__(self, *values, **named)
 
         return __init__
 
-    def _compiled(cls, frozen):
-        parameters, lines, known = [], [], {"_nothing": _NOTHING, "_put": object.__setattr__}
+    def _compile_init(cls, frozen):
+        parameters, lines, known = [], [], {"_missing": _MISSING, "_put": object.__setattr__}
         for name, spec in getattr(cls, _FIELDS).items():
             value = name
-            known[f"_default_{name}"] = _NOTHING if spec.make else spec.default
+            known[f"_default_{name}"] = _MISSING if spec.make else spec.default
             known[f"_make_{name}"] = spec.make
             if spec.make:
-                value = f"_make_{name}() if {name} is _nothing else {name}" if spec.init else f"_make_{name}()"
+                value = f"_make_{name}() if {name} is _missing else {name}" if spec.init else f"_make_{name}()"
             if spec.init:
-                optional = spec.make or spec.default is not _NOTHING
+                optional = spec.make or spec.default is not _MISSING
                 parameters.append(f"{name}=_default_{name}" if optional else name)
             if spec.init or spec.make:
                 lines.append(f"_put(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
@@ -116,10 +116,10 @@ else:
         if "__hash__" not in cls.__dict__:
             cls.__hash__ = (lambda self: hash(values(self))) if frozen else None
 
-    def _refuse(self, name, *_):
+    def _reject_assignment(self, name, *_):
         raise AttributeError(f"cannot assign to field {name!r}")
 
-    def _shown(self):
+    def _repr(self):
         shown = [f"{spec.name}={getattr(self, spec.name)!r}" for spec in fields(self) if spec.repr]
         return f"{type(self).__qualname__}({', '.join(shown)})"
 

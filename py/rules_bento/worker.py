@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-_STOPPED = "a worker of rules_bento received an invalid request, and stops: "
+_INVALID_REQUEST = "a worker of rules_bento received an invalid request, and stops: "
 _MAX_REQUESTS = 500  # per fork, so that memory of large requests is released
 _CHUNK = 1 << 16
 
@@ -51,11 +51,11 @@ def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
             request = json.loads(line)
             arguments, number = [str(word) for word in request["arguments"]], int(request.get("requestId", 0))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            sys.stderr.write(f"{_STOPPED}{error!r}\n")
+            sys.stderr.write(f"{_INVALID_REQUEST}{error!r}\n")
             return 1
         if fork is None or fork.is_gone():
             fork = _Fork(run)
-        status, output, imported = fork.ask([*words, *arguments])
+        status, output, imported = fork.execute([*words, *arguments])
         json.dump({"exitCode": status, "output": output, "requestId": number}, responses)
         print(file=responses, flush=True)
         if fork.ended:
@@ -87,12 +87,12 @@ class _Fork:
             for fd in (self._requests, self._output, self._answers, self._life):
                 os.close(fd)
             _die_with(parent, lifeline)
-            _work(run, asked, output, answers)
+            _run_requests(run, asked, output, answers)
         for fd in (asked, output, answers, lifeline):
             os.close(fd)
         os.set_blocking(self._output, False)
 
-    def ask(self, words: list[str]) -> tuple[int, str, list[str]]:
+    def execute(self, words: list[str]) -> tuple[int, str, list[str]]:
         """Run a request; return the status, the output, and the names of the modules that it imported."""
         _write(self._requests, json.dumps(words).encode() + b"\n")
         printed, answer = bytearray(), bytearray()
@@ -101,23 +101,23 @@ class _Fork:
             waiting.register(fd, select.POLLIN)
         while not answer.endswith(b"\n"):
             ready = dict(waiting.poll())
-            if self._output in ready and not _take(self._output, printed):
+            if self._output in ready and not _read_available(self._output, printed):
                 waiting.unregister(self._output)
-            if self._answers in ready and not _take(self._answers, answer):
-                break  # it died without an answer
+            if self._answers in ready and not _read_available(self._answers, answer):
+                break  # the fork ended without an answer
         # All output precedes the answer.
-        while _take(self._output, printed):
+        while _read_available(self._output, printed):
             pass
-        told: dict[str, Any] = json.loads(answer) if answer.endswith(b"\n") else {}
+        result: dict[str, Any] = json.loads(answer) if answer.endswith(b"\n") else {}
         text = printed.decode("utf-8", "replace")
-        if told.get("stays"):
-            return told["status"], text, []
+        if result.get("reusable"):
+            return result["status"], text, []
         code = self._end()
         if code < 0:
             return -code, f"{text}the process was ended by signal {-code}\n", []
-        if not told:
+        if not result:
             return code or 1, f"{text}the process ended without an answer\n", []
-        return told["status"], text, told["imported"]
+        return result["status"], text, result["imported"]
 
     def is_gone(self) -> bool:
         """Return whether the process has ended since its last answer, for example because it was killed."""
@@ -138,7 +138,7 @@ class _Fork:
             os.close(fd)
 
 
-def _take(fd: int, into: bytearray) -> bool:
+def _read_available(fd: int, into: bytearray) -> bool:
     """Add the available data to `into`; return whether there was any."""
     try:
         chunk = os.read(fd, _CHUNK)
@@ -155,7 +155,7 @@ def _write(fd: int, data: bytes) -> None:
             data = data[os.write(fd, data) :]
 
 
-def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
+def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
     """Run requests in the forked process until it can't accept another one."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
@@ -175,10 +175,10 @@ def _work(run: Callable[[list[str]], int], asked: int, output: int, answers: int
         sys.stdout.flush()
         sys.stderr.flush()
         imported = [name for name in sys.modules if name not in known]
-        stays = _is_reusable(words) and not status and not imported and number < _MAX_REQUESTS
-        stays = stays and _surroundings() == before
-        _write(answers, json.dumps({"status": status, "imported": imported, "stays": stays}).encode() + b"\n")
-        if not stays:
+        reusable = _is_reusable(words) and not status and not imported and number < _MAX_REQUESTS
+        reusable = reusable and _surroundings() == before
+        _write(answers, json.dumps({"status": status, "imported": imported, "reusable": reusable}).encode() + b"\n")
+        if not reusable:
             break
     os._exit(0)
 
@@ -193,14 +193,14 @@ def _surroundings() -> list[Any]:
     """Return the state of the process, except memory, that a subcommand could change for a later one."""
     umask = os.umask(0o077)
     os.umask(umask)
-    folder = os.stat(".")  # noqa: PTH116 - as in verbs, no pathlib before a verb needs it
+    directory = os.stat(".")  # noqa: PTH116 - as in verbs, no pathlib before a verb needs it
     fds: list[str] = []
-    with contextlib.suppress(OSError):  # a sandbox might not have it
-        fds = sorted(os.listdir("/dev/fd"))  # noqa: PTH208 - likewise
+    with contextlib.suppress(OSError):  # a sandbox might not have this directory
+        fds = sorted(os.listdir("/dev/fd"))  # noqa: PTH208 - as above
     warnings, threading, signal, locale = map(sys.modules.get, ("warnings", "threading", "signal", "locale"))
     return [
         umask,
-        (folder.st_dev, folder.st_ino),
+        (directory.st_dev, directory.st_ino),
         dict(os.environ),
         list(sys.path),
         list(sys.argv),

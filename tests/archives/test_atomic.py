@@ -20,7 +20,7 @@ from rules_bento.net.resumable_file import open_partial
 def making(request, monkeypatch):
     """Both ways to make a file."""
     if request.param == "named":
-        monkeypatch.setattr(atomic, "_nameless", lambda folder: None)
+        monkeypatch.setattr(atomic, "_open_unnamed", lambda folder: None)
     elif sys.platform != "linux":
         pytest.skip("only Linux has files without a name")
     return request.param

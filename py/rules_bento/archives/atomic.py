@@ -25,7 +25,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` if the block succeeds; otherwise nothing changes. Raises OSError."""
-    nameless = _nameless(path.parent)
+    nameless = _open_unnamed(path.parent)
     name = _sibling(path)
     descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
     try:
@@ -33,7 +33,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             if nameless is not None:
-                _give_name(descriptor, name)
+                _link(descriptor, name)
         name.replace(path)
     except BaseException:
         name.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def _sibling(path: Path) -> Path:
     return path.with_name(f".{os.urandom(12).hex()}.part")
 
 
-def _nameless(folder: Path) -> int | None:
+def _open_unnamed(folder: Path) -> int | None:
     """Return a new file without a name; None if this isn't supported, or if the file can't get a name later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
@@ -93,7 +93,7 @@ def _nameless(folder: Path) -> int | None:
     return None
 
 
-def _give_name(descriptor: int, name: Path) -> None:
+def _link(descriptor: int, name: Path) -> None:
     folder = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # With a directory, Python calls linkat(2) with AT_SYMLINK_FOLLOW. Otherwise, it would link the link in /proc.
