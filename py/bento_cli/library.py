@@ -214,9 +214,9 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path if the string is a path (it contains a slash, or the file exists) and not a tag."""
+    """Return the path if the string isn't a tag: it has a slash or the suffix of an archive, or the file exists."""
     path = Path(text)
-    return path if "/" in text or path.is_file() else None
+    return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
 
 def local(text: str) -> Path:
