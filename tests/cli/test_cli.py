@@ -83,6 +83,31 @@ def test_list_is_a_table_for_people(bento):
     assert bento("list", "-o", "yaml").startswith("- tag: hi:v2\n")
 
 
+def test_list_has_bytes_and_zones_for_programs(bento):
+    [entry] = json.loads(bento("list", "hi:v1", "-o", "json"))
+    assert entry["size"].endswith(" KiB")
+    assert entry["size_bytes"] > 0
+    assert entry["created_at"].endswith("+00:00")
+    assert "size_bytes" in json.loads(bento("models", "list", "-o", "json"))[0]
+
+
+def test_options_of_all_commands(bento):
+    assert bento("help", "models") == bento("models", "--help")
+    assert bento("help", "list") == bento("list", "--help")
+    assert "examples:\n  bento list\n" in bento("help", "list")
+    assert bento("-V") == bento("--version")
+    assert "\x1b[" in bento("--color", "always", "verify")
+    assert "\x1b[" not in bento("verify", "--color=never")
+    show.note("seen")
+    bento("-q", "list")
+    show.note("hidden")
+    bento("list")
+    bento("list", "--nothing", code=status.USAGE)
+    assert (
+        bento.err == "bento list: error: unrecognized arguments: --nothing. For all options, run `bento list --help`.\n"
+    )
+
+
 def test_a_home_that_is_not_there_is_empty(bento, tmp_path):
     assert bento("--home", tmp_path / "nothing", "list", "-o", "json") == "[]\n"
     assert bento("list", "--home", tmp_path / "nothing", "-o", "path") == ""
@@ -120,6 +145,8 @@ def test_lists_are_those_of_bentoml(real, tmp_path, monkeypatch, capsys):
     for words in (["list"], ["list", "ho"], ["list", "ho:w1"], ["models", "list"], ["models", "list", "clf"]):
         assert main([*words, "-o", "json"]) == 0
         ours = json.loads(capsys.readouterr().out)
+        for row in ours:  # BentoML has no bytes and no zone
+            assert {row.pop(key, "") for key in ("size_bytes", "model_size_bytes", "created_at")}
         assert ours == real.json(*words), words
         assert [list(row) for row in ours] == [list(row) for row in real.json(*words)]
     for words in [["get", f"ho:w{number}"] for number in range(6)] + [["get", "hi"], ["models", "get", "clf:v2"]]:
@@ -303,7 +330,7 @@ def test_limits_are_options(bento):
 
 def test_delete_asks(bento, monkeypatch):
     bento("delete", "hi:v1", code=status.ERROR)
-    assert "Say --yes" in bento.err
+    assert "Add --yes" in bento.err
     bento("delete", "hi:v3", "--yes", code=status.NOT_FOUND)
 
     class Terminal:
@@ -443,7 +470,7 @@ def test_build_says_when_and_its_identity_does_not(bento, project, monkeypatch):
 def test_build_refuses_an_epoch_that_is_none(bento, project, monkeypatch, epoch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     bento("build", project, code=status.ERROR)
-    assert "is no number of seconds since 1970. Set it to one, or unset it." in bento.err
+    assert "isn't a number of seconds since 1970. Set it to one, or unset it." in bento.err
 
 
 def test_build_of_a_service(bento, project, monkeypatch):
@@ -470,9 +497,9 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml: cannot read the file"),
         (["--enable-features", "grcp"], "unknown feature 'grcp'"),
-        (["--creation-time", "yesterday"], "--creation-time: 'yesterday' is no time with a zone."),
-        (["--creation-time", "2026-03-01T12:00:00"], "'2026-03-01T12:00:00' is no time with a zone."),
-        (["--creation-time", ""], "'' is no time with a zone."),
+        (["--creation-time", "yesterday"], "--creation-time: 'yesterday' isn't a time with a zone."),
+        (["--creation-time", "2026-03-01T12:00:00"], "'2026-03-01T12:00:00' isn't a time with a zone."),
+        (["--creation-time", ""], "'' isn't a time with a zone."),
     ],
 )
 def test_build_says_what_is_wrong(bento, project, words, message):
@@ -585,6 +612,7 @@ def test_standard_output_gets_the_archive_alone(bento, project):
     [
         (["verify", "./none.bento"], status.ERROR, "none.bento: no such file."),
         (["verify", "/none/a.bento"], status.ERROR, "/none/a.bento: no such file."),
+        (["verify", "none.bento"], status.ERROR, "none.bento: no such file. Check the path."),
         (["verify", "none/"], status.ERROR, "none: no such file."),
         (["import", "/etc"], status.ERROR, "/etc is not a Bento: no bento.yaml found."),
         (["models", "import", "/etc"], status.ERROR, "/etc is not a model: no model.yaml found."),

@@ -106,7 +106,7 @@ def said(words, folder, **streams):
 
 
 @pytest.mark.parametrize(
-    "words", [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "command", "--", "list"]]
+    "words", [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "bento_cli.programs.command", "--", "list"]]
 )
 def test_a_disk_that_is_full_is_told_once(words, folder):
     """Where what is printed goes, and Python at its end would say it again."""

@@ -439,7 +439,7 @@ def index(here: Surroundings) -> Finding:
                 command, input="packaging\n", check=False, capture_output=True, cwd=folder, text=True, timeout=_SECONDS
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BentoError(f"{Path(command[0]).name}: {error}. Is there a network?") from None
+            raise BentoError(f"{Path(command[0]).name}: {error}. Check the network.") from None
     if done.returncode == 0:
         return Finding("index", FINE, "an index of packages answers")
     from rules_bento.packages.indexes import without_credentials

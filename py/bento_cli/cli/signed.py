@@ -52,8 +52,8 @@ def _facts(options: Namespace, target: str, key: PublicKey) -> dict[str, Any]:
     if path.is_file():
         return _of_file(options, path, key)
     raise BentoError(
-        f"{target}: is no archive, no OCI layout and no oci://registry/repository:tag. What is in the store has no "
-        f"signature: verify the archive before it is imported."
+        f"{target}: not an archive, an OCI layout, or oci://registry/repository:tag. Entries of the store have no "
+        f"signatures: verify the archive before you import it."
     )
 
 
@@ -85,7 +85,9 @@ def _of_file(options: Namespace, path: Path, key: PublicKey) -> dict[str, Any]:
     from rules_bento.signing import cosign
 
     if options.provenance:
-        raise BentoError(f"{path}: --provenance is for images and Bentos in registries and layouts.")
+        raise BentoError(
+            f"{path}: --provenance is only supported for images and Bentos in registries and layouts. Remove it."
+        )
     cosign.verify_file(path, Path(options.signature) if options.signature else cosign.signature_path(path), key)
     return {}
 
@@ -94,7 +96,7 @@ def _beside(options: Namespace, place: Place, digest: str, key: PublicKey) -> di
     from rules_bento.artifacts import signatures
 
     if options.signature:
-        raise BentoError("--signature: is for archives. Images have their signatures beside them.")
+        raise BentoError("--signature: is for archives. Remove it: images have their signatures next to them.")
     facts: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key).name}
     if options.provenance:
         facts["provenance"] = signatures.verify_provenance(place, digest, key)

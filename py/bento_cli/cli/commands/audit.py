@@ -133,7 +133,7 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     for item, contents in unpack.read(path, "folder" if path.is_dir() else unpack.form_from_name(path.name)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
-                raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Make it anew.")
+                raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Create it again.")
             texts[item.path] = b"".join(contents)
     for inner in REQUIREMENTS:
         if texts.get(inner):
@@ -147,5 +147,5 @@ def _stated(folder: Path) -> dict[str, DeclaredLicense]:
 
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
-        raise BentoError(f"--wheels: {folder} has no wheels. Give a folder of .whl files.")
+        raise BentoError(f"--wheels: {folder} has no wheels. Name a directory of .whl files.")
     return dict(map(stated_by, wheels))

@@ -57,7 +57,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     parser.add_argument("--name", help="name of the Bento")
     parser.add_argument("--version", default="", help="version of the Bento (default: the digest of its content)")
-    parser.add_argument("--description", metavar="TEXT", help="description: a text, or file:PATH")
+    parser.add_argument("--description", metavar="TEXT", help="description: the content, or file:PATH")
     parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[], help="add a label (repeatable)")
     parser.add_argument(
         "--env",
@@ -245,7 +245,7 @@ def _creation_time(stated: str | None) -> str:
             zone = None
         if zone is None:  # beside Bentos that have one, BentoML's list fails for the store
             raise BentoError(
-                f"--creation-time: {stated!r} is no time with a zone. Write it as 2026-03-01T12:00:00+00:00."
+                f"--creation-time: {stated!r} isn't a time with a zone. Write it as 2026-03-01T12:00:00+00:00."
             )
         return stated
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
@@ -257,7 +257,7 @@ def _creation_time(stated: str | None) -> str:
         return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
     except (ValueError, OverflowError, OSError):
         raise BentoError(
-            f"SOURCE_DATE_EPOCH: {epoch!r} is no number of seconds since 1970. Set it to one, or unset it."
+            f"SOURCE_DATE_EPOCH: {epoch!r} isn't a number of seconds since 1970. Set it to one, or unset it."
         ) from None
 
 

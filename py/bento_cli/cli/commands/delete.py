@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         nargs="+",
         help=f"delete this {kind.noun}, or all versions of a name (also separated by commas)",
     )
-    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="don't ask for confirmation")
+    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="delete without confirmation")
     if kind is MODEL:
         parser.add_argument("--force", action="store_true", help="delete the model even if a Bento uses it")
     show.add_output(parser, "text", "json", "yaml")
@@ -54,7 +54,9 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise BentoError("Nobody can be asked here whether to delete. Say --yes to delete without being asked.")
+        raise BentoError(
+            "Standard input isn't a terminal to confirm the deletion. Add --yes to delete without confirmation."
+        )
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

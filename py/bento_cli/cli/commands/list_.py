@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     show.add_output(parser, "table", "json", "yaml", "path")
     parser.epilog = (
-        "Columns and fields are those of BentoML; JSON and YAML also have bytes and times in UTC.\n"
+        "Columns and fields are those of BentoML; JSON and YAML also have sizes in bytes and times with a zone.\n"
         "Unreadable directories are reported and skipped."
     )
 
@@ -45,34 +45,42 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _table(rows: list[dict[str, str]], kind: Kind) -> None:
+def _table(rows: list[dict[str, str | int]], kind: Kind) -> None:
     header = (
         ("Tag", "Size", "Model Size", "Creation Time") if kind is BENTO else ("Tag", "Module", "Size", "Creation Time")
     )
     right = (1, 2) if kind is BENTO else (2,)
-    show.table(header, [list(row.values()) for row in rows], right)
+    show.table(header, [[str(value) for value in list(row.values())[:4]] for row in rows], right)
 
 
-def _bentos(entries: list[Entry], store: Store) -> list[dict[str, str]]:
-    sizes: dict[str, int] = {}
-    return [
-        {
-            "tag": str(entry.tag),
-            "size": show.size(entry.size()),
-            "model_size": show.size(sum(_model_size(entry, tag, store, sizes) for tag in entry.summary.models)),
-            "creation_time": show.time(entry.creation_time),
-        }
-        for entry in entries
-    ]
+def _bentos(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
+    known: dict[str, int] = {}
+    rows: list[dict[str, str | int]] = []
+    for entry in entries:
+        size, models = entry.size(), sum(_model_size(entry, tag, store, known) for tag in entry.summary.models)
+        rows.append(
+            {
+                "tag": str(entry.tag),
+                "size": show.size(size),
+                "model_size": show.size(models),
+                "creation_time": show.time(entry.creation_time),
+                "size_bytes": size,
+                "model_size_bytes": models,
+                "created_at": entry.creation_time.isoformat(),
+            }
+        )
+    return rows
 
 
-def _models(entries: list[Entry]) -> list[dict[str, str]]:
+def _models(entries: list[Entry]) -> list[dict[str, str | int]]:
     return [
         {
             "tag": str(entry.tag),
             "module": entry.summary.module,
-            "size": show.size(entry.size()),
+            "size": show.size(size := entry.size()),
             "creation_time": show.time(entry.creation_time),
+            "size_bytes": size,
+            "created_at": entry.creation_time.isoformat(),
         }
         for entry in entries
     ]
