@@ -55,17 +55,14 @@ class Size(Enum):
     LARGE = 2
 
 
-class Base:
-    model = bentoml.models.BentoModel("clf:v1")
-
-    def __init__(self, workers=2, *names, **more):
-        self.workers = workers
-
-
 @bentoml.service(name=NAME, labels=LABELS, image=image, workers=2, traffic={"timeout": 10 * 6},
                  envs=[{"name": "A", "value": "b"}, {"name": "C"}])
-class Iris(Base):
+class Iris:
+    model = bentoml.models.BentoModel("clf:v1")
     hub = HuggingFaceModel("a/b", revision="main")
+
+    def __init__(self, workers=2):
+        self.workers = workers
 
     @bentoml.api(batchable=True, route="/x")
     def predict(self, texts: list[str], size: Size = Size.SMALL) -> list[float]:
@@ -177,10 +174,10 @@ number = 0x1F
 
 def _ignore(path: Path, _out: Path) -> None:
     from rules_bento.formats import decode_text
-    from rules_bento.sources.patterns import PathFilter, Patterns
+    from rules_bento.sources.patterns import Patterns, SourceFilter
 
     lines = Patterns(decode_text(path.read_bytes(), path.name).splitlines(), path.name, "line")
-    filtering = PathFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
+    filtering = SourceFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
     for name in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
         filtering.keeps(name, filtered=True)
         filtering.reason(name, filtered=True)

@@ -119,7 +119,9 @@ def test_a_disk_that_is_full_is_told_once(words, folder):
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-@pytest.mark.parametrize("words", [[*BENTO, "import", "x.bento"], [*HELPER, "command", "--", "import", "x.bento"]])
+@pytest.mark.parametrize(
+    "words", [[*BENTO, "import", "x.bento"], [*HELPER, "bento_cli.programs.command", "--", "import", "x.bento"]]
+)
 def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, folder):
     shut = "import os, sys; [os.close(int(fd)) for fd in sys.argv[1]]; os.execv(sys.argv[2], sys.argv[2:])"
     words = [*words[:-1], str(folder / "x.bento"), "--home", str(folder / "home")]
@@ -169,7 +171,7 @@ def test_a_verb_on_a_full_disk_says_so(verb, tmp_path, full_disk):
 
 def test_a_verb_that_is_interrupted_says_so(folder):
     reading, writing = os.pipe()
-    words = [*HELPER, "command", "--", "import", "-", "--home", str(folder / "home")]
+    words = [*HELPER, "bento_cli.programs.command", "--", "import", "-", "--home", str(folder / "home")]
     with subprocess.Popen(words, stdin=reading, stderr=subprocess.PIPE, env={"HOME": str(folder)}) as child:
         os.close(reading)
         with os.fdopen(writing, "wb") as pipe:
