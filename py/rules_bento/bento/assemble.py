@@ -13,6 +13,7 @@ from rules_bento.bento import image_steps as images
 from rules_bento.bento import model_refs
 from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.python import LockedRequirements
+from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_features
 from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace
@@ -25,11 +26,11 @@ from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.bento.settings import ApiDescription, BentoSettings
-    from rules_bento.models.model import BundledModel, ModelDescription
+    from rules_bento.models.model import BundledModel
     from rules_bento.service import Runner, Service, ServiceInfo
 
 __all__ = ["AssembledBento", "LockedRequirements", "assemble_bento"]
@@ -292,28 +293,3 @@ def _api_files(api: ApiDescription | None) -> dict[str, bytes]:
 
 def _entries(files: dict[str, bytes]) -> list[TreeEntry]:
     return [TreeEntry.of_bytes(path, content) for path, content in files.items()]
-
-
-def content_identity(
-    document: dict[str, Any], entries: Iterable[TreeEntry], models: Iterable[ModelDescription]
-) -> bytes:
-    """Return BLAKE3 of a Bento's files, with models by their identity and bento.yaml without version and times.
-
-    `document` is the content of bento.yaml; `entries` has all other files except the models' files.
-    """
-    timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
-    timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]
-    timeless["services"] = [
-        service | {"models": [_without_time(entry) for entry in service.get("models", ())]}
-        for service in document.get("services", ())
-    ]
-    unique = {model.tag: model for model in models}
-    tree = [*entries, TreeEntry.of_bytes("bento.yaml", dump_yaml(timeless))]
-    tree += [
-        TreeEntry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()
-    ]
-    return TreeManifest.of(tree).identity()
-
-
-def _without_time(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key != "creation_time"}

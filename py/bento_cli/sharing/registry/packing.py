@@ -13,7 +13,6 @@ from rules_bento.artifacts import artifact
 from rules_bento.artifacts.artifact import ModelPart, Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.models import model_store
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -54,7 +53,7 @@ class Described:
     @cached_property
     def bento(self) -> BentoFacts:
         """Describe a Bento."""
-        from rules_bento.bento.assemble import content_identity
+        from rules_bento.bento.identity import content_identity
 
         document = self.entry.describe().stated
         _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
@@ -75,6 +74,8 @@ class Described:
         return artifact.model_config(self.model)
 
     def _describe(self, model: Entry) -> ModelDescription:
+        from rules_bento.models import model_store
+
         return model_store.describe(model.describe().stated, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:

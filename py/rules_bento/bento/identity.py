@@ -1,0 +1,38 @@
+"""The identity of a Bento: the digest of its content without version and times."""
+
+from __future__ import annotations
+
+from rules_bento.formats.yaml_writer import dump_yaml
+from rules_bento.sources.manifest import TreeEntry, TreeManifest
+from rules_bento.typing_lite import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rules_bento.models.model import ModelDescription
+
+
+def content_identity(
+    document: dict[str, Any], entries: Iterable[TreeEntry], models: Iterable[ModelDescription]
+) -> bytes:
+    """Return BLAKE3 of a Bento's files, with models by their identity and bento.yaml without version and times.
+
+    `document` is the content of bento.yaml; `entries` has all other files except the models' files.
+    """
+    timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
+    timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]
+    timeless["services"] = [
+        service | {"models": [_without_time(entry) for entry in service.get("models", ())]}
+        for service in document.get("services", ())
+    ]
+    unique = {model.tag: model for model in models}
+    tree = [*entries, TreeEntry.of_bytes("bento.yaml", dump_yaml(timeless))]
+    tree += [
+        TreeEntry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()
+    ]
+    return TreeManifest.of(tree).identity()
+
+
+def _without_time(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "creation_time"}
