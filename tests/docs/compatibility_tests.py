@@ -108,10 +108,10 @@ TESTS: dict[str, dict[str, str]] = {
         "`python_requirements`": "images/test_image.py::test_from_a_source",
         "`post_commands`": "images/test_image.py::test_from_a_source",
         "`build_include_paths`": "images/test_image.py::test_from_a_source",
-        "`system_packages()`": "[img_evolve], images/test_image.py::test_order_before_and_after_the_packages",
-        "`run()`": "[img_evolve], images/test_image.py::test_order_before_and_after_the_packages",
-        "`run_script()`": "[img_evolve], bento/test_dockerfile.py::test_a_script_is_named_by_its_path_and_content",
-        "`python_packages()`": "[img_evolve], images/test_image.py::test_requirements_of_all_kinds",
+        "`system_packages()`": "bento/test_bento.py::test_whole_bentos_as_bentoml_makes_them, images/test_image.py::test_order_before_and_after_the_packages",
+        "`run()`": "bento/test_bento.py::test_whole_bentos_as_bentoml_makes_them, images/test_image.py::test_order_before_and_after_the_packages",
+        "`run_script()`": "bento/test_bento.py::test_whole_bentos_as_bentoml_makes_them, bento/test_dockerfile.py::test_a_script_is_named_by_its_path_and_content",
+        "`python_packages()`": "bento/test_bento.py::test_whole_bentos_as_bentoml_makes_them, images/test_image.py::test_requirements_of_all_kinds",
         "`requirements_file()`": (
             "bento/test_bento.py::test_whole_bentos_as_bentoml_makes_them, "
             "images/test_image.py::test_requirements_of_all_kinds"
