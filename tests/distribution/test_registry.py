@@ -240,7 +240,7 @@ def test_models_travel_alone(store, other, registries, reference, progress):
     push(store.home, store.models.get("clf:v1"), [reference], registries, progress)
     done = pull(other.home, MODEL, reference.with_tag("v1"), registries, progress)
     assert tree(done.entry.path) == tree(store.models.get("clf:v1").path)
-    with pytest.raises(BentoError, match="isn't a Bento, but"):
+    with pytest.raises(BentoError, match="expected a Bento, got"):
         pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     push(store.home, store.bentos.get("hi:v1"), [reference.with_tag("b")], registries, progress)
     with pytest.raises(BentoError, match="isn't a model"):

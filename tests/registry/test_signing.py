@@ -549,7 +549,7 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
         "invalid base64": {**sound, "signatures": ["x"]},
         "the signed document isn't an in-toto statement": json.loads(cosign.sign_statement(b'{"_type": 1}', key)),
-        "not provenance": json.loads(cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key)),
+        "expected provenance": json.loads(cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key)),
     }.items():
         item = layer(to_json(document), "", cosign.ENVELOPE_TYPE)
         attach(place, digest, [item], signatures.ATTESTATIONS)

@@ -126,7 +126,7 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
     """
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
-        raise BentoError(f"{origin}: isn't a Bento, but {kind}. Pull images with a container runtime.")
+        raise BentoError(f"{origin}: expected a Bento, got {kind}. Pull images with a container runtime.")
     try:
         document = read_json(
             config, "its JSON", constants=True
@@ -138,7 +138,7 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
         for tag in (str(facts.tag), *(model.tag for model in models)):
             _check_whole(tag)
     except (BentoError, TypeError, KeyError) as error:
-        raise BentoError(f"{origin}: the config of this Bento can't be read ({error}). Push it again.") from None
+        raise BentoError(f"{origin}: the config of this Bento can't be read ({error}). Push the Bento again.") from None
     return facts
 
 
@@ -153,7 +153,7 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)
     except (BentoError, UnicodeDecodeError) as error:
-        raise BentoError(f"{origin}: the config of this model can't be read ({error}). Push it again.") from None
+        raise BentoError(f"{origin}: the config of this model can't be read ({error}). Push the model again.") from None
     return description
 
 

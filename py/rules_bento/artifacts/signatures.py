@@ -181,7 +181,7 @@ def verify(place: Place, digest: str, key: PublicKey) -> Signed:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
             kind, _ = cosign.read_statement(cosign.bundled_statement(_object(place, layer), key), digest)
             if kind != cosign.SIGNED:
-                raise SignatureError(f"is a statement of type {kind[:100]}, not a signature")
+                raise SignatureError(f"expected a signature, got a statement of type {kind[:100]}")
             return Signed("")
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
@@ -198,7 +198,7 @@ def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, An
     def read(layer: Descriptor) -> dict[str, Any]:
         kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
         if kind != provenance.PREDICATE:
-            raise SignatureError(f"is a statement of type {kind[:100]}, not provenance")
+            raise SignatureError(f"expected provenance, got a statement of type {kind[:100]}")
         return predicate
 
     layers = _layers(place, ATTESTATIONS, digest, cosign.ENVELOPE_TYPE)
@@ -336,9 +336,11 @@ def _first(
         except BentoError as error:
             reasons.setdefault(str(error))
     if not count:
-        raise SignatureError(f"{nothing} exists. Sign it, or request a signature from its owner.")
+        raise SignatureError(f"{nothing} exists. Sign this digest, or request a signature from its publisher.")
     shown = "; ".join([*reasons][:_MOST_REASONS])
-    raise SignatureError(f"{nothing} is by {key.origin}. Use another key. {count} found: {shown}.")
+    raise SignatureError(
+        f"{nothing} matches the key {key.origin}. Use the signer's public key. Results for the {count} found: {shown}."
+    )
 
 
 def _statement(place: Place, layer: Descriptor, key: PublicKey) -> bytes:

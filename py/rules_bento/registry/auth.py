@@ -132,7 +132,7 @@ class Authorizer:
             answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise BentoError(f"{self._host}: its token server returned no token. Ask its owner.")
+            raise BentoError(f"{self._host}: its token server returned no token. Report this to its owner.")
         stated = answer.get("expires_in")
         life = stated if isinstance(stated, int | float) and stated > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
@@ -171,15 +171,18 @@ class Authorizer:
         network or on this machine is trusted only if the registry is also in one.
         """
         if not realm:
-            raise BentoError(f"{self._host}: its challenge has no realm. Ask its owner.")
+            raise BentoError(f"{self._host}: its challenge has no realm. Report this to its owner.")
         url = resolve(str(self._origin), realm)
         there = Origin.from_url(url)
         if there.host == self._origin.host:
             if there.scheme == "http" and self._origin.scheme == "https":
-                raise BentoError(f"{self._host}: its token server has no encryption. Ask its owner for https.")
+                raise BentoError(
+                    f"{self._host}: its token server doesn't use encryption. Ask its owner to enable HTTPS."
+                )
         elif there.scheme == "http":
             raise BentoError(
-                f"{self._host}: its token server {there} is another host without encryption. Ask its owner for https."
+                f"{self._host}: its token server {there} is another host, which doesn't use encryption. Ask its owner "
+                "to enable HTTPS."
             )
         elif _is_private_host(there.host) and not _is_private_host(self._origin.host):
             raise BentoError(

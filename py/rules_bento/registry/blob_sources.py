@@ -75,7 +75,7 @@ class FileSource:
         try:
             return FileIO(self.path)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot read it: {error.strerror}. Build it again.") from None
+            raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
 
     def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
         buffer = memoryview(bytearray(limits.PIECE))

@@ -173,7 +173,7 @@ class Registry:
         """
         location = response.headers.get("Location")
         if not location:
-            raise BentoError(f"{self.host}: returned {response.status} without a Location. Ask its owner.")
+            raise BentoError(f"{self.host}: returned {response.status} without a Location. Report this to its owner.")
         return self._secure_url(resolve(response.url, location), origin)
 
     def _secure_url(self, url: str, origin: Origin | None = None) -> str:
@@ -184,7 +184,9 @@ class Registry:
         here, there = origin or self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
-                raise BentoError(f"{self.host}: redirects to {there.host} without encryption. Ask its owner for https.")
+                raise BentoError(
+                    f"{self.host}: redirects to {there.host} without encryption. Ask its owner to enable HTTPS."
+                )
             # A registry after a proxy that terminates TLS sends http URLs of its own.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
         return url
@@ -193,7 +195,9 @@ class Registry:
         """Return the absolute URL of a link to the next page. Raises BentoError if it is on another server."""
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
-            raise BentoError(f"{self.host}: the next page is on another server, {Origin.from_url(url)}. Ask its owner.")
+            raise BentoError(
+                f"{self.host}: the next page is on another server, {Origin.from_url(url)}. Report this to its owner."
+            )
         return url
 
     def response_error(self, reply: Reply, what: str) -> BentoError:
@@ -203,7 +207,7 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a failed connection to the registry, or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: {cut}, in several attempts. Check that its server is up.")
+            return BentoError(f"{what}: {cut}, in several attempts. Check that the server is up.")
         return BentoError(
             f"{what}: connections to {self.host} failed in several attempts ({cut}). Check that the registry is "
             f"up, and set HTTPS_PROXY if it needs a proxy."
@@ -307,7 +311,7 @@ class Repository:
         """
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
-            raise BentoError(f"{self}: accepted a chunk without a Range header. Ask its owner.")
+            raise BentoError(f"{self}: accepted a chunk without a Range header. Report this to its owner.")
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
@@ -340,7 +344,9 @@ class Repository:
         """Return a small blob, verified. Also raises BentoError for a blob of more than `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
-            raise BentoError(f"{self}: {what}: {descriptor.size} bytes exceed {limits.DOCUMENT}. Ask its owner.")
+            raise BentoError(
+                f"{self}: {what}: {descriptor.size} bytes exceed {limits.DOCUMENT}. Report this to its owner."
+            )
         reply = self._request(
             "GET", f"blobs/{descriptor.digest}", what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT
         )
@@ -466,7 +472,9 @@ class Repository:
         """Return the entries of a page. Raises BentoError for an invalid list, or too many entries of all pages."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
-            raise BentoError(f"{self}: its {what} aren't a list of at most {limits.NAMES} entries. Ask its owner.")
+            raise BentoError(
+                f"{self}: its {what} aren't a list of at most {limits.NAMES} entries. Report this to its owner."
+            )
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
@@ -479,13 +487,13 @@ class Repository:
         following: str | None = path
         while following is not None:
             if following in seen:
-                raise BentoError(f"{self}: the pages of its {what} form a cycle. Ask its owner.")
+                raise BentoError(f"{self}: the pages of its {what} form a cycle. Report this to its owner.")
             seen.add(following)
             reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(
-                    f"{self}: {what} exceed {limits.PAGES} pages or {limits.LISTING} bytes. Ask its owner."
+                    f"{self}: {what} exceed {limits.PAGES} pages or {limits.LISTING} bytes. Report this to its owner."
                 )
             yield reply
             link = next_link(reply.headers.get("Link"))

@@ -59,6 +59,6 @@ def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest
                 )
             manifest = repository.get_manifest(digest)
             if manifest.subject is None or manifest.subject.digest != subject:
-                raise BentoError(f"{repository}: {digest} isn't a referrer of {subject}. Ask its owner.")
+                raise BentoError(f"{repository}: {digest} isn't a referrer of {subject}. Report this to its owner.")
             yield manifest
             pending.append(digest)

@@ -86,7 +86,7 @@ class Descriptor:
             or type(item.get("size")) is not int
             or not 0 <= item["size"] <= limits.BODY
         ):
-            raise BentoError(f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor. Ask its author.")
+            raise BentoError(f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor. Report this to its author.")
         return Descriptor(
             _string(item, "mediaType", origin),
             item["digest"],
@@ -127,15 +127,17 @@ class Manifest:
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
         stated = _string(document, "mediaType", origin)
         if stated and media_type and stated != media_type:
-            raise BentoError(f"{origin}: has mediaType {stated}, but was declared as {media_type}. Ask its author.")
+            raise BentoError(
+                f"{origin}: has mediaType {stated}, but was declared as {media_type}. Report this to its author."
+            )
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: {kind!r} isn't an OCI or docker v2 manifest or index. Use one of these.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(f"{origin}: {kind} mixes fields of a manifest and an index. Ask its author.")
+            raise BentoError(f"{origin}: {kind} mixes fields of a manifest and an index. Report this to its author.")
         for key in ("manifests", "layers"):
             if not isinstance(document.get(key) or [], list):
-                raise BentoError(f"{origin}: {key} isn't a list of descriptors. Ask its author.")
+                raise BentoError(f"{origin}: {key} isn't a list of descriptors. Report this to its author.")
         artifact_type, annotations = (
             _string(document, "artifactType", origin),
             _string_map(document, "annotations", origin),
@@ -181,7 +183,7 @@ class Manifest:
     def _descriptors(self, key: str) -> list[Descriptor]:
         items = self.document.get(key) or []
         if not isinstance(items, list):
-            raise BentoError(f"{self.descriptor.digest}: {key} isn't a list. Ask its author.")
+            raise BentoError(f"{self.descriptor.digest}: {key} isn't a list. Report this to its author.")
         return [Descriptor.from_json(item, self.descriptor.digest) for item in items]
 
 
@@ -214,7 +216,9 @@ def _string(item: Mapping[str, Any], key: str, origin: str) -> str:
     """Return a string that can be missing or null. Raises BentoError for another value."""
     value = item.get(key)
     if value is not None and not isinstance(value, str):
-        raise BentoError(f"{origin}: {key}: expected a string, got {json.dumps(value)[:60]}. Ask its author.")
+        raise BentoError(
+            f"{origin}: {key}: expected a string, got {json.dumps(value)[:60]}. Report this to its author."
+        )
     return value or ""
 
 
@@ -223,7 +227,7 @@ def _string_map(item: Mapping[str, Any], key: str, origin: str) -> Mapping[str, 
     value = item.get(key)
     if value is not None and not (isinstance(value, dict) and all(isinstance(text, str) for text in value.values())):
         raise BentoError(
-            f"{origin}: {key}: expected an object of strings, got {json.dumps(value)[:60]}. Ask its author."
+            f"{origin}: {key}: expected an object of strings, got {json.dumps(value)[:60]}. Report this to its author."
         )
     return value or {}
 
@@ -232,7 +236,7 @@ def _platform(item: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     """Return the platform, which can be missing or null. Raises BentoError for an invalid one."""
     value = item.get("platform")
     if value is not None and not isinstance(value, dict):
-        raise BentoError(f"{origin}: expected a platform, got {json.dumps(value)[:60]}. Ask its author.")
+        raise BentoError(f"{origin}: expected a platform, got {json.dumps(value)[:60]}. Report this to its author.")
     for key in ("os", "architecture", "variant", "os.version"):
         _string(value or {}, key, f"{origin}: platform")
     return value or {}

@@ -52,7 +52,9 @@ class _Archive:
         for member, _ in tarread.members(stream, tarread.SYSTEM):
             names += len(member.name) + len(member.link)
             if names > _MAX_NAMES:
-                raise BentoError(f"{path}: the names of its members exceed {_MAX_NAMES} bytes. Give an image archive.")
+                raise BentoError(
+                    f"{path}: the names of its members exceed {_MAX_NAMES} bytes. Use an archive from `docker save`."
+                )
             self.members[posixpath.normpath(member.name)] = _ArchiveMember(member, stream.position)
 
     def oci(self) -> Pushable:

@@ -75,7 +75,9 @@ class _BlobDownload:
             return True
         self._restart()
         if not self._retry.again():
-            raise BentoError(f"{self._what}: the content doesn't have this digest. Ask the registry's owner.")
+            raise BentoError(
+                f"{self._what}: the content doesn't have this digest. Report this to the registry's owner."
+            )
         return False
 
     def _restart(self) -> None:

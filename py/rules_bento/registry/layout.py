@@ -47,7 +47,7 @@ class Layout:
     def create(directory: Path) -> Layout:
         """Return the layout in a directory, created if needed. Raises BentoError if the directory has other content."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
-            raise BentoError(f"{directory}: not empty, and not an OCI layout. Use another directory.")
+            raise BentoError(f"{directory}: not an OCI layout, and not empty. Use another directory.")
         layout = Layout(directory)
         (directory / "blobs").mkdir(parents=True, exist_ok=True)
         if not (directory / "index.json").exists():
@@ -62,7 +62,7 @@ class Layout:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(
-                f"{directory}: not an OCI layout: has no valid oci-layout file. Use the path of a layout."
+                f"{directory}: not an OCI layout, because it has no valid oci-layout file. Use the path of a layout."
             ) from None
         if not str(version).startswith("1."):
             raise BentoError(f"{directory}: OCI layout version {version} isn't supported. Use 1.0.0.")
@@ -100,13 +100,15 @@ class Layout:
         try:
             return Manifest.read(_read(path), oci.INDEX, str(path)).children()
         except OSError as error:
-            raise BentoError(f"{path}: cannot read it: {error.strerror}. {COPY_AGAIN}") from None
+            raise BentoError(f"{path}: cannot be read: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified. Raises BentoError if it is missing, wrong, or too large."""
         path = self.blob(blob.digest)
         if blob.size > limits.DOCUMENT:
-            raise BentoError(f"{path}: has {blob.size} bytes; the limit is {limits.DOCUMENT}. Ask its author.")
+            raise BentoError(
+                f"{path}: has {blob.size} bytes; the limit is {limits.DOCUMENT}. Report this to its author."
+            )
         try:
             content = _read(path)
         except OSError:
