@@ -46,7 +46,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
         raise FormatError(f"{origin}:{line}: isn't UTF-8 text. Save it as UTF-8.") from None
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: has an unpaired surrogate. Write the character.") from None
+        raise FormatError(f"{origin}:{line}: has an unpaired surrogate. Write the character itself.") from None
     if text.startswith("\ufeff"):
         raise FormatError(f"{origin}:1: begins with two byte order marks. Keep one, or none.")
     return text
@@ -65,4 +65,4 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
 
 
 def _too_large(origin: str) -> FormatError:
-    return FormatError(f"{origin}: exceeds {MAX_BYTES >> 20} MiB. Make it smaller.")
+    return FormatError(f"{origin}: exceeds {MAX_BYTES >> 20} MiB. Reduce its size.")

@@ -33,7 +33,9 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
     except json.JSONDecodeError as error:
         raise FormatError(f"{origin}:{error.lineno}: not JSON: {error.msg}. Correct it.") from None
     except UnicodeEncodeError:
-        raise FormatError(f"{origin}: not JSON: a string has an unpaired surrogate. Write the character.") from None
+        raise FormatError(
+            f"{origin}: not JSON: a string has an unpaired surrogate. Write the character itself."
+        ) from None
     except ValueError as error:
         raise FormatError(f"{origin}: not JSON: {error}. Correct it.") from None
     except RecursionError:
@@ -58,7 +60,7 @@ def _check_size(text: str, origin: str) -> None:
     opened = skeleton.count("[")
     # n keys have n - 1 commas and n colons, n items have n - 1 commas.
     if opened + skeleton.count(",") + skeleton.count(":") > MAX_VALUES:
-        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Make it smaller.")
+        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Reduce its size.")
     if opened <= MAX_DEPTH:
         return
     brackets = skeleton.replace(",", "").replace(":", "")
@@ -67,7 +69,7 @@ def _check_size(text: str, origin: str) -> None:
         if len(brackets) == len(before):  # unbalanced: the reader reports it
             return
     if "[" in brackets:
-        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Make it flatter.")
+        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
 
 
 _TO_SQUARE = str.maketrans("{}", "[]")

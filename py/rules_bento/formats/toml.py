@@ -62,7 +62,7 @@ def _check_keys_and_numbers(text: str, origin: str) -> None:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
     if "." * MAX_PARTS in _BLANKS_AND_KEYS.sub("", bare):
-        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts. Make it shorter.")
+        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts. Shorten it.")
     if _LONG_NUMBER.search(bare):
         raise FormatError(f"{origin}: a number has more than {MAX_NUMBER} characters. Put it in quotes.")
 
@@ -82,6 +82,6 @@ def _check_size(tables: dict[str, Any], origin: str) -> None:
         if not level:
             break
     if level:
-        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Make it flatter.")
+        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
     if count > MAX_VALUES:
-        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Make it smaller.")
+        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Reduce its size.")

@@ -41,7 +41,7 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
     """Read a mapping. Raises FormatError as `read_yaml` does, and for another value."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: expected a mapping of keys to values. Write one.")
+        raise FormatError(f"{origin}: expected a mapping of keys to values. Write lines of the form `key: value`.")
     return value
 
 
@@ -173,13 +173,13 @@ class _YamlReader:
             raise self._error(
                 line,
                 f"more than {MAX_VALUES:,} values or {MAX_CHARACTERS >> 20} MiB of text, with aliases expanded. "
-                f"Make it smaller.",
+                f"Reduce its size.",
             )
 
     def _collection(self, event: Any, line: int) -> _YamlNode:
         is_list = type(event) is self._yaml.SequenceStartEvent
         if self._depth == MAX_DEPTH:
-            raise self._error(line, f"is nested more than {MAX_DEPTH} levels deep. Make it flatter.")
+            raise self._error(line, f"is nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
         if event.tag not in (None, "!", _TAG + ("seq" if is_list else "map")):
             raise self._error(line, f"tag {_quote(event.tag)} isn't supported. Remove it.")
         self._add(line, 1, 0)
@@ -247,7 +247,7 @@ class _YamlReader:
             try:
                 text.encode()  # Python's parser accepts surrogates, libyaml doesn't
             except UnicodeEncodeError:
-                raise self._error(line, "a string has an unpaired surrogate. Write the character.") from None
+                raise self._error(line, "a string has an unpaired surrogate. Write the character itself.") from None
         if tag is None or tag == "!":
             if not event.implicit[0] or text[:1] not in self._resolvers:
                 return text
