@@ -223,9 +223,9 @@ def test_a_link_that_escapes(actions, target, folder):
     short_path = path.removeprefix("bazel-out/k8-fastbuild/bin/")
     outcome = actions.snapshot(srcs=[*with_service(actions), (path, short_path)])
     name = f"{short_path.removeprefix('svc/')} (from srcs {label_of(short_path)})"
-    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Replace it by a copy")
+    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Replace it with a copy")
     outcome = actions.model(srcs=[(path, short_path)])
-    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Replace it by a copy")
+    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Replace it with a copy")
 
 
 @pytest.fixture
@@ -256,7 +256,9 @@ def test_a_link_that_escapes_from_the_top(actions, forest):
     outcome = actions.snapshot(
         srcs=["svc/service.py", "top.csv"], service="svc.service:Service", more=["--build-ctx", ""]
     )
-    refused(outcome, LABEL, "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'", "Replace it by a copy")
+    refused(
+        outcome, LABEL, "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'", "Replace it with a copy"
+    )
 
 
 def test_links_that_stay_inside_are_followed(actions, forest):
@@ -314,7 +316,7 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
 
 def test_patterns_that_are_none(actions):
     outcome = actions.snapshot(more=["--exclude", "*.csv", "--exclude", "!"])
-    refused(outcome, LABEL, "pattern 2 of exclude, '!', is not a pattern", "Correct or remove it")
+    refused(outcome, LABEL, "pattern 2 of exclude: invalid pattern '!'", "Correct or remove it")
     outcome = actions.snapshot(more=["--include", "../lib"])
     refused(outcome, LABEL, "include has '../lib'", "Set build_ctx", "deps")
 

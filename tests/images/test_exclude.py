@@ -138,7 +138,7 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["*.a", ""], "a pattern is empty, a comment, or has an unclosed `[`"),
         (["*.a", "["], "a pattern is empty, a comment, or has an unclosed `[`"),
         (["!*.a"], 'matches no file. Remove "acme-tools" from it'),
-        (["!"], "is not a pattern"),
+        (["!"], "invalid pattern"),
         (["RECORD"], "which installers, importlib.metadata"),
         (["*.txt"], "entry_points.txt, which installers, importlib.metadata"),
         (["*"], "which installers, importlib.metadata"),

@@ -66,7 +66,7 @@ def test_text_of_something_else(text: str) -> None:
 
 
 def test_two_entries_at_one_path() -> None:
-    with pytest.raises(BentoError, match=r"^a: the tree would have two files here\. Remove or exclude one"):
+    with pytest.raises(BentoError, match=r"^a: two files have this path in the tree\. Remove or exclude one"):
         TreeManifest.of([TreeEntry.of_bytes("a", b""), TreeEntry.of_link("a", "b")])
 
 
@@ -154,12 +154,12 @@ def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(manifest, "_PIECE", 2)
     (tmp_path / "a").write_bytes(b"123")
     monkeypatch.setattr(os, "readv", lambda _file, _buffers: 0)
-    with pytest.raises(BentoError, match="changed during the read"):
+    with pytest.raises(BentoError, match="changed while it was read"):
         TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")
 
 
 def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"12")
     monkeypatch.setattr(os, "read", lambda _file, _size: b"123")
-    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed during the read\. Build again\.$"):
+    with pytest.raises(BentoError, match=r"^a \(from //svc:bento\) changed while it was read\. Build again\.$"):
         TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento")

@@ -129,7 +129,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="/x")], r"a .* is a link to '/x', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* which doesn't exist"),
-        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* which doesn't exist\. Replace it by a copy"),
+        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* which doesn't exist\. Replace it with a copy"),
         ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) can't be read: No such"),
         ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),
     ],
@@ -165,9 +165,9 @@ def test_ignore_file_that_is_not_utf8(tmp_path: Path) -> None:
 
 def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
     write(tmp_path, "pkg/.bentoignore", b"*.csv\n!\n")
-    with pytest.raises(BentoError, match=r"^line 2 of pkg/\.bentoignore, '!', is not a pattern: "):
+    with pytest.raises(BentoError, match=r"^line 2 of pkg/\.bentoignore: invalid pattern '!': "):
         select(list(walk(str(tmp_path))))
-    with pytest.raises(BentoError, match=r"^pattern 1 of exclude, 'a\\\\', is not a pattern: "):
+    with pytest.raises(BentoError, match=r"^pattern 1 of exclude: invalid pattern 'a\\\\': "):
         select([], exclude=["a\\"])
     with pytest.raises(BentoError, match=r"^include has '\.\./lib', but .* build context\. Set build_ctx"):
         select([], include=["*.py", "../lib"])

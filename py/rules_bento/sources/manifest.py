@@ -89,7 +89,7 @@ class TreeManifest:
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
             if one.path == other.path:
-                raise BentoError(f"{one.path}: the tree would have two files here. Remove or exclude one.")
+                raise BentoError(f"{one.path}: two files have this path in the tree. Remove or exclude one.")
         return TreeManifest(tuple(ordered))
 
     @staticmethod
@@ -181,7 +181,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
     else:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
-        raise BentoError(f"{path} (from {origin}) changed during the read. Build again.")
+        raise BentoError(f"{path} (from {origin}) changed while it was read. Build again.")
     return TreeEntry(path, size, _mode(beginning), digest, None, _machine(beginning))
 
 

@@ -179,13 +179,13 @@ class Patterns:
             expression, included = _expression(text)
         except ValueError:
             reason = "nothing follows the exclamation mark" if text == "!" else "its backslash escapes nothing"
-            raise BentoError(f"{where}, {text!r}, is not a pattern: {reason}. Correct or remove it.") from None
+            raise BentoError(f"{where}: invalid pattern {text!r}: {reason}. Correct or remove it.") from None
         if expression is None:
             return  # empty, a comment, or a "[" without its "]", which git ignores
         try:
             self._layout.add(_segments(expression))
         except ValueError as error:
-            raise BentoError(f"{where}, {text!r}, is not a pattern: {error}. Correct or remove it.") from None
+            raise BentoError(f"{where}: invalid pattern {text!r}: {error}. Correct or remove it.") from None
         self._rules.append(Rule(text, number, where, negated=not included))
 
     def _rule_at(self, bits: int) -> Rule | None:
@@ -270,11 +270,11 @@ class SourceFilter:
         return verdict.kept
 
     def idle(self) -> tuple[Rule, ...]:
-        """Return the lines of ``include`` that match none of the paths that `keeps` was asked for."""
+        """Return the lines of ``include`` that match none of the paths that `keeps` received."""
         return self._include.idle(self._reached)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """Return what keeps ``path`` out of the Bento, in words; None if nothing does."""
+        """Return the reason why ``path`` isn't in the Bento; None if the Bento includes it."""
         verdict = self._at(path)
         if verdict.built_in.matched:
             return f"{verdict.built_in.rule} drops it, and no line includes it again"
@@ -352,8 +352,8 @@ def _expression(text: str) -> tuple[str | None, bool | None]:
 def _segments(expression: str) -> list[str | list[str]]:
     """Return the components of the paths that pathspec's expression describes, each as its tokens.
 
-    "**" stands for any number of folders, and at the end for what lies in one. Tokens are "*", "?", "[...]" as ``re``
-    writes it, and "=" before any other character. Raises ValueError for an expression of other pieces than pathspec's.
+    "**" matches any number of directories, and at the end their contents. Tokens are "*", "?", "[...]" in the syntax of
+    ``re``, and "=" before any other character. Raises ValueError for a part that pathspec doesn't generate.
     """
     if expression in _ANYWHERE:
         return ["**", ["?", "*"], *_ANYWHERE[expression]]
@@ -365,7 +365,7 @@ def _segments(expression: str) -> list[str | list[str]]:
         piece = _PIECE.match(expression, position)
         if piece is None:
             raise ValueError(
-                f"its expression {expression!r} has at {position} what no expression of pathspec 1.1.1 has"
+                f"its expression {expression!r} has an unsupported part at {position} (supported: pathspec 1.1.1)"
             )
         position = piece.end()
         kind = piece.lastgroup

@@ -227,7 +227,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
         if text:
             raise BentoError(
                 f"{file.path} (from {file.origin}) is a link to {text!r}, which is absolute or leaves the workspace. "
-                f"Replace it by a copy, or exclude it."
+                f"Replace it with a copy, or exclude it."
             )
 
 
@@ -238,9 +238,9 @@ def check_inside(file: DeclaredFile, folder: str) -> None:
     """
     root, real = os.path.realpath(folder), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
-        raise BentoError(f"{file.path} is a link to {real!r}, which is outside of {folder}. Replace it by a copy.")
+        raise BentoError(f"{file.path} is a link to {real!r}, which is outside of {folder}. Replace it with a copy.")
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
-        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it by a file.")
+        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it with a file.")
 
 
 _by_path = attrgetter("path")
@@ -358,7 +358,7 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
     if source.link is not None:
         raise BentoError(
             f"{file.path} (from {file.origin}) is a link to {file.link!r}, which doesn't exist. "
-            f"Replace it by a copy of the file."
+            f"Replace it with a copy of the file."
         )
     check_followed([source])
     # Line breaks as BentoML reads them: only LF, CRLF, and CR.
@@ -460,6 +460,6 @@ def _target(file: DeclaredFile) -> str:
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
         raise BentoError(
             f"{file.path} (from {file.origin}) is a link to {link!r}, which is absolute or leaves the Bento. "
-            f"Replace it by a copy, or exclude it."
+            f"Replace it with a copy, or exclude it."
         )
     return target
