@@ -346,7 +346,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
 @pytest.mark.parametrize(
     ("document", "words", "more", "message"),
     [
-        (bento(), [], {}, "form from before BentoML 1.2"),
+        (bento(), [], {}, "API from before BentoML 1.2"),
         (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is enabled"),
         (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "reachable only in its own Pod"),
         (bento(service("Studio", http={"port": 70000})), [], {}, "70000 isn't a port"),
@@ -354,7 +354,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
         (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
         (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects of the same name"),
-        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "but the manifest sets that option"),
+        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "but the manifest sets this option"),
         (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "Set port"),
         (
             bento(service("Studio", "A"), service("A")),

@@ -127,10 +127,12 @@ class ManifestBuilder:
                 f"namespace: invalid namespace {options.namespace!r}. Use a-z, 0-9, and '-', a letter first."
             )
         if options.start_seconds <= 0:
-            raise BentoError("startup_timeout_seconds: Use a number greater than 0.")
+            raise BentoError("startup_timeout_seconds: invalid number. Use a number greater than 0.")
         for folder in options.writable:
             if not folder.startswith("/") or folder.rstrip("/") in ("", _SCRATCH):
-                raise BentoError(f"writable_dirs: {folder!r}: Use absolute paths other than {_SCRATCH} and /.")
+                raise BentoError(
+                    f"writable_dirs: invalid path {folder!r}. Use absolute paths other than {_SCRATCH} and /."
+                )
 
     def _replicas(self, service: WorkloadService) -> tuple[int, int]:
         """Return the minimum and the maximum number of Pods; the maximum is 0 for a fixed number."""
@@ -139,7 +141,8 @@ class ManifestBuilder:
         low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
         if not match or (match[2] and not 0 < low < high):
             raise BentoError(
-                f"replicas: {service.name!r} has {text!r}. Use a number such as '2', or a range such as '1-4'."
+                f"replicas: invalid value {text!r} for {service.name!r}. Use a number such as '2', or a range such as "
+                "'1-4'."
             )
         if high and not (service.concurrency and service.metric):
             missing = "Set its traffic.concurrency" if service.metric else "Enable its metrics"
@@ -165,7 +168,9 @@ class ManifestBuilder:
             for name, place in keys.items():
                 match = _KEY.fullmatch(place)
                 if not match:
-                    raise BentoError(f"{attribute}: {name} is {place!r}. Use NAME/KEY, such as 'iris-env/TOKEN'.")
+                    raise BentoError(
+                        f"{attribute}: invalid value {place!r} for {name}. Use NAME/KEY, such as 'iris-env/TOKEN'."
+                    )
                 _put(variables, name, {"valueFrom": {kind: {"name": match[1], "key": match[2], "optional": False}}})
         for name, value in options.env.items():
             _put(variables, name, {"value": _literal(value)})

@@ -26,7 +26,7 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
             f"{where}: resources.{unknown[0]} has no counterpart in all clusters. Remove it from the service, "
-            "and add your cluster's resource to the manifest by a patch."
+            "and add your cluster's resource to the manifest with a patch."
         )
     amounts = {}
     if "cpu" in resources:
@@ -37,7 +37,7 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
         vendor = "amd.com/gpu" if str(resources.get("gpu_type", "")).startswith("amd-") else "nvidia.com/gpu"
         amounts[vendor] = _gpus(resources["gpu"], where)
     elif "gpu_type" in resources:
-        raise BentoError(f"{where}: resources.gpu_type has no number of GPUs. Set resources.gpu.")
+        raise BentoError(f"{where}: resources.gpu_type requires a number of GPUs. Set resources.gpu.")
     return amounts
 
 
@@ -47,7 +47,7 @@ def _cpu(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number * 1000 % 1:
         raise BentoError(
-            f"{where}: resources.cpu is {value!r}. Use a number of cores, or thousandths of a core such as '500m'."
+            f"{where}: invalid resources.cpu {value!r}. Use a number of cores, or thousandths of a core such as '500m'."
         )
     return str(int(number)) if not number % 1 else f"{int(number * 1000)}m"
 
@@ -58,7 +58,7 @@ def _memory(value: object, where: str) -> str:
     number = _number(value)
     if number is None:
         raise BentoError(
-            f"{where}: resources.memory is {value!r}. Use a number of GiB, or a string with a unit such as "
+            f"{where}: invalid resources.memory {value!r}. Use a number of GiB, or a string with a unit such as "
             "'512Mi' or '2Gi'."
         )
     size = number * (1 << 30)
@@ -73,7 +73,7 @@ def _gpus(value: object, where: str) -> str:
     if number is None or number % 1:
         raise BentoError(
             f"{where}: resources.gpu is {value!r}, but clusters allocate whole GPUs. Set 1, or remove it from the "
-            "service and add your cluster's resource for shared GPUs to the manifest by a patch."
+            "service and add your cluster's resource for shared GPUs to the manifest with a patch."
         )
     return str(int(number))
 

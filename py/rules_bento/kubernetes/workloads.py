@@ -116,7 +116,7 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
-            f"{document['service']}: this service has the form from before BentoML 1.2, which doesn't describe its "
+            f"{document['service']}: this service uses the API from before BentoML 1.2, which doesn't describe its "
             "dependencies. Use @bentoml.service."
         )
     names = [document.get("entry_service", "")]
@@ -197,7 +197,7 @@ def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], 
     """Raise BentoError for an image that listens on another port than the manifest's, or that runs another service."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
-            raise BentoError(f"the image starts with {word}, but the manifest sets that option. Remove it from cmd.")
+            raise BentoError(f"the image starts with {word}, but the manifest sets this option. Remove it from cmd.")
     if not image.serves_bento and not port:
         raise BentoError("the image has a custom entrypoint. Set port to the port on which it listens.")
     if len(services) > 1 and (image.cmd or not image.serves_bento):
