@@ -51,4 +51,6 @@ def test_no_label_changes_nothing(actions):
 
 def test_a_status_that_is_missing(actions):
     _, outcome = stamp(actions, ("commit", "{STABLE_COMIT}"))
-    refused(outcome, LABEL, "stamped_labels: '{STABLE_COMIT}' has a {STABLE_COMIT}, but the workspace status has")
+    refused(
+        outcome, LABEL, "stamped_labels: '{STABLE_COMIT}' has the unknown key {STABLE_COMIT}. The workspace status has"
+    )

@@ -317,7 +317,7 @@ def test_a_credential_helper_gives_headers(tmp_path):
     helper.chmod(0o755)
     with http_cache(CONTENT, SECRET) as url:
         assert pushed(settings(url, f"--credential_helper=127.0.0.1={helper}")) == CONTENT
-        with pytest.raises(BentoError, match="returns no headers"):
+        with pytest.raises(BentoError, match="returned no headers"):
             settings(url, f"--credential_helper={tmp_path / 'none'}")
 
 

@@ -84,7 +84,7 @@ def test_a_tool_that_is_not_there_is_named(home, image, tool):
     folder, _, document = image
     done = load(folder, document, home, tool, "--backend", "nerdctl", code=1)
     assert (
-        "//:load: nerdctl: not on PATH, or doesn't answer. Install or start one. Or build the output group"
+        "//:load: nerdctl: not on PATH, or not responding. Install or start one, or build the output group"
         in done.stderr
     )
 
@@ -136,7 +136,10 @@ def test_of_an_index_the_image_for_the_tools_platform(home, tmp_path, tool):
 def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_path, tool):
     folder, document, _ = index(tmp_path)
     done = load_index(folder, document, home, tool, "--", "--platform", "linux/s390x", code=1)
-    assert "the index has images for linux/amd64, linux/arm64. Choose one: -- --platform linux/amd64" in done.stderr
+    assert (
+        "the index only has images for linux/amd64, linux/arm64. Choose one, for example with `-- --platform linux/amd64`"
+        in done.stderr
+    )
     (tool / "podman").write_text("#!/bin/sh\n")
     done = load_index(folder, document, home, tool, "--backend", "podman", code=1)
     assert "podman runs an unknown platform" in done.stderr

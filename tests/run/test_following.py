@@ -194,7 +194,7 @@ def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
     assert not (builds.bento / "src/gone.py").exists()
     assert builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n") == edited  # nothing has changed
     builds.built["bento.yaml"] = "version: c\nservice: y\n"
-    with pytest.raises(BentoError, match=r"bento\.yaml: has changed, which requires a restart"):
+    with pytest.raises(BentoError, match=r"bento\.yaml: the file changed\. Restart"):
         builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n")
     os.close(builds.tell)
     builds.follow.poll()

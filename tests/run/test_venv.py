@@ -139,7 +139,7 @@ def test_a_folder_of_somebody_else_is_left_alone(target, found):
         folder.mkdir()
         (folder / "rules_bento.json").write_text("[not ours]")
     before = sorted(target.workspace.rglob("*"))
-    with pytest.raises(BentoError, match="not of this program"):
+    with pytest.raises(BentoError, match="didn't create it"):
         target.run()
     assert sorted(target.workspace.rglob("*")) == before
 

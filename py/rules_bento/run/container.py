@@ -116,8 +116,9 @@ def _enter(libc: Any, container: Container) -> None:
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(
-            f"this system doesn't allow user namespaces ({os.strerror(ctypes.get_errno())}), which the image runs in. "
-            "Use another machine, or as root; on Ubuntu, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+            "running an image requires user namespaces, which this system doesn't allow "
+            f"({os.strerror(ctypes.get_errno())}). Use another machine, or run as root; on Ubuntu, run "
+            "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
         )
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")

@@ -79,8 +79,8 @@ def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) 
     if platform in by_platform:
         return by_platform[platform]
     raise BentoError(
-        f"{Path(tool).name} runs {platform or 'an unknown platform'}, and the index has images for "
-        f"{', '.join(sorted(by_platform))}. Choose one: -- --platform {min(by_platform)}"
+        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index only has images for "
+        f"{', '.join(sorted(by_platform))}. Choose one, for example with `-- --platform {min(by_platform)}`."
     )
 
 
@@ -126,6 +126,6 @@ def _tool(wanted: str) -> str:
     if tool := which(wanted or find_loader()):
         return tool
     raise BentoError(
-        f"{wanted or ', '.join(LOADERS)}: not on PATH, or doesn't answer. Install or start one. Or build the output "
+        f"{wanted or ', '.join(LOADERS)}: not on PATH, or not responding. Install or start one, or build the output "
         f"group docker_archive of the image, and load this file on a machine with an engine."
     )

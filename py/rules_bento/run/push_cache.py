@@ -103,7 +103,8 @@ def settings(values: dict[str, list[str]]) -> Settings | None:
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise BentoError(
-            "--remote_cache: expected grpc://, grpcs://, http://, or https://, and a host. Use the build's address."
+            "--remote_cache: expected grpc://, grpcs://, http://, or https://, and a host. Pass the build's "
+            "--remote_cache."
         )
     headers = [_header(text) for text in values.get("--remote_header", ())]
     if parts.username is not None and parts.scheme.startswith("http"):
@@ -152,7 +153,9 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         headers: dict[str, list[str]] = read_object(done.stdout or "{}", program).get("headers", {})
         return [(name.lower(), value) for name, values in headers.items() for value in values]
     except (OSError, FormatError, ValueError, AttributeError, subprocess.SubprocessError):
-        raise BentoError(f"--credential_helper: {program} returns no headers for {host}. Run it manually.") from None
+        raise BentoError(
+            f"--credential_helper: {program} returned no headers for {host}. Run the helper manually to see why."
+        ) from None
 
 
 class _Cache(Protocol):
@@ -220,7 +223,7 @@ class BuiltSource:
         try:
             yield from open_cache(cache).read(self.digest.partition(":")[2], self.size, start)
         except ConnectionLostError as cut:
-            raise SourceLostError(f"the remote cache {cache} doesn't send the whole blob ({cut})") from cut
+            raise SourceLostError(f"the remote cache {cache} sent an incomplete blob ({cut})") from cut
 
     def _here(self) -> BlobSource | None:
         with_size = self.file.is_file() and self.file.stat().st_size == self.size
@@ -277,7 +280,7 @@ class _GrpcCache:
             end = time.monotonic() + limits.PATIENCE
             while not ended:
                 if time.monotonic() > end:
-                    raise ConnectionLostError("the remote cache sends no data of the blob")
+                    raise ConnectionLostError("the remote cache stopped sending the blob")
                 data = channel.recv(limits.PIECE)
                 if not data:
                     raise ConnectionLostError("the remote cache closed the connection")
@@ -293,7 +296,7 @@ class _GrpcCache:
                         end = time.monotonic() + limits.PATIENCE if event.data else end
                         http2.acknowledge_received_data(event.flow_controlled_length, stream)
                     elif isinstance(event, StreamReset):
-                        raise ConnectionLostError("the remote cache gave up")
+                        raise ConnectionLostError("the remote cache reset the stream")
                     ended = ended or isinstance(event, StreamEnded)
                 channel.sendall(http2.data_to_send())
                 since = time.monotonic()
@@ -315,9 +318,9 @@ class _GrpcCache:
 
     def _check(self, digest: str, status: int | None) -> None:
         if status is None:
-            raise ConnectionLostError("the remote cache answers with an invalid gRPC status")
+            raise ConnectionLostError("the remote cache returned an invalid gRPC status")
         if status in _PASSING:
-            raise ConnectionLostError(f"the remote cache answers with gRPC status {status}")
+            raise ConnectionLostError(f"the remote cache returned gRPC status {status}")
         if status != _OK:
             reason = _DENIED.get(status, f"gRPC status {status}")
             raise _refused(self._where, digest, reason, missing=status == _NOT_FOUND)
@@ -326,7 +329,7 @@ class _GrpcCache:
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
         return BentoError(
-            f"{where}: blob sha256:{digest} no longer exists, and Bazel doesn't notice. Run `bazel clean` and build "
+            f"{where}: blob sha256:{digest} no longer exists, but Bazel expects it. Run `bazel clean` and build "
             f"again, or run without --@rules_bento//rules:push_from=cache, twice if Bazel reports `Missing digest`."
         )
     return BentoError(
@@ -390,8 +393,8 @@ def _contents(received: bytearray) -> Iterator[bytes]:
         length = int.from_bytes(received[1:5], "big")
         if received[0] or length > limits.MESSAGE:
             raise BentoError(
-                f"--remote_cache: sends a message of {length} bytes{', compressed' if received[0] else ''}. Supported "
-                f"are uncompressed messages of at most {limits.MESSAGE} bytes. "
+                f"--remote_cache: the cache sent a message of {length} bytes{', compressed' if received[0] else ''}, "
+                f"but only uncompressed messages of at most {limits.MESSAGE} bytes are supported. "
                 "Run without --@rules_bento//rules:push_from=cache."
             )
         if len(received) < 5 + length:

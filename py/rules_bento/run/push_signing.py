@@ -74,7 +74,7 @@ class Signer(NamedTuple):
             definition = definitions[digest]
         else:
             raise BentoError(
-                "--builder-id: the inputs aren't known, so provenance isn't available. Push images or Bentos by a "
+                "--builder-id: provenance requires the inputs, which are unknown. Push images or Bentos by a "
                 "bento_push with signed = True, or omit --builder-id to only sign."
             )
         return provenance.predicate(definition, self.run)
@@ -89,10 +89,10 @@ def signer(caller: Arguments, target: str) -> Signer | None:
     stated = [caller.optional(flag) for flag in _STATED]
     if not name:
         if any(stated) or caller.optional("--sign-password-file"):
-            raise BentoError("--sign-key is missing: provenance must be signed. Set --sign-key.")
+            raise BentoError("--sign-key is missing: provenance must be signed. Pass --sign-key.")
         return None
     if any(stated) and not stated[0]:
-        raise BentoError("--builder-id is missing: the other values are part of the provenance. Set --builder-id.")
+        raise BentoError("--builder-id is missing: the other values are part of the provenance. Pass --builder-id.")
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, folder, caller.optional("--sign-password-file"))
     return Signer(key, target, Run(*stated).checked() if stated[0] else None)

@@ -48,9 +48,9 @@ def run(arguments: Arguments) -> None:
     target = arguments.required("--target")
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
-        raise BentoError(f"writes into the source tree. Start it with `bazel run {target}`.")
+        raise BentoError(f"This target writes into the source tree. Start it with `bazel run {target}`.")
     if sys.platform != "linux":
-        raise BentoError("images run only on Linux. Run it there, and commit the trace.")
+        raise BentoError("recording a trace requires Linux. Run the target on Linux, and commit the trace.")
     output = Path(workspace, arguments.required("--trace"))
     for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
@@ -123,7 +123,7 @@ def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
             raise BentoError("the container ended before it answered")
-        raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Set timeout_seconds to more")
+        raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Increase timeout_seconds")
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)

@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> None:
     target = arguments.required("--target")
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
-        raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
+        raise BentoError(f"This target writes into the source tree. Start it with `{_USAGE % target}`.")
     mirror = _mirror(arguments.rest, target)
     output = Path(root, arguments.required("--lock"))
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
@@ -46,6 +46,6 @@ def _mirror(words: list[str], target: str) -> str:
     while rest:
         word, _, value = rest.pop(0).partition("=")
         if word != "--mirror" or not (value or rest):
-            raise BentoError(f"unknown or incomplete argument {word!r}. Run {_USAGE % target}")
+            raise BentoError(f"unknown or incomplete argument {word!r}. Run `{_USAGE % target}`.")
         mirror = value or rest.pop(0)
     return mirror

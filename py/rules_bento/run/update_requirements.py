@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> None:
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     target = arguments.required("--target")
     if not root:
-        raise BentoError(f"writes into the source tree. Start it with `{_USAGE % target}`.")
+        raise BentoError(f"This target writes into the source tree. Start it with `{_USAGE % target}`.")
     upgrade, bentofiles = _options(arguments.rest, target)
     for bentofile in bentofiles:
         _import(bentofile, arguments, Path(root))
@@ -69,7 +69,7 @@ def _options(words: list[str], target: str) -> tuple[list[str], list[Path]]:
             else:
                 bentofiles.append(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), value))
         else:
-            raise BentoError(f"unknown or incomplete argument {word!r}. Run {_USAGE % target}")
+            raise BentoError(f"unknown or incomplete argument {word!r}. Run `{_USAGE % target}`.")
     return upgrade, bentofiles
 
 

@@ -118,8 +118,8 @@ class _Environment:
         packages = self.folder / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
             raise BentoError(
-                f"{wanted['python']}: isn't Python {self._version}, which the packages require. Use one of this "
-                f"machine: -- --python {self._version}, or the path of one"
+                f"{wanted['python']}: the packages require Python {self._version}. Use one of this "
+                f"machine, for example with `-- --python {self._version}`, or pass its path."
             )
         before = made.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
@@ -137,7 +137,7 @@ class _Environment:
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.folder}: is there, and not of this program. Remove it, or name another: -- --directory DIR"
+            f"{self.folder}: exists, but this program didn't create it. Remove it, or use `-- --directory DIR`."
         )
 
     def _write_stamp(self, made: dict[str, Any]) -> None:
@@ -168,4 +168,4 @@ class _Environment:
     def _run(self, *words: str) -> None:
         done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
         if done.returncode:
-            raise BentoError(f"{self.folder}: uv couldn't make the environment. Check its output above.")
+            raise BentoError(f"{self.folder}: uv couldn't create the environment. Check the output of uv above.")
