@@ -282,7 +282,7 @@ def test_what_is_wrong_is_said(words, message, tales, bento):
 def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "sick")
     out = bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
-    assert "docker: isn't available: `docker version" in out
+    assert "docker: not available: `docker version" in out
     assert "Cannot connect to the daemon. Use another --backend: podman, buildah, nerdctl, buildctl" in out
 
 

@@ -187,7 +187,9 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_P
         yield part
         rows.append(part.facts())
     if index is None:
-        raise BentoError(f"{path}: has no {INDEX} at its end, so it isn't a complete bundle. Transfer it again.")
+        raise BentoError(
+            f"{path}: has no {INDEX} at its end, so it isn't a complete bundle. Transfer the bundle again."
+        )
     listed = [
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])

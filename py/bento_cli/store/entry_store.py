@@ -87,7 +87,8 @@ class EntryStore:
         versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
         if len(versions) > 1:
             raise BentoError(
-                f"{text}: matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more characters."
+                f"{text}: ambiguous, matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more "
+                "characters."
             )
         if not versions:
             raise NotFoundError(f"{text}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`.")

@@ -177,7 +177,9 @@ def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot be written: {reason}. Choose another path, or free space.")
-    return BentoError(f"{error.filename}: cannot be read: {reason}. Fix it, because {path} was not written.")
+    return BentoError(
+        f"{error.filename}: cannot be read: {reason}. Fix the file and export again; {path} was not written."
+    )
 
 
 def _has(entries: EntryStore, text: str) -> bool:

@@ -67,8 +67,8 @@ def choose(asked: str = "") -> Backend:
     asked = asked or os.environ.get(VARIABLE, "")
     if asked == "native":
         raise BentoError(
-            "native: only the rule bento_image builds images without a builder, from locked wheels and a base image "
-            "with a digest. Use the rule, or another backend."
+            "native: without an image builder, only the rule bento_image builds images, from locked wheels and a base "
+            "image with a digest. Use the rule, or another backend."
         )
     if asked and asked not in BACKENDS:
         raise BentoError(f"invalid backend {asked!r}. Valid values: {', '.join(BACKENDS)}.")
@@ -77,7 +77,7 @@ def choose(asked: str = "") -> Backend:
         if problem:
             others = ", ".join(backend.name for backend in usable() if backend.name != asked)
             way_out = f"Use another --backend: {others}." if others else "Install it, or another builder."
-            raise BentoError(f"{asked}: isn't available: {problem}. {way_out}")
+            raise BentoError(f"{asked}: not available: {problem}. {way_out}")
         return BACKENDS[asked]
     for backend in usable():
         return backend

@@ -117,7 +117,7 @@ class Cloud:
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a missing response."""
         return BentoError(
-            f"{what}: no connection to {self} succeeded in several attempts ({cut}). Check the endpoint, and whether "
+            f"{what}: connections to {self} failed in several attempts ({cut}). Check the endpoint, and whether "
             f"you need a proxy (HTTPS_PROXY)."
         )
 

@@ -141,7 +141,9 @@ def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]
     """Return the document if the server has the complete entry."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
-        raise BentoError(f"{place}: {cloud} has only a part of it, because its upload is {status!r}. Push it again.")
+        raise BentoError(
+            f"{place}: incomplete at {cloud}, because the status of its upload is {status!r}. Push it again."
+        )
     return remote
 
 
@@ -197,9 +199,11 @@ class _Fetching:
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
         if draft.tag != place.tag:
-            raise BentoError(f"{place}: the descriptor at {self._cloud} has the tag {draft.tag}. Push it again.")
+            raise BentoError(f"{place}: the descriptor at {self._cloud} has the tag {draft.tag}. Push the entry again.")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: the files from {self._cloud} differ from the pushed files. Push it again.")
+            raise BentoError(
+                f"{place}: the files from {self._cloud} don't match the digest of the push. Push the entry again."
+            )
         return draft
 
     def _place(self, place: Place, remote: dict[str, Any]) -> Path:
@@ -282,7 +286,7 @@ class _Receiving:
             came = content_range(response.headers.get("Content-Range"))
             if came is None or came.first != at or came.size is None:
                 self._begin_again(file, tally)
-                raise ConnectionLostError("the response begins at another byte than requested")
+                raise ConnectionLostError("the response doesn't start at the requested byte")
             self._total = came.size
         elif response.status == 200:
             if at:

@@ -140,7 +140,9 @@ def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: 
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
         draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
         if draft.tag != tag:
-            raise BentoError(f"{origin}: its config has the tag {tag}, but its archive has {draft.tag}. Push it again.")
+            raise BentoError(
+                f"{origin}: its config has the tag {tag}, but its archive has {draft.tag}. Push the entry again."
+            )
         return session.commit([draft])[0]
 
 
