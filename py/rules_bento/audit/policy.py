@@ -123,7 +123,7 @@ def check(policy: Policy) -> None:
         raise BentoError(f"unknown_severity: invalid value {policy.unknown_severity!r}. Use one of: {choices}.")
     for identifier, reason in policy.allow.items():
         if not reason.strip():
-            raise BentoError(f"allow: {identifier} has no reason. State why it does no harm.")
+            raise BentoError(f"allow: {identifier} has no reason. Add the reason why it is harmless.")
     for name, text in policy.package_licenses.items():
         if not licenses.parse_expression(text):
             raise BentoError(f"package_licenses: {name}: invalid SPDX expression {text!r}. Use one such as 'MIT'.")

@@ -90,7 +90,9 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     Raises BentoError for an invalid certificate, or if a layer below has the bundle.
     """
     if own and root.has(_BUNDLE):
-        raise BentoError("certificates: the bundle is in a layer below. Set them there.")
+        raise BentoError(
+            "certificates: a layer below already has the certificate bundle. Set certificates of that layer."
+        )
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
     for name, data in own:

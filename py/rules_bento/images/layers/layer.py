@@ -492,7 +492,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BentoError(f"{text!r}: invalid name in an image: not UTF-8. Rename the file.") from None
+        raise BentoError(f"{text!r}: the name isn't UTF-8. Rename the file.") from None
 
 
 def _new_folders(path: str, known: set[str]) -> list[str]:

@@ -135,7 +135,7 @@ def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
 
 def _inside(path: str) -> str:
     if not path.startswith("/") or path[1:2] in ("", "/") or posixpath.normpath(path) != path:
-        raise BentoError(f"{path!r}: isn't an absolute, normalized path in an image. Write it as /app/.venv.")
+        raise BentoError(f"{path!r}: isn't an absolute, normalized path in an image. Use a path such as /app/.venv.")
     return path[1:]
 
 
@@ -160,7 +160,7 @@ def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> It
         if member.path.startswith(data_folder):
             scheme, _, path = member.path.removeprefix(data_folder).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
-                raise BentoError(f"{wheel.name}: {member.path!r}: is in an unknown scheme. Use another wheel.")
+                raise BentoError(f"{wheel.name}: {member.path!r}: unknown installation scheme. Use another wheel.")
             if scheme != "scripts":
                 yield Installed(f"{schemes[scheme]}/{path}", member.executable, member)
             elif _command(path) not in launchers:
