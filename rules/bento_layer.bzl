@@ -14,7 +14,7 @@ def _check(ctx):
     conflicting += ["mode"] if ctx.attr.mode != _MODE else []
     conflicting += ["owner"] if ctx.attr.owner != _OWNER else []
     if ctx.file.tar and conflicting:
-        fail("{}: tar excludes {}. Set them in another bento_layer.".format(ctx.label, " and ".join(conflicting)))
+        fail("{}: tar and {} can't be combined. Use a separate bento_layer for tar.".format(ctx.label, ", ".join(conflicting)))
     if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
         fail("{}: tar can't be converted to {}. Remove compression, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:

@@ -43,7 +43,7 @@ Record again after packages change: files outside of the trace are fetched when 
         "image": attr.label(doc = "The image, with or without a trace.", mandatory = True, providers = [BentoImageInfo]),
         "trace": attr.string(doc = "File to write, relative to this package. The file doesn't need to exist.", mandatory = True),
         "readiness_path": attr.string(default = "/readyz", doc = "HTTP path that answers without an error when a container is ready."),
-        "requests": attr.string_dict(doc = "POST requests to a ready container, path to JSON body, for files that only an answer reads."),
+        "requests": attr.string_dict(doc = "POST requests to a ready container, path to JSON body, to trace files that only requests read."),
         "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready."),
     } | RUN_RUNTIME,
     executable = True,

@@ -244,7 +244,7 @@ _pypi = tag_class(
         "more_python_versions": attr.string_list(
             doc = "Additional Python versions, `X.Y`, for Bentos that select one with `python_version` of bento_package.",
         ),
-        "name": attr.string(doc = "Name of the hub.", mandatory = True),
+        "name": attr.string(doc = "Name of the package hub.", mandatory = True),
         "platforms": attr.string_list(
             doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, `macos_x86_64`. Default: all. Bazel fetches a wheel only if the build needs it.",
         ),

@@ -108,9 +108,9 @@ bento_packed_python = rule(
 
     # One configuration for all, or it would be packed once for each set of flags of the targets that ask for it.
     cfg = modules_cfg,
-    doc = """A CPython of few files: the CPython of another target, packed where its modules are files, without what only people and their code import.
+    doc = """Packs the CPython of another target into few files, without modules that only interactive use and development need.
 
-What has an `interpreter_path`, another layout, or is packed already stays as it is.""",
+An interpreter with an `interpreter_path`, with another directory layout, or already packed stays unchanged.""",
     attrs = {
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/private:pack_python.py"),

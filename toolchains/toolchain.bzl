@@ -40,8 +40,8 @@ bento_toolchain = rule(
     attrs = {
         "complete_python": attr.label(cfg = "exec", doc = "The interpreter with its complete standard library.", mandatory = True, providers = [BentoPythonInfo]),
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper.", mandatory = True),
-        "packages": attr.label(cfg = "exec", doc = "Packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(cfg = "exec", doc = "The interpreter, with what the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
+        "packages": attr.label(cfg = "exec", doc = "Packages that the helper's subcommands import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter, with the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "The resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
     },
@@ -67,7 +67,7 @@ bento_runtime = rule(
     attrs = {
         "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command. Their bytecode is for all machines.", mandatory = True),
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper. Its bytecode is for all machines.", mandatory = True),
-        "packages": attr.label(doc = "The packages that the helper's verbs import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "packages": attr.label(doc = "The packages that the helper's subcommands import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(doc = "The interpreter.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "The resolver.", mandatory = True),
     },
@@ -123,7 +123,7 @@ bento_helper = rule(
     cfg = modules_cfg,
     doc = "The helper as one file of bytecode: startup compiles nothing, and an action has one input for it.",
     attrs = {
-        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Program whose first argument is the verb."),
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Program whose first argument is the subcommand."),
         "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "Modules of the helper."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
@@ -171,7 +171,7 @@ def _bento_helper_packages_impl(ctx):
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
     cfg = wheels_cfg,
-    doc = "The packages that the helper's verbs import, for one platform.",
+    doc = "The packages that the helper's subcommands import, for one platform.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, which packs them.", mandatory = True),
         "packages": attr.label_list(doc = "The packages.", mandatory = True, providers = [BentoRequirementInfo]),

@@ -120,9 +120,9 @@ deb_package = rule(
     attrs = {
         "architecture": attr.string(doc = "Architecture, by Debian's names.", mandatory = True),
         "files": attr.label_list(allow_files = [".deb"], doc = "Files of the package and its transitive dependencies.", mandatory = True),
-        "glibc": attr.string(doc = "Version of the C library in the closure."),
+        "glibc": attr.string(doc = "Version of the C library in the transitive dependencies."),
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "python_version": attr.string(doc = "Version of Python in the closure."),
+        "python_version": attr.string(doc = "Version of Python in the transitive dependencies."),
     },
     provides = [BentoDebInfo],
 )

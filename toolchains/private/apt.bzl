@@ -284,9 +284,9 @@ def declare_debs(mctx, tag):
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(
-    doc = "Declares a hub of the Debian packages of a lock: `@<name>//<package>` with its transitive dependencies, `@<name>//:packages` for all packages.",
+    doc = "Declares a package hub, the Debian packages of a lock: `@<name>//<package>` with its transitive dependencies, `@<name>//:packages` for all packages.",
     attrs = {
-        "lock": attr.label(doc = "The lock that a `bento_debs` target writes. Before the first time, an empty file.", mandatory = True),
+        "lock": attr.label(doc = "The lock that a `bento_debs` target writes; an empty file before its first run.", mandatory = True),
         "mirrors": attr.string_list(doc = "URLs of alternative mirrors, `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirror of the host's apt."),
         "name": attr.string(doc = "Name of the package hub.", mandatory = True),
     },
