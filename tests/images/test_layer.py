@@ -300,7 +300,7 @@ def test_paths_that_are_not_plain(out, path):
 
 def test_names_that_are_not_utf8(out):
     for entry in (LayerEntry.inline("a\udcff", b""), LayerEntry.symlink("a", "\udcff")):
-        with pytest.raises(BentoError, match="not UTF-8"):
+        with pytest.raises(BentoError, match="the name isn't UTF-8"):
             write_files_layer(out, [entry], "none")
 
 

@@ -256,7 +256,7 @@ def test_a_cache_that_speaks_the_other_protocol():
 )
 def test_messages_that_are_compressed_or_too_long_are_refused_by_their_head(head, monkeypatch):
     monkeypatch.setitem(globals(), "message", lambda data: head + data)
-    with grpc_cache() as url, pytest.raises(BentoError, match=r"sends a message of \d+ bytes"):
+    with grpc_cache() as url, pytest.raises(BentoError, match=r"sent a message of \d+ bytes"):
         pushed(settings(url, "--remote_instance_name=main"))
 
 

@@ -180,7 +180,7 @@ def test_oddities(line: str, path: str, expected: bool) -> None:
 )
 def test_unreadable_line(line: str, remark: str) -> None:
     assert judge([line]) is None
-    with pytest.raises(BentoError, match=rf"^line 2 of pkg/.bentoignore, .*{remark}.* Correct or remove it\.$"):
+    with pytest.raises(BentoError, match=rf"^line 2 of pkg/.bentoignore: .*{remark}.* Correct or remove it\.$"):
         Patterns(["# first\n", line], "pkg/.bentoignore", unit="line")
 
 

@@ -105,7 +105,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ),
         (
             [declared("a"), declared("a-b"), declared("a/b/c", "//lib")],
-            r"a is a file \(from //svc:bento\), but a directory for a/b/c \(from //lib\)\. Rename",
+            r"a is a file \(from //svc:bento\), but a/b/c \(from //lib\) requires a directory with this path\. Rename",
         ),
         ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or leaves"),
         ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or leaves"),

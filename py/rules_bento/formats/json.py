@@ -39,7 +39,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
     except ValueError as error:
         raise FormatError(f"{origin}: not JSON: {error}. Correct it.") from None
     except RecursionError:
-        raise FormatError(f"{origin}: not JSON: it is nested too deeply. Correct it.") from None
+        raise FormatError(f"{origin}: nested too deeply. Reduce the nesting.") from None
     return value
 
 

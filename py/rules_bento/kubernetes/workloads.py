@@ -147,7 +147,7 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, which is reachable only in its own Pod. Remove it."
+            f"{where}: http.host is {part['http']['host']}, which is reachable only in its own Pod. Remove http.host."
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(

@@ -426,8 +426,8 @@ def _check_folders(kept: Iterable[DeclaredFile]) -> None:
         if file.path in within:
             other = within[file.path]
             raise BentoError(
-                f"{file.path} is a file (from {file.origin}), but a directory for {other.path} (from "
-                f"{other.origin}). Rename one, or exclude it."
+                f"{file.path} is a file (from {file.origin}), but {other.path} (from {other.origin}) requires a "
+                "directory with this path. Rename one, or exclude it."
             )
 
 
