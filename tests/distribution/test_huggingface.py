@@ -95,7 +95,7 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         (b"[" * 100_000, "the response isn't JSON"),
         (b"[]", "expected a mapping, got a list"),
         (answer(7, []), "sha: expected a string, got a number"),
-        (answer("main", SIBLINGS), "returns the invalid commit 'main'"),
+        (answer("main", SIBLINGS), "returned the invalid commit 'main'"),
         (answer(COMMIT, [{"rfilename": "../x"}]), "the file '../x', which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
         (
@@ -104,7 +104,7 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         ),
         (answer(COMMIT, [{"rfilename": "..\\x"}]), "whose name isn't portable"),
         (answer(COMMIT, [{"rfilename": "absent"}]), "not found on the Hub"),
-        (b" " * (17 << 20), "more than 16 MiB"),
+        (b" " * (17 << 20), "exceeds 16 MiB"),
     ],
 )
 def test_answers_that_are_none_are_refused(hub, content, message):

@@ -151,10 +151,10 @@ _CASES = {
         _OF_MODEL + "the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.",
     ),
     "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "files is missing. Set it to the path and SHA-256 of each file."),
-    "model_of_nothing": (_model(), _OF_MODEL + "the tag has none of archive, address, huggingface, and image. Set one of them."),
+    "model_of_nothing": (_model(), _OF_MODEL + "the tag sets none of archive, address, huggingface, and image. Set exactly one of them."),
     "model_of_two_places": (
         _model(address = "https://models.example.com", image = "registry.example.com/clf"),
-        _OF_MODEL + "the tag has address and image of archive, address, huggingface, and image. Set one of them.",
+        _OF_MODEL + "the tag sets address and image of archive, address, huggingface, and image. Set exactly one of them.",
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),

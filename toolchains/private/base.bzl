@@ -27,7 +27,7 @@ def _check(tag):
     where = _where(tag.name)
     sources = [attribute for attribute in ("archive", "image", "layout") if getattr(tag, attribute)]
     if len(sources) != 1:
-        fail("{}: the tag has {} of archive, image, and layout. Set one of them.".format(where, " and ".join(sources) or "none"))
+        fail("{}: the tag sets {} of archive, image, and layout. Set exactly one of them.".format(where, " and ".join(sources) or "none"))
     if bool(tag.image) != bool(tag.digest):
         fail("{}: image and digest require each other. Set both: image = \"registry/repository\", digest = \"sha256:...\".".format(where))
     if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):

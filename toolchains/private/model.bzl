@@ -133,7 +133,7 @@ def model_repo_impl(rctx):
     """
     sources = [name for name in ("archive", "address", "huggingface", "image") if getattr(rctx.attr, name)]
     if len(sources) != 1:
-        fail("{}: the tag has {} of archive, address, huggingface, and image. Set one of them.".format(_where(rctx), " and ".join(sources) or "none"))
+        fail("{}: the tag sets {} of archive, address, huggingface, and image. Set exactly one of them.".format(_where(rctx), " and ".join(sources) or "none"))
     if bool(rctx.attr.files) != (sources[0] in ("address", "huggingface")):
         fail("{}: {}".format(_where(rctx), "the archive has all files. Remove files." if rctx.attr.files else "files is missing. Set it to the path and SHA-256 of each file."))
     if sources[0] == "archive":

@@ -69,7 +69,7 @@ def pin(
     commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
         raise BentoError(
-            f"{hub}: returns the invalid commit {commit!r} for {revision!r} of {model_id}. Check --endpoint."
+            f"{hub}: returned the invalid commit {commit!r} for {revision!r} of {model_id}. Check --endpoint."
         )
     files = {}
     for file in answer["siblings"]:
@@ -151,7 +151,7 @@ def _bounded(pieces: Iterable[Buffer]) -> bytes:
     for piece in pieces:
         content += piece
         if len(content) > _MOST_BYTES:
-            raise BentoError(f"The response of the Hub has more than {_MOST_BYTES >> 20} MiB. Check --endpoint.")
+            raise BentoError(f"The response of the Hub exceeds {_MOST_BYTES >> 20} MiB. Check --endpoint.")
     return bytes(content)
 
 

@@ -107,7 +107,7 @@ class Contexts:
                 return context
         known = ", ".join(context.name for context in self.contexts)
         there = f"Known contexts: {known}." if known else "There are no contexts."
-        raise BentoError(f"{name!r}: there is no context with this name. {there} Log in with `bento cloud login`.")
+        raise BentoError(f"{name!r}: unknown context. {there} Log in with `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
         """Save a context under its name; return whether it replaced another one.
