@@ -322,7 +322,9 @@ def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(t
     for path in sorted(bundles.blob(attested).parent.iterdir()):
         if b"https://sigstore.dev/cosign/sign/v1" in path.read_bytes() and b"subject" in path.read_bytes():
             path.unlink()  # the manifest of the signature: that of the provenance is left
-    with pytest.raises(SignatureError, match="expected a signature, got a statement of type https://slsa.dev/provenance/v1"):
+    with pytest.raises(
+        SignatureError, match="expected a signature, got a statement of type https://slsa.dev/provenance/v1"
+    ):
         signatures.verify(InLayout(bundles), attested, public)
 
 

@@ -223,7 +223,7 @@ class _YamlReader:
         return node
 
     def _merged(self, node: _YamlNode) -> list[_YamlNode]:
-        """Return the mappings of `<<`; later ones take precedence. Raises FormatError for another value."""
+        """Return the mappings of `<<`; later mappings take precedence. Raises FormatError for another value."""
         nodes = [node]
         if isinstance(node.value, list):
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]

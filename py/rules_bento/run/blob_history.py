@@ -38,7 +38,7 @@ class BlobHistory:
         return BlobHistory(folder / "rules_bento/pushed.json" if folder else None)
 
     def repositories(self) -> Mapping[str, list[str]]:
-        """Return the repositories (`registry/name`) that had each digest, the last one first."""
+        """Return the repositories (`registry/name`) that had each digest, the most recent first."""
         repositories_of: dict[str, list[str]] = {}
         for name, digests in reversed(self._digests.items()):
             for digest in digests:

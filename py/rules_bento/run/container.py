@@ -112,7 +112,7 @@ def _tell(pipe: int, error: Exception) -> None:
 
 
 def _enter(libc: Any, container: Container) -> None:
-    """Become the container's user in a new network; later children are in its PID namespace."""
+    """Switch to the container's user and a new network; later children are in its PID namespace."""
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
         raise BentoError(

@@ -73,7 +73,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
-    """Return directories of the source tree that modules are imported from, the Bento's own first."""
+    """Return the import roots in the source tree, beginning with the Bento's own."""
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
@@ -83,7 +83,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
 
 
 def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
-    """Return each package's wheel file with its size and time, which detect a rebuilt wheel."""
+    """Return each package's wheel file with its size and time, to detect rebuilt wheels."""
     by_name: dict[str, list[Any]] = {}
     for name, path in wheels.items():
         file = os.path.realpath(runfiles / path)

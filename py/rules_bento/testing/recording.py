@@ -36,7 +36,7 @@ class Recording:
     """Records one run of the tests."""
 
     def __init__(self, folder: Path, files: Mapping[Path, str]) -> None:
-        """Store the data in `folder`, which is created; `files` maps each file to its path in the workspace."""
+        """Store the data in `folder`, created by this call; `files` maps each file to its path in the workspace."""
         folder.mkdir(parents=True)
         self._files = files
         self._settings = folder / "settings"

@@ -36,7 +36,7 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Generates the bytes that `write_part` would write, as the source of a blob."""
+    """Generates the bytes of a part, as `write_part` writes them, as the source of a blob."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members

@@ -193,9 +193,9 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a stored or dynamic block might begin; of several for one stored block, the last.
+        """Return the bits at which a stored or dynamic block might begin, at most one (the last) for each stored block.
 
-        Zeros before the length of a stored block are its header or fill up its byte; both have the same effect. A one
+        Zeros before the length of a stored block are a part of its header or padding; both have the same effect. A one
         marks the last block or belongs to the previous block, which the length of the stream decides.
         """
         bits: dict[int, int] = {}

@@ -162,8 +162,8 @@ def write_files_layer(
     """Write a layer with the entries, sorted by path, atomically to `out`.
 
     For `threads`, see `write_wheel_layer`. Without `folders`, missing parent directories are omitted: unpacking creates
-    them, or keeps the directories of the layers below. Raises BentoError for a path that isn't a plain relative one,
-    occurs twice, or is below a file or a link, and for a source whose size isn't the declared one.
+    them, or keeps the directories of the layers below. Raises BentoError for an invalid path (not plain and relative,
+    repeated, or below a file or a link), and for a source that doesn't have its declared size.
     """
     entries = list(entries)
     given = {entry.path for entry in entries}
