@@ -87,7 +87,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Cut:
-        """Take as many blocks as fit into a piece; `copied` is the bit and the offset at which copying begins."""
+        """Take as many blocks as fit into a piece.
+
+        Blocks are copied unchanged from `copied` on: a bit of the stream, and its offset in the contents.
+        """
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
