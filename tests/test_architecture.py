@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import re
 from functools import cache
 from pathlib import Path
@@ -81,3 +82,14 @@ def test_no_two_files_import_each_other():
             below[file] |= new
             following += new
     assert not {file for file in imports if file in below[file]}
+
+
+def test_a_class_name_has_one_meaning():
+    """At most 5 names are defined twice: those of private classes, `Finding`, and `Module`."""
+    names = collections.Counter(
+        node.name
+        for path in PY.rglob("*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert len([name for name, count in names.items() if count > 1]) <= 5

@@ -14,7 +14,7 @@ from forked import fork_imports
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import image_recorder
-from rules_bento.service.import_runner import Imported, Subject, import_service
+from rules_bento.service.import_runner import ImportedMetadata, Subject, import_service
 
 SERVICE = """\
 import bentoml
@@ -54,7 +54,7 @@ def bytecode(tmp_path_factory, roots) -> Path:
 def imported_anew(tmp_path, roots, bytecode):
     """Import `service:Svc` of these modules, in processes that begin with nothing."""
 
-    def importing(service: str, seconds=120, library="", files=(), variables=(), **of) -> Imported:
+    def importing(service: str, seconds=120, library="", files=(), variables=(), **of) -> ImportedMetadata:
         source, wheel = tmp_path / "bento" / "src", tmp_path / "wheel"
         for path, text in {"service.py": service, **dict(files)}.items():
             (source / path).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 from bento_cli.sharing.cloud import pulling, uploading
 from bento_cli.sharing.cloud.client import Cloud
 from bento_cli.sharing.cloud.contexts import make
-from bento_cli.sharing.cloud.places import Place
+from bento_cli.sharing.cloud.places import CloudPaths
 from bento_cli.store.home import Home
 from liar import liar, reply
 from rules_bento.bento.kinds import MODEL
@@ -18,7 +18,7 @@ from rules_bento.net import limits
 from rules_bento.net.transfers import Progress
 from rules_bento.tag import Tag
 
-PLACE = Place(MODEL, Tag("m", "v1"))
+PLACE = CloudPaths(MODEL, Tag("m", "v1"))
 
 
 def cloud(endpoint):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.service.configuration import KINDS, Kind, check
+from rules_bento.service.configuration import KINDS, ValueType, check
 from rules_bento.service.metadata import Service, ServiceInfo
 
 VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
@@ -34,7 +34,7 @@ def paths(kinds: Any, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found = [(*before, "unknown")]
     for key, kind in kinds.items():
         found.append((*before, key))
-        found += [] if isinstance(kind, Kind) else paths(kind, (*before, key))
+        found += [] if isinstance(kind, ValueType) else paths(kind, (*before, key))
     return found
 
 

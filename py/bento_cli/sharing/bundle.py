@@ -123,7 +123,7 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-class _Part:
+class _BundlePart:
     """Reads a part of a bundle once, as a file."""
 
     def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
@@ -171,7 +171,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
     return {"tag": str(entry.tag), "file": name, "size": size, "blake3": hasher.hexdigest()}
 
 
-def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_Part]:
+def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
     """Yield the parts of a bundle, each to be read before the next; at the end, compare all parts with the contents."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
@@ -183,7 +183,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_P
         if item.path == INDEX:
             index = _index(path, item.size, contents)
             continue
-        part = _Part(path, *_named(path, item.path), item.path, contents)
+        part = _BundlePart(path, *_named(path, item.path), item.path, contents)
         yield part
         rows.append(part.facts())
     if index is None:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
 
 
-class Server(NamedTuple):
+class ServerCommand(NamedTuple):
     """Describes a program to run: its arguments and its environment."""
 
     command: list[str]
     variables: dict[str, str]
 
 
-def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> Server:
+def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
     """Return the command that serves an entry with options of `bentoml serve`; `python` is as in `interpreter`.
 
     The command names the Bento by its directory, because BentoML first searches for a module with the name of a tag in
@@ -42,7 +42,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Programs that a service starts come from its environment.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
-    return Server([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
+    return ServerCommand([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
 
 
 def interpreter(asked: str = "") -> Path:

@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.service.differences import Difference
+    from rules_bento.service.differences import FieldDifference
 
 
 PACKAGE_FLAGS = secrets.FLAGS | {
@@ -234,7 +234,7 @@ def _read_json(path: str) -> dict[str, Any]:
     return data
 
 
-def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[Difference]:
+def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
     """Yield the differences of the service metadata that bento.yaml doesn't contain: kind, APIs, and docstrings."""
     from rules_bento.service.differences import differences
 
@@ -249,10 +249,10 @@ def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iter
             yield from differences(one["doc"], other["doc"], f"services.{index}.doc")
 
 
-def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[Difference]:
+def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[FieldDifference]:
     import yaml
 
-    from rules_bento.service.differences import Difference, differences
+    from rules_bento.service.differences import FieldDifference, differences
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
     ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)
@@ -260,7 +260,7 @@ def _bento_differences(built: assemble.AssembledBento, other: assemble.Assembled
     files = [{path for path in bento.files if not path.startswith(_GENERATED_FILES)} for bento in (built, other)]
     for path in sorted(files[0] | files[1]):
         if built.files.get(path) != other.files.get(path):
-            yield Difference(path, _file_size(built, path), _file_size(other, path))
+            yield FieldDifference(path, _file_size(built, path), _file_size(other, path))
 
 
 def _file_size(bento: assemble.AssembledBento, path: str) -> str:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rules_bento.service.metadata import ServiceInfo
 
 
-class Kind(NamedTuple):
+class ValueType(NamedTuple):
     """Describes values: in words for people, and by a function that returns whether a value is of the kind."""
 
     words: str
     holds: Callable[[Any], bool]
 
-    def __or__(self, other: Kind) -> Kind:
+    def __or__(self, other: ValueType) -> ValueType:
         """Return the kind of both kinds' values."""
-        return Kind(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
+        return ValueType(f"{self.words} or {other.words}", lambda value: self.holds(value) or other.holds(value))
 
 
 def _is_whole(value: object) -> bool:
@@ -50,17 +50,17 @@ def _is_pattern(value: object) -> bool:
         return False
 
 
-def _one_of(*names: str, in_any_case: bool = True) -> Kind:
+def _one_of(*names: str, in_any_case: bool = True) -> ValueType:
     words = " or ".join(f'"{name}"' for name in names)
-    return Kind(words, lambda value: isinstance(value, str) and (value.lower() if in_any_case else value) in names)
+    return ValueType(words, lambda value: isinstance(value, str) and (value.lower() if in_any_case else value) in names)
 
 
-def _list_of(words: str, item: type) -> Kind:
-    return Kind(words, lambda value: isinstance(value, list) and all(isinstance(each, item) for each in value))
+def _list_of(words: str, item: type) -> ValueType:
+    return ValueType(words, lambda value: isinstance(value, list) and all(isinstance(each, item) for each in value))
 
 
-def _above(words: str, limit: int, kind: type[int | float]) -> Kind:
-    return Kind(words, lambda value: type(value) is kind and value > limit)
+def _above(words: str, limit: int, kind: type[int | float]) -> ValueType:
+    return ValueType(words, lambda value: type(value) is kind and value > limit)
 
 
 def _is_rate(value: object) -> bool:
@@ -71,20 +71,20 @@ def _are_whole(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_whole, value))
 
 
-NONE = Kind("None", lambda value: value is None)
-BOOL = Kind("True or False", lambda value: isinstance(value, bool))
-TEXT = Kind("a string", lambda value: isinstance(value, str))
+NONE = ValueType("None", lambda value: value is None)
+BOOL = ValueType("True or False", lambda value: isinstance(value, bool))
+TEXT = ValueType("a string", lambda value: isinstance(value, str))
 TEXTS = _list_of("a list of strings", str)
-TABLE = Kind("a dict", lambda value: isinstance(value, dict))
-WHOLE = Kind("a whole number", _is_whole)
+TABLE = ValueType("a dict", lambda value: isinstance(value, dict))
+WHOLE = ValueType("a whole number", _is_whole)
 WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
 FRACTION_ABOVE_0 = _above("a number above 0 with a point, as 1.0", 0, float)
-ABOVE_0 = Kind("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
-AMOUNT = Kind('a number, or a string as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
-ADDRESS = Kind("an IP address as a string", _is_address)
+ABOVE_0 = ValueType("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
+AMOUNT = ValueType('a number, or a string as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
+ADDRESS = ValueType("an IP address as a string", _is_address)
 
 # Kinds to the keys of a configuration that have them.
-_KEYS: Sequence[tuple[Kind, str]] = [
+_KEYS: Sequence[tuple[ValueType, str]] = [
     (
         BOOL,
         "batching.enabled replicate_process traffic.external_queue metrics.enabled logging.access.enabled "
@@ -119,8 +119,8 @@ _KEYS: Sequence[tuple[Kind, str]] = [
     (FRACTION_ABOVE_0 | NONE, "metrics.duration.min metrics.duration.max"),
     (_above("a number above 1.0 with a point", 1, float) | NONE, "metrics.duration.factor"),
     (_list_of("a list of numbers with a point", float) | NONE, "metrics.duration.buckets"),
-    (Kind("a number from 0.0 to 1.0 with a point", _is_rate) | NONE, "tracing.sample_rate"),
-    (Kind("a list of whole numbers", _are_whole) | NONE, "extra_ports"),
+    (ValueType("a number from 0.0 to 1.0 with a point", _is_rate) | NONE, "tracing.sample_rate"),
+    (ValueType("a list of whole numbers", _are_whole) | NONE, "extra_ports"),
     (_one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE, "workers"),
     (AMOUNT, "resources.cpu resources.memory"),
     (
@@ -140,11 +140,11 @@ _KEYS: Sequence[tuple[Kind, str]] = [
         "http.cors.access_control_allow_origins http.cors.access_control_allow_headers "
         "http.cors.access_control_allow_methods http.cors.access_control_expose_headers tracing.excluded_urls",
     ),
-    (Kind("a pattern", _is_pattern) | NONE, "http.cors.access_control_allow_origin_regex"),
+    (ValueType("a pattern", _is_pattern) | NONE, "http.cors.access_control_allow_origin_regex"),
     (ADDRESS, "http.host grpc.host grpc.metrics.host"),
     (ADDRESS | WHOLE | NONE, "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6"),
     (TABLE | NONE, "monitoring.options tracing.otlp.http.headers"),
-    (Kind("a list", lambda value: isinstance(value, (list, str))) | NONE, "tracing.otlp.grpc.headers"),
+    (ValueType("a list", lambda value: isinstance(value, (list, str))) | NONE, "tracing.otlp.grpc.headers"),
     (_one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE, "tracing.exporter_type"),
     (_one_of("thrift", "grpc") | NONE, "tracing.jaeger.protocol"),
     (_one_of("grpc", "http") | NONE, "tracing.otlp.protocol"),
@@ -202,7 +202,7 @@ def _wrong(config: Mapping[str, Any], kinds: Mapping[str, Any], path: str) -> It
         if kind is None:
             if path == f"{_CLOSED}.":
                 yield path + key, value, f"only the keys {', '.join(kinds)} there"
-        elif isinstance(kind, Kind):
+        elif isinstance(kind, ValueType):
             if not kind.holds(value):
                 yield path + key, value, kind.words
         elif isinstance(value, dict):

@@ -15,7 +15,7 @@ _LONGEST = 200
 _MISSING = object()
 
 
-class Difference(NamedTuple):
+class FieldDifference(NamedTuple):
     """Describes a field that differs, such as `services.0.config.workers`, with both values as text."""
 
     field: str
@@ -23,7 +23,7 @@ class Difference(NamedTuple):
     second: str
 
 
-def differences(first: Any, second: Any, field: str = "") -> Iterator[Difference]:
+def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDifference]:
     """Yield what differs, the order of keys too; lists of one length are compared item by item."""
     if isinstance(first, dict) and isinstance(second, dict):
         differs = False
@@ -33,12 +33,12 @@ def differences(first: Any, second: Any, field: str = "") -> Iterator[Difference
                 differs = True
                 yield difference
         if not differs and list(first) != list(second):
-            yield Difference(f"{field} (order)", _text(list(first)), _text(list(second)))
+            yield FieldDifference(f"{field} (order)", _text(list(first)), _text(list(second)))
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         for index, (one, other) in enumerate(zip(first, second, strict=True)):
             yield from differences(one, other, f"{field}.{index}")
     elif type(first) is not type(second) or first != second:
-        yield Difference(field, _text(first), _text(second))
+        yield FieldDifference(field, _text(first), _text(second))
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.service.differences import Difference, differences
+from rules_bento.service.differences import FieldDifference, differences
 from rules_bento.service.metadata import ServiceInfo, from_json
 from rules_bento.typing_lite import Any
 
@@ -47,7 +47,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedMetadata:
     """Holds the metadata from an import."""
 
     info: ServiceInfo
@@ -55,7 +55,7 @@ class Imported:
     openapi: str  # the text of apis/openapi.yaml
 
 
-def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> Imported:
+def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> ImportedMetadata:
     """Import a service, and describe it.
 
     `python` has BentoML and the service's wheels, which are in the directories `readable`; `scratch` is empty.
@@ -74,7 +74,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     if changing:
         raise BentoError(_difference(changing, here, varied).replace(str(scratch.resolve()), ""))
     try:
-        return Imported(from_json(here["facts"]), here["schema"], here["openapi"])
+        return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
             f"{subject.service}: the result of importing it is invalid. Remove code that writes to other files."
@@ -203,7 +203,7 @@ def place_of(name: str, facts: dict[str, Any]) -> str:
     return f"{service['path']}:{service['line']}" if service else str(facts["path"])
 
 
-def _difference(changing: Difference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
+def _difference(changing: FieldDifference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
     name = changing.field.removeprefix("facts.")
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)

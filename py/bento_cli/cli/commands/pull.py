@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.pulling import Pulled as PulledFromCloud
+    from bento_cli.sharing.cloud.pulling import CloudPulled
     from bento_cli.sharing.registry.pulling import Pulled
 
 
@@ -73,7 +73,7 @@ def _pull_from_cloud(options: Namespace, store: Store, kind: Kind) -> None:
     _tell(options, done, where)
 
 
-def _tell(options: Namespace, done: Pulled | PulledFromCloud, origin: str) -> None:
+def _tell(options: Namespace, done: CloudPulled | Pulled, origin: str) -> None:
     """Print what a pull has brought."""
     entry, models = done.entry, [str(model.tag) for model in done.models]
     for note in done.notes:

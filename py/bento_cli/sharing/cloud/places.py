@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rules_bento.tag import Tag
 
 
-class Place(NamedTuple):
+class CloudPaths(NamedTuple):
     """Holds the paths of one Bento or model."""
 
     kind: Kind

@@ -21,7 +21,7 @@ from rules_bento.tag import Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.places import Place
+from bento_cli.sharing.cloud.places import CloudPaths
 from bento_cli.sharing.cloud.pushing import label_in
 from bento_cli.store import downloads, locks
 from bento_cli.store.entries import NotFoundError
@@ -54,7 +54,7 @@ _ENTRY = {
 
 
 @dataclass(frozen=True)
-class Pulled(Imported):
+class CloudPulled(Imported):
     """Describes the result of a pull; models that the store already had were not fetched."""
 
     new: bool  # the entry is new in the store
@@ -69,7 +69,7 @@ def pull(
     options: Options | None = None,
     *,
     force: bool = False,
-) -> Pulled:
+) -> CloudPulled:
     """Pull an entry into the store: `name:version`, or a name for the version that was pushed last.
 
     The models of a Bento are fetched first, and all entries appear in the store together. An existing entry stays, and
@@ -78,7 +78,7 @@ def pull(
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
-    place = Place(kind, tag)
+    place = CloudPaths(kind, tag)
     entries = EntryStore(home, kind)
     there = entries.has(tag) and not force
     remote = {} if there else _whole(cloud, place, _found(cloud, place))
@@ -86,11 +86,11 @@ def pull(
     wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
     models = EntryStore(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
-    missing = [Place(MODEL, model) for model in wanted if model not in known]
-    names = [_name(each) for each in (place, *(Place(MODEL, model) for model in wanted))]
+    missing = [CloudPaths(MODEL, model) for model in wanted if model not in known]
+    names = [_name(each) for each in (place, *(CloudPaths(MODEL, model) for model in wanted))]
     if there and not missing:
         downloads.forget(home, names)
-        return Pulled(entries.get(str(tag)), (), known, new=False, notes=())
+        return CloudPulled(entries.get(str(tag)), (), known, new=False, notes=())
     with locks.staging(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
         drafts = [draft for draft in transfers.parallel_map(fetching.model, missing, counter) if draft]
@@ -100,7 +100,7 @@ def pull(
         downloads.forget(home, names)
     entry = entries.get(str(tag)) if there else done.pop().entry
     notes = tuple(note for imported in done for note in imported.notes)
-    return Pulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)
+    return CloudPulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)
 
 
 def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
@@ -108,7 +108,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     check_word(name, f"{text!r}: the name")
     if version and version != LATEST:
         return Tag(name, check_word(version, f"{text!r}: the version"))
-    place = Place(kind, Tag(name, LATEST))
+    place = CloudPaths(kind, Tag(name, LATEST))
     what = f"{kind.noun} {name}"
     versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
     if not versions.get("items"):
@@ -116,7 +116,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
-def _found(cloud: Cloud, place: Place) -> dict[str, Any]:
+def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
     """Return the document of an entry."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
@@ -137,7 +137,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(of) for of in value if of is not None] if isinstance(value, list) else value
 
 
-def _whole(cloud: Cloud, place: Place, remote: dict[str, Any]) -> dict[str, Any]:
+def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
     """Return the document if the server has the complete entry."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
@@ -152,7 +152,7 @@ def _models(remote: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(remote.get("manifest", {}).get("models", ())))
 
 
-def _name(place: Place) -> str:
+def _name(place: CloudPaths) -> str:
     """Return the prefix of a download's name, without the part that identifies the state of the entry."""
     return f"cloud-{_digest(place.version)}"
 
@@ -170,7 +170,7 @@ class _Fetching:
         self._session = session
         self._lock = threading.Lock()  # downloads run in parallel, imports are staged one after the other
 
-    def model(self, place: Place, counter: Counter) -> StagedImport | None:
+    def model(self, place: CloudPaths, counter: Counter) -> StagedImport | None:
         """Stage a model; None for a model of the Hugging Face Hub, which is fetched when the Bento is served."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
@@ -178,7 +178,7 @@ class _Fetching:
             return None
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
-    def entry(self, place: Place, remote: dict[str, Any], counter: Counter) -> StagedImport:
+    def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
         """Stage an entry, and verify the digest that was pushed with it, if there is one."""
         expected = label_in(remote)
         path = self._place(place, remote)
@@ -192,7 +192,7 @@ class _Fetching:
                     raise
         raise AssertionError
 
-    def _draft(self, place: Place, path: Path, expected: str) -> StagedImport:
+    def _draft(self, place: CloudPaths, path: Path, expected: str) -> StagedImport:
         with path.open("rb") as file, self._lock:
             form = streams.detect_form(file.read(512))
             file.seek(0)
@@ -206,7 +206,7 @@ class _Fetching:
             )
         return draft
 
-    def _place(self, place: Place, remote: dict[str, Any]) -> Path:
+    def _place(self, place: CloudPaths, remote: dict[str, Any]) -> Path:
         """Return the path of a download. An entry that was pushed again has another path."""
         state = _digest(remote.get("uid"), remote.get("updated_at"), label_in(remote))
         return self._home.downloads / f"{_name(place)}-{state}"
@@ -227,7 +227,7 @@ class _Named:
 class _Receiving:
     """Downloads one file, in as many attempts as make progress."""
 
-    def __init__(self, cloud: Cloud, place: Place, remote: dict[str, Any], path: Path, counter: Counter) -> None:
+    def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud
         self._place = place
         self._strategy = remote.get("transmission_strategy")

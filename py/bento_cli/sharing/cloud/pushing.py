@@ -11,7 +11,7 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.places import Place
+from bento_cli.sharing.cloud.places import CloudPaths
 from bento_cli.sharing.cloud.tarball import Tarball
 from bento_cli.sharing.cloud.uploading import upload
 from bento_cli.store import import_manifests, locks, verification
@@ -101,7 +101,7 @@ class _Pushing:
         self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
     def model(self, entry: Entry, counter: Counter) -> Sent:
-        place = Place(MODEL, entry.tag)
+        place = CloudPaths(MODEL, entry.tag)
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
@@ -113,13 +113,13 @@ class _Pushing:
 
     def hub_model(self, reference: ModelReference, stated: dict[str, Any]) -> None:
         """Register the location of a model of the Hugging Face Hub."""
-        place = Place(MODEL, Tag.parse(reference.tag, "models"))
+        place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
             self._create(place, documents.huggingface(reference, stated))
 
     def bento(self, entry: Entry, description: Description, models: Sequence[Entry], counter: Counter) -> Sent:
-        place = Place(BENTO, entry.tag)
+        place = CloudPaths(BENTO, entry.tag)
         digest = documents.digest_of(self.noted, entry)
         self._have_repository(place)
         remote = self._cloud.find(place.version, what=f"{place}")
@@ -132,13 +132,13 @@ class _Pushing:
             remote = self._cloud.ask("PATCH", place.version, document, what=f"{place}")
         return self._upload(entry, place, remote, digest, counter)
 
-    def _have_repository(self, place: Place) -> None:
+    def _have_repository(self, place: CloudPaths) -> None:
         with self._lock:
             if self._cloud.find(place.repository, what=f"{place}") is None:
                 document = {"name": place.tag.name, "description": ""}
                 self._cloud.create(place.repositories, place.repository, document, what=f"{place}")
 
-    def _create(self, place: Place, document: dict[str, Any]) -> dict[str, Any]:
+    def _create(self, place: CloudPaths, document: dict[str, Any]) -> dict[str, Any]:
         return self._cloud.create(place.versions, place.version, document, what=f"{place}")
 
     def _is_there(self, remote: dict[str, Any] | None) -> bool:
@@ -151,7 +151,7 @@ class _Pushing:
             return Sent(entry.tag, sent=False, size=0, notes=(note,))
         return Sent(entry.tag, sent=False, size=0)
 
-    def _upload(self, entry: Entry, place: Place, remote: dict[str, Any], digest: str, counter: Counter) -> Sent:
+    def _upload(self, entry: Entry, place: CloudPaths, remote: dict[str, Any], digest: str, counter: Counter) -> Sent:
         tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
         upload(self._cloud, self._home, place, tarball, remote, digest, counter, self._jobs)
         return Sent(entry.tag, sent=True, size=tarball.size)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
 
     from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.sharing.cloud.places import Place
+    from bento_cli.sharing.cloud.places import CloudPaths
     from bento_cli.sharing.cloud.tarball import Tarball
     from bento_cli.store.home import Home
 
@@ -42,7 +42,7 @@ _MOST_ADDRESSES = 4
 def upload(
     cloud: Cloud,
     home: Home,
-    place: Place,
+    place: CloudPaths,
     tarball: Tarball,
     remote: dict[str, Any],
     digest: str,
@@ -73,7 +73,7 @@ def upload(
     _finish(cloud, place, "success", "")
 
 
-def _finish(cloud: Cloud, place: Place, status: str, reason: str) -> None:
+def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
     cloud.ask("PATCH", f"{place.version}/finish_upload", {"status": status, "reason": reason}, what=f"{place}")
 
 
@@ -86,7 +86,7 @@ def _reason(error: BentoError) -> str:
     )
 
 
-def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) -> str:
+def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any]) -> str:
     answer = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
     address = str(answer.get("presigned_upload_url") or "")
     return cloud.check_signed(address, f"{place}") if address else ""
@@ -95,7 +95,7 @@ def _presign(cloud: Cloud, place: Place, verb: str, document: dict[str, Any]) ->
 class _Addresses:
     """Yields signed addresses for one upload: first the known address, then a new one for each call."""
 
-    def __init__(self, cloud: Cloud, place: Place, document: dict[str, Any], verb: str, first: str = "") -> None:
+    def __init__(self, cloud: Cloud, place: CloudPaths, document: dict[str, Any], verb: str, first: str = "") -> None:
         self._cloud = cloud
         self._place = place
         self._document = document
@@ -113,7 +113,7 @@ class _Addresses:
 class _Sending:
     """Sends a range of a tarball, in as many attempts as make progress."""
 
-    def __init__(self, cloud: Cloud, place: Place, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
+    def __init__(self, cloud: Cloud, place: CloudPaths, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
         self._cloud = cloud
         self._place = place
         self._body = tarball.part(start, end, tally)
@@ -145,7 +145,7 @@ class _Sending:
 class _Parts:
     """Uploads a tarball in parts, which another run can resume."""
 
-    def __init__(self, cloud: Cloud, home: Home, place: Place, tarball: Tarball, digest: str) -> None:
+    def __init__(self, cloud: Cloud, home: Home, place: CloudPaths, tarball: Tarball, digest: str) -> None:
         self._cloud = cloud
         self._home = home
         self._place = place
@@ -224,6 +224,6 @@ class _Parts:
         durable.write(self._home, self._note, json.dumps({**note, "etags": dict(self._etags)}).encode())
 
 
-def _note_of(home: Home, cloud: Cloud, place: Place) -> Path:
+def _note_of(home: Home, cloud: Cloud, place: CloudPaths) -> Path:
     name = hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
     return home.uploads / name
