@@ -1,7 +1,7 @@
-"""Provisions Debian's Bazel for one user, on a machine that has no Bazel of its own.
+"""Provisions Debian's Bazel for one user, on a machine without Bazel.
 
-`tools/bazel` starts this with the folder to make, when there is none yet. What goes on here is described in
-docs/tools-bazel.md. The digest of this file is in the name of the folder, so that a change to it counts.
+`tools/bazel` starts this program with the directory to create, if it doesn't exist. docs/tools-bazel.md describes the
+steps. The name of the directory contains the digest of this file, so a changed file provisions again.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARCHITECTURES = ("amd64", "arm64")
-SUITES = ("forky", "sid")  # in this order; older ones carry no Bazel that is new enough
+SUITES = ("forky", "sid")  # in this order; older suites have no supported Bazel
 FREE_BYTES = 2_000_000_000
 REMEDY = "Install bazelisk, or set BAZEL_REAL to a Bazel."
 
-# apt adds what these depend on.
+# apt adds the dependencies.
 PACKAGES = (
-    # The shell and the tools that actions and tests count on.
+    # Shell and tools that actions and tests require.
     "base-files", "bash", "coreutils", "dash", "debianutils", "diffutils", "file", "findutils", "grep", "gzip",
     "hostname", "libc-bin", "mawk", "patch", "procps", "sed", "tar", "unzip", "xz-utils", "zip", "zstd",
     # For the launcher, and for repository rules that fetch.
     "apt", "ca-certificates", "dpkg", "git", "util-linux",
-    # Bazel with the Java that it runs on, and the modules that Debian carries.
+    # Bazel, its Java, and the modules that Debian packages.
     "bazel-bootstrap", "bazel-platforms", "bazel-rules-python", "bazel-skylib", "bazel-stardoc", "default-jre-headless",
-    # The interpreter that the Python toolchain finds, and pip for module extensions.
+    # The interpreter that the Python toolchain detects, and pip for module extensions.
     "python3", "python3-pip",
-    # For tests of reproducibility: another clock.
+    # For tests of reproducibility with another clock.
     "faketime",
 )  # fmt: skip
 
-# bazel-bootstrap depends on it for builds of Java code; without it there is half as much to download.
+# bazel-bootstrap depends on it for builds of Java. Without it, the download has half the size.
 LEFT_OUT = "default-jdk-headless"
 
-# Modules that Bazel itself names, that Debian does not carry, and that nothing needs here.
+# Modules that Bazel requires, that Debian does not package, and that nothing uses.
 EMPTY_MODULES = ("apple_support", "buildozer", "protobuf", "zlib")
 
 BUILDOZER_EXTENSION = """\
@@ -60,10 +60,10 @@ def _extension_impl(_mctx):
 buildozer_binary = module_extension(implementation = _extension_impl)
 """
 
-# What has to be the host's in /etc: who the user is, and how servers are reached. The launcher has it at /boot.
+# Files of the host's /etc: users, and access to servers. In the launcher, /boot has the complete /etc.
 HOST_FILES = ("apt", "gitconfig", "group", "hosts", "localtime", "passwd", "pip.conf", "resolv.conf", "uv")
 
-# What the maintainer scripts of libc-bin, ca-certificates and ca-certificates-java do.
+# Results of the maintainer scripts of libc-bin, ca-certificates, and ca-certificates-java.
 CONFIGURE = """\
 ldconfig
 (cd /usr/share/ca-certificates && find . -name '*.crt' | cut -c 3-) >/etc/ca-certificates.conf
@@ -71,17 +71,17 @@ update-ca-certificates
 mkdir -p /etc/ssl/certs/java
 printf '+%s\\n' /etc/ssl/certs/*.pem |
     java -jar /usr/share/ca-certificates-java/ca-certificates-java.jar -storepass changeit
-# Without its byte code Python takes ten times as long to start, and nobody can write it later.
+# Without bytecode, which no later program can write, Python needs ten times as long to start.
 /usr/bin/python3 -m compileall -q -x "/(idlelib|test|tests)/" /usr/lib/python3.*
 """
 
 
 class ProvisionError(Exception):
-    """What stops the work, in a sentence for the user."""
+    """Reports the reason of a failure, in a sentence for the user."""
 
 
 class Progress:
-    """The numbered steps, on standard error; on a terminal the last line is rewritten as its step goes on."""
+    """Prints numbered steps to standard error; on a terminal, rewrites the line of the current step."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -91,32 +91,32 @@ class Progress:
         self._interval, self._back = (0.1, "\033[A\033[K") if sys.stderr.isatty() else (10.0, "")
 
     def begin(self, text: str) -> None:
-        """Announces the next step."""
+        """Print the next step."""
         self._step += 1
         self._line = f"[{self._step}/{self._steps}] {text}"
         self._shown = time.monotonic()
         say(self._line)
 
     def update(self, how_far: str) -> None:
-        """Says how far the step is, now and then."""
+        """Print the progress of the step, at intervals."""
         if time.monotonic() - self._shown >= self._interval:
             self._shown = time.monotonic()
             say(f"{self._line}: {how_far}", self._back)
 
 
 class Provisioning:
-    """The way from an empty folder to one that holds `root`, the root file system, and `packages.txt`."""
+    """Fills an empty directory with `root`, the root file system, and `packages.txt`."""
 
     def __init__(self, folder: Path, lock: IO[str]) -> None:
         self._folder = folder
         self._root = folder / "root"
         self._apt = folder / "apt"
-        # A program that outlives this process, because that was killed, keeps the lock until it ends as well.
+        # A child process keeps the lock until it ends, even if this process was killed.
         self._lock = lock.fileno()
         self._progress = Progress(steps=4)
 
     def run(self) -> str:
-        """Does all the work, and returns what was found."""
+        """Provision Bazel, and return its location."""
         architecture = check_host(self._folder.parent)
         mirror = debian_mirror()
         self._root.mkdir(parents=True)
@@ -133,8 +133,8 @@ class Provisioning:
         return next(f"{package} of Debian {suite}" for package in packages if package.startswith("bazel-bootstrap "))
 
     def _download(self, mirror: str, architecture: str) -> str:
-        """Downloads the packages from the first suite that has them, and returns its name."""
-        self._progress.begin(f"asking {mirror} for the packages of Bazel")
+        """Download the packages from the first suite with all of them, and return its name."""
+        self._progress.begin(f"requesting the packages of Bazel from {mirror}")
         for suite in SUITES:
             apt = self._configure_apt(mirror, suite, architecture)
             asked = self._call(*apt, "update")
@@ -146,10 +146,10 @@ class Provisioning:
                 self._progress.begin(f"downloading {len(sizes)} packages of Debian {suite}, {megabytes:.0f} MB")
                 self._fetch(apt, megabytes)
                 return suite
-        raise ProvisionError(f"{mirror} does not give the packages of Bazel: {complaint(asked.stderr)}")
+        raise ProvisionError(f"{mirror} doesn't provide the packages of Bazel: {complaint(asked.stderr)}")
 
     def _configure_apt(self, mirror: str, suite: str, architecture: str) -> list[str]:
-        """Gives apt folders and sources of its own, and returns how to call it so."""
+        """Configure apt with separate directories and sources, and return its command."""
         shutil.rmtree(self._apt, ignore_errors=True)
         for folder in ("cache/archives/partial", "lists/partial", "sources"):
             (self._apt / folder).mkdir(parents=True)
@@ -162,7 +162,7 @@ class Provisioning:
             f"Package: {LEFT_OUT}\nStatus: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\n"
             "Maintainer: none\nDescription: left out\n"
         )
-        # What else the host has set stays: proxies, credentials, certificates. Its hooks must not run.
+        # Other settings of the host apply: proxies, credentials, certificates. Its hooks must not run.
         (self._apt / "apt.conf").write_text(f"""\
 #clear APT::Update;
 #clear DPkg;
@@ -186,7 +186,7 @@ Debug::NoLocking "true";
         return ["apt-get", "--config-file", str(self._apt / "apt.conf")]
 
     def _fetch(self, apt: list[str], megabytes: float) -> None:
-        """Downloads the packages, and says how far it is."""
+        """Download the packages, and print the progress."""
         read, write = os.pipe()
         with subprocess.Popen(
             [*apt, "-o", f"APT::Status-Fd={write}", "install", "--download-only", "--quiet", *PACKAGES],
@@ -203,13 +203,13 @@ Debug::NoLocking "true";
                         self._progress.update(f"{done * megabytes:.0f} MB")
             _, errors = process.communicate()
         if process.returncode:
-            raise ProvisionError(f"the packages of Bazel cannot be downloaded: {complaint(errors)}")
+            raise ProvisionError(f"cannot download the packages of Bazel: {complaint(errors)}")
 
     def _unpack(self, debs: list[Path]) -> None:
-        """Unpacks the packages, large ones first and two at a time, and deletes them."""
+        """Unpack the packages, large ones first and two in parallel, and delete them."""
         sizes = {deb: deb.stat().st_size / 1e6 for deb in debs}
         self._progress.begin(f"unpacking {len(debs)} packages, {sum(sizes.values()):.0f} MB")
-        # The first is the one that makes /bin, /lib and /sbin links to /usr: others would make folders.
+        # The first package links /bin, /lib, and /sbin to /usr. Other packages would create directories.
         debs.sort(key=lambda deb: (not deb.name.startswith("base-files_"), -sizes[deb]))
         self._unpack_one(debs[0])
         done = 0.0
@@ -221,11 +221,11 @@ Debug::NoLocking "true";
     def _unpack_one(self, deb: Path) -> None:
         unpacked = self._call("dpkg-deb", "--extract", str(deb), str(self._root))
         if unpacked.returncode:
-            raise ProvisionError(f"{deb.name} cannot be unpacked: {complaint(unpacked.stderr)}")
+            raise ProvisionError(f"cannot unpack {deb.name}: {complaint(unpacked.stderr)}")
         deb.unlink()
 
     def _configure_root(self) -> None:
-        """Makes the links and files of maintainer scripts that do without programs of the root."""
+        """Create the links and files of maintainer scripts that need no program of the root."""
         usr, etc = self._root / "usr", self._root / "etc"
         for link, target in {
             "bin/awk": "mawk",
@@ -234,7 +234,7 @@ Debug::NoLocking "true";
             "bin/java": f"../lib/jvm/{java_home(self._root)}/bin/java",
             "bin/sh": "dash",
             "bin/which": "which.debianutils",
-            # Without it the server breaks down at a compact execution log.
+            # Without it, the server crashes at a compact execution log.
             "share/bazel/libzstd-jni.so": str(next(usr.glob("lib/*/libzstd-jni.so"))).replace(str(usr), "/usr"),
         }.items():
             if not os.path.lexists(usr / link):
@@ -247,15 +247,15 @@ Debug::NoLocking "true";
         authorities = Path("/usr/local/share/ca-certificates")
         if authorities.is_dir():
             shutil.copytree(authorities, usr / "local/share/ca-certificates", dirs_exist_ok=True)
-        # What the host calls its locales is known, or else every second program would complain.
+        # The locale of the host must exist, because otherwise many programs print warnings.
         for locale in self._call("locale", "--all-locales").stdout.split():
             if locale.endswith(".utf8") and locale != "C.utf8":
                 (usr / "lib/locale" / locale).symlink_to("C.utf8")
 
     def _configure_bazel(self) -> None:
-        """Gives Bazel a number, modules for all that it names, and a bazelrc with no more than it needs."""
+        """Give Bazel a version, the modules that it requires, and a minimal bazelrc."""
         bazel, bazelrc = self._root / "usr/share/bazel", self._root / "etc/bazel/bazelrc"
-        # Debian's Bazel calls itself a development version, which rule sets take for the newest of all.
+        # Debian's Bazel reports a development version, which rule sets treat as the newest version.
         with zipfile.ZipFile(bazel / "A-server.jar", "a") as jar:
             jar.writestr("build-data.properties", f"build.label={(bazel / 'build-label.txt').read_text()}\n")
         for name in EMPTY_MODULES:
@@ -272,24 +272,24 @@ startup --install_base=/usr/share/bazel --trust_install_base
 startup --server_javabase=/usr/lib/jvm/{java_home(self._root)}
 startup --host_jvm_args=--enable-native-access=ALL-UNNAMED
 startup --host_jvm_args=--sun-misc-unsafe-memory-access=allow
-# Bazel does not go on with a server of another provisioning.
+# Bazel does not reuse a server of another provisioning.
 startup --host_jvm_args=-Drules_bento.provisioned={self._folder.stem}.{time.time_ns()}
 
-# The modules that Debian carries, and empty ones in place of the others that Bazel names.
+# The modules that Debian packages, and empty modules for the others that Bazel requires.
 {lines}
 
-# With such overrides it is not the project's lock file that would be written.
+# With these overrides, Bazel would not write the lock file of the project.
 common --lockfile_mode=off
-# What Bazel appends to a WORKSPACE file is not carried by Debian either.
+# Debian does not package the rules that Bazel appends to a WORKSPACE file.
 common --noenable_workspace
 """)
 
     def _run_inside(self, script: str) -> None:
-        """Runs a shell script with the `/etc` and `/usr` of the root, as the launcher runs Bazel."""
+        """Run a shell script with `/etc` and `/usr` of the root, in the same way as the launcher runs Bazel."""
         enter = 'mount --bind "$0/etc" /etc && mount --bind "$0/usr" /usr && exec sh -ec "$1"'
         ran = self._call(*namespace(), "sh", "-c", enter, str(self._root), script)
         if ran.returncode:
-            raise ProvisionError(f"what was unpacked does not run: {complaint(ran.stderr)}")
+            raise ProvisionError(f"the unpacked programs don't run: {complaint(ran.stderr)}")
 
     def _call(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -304,11 +304,11 @@ common --noenable_workspace
 
 
 def check_host(cache: Path) -> str:
-    """Looks for what would stop the work later, and returns the architecture."""
+    """Check the requirements of the later steps, and return the architecture."""
     missing = [tool for tool in ("apt-get", "dpkg", "dpkg-deb", "mount", "unshare") if not shutil.which(tool)]
     if missing or not Path("/bin").is_symlink():
         raise ProvisionError(
-            f"this needs Debian 12 or newer, and here is no {', '.join(missing) or '/bin that is a link'}"
+            f"this machine isn't Debian 12 or newer: it has no {', '.join(missing) or '/bin that is a link'}"
         )
     architecture = output_of("dpkg", "--print-architecture").strip()
     if architecture not in ARCHITECTURES:
@@ -320,12 +320,12 @@ def check_host(cache: Path) -> str:
             "XDG_CACHE_HOME to a folder that has it)"
         )
     if subprocess.run([*namespace(), "true"], capture_output=True, check=False).returncode:
-        raise ProvisionError("it runs in a mount namespace, and this machine or container allows none")
+        raise ProvisionError("it requires a mount namespace, which this machine or container doesn't allow")
     return architecture
 
 
 def debian_mirror() -> str:
-    """Returns the mirror that the host's apt takes Debian itself from."""
+    """Return the mirror of Debian that the host's apt uses."""
     release = re.search(r"^VERSION_CODENAME=(\S+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
     suites = {"stable", "testing", "unstable", *SUITES, *(release.groups() if release else ())}
     form = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
@@ -333,38 +333,38 @@ def debian_mirror() -> str:
         suite, component, uri = line.split(" ", 2)
         if suite in suites and component == "main":
             return uri
-    raise ProvisionError("this needs Debian 12 or newer, and apt's sources name no mirror of Debian")
+    raise ProvisionError("this machine isn't Debian 12 or newer: apt's sources have no mirror of Debian")
 
 
 def namespace() -> list[str]:
-    """Returns how to start a program that may mount, whoever the user is."""
+    """Return the command prefix for a program that can mount, for any user."""
     return ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else [])]
 
 
 def java_home(root: Path) -> str:
-    """Returns the folder of the Java in `/usr/lib/jvm`."""
+    """Return the directory of Java in `/usr/lib/jvm`."""
     return next(path.name for path in (root / "usr/lib/jvm").glob("java-*-openjdk-*") if not path.is_symlink())
 
 
 def output_of(*command: str) -> str:
-    """Returns what a program prints."""
+    """Return the output of a program."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def complaint(errors: str) -> str:
-    """Returns the line that says most: apt begins with it and marks it, others end with it."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()] or ["without a word"]
+    """Return the most specific line of an error: the first marked line of apt, or the last line of other programs."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()] or ["no message"]
     return next((line for line in lines if line.startswith("E: ")), lines[-1])
 
 
 def say(text: str, before: str = "") -> None:
-    """Tells the user."""
+    """Print a message."""
     print(f"{before}tools/bazel: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[IO[str]]:
-    """Waits until no other process holds the lock."""
+    """Wait until no other process has the lock."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -375,7 +375,7 @@ def alone(path: Path) -> Iterator[IO[str]]:
 
 
 def provision(store: Path) -> None:
-    """Makes the folder, all of it or nothing, unless it is there by now."""
+    """Create the directory atomically, unless it exists."""
     store.parent.mkdir(parents=True, exist_ok=True)
     with alone(store.parent / "lock") as lock:
         for leftover in store.parent.glob("*.unfinished"):
@@ -394,11 +394,11 @@ def provision(store: Path) -> None:
 
 
 def main() -> int:
-    """Provisions, and tells what stops it."""
+    """Provision Bazel, or print why it failed."""
     try:
         provision(Path(sys.argv[1]))
     except KeyboardInterrupt:
-        say("interrupted; the next start begins anew")
+        say("interrupted; the next start begins again")
         return 130
     except (ProvisionError, OSError) as error:
         say(f"no Bazel is on PATH, and none can be provisioned: {error}. {REMEDY}")

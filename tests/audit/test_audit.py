@@ -420,7 +420,7 @@ def test_folders_and_zips_are_read(records, tmp_path):
             "db/a.json: affected[0].versions[0]",
         ),
         ("a.yaml", b"a: &a [*a]", "db/a.yaml:1:"),
-        ("a.zip", b"PK", "db/a.zip: is not a zip file"),
+        ("a.zip", b"PK", "db/a.zip: isn't a complete zip file"),
         (
             "a.json",
             json.dumps({"id": "A", "affected": []}).encode(),

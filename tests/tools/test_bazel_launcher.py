@@ -400,7 +400,7 @@ def test_provisioning_says_what_it_does(recipe: Recipe):
     assert code == 0, errors
     assert errors.splitlines() == [
         f"tools/bazel: no Bazel is on PATH: provisioning one in {recipe.store}, this once",
-        "tools/bazel: [1/4] asking http://mirror.invalid/debian/ for the packages of Bazel",
+        "tools/bazel: [1/4] requesting the packages of Bazel from http://mirror.invalid/debian/",
         "tools/bazel: [2/4] downloading 2 packages of Debian forky, 3 MB",
         "tools/bazel: [3/4] unpacking 2 packages, 0 MB",
         "tools/bazel: [4/4] configuring them",
@@ -467,7 +467,7 @@ def test_interrupted(recipe: Recipe):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.endswith("tools/bazel: interrupted; the next start begins anew\n")
+    assert errors.endswith("tools/bazel: interrupted; the next start begins again\n")
     assert "Traceback" not in errors
     assert not recipe.unfinished.exists()
     assert recipe.run()[0] == 0
@@ -502,11 +502,11 @@ def test_no_debian(recipe: Recipe, tmp_path: Path):
     links.mkdir()
     for name in ("dpkg", "dpkg-deb", "mount", "unshare"):
         (links / name).symlink_to(tmp_path / "bin" / name)
-    assert "this needs Debian 12 or newer, and here is no apt-get." in recipe.refusal(PATH=str(links))
+    assert "this machine isn't Debian 12 or newer: it has no apt-get." in recipe.refusal(PATH=str(links))
 
 
 def test_another_distribution_with_apt(recipe: Recipe):
-    assert "apt's sources name no mirror of Debian." in recipe.refusal(RELEASE="noble")
+    assert "apt's sources have no mirror of Debian." in recipe.refusal(RELEASE="noble")
 
 
 def test_an_architecture_without_bazel(recipe: Recipe):
@@ -514,19 +514,19 @@ def test_an_architecture_without_bazel(recipe: Recipe):
 
 
 def test_namespaces_denied(recipe: Recipe):
-    assert "this machine or container allows none." in recipe.refusal(DENIED="true")
+    assert "which this machine or container doesn't allow." in recipe.refusal(DENIED="true")
 
 
 def test_no_network(recipe: Recipe):
     sentence = recipe.refusal(WITHOUT=".*")
     assert sentence.startswith(
-        "http://mirror.invalid/debian/ does not give the packages of Bazel: E: The repository cannot"
+        "http://mirror.invalid/debian/ doesn't provide the packages of Bazel: E: The repository cannot"
     )
 
 
 def test_a_root_that_does_not_run(recipe: Recipe):
     sentence = recipe.refusal(DENIED="sh", COMPLAINT="sh: broken")
-    assert sentence.startswith("what was unpacked does not run: sh: broken.")
+    assert sentence.startswith("the unpacked programs don't run: sh: broken.")
 
 
 def test_a_cache_that_cannot_be_written(recipe: Recipe):
