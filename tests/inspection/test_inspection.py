@@ -158,7 +158,7 @@ def problem_of(compare, tmp_path, **sources):
 
 
 def test_wheels_of_another_platform_are_refused():
-    with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Leave --platforms out"):
+    with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
         facts.import_service.run(Arguments(["--platform", "linux_mips"], facts.import_service.flags))
 
 

@@ -270,5 +270,5 @@ def test_a_hard_link_to_what_is_no_file_before_it_is_refused(tmp_path, target):
         info = tarfile.TarInfo("mod-1.0/b")
         info.type, info.linkname = tarfile.LNKTYPE, target
         tar.addfile(info)
-    with pytest.raises(BentoError, match=r"mod-1\.0\.tar: refused"):
+    with pytest.raises(BentoError, match=r"mod-1\.0\.tar: '"):
         unpack(path, tmp_path / "out")

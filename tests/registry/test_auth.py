@@ -54,7 +54,7 @@ def test_a_password_opens_push_and_pull(with_passwords, home, registries, progre
 
 def test_without_a_password_the_error_says_how_to_log_in(with_passwords, registries, progress, tmp_path):
     reference = Reference.parse(f"{with_passwords.host}/team/app:v1")
-    with pytest.raises(BentoError, match=rf"answers 401.*docker login {with_passwords.host}"):
+    with pytest.raises(BentoError, match=rf"returned 401.*docker login {with_passwords.host}"):
         push(make_image(tmp_path), [reference], registries, progress)
 
 
@@ -63,7 +63,7 @@ def test_a_wrong_password_is_tried_once_and_not_shown(with_passwords, home, regi
     with Relay(with_passwords.port) as relay:
         log_in(home, relay.host, "wr0ng-p4ss")
         reference = Reference.parse(f"{relay.host}/team/app:v1")
-        with pytest.raises(BentoError, match="answers 401") as caught:
+        with pytest.raises(BentoError, match="returned 401") as caught:
             push(make_image(tmp_path, [10]), [reference], registries, progress, jobs=1)
     assert "wr0ng" not in str(caught.value)
     asked = [line for line in relay.requests if "team/app" in line]
@@ -91,7 +91,7 @@ def test_anonymous_tokens_pull(with_tokens, home, registries, progress, tmp_path
     (home / ".docker/config.json").unlink()
     with Registries() as others:
         pull([reference], Layout.create(tmp_path / "layout"), others, progress)
-        with pytest.raises(BentoError, match="answers 401"):
+        with pytest.raises(BentoError, match="returned 401"):
             push(make_image(tmp_path / "other", seed=9), [reference], others, progress)
     assert not tokens.asked[-1][2]
 
@@ -122,7 +122,7 @@ def test_a_token_that_has_ended_is_fetched_again(with_tokens, home, registries, 
     tokens.lifetime = -3600  # docker-registry lets a minute pass
     log_in(home, server.host)
     reference = Reference.parse(f"{server.host}/team/app:v1")
-    with pytest.raises(BentoError, match="answers 401"):
+    with pytest.raises(BentoError, match="returned 401"):
         push(make_image(tmp_path, [10]), [reference], registries, progress, jobs=1)
     tokens.lifetime = 300
     push(make_image(tmp_path, [10]), [reference], registries, progress)
@@ -146,7 +146,7 @@ def test_a_token_server_that_is_busy_or_cut_off_is_asked_again(registry_binary, 
 def test_the_password_is_not_in_the_error_of_a_token_server(with_tokens, home, registries, progress, tmp_path):
     server, _ = with_tokens
     log_in(home, server.host, "wr0ng-p4ss")
-    with pytest.raises(BentoError, match=r"a token.*config\.json.*answers 401") as caught:
+    with pytest.raises(BentoError, match=r"token request.*config\.json.*returned 401") as caught:
         push(make_image(tmp_path), [Reference.parse(f"{server.host}/team/app:v1")], registries, progress)
     assert "wr0ng" not in str(caught.value)
 

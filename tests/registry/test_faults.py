@@ -134,7 +134,7 @@ def test_a_server_that_says_how_long_to_wait_is_left_alone_for_so_long(server, p
 
 def test_a_server_that_stays_busy_is_an_error_that_says_so(server, registries, progress, tmp_path):
     faults = [Answer(number, 503) for number in range(2, 40)]
-    with pytest.raises(BentoError, match=r"answers 503.*tried several times"):
+    with pytest.raises(BentoError, match=r"returned 503.*Several attempts failed"):
         push_through(server, faults, registries, progress, tmp_path, "busy/always")
 
 

@@ -59,7 +59,7 @@ def test_of_an_index_only_the_wanted_platform_comes(reference, registries, progr
     amd64, arm64 = root.children()
     assert layout.blob(arm64.digest).exists()
     assert not layout.blob(amd64.digest).exists()
-    with pytest.raises(BentoError, match=r"has nothing for linux/s390x. It has: linux/amd64, linux/arm64"):
+    with pytest.raises(BentoError, match=r"has no image for linux/s390x. Use one of: linux/amd64, linux/arm64"):
         pull([reference.with_tag("multi")], layout, registries, progress, platforms=["linux/s390x"])
 
 
@@ -92,7 +92,7 @@ def test_names_stand_for_one_image_each(reference, registries, progress, tmp_pat
     assert first.content != second.content
     assert [entry.digest for entry in layout.index()] == [second.descriptor.digest]
     pull([reference.with_tag("v1")], layout, registries, progress, name="old")
-    with pytest.raises(BentoError, match="2 images are 'there', one is wanted. It has: app, old"):
+    with pytest.raises(BentoError, match="has 2 images. Name one of: app, old"):
         layout.find()
     assert layout.find("old").content == first.content
 

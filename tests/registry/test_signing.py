@@ -236,8 +236,8 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
         ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "can't be read: No such file",
         ("verify", "--key", "keys/k.pub"): "nothing is named",
-        ("verify", "--key", "keys/k.pub", "iris:v1"): "What is in the store has no signature",
-        ("verify", "--signature", "x", "iris:v1"): "Give --key",
+        ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store have no signatures",
+        ("verify", "--signature", "x", "iris:v1"): "Add --key",
     }.items():
         assert main([*words]) in (status.ERROR, status.NOT_FOUND), words
         assert message in capsys.readouterr().err
@@ -631,7 +631,7 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
             (): "Run with `-- --sign-key FILE`",
             ("--builder-id", BUILDER): "--sign-key is missing",
             ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id is missing",
-            ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "takes a URI",
+            ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "expected a URI",
             ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "takes a time",
             ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM",
         }.items()

@@ -82,7 +82,7 @@ def test_we_pull_what_a_tool_pushes(reference, registries, progress, tmp_path, t
         source.add(content.path.read_bytes())
         assert source.blob(digest).exists()
     source.add_manifest(package.root, "v1")
-    send_with(tool, source.folder, reference.name)
+    send_with(tool, source.directory, reference.name)
     pulled = pull([reference.with_tag("v1")], Layout.create(tmp_path / "pulled"), registries, progress, name="v1")
     assert pulled.content == package.root.content
     assert len(Layout.open(tmp_path / "pulled").pushable("v1").blobs()) == len(package.blobs())

@@ -78,7 +78,7 @@ def test_passwords_in_urls(kind, serve, store, monkeypatch, capsys, caplog):
     assert main(["export", TAG, url, "-o", "json"]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["path"] == f"{kind}://{USER}@127.0.0.1:{server.port}/x.bento"
-    assert "The password in the URL is seen by other users" in shown.err
+    assert "Other users of this machine can see the password in the URL" in shown.err
     assert main(["import", f"{url}/nothing"]) == 1
     shown = capsys.readouterr()
     assert PASSWORD not in shown.out + shown.err + caplog.text

@@ -94,5 +94,5 @@ def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message
 
 def test_a_file_that_is_no_wheel_is_refused(tmp_path):
     (tmp_path / "x-1-py3-none-any.whl").write_text("text")
-    with pytest.raises(BentoError, match="x-1-py3-none-any.whl: is not a zip file"):
+    with pytest.raises(BentoError, match="x-1-py3-none-any.whl: isn't a complete zip file"):
         lock_entry(tmp_path / "x-1-py3-none-any.whl", "//x:x")
