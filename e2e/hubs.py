@@ -178,7 +178,7 @@ def other_platforms_are_named(checkout: Checkout) -> None:
     """Check the errors for a hub without the platform, the Python version, or a valid platform name."""
     build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, f'{PLATFORMS}, python_version = "3.9"')
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", re.sub(r'python_version = "[\d.]+"', 'python_version = "3.9"', module))
     failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert failed.errors.count("@pypi is for Python 3.9, but its lock is for >=3.10. Set") == 1, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
