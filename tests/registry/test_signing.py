@@ -632,7 +632,7 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
             ("--builder-id", BUILDER): "--sign-key is missing",
             ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id is missing",
             ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "expected a URI",
-            ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "takes a time",
+            ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "expected a time",
             ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM",
         }.items()
     ):
