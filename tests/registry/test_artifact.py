@@ -135,7 +135,7 @@ def test_a_copy_to_another_registry_is_the_same_artifact(second_server, referenc
 
 def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
     push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
-    with pytest.raises(BentoError, match=r"isn't a Bento, but application/vnd.oci.image.manifest"):
+    with pytest.raises(BentoError, match=r"expected a Bento, got application/vnd.oci.image.manifest"):
         facts_of(registries.repository(reference), "v1")
 
 

@@ -165,7 +165,7 @@ def test_packages_for_another_machine_are_refused(target):
 
 def test_an_interpreter_of_another_version_is_refused(target):
     target.settings["python_version"] = "2.7"
-    with pytest.raises(BentoError, match=r"packages require Python 2\.7.* -- --python 2\.7"):
+    with pytest.raises(BentoError, match=r"packages require Python 2\.7.*-- --python 2\.7"):
         target.run()
 
 
