@@ -197,4 +197,4 @@ def test_update_and_check_go_together(fake_apt, monkeypatch, capsys):
 def test_unknown_arguments_of_an_update(monkeypatch, tmp_path, capsys, rest):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
     assert run(["update_debs", *ARGUMENTS, "--lock", "x.json", "--", *rest]) == 1
-    assert "Run bazel run //:debian.update [-- --mirror URL]" in capsys.readouterr().err
+    assert "Run `bazel run //:debian.update [-- --mirror URL]`" in capsys.readouterr().err
