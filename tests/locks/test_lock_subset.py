@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from random import Random
 
@@ -12,6 +14,7 @@ import pytest
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock_subset
+from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.lock_subset import (
     Query,
     Resolution,
@@ -508,6 +511,18 @@ def test_a_uv_that_wants_another_answer_asks_the_interpreter(tmp_path, monkeypat
     monkeypatch.setattr(lock_subset, "write_fake_interpreter", write_other)
     made = resolve_subset(asked("a"), write(tmp_path, [plain("a", "1")]), HERE, UV, all_files=False)
     assert made.requirements == "a==1\n"
+
+
+def test_a_fake_interpreter_starts_from_a_long_path(tmp_path):
+    """Linux cuts a shebang at 256 bytes. Paths of an interpreter in a sandbox can be longer."""
+    deep = tmp_path.joinpath(*["d" * 100] * 3)
+    deep.mkdir(parents=True)
+    (deep / "python").symlink_to(sys.executable)
+    with tempfile.TemporaryDirectory() as short:
+        fake = Path(short, "python")
+        write_fake_interpreter(fake, str(deep / "python"), "3.12")
+        info = json.loads(subprocess.run([fake], check=True, capture_output=True, env={}).stdout)
+    assert info["markers"]["python_version"] == "3.12"
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:
     """Write the program for Python `version` (`X.Y` or `X.Y.Z`). The interpreter `python` runs it."""
-    # Linux passes only one argument of a shebang. Keep a symlink: the interpreter might find its libraries by it.
+    # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
+    link = path.with_name(f"{path.name}.link")
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(python).absolute())
     info = json.dumps(_interpreter_info(str(path), version))
-    path.write_text(f"#!{Path(python).absolute()} -IS\nprint({info!r})\n", "utf-8")
+    path.write_text(f"#!{link.absolute()} -IS\nprint({info!r})\n", "utf-8")
     path.chmod(0o755)
 
 
