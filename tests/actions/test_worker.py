@@ -122,7 +122,7 @@ print(json.dumps([codes, changed, sorted(caches())]))
 # Caches of what is given by value.
 OF_VALUES = {
     "rules_bento.archives.archive._end_block",
-    "rules_bento.archives.ustar.owner",
+    "rules_bento.archives.tarstream.owner",
     "rules_bento.packages.lock_subset._load_resolution",
     "rules_bento.packages.lock_subset._matches_platform",
     "rules_bento.packages.lock_subset._with_hashes",

@@ -22,8 +22,7 @@ from bento_cli.store import export
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.archives import archive, tarstream, xz
-from rules_bento.archives.links import check_links
-from rules_bento.archives.tarstream import Member
+from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.verbs import run

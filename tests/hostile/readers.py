@@ -916,11 +916,11 @@ def _netrc() -> None:
 
 
 def _credentials() -> None:
-    from rules_bento.registry import credentials
+    from rules_bento.registry import auth
     from rules_bento.registry.reference import Reference
 
     for name in ("registry.example/a/b", "other.example:5000/c", "docker.io/library/x"):
-        credentials.find_credentials(Reference.parse(name))
+        auth.find_credentials(Reference.parse(name))
 
 
 def _contexts() -> None:

@@ -308,9 +308,9 @@ def _tokens() -> list[bytes]:
 
 
 def _push(_out: Path) -> None:
-    from rules_bento.registry.blob_sources import BytesSource
     from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.upload import upload
+    from rules_bento.registry.push import upload
+    from rules_bento.registry.pushable import BytesSource
 
     content = b"content" * 10
     with _registries() as registries:

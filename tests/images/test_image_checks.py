@@ -19,10 +19,9 @@ from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check, too_large
 from rules_bento.images.layers.parts import write_part
 from rules_bento.images.oci_image import Layer
-from rules_bento.images.wheels.elf import Elf, read_elf
+from rules_bento.images.wheels.elf import Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries, Linked, Watched, code, words
-from rules_bento.images.wheels.sparse_read import SparseFile
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.cpu_arch import machine_of
 from rules_bento.verbs import run

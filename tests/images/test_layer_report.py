@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 from made_wheels import Maker
-from rules_bento.images.layer_report import changes, describe_layer, read_packages
+from rules_bento.images.layer_report import changes, describe_layer, page, read_packages
 from rules_bento.images.layers.layer import MEDIA_TYPES, LayerEntry, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
-from rules_bento.images.report_page import page
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.verbs import run

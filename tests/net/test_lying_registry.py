@@ -16,15 +16,13 @@ from rules_bento.net.transfers import Progress
 from rules_bento.net.transport import Origin, Transport
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer, Challenge
-from rules_bento.registry.blob_sources import BytesSource
 from rules_bento.registry.client import Registries
-from rules_bento.registry.copy import copy
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.download import download
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import pull
+from rules_bento.registry.pull import download, pull
+from rules_bento.registry.push import copy, upload
+from rules_bento.registry.pushable import BytesSource
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.upload import upload
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -370,7 +368,7 @@ def test_a_config_is_bounded(registries):
 
 @pytest.mark.parametrize("told", ["0-0", "0-²", f"0-{'9' * 5000}", "0-99", "0-4"])
 def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, monkeypatch):
-    monkeypatch.setattr("rules_bento.registry.upload._MAX_SINGLE_REQUEST", 5)
+    monkeypatch.setattr("rules_bento.registry.push._MAX_SINGLE_REQUEST", 5)
     content = b"0123456789"
 
     def sending(request):

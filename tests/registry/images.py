@@ -7,9 +7,8 @@ import random
 from pathlib import Path
 
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import FileSource, Pushable
 
 
 def make_image(

@@ -15,10 +15,9 @@ from rules_bento.artifacts import artifact
 from rules_bento.artifacts.artifact import ModelPart
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
-from rules_bento.registry.copy import copy
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.download import download
-from rules_bento.registry.push import push
+from rules_bento.registry.pull import download
+from rules_bento.registry.push import copy, push
 from rules_bento.registry.reference import Reference
 
 BENTO_YAML = """\

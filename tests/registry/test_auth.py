@@ -12,10 +12,9 @@ from relay import Cut, Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry.auth import Challenge
 from rules_bento.registry.client import Registries
-from rules_bento.registry.copy import copy
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
-from rules_bento.registry.push import push
+from rules_bento.registry.push import copy, push
 from rules_bento.registry.reference import Reference
 
 

@@ -11,8 +11,8 @@ import traceback
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.registry import credentials
-from rules_bento.registry.credentials import Credentials
+from rules_bento.registry import auth
+from rules_bento.registry.auth import Credentials
 from rules_bento.registry.reference import Reference
 
 REFERENCE = Reference.parse("registry.test:5000/team/app")
@@ -69,7 +69,7 @@ def helper(tmp_path, monkeypatch):
 
 
 def test_nobody_has_any():
-    assert credentials.find_credentials(REFERENCE) is None
+    assert auth.find_credentials(REFERENCE) is None
 
 
 @pytest.mark.parametrize(
@@ -83,17 +83,17 @@ def test_nobody_has_any():
 )
 def test_an_entry_is_found_however_the_login_wrote_its_key(docker, key):
     docker({"auths": {"other.test": {"auth": encoded("x", "y")}, key: {"auth": encoded("me", "a:b")}}})
-    assert credentials.find_credentials(REFERENCE) == Credentials("me", "a:b")
+    assert auth.find_credentials(REFERENCE) == Credentials("me", "a:b")
 
 
 def test_docker_hub_has_a_key_of_its_own(docker):
     docker({"auths": {"https://index.docker.io/v1/": {"auth": encoded("me", SECRET)}}})
-    assert credentials.find_credentials(Reference.parse("alpine")) == Credentials("me", SECRET)
+    assert auth.find_credentials(Reference.parse("alpine")) == Credentials("me", SECRET)
 
 
 def test_tokens_of_a_login_are_read(docker):
     docker({"auths": {"registry.test:5000": {"auth": encoded("", ""), "identitytoken": "i", "registrytoken": "r"}}})
-    assert credentials.find_credentials(REFERENCE) == Credentials(identity_token="i", registry_token="r")
+    assert auth.find_credentials(REFERENCE) == Credentials(identity_token="i", registry_token="r")
 
 
 def test_docker_config_names_another_folder(home, monkeypatch, docker):
@@ -102,7 +102,7 @@ def test_docker_config_names_another_folder(home, monkeypatch, docker):
     text = json.dumps({"auths": {"registry.test:5000": {"auth": encoded("right", SECRET)}}})
     (home / "elsewhere/config.json").write_text(text)
     monkeypatch.setenv("DOCKER_CONFIG", str(home / "elsewhere"))
-    assert credentials.find_credentials(REFERENCE) == Credentials("right", SECRET)
+    assert auth.find_credentials(REFERENCE) == Credentials("right", SECRET)
 
 
 def test_podmans_file_knows_repositories_the_longest_first(home, monkeypatch):
@@ -113,35 +113,35 @@ def test_podmans_file_knows_repositories_the_longest_first(home, monkeypatch):
     }
     (home / "auth.json").write_text(json.dumps({"auths": auths}))
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(home / "auth.json"))
-    assert credentials.find_credentials(REFERENCE) == Credentials("app", "3")
-    assert credentials.find_credentials(Reference.parse("registry.test:5000/team/other")) == Credentials("team", "2")
-    assert credentials.find_credentials(Reference.parse("registry.test:5000/teams")) == Credentials("host", "1")
+    assert auth.find_credentials(REFERENCE) == Credentials("app", "3")
+    assert auth.find_credentials(Reference.parse("registry.test:5000/team/other")) == Credentials("team", "2")
+    assert auth.find_credentials(Reference.parse("registry.test:5000/teams")) == Credentials("host", "1")
 
 
 def test_a_helper_for_a_host_comes_before_the_store_and_the_file(docker, helper):
     helper("mine", {"registry.test:5000": ["me", SECRET]})
     auths = {"registry.test:5000": {"auth": encoded("file", "file")}}
     docker({"credHelpers": {"registry.test:5000": "mine"}, "credsStore": "missing", "auths": auths})
-    assert credentials.find_credentials(REFERENCE) == Credentials("me", SECRET)
+    assert auth.find_credentials(REFERENCE) == Credentials("me", SECRET)
 
 
 def test_the_store_is_asked_and_may_know_nothing(docker, helper):
     helper("store", {"https://index.docker.io/v1/": ["hub", SECRET]})
     docker({"credsStore": "store", "auths": {"registry.test:5000": {"auth": encoded("file", "1")}}})
-    assert credentials.find_credentials(Reference.parse("alpine")) == Credentials("hub", SECRET)
-    assert credentials.find_credentials(REFERENCE) == Credentials("file", "1")
+    assert auth.find_credentials(Reference.parse("alpine")) == Credentials("hub", SECRET)
+    assert auth.find_credentials(REFERENCE) == Credentials("file", "1")
 
 
 def test_a_helper_may_answer_with_an_identity_token(docker, helper):
     helper("mine", {"registry.test:5000": ["<token>", SECRET]})
     docker({"credHelpers": {"registry.test:5000": "mine"}})
-    assert credentials.find_credentials(REFERENCE) == Credentials(identity_token=SECRET)
+    assert auth.find_credentials(REFERENCE) == Credentials(identity_token=SECRET)
 
 
 def test_a_missing_helper_is_named(docker):
     docker({"credHelpers": {"registry.test:5000": "not-there"}})
     with pytest.raises(BentoError, match="docker-credential-not-there for .* isn't on PATH"):
-        credentials.find_credentials(REFERENCE)
+        auth.find_credentials(REFERENCE)
 
 
 @pytest.mark.parametrize("name", ["mine", "a\0b", "\ud800", "../mine", "/bin/mine", "", "x" * 5000])
@@ -152,16 +152,16 @@ def test_a_helper_is_a_plain_name_on_an_absolute_path(docker, helper, tmp_path, 
     monkeypatch.setenv("PATH", f".{os.pathsep}")
     if name:
         with pytest.raises(BentoError, match="isn't on PATH|not JSON"):
-            credentials.find_credentials(REFERENCE)
+            auth.find_credentials(REFERENCE)
     else:
-        assert credentials.find_credentials(REFERENCE) is None
+        assert auth.find_credentials(REFERENCE) is None
 
 
 def test_what_a_broken_helper_prints_is_not_shown(docker, helper):
     helper("mine", {"registry.test:5000": f"not json {SECRET}"})
     docker({"credHelpers": {"registry.test:5000": "mine", "broken": "mine"}})
     with pytest.raises(BentoError, match="returned no JSON") as caught:
-        credentials.find_credentials(REFERENCE)
+        auth.find_credentials(REFERENCE)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
@@ -171,26 +171,26 @@ def test_a_helper_that_fails_says_how_to_look(docker, helper, tmp_path):
     program.write_text(f"#!/bin/sh\necho {SECRET}\necho {SECRET} >&2\nexit 3\n")
     docker({"credsStore": "mine"})
     with pytest.raises(BentoError, match=r"exit code 3.*docker-credential-mine get") as caught:
-        credentials.find_credentials(REFERENCE)
+        auth.find_credentials(REFERENCE)
     assert SECRET not in str(caught.value)
 
 
 def test_netrc_is_the_last_resort(home, docker):
     (home / ".netrc").write_text(f"machine registry.test login me password {SECRET}\n")
     (home / ".netrc").chmod(0o600)
-    assert credentials.find_credentials(REFERENCE) == Credentials("me", SECRET)
+    assert auth.find_credentials(REFERENCE) == Credentials("me", SECRET)
     docker({"auths": {"registry.test:5000": {"auth": encoded("docker", "1")}}})
-    assert credentials.find_credentials(REFERENCE) == Credentials("docker", "1")
+    assert auth.find_credentials(REFERENCE) == Credentials("docker", "1")
 
 
 def test_netrc_names_hosts_without_brackets_and_may_have_a_default(home):
     (home / ".netrc").write_text(f"machine ::1 login six password {SECRET}\ndefault login me password {SECRET}\n")
     (home / ".netrc").chmod(0o600)
-    assert credentials.find_credentials(Reference.parse("[::1]:5000/a")) == Credentials("six", SECRET)
-    assert credentials.find_credentials(REFERENCE) == Credentials("me", SECRET)
+    assert auth.find_credentials(Reference.parse("[::1]:5000/a")) == Credentials("six", SECRET)
+    assert auth.find_credentials(REFERENCE) == Credentials("me", SECRET)
     (home / ".netrc").write_text(f"machine registry.test login me passwort {SECRET}\n")
     with pytest.raises(BentoError, match=r"\.netrc:1: invalid netrc entry") as caught:
-        credentials.find_credentials(REFERENCE)
+        auth.find_credentials(REFERENCE)
     assert SECRET not in str(caught.value)
 
 
@@ -198,7 +198,7 @@ def test_netrc_names_hosts_without_brackets_and_may_have_a_default(home):
 def test_a_broken_file_is_named(docker, text):
     docker(text)
     with pytest.raises(BentoError, match=r"\.docker/config\.json"):
-        credentials.find_credentials(REFERENCE)
+        auth.find_credentials(REFERENCE)
 
 
 def test_credentials_do_not_show_themselves():

@@ -13,11 +13,10 @@ from relay import Relay
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.client import Repository
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.registry.reference import Reference
 
 

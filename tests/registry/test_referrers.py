@@ -13,9 +13,8 @@ from images import make_image, make_index
 from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.copy import _walk_referrers, copy
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.push import push
+from rules_bento.registry.push import _walk_referrers, copy, push
 from rules_bento.registry.reference import Reference
 
 SBOM = "application/vnd.cyclonedx+json"

@@ -8,7 +8,7 @@ import pytest
 from images import make_image
 from relay import DOWN, UP, Cut, Relay
 from rules_bento.errors import BentoError
-from rules_bento.registry import upload
+from rules_bento.registry import push as push_module
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from stand_in import Registry
@@ -18,9 +18,9 @@ SIZES = (400_000, 60_000, 900)
 
 @pytest.fixture(autouse=True)
 def small_is_safe(monkeypatch):
-    monkeypatch.setattr(upload, "_MAX_SINGLE_REQUEST", 50_000)
-    monkeypatch.setattr(upload, "_MAX_CHUNK", 256_000)
-    monkeypatch.setattr(upload, "_MIN_CHUNK", 4_000)
+    monkeypatch.setattr(push_module, "_MAX_SINGLE_REQUEST", 50_000)
+    monkeypatch.setattr(push_module, "_MAX_CHUNK", 256_000)
+    monkeypatch.setattr(push_module, "_MIN_CHUNK", 4_000)
 
 
 def push_to(port: int, image, registries, progress) -> None:
@@ -45,7 +45,7 @@ def test_what_the_registry_has_is_not_sent_again(registries, progress, tmp_path,
         assert len(relay.happened) >= 4
     assert_stored(registry, image)
     # Of what is small, or was on its way when the cut came, something may be sent twice.
-    assert registry.received < sum(SIZES) + 6 * upload._MAX_SINGLE_REQUEST
+    assert registry.received < sum(SIZES) + 6 * push_module._MAX_SINGLE_REQUEST
 
 
 @pytest.mark.parametrize("largest", [300_000, 100_000, 5_000])
@@ -65,7 +65,7 @@ def test_a_limit_below_all_sense_is_an_error(registries, progress, tmp_path):
 
 
 def test_chunks_are_as_large_as_the_server_asks_for(registries, progress, tmp_path, monkeypatch):
-    monkeypatch.setattr(upload, "_MAX_CHUNK", 64_000)
+    monkeypatch.setattr(push_module, "_MAX_CHUNK", 64_000)
     image = make_image(tmp_path, SIZES)
     registry = Registry(largest=300_000, smallest=130_000)
     with registry.serve() as port:

@@ -22,12 +22,11 @@ from rules_bento.artifacts.signatures import InLayout, InRegistry
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import BytesSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, to_json
 from rules_bento.signing.keys import PASSWORD, read_private, read_public, sha256_digest

@@ -19,7 +19,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from rules_bento.archives import tarstream, unpack, ustar
+from rules_bento.archives import tarstream, unpack
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
@@ -165,7 +165,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
         while piece := archive.read(_READ):
             hasher.update(piece)
             file.write(piece)
-        file.write(bytes(-size % ustar.RECORD))
+        file.write(bytes(-size % tarstream.RECORD))
     if progress:
         progress(size)
     return {"tag": str(entry.tag), "file": name, "size": size, "blake3": hasher.hexdigest()}

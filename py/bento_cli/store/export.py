@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from rules_bento.archives import forms, tarstream
+from rules_bento.archives import archive, tarstream
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento.kinds import BENTO, MODEL
@@ -158,9 +158,9 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
 def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
     """Write the members to an open file, in any format except a directory."""
     if form == "zip":
-        forms.write_zip(file, _items(members))
+        archive.write_zip(file, _items(members))
     else:
-        forms.write_tar(file, cast("forms.TarForm", form), chain(tarstream.stream(members), [tarstream.END]))
+        archive.write_tar(file, cast("archive.TarForm", form), chain(tarstream.stream(members), [tarstream.END]))
 
 
 @contextmanager
@@ -241,10 +241,10 @@ def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[M
             progress(member.size)
 
 
-def _items(members: Iterable[Member]) -> Iterator[forms.StreamedMember]:
+def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
     for member in tarstream.checked_members(members):
         contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
-        yield forms.StreamedMember(member.path, member.mode, member.size, member.link, contents)
+        yield archive.StreamedMember(member.path, member.mode, member.size, member.link, contents)
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:
@@ -256,6 +256,6 @@ def write_folder(path: Path, members: Iterable[Member]) -> None:
         raise BentoError(f"{path}: the directory isn't empty. Choose another directory, or empty this one.")
     try:
         with atomic_dir(path) as folder:
-            forms.write_folder(folder, _items(members))
+            archive.write_folder(folder, _items(members))
     except OSError as error:
         raise _failure(path, error) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from rules_bento.archives import unpack
-from rules_bento.archives.links import check_links
+from rules_bento.archives.tarstream import check_links
 from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field

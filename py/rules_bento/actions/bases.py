@@ -11,7 +11,7 @@ from rules_bento.errors import BentoError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.images.oci_image import Layer
-    from rules_bento.registry.blob_sources import FileSource
+    from rules_bento.registry.pushable import FileSource
 
 
 @Subcommand(
@@ -158,8 +158,8 @@ _CHUNK = 1 << 20
 def unpack_image(arguments: Arguments) -> None:
     """Write the image of an archive (`docker save`, or an OCI archive) as an OCI layout. Verifies each blob."""
     from rules_bento.registry import docker_archive
-    from rules_bento.registry.blob_sources import FileSource
     from rules_bento.registry.layout import Layout
+    from rules_bento.registry.pushable import FileSource
 
     package = docker_archive.read(Path(arguments.required("--archive")))
     layout = Layout.create(Path(arguments.required("--layout")))

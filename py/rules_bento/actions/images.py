@@ -107,7 +107,7 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
 
 def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
     from rules_bento.formats.yaml import read_mapping
-    from rules_bento.images.image_commands import reject_commands
+    from rules_bento.images.image_requirements import reject_commands
 
     path = arguments.required("--bento-yaml")
     document = read_mapping(read_file(path), path)

@@ -265,7 +265,7 @@ def _model_without_weights(arguments: Arguments) -> _PlacedModel:
 
 
 def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
-    from rules_bento.images.layers import description, weights
+    from rules_bento.images.layers import description
     from rules_bento.images.layers.layer import LayerEntry, write_files_layer
 
     owner = description.owner(arguments.required("--user"))
@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
         elif file.path == MODEL_YAML:
             entries.append(LayerEntry.inline(path, stored.model_yaml, mode=file.mode, **owner))
         elif file.path in stored.weights:
-            place = weights.place(arguments.required("--weights"), file)
+            place = description.place(arguments.required("--weights"), file)
             entries.append(LayerEntry.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
         else:
             entries.append(LayerEntry.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
@@ -299,7 +299,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 )
 def weights_layer(arguments: Arguments) -> None:
     """Write the layer of a model's weights, at paths that depend only on the weights."""
-    from rules_bento.images.layers import description, weights
+    from rules_bento.images.layers import description
     from rules_bento.images.layers.layer import LayerEntry, write_files_layer
     from rules_bento.sources import snapshot
 
@@ -308,7 +308,7 @@ def weights_layer(arguments: Arguments) -> None:
     files = model_files(arguments)
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
-        path = weights.place(folder, entry)  # the same path for equal files with the same name
+        path = description.place(folder, entry)  # the same path for equal files with the same name
         entries[path] = LayerEntry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
     home = description.home_directory(arguments.required("--folder").strip("/"), owner)

@@ -30,7 +30,7 @@ def inventory(arguments: Arguments) -> None:
     for path in arguments.repeated("--part"):
         packages += inventories.from_requirements(*read_requirements(Path(path)))
     if wheels := arguments.repeated("--wheel"):
-        from rules_bento.images.wheels.licenses import stated_by
+        from rules_bento.images.wheels.wheel import stated_by
 
         packages = inventories.with_licenses(packages, dict(map(stated_by, wheels)))
     Path(arguments.required("--output")).write_text(inventories.dumps(packages), "utf-8")

@@ -93,7 +93,6 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
 def layer_report(arguments: Arguments) -> None:
     """Write the report of an image's layers as JSON and as a page."""
     from rules_bento.images import layer_report as layer_reports
-    from rules_bento.images import report_page
     from rules_bento.images.oci_image import Layer
 
     target, bento = arguments.required("--target"), arguments.required("--bento")
@@ -113,7 +112,7 @@ def layer_report(arguments: Arguments) -> None:
         report["changes"] = layer_reports.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.required("--output")).write_text(text, "utf-8")
-    Path(arguments.required("--page")).write_text(report_page.page(report), "utf-8")
+    Path(arguments.required("--page")).write_text(layer_reports.page(report), "utf-8")
 
 
 @Subcommand(
@@ -190,7 +189,7 @@ def sbom(arguments: Arguments) -> None:
         for name, version, sha256 in arguments.tuples("--wheel")
     ]
     for name, version, path in arguments.tuples("--built-wheel"):
-        from rules_bento.archives.digests import sha256_of
+        from rules_bento.archives import sha256_of
 
         components.append(sboms.python_package(name, version, sha256_of(path), remarks.get(name, "")))
     components += [sboms.model(ModelDescription.loads(read_text(path))) for path in arguments.repeated("--model")]
@@ -266,7 +265,7 @@ def _excluded_patterns(arguments: Arguments) -> dict[str, list[str]]:
 
 
 def _dependencies(arguments: Arguments) -> Iterator[dict[str, Any]]:
-    from rules_bento.archives.digests import sha256_of
+    from rules_bento.archives import sha256_of
     from rules_bento.models.model import ModelDescription
     from rules_bento.signing.provenance import dependency
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.images.layers import description
-from rules_bento.images.wheels import wheel_flags
 
 
 @Subcommand(
     description.FLAGS
     | description.ENVIRONMENT
-    | wheel_flags.FLAGS
+    | description.WHEEL_FLAGS
     | {
         "--libraries": 1,  # output, as wheel_libraries
         "--name": 1,
@@ -25,8 +24,8 @@ def wheel_layer(arguments: Arguments) -> None:
 
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
-    wheel = wheel_flags.read_wheel(arguments)
-    scanner = wheel_flags.library_scanner(arguments, wheel)
+    wheel = description.read_wheel(arguments)
+    scanner = description.library_scanner(arguments, wheel)
     info = write_wheel_layer(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
     description.describe(arguments, info, arguments.required("--name"))
     if scanner:
@@ -35,7 +34,7 @@ def wheel_layer(arguments: Arguments) -> None:
 
 @Subcommand(
     description.ENVIRONMENT
-    | wheel_flags.FLAGS
+    | description.WHEEL_FLAGS
     | {
         "--compression": 1,
         "--libraries": 1,  # output, as wheel_libraries
@@ -49,8 +48,8 @@ def wheel_part(arguments: Arguments) -> None:
 
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
-    wheel = wheel_flags.read_wheel(arguments)
-    scanner = wheel_flags.library_scanner(arguments, wheel)
+    wheel = description.read_wheel(arguments)
+    scanner = description.library_scanner(arguments, wheel)
     listing = write_part(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
     Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")
     if scanner:
@@ -80,7 +79,7 @@ def joined_layer(arguments: Arguments) -> None:
 
 @Subcommand(
     description.ENVIRONMENT
-    | wheel_flags.FLAGS
+    | description.WHEEL_FLAGS
     | {
         "--bytecode": 1,  # checked-hash or unchecked-hash
         "--compression": 1,
@@ -98,23 +97,23 @@ def bytecode_part(arguments: Arguments) -> None:
     out, compression = description.output(arguments)
     words = [arguments.required(flag) for flag in ("--interpreter", "--program", "--bytecode")]
     with Compiler(*words) as compiler:
-        listing = write_bytecode_part(out, wheel_flags.read_wheel(arguments), layout, compression, compiler)
+        listing = write_bytecode_part(out, description.read_wheel(arguments), layout, compression, compiler)
     Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")
 
 
-@Subcommand(wheel_flags.FLAGS | {"--output": 1})
+@Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_libraries(arguments: Arguments) -> None:
     """Write the shared libraries that a wheel contains and needs."""
     from rules_bento.images.wheels.libraries import Libraries
 
-    Path(arguments.required("--output")).write_text(Libraries.read(wheel_flags.read_wheel(arguments)).dumps(), "utf-8")
+    Path(arguments.required("--output")).write_text(Libraries.read(description.read_wheel(arguments)).dumps(), "utf-8")
 
 
-@Subcommand(wheel_flags.FLAGS | {"--output": 1})
+@Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_excluded(arguments: Arguments) -> None:
     """Write the number and size of a wheel's files that images exclude."""
-    wheel = wheel_flags.read_unfiltered(arguments)
-    kept = {member.path for member in wheel_flags.without_excluded(arguments, wheel).members}
+    wheel = description.read_unfiltered(arguments)
+    kept = {member.path for member in description.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]
     excluded = {"name": wheel.distribution, "version": wheel.metadata.version, "files": len(sizes), "size": sum(sizes)}
     Path(arguments.required("--output")).write_text(json.dumps(excluded) + "\n", "utf-8")

@@ -72,7 +72,7 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
 
     Raises BentoError for an invalid wheel.
     """
-    from rules_bento.archives.digests import sha256_of
+    from rules_bento.archives import sha256_of
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(path)
@@ -120,7 +120,7 @@ def unpack_wheel(arguments: Arguments) -> None:
 
 
 def _write_files(wheel: Wheel, folder: Path) -> None:
-    from rules_bento.images.wheels.importable import imported_files
+    from rules_bento.images.wheels.install import imported_files
 
     files = imported_files(wheel)
     for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):

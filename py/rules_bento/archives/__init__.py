@@ -1,1 +1,18 @@
 """Reads and writes archives of Bentos and models."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+def sha256_of(path: str | PathLike[str]) -> str:
+    """Return the SHA-256 of a file in hexadecimal. Raises OSError if it can't be read."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - starts of actions do without pathlib
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

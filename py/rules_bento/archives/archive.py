@@ -16,9 +16,9 @@ from contextlib import suppress
 from functools import cache
 from itertools import chain
 
-from rules_bento.archives import forms, tarstream, xz
+from rules_bento.archives import tarstream, xz
 from rules_bento.archives.atomic import atomic_dir, atomic_file
-from rules_bento.archives.links import check_links
+from rules_bento.archives.tarstream import check_links
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
@@ -26,6 +26,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
 
 Form = Literal["tar", "gz", "zip", "folder"]
 """The formats that BentoML reads in addition to `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory."""
@@ -70,7 +71,7 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
     """Write the members in the given order to an archive at `out`; otherwise like `write_part`."""
     with atomic_file(out) as file:
-        forms.write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
+        write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
@@ -96,13 +97,13 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     """
     if form == "folder":
         with atomic_dir(out) as folder:
-            forms.write_folder(folder, items(parts))
+            write_folder(folder, items(parts))
         return
     with atomic_file(out) as file:
         if form == "zip":
-            forms.write_zip(file, items(parts))
+            write_zip(file, items(parts))
         else:
-            forms.write_tar(file, form, _tar(parts))
+            write_tar(file, form, _tar(parts))
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
@@ -125,7 +126,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
         pointers.unlink(missing_ok=True)
 
 
-def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
+def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
     """Yield the members of parts; the last part can be a whole archive. Raises BentoError for a damaged part."""
     from rules_bento.archives import tarread
 
@@ -136,7 +137,7 @@ def items(parts: Sequence[Path]) -> Iterator[forms.StreamedMember]:
         tarstream.check(path, link)
         if link is not None:
             links[path] = link
-        yield forms.StreamedMember(
+        yield StreamedMember(
             path, member.mode, member.size, link, xz.split(contents) if member.kind == "file" else None
         )
     check_links(links, "the parts")
@@ -194,3 +195,99 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
         with part.open("rb", buffering=0) as file:
             yield from streams.decode(streams.pieces(file), "xz", _MAX_MEMORY, str(part))
     yield tarstream.END
+
+
+TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]
+"""The formats of a tar, plain or compressed."""
+
+
+class StreamedMember(NamedTuple):
+    """Describes a member to write. A link has a `link`, a file `contents` of `size` bytes, a directory neither.
+
+    Consume the contents before you request the next member.
+    """
+
+    path: str
+    mode: int
+    size: int = 0
+    link: str | None = None
+    contents: Iterator[bytes] | None = None
+
+
+def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
+    """Write a tar, given in pieces that include its end."""
+    if form == "tar":
+        file.writelines(xz.split(tar))  # whole pages at a time
+    elif form == "xz":
+        file.writelines(xz.stream(tar))
+    elif form == "gz":
+        file.writelines(xz.ordered_map(_gzip_member, xz.split(tar)))
+    elif form == "bz2":
+        import bz2
+
+        file.writelines(xz.ordered_map(bz2.compress, xz.split(tar)))
+    else:
+        _write_zstd(file, tar)
+
+
+def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
+    """Write a zip. Raises BentoError for a symbolic link, because BentoML rejects a zip with a link."""
+    import stat
+    import zipfile
+
+    with zipfile.ZipFile(file, "w") as archive:
+        for item in items:
+            if item.link is not None:
+                raise BentoError(f"{item.path}: `bentoml import` rejects symbolic links in a zip. Use another format.")
+            # The timestamp is 1980, the earliest that a zip supports.
+            entry = zipfile.ZipInfo(item.path + "/" * (item.contents is None))
+            entry.create_system = 3  # Unix, on every host: the upper half of the attributes is the mode
+            entry.external_attr = ((stat.S_IFDIR if item.contents is None else stat.S_IFREG) | item.mode) << 16
+            entry.file_size = item.size
+            if item.contents is None:
+                archive.writestr(entry, b"")
+                continue
+            first = next(item.contents, b"")
+            entry.compress_type = zipfile.ZIP_DEFLATED if xz.compressible(first) else zipfile.ZIP_STORED
+            with archive.open(entry, "w") as target:
+                target.write(first)
+                target.writelines(item.contents)
+
+
+def write_folder(folder: Path, items: Iterable[StreamedMember]) -> None:
+    """Fill an empty directory. Creates links last, so nothing is written through a link."""
+    links = []
+    for item in items:
+        target = folder / item.path
+        if item.link is not None:
+            links.append((target, item.link))
+        elif item.contents is None:
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                file.writelines(item.contents)
+            target.chmod(item.mode)
+    for target, link in links:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(link)
+
+
+def _gzip_member(block: bytes) -> bytes:
+    """Return a gzip member without time and name. Concatenated members are a gzip file."""
+    import zlib
+
+    compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return compressor.compress(block) + compressor.flush()
+
+
+def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
+    import os
+
+    import zstandard
+
+    # zstandard writes the same bytes for each number of threads, except for 0, which means the current thread.
+    compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
+    with compressor.stream_writer(file, closefd=False) as writer:
+        for piece in xz.split(tar):
+            writer.write(piece)

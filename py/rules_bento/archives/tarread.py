@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.archives.streams import MAX_PADDING
-from rules_bento.archives.ustar import RECORD as RECORD
+from rules_bento.archives.tarstream import RECORD as RECORD
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO

@@ -9,17 +9,77 @@ begin with `./`, as BentoML's do.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
-from rules_bento.archives import ustar
-from rules_bento.archives.links import check_links
-from rules_bento.archives.ustar import FOLDER, LINK, MAX_NAME, MAX_SIZE, RECORD, REGULAR
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+RECORD = 512
+"""The unit of a tar in bytes: headers and contents begin at multiples of it."""
+
+REGULAR, LINK, FOLDER = b"0", b"2", b"5"
+MAX_NAME = 100
+"""The maximum bytes of a name, and of a link's target, without an extended header."""
+
+MAX_SIZE = 8**11 - 1
+"""The maximum bytes of a file without an extended header."""
+
+_EXTENDED = b"x"
+_MAGIC = b"ustar\x0000"
+_ZEROS = bytes(RECORD)
+_NO_TIME = b"0" * 11
+
+
+@lru_cache(maxsize=64)
+def owner(mode: int, uid: int, gid: int) -> bytes:
+    """Return the fields of mode and owner. Each number has at most seven octal digits."""
+    return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
+
+
+def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
+    """Return a header. `name` and `link` have at most `MAX_NAME` bytes, `prefix` 155; `owned` comes from `owner`."""
+    before = b"%b%b%b%011o\0%b\0" % (name, _ZEROS[len(name) : MAX_NAME], owned, size, _NO_TIME)
+    after = b"%b%b%b%b" % (kind, link, _ZEROS[len(link) : MAX_NAME], _MAGIC)
+    checksum = sum(before) + sum(after) + sum(prefix) + 8 * 0x20  # the checksum itself counts as spaces
+    header = b"%b%06o\0 %b" % (before, checksum, after)
+    if prefix:
+        header += _ZEROS[: 345 - len(header)] + prefix
+    return header + _ZEROS[len(header) :]
+
+
+def extended_header(values: Mapping[str, str], mode: int) -> bytes:
+    """Return an extended header with lines of `length keyword=value`, where the length includes its own digits.
+
+    Values that aren't UTF-8 are written as their original bytes, and marked as binary.
+    """
+    data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
+    for keyword, value in values.items():
+        line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
+        length = len(line) + len(str(len(line)))
+        length = len(line) + len(str(length))  # the length can get another digit
+        data += b"%d%b" % (length, line)
+    return record(b"././@PaxHeader", owner(mode, 0, 0), len(data), _EXTENDED, b"") + data + padding(len(data))
+
+
+def padding(size: int) -> bytes:
+    """Return the zeros that fill the last record of contents."""
+    return _ZEROS[: -size % RECORD]
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a string can be encoded as UTF-8, that is, has no unpaired surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
 
 END = bytes(2 * RECORD)
 """The end of an archive."""
@@ -152,8 +212,8 @@ def header(member: Member) -> bytes:
     size = member.size
     if size > MAX_SIZE:
         extended["size"], size = str(size), 0
-    plain = ustar.record(_ascii(name), ustar.owner(member.mode, 0, 0), size, kind, _ascii(link))
-    return ustar.extended(extended, 0) + plain if extended else plain
+    plain = record(_ascii(name), owner(member.mode, 0, 0), size, kind, _ascii(link))
+    return extended_header(extended, 0) + plain if extended else plain
 
 
 def _check_parents(seen: dict[str, bool]) -> None:
@@ -182,3 +242,40 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
     if remaining:
         more = "fewer" if remaining > 0 else "more"
         raise BentoError(f"{source}: has {more} than the {size} declared bytes. If the file changed, build again.")
+
+
+_MAX_HOPS = 40  # links on the path to a file, as on Linux
+_MAX_STEPS = 4_000_000  # path components of all links together
+
+
+def check_links(links: Mapping[str, str], where: str) -> None:
+    """Raise BentoError if a link (target by path) leads outside the common root, or if links form a cycle.
+
+    Follows each link through all other links on its path.
+    """
+    steps = 0
+    for path, text in links.items():
+        refused = f"{where}: {path!r}: the link target {text!r}"
+        if text.startswith("/"):
+            raise BentoError(f"{refused} is absolute. Replace the link by a copy.")
+        place: list[str] = []
+        pending = path.split("/")[::-1]
+        hops = 0
+        while pending:
+            part = pending.pop()
+            steps += 1
+            if part == ".." and not place:
+                raise BentoError(f"{refused} is outside the archive. Replace the link by a copy.")
+            if part == "..":
+                place.pop()
+            elif part not in ("", "."):
+                place.append(part)
+                link = links.get("/".join(place))
+                if link is not None:
+                    place.pop()
+                    pending += link.split("/")[::-1]
+                    hops += 1
+            if steps > _MAX_STEPS:
+                raise BentoError(f"{where}: its symbolic links have more than {_MAX_STEPS} components. Remove links.")
+            if hops > _MAX_HOPS:
+                raise BentoError(f"{refused} is part of a cycle. Remove the link.")

@@ -13,9 +13,7 @@ import re
 from contextlib import nullcontext
 from pathlib import Path
 
-from rules_bento.archives.links import check_links
-from rules_bento.archives.tarstream import MAX_DEPTH
-from rules_bento.archives.ustar import is_utf8
+from rules_bento.archives.tarstream import MAX_DEPTH, check_links, is_utf8
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal

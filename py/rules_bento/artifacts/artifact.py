@@ -10,16 +10,15 @@ import json
 import re
 from pathlib import Path
 
-from rules_bento.archives.digests import sha256_of
+from rules_bento.archives import sha256_of
 from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import BytesSource, FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rules_bento.archives.archive import PartInfo
-    from rules_bento.registry.blob_sources import BlobSource
     from rules_bento.registry.client import Repository
+    from rules_bento.registry.pushable import BlobSource
 
 BENTO = "application/vnd.rules-bento.bento.v1"
 BENTO_CONFIG = "application/vnd.rules-bento.bento.config.v1+json"

@@ -14,11 +14,10 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import BytesSource, FileSource, RemoteSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RemoteSource
 from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
 from rules_bento.signing.keys import sha256_digest
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TypeVar
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rules_bento.net.transfers import Counter
-    from rules_bento.registry.blob_sources import BlobSource
     from rules_bento.registry.client import Registries
     from rules_bento.registry.layout import Layout
+    from rules_bento.registry.pushable import BlobSource
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keys import PrivateKey, PublicKey
 

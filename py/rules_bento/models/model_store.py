@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archives.links import check_links
-from rules_bento.archives.tarstream import Member
+from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file

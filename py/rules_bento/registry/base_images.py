@@ -8,9 +8,9 @@ from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import COPY_AGAIN
+from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:

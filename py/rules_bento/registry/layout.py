@@ -16,9 +16,8 @@ from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import LAYOUT, REFERENCE
 from rules_bento.net import limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -2,15 +2,162 @@
 
 from __future__ import annotations
 
+from io import FileIO
+
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.errors import response_error
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from rules_bento.registry.blob_sources import BlobSource
+    from rules_bento.net.transfers import Tally
+    from rules_bento.registry.client import Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
+
+
+_SENDFILE_BYTES = 8 << 20  # bytes for each call of sendfile
+
+
+class Sendable(Protocol):
+    """Sends bytes."""
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes from `start` to `end` to a connection."""
+
+
+class BlobSource(Sendable, Protocol):
+    """Sends and verifies the bytes of a blob."""
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes don't have the digest."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Reads a blob from a file, optionally from an offset, such as a member of a tar."""
+
+    path: Path
+    start: int = 0
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes to a connection. Raises BentoError if the file is unreadable."""
+        import ssl  # actions only verify blobs and don't need ssl
+
+        with self._open() as file:
+            at, end = self.start + start, self.start + end
+            if isinstance(connection, ssl.SSLSocket):
+                self._send_encrypted(connection, file, at, end, tally)
+                return
+            while at < end:
+                sent = connection.sendfile(file, at, min(_SENDFILE_BYTES, end - at))
+                self._check_end(sent)
+                at += sent
+                tally.advance(sent)
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes in the file don't have the digest."""
+        digester = oci.new_hash(digest)
+        with self._open() as file:
+            file.seek(self.start)
+            while size:
+                piece = file.read(min(size, limits.PIECE))
+                self._check_end(len(piece))
+                digester.update(piece)
+                size -= len(piece)
+        if digester.hexdigest() != digest.partition(":")[2]:
+            raise BentoError(f"{self.path}: doesn't have the digest {digest}. Build it again.")
+
+    def _open(self) -> FileIO:
+        try:
+            return FileIO(self.path)
+        except OSError as error:
+            raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
+
+    def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
+        buffer = memoryview(bytearray(limits.PIECE))
+        file.seek(at)
+        while at < end:
+            count = file.readinto(buffer[: min(limits.PIECE, end - at)])
+            self._check_end(count)
+            connection.sendall(buffer[:count])
+            at += count
+            tally.advance(count)
+
+    def _check_end(self, count: int) -> None:
+        if not count:
+            raise BentoError(f"{self.path}: is shorter than its declared size. Build it again.")
+
+
+@dataclass(frozen=True)
+class RemoteSource:
+    """Streams a blob from a repository on demand."""
+
+    repository: Repository
+    digest: str
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes to a connection."""
+        with self.repository.open_blob(self.digest, start) as response:
+            if response.status not in (200, 206):
+                what = f"{self.repository}: blob {self.digest}"
+                raise response_error(
+                    response.status, response.read(limits.REFUSAL), what, self.repository.registry.host
+                )
+            at = start if response.status == 206 else 0
+            for piece in response.pieces():
+                wanted = piece[max(0, start - at) : max(0, end - at)]
+                at += len(piece)
+                connection.sendall(wanted)
+                tally.advance(len(wanted))
+            if at < end:
+                raise ConnectionLostError(f"{self.repository} sent only {at} of {end} bytes of a blob")
+
+    def check(self, digest: str, size: int) -> None:
+        """Do nothing: the receiving registry verifies the blob."""
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """Holds a small blob in memory."""
+
+    content: bytes
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes to a connection."""
+        connection.sendall(self.content[start:end])
+        tally.advance(end - start)
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes don't have the digest."""
+        oci.verify(self.content[:size], digest, "blob in memory")
+
+
+class BodyPart:
+    """Sends the bytes of a source from `start` to `end` as a request body; the tally is 0 at `counted_from`."""
+
+    def __init__(self, source: Sendable, start: int, end: int, tally: Tally, *, counted_from: int = 0) -> None:
+        self._source = source
+        self._counted_from = counted_from
+        self._start = start
+        self._end = end
+        self._tally = tally
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return self._end - self._start
+
+    def write_to(self, connection: socket.socket) -> None:
+        """Write all bytes to a connection."""
+        self._tally.move_to(self._start - self._counted_from)
+        self._source.send(connection, self._start, self._end, self._tally)
 
 
 @dataclass(frozen=True)

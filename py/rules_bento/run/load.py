@@ -22,7 +22,7 @@ from rules_bento.net.transfers import Progress, parallel_map
 from rules_bento.programs import which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
-from rules_bento.registry.download import download
+from rules_bento.registry.pull import download
 from rules_bento.registry.reference import Reference
 
 TYPE_CHECKING = False

@@ -28,14 +28,14 @@ from rules_bento.net import ConnectionLostError, SourceLostError, host_settings,
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource
+from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rules_bento.net.transfers import Tally
-    from rules_bento.registry.blob_sources import BlobSource
+    from rules_bento.registry.pushable import BlobSource
 
 FLAGS = {
     "--credential_helper": 1,  # a program, or `domain=program`: returns headers, called as Bazel calls it

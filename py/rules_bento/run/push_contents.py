@@ -24,9 +24,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.blob_sources import FileSource, RemoteSource
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushable import FileSource, Pushable, RemoteSource
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -34,8 +33,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.registry.blob_sources import BlobSource
     from rules_bento.registry.client import Registries
+    from rules_bento.registry.pushable import BlobSource
 
 
 def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> Pushable:

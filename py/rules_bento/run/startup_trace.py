@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.archives.ustar import is_utf8
+from rules_bento.archives.tarstream import is_utf8
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, rootfs, startup_trace
 from rules_bento.net import loopback

@@ -7,7 +7,7 @@ format of `cosign sign-blob` and `cosign verify-blob`.
 
 from __future__ import annotations
 
-from rules_bento.archives.digests import sha256_of
+from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object

@@ -143,7 +143,7 @@ def _of_bento(path: Path, name: str) -> list[Package]:
 
 
 def _stated(folder: Path) -> dict[str, DeclaredLicense]:
-    from rules_bento.images.wheels.licenses import stated_by
+    from rules_bento.images.wheels.wheel import stated_by
 
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:

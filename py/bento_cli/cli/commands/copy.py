@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run(options: Namespace, store: Store, kind: Kind) -> int:
     """Copy from one registry to the other."""
     from rules_bento.artifacts import signatures
-    from rules_bento.registry.copy import copy
+    from rules_bento.registry.push import copy
     from rules_bento.registry.reference import Reference
 
     source = Reference.from_url(options.source)

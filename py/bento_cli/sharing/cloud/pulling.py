@@ -15,8 +15,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.headers import content_range
-from rules_bento.net.resumable_file import open_partial
-from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
+from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_after
 from rules_bento.tag import Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from pathlib import Path
 
-from rules_bento.archives import tarstream, ustar
-from rules_bento.registry.blob_sources import BodyPart, BytesSource, FileSource
+from rules_bento.archives import tarstream
+from rules_bento.registry.pushable import BodyPart, BytesSource, FileSource
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.net.transfers import Tally
-    from rules_bento.registry.blob_sources import BlobSource
+    from rules_bento.registry.pushable import BlobSource
 
 
 class Tarball:
@@ -32,7 +32,7 @@ class Tarball:
                 self._add(BytesSource(pending), len(pending))
                 self._add(FileSource(Path(member.source)), member.size)
                 pending = b""
-            pending += bytes(-member.size % ustar.RECORD)
+            pending += bytes(-member.size % tarstream.RECORD)
         pending += tarstream.END
         self._add(BytesSource(pending), len(pending))
 

@@ -7,8 +7,8 @@ extended header before it only for values that ustar cannot represent. Names hav
 
 from __future__ import annotations
 
-from rules_bento.archives import ustar
-from rules_bento.archives.ustar import FOLDER, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
+from rules_bento.archives import tarstream
+from rules_bento.archives.tarstream import FOLDER, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
 
 __all__ = ["FOLDER", "LINK", "REGULAR", "header", "padding"]
 
@@ -37,9 +37,9 @@ def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0,
     for keyword, number in (("uid", uid), ("gid", gid)):
         if number > _MOST_NUMBER:
             extended[keyword] = str(number)
-    owner = ustar.owner(mode, min(uid, _MOST_NUMBER), min(gid, _MOST_NUMBER))
-    plain = ustar.record(last, owner, size, kind, target, prefix)
-    return ustar.extended(extended, 0o644) + plain if extended else plain
+    owner = tarstream.owner(mode, min(uid, _MOST_NUMBER), min(gid, _MOST_NUMBER))
+    plain = tarstream.record(last, owner, size, kind, target, prefix)
+    return tarstream.extended_header(extended, 0o644) + plain if extended else plain
 
 
 def _split(name: str) -> tuple[bytes, bytes]:

@@ -5,15 +5,18 @@ Sources: System V ABI, chapters 4 and 5; for symbol versions, the Linux Standard
 
 from __future__ import annotations
 
+import mmap
+import os
 import re
 import struct
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from mmap import mmap
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rules_bento.archives.zipread import Chunk
 
     Fetch = Callable[[int, int], None]
 
@@ -49,7 +52,7 @@ class Elf(NamedTuple):
     is_program: bool = False  # the file names its dynamic linker, so it is a program
 
 
-def read_elf(data: bytes | mmap, fetch: Fetch | None = None) -> Elf | None:
+def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
     """Read a file; None if it isn't a 64-bit little-endian ELF file, isn't dynamically linked, or is damaged.
 
     `fetch` is called with the begin and end of each range before it is read from `data`. Ranges can be outside of the
@@ -65,7 +68,7 @@ def read_elf(data: bytes | mmap, fetch: Fetch | None = None) -> Elf | None:
         return None
 
 
-def _read(data: bytes | mmap, fetch: Fetch) -> Elf | None:
+def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
     _, _, machine, _, _, segments_at, _, _, _, size, count, *_ = _HEADER.unpack_from(data)
     if size != _SEGMENT.size:
         return None
@@ -120,7 +123,7 @@ def _read(data: bytes | mmap, fetch: Fetch) -> Elf | None:
     )
 
 
-def _versions(data: bytes | mmap, fetch: Fetch, at: int, count: int) -> list[int]:
+def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> list[int]:
     """Return the offsets, in the string table, of the names of required versions."""
     offsets: list[int] = []
     for _ in range(min(count, _MOST)):
@@ -138,10 +141,8 @@ def _versions(data: bytes | mmap, fetch: Fetch, at: int, count: int) -> list[int
     return offsets
 
 
-def _modules(data: bytes | mmap, start: int, end: int) -> set[str]:
+def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
     """Return the modules whose init functions are in the string table; searched parts of the file leave memory."""
-    from mmap import MADV_DONTNEED
-
     modules: set[str] = set()
     end = min(end, len(data))
     while start < end:
@@ -151,12 +152,102 @@ def _modules(data: bytes | mmap, start: int, end: int) -> set[str]:
             following = max(following, match.end())
         start = following
         if not isinstance(data, bytes):
-            data.madvise(MADV_DONTNEED)
+            data.madvise(mmap.MADV_DONTNEED)
     return modules
 
 
-def _text(data: bytes | mmap, start: int, end: int, longest: int = _LONGEST) -> str:
+def _text(data: bytes | mmap.mmap, start: int, end: int, longest: int = _LONGEST) -> str:
     stop = data.find(b"\0", start, min(end, start + longest))
     if stop < 0:
         raise ValueError
     return data[start:stop].decode("utf-8", "replace")
+
+
+_HEAD = 1 << 20  # bytes at the beginning that are always kept, because most names of libraries are there
+_TURNS = 4  # after this number of reads, more than a linker makes, the rest of the file is kept
+
+
+class SparseFile:
+    """Maps a sparse temporary file of the same size, with fetched ranges at their offsets. A context manager."""
+
+    def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
+        """Create an empty temporary file; each call of `read` starts to read the contents from the beginning."""
+        self._size = size
+        self._read = read
+        self._chunks: Iterator[Chunk] | None = None
+        self._at = 0  # offset of the next chunk
+        self._turns = -1
+        self._kept: list[tuple[int, int]] = []  # ranges that don't touch each other
+        self._file = file.fileno()
+        os.truncate(self._file, size)
+        self.data = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
+
+    def __enter__(self) -> SparseFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.data.close()
+
+    def fetch(self, start: int, end: int) -> None:
+        """Fetch these bytes into `data`, as far as the file has them."""
+        end = min(end, self._size)
+        if self._has(start, end):
+            return
+        if self._chunks is None or start < self._at:
+            self._turns += 1
+            self._at, self._chunks = 0, self._read()
+        if self._turns >= _TURNS:
+            start, end = self._at, self._size
+        while self._at < end and (chunk := next(self._chunks, None)):
+            following = self._at + len(chunk.data)
+            if following > start or self._at < _HEAD:
+                self._keep(chunk.data, self._at)
+            self._at = following
+
+    def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
+        """Yield the contents from the beginning, and keep ranges that a probe fetches while they pass.
+
+        Must be called before anything is fetched.
+        """
+        at = 0
+        wanted: tuple[int, int] | None = (0, 1)
+        for chunk in chunks:
+            following = at + len(chunk.data)
+            if wanted and (following > wanted[0] or at < _HEAD):
+                self._keep(chunk.data, at)
+                while wanted and self._has(*wanted):
+                    wanted = self._missing(probe, following)
+            at = following
+            yield chunk
+
+    def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
+        """Return the range that a probe misses; None if it is before an offset that already passed."""
+
+        def ask(start: int, end: int) -> None:
+            end = min(end, self._size)
+            if not self._has(start, end):
+                raise _MissingError(start, end)
+
+        try:
+            probe(self.data, ask)
+        except _MissingError as missing:
+            start, end = missing.args
+            return (start, end) if start >= at or self._has(start, at) else None
+        return None
+
+    def _has(self, start: int, end: int) -> bool:
+        return start >= end or any(first <= start and end <= last for first, last in self._kept)
+
+    def _keep(self, data: bytes, start: int) -> None:
+        """Write bytes at their offset, and merge the range with ranges that it touches."""
+        data = data[: self._size - start]
+        os.pwrite(self._file, data, start)
+        end = start + len(data)
+        for first, last in self._kept:
+            if first <= end and start <= last:
+                start, end = min(start, first), max(end, last)
+        self._kept = [both for both in self._kept if both[0] < start or both[1] > end] + [(start, end)]
+
+
+class _MissingError(Exception):
+    """Reports the range of missing bytes."""

@@ -11,15 +11,15 @@ import posixpath
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.images.wheels.importable import check_parents, duplicate_message
 from rules_bento.images.wheels.record import SIGNATURES
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from rules_bento.images.wheels.record import RecordedFile
     from rules_bento.images.wheels.wheel import EntryPoint, Wheel
+
 
 _PLACEHOLDER = b"#!python"
 _LONGEST_INTERPRETER = 124  # including "#!" and a line feed: older kernels read only this much of the first line
@@ -264,3 +264,37 @@ def _quoted(path: str) -> str:
     if '"' in path or "," in path:
         return '"' + path.replace('"', '""') + '"'
     return path
+
+
+def imported_files(wheel: Wheel) -> dict[str, RecordedFile]:
+    """Return the importable files and the metadata by path in site-packages, without scripts, headers, and data.
+
+    Raises BentoError for a wheel with two files at one path, or with a file inside of another file.
+    """
+    files: dict[str, RecordedFile] = {}
+    for member in wheel.members:
+        path = member.path
+        if path.startswith(wheel.data_folder):
+            scheme, _, path = path.removeprefix(wheel.data_folder).partition("/")
+            if scheme not in ("purelib", "platlib"):
+                continue
+        if path in files:
+            raise BentoError(duplicate_message(wheel, path))
+        files[path] = member
+    check_parents(wheel, files)
+    return files
+
+
+def duplicate_message(wheel: Wheel, path: str) -> str:
+    """Return the error message for a wheel with two files at one path."""
+    return f"{wheel.name}: two files have the path {path}. Use another wheel of that package."
+
+
+def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
+    """Raise BentoError if the path of a file is the parent directory of another file."""
+    parents = {path.rpartition("/")[0] for path in paths}
+    while parents:
+        for parent in parents:
+            if parent in paths:
+                raise BentoError(f"{wheel.name}: {parent} is a file and a directory. Use another wheel.")
+        parents = {parent.rpartition("/")[0] for parent in parents if parent}

@@ -141,7 +141,7 @@ class Watched:
             return
         import tempfile
 
-        from rules_bento.images.wheels.sparse_read import SparseFile
+        from rules_bento.images.wheels.elf import SparseFile
 
         openers = self._wheel.unverified([member])
         with tempfile.TemporaryFile() as file, SparseFile(file, member.size, next(openers)) as spread:
@@ -182,7 +182,7 @@ def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | Non
     """
     import tempfile
 
-    from rules_bento.images.wheels.sparse_read import SparseFile
+    from rules_bento.images.wheels.elf import SparseFile
 
     chunks = read()
     head = b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rules_bento.archives.zipread import Chunk
+
 
 SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 """Files of *.dist-info that RECORD does not list."""
@@ -125,3 +128,116 @@ def _with_digest(zip_file: Contents, member: RecordedFile, row: tuple[str, str] 
     if row[1] and row[1] != str(member.size):
         raise zip_file.record_error(f"its size is {member.size} bytes, but {row[1]} in RECORD", member.path)
     return member._replace(algorithm=algorithm, digest=digest)
+
+
+_FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
+# PEP 440, appendix B.
+_VERSION = r"""v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)
+    (?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?([0-9]*))?
+    (?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?
+    (?:[-_.]?(dev)[-_.]?([0-9]*))?
+    (?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?"""
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*")  # the form of most versions
+_PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+_LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 digits
+
+
+class FileName(NamedTuple):
+    """Holds the name and the version in the name of a wheel's file."""
+
+    name: str
+    version: str
+
+    @staticmethod
+    def of(text: str) -> FileName | None:
+        """Parse the file name NAME-VERSION-PYTHON-ABI-PLATFORM.whl; None if it has another form."""
+        parts = _FILE_NAME.fullmatch(text)
+        return FileName(parts[1], parts[2]) if parts and canonical_version(parts[2]) else None
+
+
+class Metadata(NamedTuple):
+    """Holds the fields of METADATA that rules_bento uses."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...]  # Requires-Dist, unchanged
+    license_expression: str = ""
+    license: str = ""  # a name, or the complete license text
+    license_classifiers: tuple[str, ...] = ()  # classifiers that begin with `License ::`
+
+    @staticmethod
+    def read(text: str, file: FileName) -> Metadata:
+        """Read METADATA. Raises BentoError, with the problem, if it doesn't match the wheel's file name."""
+        fields = _fields(text)
+        core = Metadata(
+            next(iter(fields.get("name", ())), ""),
+            next(iter(fields.get("version", ())), ""),
+            tuple(fields.get("requires-dist", ())),
+            next(iter(fields.get("license-expression", ())), ""),
+            next(iter(fields.get("license", ())), ""),
+            tuple(text for text in fields.get("classifier", ()) if text.startswith("License ::")),
+        )
+        if not core.name or not core.version:
+            raise BentoError("its METADATA doesn't have both Name and Version")
+        if normalized(core.name) != normalized(file.name) or not _is_version(core.version, file.version):
+            raise BentoError(
+                f"its METADATA is for {core.name} {core.version}, but its file name is for {file.name} {file.version}"
+            )
+        return core
+
+
+def normalized(name: str) -> str:
+    """Normalize the name of a distribution (PyPA's "Names and normalization")."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def canonical_version(text: str) -> str:
+    """Return the canonical form of a version (PEP 440), without trailing zeros; empty for an invalid version."""
+    text = text.strip().lower()
+    if len(text) > _LONGEST_VERSION:
+        return ""
+    if _RELEASE.fullmatch(text):
+        return _canonical_release(text)
+    parts = re.fullmatch(_VERSION, text, re.VERBOSE)  # compiled on first use, which takes a millisecond
+    if not parts:
+        return ""
+    epoch, release, pre, pre_number, implicit, post, post_number, dev, dev_number, local = parts.groups()
+    canonical = f"{int(epoch)}!" if epoch and int(epoch) else ""
+    canonical += _canonical_release(release)
+    if pre:
+        canonical += f"{_PRE.get(pre, pre)}{int(pre_number or 0)}"
+    if implicit or post:
+        canonical += f".post{int(implicit or post_number or 0)}"
+    if dev:
+        canonical += f".dev{int(dev_number or 0)}"
+    if local:
+        segments = re.split(r"[-_.]", local)
+        canonical += "+" + ".".join(str(int(segment)) if segment.isdigit() else segment for segment in segments)
+    return canonical
+
+
+def _canonical_release(text: str) -> str:
+    numbers = [int(number) for number in text.split(".")]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return ".".join(map(str, numbers))
+
+
+def _is_version(stated: str, in_file_name: str) -> bool:
+    """Compare the version in METADATA with the file name, where the local part (`+cu126`) is optional."""
+    own, wanted = canonical_version(stated), canonical_version(in_file_name)
+    return bool(own) and own in (wanted, wanted.partition("+")[0])
+
+
+def _fields(text: str) -> dict[str, list[str]]:
+    """Return the headers before the first empty line by lower-case key, with continuation lines."""
+    fields: dict[str, list[list[str]]] = {}  # pieces are joined once: repeated concatenation takes quadratic time
+    last: list[str] = []
+    for line in text.replace("\r\n", "\n").partition("\n\n")[0].split("\n"):
+        if line[:1] in (" ", "\t"):
+            last.append(line.strip())
+            continue
+        key, _, value = line.partition(":")
+        last = [value.strip()]
+        fields.setdefault(key.strip().lower(), []).append(last)
+    return {key: [" ".join(filter(None, pieces)) for pieces in values] for key, values in fields.items()}

@@ -16,18 +16,20 @@ from __future__ import annotations
 import os
 import re
 from functools import partial
+from pathlib import Path
 
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels import record
-from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
-from rules_bento.images.wheels.record import RecordedFile, RecordError
+from rules_bento.images.wheels.record import FileName, Metadata, RecordedFile, RecordError, normalized
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+
+    from rules_bento.audit.licenses import DeclaredLicense
+
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
 """For a complete wheel; real wheels unpack to 2 to 20 times their size."""
@@ -379,3 +381,12 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
         raise zip_file.error(f"its entry point {name!r} is {value!r}, not MODULE:FUNCTION")
     _check_name(zip_file, name)
     return EntryPoint(name, match[1], match[2])
+
+
+def stated_by(path: str | Path) -> tuple[str, DeclaredLicense]:
+    """Return the normalized package name and the declared license. Raises BentoError as `Wheel.read`."""
+    from rules_bento.audit.licenses import DeclaredLicense
+
+    wheel = Wheel.read(Path(path))
+    fields = wheel.metadata
+    return wheel.distribution, DeclaredLicense(fields.license_expression, fields.license, fields.license_classifiers)
