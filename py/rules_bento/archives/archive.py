@@ -197,8 +197,7 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
     yield tarstream.END
 
 
-TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]
-"""The formats of a tar, plain or compressed."""
+TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plain or compressed
 
 
 class StreamedMember(NamedTuple):

@@ -12,9 +12,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-PIECE = 1 << 20
-"""The maximum bytes of a decoded piece (except for zstd, see `_Zstd`)."""
-
+PIECE = 1 << 20  # the maximum bytes of a decoded piece (except for zstd, see `_Zstd`)
 MAX_PADDING = 64 << 20
 """The maximum zeros after the end of an archive or a stream. A sparse file can have terabytes of them."""
 

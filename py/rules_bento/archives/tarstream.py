@@ -20,16 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-RECORD = 512
-"""The unit of a tar in bytes: headers and contents begin at multiples of it."""
-
+RECORD = 512  # the unit of a tar in bytes: headers and contents begin at multiples of it
 REGULAR, LINK, FOLDER = b"0", b"2", b"5"
-MAX_NAME = 100
-"""The maximum bytes of a name, and of a link's target, without an extended header."""
-
-MAX_SIZE = 8**11 - 1
-"""The maximum bytes of a file without an extended header."""
-
+MAX_NAME = 100  # the maximum bytes of a name, and of a link's target, without an extended header
+MAX_SIZE = 8**11 - 1  # the maximum bytes of a file without an extended header
 _EXTENDED = b"x"
 _MAGIC = b"ustar\x0000"
 _ZEROS = bytes(RECORD)
@@ -81,12 +75,8 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-END = bytes(2 * RECORD)
-"""The end of an archive."""
-
-MAX_DEPTH = 100
-"""The maximum directories above a member, because BentoML's and other readers recurse for each."""
-
+END = bytes(2 * RECORD)  # the end of an archive
+MAX_DEPTH = 100  # the maximum directories above a member, because BentoML's and other readers recurse for each
 _READ = 1 << 20
 
 # Empty, absolute on Unix or Windows, or with a backslash or NUL.

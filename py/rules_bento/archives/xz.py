@@ -55,8 +55,7 @@ def _crc32(data: bytes) -> bytes:
     return struct.pack("<I", zlib.crc32(data))
 
 
-HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)
-"""The header of every stream."""
+HEAD = b"\xfd7zXZ\0" + _FLAGS + _crc32(_FLAGS)  # the header of every stream
 
 
 class Record(NamedTuple):

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
         def method(self) -> int: ...  # noqa: D102
 
 
-PIECE = 1 << 18
-"""Bytes of a read, and of a piece of contents; measured: it fits the L2 cache."""
-
+PIECE = 1 << 18  # bytes of a read, and of a piece of contents; measured: it fits the L2 cache
 STORED, DEFLATED, BZIP2 = 0, 8, 12
 
 _MAX_INFLATED = PIECE  # of contents at once; deflate can expand input a thousand times

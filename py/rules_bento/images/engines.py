@@ -10,9 +10,7 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LOADERS = ("docker", "podman", "nerdctl")
-"""Programs that load an archive and run the image, in order of preference."""
-
+LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference
 DOCKER_PROBE = ("version", "--format", "{{json .Server.Version}}")
 """Arguments of a docker command that fails without a daemon."""
 

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-JOBS = 6
-"""Parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network."""
-
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""The statuses of transient errors."""
-
+JOBS = 6  # parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # the statuses of transient errors
 _ATTEMPTS = 6
 _FIRST_WAIT = 0.25  # seconds; doubled for each attempt, about 8 in total
 _MAX_WAIT = 60.0

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 
-BlobOutcome = Literal["exists", "mounted", "sent"]
-"""How a blob got into a repository."""
-
+BlobOutcome = Literal["exists", "mounted", "sent"]  # how a blob got into a repository
 # Larger blobs are sent as chunks: registries keep the received part of a chunk, but not always of a PUT.
 _MAX_SINGLE_REQUEST = 4 << 20  # bytes
 _MAX_CHUNK = 32 << 20  # bytes of a chunk if the server rejects larger bodies; halved down to _MIN_CHUNK

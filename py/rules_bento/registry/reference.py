@@ -15,9 +15,7 @@ _DEFAULT_API = "registry-1.docker.io"
 _DEFAULT_CREDENTIALS = "https://index.docker.io/v1/"
 _DEFAULT_NAMESPACE = "library"
 
-SCHEME = "oci://"
-"""Scheme of references in options that also accept other URLs."""
-
+SCHEME = "oci://"  # scheme of references in options that also accept other URLs
 _HOST = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")

@@ -29,16 +29,11 @@ _STATEMENTS = (STATEMENT, "https://in-toto.io/Statement/v0.1")
 _PAYLOAD = "application/vnd.in-toto+json"
 _MAX_ITEMS = 100  # signatures of an envelope, subjects of a statement
 
-BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
-"""The prefix of the media types of bundles."""
-
-SIGNED = "https://sigstore.dev/cosign/sign/v1"
-"""The type of a statement that only confirms a signature."""
-
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"  # the prefix of the media types of bundles
+SIGNED = "https://sigstore.dev/cosign/sign/v1"  # the type of a statement that only confirms a signature
 _SUFFIX = ".sig"
 
-MAX_FILE_BYTES = 1 << 20
-"""The maximum size of a signature file."""
+MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
 
 def make_payload(name: str, digest: str) -> bytes:

@@ -20,12 +20,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSWORD = "COSIGN_PASSWORD"
-"""The environment variable with the password of an encrypted key, as for cosign."""
-
-MAX_BYTES = 64 << 10
-"""The maximum size of a key and of a password."""
-
+PASSWORD = "COSIGN_PASSWORD"  # the environment variable with the password of an encrypted key, as for cosign
+MAX_BYTES = 64 << 10  # the maximum size of a key and of a password
 _VARIABLE = "env://"
 _ENCRYPTED = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _PRIVATE = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
 TOC_PLACE = "io.github.containers.zstd-chunked.manifest-position"
-TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"
-"""Annotations of a layer in a manifest."""
-
+TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"  # annotations of a layer in a manifest
 _FRAME = toc_layer.CHUNK + (1 << 20)
 """Bytes in a frame: contents of one member, and the headers after them, possibly many."""
 

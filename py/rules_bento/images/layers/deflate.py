@@ -26,18 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-Bits = tuple[int, int]
-"""A piece of a stream: a number with the bits of the stream, the lowest first, and their count."""
-
-Runs = tuple[tuple[int, int], ...]
-"""Widths of codes: the number of consecutive symbols with a width, and the width."""
-
-MIN_MATCH, MAX_MATCH = 3, 258
-"""Maximum bytes of a match."""
-
-WINDOW = 1 << 15
-"""Maximum distance of a match, in bytes."""
-
+Bits = tuple[int, int]  # a piece of a stream: a number with the bits of the stream, the lowest first, and their count
+Runs = tuple[tuple[int, int], ...]  # widths of codes: the number of consecutive symbols with a width, and the width
+MIN_MATCH, MAX_MATCH = 3, 258  # minimum and maximum bytes of a match
+WINDOW = 1 << 15  # maximum distance of a match, in bytes
 _LENGTHS, _DISTANCES = 29, 30  # numbers of symbols; the symbols for lengths follow the bytes and the end of a block
 _END = 256
 _FIXED, _DYNAMIC = "010", "001"  # headers: not the last block, and the kind of its codes
@@ -137,12 +129,8 @@ def _lengths(symbols: Sequence[str]) -> list[str]:
     return [*codes[:MAX_MATCH], symbols[_LENGTHS - 1]]
 
 
-END = b"\x03\x00"
-"""An empty last block, which ends a stream that is at a whole byte."""
-
-RECORD = 512
-"""Bytes of a tar record."""
-
+END = b"\x03\x00"  # an empty last block, which ends a stream that is at a whole byte
+RECORD = 512  # bytes of a tar record
 _EMPTY = b"\0\0\xff\xff"  # a stored block without contents: the bytes after the three zero bits of its header
 _END_OF_BLOCK, _HEADER = 7, 3  # the number of zero bits
 _LINES_AT_ONCE = 1 << 10  # lines

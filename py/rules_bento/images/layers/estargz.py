@@ -28,9 +28,7 @@ TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
 """The annotation with the size of a layer's tar, for podman's lazy store."""
 
-FOOTER_SIZE = 51
-"""Bytes of the member at the end."""
-
+FOOTER_SIZE = 51  # bytes of the member at the end
 _TABLE = "stargz.index.json"
 _PREFETCH, _NO_PREFETCH = ".prefetch.landmark", ".no.prefetch.landmark"
 _LANDMARK_CONTENTS = b"\x0f"

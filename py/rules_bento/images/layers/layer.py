@@ -54,9 +54,7 @@ LAZY: frozenset[Compression] = frozenset(("estargz", "zstd:chunked"))
 ZSTD_FRAME = 2 << 20
 """Bytes of tar in a zstd frame: the window of the compression level. Fewer compress worse, more need more memory."""
 
-GZIP_MEMBER = 1 << 20
-"""Bytes of tar in a gzip member without reused streams."""
-
+GZIP_MEMBER = 1 << 20  # bytes of tar in a gzip member without reused streams
 MEDIA_TYPES: dict[Compression, str] = {
     "none": "application/vnd.oci.image.layer.v1.tar",
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.zipread import Chunk
 
 
-SIGNATURES = ("RECORD.jws", "RECORD.p7s")
-"""Files of *.dist-info that RECORD does not list."""
-
+SIGNATURES = ("RECORD.jws", "RECORD.p7s")  # files of *.dist-info that RECORD does not list
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 

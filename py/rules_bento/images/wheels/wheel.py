@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from rules_bento.audit.licenses import DeclaredLicense
 
 
-BOUNDS = Bounds(ratio=100, unpacked=64 << 20)
-"""For a complete wheel; real wheels unpack to 2 to 20 times their size."""
-
+BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
 _REMEDY = "Use another wheel of that package, or build it again"
 _EXECUTABLE = 0o111
