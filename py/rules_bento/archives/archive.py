@@ -75,11 +75,7 @@ def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive of the parts to `out`, atomically.
-
-    Copies the blocks of the parts unchanged, in the kernel if possible. The caller ensures that no two parts contain
-    the same path. Raises BentoError for a file that isn't a part.
-    """
+    """Write an archive of parts atomically: copies their blocks. Raises BentoError for a file that isn't a part."""
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)
@@ -90,11 +86,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Write the members of the parts in another format to `out`, atomically.
-
-    A directory can exist already if it is empty; the last part can be a whole archive. Raises the errors of `forms`,
-    and BentoError for a damaged part.
-    """
+    """Write the parts (the last can be an archive) in another format atomically; a directory must be empty."""
     if form == "folder":
         with atomic_dir(out) as folder:
             write_folder(folder, items(parts))
@@ -144,10 +136,7 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
 
 
 def read_requirements(part: Path) -> tuple[str, str]:
-    """Return the requirements in a part with the environment, and their path; otherwise "" and the path of the part.
-
-    Raises BentoError for a damaged part.
-    """
+    """Return the requirements in a part with the environment, and their path; otherwise "" and the part's path."""
     texts = {
         item.path: b"".join(item.contents).decode()
         for item in items([part])

@@ -41,10 +41,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a user's file atomically: it has either the new contents or the previous ones.
-
-    Raises BentoError for a symbolic link, because its target might be anywhere, and for a file that can't be written.
-    """
+    """Replace a user's file atomically. Raises BentoError for a symbolic link, and if it can't be written."""
     if path.is_symlink():
         raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace it by a file.")
     try:

@@ -120,10 +120,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield the members of a tar that can be compressed (see `streams.decode`), including the kinds in `SYSTEM`.
-
-    Raises the errors of `streams.decode` and `members`, and BentoError for a decompression bomb.
-    """
+    """Yield the members of a tar that can be compressed, with `SYSTEM`. Raises BentoError for a bomb."""
     from rules_bento.archives import streams
 
     packed = 0

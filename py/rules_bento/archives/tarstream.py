@@ -48,10 +48,7 @@ def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefi
 
 
 def extended_header(values: Mapping[str, str], mode: int) -> bytes:
-    """Return an extended header with lines of `length keyword=value`, where the length includes its own digits.
-
-    Values that aren't UTF-8 are written as their original bytes, and marked as binary.
-    """
+    """Return an extended header, lines of `length keyword=value`; values that aren't UTF-8 are marked as binary."""
     data = b"" if all(map(is_utf8, values.values())) else b"21 hdrcharset=BINARY\n"
     for keyword, value in values.items():
         line = f" {keyword}={value}\n".encode("utf-8", "surrogateescape")
@@ -152,10 +149,7 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield the same members after `check`; verify all links against each other at the end.
-
-    Raises the errors of `check` and `check_links`.
-    """
+    """Yield the same members after `check`; verify all links against each other at the end."""
     links: dict[str, str] = {}
     for member in members:
         check(member.path, member.link)
@@ -239,10 +233,7 @@ _MAX_STEPS = 4_000_000  # path components of all links together
 
 
 def check_links(links: Mapping[str, str], where: str) -> None:
-    """Raise BentoError if a link (target by path) leads outside the common root, or if links form a cycle.
-
-    Follows each link through all other links on its path.
-    """
+    """Raise BentoError if a link (target by path), followed through all others, leads outside or into a cycle."""
     steps = 0
     for path, text in links.items():
         refused = f"{where}: {path!r}: the link target {text!r}"

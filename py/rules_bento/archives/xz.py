@@ -66,10 +66,7 @@ class Record(NamedTuple):
 
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-    """Yield the pieces of one xz stream that contains `data`; no piece is much larger than `BLOCK`.
-
-    `threads` is the number of parallel blocks. Default: one per usable core, at most eight.
-    """
+    """Yield one xz stream in pieces; by default, each usable core (at most eight) has a thread for blocks."""
     records = []
     yield HEAD
     for encoded, record in ordered_map(block, split(data), threads):
@@ -148,10 +145,7 @@ def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[byt
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """Map `function` on threads, with results in the order of the items and few items in memory at a time.
-
-    Threads only help if `function` releases the GIL. Raises its errors, and the errors of `items`.
-    """
+    """Map `function` on threads; the results have the order of the items, few of which are in memory at a time."""
     threads = threads or min(_usable_cores(), _MAX_THREADS)
     remaining = iter(items)
     first = list(islice(remaining, 2))

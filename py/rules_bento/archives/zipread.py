@@ -173,10 +173,7 @@ class Zip:
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
     def contents_at(self, member: MemberLocation, local: bytes) -> int:
-        """Return the offset of the contents from the beginning of the local header.
-
-        Raises BentoError if the header contradicts the directory.
-        """
+        """Return the offset of the contents from the local header, which must match the directory."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header at the position in the directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)

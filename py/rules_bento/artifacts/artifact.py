@@ -80,10 +80,7 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
 
 
 def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Return the artifact of a Bento, for `push`; `parts` are its own parts in the order of its archive.
-
-    The same inputs give the same digest. Raises BentoError for a part that can't be read.
-    """
+    """Return the artifact of a Bento, for `push`; `parts` are its own parts in the order of its archive."""
     described = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
@@ -119,10 +116,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 
 
 def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
-    """Read the description of a Bento from its artifact.
-
-    Raises BentoError, whose message begins with `origin`, for another kind of artifact.
-    """
+    """Read the description of a Bento from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. Pull images with a container runtime.")
@@ -142,10 +136,7 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
-    """Read the description of a model from its artifact.
-
-    Raises BentoError, whose message begins with `origin`, for another kind of artifact.
-    """
+    """Read the description of a model from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
         raise BentoError(f"{origin}: isn't a model. Use the reference of a model.")
     try:

@@ -139,10 +139,7 @@ def tag_of(kind: str, digest: str) -> str:
 
 
 def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
-    """Sign a digest of `name` (`registry/repository`); return whether the signature is new.
-
-    Existing signatures stay. Raises BentoError for existing signatures that can't be read, and as `push` does.
-    """
+    """Sign a digest of `name` (`registry/repository`); return whether the signature is new. Others stay."""
     document = cosign.make_payload(name, digest)
     known = key.public
 
@@ -280,10 +277,7 @@ def _config(layers: Iterable[Descriptor]) -> bytes:
 
 
 def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor | BentoError]:
-    """Yield possible signatures of the digest, and the error of each manifest that can't be read, within limits.
-
-    Raises BentoError beyond the limits, and if the referrers can't be listed.
-    """
+    """Yield possible signatures of the digest, or the error of a manifest that can't be read, within limits."""
     size = 0
     for read in _manifests(place, kind, digest):
         try:

@@ -140,10 +140,7 @@ def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
 def problems(
     requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
 ) -> Iterator[str]:
-    """Yield the requirements that the image doesn't meet, each with a remedy.
-
-    `provided` names requirements that are met in another way, or that the service doesn't have.
-    """
+    """Yield the requirements, except for `provided`, that the image doesn't meet, each with a remedy."""
     yield from _unrequested(requirements, provided)
     if DISTRO not in provided:
         yield from _distro(requirements, system)

@@ -31,10 +31,7 @@ _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
 def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers, blobs with their media types from the lowest up, into an empty directory.
-
-    All times are set to 1970. Raises BentoError for a layer that cannot be read or unpacked.
-    """
+    """Unpack layers (blob, media type), lowest first, into an empty directory. All times are set to 1970."""
     image = _RootfsWriter(root)
     for blob, media_type in layers:
         image.begin_layer()
@@ -61,11 +58,7 @@ def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def create_directory(root: Path, name: str) -> Path:
-    """Return the directory of a path in the image, resolved in `root`, created if it is missing.
-
-    No part of the returned path is a link. Raises BentoError for a loop of links and for too many nested directories,
-    OSError for a directory that cannot be created.
-    """
+    """Return the directory of a path in the image, created if missing; no part of it is a link."""
     return _resolve(root, name)[0]
 
 
@@ -123,10 +116,7 @@ class _RootfsWriter:
         self._emptied = set()  # directories without files of the layers below
 
     def apply(self, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
-        """Apply a member of the layer: a file, directory, link, or whiteout.
-
-        Raises BentoError, OSError, and ValueError on failure.
-        """
+        """Apply a member of the layer: a file, directory, link, or whiteout."""
         self._names_left += _MAX_NAMES_PER_MEMBER
         place = self._place(member.name.rstrip("/"))
         if place.name == contents.OPAQUE_WHITEOUT:

@@ -59,10 +59,7 @@ def next_link(text: str | None) -> str | None:
 
 
 def challenges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the challenges of `WWW-Authenticate` (RFC 9110, section 11.6.1): lowercase schemes with their parameters.
-
-    For a duplicate parameter, the first value counts. Ignores everything after a quote without an end.
-    """
+    """Yield the challenges of `WWW-Authenticate` (RFC 9110, 11.6.1): lowercase schemes and parameters."""
     scheme, parameters, at = "", dict[str, str](), 0
     while word := _WORD.match(text, at):
         at = word.end()

@@ -38,10 +38,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
-    """Return the proxy for a server; None without a proxy, and for this machine.
-
-    Raises BentoError for an unsupported proxy.
-    """
+    """Return the proxy for a server; None without one. Raises BentoError for an unsupported proxy."""
     # A CGI client can set the uppercase HTTP_PROXY; most build machines use it, and this isn't a CGI program.
     url = _variable(f"{scheme}_proxy") or _variable("all_proxy")
     if not url or is_loopback(host) or _excluded(host, port):
@@ -74,10 +71,7 @@ def _variable(name: str) -> str:
 
 
 def _excluded(host: str, port: int) -> bool:
-    """Return whether `NO_PROXY` matches a host.
-
-    Its entries are `*`, domains (including subdomains), addresses, and networks, with an optional port.
-    """
+    """Return whether `NO_PROXY` matches: `*`, domains with subdomains, addresses, networks; with or without a port."""
     address = _address(host)
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":
@@ -146,10 +140,7 @@ def _folders(host: str) -> Iterator[Path]:
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
-    """Return user and password of a host's entry in netrc, or of `default`; None without one, or for another user.
-
-    Raises BentoError for an invalid file.
-    """
+    """Return user and password of a host's or the `default` entry in netrc; None without one for the user."""
     import netrc
 
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())

@@ -193,10 +193,7 @@ def pause(seconds: float) -> None:
 def parallel_map(
     function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
 ) -> list[_Result]:
-    """Return the results for the items, in their order. Raises the first error after all transfers have stopped.
-
-    Transfers stop immediately if they wait for a response or for another attempt.
-    """
+    """Return the results in the order of the items, or raise the first error after all transfers have stopped."""
     transfers = Transfers(counter)
 
     def one(item: _Item) -> _Result:

@@ -199,10 +199,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body in pieces, each of which is valid until the next one.
-
-        Raises ConnectionLostError for a truncated body.
-        """
+        """Yield the body in pieces that are valid until the next one; ConnectionLostError if truncated."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():
@@ -214,10 +211,7 @@ class Response:
             raise ConnectionLostError("the response was truncated")
 
     def _read_some(self, buffer: memoryview) -> int:
-        """Read the available bytes into the buffer, and return their number.
-
-        `readinto` waits for a full buffer, and loses its contents on an error.
-        """
+        """Fill the buffer with the available bytes; `readinto` would wait, and lose them on an error."""
         rest = self._response.length
         if rest is None:  # unknown until the end
             return self._response.readinto(buffer)
@@ -313,10 +307,7 @@ class Transport:
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over an open connection, and return the response. Doesn't keep the connection.
-
-    Raises the errors of `Transport.exchange`.
-    """
+    """Send a GET request over an open connection, which isn't kept. Raises as `Transport.exchange`."""
     origin = Origin.from_url(url)
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
@@ -428,10 +419,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """Return the absolute URL of a reference in a response header: `Location`, `Link`, `realm`.
-
-    Raises BentoError for an invalid URL.
-    """
+    """Return the absolute URL of a reference in a response header: `Location`, `Link`, `realm`."""
     try:
         url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
     except ValueError:
@@ -441,10 +429,7 @@ def resolve(base: str, reference: str) -> str:
 
 
 def percent_encode(text: str, encoding: str = "utf-8") -> str:
-    """Return a part of a URL with spaces and non-ASCII characters as `%XX`.
-
-    Use `latin-1` for headers, because the standard library decodes them so.
-    """
+    """Encode spaces and non-ASCII characters as `%XX`; use `latin-1` for headers, as the standard library."""
     return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
 
 

@@ -111,10 +111,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the names that an entry can have, the most specific first.
-
-    Podman's files can have entries for repositories, docker's can't.
-    """
+    """Yield the names that an entry can have, the most specific first; only podman's have repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
@@ -145,10 +142,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 
 
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials from `docker-credential-<helper> get`; None if it has none.
-
-    Implements the protocol of docker-credential-helpers.
-    """
+    """Return the credentials from `docker-credential-<helper> get`; None if it has none."""
     import subprocess
 
     program = f"docker-credential-{helper}"
@@ -229,10 +223,7 @@ class Authorizer:
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:
-        """Return the `Authorization` header for the scopes; empty before the first challenge of the registry.
-
-        Raises BentoError or RegistryError if there is no token, ConnectionLostError if the connection fails.
-        """
+        """Return the `Authorization` header for the scopes; empty before the first challenge of the registry."""
         with self._lock:
             challenge = self._challenge
             if challenge is None:

@@ -138,10 +138,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request, repeated only for logins and redirects; yield its response, whatever its status.
-
-        `path` is a path of this registry, or a URL from `location`. Raises as `Transport.exchange` does.
-        """
+        """Send a request, again only for logins and redirects; yield its response. `path` can be a URL."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -167,20 +164,14 @@ class Registry:
                     return
 
     def location(self, response: Response | Reply, origin: Origin | None = None) -> str:
-        """Return the absolute URL of the `Location` of a response.
-
-        Raises BentoError if it is missing or unsafe.
-        """
+        """Return the absolute URL of a response's `Location`. Raises BentoError if it is missing or unsafe."""
         location = response.headers.get("Location")
         if not location:
             raise BentoError(f"{self.host}: returned {response.status} without a Location. Report this to its owner.")
         return self._secure_url(resolve(response.url, location), origin)
 
     def _secure_url(self, url: str, origin: Origin | None = None) -> str:
-        """Return a URL from the registry, with https if the registry uses https.
-
-        Raises BentoError if the URL is http on another host.
-        """
+        """Return a URL with https if the registry uses https. Raises BentoError for http on another host."""
         here, there = origin or self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
@@ -252,10 +243,7 @@ class Upload:
 
 
 class Repository:
-    """Sends the requests of the API for one repository.
-
-    Methods raise as `Registry.request` does, unless documented otherwise.
-    """
+    """Sends the requests of the API for one repository. Raises as `Registry.request`, unless documented."""
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry
@@ -305,10 +293,7 @@ class Repository:
         return Upload(url, offset, upload.smallest_chunk)
 
     def after_chunk(self, upload: Upload, reply: Reply) -> Upload:
-        """Return the upload after an accepted chunk (202).
-
-        Raises BentoError if the response has no offset.
-        """
+        """Return the upload after an accepted chunk (202). Raises BentoError without an offset."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(f"{self}: accepted a chunk without a Range header. Report this to its owner.")
@@ -355,10 +340,7 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the digest of a tag or digest, requested with the push scope.
-
-        Empty if it doesn't exist, or the registry doesn't return its digest.
-        """
+        """Return the digest of a tag or digest; empty if it is missing or unknown. Uses the push scope."""
         headers = {"Accept": ", ".join(oci.MANIFESTS)}
         reply = self._request(
             "HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, self.push_scope, headers=headers
@@ -375,10 +357,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Put a manifest under a tag or its digest; return whether the registry processed its subject, if it has one.
-
-        Raises RegistryError for an error response, BentoError if the registry stored another digest.
-        """
+        """Put a manifest; return whether the registry processed its subject, if it has one."""
         reply = self._request(
             "PUT",
             f"manifests/{target}",
@@ -397,21 +376,14 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags, in the registry's order.
-
-        Raises RegistryError for an error response, BentoError for too many tags.
-        """
+        """Return all tags, in the registry's order. Raises BentoError for too many."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))
         return names
 
     def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """Return the referrers of a manifest, all or of one artifact type.
-
-        Uses the referrers tag if the registry has no referrers API. Raises RegistryError for an error response,
-        BentoError for too many referrers.
-        """
+        """Return a manifest's referrers, of one type or all; by their tag if the registry has no API."""
         descriptors: list[Descriptor] = []
         query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
         for reply in self._pages(f"referrers/{digest}{query}", f"referrers of {digest}", {200, 404}):
@@ -478,10 +450,7 @@ class Repository:
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
-        """Yield the pages of a list (RFC 8288), one request for each.
-
-        Raises BentoError if a link leads to another server or to an earlier page.
-        """
+        """Yield the pages of a list (RFC 8288). Raises BentoError for other servers, cycles, and too many."""
         seen: set[str] = set()
         size = 0
         following: str | None = path

@@ -118,10 +118,7 @@ class Manifest:
 
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
-        """Read a manifest. If it has a `mediaType`, it must be `media_type`, unless that is empty.
-
-        Raises BentoError, beginning with `origin`, for an invalid manifest.
-        """
+        """Read a manifest. A `mediaType` in it must be `media_type`, unless that is empty."""
         document = read_json(content, origin)
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
@@ -188,10 +185,7 @@ class Manifest:
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
-    """Return the manifests of entries of an index, with nested ones: each once, before its index.
-
-    Raises BentoError for more than `limits.MANIFESTS` manifests, or more than `limits.NESTING` nested indexes.
-    """
+    """Return the manifests of an index's entries with nested ones, each once and before its index."""
     manifests: dict[str, Manifest] = {}
 
     def visit(entry: Descriptor, depth: int) -> None:

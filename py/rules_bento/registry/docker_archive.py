@@ -24,10 +24,7 @@ _MAX_LINKS = 40
 
 
 def read(path: Path) -> Pushable:
-    """Return the only image or index of an archive, ready for `push`.
-
-    Raises BentoError unless there is exactly one. Layers without a digest in the archive are hashed.
-    """
+    """Return the only image or index of an archive, ready for `push`. Layers without a digest are hashed."""
     with path.open("rb") as file:
         archive = _Archive(path, file)
         return archive.oci() if "index.json" in archive.members else archive.docker()

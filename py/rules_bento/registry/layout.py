@@ -115,10 +115,7 @@ class Layout:
         return oci.verify(content, blob.digest, str(path))
 
     def check(self, root: Manifest) -> int:
-        """Verify everything that a manifest refers to; return the number of blobs and manifests.
-
-        Raises BentoError if one is missing or wrong.
-        """
+        """Verify everything that a manifest refers to; return the number of blobs and manifests."""
         manifests = [
             root,
             *oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type)),
@@ -146,10 +143,7 @@ class Layout:
         return self.manifest(entry.digest, entry.media_type)
 
     def add_manifest(self, manifest: Manifest, name: str = "") -> None:
-        """Write a manifest and list it in index.json, replacing an entry of that name.
-
-        Raises BentoError for an invalid index.json.
-        """
+        """Write a manifest and list it in index.json, replacing an entry of that name."""
         self.add(manifest.content)
         others = [
             entry
@@ -183,10 +177,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield readers of the signatures (`sig`) or attestations (`att`) with that name or without one.
-
-        Each raises BentoError for a missing or invalid manifest.
-        """
+        """Yield readers of the signatures (`sig`) or attestations (`att`) with that name or without one."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -195,10 +186,7 @@ class Layout:
         return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
 
     def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
-        """List signatures or attestations of the manifest `subject`, replacing earlier ones.
-
-        Raises BentoError for an invalid index.json.
-        """
+        """List signatures or attestations of the manifest `subject`, replacing earlier ones."""
         self.add(manifest.content)
         kept: list[Descriptor] = []
         for entry in self.index():
@@ -231,10 +219,7 @@ class Layout:
                 yield manifest
 
     def pushable(self, name: str = "") -> Pushable:
-        """Return the result of `find`, ready for `push`. Missing blobs have no source.
-
-        Raises BentoError for a missing manifest.
-        """
+        """Return the result of `find`, ready for `push`. Missing blobs have no source."""
         root = self.find(name)
         children = oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]

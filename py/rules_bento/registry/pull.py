@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
-    """Return the first of the references (mirrors, then the origin) that exists.
-
-    Raises the error of the last if none exists.
-    """
+    """Return the first of the references (mirrors, then the origin) that exists, or raise the last's error."""
     for reference in references[:-1]:
         repository = registries.repository(reference)
         try:
@@ -96,10 +93,7 @@ def fetch_blobs(
 def select_platforms(
     root: Manifest, platforms: Collection[str], origin: str, *, lenient: bool = False
 ) -> list[Descriptor]:
-    """Return the entries of an index for the platforms, or all; empty for a manifest that isn't an index.
-
-    Raises BentoError, beginning with `origin`, for a missing platform, or with `lenient` if all are missing.
-    """
+    """Return the entries of an index for the platforms, or all; with `lenient`, not all must exist."""
     entries = root.children()
     if not platforms or not root.is_index:
         return entries

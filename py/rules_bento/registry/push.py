@@ -138,10 +138,7 @@ class _BlobUpload:
             self._max_offset = upload.offset
 
     def _can_resume(self, reply: Reply) -> bool:
-        """Return whether to resume (True) or restart (False) after an error response.
-
-        Raises an error if neither helps.
-        """
+        """Return whether to resume or restart after an error response, or raise an error if neither helps."""
         if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
             self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
@@ -264,10 +261,7 @@ class _RepositoryPush(NamedTuple):
 
 
 def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manifest) -> None:
-    """Add a manifest to the index under the referrers tag of the digest `subject`.
-
-    Concurrent calls can lose an entry: the specification has no remedy. Raises as `Repository` does.
-    """
+    """List a manifest under the referrers tag of `subject`. Concurrent calls can lose an entry, by design."""
     listed = repository.referrers_tag(subject)
     if any(item.digest == manifest.descriptor.digest for item in listed):
         return
@@ -286,10 +280,7 @@ def copy(
     *,
     with_referrers: bool = True,
 ) -> list[PushResult]:
-    """Copy an image, index, or artifact unchanged, by default with its referrers.
-
-    Returns and raises as `push` does. Writes nothing to disk.
-    """
+    """Copy an image, index, or artifact, by default with its referrers, without the disk. Returns as `push`."""
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
     pushed = push(from_repository(repository, root), targets, registries, counter)

@@ -69,10 +69,7 @@ class PrivateKey:
 
 
 def read_public(name: str, folder: Path) -> PublicKey:
-    """Return the public key in a file below `folder`, or in the environment variable of `env://NAME`.
-
-    Raises BentoError for an invalid or unsupported key.
-    """
+    """Return the public key in a file below `folder`, or in the environment variable of `env://NAME`."""
     kind, content, origin = _read(name, folder)
     if kind in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(f"{origin}: a private key isn't needed to verify. Use the public key, cosign.pub.")
@@ -87,10 +84,7 @@ def read_public(name: str, folder: Path) -> PublicKey:
 
 
 def read_private(name: str, folder: Path, password_file: str = "") -> PrivateKey:
-    """Return the private key in a file below `folder`, or in the environment variable of `env://NAME`.
-
-    Raises BentoError for an invalid or unsupported key, and for a wrong password.
-    """
+    """Return the private key in a file below `folder`, or in the environment variable of `env://NAME`."""
     kind, content, origin = _read(name, folder)
     serialization = _serialization()
     if kind not in (*_PRIVATE, *_ENCRYPTED):

@@ -87,10 +87,7 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Cut:
-        """Take as many blocks as fit into a piece.
-
-        Blocks are copied unchanged from `copied` on: a bit of the stream, and its offset in the contents.
-        """
+        """Take as many blocks as fit; from `copied` on (bit of the stream, offset of contents), unchanged."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
@@ -241,10 +238,7 @@ class _Walk:
 
 
 def _may_begin(value: int, padding: int) -> bool:
-    """Return whether a recognizable block, a stored or a dynamic one, begins with these bits.
-
-    `padding` is the number of bits that fill up the byte after its header.
-    """
+    """Return whether a stored or dynamic block begins with these bits; `padding` bits fill its header's last byte."""
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding

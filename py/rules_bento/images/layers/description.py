@@ -118,10 +118,7 @@ WHEEL_FLAGS = {
 
 
 def read_wheel(arguments: Arguments) -> Wheel:
-    """Return the wheel that the arguments name, without excluded files.
-
-    Raises as `read_unfiltered` and `exclude.without`.
-    """
+    """Return the wheel that the arguments name, without excluded files."""
     return without_excluded(arguments, read_unfiltered(arguments))
 
 

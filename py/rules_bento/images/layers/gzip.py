@@ -30,10 +30,7 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
 def compress(data: bytes) -> bytes:
-    """Return a member that zlib compresses, or one of stored blocks for data that doesn't get smaller.
-
-    The stored blocks are written here: zlib copies twice, and splits by its caller's memory.
-    """
+    """Return a member: compressed by zlib, or stored here, because zlib would copy incompressible data twice."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     if not xz.compressible(data):
         return b"".join((_HEAD, *_stored(data), trailer))

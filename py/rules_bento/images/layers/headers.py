@@ -17,10 +17,7 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
-    """Return the header records of a member: one, or at least three with an extended header.
-
-    `mode` has permission bits, `size` is in bytes; none is negative. `link` is the target of a symbolic link.
-    """
+    """Return the header records of a member: one, or at least three with an extended header."""
     extended: dict[str, str] = {}
     name = path if kind != FOLDER else f"{path}/"
     prefix, last = _split(name)

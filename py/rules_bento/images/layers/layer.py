@@ -172,10 +172,7 @@ def write_files_layer(
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
-    """Write a layer with the members of `tar`, a tar without its end, atomically to `out`.
-
-    The pieces of `tar` can have any length. For `threads`, see `write_wheel_layer`.
-    """
+    """Write a layer with the members of `tar`, a tar in pieces without its end, atomically to `out`."""
     return _write_plain(out, map(raw_piece, tar), compression, threads)
 
 
@@ -374,10 +371,7 @@ class WheelMember(NamedTuple):
 def wheel_members(
     plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
-    """Yield the files of a wheel, without the directories in `known`; `carry` reuses its deflate streams.
-
-    `watch` receives each member and its contents, and returns the contents.
-    """
+    """Yield a wheel's files without the directories in `known`; `watch` passes the contents on."""
     wheel, folders, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     for folder in folders:

@@ -62,10 +62,7 @@ class WheelPart(NamedTuple):
 def write_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
-    """Write the part of a wheel atomically to `out`.
-
-    For `watch`, see `layer.wheel_members`. Raises the errors of `layer.write_wheel_layer`.
-    """
+    """Write the part of a wheel atomically to `out`. For `watch`, see `layer.wheel_members`."""
     plan = layer.WheelPlan.of(wheel, layout)
     folders = plan.all_folders()
     entries = layer.write_wheel_part(out, plan, layout, set(folders), compression, watch)
@@ -74,10 +71,7 @@ def write_part(
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Join parts of this layout and compression to a layer, and write it atomically to `out`.
-
-    Raises BentoError if a file of one wheel is a directory of another.
-    """
+    """Join parts to a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
     left_out = _replaced_files([part.listing for part in parts])
     tar, blob = layer.Sum(), layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None

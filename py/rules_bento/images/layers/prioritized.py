@@ -111,10 +111,7 @@ class _EstargzReader:
         return entries
 
     def members(self, table: list[TocEntry]) -> list[_StoredMember]:
-        """Return the members of the tar in their order, without landmark and table.
-
-        Raises BentoError for a layer of another builder.
-        """
+        """Return the tar's members in order, without landmark and table; only of our own layers."""
         offsets = [entry["offset"] for entry in table if "offset" in entry]
         if offsets != sorted(set(offsets)):  # several files in a member, as other builders write them
             raise self._error()

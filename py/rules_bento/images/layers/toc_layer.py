@@ -90,10 +90,7 @@ class TocBlob(ABC):
         """Return the annotations of the layer for a manifest; call `end` first."""
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of a tar without its end; `threads` compress it.
-
-        Raises BentoError for a member that isn't a file, directory, or link.
-        """
+        """Yield the blob of a tar without its end; `threads` compress it."""
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
@@ -157,10 +154,7 @@ class TocBlob(ABC):
         return (TocMember(kind, data, packed, file.entry, [], file.digest),)
 
     def _chunks(self, file: TarFile) -> Iterator[TocMember]:
-        """Yield a file's contents in chunks, and store the digest of all contents in its entry.
-
-        If there are several chunks, all but the last have a size.
-        """
+        """Yield a file's chunks, all but the last with a size, and store the digest of all in its entry."""
         import hashlib
 
         entry, size, digest = file.entry, file.size, file.digest

@@ -89,10 +89,7 @@ class Compiler:
 def write_bytecode_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
 ) -> PartListing:
-    """Write the bytecode of a wheel's modules to `out`, atomically.
-
-    Raises as `layer.write_wheel_layer`, and BentoError if the compiler's version differs from the layout's version.
-    """
+    """Write the bytecode of a wheel's modules atomically. Raises BentoError for a compiler of another version."""
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode requires CPython 3.{layout.python_minor}, but the interpreter is {compiler.cache_tag}. "

@@ -205,10 +205,7 @@ class SparseFile:
             self._at = following
 
     def tee(self, chunks: Iterable[Chunk], probe: Callable[[mmap.mmap, Fetch], object]) -> Iterator[Chunk]:
-        """Yield the contents from the beginning, and keep ranges that a probe fetches while they pass.
-
-        Must be called before anything is fetched.
-        """
+        """Yield the contents, and keep ranges that a probe fetches meanwhile. Call it before `fetch`."""
         at = 0
         wanted: tuple[int, int] | None = (0, 1)
         for chunk in chunks:

@@ -115,10 +115,7 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
 
 
 def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
-    """Return the directories that the wheel lists, by path in the image; some might have no files.
-
-    Raises BentoError for a prefix that isn't an absolute, normalized path.
-    """
+    """Return the directories that the wheel lists, by path in the image; some might have no files."""
     data_folder = wheel.data_folder
     schemes = _schemes(wheel, layout)
     root = _inside(layout.site_packages)
@@ -267,10 +264,7 @@ def _quoted(path: str) -> str:
 
 
 def imported_files(wheel: Wheel) -> dict[str, RecordedFile]:
-    """Return the importable files and the metadata by path in site-packages, without scripts, headers, and data.
-
-    Raises BentoError for a wheel with two files at one path, or with a file inside of another file.
-    """
+    """Return the importable files and the metadata by path in site-packages, without other schemes."""
     files: dict[str, RecordedFile] = {}
     for member in wheel.members:
         path = member.path

@@ -159,10 +159,7 @@ def _text(chunks: Iterator[Chunk]) -> bytes:
 
 
 def words(source: bytes) -> Iterator[bytes]:
-    """Yield the complete words that begin with `lib`, and the words before `.so`.
-
-    Two searches for rare strings need a fifth of the time of one regular expression for both.
-    """
+    """Yield words from `lib` on and before `.so`: two searches need a fifth of one expression's time."""
     for match in _BEGINNING.finditer(source):
         start = match.start()
         if not start or source[start - 1] not in _LETTERS:
@@ -176,10 +173,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return the machine of a file with `size` bytes, and its dynamic section.
-
-    Each call of `read` starts to read the contents from the beginning.
-    """
+    """Return a file's machine and dynamic section; each call of `read` begins to read the contents again."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

@@ -41,10 +41,7 @@ class _UnclearError(Exception):
 def optional_libraries(
     modules: Collection[str], libraries: Collection[str], read: Callable[[], Iterable[bytes]]
 ) -> frozenset[str]:
-    """Return the modules and libraries (names without suffixes) that the package can be imported without.
-
-    `read` yields the package's Python sources; each call starts again.
-    """
+    """Return the modules and libraries (stems) that the package can be imported without; `read` starts again."""
     try:
         places = _places({*modules, *libraries}, read)
         excused = {name for name in modules if _is_tried(places[name])}

@@ -65,10 +65,7 @@ def with_digests(zip_file: Contents, members: Sequence[RecordedFile], path: str,
 
 
 def measured(zip_file: Contents, members: Sequence[RecordedFile], path: str, text: str) -> tuple[RecordedFile, ...]:
-    """Compute the digests of the members, for a RECORD that is wrong.
-
-    Raises BentoError if RECORD is correct.
-    """
+    """Compute the digests of the members, for a RECORD that is wrong. Raises BentoError if it is correct."""
     try:
         for member in with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):

@@ -78,10 +78,7 @@ class Wheel(NamedTuple):
 
     @classmethod
     def read(cls, file: Path, locked: Locked = Locked()) -> Wheel:  # noqa: B008 - it cannot be changed
-        """Read the directory and the metadata. Raises BentoError for a wheel that no installer should accept.
-
-        If a wrong RECORD is allowed, all contents are read to compute their digests, and a correct RECORD is rejected.
-        """
+        """Read directory and metadata. If a wrong RECORD is allowed, compute all digests, and reject a correct one."""
         with _Zip(file, locked) as zip_file:
             return _read(cls, zip_file)
 
@@ -91,10 +88,7 @@ class Wheel(NamedTuple):
         return self.dist_info.removesuffix(".dist-info") + ".data/"
 
     def entry_modules(self) -> frozenset[str]:
-        """Return the modules that its entry points name, including entry points of plugins.
-
-        Raises BentoError as `contents` does.
-        """
+        """Return the modules that its entry points name, including entry points of plugins."""
         member = next((member for member in self.members if member.path == f"{self.dist_info}/{_ENTRY_POINTS}"), None)
         if member is None:
             return frozenset()
@@ -118,10 +112,7 @@ class Wheel(NamedTuple):
                 yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[RecordedFile]) -> Generator[Callable[[], Iterator[Chunk]]]:
-        """Yield, for each member, a function that starts to read its contents without verification.
-
-        A reader can stop early and start again, until it requests the next member.
-        """
+        """Yield functions that start to read a member without verification, until the next is requested."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
