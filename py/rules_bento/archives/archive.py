@@ -162,7 +162,6 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
 
 
 def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
-    """Append the next `size` bytes of an unbuffered file to another file."""
     file.flush()  # the kernel doesn't see the contents of the buffer
     # Interpreters that are built for older C libraries, such as rules_python's, don't have this function.
     if sys.platform == "linux" and hasattr(os, "copy_file_range"):
@@ -177,7 +176,6 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
 
 
 def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
-    """Yield the parts as one tar, in pieces."""
     from rules_bento.archives import streams
 
     for part in parts:

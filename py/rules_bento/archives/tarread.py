@@ -242,7 +242,6 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
 
 
 def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tuple[int, int]:
-    """Return the numeric user ID and group ID."""
     uid, gid = (
         _decimal(extended[key], name, where, f"the {key}")
         if key in extended

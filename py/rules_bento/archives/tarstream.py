@@ -201,7 +201,6 @@ def header(member: Member) -> bytes:
 
 
 def _check_parents(seen: dict[str, bool]) -> None:
-    """Raise BentoError if a path is below a member that isn't a directory."""
     parents = {path.rpartition("/")[0] for path in seen}
     while parents:
         for parent in parents:

@@ -162,8 +162,6 @@ def _file(path: str, size: int) -> Contents:
 
 
 class _CountingFile:
-    """Wraps a file, and counts the bytes that are read from it."""
-
     def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
         self._file = file
         self._progress = progress
@@ -187,8 +185,6 @@ class _CountingFile:
 
 
 class _Guard:
-    """Validates the members of an archive, and counts their number and bytes for the limits."""
-
     def __init__(self, where: str, limits: Limits) -> None:
         self.where = where
         self.limits = limits

@@ -187,7 +187,6 @@ def compressible(block: bytes) -> bool:
 
 
 def _records(index: bytes) -> list[Record]:
-    """Parse the records of an index that `tail` wrote."""
     if _crc32(index[:-4]) != index[-4:]:
         raise ValueError("the index is damaged")
     numbers = _integers(index[1:-4])

@@ -148,7 +148,6 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
 
 
 def _check_whole(tag: str) -> None:
-    """Raise BentoError for a tag without a version."""
     if not Tag.parse(tag, "tag").version:
         raise BentoError(f"the tag {tag!r} has no version")
 
@@ -207,7 +206,6 @@ def _layer(
 
 
 def _read(path: Path | BlobSource) -> tuple[str, int]:
-    """Return SHA-256 (hexadecimal) and size in bytes of a file."""
     if not isinstance(path, Path):
         raise TypeError("the digest of a source is missing")
     try:

@@ -204,7 +204,6 @@ def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, An
 def _add(
     place: Place, kind: str, digest: str, new: tuple[Descriptor, bytes], is_same: Callable[[Descriptor], bool]
 ) -> bool:
-    """Add a layer to the layers of a digest, unless it already exists."""
     before = _listed(place, kind, digest)
     for layer in before:
         try:
@@ -317,7 +316,6 @@ def _manifests(place: Place, kind: str, digest: str) -> Iterator[Callable[[], Ma
 def _first(
     layers: Iterator[Descriptor | BentoError], read: Callable[[Descriptor], _Found], nothing: str, key: PublicKey
 ) -> _Found:
-    """Return the result for the first layer with a valid signature. Raises SignatureError if there is none."""
     reasons: dict[str, None] = {}
     count = 0
     for layer in layers:

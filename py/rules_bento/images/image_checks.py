@@ -119,7 +119,6 @@ def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
 
 
 def _unknown_glibc(base: Base, allowed: tuple[int, int]) -> str:
-    """Return the end of a message about a wheel that requires a newer glibc than the hub allows."""
     return (
         f"the hub allows {_dotted(allowed)}, and the glibc version of {base.name} is unknown. Set glibc of the base "
         f"to the version that `ldd --version` prints in it."
@@ -219,7 +218,6 @@ def _absent(needed: Iterable[str], there: Collection[str]) -> list[str]:
 
 
 def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_Problem]:
-    """Yield the CUDA libraries that are loaded from more than one package."""
     owners: dict[str, dict[str, str]] = {}
     for file in files:
         if (match := _CUDA_LIBRARY.match(file.name)) and file.name not in unchecked:

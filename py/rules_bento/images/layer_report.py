@@ -130,7 +130,6 @@ def _is_file_list(name: str) -> bool:
 
 
 def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
-    """Yield the files in a package's list, each with the package."""
     if path.startswith(_DPKG_LISTS):
         owner = Owner("deb", path.removeprefix(_DPKG_LISTS).removesuffix(".list").partition(":")[0])
         yield path, owner
@@ -149,7 +148,6 @@ def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
 
 
 def _bytecode_source(path: str) -> str:
-    """Return the source file of a bytecode file, or an empty string for other files."""
     folder, cache, name = path.rpartition("/__pycache__/")
     return f"{folder}/{name.partition('.')[0]}.py" if cache else ""
 

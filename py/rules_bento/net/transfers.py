@@ -164,8 +164,6 @@ class Transfers:
 
 
 class _ThreadState(threading.local):
-    """Holds the transfers to which this thread belongs."""
-
     transfers: Transfers | None = None
 
 

@@ -176,7 +176,6 @@ class Response:
         return content
 
     def _beginning(self, most: int) -> bytes:
-        """Return at most `most` bytes of the body."""
         content = bytearray()
         end = time.monotonic() + limits.ANSWER
         while len(content) < most:
@@ -378,7 +377,6 @@ def _request(
 
 
 def _shut(connection: http.client.HTTPConnection) -> None:
-    """Shut down a connection, so that another thread stops waiting for it."""
     channel = connection.sock
     if channel is not None:
         with suppress(OSError):

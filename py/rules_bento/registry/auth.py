@@ -127,7 +127,6 @@ def _normalize(name: str) -> str:
 
 
 def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
-    """Return the credentials of an entry in `auths`."""
     schema.validate(entry, {"auth?": str}, f"{file}: entry {name!r}", "Log in again.")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
@@ -236,7 +235,6 @@ class Authorizer:
         return f"Bearer {token}" if token else ""
 
     def _token(self, scopes: frozenset[str]) -> str:
-        """Return the cached token for the scopes; empty if there is none or it has expired."""
         with self._lock:
             token, end = self._tokens.get(scopes, ("", 0.0))
             return token if time.monotonic() <= end else ""

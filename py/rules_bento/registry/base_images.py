@@ -88,7 +88,6 @@ def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
 
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:
-    """Yield the manifests of images, also of nested indexes, each once."""
     queue = layout.index()
     seen: set[str] = set()
     while queue:
@@ -122,7 +121,6 @@ def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
 
 
 def _config(layout: Layout, manifest: Manifest) -> dict[str, Any]:
-    """Return the config of an image; empty for another artifact."""
     if manifest.config.media_type not in _CONFIGS:
         return {}
     return read_object(_document(layout, manifest.config), str(layout.blob(manifest.config.digest)))

@@ -227,7 +227,6 @@ class Registry:
         return secure
 
     def _ping(self, origin: Origin) -> int:
-        """Return the status of the API's root."""
         with self._transport.exchange("GET", f"{origin}/v2/", {"User-Agent": _AGENT}) as response:
             response.read(limits.DOCUMENT)
             return response.status

@@ -31,15 +31,12 @@ def read(path: Path) -> Pushable:
 
 
 class _ArchiveMember(NamedTuple):
-    """Holds a member, and the offset of its content."""
-
     member: tarread.TarMember
     offset: int
 
 
 class _Archive:
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        """List the members. Raises BentoError for a file that isn't a tar, or has too many members."""
         self._path = path
         self._file = file
         self.members: dict[str, _ArchiveMember] = {}

@@ -252,7 +252,6 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
     from rules_bento.archives.atomic import atomic_file
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -116,7 +116,6 @@ def from_repository(repository: Repository, root: Manifest) -> Pushable:
 
 
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:
-    """Return whether the platform is `os/architecture[/variant]`."""
     parts = wanted.split("/")
     offered = [platform.get("os", ""), platform.get("architecture", ""), platform.get("variant", "")]
     return offered[: len(parts)] == parts
@@ -135,8 +134,6 @@ def download(repository: Repository, blob: Descriptor, path: Path, counter: Coun
 
 
 class _BlobDownload:
-    """Downloads one blob, with retries."""
-
     def __init__(self, repository: Repository, blob: Descriptor, file: BinaryIO, tally: Tally) -> None:
         self._repository = repository
         self._blob = blob
@@ -162,7 +159,6 @@ class _BlobDownload:
         return f"{self._repository}: blob {self._blob.digest}"
 
     def _resume_partial(self) -> None:
-        """Continue with the bytes of an earlier run."""
         self._file.seek(0)
         while piece := self._file.read(1 << 20):
             self._hash.update(piece)
@@ -211,7 +207,6 @@ class _BlobDownload:
             raise ConnectionLostError(f"the response ended after {self._offset} of {self._blob.size} bytes")
 
     def _starts_at_offset(self, response: Response) -> bool:
-        """Return whether a partial response starts where the file ends."""
         came = content_range(response.headers.get("Content-Range"))
         return came is not None and came.first == self._offset
 

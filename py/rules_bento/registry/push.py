@@ -63,8 +63,6 @@ def upload(
 
 
 class _BlobUpload:
-    """Uploads one blob, with retries."""
-
     def __init__(self, repository: Repository, digest: str, size: int, source: BlobSource, counter: Counter) -> None:
         self._repository = repository
         self._digest = digest
@@ -107,7 +105,6 @@ class _BlobUpload:
         return f"{self._repository}: blob {self._digest}"
 
     def _send_rest_or_chunk(self, current: Upload) -> Reply:
-        """Send the complete rest of the blob, or the next chunk, or the end of the upload."""
         if self._in_chunks and current.offset < self._size:
             end = min(current.offset + max(self._chunk_size, current.smallest_chunk), self._size)
             sending = self._repository.send_chunk(current, BodyPart(self._source, current.offset, end, self._tally))
@@ -125,7 +122,6 @@ class _BlobUpload:
         return upload if upload.offset <= self._size else current
 
     def _status(self, current: Upload) -> Upload | None:
-        """Return the upload's state in the registry after a failure; None to restart it."""
         upload = self._repository.upload_status(current)
         if upload is None or upload.offset > self._size:
             return None
@@ -201,8 +197,6 @@ def push(
 
 
 class _RepositoryPush(NamedTuple):
-    """Pushes to one repository."""
-
     repository: Repository
     reference: Reference
     package: Pushable

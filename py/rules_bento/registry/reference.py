@@ -119,7 +119,6 @@ def _digest_error(text: str) -> BentoError:
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """Split a reference into registry and repository."""
     first, slash, rest = name.partition("/")
     if not has_registry(name):
         return DEFAULT_REGISTRY, name if slash else f"{_DEFAULT_NAMESPACE}/{name}"

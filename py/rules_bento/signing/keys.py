@@ -138,7 +138,6 @@ def _read_small(path: Path, name: str) -> bytes:
 
 
 def _password(folder: Path, file: str, origin: str) -> bytes:
-    """Return the password, without a line break at the end of its file."""
     if file:
         return _read_small(folder / file, file).removesuffix(b"\n").removesuffix(b"\r")
     password = os.environ.get(PASSWORD)
@@ -206,7 +205,6 @@ def _raise_missing(package: str) -> NoReturn:
 
 
 def _check_algorithm(key: Any, origin: str) -> Any:
-    """Return the key. Raises BentoError for an unsupported algorithm."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):

@@ -96,7 +96,6 @@ class ChunkedBlob(toc_layer.TocBlob):
 
 
 def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
-    """Return the entries in the format's terms, with `endOffset`; `end` is the end of the last entry's contents."""
     whole: TocEntry = {}
     before: TocEntry = {}  # the file with the preceding contents
     for entry in entries:

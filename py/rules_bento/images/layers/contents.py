@@ -73,7 +73,6 @@ def read_files(
 
 
 def _is_hidden(path: str, hidden: set[str]) -> bool:
-    """Return whether a layer above has removed a file, or a directory above the file."""
     if not hidden:
         return False
     places = (path[: at + 1] for at, character in enumerate(path) if character == "/")

@@ -106,7 +106,6 @@ def _canonical(widths: Sequence[int]) -> list[str]:
 
 
 def _encode_runs(runs: Runs) -> str:
-    """Encode runs of widths as the header of a dynamic block does."""
     codes = _canonical([4] * _AGAIN)  # of 1 to 16
     text = ""
     for count, width in runs:
@@ -228,7 +227,6 @@ def _line(code: HuffmanCodes, line: bytes, before: bytes, text: list[str]) -> No
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """Return the length of the common prefix."""
     length = min(len(one), len(other))
     different = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
     return ((different & -different).bit_length() - 1) >> 3 if different else length

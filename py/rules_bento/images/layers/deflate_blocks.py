@@ -138,7 +138,6 @@ class _Walk:
         return self._before[-(_WINDOW - held) :] + bytes(self._data[:held])
 
     def _fill(self, end: int, data_end: int = 0) -> None:
-        """Read until the stream and the contents have these numbers of bytes, or until their end."""
         while len(self._stream) < end or len(self._data) < data_end:
             piece = next(self._pieces, None)
             if piece is None:

@@ -42,7 +42,6 @@ class EstargzBlob(toc_layer.TocBlob):
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
-        """Begin a blob; for `count`, see `TocBlob`."""
         super().__init__(count)
         self.carries = True
         self._toc_digest = ""

@@ -72,8 +72,6 @@ def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class _GzipMember:
-    """Writes a gzip member, which begins with the first contents."""
-
     def __init__(self) -> None:
         self._crc32 = fast_zlib().crc32
         self._crc = 0

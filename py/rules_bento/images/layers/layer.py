@@ -243,7 +243,6 @@ def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: 
 
 
 def _write_toc_layer(out: Path, tar: Sum, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> LayerInfo:
-    """Write a layer of a compression in `LAZY` atomically to `out`."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(chain(members, toc_blob.end()))))
@@ -385,7 +384,6 @@ def wheel_members(
 
 
 def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes = b"") -> Iterator[Piece]:
-    """Yield the tar of a wheel, and `end`."""
     before = b""  # bytes to write before the next header
     for folders, file, chunks in members:
         if folders:
@@ -407,7 +405,6 @@ def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes = 
 
 
 def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: bool) -> Iterator[toc_layer.TarFile]:
-    """Yield the tar of a wheel in the form for layers of `LAZY`."""
     from rules_bento.images.layers import deflate
     from rules_bento.images.layers.toc_layer import TarFile, make_entry
 
@@ -498,7 +495,6 @@ def _new_folders(path: str, known: set[str]) -> list[str]:
 
 
 def _parents(path: str) -> list[str]:
-    """Return the directories above a path, from the top."""
     parents = []
     at = path.find("/")
     while at >= 0:
@@ -508,6 +504,5 @@ def _parents(path: str) -> list[str]:
 
 
 def _is_in_environment(folder: str, layout: InstallLayout) -> bool:
-    """Return whether a path is in the environment, not above it."""
     roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
     return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

@@ -108,7 +108,6 @@ def _folders(parts: Iterable[WheelPart]) -> list[str]:
 
 
 def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
-    """Return for each wheel the files that a later wheel replaces."""
     folders = {folder: listing.wheel for listing in listings for folder in listing.folders}
     taken: dict[str, str] = {}
     dropped: list[set[str]] = []
@@ -129,7 +128,6 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
-    """Yield the tar of a part in pieces."""
     if compression == "none":
         yield from _pieces(path)
     elif compression in ("zstd", "zstd:chunked"):
@@ -144,7 +142,6 @@ def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
 
 
 def _inflated(path: Path) -> Iterator[bytes]:
-    """Yield the contents of a gzip file's members."""
     inflater = fast_zlib()
     with path.open("rb", buffering=0) as file:
         member = inflater.decompressobj(_GZIP)
@@ -162,7 +159,6 @@ def _inflated(path: Path) -> Iterator[bytes]:
 
 
 def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: InstallLayout) -> Iterator[bytes]:
-    """Yield the tar of a part without the files of these names."""
     from rules_bento.archives import tarread
 
     stream = tarread.PieceReader(chain(tar, [END]), str(part.path))

@@ -71,8 +71,6 @@ def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set
 
 
 class _Range(NamedTuple):
-    """Locates the contents of a file, or a chunk of them, in a blob; records follow the last one."""
-
     begin: int
     end: int
     size: int  # of the contents
@@ -80,8 +78,6 @@ class _Range(NamedTuple):
 
 
 class _StoredMember(NamedTuple):
-    """Describes a member of the tar, with the ranges of its contents if it has any."""
-
     name: str
     header: bytes
     entry: TocEntry
@@ -89,8 +85,6 @@ class _StoredMember(NamedTuple):
 
 
 class _EstargzReader:
-    """Reads the existing layer."""
-
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
@@ -153,7 +147,6 @@ class _EstargzReader:
         return b"".join(data for data, _ in self._pieces(self._read(begin, end)))
 
     def _pieces(self, packed: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the contents of each gzip member, and the member."""
         while packed:
             inflater = fast_zlib().decompressobj(_GZIP)
             try:
@@ -207,7 +200,6 @@ def _write(out: Path, source: _EstargzReader, first: list[_StoredMember], rest: 
 def _copied(
     toc_blob: estargz.EstargzBlob, tar: layer.Sum, source: _EstargzReader, members: list[_StoredMember]
 ) -> Iterator[bytes]:
-    """Yield the members in this order, and count their bytes."""
     at = [number for number, member in enumerate(members) if member.ranges]
     leading = members[: at[0] + 1] if at else members
     records = b"".join(member.header for member in leading)

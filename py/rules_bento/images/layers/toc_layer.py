@@ -142,7 +142,6 @@ class TocBlob(ABC):
         yield last
 
     def _whole(self, file: TarFile) -> tuple[TocMember]:
-        """Return the contents of a file of one chunk."""
         chunks = [*file.contents]
         data = b"".join([chunk.data for chunk in chunks])  # for one chunk, its bytes without a copy
         kind, packed = gzip.RAW, b""
@@ -184,8 +183,6 @@ class TocBlob(ABC):
 
 
 class _RecordingTarReader(tarread.PieceReader):
-    """Reads a tar from pieces, and keeps its records."""
-
     def __init__(self, pieces: Iterable[bytes]) -> None:
         super().__init__(self._ended(pieces), "a layer")
         self._records: list[bytes | memoryview] = []
@@ -209,7 +206,6 @@ class _RecordingTarReader(tarread.PieceReader):
         yield TarFile({}, self._taken(), padding, 0, ())
 
     def _taken(self) -> bytes:
-        """Return the records that were read since the last call."""
         records = b"".join(self._records)
         self._records.clear()
         return records
@@ -252,7 +248,6 @@ def make_entry(name: str, kind: str, mode: int, uid: int, gid: int, size: int = 
 
 @lru_cache(maxsize=64)  # files of a package have few different times
 def _time(digits: bytes) -> str:
-    """Convert the octal time of a header to the table's form."""
     from datetime import datetime, timezone
 
     return f"{datetime.fromtimestamp(int(digits, 8), timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

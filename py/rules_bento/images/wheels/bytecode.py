@@ -53,11 +53,9 @@ class Compiler:
             raise
 
     def __enter__(self) -> Compiler:
-        """Return the compiler."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the compiler's process."""
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             _open(pipe).close()
         self._process.wait()

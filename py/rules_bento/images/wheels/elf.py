@@ -124,7 +124,6 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
 
 
 def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> list[int]:
-    """Return the offsets, in the string table, of the names of required versions."""
     offsets: list[int] = []
     for _ in range(min(count, _MOST)):
         fetch(at, at + _NEED.size)

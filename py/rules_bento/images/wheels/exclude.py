@@ -130,7 +130,6 @@ def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -
 
 
 def _module(path: str) -> str:
-    """Return the dotted module name of a file; empty if the file isn't a module."""
     if path.endswith(".py"):
         return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     folder, _, name = path.rpartition("/")
@@ -138,7 +137,6 @@ def _module(path: str) -> str:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """Return the parent directories of the paths."""
     folders: set[str] = set()
     new = {path.rpartition("/")[0] for path in paths} - {""}
     while new:

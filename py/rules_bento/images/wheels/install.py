@@ -146,7 +146,6 @@ def _with_pip(points: Iterable[EntryPoint], python_minor: int) -> Iterator[Entry
 
 
 def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> Iterator[Installed]:
-    """Yield the wheel's own files at their installed paths."""
     data_folder = wheel.data_folder
     made = {f"{wheel.dist_info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED")}
     signatures = {f"{wheel.dist_info}/{name}" for name in SIGNATURES}

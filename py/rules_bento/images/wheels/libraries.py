@@ -118,7 +118,6 @@ class Watched:
     """Reads the linked files of a wheel while their contents are copied elsewhere."""
 
     def __init__(self, wheel: Wheel) -> None:
-        """Begin with nothing seen."""
         self._wheel = wheel
         self.files: dict[str, tuple[str, Elf | None]] = {}
 

@@ -69,7 +69,6 @@ def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File
 
 
 def _installed(path: str) -> str:
-    """Return the path relative to the environment's site-packages."""
     return _DATA.sub("", path, count=1)
 
 

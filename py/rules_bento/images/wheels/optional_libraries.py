@@ -27,8 +27,6 @@ _MOST = 1 << 23
 
 
 class _NameUse(NamedTuple):
-    """Describes where a source uses a name."""
-
     function: str  # the innermost function; empty for code that runs at import
     is_guarded: bool  # in a `try` statement that handles a failed import
     kind: str  # `import`, `path` (a string with a dot and no space), `text` (another string), or `code`

@@ -261,7 +261,6 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
 
 
 def _members(zip_file: _Zip) -> tuple[list[RecordedFile], tuple[str, ...]]:
-    """Return the files by path, without digests, and the listed directories."""
     members: dict[str, RecordedFile] = {}
     folders: set[str] = set()
     for listed in zip_file.members():
@@ -350,7 +349,6 @@ def _entry_points(zip_file: _Zip, text: str) -> tuple[EntryPoint, ...]:
 
 
 def _sections(zip_file: _Zip, text: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return the groups of entry points by name."""
     import configparser
 
     parser = configparser.ConfigParser(
