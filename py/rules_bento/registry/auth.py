@@ -217,7 +217,6 @@ class Authorizer:
         self._credentials: Credentials | None = None
         self._tokens: dict[frozenset[str], tuple[str, float]] = {}
         self._token_locks: dict[frozenset[str], threading.Lock] = {}  # one request at a time for each token
-        self._credentials_lock = threading.Lock()
         self._searched = False
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
@@ -231,34 +230,27 @@ class Authorizer:
                 return _basic(self._credentials) if self._credentials else ""
             fetching = self._token_locks.setdefault(scopes, threading.Lock())
         with fetching:
-            token = self._token(scopes) or self._fetch(challenge, scopes)
+            with self._lock:
+                token, end = self._tokens.get(scopes, ("", 0.0))
+            if time.monotonic() > end:
+                token = self._fetch(challenge, scopes)
         return f"Bearer {token}" if token else ""
-
-    def _token(self, scopes: frozenset[str]) -> str:
-        with self._lock:
-            token, end = self._tokens.get(scopes, ("", 0.0))
-            return token if time.monotonic() <= end else ""
 
     def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
         """Record the challenges of a 401 response to a request with the header `sent`; return whether to retry."""
         challenge = Challenge.parse(challenges)
         if challenge is None:
             return False
-        self._find_credentials()
         with self._lock:
+            if not self._searched:  # only once, because the search might run a credential helper
+                self._credentials = find_credentials(self._reference)
+                self._searched = True
             self._challenge = challenge
             demanded = set(challenge.parameters.get("scope", "").split())
             self._extra_scopes[scopes] = {scope for scope in demanded if not _is_covered(scope, scopes)}
             if challenge.scheme == "bearer" and sent == f"Bearer {self._tokens.get(scopes, ('', 0.0))[0]}":
                 del self._tokens[scopes]  # expired early
         return self.header(scopes) not in ("", sent)
-
-    def _find_credentials(self) -> None:
-        """Search for credentials, only once, because the search might run a credential helper."""
-        with self._credentials_lock:
-            if not self._searched:
-                self._credentials = find_credentials(self._reference)
-                self._searched = True
 
     def _fetch(self, challenge: Challenge, scopes: frozenset[str]) -> str:
         """Return a token for the scopes from the challenge's token server."""

@@ -26,7 +26,6 @@ _LAYERS = {
     for docker, suffix in (("", ""), (".gzip", "+gzip"), (".zstd", "+zstd"))
 } | {oci.TAR_LAYER + suffix: oci.TAR_LAYER + suffix for suffix in ("", "+gzip", "+zstd")}
 _VARIABLE = re.compile(r"[^=\0]+=[^\0]*")
-_MAX_DOCUMENT = 4 << 20  # the limit that registries must support (OCI distribution specification)
 _MAX_MANIFESTS = 1000
 
 
@@ -39,14 +38,12 @@ class BaseImage(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the description as JSON."""
-        layers = [_layer_json(layer, diff_id) for layer, diff_id in self.layers]
+        layers = []
+        for layer, diff_id in self.layers:
+            item = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
+            # eStargz annotations, which lazy pulls need
+            layers.append(item | {"annotations": dict(layer.annotations)} if layer.annotations else item)
         return {"digest": self.digest, "config": self.config, "layers": layers}
-
-
-def _layer_json(layer: Descriptor, diff_id: str) -> dict[str, Any]:
-    described = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
-    # eStargz annotations, which lazy pulls need
-    return described | {"annotations": dict(layer.annotations)} if layer.annotations else described
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
@@ -97,20 +94,13 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
             raise BentoError(f"{layout.directory}: has more than {_MAX_MANIFESTS} manifests. Copy only one image.")
-        content = _document(layout, entry)
+        _check_size(layout, layout.blob(entry.digest), entry)
+        content = layout.read(entry)
         manifest = Manifest.read(content, entry.media_type, str(layout.blob(entry.digest)))
         if manifest.is_index:
             queue += manifest.children()
         else:
             yield manifest
-
-
-def _document(layout: Layout, entry: Descriptor) -> bytes:
-    path = layout.blob(entry.digest)
-    _check_size(layout, path, entry)
-    if entry.size > _MAX_DOCUMENT:
-        raise BentoError(f"{path}: has {entry.size} bytes; the limit is {_MAX_DOCUMENT}. {COPY_AGAIN}")
-    return oci.verify(path.read_bytes(), entry.digest, str(path))
 
 
 def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
@@ -123,7 +113,9 @@ def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
 def _config(layout: Layout, manifest: Manifest) -> dict[str, Any]:
     if manifest.config.media_type not in _CONFIGS:
         return {}
-    return read_object(_document(layout, manifest.config), str(layout.blob(manifest.config.digest)))
+    path = layout.blob(manifest.config.digest)
+    _check_size(layout, path, manifest.config)
+    return read_object(layout.read(manifest.config), str(path))
 
 
 def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseImage:

@@ -26,6 +26,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from email.message import Message
 
     from rules_bento.net.transport import Body
@@ -45,6 +46,11 @@ class Reply(NamedTuple):
     headers: Message
     body: bytes
     url: str
+
+    @classmethod
+    def read(cls, response: Response, most: int = limits.REFUSAL) -> Reply:
+        """Read the body, of at most `most` bytes."""
+        return cls(response.status, response.headers, response.read(most), response.url)
 
 
 class Registries:
@@ -124,7 +130,7 @@ class Registry:
             try:
                 body = None if content is None else BytesBody(content)
                 with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
-                    reply = Reply(response.status, response.headers, response.read(max_bytes), response.url)
+                    reply = Reply.read(response, max_bytes)
             except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.connection_error(what, cut) from None
@@ -149,30 +155,29 @@ class Registry:
             sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
             with self._transport.exchange(method, url, sent, body) as response:
                 if response.status == 401 and ours:
-                    content = response.read(limits.REFUSAL)
+                    reply = Reply.read(response)
                     logins += 1
                     challenges = response.headers.get_all("WWW-Authenticate", [])
                     if logins > _MAX_LOGINS or not authorizer.accept_challenge(challenges, scopes, authorization):
-                        reply = Reply(response.status, response.headers, content, url)
                         raise self.response_error(reply, f"{self._reference.name}: {method}")
                 elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < limits.REDIRECTS:
                     response.read(limits.REFUSAL)
                     redirects += 1
-                    url = self.location(response, origin)
+                    url = self.location(response)
                 else:
                     yield response
                     return
 
-    def location(self, response: Response | Reply, origin: Origin | None = None) -> str:
+    def location(self, response: Response | Reply) -> str:
         """Return the absolute URL of a response's `Location`. Raises BentoError if it is missing or unsafe."""
         location = response.headers.get("Location")
         if not location:
             raise BentoError(f"{self.host}: returned {response.status} without a Location. Report this to its owner.")
-        return self._secure_url(resolve(response.url, location), origin)
+        return self._secure_url(resolve(response.url, location))
 
-    def _secure_url(self, url: str, origin: Origin | None = None) -> str:
+    def _secure_url(self, url: str) -> str:
         """Return a URL with https if the registry uses https. Raises BentoError for http on another host."""
-        here, there = origin or self._connect()[0], Origin.from_url(url)
+        here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(
@@ -299,30 +304,24 @@ class Repository:
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
-    @contextmanager
-    def send_blob(self, upload: Upload, digest: str, body: Body) -> Iterator[Response]:
+    def send_blob(self, upload: Upload, digest: str, body: Body) -> AbstractContextManager[Response]:
         """Send a blob, or the rest of one, and end the upload; yield the response. Raises ConnectionLostError."""
         url = upload.url + ("&" if "?" in upload.url else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
-        with self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body) as response:
-            yield response
+        return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
 
-    @contextmanager
-    def send_chunk(self, upload: Upload, body: Body) -> Iterator[Response]:
+    def send_chunk(self, upload: Upload, body: Body) -> AbstractContextManager[Response]:
         """Send the next bytes of a blob; yield the response, whatever its status. Raises ConnectionLostError."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
         }
-        with self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body) as response:
-            yield response
+        return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
-    @contextmanager
-    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
+    def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
         """Yield a blob, from `offset` on if the registry supports ranges (206). Raises ConnectionLostError."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        with self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers) as response:
-            yield response
+        return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
         """Return a small blob, verified. Also raises BentoError for a blob of more than `limits.DOCUMENT` bytes."""
@@ -357,15 +356,9 @@ class Repository:
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
         """Put a manifest; return whether the registry processed its subject, if it has one."""
-        reply = self._request(
-            "PUT",
-            f"manifests/{target}",
-            f"manifest {target}",
-            {201},
-            self.push_scope,
-            headers={"Content-Type": manifest.descriptor.media_type},
-            content=manifest.content,
-        )
+        headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
+        options: dict[str, Any] = {"headers": headers, "content": manifest.content}
+        reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
         stated = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
         if stated.partition(":")[0] == "sha256" and stated != manifest.descriptor.digest:
             raise BentoError(
@@ -414,30 +407,17 @@ class Repository:
         what: str,
         expect: Collection[int],
         scopes: frozenset[str],
-        *,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        max_bytes: int = limits.REFUSAL,
+        **options: Any,
     ) -> Reply:
         whole = path if "://" in path or path.startswith("/") else self._path(path)
-        return self.registry.request(
-            method,
-            whole,
-            scopes,
-            expect=expect,
-            what=f"{self}: {what}",
-            headers=headers,
-            content=content,
-            max_bytes=max_bytes,
-        )
+        return self.registry.request(method, whole, scopes, expect=expect, what=f"{self}: {what}", **options)
 
     def _path(self, path: str) -> str:
         return f"/v2/{self.name}/{quote(path, safe='/:?=&%+')}"
 
     def _upload(self, reply: Reply) -> Upload:
-        return Upload(
-            self.registry.location(reply), 0, parse_nonnegative_int(reply.headers.get("OCI-Chunk-Min-Length")) or 0
-        )
+        smallest = parse_nonnegative_int(reply.headers.get("OCI-Chunk-Min-Length")) or 0
+        return Upload(self.registry.location(reply), 0, smallest)
 
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
         """Return the entries of a page. Raises BentoError for an invalid list, or too many entries of all pages."""

@@ -15,6 +15,7 @@ from rules_bento.formats.oci import MANIFEST as MANIFEST
 from rules_bento.formats.oci import TAR_LAYER as TAR_LAYER
 from rules_bento.formats.oci import digest_of as digest_of
 from rules_bento.formats.oci import to_bytes as to_bytes
+from rules_bento.formats.schema import validate, without_nulls
 from rules_bento.net import limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ INDEXES = (INDEX, DOCKER_INDEX)
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 # Foreign layers: not in the registry, but at `urls` of the descriptor.
 _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
+
+_REPORT = "Report this to its author."
+_PLATFORM = {"os?": str, "architecture?": str, "variant?": str, "os.version?": str}
+_COMMON = {"mediaType?": str, "artifactType?": str, "annotations?": {...: str}}
+_DESCRIPTOR_SHAPE = _COMMON | {"digest": str, "size": int, "platform?": _PLATFORM}
+_MANIFEST_SHAPE = _COMMON | {"manifests?": list, "layers?": list}
 
 
 def tar_layer_type(start: bytes) -> str:
@@ -79,22 +86,14 @@ class Descriptor:
     @staticmethod
     def from_json(item: Any, origin: str) -> Descriptor:
         """Read the JSON object. Raises BentoError, beginning with `origin`, for an invalid descriptor."""
-        if (
-            not isinstance(item, dict)
-            or not isinstance(item.get("digest"), str)
-            or not is_digest(item["digest"])
-            or type(item.get("size")) is not int
-            or not 0 <= item["size"] <= limits.BODY
-        ):
-            raise BentoError(f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor. Report this to its author.")
-        return Descriptor(
-            _string(item, "mediaType", origin),
-            item["digest"],
-            item["size"],
-            _string_map(item, "annotations", origin),
-            _string(item, "artifactType", origin),
-            _platform(item, origin),
-        )
+        item = without_nulls(item)
+        refused = f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor"
+        validate(item, _DESCRIPTOR_SHAPE, refused, _REPORT)
+        if not is_digest(item["digest"]) or not 0 <= item["size"] <= limits.BODY:
+            raise BentoError(f"{refused}. {_REPORT}")
+        names = ("annotations", "artifactType", "platform")
+        further = [item.get(name, default) for name, default in zip(names, ({}, "", {}), strict=True)]
+        return Descriptor(item.get("mediaType", ""), item["digest"], item["size"], *further)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object, in the specification's order."""
@@ -119,10 +118,11 @@ class Manifest:
     @staticmethod
     def read(content: bytes, media_type: str, origin: str) -> Manifest:
         """Read a manifest. A `mediaType` in it must be `media_type`, unless that is empty."""
-        document = read_json(content, origin)
+        document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
-        stated = _string(document, "mediaType", origin)
+        validate(document, _MANIFEST_SHAPE, origin, _REPORT)
+        stated = document.get("mediaType", "")
         if stated and media_type and stated != media_type:
             raise BentoError(
                 f"{origin}: has mediaType {stated}, but was declared as {media_type}. Report this to its author."
@@ -132,13 +132,7 @@ class Manifest:
             raise BentoError(f"{origin}: {kind!r} isn't an OCI or docker v2 manifest or index. Use one of these.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
             raise BentoError(f"{origin}: {kind} mixes fields of a manifest and an index. Report this to its author.")
-        for key in ("manifests", "layers"):
-            if not isinstance(document.get(key) or [], list):
-                raise BentoError(f"{origin}: {key} isn't a list of descriptors. Report this to its author.")
-        artifact_type, annotations = (
-            _string(document, "artifactType", origin),
-            _string_map(document, "annotations", origin),
-        )
+        artifact_type, annotations = document.get("artifactType", ""), document.get("annotations", {})
         own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
         for _ in (*manifest.blobs(), *manifest.children()):  # reading validates each descriptor
@@ -173,15 +167,10 @@ class Manifest:
 
     def children(self) -> list[Descriptor]:
         """Return the manifests of an index. Raises BentoError for an invalid list."""
-        if not self.is_index:
-            return []
-        return self._descriptors("manifests")
+        return self._descriptors("manifests") if self.is_index else []
 
     def _descriptors(self, key: str) -> list[Descriptor]:
-        items = self.document.get(key) or []
-        if not isinstance(items, list):
-            raise BentoError(f"{self.descriptor.digest}: {key} isn't a list. Report this to its author.")
-        return [Descriptor.from_json(item, self.descriptor.digest) for item in items]
+        return [Descriptor.from_json(item, self.descriptor.digest) for item in self.document.get(key, ())]
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
@@ -204,33 +193,3 @@ def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor]
     for entry in entries:
         visit(entry, 1)
     return list(manifests.values())
-
-
-def _string(item: Mapping[str, Any], key: str, origin: str) -> str:
-    """Return a string that can be missing or null. Raises BentoError for another value."""
-    value = item.get(key)
-    if value is not None and not isinstance(value, str):
-        raise BentoError(
-            f"{origin}: {key}: expected a string, got {json.dumps(value)[:60]}. Report this to its author."
-        )
-    return value or ""
-
-
-def _string_map(item: Mapping[str, Any], key: str, origin: str) -> Mapping[str, str]:
-    """Return a mapping of strings that can be missing or null. Raises BentoError for another value."""
-    value = item.get(key)
-    if value is not None and not (isinstance(value, dict) and all(isinstance(text, str) for text in value.values())):
-        raise BentoError(
-            f"{origin}: {key}: expected an object of strings, got {json.dumps(value)[:60]}. Report this to its author."
-        )
-    return value or {}
-
-
-def _platform(item: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
-    """Return the platform, which can be missing or null. Raises BentoError for an invalid one."""
-    value = item.get("platform")
-    if value is not None and not isinstance(value, dict):
-        raise BentoError(f"{origin}: expected a platform, got {json.dumps(value)[:60]}. Report this to its author.")
-    for key in ("os", "architecture", "variant", "os.version"):
-        _string(value or {}, key, f"{origin}: platform")
-    return value or {}

@@ -18,7 +18,7 @@ from rules_bento.net import limits
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,12 +86,16 @@ class Layout:
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
         """Return a manifest, verified. Raises BentoError if it is missing or invalid."""
+        content = self._verified(digest, "manifest")
+        return Manifest.read(content, media_type, str(self.blob(digest)))
+
+    def _verified(self, digest: str, what: str) -> bytes:
         path = self.blob(digest)
         try:
             content = _read(path)
         except OSError:
-            raise BentoError(f"{self.directory}: has no manifest {digest}. {COPY_AGAIN}") from None
-        return Manifest.read(oci.verify(content, digest, str(path)), media_type, str(path))
+            raise BentoError(f"{self.directory}: has no {what} {digest}. {COPY_AGAIN}") from None
+        return oci.verify(content, digest, str(path))
 
     def index(self) -> list[Descriptor]:
         """Return the entries of index.json. Raises BentoError if it is invalid."""
@@ -103,23 +107,16 @@ class Layout:
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified. Raises BentoError if it is missing, wrong, or too large."""
-        path = self.blob(blob.digest)
         if blob.size > limits.DOCUMENT:
             raise BentoError(
-                f"{path}: has {blob.size} bytes; the limit is {limits.DOCUMENT}. Report this to its author."
+                f"{self.blob(blob.digest)}: has {blob.size} bytes; the limit is {limits.DOCUMENT}. Report this to its "
+                "author."
             )
-        try:
-            content = _read(path)
-        except OSError:
-            raise BentoError(f"{self.directory}: has no blob {blob.digest}. {COPY_AGAIN}") from None
-        return oci.verify(content, blob.digest, str(path))
+        return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:
         """Verify everything that a manifest refers to; return the number of blobs and manifests."""
-        manifests = [
-            root,
-            *oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type)),
-        ]
+        manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
             if not self.has(blob):
@@ -221,9 +218,12 @@ class Layout:
     def pushable(self, name: str = "") -> Pushable:
         """Return the result of `find`, ready for `push`. Missing blobs have no source."""
         root = self.find(name)
-        children = oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
+        children = self._children(root)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
         return Pushable(root, children, {blob.digest: FileSource(self.blob(blob.digest)) for blob in blobs})
+
+    def _children(self, root: Manifest) -> list[Manifest]:
+        return oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -235,8 +235,8 @@ class Layout:
             yield
 
     def _write_index(self, entries: list[Descriptor]) -> None:
-        document: dict[str, Any] = {"schemaVersion": 2, "mediaType": oci.INDEX}
-        document["manifests"] = [entry.to_json() for entry in entries]
+        manifests = [entry.to_json() for entry in entries]
+        document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests}
         _write(self.directory / "index.json", oci.to_bytes(document))
 
 

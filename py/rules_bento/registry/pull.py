@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, limits, transfers
+from rules_bento.net import ConnectionLostError, transfers
 from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_after
 from rules_bento.registry import descriptor as oci
@@ -189,7 +189,8 @@ class _BlobDownload:
             return
         if response.status == 200 and self._offset:
             self._restart()
-        if response.status == 206 and not self._starts_at_offset(response):
+        came = content_range(response.headers.get("Content-Range"))
+        if response.status == 206 and (came is None or came.first != self._offset):
             self._restart()
             raise ConnectionLostError("the response doesn't start at the requested byte")
         for piece in response.pieces():
@@ -206,12 +207,8 @@ class _BlobDownload:
         if self._offset < self._blob.size:
             raise ConnectionLostError(f"the response ended after {self._offset} of {self._blob.size} bytes")
 
-    def _starts_at_offset(self, response: Response) -> bool:
-        came = content_range(response.headers.get("Content-Range"))
-        return came is not None and came.first == self._offset
-
     def _handle_error(self, response: Response) -> None:
-        reply = Reply(response.status, response.headers, response.read(limits.REFUSAL), response.url)
+        reply = Reply.read(response)
         if reply.status == 416:
             self._restart()
         if (reply.status != 416 and reply.status not in TRANSIENT) or not self._retry.again(retry_after(reply.headers)):

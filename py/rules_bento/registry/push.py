@@ -112,7 +112,7 @@ class _BlobUpload:
             rest = BodyPart(self._source, current.offset, self._size, self._tally)
             sending = self._repository.send_blob(current, self._digest, rest)
         with sending as response:
-            return Reply(response.status, response.headers, response.read(limits.REFUSAL), response.url)
+            return Reply.read(response)
 
     def _after_chunk(self, current: Upload, reply: Reply) -> Upload:
         upload = self._repository.after_chunk(current, reply)

@@ -8,7 +8,6 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -106,10 +105,10 @@ class RemoteSource:
         """Write the bytes to a connection."""
         with self.repository.open_blob(self.digest, start) as response:
             if response.status not in (200, 206):
+                from rules_bento.registry.client import Reply  # verifying a file needs no client
+
                 what = f"{self.repository}: blob {self.digest}"
-                raise response_error(
-                    response.status, response.read(limits.REFUSAL), what, self.repository.registry.host
-                )
+                raise self.repository.registry.response_error(Reply.read(response), what)
             at = start if response.status == 206 else 0
             for piece in response.pieces():
                 wanted = piece[max(0, start - at) : max(0, end - at)]
@@ -139,25 +138,25 @@ class BytesSource:
         oci.verify(self.content[:size], digest, "blob in memory")
 
 
+@dataclass(frozen=True)
 class BodyPart:
     """Sends the bytes of a source from `start` to `end` as a request body; the tally is 0 at `counted_from`."""
 
-    def __init__(self, source: Sendable, start: int, end: int, tally: Tally, *, counted_from: int = 0) -> None:
-        self._source = source
-        self._counted_from = counted_from
-        self._start = start
-        self._end = end
-        self._tally = tally
+    source: Sendable
+    start: int
+    end: int
+    tally: Tally
+    counted_from: int = 0
 
     @property
     def size(self) -> int:
         """Return the number of bytes."""
-        return self._end - self._start
+        return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:
         """Write all bytes to a connection."""
-        self._tally.move_to(self._start - self._counted_from)
-        self._source.send(connection, self._start, self._end, self._tally)
+        self.tally.move_to(self.start - self.counted_from)
+        self.source.send(connection, self.start, self.end, self.tally)
 
 
 @dataclass(frozen=True)
