@@ -241,7 +241,7 @@ def write_targets(checkout: Checkout) -> None:
     write_wheel(checkout.root / "twice", "acme", "1.0", "manylinux_2_17_x86_64", "Requires-Dist: bentoml\n")
     locked = write_wheel(checkout.root / "twice", "bentoml", "1.4.39")
     package = {"name": "bentoml", "version": "1.4.39", "files": locked}
-    lock = {"lock": 1, "requires_python": ">=3.10", "stated": {"requirements": ["bentoml"]}}
+    lock = {"lock": 1, "requires_python": ">=3.10", "inputs": {"requirements": ["bentoml"]}}
     checkout.write("twice/lock.json", json.dumps(lock | {"roots": [{"name": "bentoml"}], "packages": [package]}))
     checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + HUB)
 

@@ -22,14 +22,14 @@ _SUBCOMMANDS = {
     "actions.image_checks": "check_image check_size check_system",
     "actions.images": "deployment image image_files image_index",
     "actions.layers": "bento_layer environment_layer files_layer prefetch_layer tar_layer",
-    "actions.locks": "check_requirements lock normalize resolve",
+    "actions.locks": "check_requirements lock normalize_lock resolve",
     "actions.models": "export_model model model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",
     "actions.policy": "check_policy inventory",
     "actions.reports": "build_definition layer_report report sbom summary",
     "actions.service": "check_api check_service_metadata import_service",
-    "actions.snapshot": "data data_layer snapshot",
-    "actions.wheel_layers": "bytecode_part joined_layer wheel_excluded wheel_layer wheel_libraries wheel_part",
+    "actions.snapshot": "data_layer data_part snapshot",
+    "actions.wheel_layers": "bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part",
     "actions.wheels": "build_wheel describe_wheel pack_packages unpack_wheel",
 }
 # A program of another distribution has the full name of its module, such as `bento_cli.programs.deliver`.

@@ -47,7 +47,7 @@ def pack_data(ctx):
         ctx,
         mnemonic = "BentoData",
         progress_message = "Packing data of %{label}",
-        verb = verb("data", args, inputs = inputs, packages = packages),
+        verb = verb("data_part", args, inputs = inputs, packages = packages),
         outputs = [part, manifest],
     )
     layers = {}

@@ -18,7 +18,7 @@ _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
 
 # Verbs that compress or digest gigabytes, on one thread per core, at most eight (py/rules_bento/archives/xz.py).
-_THREADED = ["data", "data_layer", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
+_THREADED = ["data_layer", "data_part", "deb_layer", "export_model", "files_layer", "model", "model_layer", "tar_layer", "weights_layer", "wheel_layer"]
 
 def _several_cores(_os, _inputs):
     """Returns the resources of a verb with threads: memory in MB for eight threads. Bazel runs it alone on fewer cores."""

@@ -54,7 +54,7 @@ def check_libraries(ctx, base, packages, added, *, early):
     args.add_all(packages.libraries, before_each = "--libraries")
     args.add_all(machines, before_each = "--machines")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
-    args.add_all(ctx.attr.ignore_libraries, before_each = "--unchecked")
+    args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
     run_helper(
         ctx,
         mnemonic = "BentoImageCheck",

@@ -49,7 +49,7 @@ def write_layer(ctx, *, name, compression, verb, progress_message, more_outputs 
     args.add_all(["--compression", compression, "--output", blob, "--description", description])
     run_helper(
         ctx,
-        mnemonic = {"joined_layer": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(verb.name, "BentoLayer"),
+        mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(verb.name, "BentoLayer"),
         progress_message = progress_message,
         verb = _importing(verb, COMPRESSION_PACKAGES[compression]),
         outputs = [blob, description] + more_outputs,
@@ -94,7 +94,7 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
         name = name,
         progress_message = "Writing layer of {}".format(what),
         verb = verb(
-            "joined_layer",
+            "join_layers",
             args,
             inputs = depset([file for part in parts for file in (part.listing, part.part)]),
             packages = INFLATE,

@@ -51,7 +51,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     args.add_all(packages, before_each = "--package")
     args.add_all(pins, before_each = "--pin")
     if service:
-        args.add("--stated", service)
+        args.add("--declared-packages", service)
     args.add_all(locked, before_each = "--locked")
     add_resolver(args, toolchain)
     add_directories(args, "--pip-tools", pip_tools)

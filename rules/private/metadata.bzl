@@ -152,7 +152,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add_all(["--creation-time", creation_time(ctx), "--bentoml-version", ctx.attr.bentoml_version, "--python-version", python_version])
     if platform_name(ctx):
         args.add("--platform", platform_name(ctx))
-    args.add_all(ctx.attr.ignore_libraries, before_each = "--unchecked")
+    args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
     _add_options(ctx, args, lock)
     args.add_all(environment.arguments)
     args.add_all(environment.files, map_each = _describe_named)

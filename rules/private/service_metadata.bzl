@@ -125,7 +125,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     if api:
         args.add_all(["--api", api.openapi, api.schema])
     if report_packages:
-        args.add("--states-packages")
+        args.add("--output-packages")
     run_helper(
         ctx,
         mnemonic = "BentoApi" if api else "BentoImportService",

@@ -14,7 +14,7 @@ SECRETS = {
 def add_secrets(ctx, args):
     """Adds the arguments of the search for secrets, for a rule with the attributes of `SECRETS`."""
     if ctx.attr.check_secrets:
-        args.add("--look-for-secrets")
+        args.add("--scan-secrets")
         add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
 
 # build_ctx of a target whose package is the context.
@@ -86,9 +86,9 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     if ctx.attr.service:
         args.add("--service", ctx.attr.service)
     if skip_analysis:
-        args.add("--unread")
+        args.add("--skip-service")
     elif report_packages:
-        args.add("--states-packages")
+        args.add("--output-packages")
         args.add_all(requested_image(ctx).arguments)
         inputs = inputs + requested_image(ctx).inputs
     if ctx.attr.bento_args:

@@ -26,7 +26,7 @@ def pack(actions, *more: str, sources=(), data=(WEIGHTS,)):
     arguments = ["--target", LABEL, "--build-ctx", "svc", *more]
     arguments += [word for path in sources for word in described("--source", path)]
     arguments += [word for path in data for word in described("--data", path)]
-    done = actions.run("data", arguments, {"--manifest": "data.json", "--part": "data.part"})
+    done = actions.run("data_part", arguments, {"--manifest": "data.json", "--part": "data.part"})
     assert done.code == 0, done.errors
     return done.outputs
 

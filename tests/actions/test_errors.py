@@ -51,7 +51,7 @@ ARCHIVE = b"!<arch>\nx.o/            " + OBJECT
 def packaged(actions, files, platform="linux_x86_64", *unchecked):
     """What becomes of a Bento for a platform that has these files."""
     paths = with_service(actions, **{f"svc/{path}": content for path, content in files.items()})
-    words = [word for name in unchecked for word in ("--unchecked", name)]
+    words = [word for name in unchecked for word in ("--ignore-library", name)]
     return actions.package("--platform", platform, *words, srcs=paths)
 
 

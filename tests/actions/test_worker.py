@@ -330,7 +330,7 @@ def draw(actions: Recorded, chance: random.Random) -> None:
     if chance.random() < 0.5:
         path = actions.write("svc/bentofile.yaml", chance.choice(BESIDE["bentofile.yaml"]))
         options = ["--bentofile", path, path]
-    secrets = ["--look-for-secrets"] if chance.random() < 0.5 else []
+    secrets = ["--scan-secrets"] if chance.random() < 0.5 else []
     read = actions.snapshot(srcs=srcs, deps=deps, more=[*options, *secrets])
     if read.code:
         return

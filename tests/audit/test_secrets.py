@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bento_cli.projects import from_directory
 from rules_bento.actions import secrets as searching
-from rules_bento.actions.snapshot import data, snapshot
+from rules_bento.actions.snapshot import data_part, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.audit import secrets
 from rules_bento.errors import BentoError
@@ -153,7 +153,7 @@ def test_time_grows_with_the_bytes_and_nothing_else() -> None:
 
 
 def check(files: dict[str, str], *words: str, elsewhere: Iterable[str] | None = ()) -> None:
-    arguments = Arguments(["--look-for-secrets", *words], searching.FLAGS)
+    arguments = Arguments(["--scan-secrets", *words], searching.FLAGS)
     contents = [(path, text.encode()) for path, text in files.items()]
     searching.check_contents(arguments, contents, None if elsewhere is None else list(elsewhere))
 
@@ -185,7 +185,7 @@ def test_what_a_file_may_have_is_judged_where_it_is_read() -> None:
         check({"src/data/key.json": "{}"}, *allowed, elsewhere=None)
 
 
-@pytest.mark.parametrize(("flag", "verb"), [("--source", snapshot), ("--data", data)])
+@pytest.mark.parametrize(("flag", "verb"), [("--source", snapshot), ("--data", data_part)])
 def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(f"{SERVICE}# {FOUND['GitHub token'][0]}\n", "utf-8")
     outputs = [word for name in ("manifest", "part") for word in (f"--{name}", str(tmp_path / name))]
@@ -194,7 +194,7 @@ def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path
     words = ["--target", "//:bento", "--build-ctx", "", *outputs]
     words += [flag, str(tmp_path / "service.py"), "service.py", "//:service.py"]
     with pytest.raises(BentoError, match=r"src/service\.py:\d+: GitHub token"):
-        verb.run(Arguments([*words, "--look-for-secrets"], verb.flags))
+        verb.run(Arguments([*words, "--scan-secrets"], verb.flags))
     assert [path.name for path in tmp_path.iterdir()] == ["service.py"]
     verb.run(Arguments(words, verb.flags))
 

@@ -33,7 +33,7 @@ bento_requirements(
 )
 """
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
-LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [], "stated": {"requirements": ["bentoml"]}}
+LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [], "inputs": {"requirements": ["bentoml"]}}
 
 
 @pytest.fixture

@@ -284,9 +284,9 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "nested": lambda: b"[" * 200_000,
         "a list": lambda: b"[1]",
         "nothing else": lambda: b'{"deb_lock": 1}',
-        "stated is a number": lambda: b'{"deb_lock": 1, "stated": 5, "packages": {}}',
-        "a package without a name": lambda: b'{"deb_lock": 1, "stated": {}, "packages": {"amd64": [{"version": "1"}]}}',
-        "packages are a list": lambda: b'{"deb_lock": 1, "stated": {}, "packages": []}',
+        "inputs is a number": lambda: b'{"deb_lock": 1, "inputs": 5, "packages": {}}',
+        "a package without a name": lambda: b'{"deb_lock": 1, "inputs": {}, "packages": {"amd64": [{"version": "1"}]}}',
+        "packages are a list": lambda: b'{"deb_lock": 1, "inputs": {}, "packages": []}',
         "a path that leaves": lambda: json.dumps(readers.DEB_LOCK).replace("pool/main", "../..").encode(),
     },
     "advisory": {

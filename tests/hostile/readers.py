@@ -309,7 +309,7 @@ archive = {{ url = "https://files.example/pkg.tar.gz", hashes = {{ sha256 = "{SH
 LOCK = {
     "lock": 1,
     "requires_python": ">=3.10",
-    "stated": {"requirements": ["numpy"], "constraints": ["six<2"], "platforms": ["linux_x86_64"], "indexes": "0"},
+    "inputs": {"requirements": ["numpy"], "constraints": ["six<2"], "platforms": ["linux_x86_64"], "indexes": "0"},
     "roots": [{"name": "numpy", "extras": ["x"], "marker": "python_version >= '3'"}],
     "packages": [
         {
@@ -318,7 +318,7 @@ LOCK = {
             "dependencies": [{"name": "six", "version": "1.16.0"}],
             "extras": {"x": [{"name": "six"}]},
             "files": {"numpy-1.26.4-py3-none-any.whl": SHA},
-            "refused": ["numpy-1.26.4.tar.gz"],
+            "rejected_files": ["numpy-1.26.4.tar.gz"],
         },
         {"name": "six", "version": "1.16.0", "files": {}, "source": {"git": "https://g", "commit": "a" * 40}},
     ],
@@ -349,7 +349,7 @@ def _pylock(path: Path, _out: Path) -> None:
 
 DEB_LOCK = {
     "deb_lock": 1,
-    "stated": {"packages": ["aa"], "exclude": [], "architectures": ["amd64"], "suites": ["trixie"]},
+    "inputs": {"packages": ["aa"], "exclude": [], "architectures": ["amd64"], "suites": ["trixie"]},
     "packages": {
         "amd64": [
             {

@@ -125,7 +125,7 @@ class Build:
 
     def imported(self, *more: str) -> str:
         words = ["--target", "//svc:bento", "--service-info", self.path("snapshot"), "--part", self.path("part")]
-        words += ["--output", self.path("imported"), "--states-packages", *more]
+        words += ["--output", self.path("imported"), "--output-packages", *more]
         words += [word for root in locked_wheels() for word in ("--root", str(root))]
         self.run(import_service, words)
         return self.path("imported")
@@ -161,7 +161,7 @@ class Build:
 )
 def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variables):
     build = Build(tmp_path, PROJECT)
-    build.snapshot("--unread")
+    build.snapshot("--skip-service")
     options = ["--options", json.dumps({"args": arguments})]
     pairs = [word for pair in variables.items() for word in ("--variable", *map(json.dumps, pair))]
     mine = build.package(build.imported(*options, *pairs), real, *options)
@@ -175,7 +175,7 @@ def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variab
     assert mine["schema"] == expected["schema"]
     assert comparable(document_of(yaml.safe_dump(mine))) == comparable(document_of(yaml.safe_dump(expected)))
     assert list(mine) == list(expected)
-    [stated_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["stated"]
+    [stated_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["packages"]
     assert stated_packages["requirements"] == ["idna==3.10"]
 
 
@@ -183,7 +183,7 @@ def test_the_same_bytes_each_time(tmp_path):
     texts = []
     for name in ("one", "other"):
         build = Build(tmp_path / name, PROJECT)
-        build.snapshot("--unread")
+        build.snapshot("--skip-service")
         texts.append(Path(build.imported()).read_bytes())
     assert texts[0] == texts[1]
     assert str(tmp_path).encode() not in texts[0]
@@ -213,14 +213,14 @@ def test_a_difference_is_told_by_field_values_file_and_line(forked, tmp_path, re
     text = READ["files"]["service.py"].replace(before, after)
     other = Build(tmp_path / "other", {"files": {"service.py": text}})
     name = "Svd" if after == "class Svd" else "Svc"
-    other.snapshot("--service", f"service:{name}", "--unread")
+    other.snapshot("--service", f"service:{name}", "--skip-service")
     report = build.compared(other.imported())
     assert f"service.py:5: {line}" in report, report
 
 
 def test_an_import_that_fails_writes_nothing(forked, tmp_path):
     build = Build(tmp_path, {"files": {"service.py": "import bentoml\nraise OSError('no')\n"}})
-    build.snapshot("--unread")
+    build.snapshot("--skip-service")
     with pytest.raises(BentoError, match=r"service\.py:2: raise OSError"):
         build.imported()
     assert not Path(build.path("imported")).exists() and not Path(build.path("stated")).exists()
@@ -228,7 +228,7 @@ def test_an_import_that_fails_writes_nothing(forked, tmp_path):
 
 def test_packages_of_another_platform(tmp_path):
     build = Build(tmp_path, READ)
-    build.snapshot("--unread")
+    build.snapshot("--skip-service")
     told = "the packages are for windows_arm, but the service is imported on "
     with pytest.raises(BentoError, match=f'{told}.* service_metadata = "import" requires the platform'):
         build.imported("--platform", "windows_arm")

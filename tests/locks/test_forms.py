@@ -78,7 +78,7 @@ def packages(lock):
 
 def without_unasked(entry):
     """uv.lock has the extras that are asked for; so have the others, but for an order."""
-    return {key: value for key, value in entry.items() if key != "refused"}
+    return {key: value for key, value in entry.items() if key != "rejected_files"}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_all_forms_of_a_project_are_the_same_lock(tmp_path, offered, requirement
     assert len(first) >= 7
     for other in others:
         assert other == first
-    assert all(not entry.get("refused") for lock in locks for entry in lock["packages"])
+    assert all(not entry.get("rejected_files") for lock in locks for entry in lock["packages"])
 
 
 def test_forks_markers_and_extras_are_kept(tmp_path):
@@ -124,7 +124,7 @@ def test_a_file_that_was_added_to_a_release_is_refused(tmp_path, monkeypatch):
         monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
         found = packages(normal_form(path, address))["speed", "0.9"]
     added = f"speed-0.9-{LINUX.replace('2_17', '2_28')}.whl"
-    assert found["refused"] == [added]
+    assert found["rejected_files"] == [added]
     assert added not in found["files"]
 
 
@@ -220,7 +220,7 @@ SHA = "0" * 64
 OWN = {
     "lock": 1,
     "requires_python": ">=3.10",
-    "stated": {"requirements": ["web"]},
+    "inputs": {"requirements": ["web"]},
     "roots": [{"name": "web", "extras": ["fast"]}],
     "packages": [{"name": "web", "version": "2.0", "files": {"web-2.0-py3-none-any.whl": SHA}, "extras": {"fast": []}}],
 }

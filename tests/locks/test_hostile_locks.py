@@ -184,7 +184,7 @@ OWN = [
     {"dependencies": [{"name": "idna", "marker": "os_name == 'x'\nRequires-Dist: evil"}]},
     {"extras": {'a"b': []}},
     {"extras": {"a": [{"name": "a\nb"}]}},
-    {"refused": ["../x.whl"]},
+    {"rejected_files": ["../x.whl"]},
 ]
 LOCKS = {
     **{f"wheel {url}": ("uv.lock", uv_lock(wheel=url)) for url in WHEELS},

@@ -216,7 +216,7 @@ def locked(tmp_path):
     return {
         "lock": 1,
         "requires_python": ">=3.10",
-        "stated": resolution.lock_inputs(stated, Indexes(), []),
+        "inputs": resolution.lock_inputs(stated, Indexes(), []),
         "roots": [{"name": "web"}],
         "packages": [
             {"name": "web", "version": "2.0", "dependencies": [{"name": "core"}], "files": {}},
@@ -261,7 +261,7 @@ def test_an_override_that_is_not_locked_makes_the_lock_stale(tmp_path, locked, c
     write(tmp_path, "r.in", "web>=2\n")
     assert check(tmp_path, locked, "--override", str(tmp_path / "over.txt"), "over.txt") == 1
     assert "  over.txt:1: core>=2 is not locked as an override\n" in capsys.readouterr().err
-    locked["stated"]["overrides"] = ["core>=2"]
+    locked["inputs"]["overrides"] = ["core>=2"]
     check(tmp_path, locked, "--override", str(tmp_path / "over.txt"), "over.txt")
     assert "override" not in capsys.readouterr().err
     check(tmp_path, locked)

@@ -118,7 +118,7 @@ def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd)
         assert run([*arguments, "--override", str(workspace / "over.txt"), "over.txt"]) == 0
         lock = locks.load(workspace / "lock.json")
         assert [entry["name"] for entry in lock["packages"]] == ["core", "web"], "an override asks for nothing"
-        assert lock["stated"]["overrides"] == ["core==1.0", "more"]
+        assert lock["inputs"]["overrides"] == ["core==1.0", "more"]
         assert run(arguments) == 1, "without it, there is no solution"
 
 

@@ -68,7 +68,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         allow_record_mismatch = special.allow_record_mismatch.get(package["name"], []),
         glibc = settings.glibc,
         macos = settings.macos,
-        refused = package.get("refused", []),
+        rejected_files = package.get("rejected_files", []),
         **release
     )
     wheel_modules_repo(

@@ -220,7 +220,7 @@ LOCK = {
         "files": ("file", "sha256"),
         "index?": "index",
         "name": "name",
-        "refused?": ["file"],
+        "rejected_files?": ["file"],
         "source?": _SOURCE,
         "unlocked?": True,
         "version": "version",

@@ -18,7 +18,7 @@ def _normalize(mctx, label, tag):
         mctx.path(Label("//py:main.py")),
         "--packages",
         mctx.path(Label("@bento_helper_packages//:BUILD.bazel")).dirname.get_child("site-packages"),
-        "normalize",
+        "normalize_lock",
         "--lock",
         mctx.path(label),
         "--uv",

@@ -85,7 +85,7 @@ def _wheel_repo_impl(rctx):
     version = python_version(rctx)
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
-    unlocked = best_wheel(rctx.attr.refused, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
+    unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     if not rctx.attr.files and not unlocked:
         fail("{} isn't in the lock, which doesn't support {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
             rctx.attr.distribution,
@@ -133,7 +133,7 @@ wheel_repo = repository_rule(
         "allow_record_mismatch": attr.string_list(doc = "SHA-256 of files that are accepted although their RECORD is wrong."),
         "glibc": attr.string(doc = "Newest glibc that a wheel may require.", mandatory = True),
         "macos": attr.string(doc = "Newest macOS that a wheel may require.", mandatory = True),
-        "refused": attr.string_list(doc = "Files of the release without a hash in the lock."),
+        "rejected_files": attr.string_list(doc = "Files of the release without a hash in the lock."),
     },
 )
 

@@ -401,7 +401,7 @@ def _freshness(path: Path, fine: Finding, target: tuple[str, list[str]] | None, 
     ]
     if len(sources) != len(target[1]):
         return Finding(fine.about, FINE, f"{path.name} is there")
-    locked = set(locks.load(path).get("stated", {}).get("requirements", []))
+    locked = set(locks.load(path).get("inputs", {}).get("requirements", []))
     stated = read(sources).requirements
     differing = [f"{stated[text]}: {text} is not locked" for text in sorted(stated.keys() - locked)]
     differing += [f"{text} is locked, but nobody asks for it" for text in sorted(locked - stated.keys())]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         "--output": 1,  # libraries that optional parts need and that are missing
         "--python-version": 1,  # of the base, X.Y
         "--target": 1,
-        "--unchecked": 1,  # file name of a library
+        "--ignore-library": 1,  # file name of a library
         "--wheel": 1,  # file name
     }
 )
@@ -56,7 +56,7 @@ def check_image(arguments: Arguments) -> None:
     )
     packages = [Libraries.loads(read_text(path)) for path in arguments.repeated("--libraries")]
     machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
-    wheels, unchecked = arguments.repeated("--wheel"), arguments.repeated("--unchecked")
+    wheels, unchecked = arguments.repeated("--wheel"), arguments.repeated("--ignore-library")
     problems = image_checks.check(base, wheels, packages, unchecked, machines)
     if problems.problems:
         raise BentoError("\n".join(problems.problems))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         "--python": 1,
         "--python-version": 1,
         "--requirement": 1,
-        "--stated": 1,  # service metadata, with the requirements of the bentofile and the image
+        "--declared-packages": 1,  # service metadata, with the requirements of the bentofile and the image
         "--target": 1,
         "--uv": 1,
     },
@@ -88,8 +88,8 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
         for text in texts:
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
-    for path in arguments.repeated("--stated"):
-        for stated in map(DeclaredPackages.from_json, json.loads(read_text(path))["stated"]):
+    for path in arguments.repeated("--declared-packages"):
+        for stated in map(DeclaredPackages.from_json, json.loads(read_text(path))["packages"]):
             for note in stated.check_lock(lock_subset.extras_by_package(entries)):
                 sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
             stated.check_hashes(files)
@@ -140,15 +140,15 @@ def resolve(arguments: Arguments) -> None:
         "--uv": 1,
     }
 )
-def normalize(arguments: Arguments) -> None:
+def normalize_lock(arguments: Arguments) -> None:
     """Convert a lock of any form to the form that hubs use. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes
-    from rules_bento.packages.resolution import normalize as normalize_lock
+    from rules_bento.packages.resolution import normalize
 
     members, extras, groups = (_selected_names(arguments.repeated(flag)) for flag in ("--member", "--extra", "--group"))
-    normal = normalize_lock(
+    normal = normalize(
         Path(arguments.required("--lock")),
         uv=Path(arguments.required("--uv")),
         requires_python=f"=={arguments.required('--python-version')}.*",
@@ -194,7 +194,7 @@ def check_requirements(arguments: Arguments) -> None:
     )
     record = resolution.lock_inputs(requested, indexes, arguments.repeated("--platform"))
     problems = [
-        *_record_differences(lock.get("stated", {}), record, requested),
+        *_record_differences(lock.get("inputs", {}), record, requested),
         *([] if lock["requires_python"] == arguments.required("--requires-python") else ["  requires_python differs"]),
         *_graph_problems(lock),
     ]

@@ -54,7 +54,7 @@ PACKAGE_FLAGS = secrets.FLAGS | {
     "--sources": 1,
     "--tag": 1,
     "--target": 1,
-    "--unchecked": 1,  # file name of machine code that can be for another platform
+    "--ignore-library": 1,  # file name of machine code that can be for another platform
     "--uv": 1,
 }
 
@@ -91,7 +91,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
 def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
     """Reject machine code for another platform than the Bento's. Most Bentos contain no machine code."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
-    unchecked = arguments.repeated("--unchecked")
+    unchecked = arguments.repeated("--ignore-library")
     if files or unchecked:
         from rules_bento.sources.cpu_arch import reject_wrong_architecture
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--allowed-secret": 1,  # path in the Bento of a file that can contain secrets
-    "--look-for-secrets": 0,
+    "--scan-secrets": 0,
 }
 
 
 def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
     """Raise BentoError with all possible secrets in the files of a Bento's sources or data."""
-    if arguments.has("--look-for-secrets"):
+    if arguments.has("--scan-secrets"):
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
 
@@ -33,7 +33,7 @@ def check_contents(
     search. Only one action of a target gets `elsewhere`, and rejects allowed paths that are neither in it nor in
     `files`.
     """
-    if not arguments.has("--look-for-secrets"):
+    if not arguments.has("--scan-secrets"):
         return
     from rules_bento.audit.secrets import OptionNames, check, scan_files
 

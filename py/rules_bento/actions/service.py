@@ -38,7 +38,7 @@ _MEMBERS = ("service", "name", "members", "dependencies")
         "--platform": 1,  # of the wheels, `<os>_<machine>`
         "--root": 1,  # directory of a wheel's modules
         "--service-info": 1,  # of the snapshot
-        "--states-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
+        "--output-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
         "--target": 1,
         "--variable": 2,  # name and value of an environment variable
     }
@@ -58,7 +58,7 @@ def import_service(arguments: Arguments) -> None:
         arguments.repeated("--platform"),
         # A test needs the platform of the machine that runs it. A Bento has its own platform.
         'service_metadata = "import" requires the platform of this machine. Use it, or set service_metadata = "static".'
-        if arguments.has("--states-packages")
+        if arguments.has("--output-packages")
         else OMIT_PLATFORMS,
     )
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
@@ -86,10 +86,10 @@ def import_service(arguments: Arguments) -> None:
             Path(schema).write_text(json.dumps(imported.schema, indent=2), "utf-8")
         project = _project_files(folder / "src", facts)
         named = named_files(imported.info, options, project)
-        if arguments.has("--states-packages"):
+        if arguments.has("--output-packages"):
             from rules_bento.actions.snapshot import requested_packages
 
-            facts["stated"] = requested_packages(arguments, imported.info, options, project)
+            facts["packages"] = requested_packages(arguments, imported.info, options, project)
     facts |= {
         "service": to_json(imported.info),
         "api": {"schema": imported.schema, "openapi": imported.openapi},

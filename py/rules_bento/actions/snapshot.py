@@ -68,7 +68,7 @@ class Plan:
 
 
 @Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
-def data(arguments: Arguments) -> None:
+def data_part(arguments: Arguments) -> None:
     """Pack the files of `data` in a separate part, so that a changed source doesn't pack data again."""
     kept = kept_data(arguments)
     manifest = selections.digest(kept)
@@ -154,8 +154,8 @@ _OUTPUT_ROOT = "bazel-out/"
         "--packed-data": 1,  # manifest of the files that `data` packs
         "--part": 1,
         "--service-info": 1,
-        "--states-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
-        "--unread": 0,  # the service is imported by another action
+        "--output-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
+        "--skip-service": 0,  # the service is imported by another action
         "--unused": 1,
         "--used": 1,  # files that the next subcommands read
     },
@@ -179,7 +179,7 @@ def snapshot(arguments: Arguments) -> None:
     selections.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
-    if arguments.has("--unread"):
+    if arguments.has("--skip-service"):
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
@@ -199,8 +199,8 @@ def snapshot(arguments: Arguments) -> None:
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
         **(
-            {"stated": _requested_packages(arguments, info, plan, declared)}
-            if arguments.has("--states-packages")
+            {"packages": _requested_packages(arguments, info, plan, declared)}
+            if arguments.has("--output-packages")
             else {}
         ),
     }

@@ -64,7 +64,7 @@ def wheel_part(arguments: Arguments) -> None:
         "--part": 2,  # listing, part
     }
 )
-def joined_layer(arguments: Arguments) -> None:
+def join_layers(arguments: Arguments) -> None:
     """Join parts of wheels to a layer."""
     from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts
 

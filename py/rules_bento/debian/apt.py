@@ -4,7 +4,7 @@ apt uses its own directories and sources, so the result is independent of the ho
 mirror, proxies, credentials, and keys come from the host. The lock::
 
     {"deb_lock": 1,
-     "stated": {"suites": ["trixie", ...], "architectures": ["amd64", ...], "packages": [...], "exclude": [...]},
+     "inputs": {"suites": ["trixie", ...], "architectures": ["amd64", ...], "packages": [...], "exclude": [...]},
      "packages": {"amd64": [{"name": "libc6", "version": "2.41-12+deb13u4", "architecture": "amd64",
                              "archive": "debian", "filename": "pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb",
                              "sha256": "<hex>", "size": 2847692, "dependencies": ["libgcc-s1"]}]}}
@@ -85,7 +85,7 @@ def dumps(lock: Lock) -> str:
 def loads(text: str, origin: str) -> Lock:
     """Parse a lock; an empty file is an empty lock. Raises BentoError for an invalid lock."""
     if not text.strip():
-        return {"deb_lock": FORMAT, "stated": {}, "packages": {}}
+        return {"deb_lock": FORMAT, "inputs": {}, "packages": {}}
     try:
         lock: Lock = read_json(text, origin)
     except FormatError as error:
@@ -101,7 +101,7 @@ def loads(text: str, origin: str) -> Lock:
 def find_problems(lock: Lock, request: Request) -> list[str]:
     """Return the differences of a lock and a request, and inconsistencies of the lock; needs no network."""
     problems = []
-    before, now = lock["stated"], request.to_json()
+    before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
         problems += [f"{noun} {name} is not locked" for name in now[key] if name not in before.get(key, [])]
         problems += [
@@ -171,7 +171,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
         plan = _PLANNED_INSTALL.findall(_run([*apt("apt-get"), "install", "--simulate", *requested["packages"]]))
         shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)])
         packages[architecture] = _lock_entries(parse_stanzas(shown))
-    return {"deb_lock": FORMAT, "stated": requested, "packages": packages}
+    return {"deb_lock": FORMAT, "inputs": requested, "packages": packages}
 
 
 def parse_stanzas(text: str) -> list[Stanza]:

@@ -4,7 +4,7 @@ Locks of all tools are converted to this format. It has no host names, so it can
 or cache can serve its files. The format is JSON because Starlark can decode it::
 
     {"lock": 1, "requires_python": ">=3.10",
-     "stated": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
+     "inputs": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
                 "indexes": "<digest>"},
      "roots": [{"name": "bentoml", "extras": [...], "marker": "..."}],
      "packages": [{"name": "numpy", "version": "2.5.5",
@@ -13,14 +13,14 @@ or cache can serve its files. The format is JSON because Starlark can decode it:
                    "index": "2",
                    "files": {"numpy-2.5.5-....whl": "<sha256>"},
                    "source": {"git": "https://...", "commit": "<40 hex>", "subdirectory": "..."},
-                   "refused": ["numpy-2.5.5-....whl"],
+                   "rejected_files": ["numpy-2.5.5-....whl"],
                    "unlocked": true}]}
 
 Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
-and an `index` (a number) only if several indexes provide the version. `refused` lists files of the release whose hashes
-the original lock doesn't have. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't in an
-index. `unlocked` packages aren't in a single-platform lock but other platforms need them; they have no files and no
-edges, and requiring one is an error. `stated` records the inputs of a `bento_requirements` target, so that a test can
+and an `index` (a number) only if several indexes provide the version. `rejected_files` lists files of the release whose
+hashes the original lock doesn't have. `source` is the git commit or the URL (`{"url": ...}`) of a package that isn't in
+an index. `unlocked` packages aren't in a single-platform lock but other platforms need them; they have no files and no
+edges, and requiring one is an error. `inputs` records the inputs of a `bento_requirements` target, so that a test can
 detect a stale lock.
 """
 
@@ -124,7 +124,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
     """Remove files whose hashes aren't in `hashes`, and clear packages that aren't in `names`.
 
-    `refused` lists the removed files. Cleared packages are `unlocked`: only other platforms need them.
+    `rejected_files` lists the removed files. Cleared packages are `unlocked`: only other platforms need them.
     """
     kept = [package if package["name"] in names else _without_files(package) for package in lock["packages"]]
     packages = []
@@ -139,7 +139,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
                 f"{origin}: {package['name']}=={package['version']}: no file of the release has a hash that is in "
                 f"the lock: {', '.join(rejected)}. Lock again, or check why the release changed."
             )
-        packages.append(package | {"files": files} | ({"refused": rejected} if rejected else {}))
+        packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
 
 

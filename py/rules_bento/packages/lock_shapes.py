@@ -87,7 +87,7 @@ _EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["
 _SOURCE = {"git?": "git", "commit?": "commit", "subdirectory?": "path", "url?": "url"}
 LOCK = {
     "requires_python": "range",
-    "stated?": {
+    "inputs?": {
         "requirements?": ["line"],
         "constraints?": ["line"],
         "overrides?": ["line"],
@@ -104,7 +104,7 @@ LOCK = {
             "extras?": ("extra", [_EDGE]),
             "files": ("file", "sha256"),
             "source?": _SOURCE,
-            "refused?": ["file"],
+            "rejected_files?": ["file"],
             "unlocked?": bool,
         }
     ],
@@ -127,7 +127,7 @@ PYLOCK = {
 """A pylock.toml (PEP 751)."""
 
 DEB_LOCK = {
-    "stated": {
+    "inputs": {
         "suites?": ["line"],
         "architectures?": ["architecture"],
         "packages?": ["Debian name"],

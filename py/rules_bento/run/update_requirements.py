@@ -46,7 +46,7 @@ def run(arguments: Arguments) -> None:
     previous = _previous(output)
     lock = resolution.update(project, previous, uv=Path(arguments.required("--uv")), origin=target, upgrade=upgrade)
     record = resolution.lock_inputs(requested, indexes, project.platforms)
-    lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "stated": record} | lock
+    lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
     replace_file(output, locks.dumps(lock).encode())
     count = len(lock["packages"])
     sys.stderr.write(
