@@ -649,7 +649,7 @@ MODULES = {
     },
     "csv": {
         "images/layer_report.py": "RECORD of an installed wheel, whose size is bounded",
-        "images/wheels/record.py": "RECORD of a wheel, whose size is bounded",
+        "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
         "packages/build.py": "writes",
     },
     "ftplib": {"transports/ftp.py": "the client"},

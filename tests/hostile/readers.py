@@ -773,7 +773,7 @@ def _signatures(path: Path, _out: Path) -> None:
         "payload": lambda content: cosign.read_payload(content, digest),
         "statement": lambda content: cosign.read_statement(content, digest),
         "envelope": lambda content: cosign.open_envelope(read_object(content, "x"), key),
-        "file": lambda content: cosign.bundled_signature(read_object(content, "x")),
+        "file": lambda content: cosign._signature(content, path),
         "bundle": lambda content: cosign.bundled_statement(read_object(content, "x"), key),
     }.items():
         try:

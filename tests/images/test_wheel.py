@@ -18,7 +18,7 @@ from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate
 from rules_bento.images.wheels.install import InstallLayout, installed_files
-from rules_bento.images.wheels.record import canonical_version, normalized
+from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
 from rules_bento.verbs import run
 

@@ -97,7 +97,7 @@ def _beside(options: Namespace, place: Place, digest: str, key: PublicKey) -> di
 
     if options.signature:
         raise BentoError("--signature: is for archives. Remove it: images have their signatures next to them.")
-    facts: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key).name}
+    facts: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key)}
     if options.provenance:
         facts["provenance"] = signatures.verify_provenance(place, digest, key)
     return facts

@@ -7,7 +7,7 @@ bytes after it. This module reads each stream until its file ends, and reports t
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,18 +20,6 @@ _RAW = 1 << 18
 _MAGICS = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "bz2": b"BZh", "zst": b"\x28\xb5\x2f\xfd", "zip": b"PK"}
 _SKIPPABLE = b"\x2a\x4d\x18"  # the last three bytes of the magic of zstd's skippable frames
 _ALIGNED = {"xz": 4, "gz": 1}  # the formats that support padding with zeros, and its alignment in bytes
-
-
-class Decoder(Protocol):
-    """Decodes one stream: the methods that the decompressors of `lzma` and `bz2` share."""
-
-    @property
-    def eof(self) -> bool: ...  # noqa: D102
-    @property
-    def needs_input(self) -> bool: ...  # noqa: D102
-    @property
-    def unused_data(self) -> bytes: ...  # noqa: D102
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...  # noqa: D102
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
@@ -108,7 +96,7 @@ def _describe_error(error: Exception, form: str, memory: int) -> str:
     return f"damaged {form} data ({error}). Transfer it again."
 
 
-def _decoder_factory(form: str, memory: int) -> Callable[[], Decoder]:
+def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
     if form == "xz":
         import lzma
 
@@ -120,9 +108,9 @@ def _decoder_factory(form: str, memory: int) -> Callable[[], Decoder]:
     return _Gzip if form == "gz" else lambda: _Zstd(memory)
 
 
-def _decode_streams(raw: Iterable[bytes], make: Callable[[], Decoder], alignment: int) -> Iterator[bytes]:
+def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
     """Decode consecutive streams. Zeros between and after them are padding if there is an alignment."""
-    decoder: Decoder | None = None
+    decoder: Any = None
     padding = 0
     for piece in raw:
         data = piece
@@ -150,7 +138,7 @@ def _check_padding(padding: int, alignment: int) -> None:
         raise OSError("zeros after the end")
 
 
-def _decoded(decoder: Decoder, data: bytes) -> Iterator[bytes]:
+def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
     while True:
         if piece := decoder.decompress(data, PIECE):
             yield piece

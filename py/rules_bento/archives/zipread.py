@@ -19,26 +19,7 @@ from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-    from typing import Any, BinaryIO, Protocol
-
-    class MemberLocation(Protocol):
-        """Specifies the position of a member in the zip, and the directory's description of its contents."""
-
-        @property
-        def path(self) -> str: ...  # noqa: D102
-        @property
-        def size(self) -> int: ...  # noqa: D102
-        @property
-        def packed_size(self) -> int: ...  # noqa: D102
-        @property
-        def crc(self) -> int: ...  # noqa: D102
-        @property
-        def offset(self) -> int: ...  # noqa: D102
-        @property
-        def room(self) -> int: ...  # noqa: D102
-        @property
-        def method(self) -> int: ...  # noqa: D102
-
+    from typing import Any, BinaryIO
 
 PIECE = 1 << 18  # bytes of a read, and of a piece of contents; measured: it fits the L2 cache
 STORED, DEFLATED, BZIP2 = 0, 8, 12
@@ -88,11 +69,18 @@ class ZipMember(NamedTuple):
     room: int  # bytes from there to the next member, or to the directory
     method: int
     mode: int  # Unix mode; 0 if the zip was created on another system
+    algorithm: str = ""  # "sha256", "sha384", "sha512" if a manifest in the zip has a digest of the contents
+    digest: bytes = b""
 
     @property
     def is_folder(self) -> bool:
         """Return whether the member is a directory."""
         return self.path.endswith("/")
+
+    @property
+    def executable(self) -> bool:
+        """Return whether anyone may execute the file."""
+        return bool(self.mode & 0o111)
 
 
 class Chunk(NamedTuple):
@@ -147,7 +135,7 @@ class Zip:
         self._check_ratio(members, start)
         return members
 
-    def contents(self, member: MemberLocation) -> Iterator[bytes]:
+    def contents(self, member: ZipMember) -> Iterator[bytes]:
         """Yield the contents in pieces; verifies size and CRC at the end."""
         crc32 = fast_zlib().crc32
         size = crc = 0
@@ -159,12 +147,12 @@ class Zip:
             yield chunk.data
         self.check(member, size, crc)
 
-    def unverified(self, member: MemberLocation) -> Iterator[Chunk]:
+    def unverified(self, member: ZipMember) -> Iterator[Chunk]:
         """Return the contents in pieces, without verification of size and CRC."""
         begin = self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return self.unpacked(member, member.offset + begin)
 
-    def unpacked(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
+    def unpacked(self, member: ZipMember, start: int) -> Iterator[Chunk]:
         """Return the contents that begin at an offset, like `unverified`."""
         if member.method == DEFLATED:
             return self._inflated(member, start)
@@ -172,7 +160,7 @@ class Zip:
             return self._of_bzip2(member, start)
         return (Chunk(piece, None) for piece in self._pieces(member, start))
 
-    def contents_at(self, member: MemberLocation, local: bytes) -> int:
+    def contents_at(self, member: ZipMember, local: bytes) -> int:
         """Return the offset of the contents from the local header, which must match the directory."""
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("has no header at the position in the directory", member.path)
@@ -190,7 +178,7 @@ class Zip:
             raise self.error("overlaps the next member or the directory", member.path)
         return begin
 
-    def inflate(self, member: MemberLocation, inflate: Any, packed: bytes, most: int) -> bytes:
+    def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
         """Return up to `most` bytes of output of a decompressor of `fast_zlib` for a piece."""
         try:
             data: bytes = inflate.decompress(packed, most)
@@ -198,7 +186,7 @@ class Zip:
             raise self.error(f"the deflate stream is damaged ({error})", member.path) from None
         return data
 
-    def check(self, member: MemberLocation, size: int, crc: int) -> None:
+    def check(self, member: ZipMember, size: int, crc: int) -> None:
         """Raise BentoError if the size or CRC isn't that in the directory."""
         if size != member.size:
             raise self.error(f"its contents don't have the declared {member.size} bytes", member.path)
@@ -319,11 +307,11 @@ class Zip:
             raise self.error("has bytes before the first member")
         return kept[::-1]
 
-    def _pieces(self, member: MemberLocation, start: int) -> Iterator[bytes]:
+    def _pieces(self, member: ZipMember, start: int) -> Iterator[bytes]:
         for offset in range(start, start + member.packed_size, PIECE):
             yield self.read(offset, min(PIECE, start + member.packed_size - offset))
 
-    def _inflated(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
+    def _inflated(self, member: ZipMember, start: int) -> Iterator[Chunk]:
         inflate = fast_zlib().decompressobj(-15)
         for piece in self._pieces(member, start):
             if inflate.eof:
@@ -336,7 +324,7 @@ class Zip:
         if not inflate.eof or inflate.unused_data:
             raise self.error("the deflate stream doesn't have the size in the directory", member.path)
 
-    def _of_bzip2(self, member: MemberLocation, start: int) -> Iterator[Chunk]:
+    def _of_bzip2(self, member: ZipMember, start: int) -> Iterator[Chunk]:
         import bz2
 
         decoder = bz2.BZ2Decompressor()

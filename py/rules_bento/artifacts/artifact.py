@@ -121,9 +121,8 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
         raise BentoError(f"{origin}: expected a Bento, got {kind}. Pull images with a container runtime.")
     try:
-        document = read_json(
-            config, "its JSON", constants=True
-        )  # metadata of models, and arguments, might contain them
+        # Metadata of models, and arguments, might contain NaN and Infinity.
+        document = read_json(config, "its JSON", constants=True)
         models = tuple(ModelDescription.from_fields(item) for item in document["models"])
         facts = BentoFacts({**document["bento"]}, document["digest"], models)
         if not all(isinstance(text, str) for text in (facts.digest, facts.bento["name"], facts.bento["version"])):
@@ -173,8 +172,7 @@ def _pack(
         "layers": [layer.to_json() for layer, _ in layers],
     }
     if subject:
-        plain = Descriptor(subject.media_type, subject.digest, subject.size)
-        document["subject"] = plain.to_json()
+        document["subject"] = Descriptor(subject.media_type, subject.digest, subject.size).to_json()
     if annotations:
         document["annotations"] = dict(annotations)
     sources: dict[str, BlobSource] = {layer.digest: source for layer, source in layers}
@@ -199,19 +197,15 @@ def _layer(
     annotations: Mapping[str, str] | None = None,
     known: PartInfo | None = None,
 ) -> tuple[Descriptor, BlobSource]:
-    source = FileSource(part) if isinstance(part, Path) else part
-    sha256, size = (known.sha256, known.size) if known else _read(part)
     described = {f"{ANNOTATION}title": title, **(annotations or {})}
-    return Descriptor(media_type, f"sha256:{sha256}", size, described), source
-
-
-def _read(path: Path | BlobSource) -> tuple[str, int]:
-    if not isinstance(path, Path):
-        raise TypeError("the digest of a source is missing")
+    if not isinstance(part, Path):
+        assert known
+        return Descriptor(media_type, f"sha256:{known.sha256}", known.size, described), part
     try:
-        return sha256_of(path), path.stat().st_size
+        sha256, size = known or (sha256_of(part), part.stat().st_size)
     except OSError as error:
-        raise BentoError(f"{path}: can't be read: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{part}: can't be read: {error.strerror}. Build it again.") from None
+    return Descriptor(media_type, f"sha256:{sha256}", size, described), FileSource(part)
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:

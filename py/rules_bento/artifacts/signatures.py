@@ -9,8 +9,8 @@ verified: a part that can't be read isn't a signature, and doesn't hide others.
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.registry import descriptor as oci
@@ -20,7 +20,7 @@ from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RemoteSource
 from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
 from rules_bento.signing.keys import sha256_digest
-from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,31 +45,6 @@ _MOST_BYTES = 16 << 20  # bytes that are read to find a signature
 _MOST_REASONS = 3  # reasons in a message
 
 
-class Signed(NamedTuple):
-    """Describes a verified signature."""
-
-    name: str  # the name of the image when it was signed, which isn't verified; empty if there is none
-
-
-class Place(Protocol):
-    """Stores signatures next to their subjects."""
-
-    def attached_manifests(self, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of the manifests with signatures or attestations of a digest."""
-
-    def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of the manifests that refer to a digest and contain bundles of sigstore."""
-
-    def read(self, blob: Descriptor) -> bytes:
-        """Return a small blob, verified."""
-
-    def source(self, blob: Descriptor) -> BlobSource:
-        """Return the file with the signature."""
-
-    def put(self, kind: str, digest: str, package: Pushable) -> None:
-        """Write a manifest and its blobs for a digest; replaces the existing manifest."""
-
-
 class InRegistry:
     """Stores signatures in the repository of their subjects."""
 
@@ -84,10 +59,11 @@ class InRegistry:
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Return readers of the manifests of referrers that are bundles."""
+        """Yield readers of referrers that are bundles; requests them only if no other signature matches."""
         entries = self._repository.referrers(digest)
         bundles = [entry for entry in entries if entry.artifact_type.startswith(cosign.BUNDLE_TYPE)]
-        return (partial(self._repository.get_manifest, entry.digest) for entry in bundles[:_MOST_LAYERS])
+        for entry in bundles[:_MOST_LAYERS]:
+            yield partial(self._repository.get_manifest, entry.digest)
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -115,7 +91,7 @@ class InLayout:
     def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
         """Search the blobs for referrers, which no index lists."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
-            yield partial(_same, manifest)
+            yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified."""
@@ -133,6 +109,9 @@ class InLayout:
         self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
 
 
+Place = InRegistry | InLayout
+
+
 def tag_of(kind: str, digest: str) -> str:
     """Return the tag of the signatures, or attestations, of a digest."""
     return f"{digest.replace(':', '-', 1)}.{kind}"
@@ -141,13 +120,12 @@ def tag_of(kind: str, digest: str) -> str:
 def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
     """Sign a digest of `name` (`registry/repository`); return whether the signature is new. Others stay."""
     document = cosign.make_payload(name, digest)
-    known = key.public
 
     def is_same(layer: Descriptor) -> bool:
         if layer.digest != oci.digest_of(document):
             return False
         signature = from_base64(layer.annotations.get(_SIGNATURE, ""), "its signature")
-        return known.verifies(signature, sha256_digest(document))
+        return key.public.verifies(signature, sha256_digest(document))
 
     signature = to_base64(key.sign(sha256_digest(document)))
     added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
@@ -157,12 +135,10 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
 def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str, Any], key: PrivateKey) -> bool:
     """Attach signed provenance to a digest; return whether it is new. Raises as `sign` does."""
     statement = cosign.make_statement(name, digest, provenance.PREDICATE, predicate)
-    known = key.public
 
     def is_same(layer: Descriptor) -> bool:
-        return (
-            layer.annotations.get(_PREDICATE) == provenance.PREDICATE and _statement(place, layer, known) == statement
-        )
+        is_provenance = layer.annotations.get(_PREDICATE) == provenance.PREDICATE
+        return is_provenance and _statement(place, layer, key.public) == statement
 
     content = cosign.sign_statement(statement, key)
     annotations = {_SIGNATURE: "", _PREDICATE: provenance.PREDICATE}
@@ -170,20 +146,23 @@ def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str,
     return _add(place, ATTESTATIONS, digest, (added, content), is_same)
 
 
-def verify(place: Place, digest: str, key: PublicKey) -> Signed:
-    """Return a signature of a digest by the key. Raises SignatureError with the reasons if there is none."""
+def verify(place: Place, digest: str, key: PublicKey) -> str:
+    """Return the name under which the key signed a digest, if any. Raises SignatureError without a signature.
 
-    def read(layer: Descriptor) -> Signed:
+    The name isn't verified.
+    """
+
+    def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
-            kind, _ = cosign.read_statement(cosign.bundled_statement(_object(place, layer), key), digest)
+            kind, _ = cosign.read_statement(_statement(place, layer, key), digest)
             if kind != cosign.SIGNED:
                 raise SignatureError(f"expected a signature, got a statement of type {kind[:100]}")
-            return Signed("")
+            return ""
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
         if not key.verifies(signature, sha256_digest(document)):
             raise SignatureError("it was signed with another key")
-        return Signed(cosign.read_payload(document, digest))
+        return cosign.read_payload(document, digest)
 
     return _first(_layers(place, SIGNATURES, digest, cosign.PAYLOAD_TYPE), read, f"no signature of {digest}", key)
 
@@ -255,7 +234,9 @@ def _put(
         raise BentoError(
             f"{tag_of(kind, digest)}: has {len(before)} layers, the maximum that cosign reads. Remove some."
         )
-    config = _config(layers)
+    # Registries require the config of an image, which no tool reads.
+    rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
+    config = to_json({"architecture": "", "config": {}, "os": "", "rootfs": rootfs})
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
@@ -269,16 +250,10 @@ def _put(
     place.put(kind, digest, Pushable(root, (), sources))
 
 
-def _config(layers: Iterable[Descriptor]) -> bytes:
-    """Return the config of an image with these layers, which registries require and no tool reads."""
-    rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
-    return to_json({"architecture": "", "config": {}, "os": "", "rootfs": rootfs})
-
-
 def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor | BentoError]:
     """Yield possible signatures of the digest, or the error of a manifest that can't be read, within limits."""
     size = 0
-    for read in _manifests(place, kind, digest):
+    for read in chain(place.attached_manifests(kind, digest), place.referrers(digest)):
         try:
             manifest = read()
             layers = manifest.layers()
@@ -294,52 +269,33 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
         for layer in layers:
             if layer.media_type == media_type or layer.media_type.startswith(cosign.BUNDLE_TYPE):
                 size += layer.size
-                _check_size(size, digest)
-                yield layer
-        _check_size(size, digest)
-
-
-def _same(manifest: Manifest) -> Manifest:
-    return manifest
-
-
-def _check_size(size: int, digest: str) -> None:
-    if size > _MOST_BYTES:
-        raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Remove some.")
-
-
-def _manifests(place: Place, kind: str, digest: str) -> Iterator[Callable[[], Manifest]]:
-    yield from place.attached_manifests(kind, digest)
-    yield from place.referrers(digest)  # requested only if no other signature matches
+                if size <= _MOST_BYTES:
+                    yield layer
+        if size > _MOST_BYTES:
+            raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Remove some.")
 
 
 def _first(
     layers: Iterator[Descriptor | BentoError], read: Callable[[Descriptor], _Found], nothing: str, key: PublicKey
 ) -> _Found:
-    reasons: dict[str, None] = {}
-    count = 0
+    reasons: list[str] = []
     for layer in layers:
-        count += 1
         try:
             if isinstance(layer, BentoError):
                 raise layer
             return read(layer)
         except BentoError as error:
-            reasons.setdefault(str(error))
-    if not count:
+            reasons.append(str(error))
+    if not reasons:
         raise SignatureError(f"{nothing} exists. Sign this digest, or request a signature from its publisher.")
-    shown = "; ".join([*reasons][:_MOST_REASONS])
+    shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
-        f"{nothing} matches the key {key.origin}. Use the signer's public key. Results for the {count} found: {shown}."
+        f"{nothing} matches the key {key.origin}. Use the signer's public key. Results for the {len(reasons)} found: "
+        f"{shown}."
     )
 
 
 def _statement(place: Place, layer: Descriptor, key: PublicKey) -> bytes:
-    document = _object(place, layer)
-    if layer.media_type.startswith(cosign.BUNDLE_TYPE):
-        return cosign.bundled_statement(document, key)
-    return cosign.open_envelope(document, key)
-
-
-def _object(place: Place, layer: Descriptor) -> dict[str, Any]:
-    return read_object(place.read(layer), "its JSON")
+    document = read_object(place.read(layer), "its JSON")
+    is_bundle = layer.media_type.startswith(cosign.BUNDLE_TYPE)
+    return (cosign.bundled_statement if is_bundle else cosign.open_envelope)(document, key)

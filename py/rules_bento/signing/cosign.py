@@ -31,7 +31,6 @@ _MAX_ITEMS = 100  # signatures of an envelope, subjects of a statement
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"  # the prefix of the media types of bundles
 SIGNED = "https://sigstore.dev/cosign/sign/v1"  # the type of a statement that only confirms a signature
-_SUFFIX = ".sig"
 
 MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
@@ -110,14 +109,12 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
     ):
         raise SignatureError("the signed document isn't an in-toto statement")
     algorithm, _, value = digest.partition(":")
-    if not any(_digests(subject).get(algorithm) == value for subject in subjects[:_MAX_ITEMS]):
+    if not any(
+        isinstance(subject, dict) and _within(subject, "digest", algorithm) == value
+        for subject in subjects[:_MAX_ITEMS]
+    ):
         raise SignatureError("another digest is signed")
     return kind, predicate or {}
-
-
-def _digests(subject: Any) -> dict[str, Any]:
-    digests = subject.get("digest") if isinstance(subject, dict) else None
-    return digests if isinstance(digests, dict) else {}
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:
@@ -130,11 +127,6 @@ def bundled_statement(document: dict[str, Any], key: PublicKey) -> bytes:
     return open_envelope(_bundle_part(document, "dsseEnvelope"), key)
 
 
-def bundled_signature(document: dict[str, Any]) -> bytes:
-    """Return the signature of a file in a bundle. Raises SignatureError without a signature."""
-    return from_base64(_bundle_part(document, "messageSignature").get("signature"), "the signature of the bundle")
-
-
 def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
@@ -144,7 +136,7 @@ def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def signature_path(path: Path) -> Path:
     """Return the path of the signature of a file."""
-    return path.with_name(path.name + _SUFFIX)
+    return path.with_name(path.name + ".sig")
 
 
 def sign_file(path: Path, key: PrivateKey) -> bytes:
@@ -174,7 +166,8 @@ def _signature(content: bytes, path: Path) -> bytes:
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):
-            return bundled_signature(read_object(content, str(path)))
+            part = _bundle_part(read_object(content, str(path)), "messageSignature")
+            return from_base64(part.get("signature"), "the signature of the bundle")
         return from_base64(text, "the signature")
     except (FormatError, SignatureError) as error:
         raise SignatureError(f"{path}: invalid signature: {error}") from None

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from rules_bento.archives.zipread import ZipMember
     from rules_bento.images.layers import toc_layer
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
-    from rules_bento.images.wheels.record import RecordedFile
     from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
-    Watch = Callable[[RecordedFile, Iterator[Chunk]], Iterator[Chunk]]
+    Watch = Callable[[ZipMember, Iterator[Chunk]], Iterator[Chunk]]
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 

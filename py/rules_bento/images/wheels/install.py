@@ -11,13 +11,13 @@ import posixpath
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.images.wheels.record import SIGNATURES
+from rules_bento.images.wheels.wheel import SIGNATURES
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from rules_bento.images.wheels.record import RecordedFile
+    from rules_bento.archives.zipread import ZipMember
     from rules_bento.images.wheels.wheel import EntryPoint, Wheel
 
 
@@ -73,7 +73,7 @@ class Installed(NamedTuple):
 
     path: str  # in the image, without a leading slash
     executable: bool
-    member: RecordedFile | None
+    member: ZipMember | None
     data: bytes = b""
 
     @property
@@ -188,7 +188,7 @@ def _command(name: str) -> str:
     return name
 
 
-def _script(wheel: Wheel, member: RecordedFile, path: str, layout: InstallLayout) -> Installed:
+def _script(wheel: Wheel, member: ZipMember, path: str, layout: InstallLayout) -> Installed:
     if not wheel.starts_with(member, _PLACEHOLDER):
         return Installed(path, executable=True, member=member)
     _, _, rest = wheel.contents(member).partition(b"\n")
@@ -262,9 +262,9 @@ def _quoted(path: str) -> str:
     return path
 
 
-def imported_files(wheel: Wheel) -> dict[str, RecordedFile]:
+def imported_files(wheel: Wheel) -> dict[str, ZipMember]:
     """Return the importable files and the metadata by path in site-packages, without other schemes."""
-    files: dict[str, RecordedFile] = {}
+    files: dict[str, ZipMember] = {}
     for member in wheel.members:
         path = member.path
         if path.startswith(wheel.data_folder):

@@ -14,8 +14,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rules_bento.archives.zipread import Chunk
-    from rules_bento.images.wheels.record import RecordedFile
+    from rules_bento.archives.zipread import Chunk, ZipMember
     from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")
@@ -125,11 +124,11 @@ class Watched:
         """Return the result of `Libraries.read`, after all contents were copied."""
         return Libraries.read(self._wheel, self)
 
-    def watch(self, member: RecordedFile, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def watch(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """Yield the contents of a member unchanged, and read its dynamic section."""
         return self._watching(member, chunks) if _is_candidate(member) else chunks
 
-    def _watching(self, member: RecordedFile, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def _watching(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         begin: list[Chunk] = []
         while sum(len(chunk.data) for chunk in begin) < HEAD and (chunk := next(chunks, None)):
             begin.append(chunk)
@@ -149,7 +148,7 @@ class Watched:
         openers.close()
 
 
-def _is_candidate(member: RecordedFile) -> bool:
+def _is_candidate(member: ZipMember) -> bool:
     return bool(_LIBRARY.search(member.path)) or member.executable
 
 

@@ -18,11 +18,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, fast_zlib
+from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, ZipMember, fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.images.wheels import record
-from rules_bento.images.wheels.record import FileName, Metadata, RecordedFile, RecordError, normalized
+from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
 _REMEDY = "Use another wheel of that package, or build it again"
-_EXECUTABLE = 0o111
 _LONGEST_NAME = 255  # bytes of the name of a file or directory, on Linux and macOS
 
 # Absolute on POSIX or Windows, or with a character that is a separator in some format.
@@ -42,6 +40,15 @@ _REFUSED_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]")
 _REFUSED_PART = re.compile(r"(?:\A|/)(?:\.?\.?(?:/|\Z)|(\.wh\.))")
 _ENTRY_POINTS = "entry_points.txt"
 _SCRIPT = r"([\w.-]+)\s*:\s*([\w.-]+)\s*(?:\[.*\]\s*)?"
+
+
+SIGNATURES = ("RECORD.jws", "RECORD.p7s")  # files of *.dist-info that RECORD does not list
+_DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+class RecordError(BentoError):
+    """Reports that RECORD doesn't match the contents of the wheel."""
 
 
 class Locked(NamedTuple):
@@ -63,7 +70,7 @@ class Wheel(NamedTuple):
     """Describes a wheel. Members are sorted by path."""
 
     file: Path
-    members: tuple[RecordedFile, ...]
+    members: tuple[ZipMember, ...]
     folders: tuple[str, ...]  # directories that the zip lists
     dist_info: str  # the name of the directory
     distribution: str  # the normalized name
@@ -97,11 +104,11 @@ class Wheel(NamedTuple):
         values = (value or "" for section in sections.values() for value in section.values())
         return frozenset(match[0] for value in values if (match := re.match(r"[\w.-]+", value)))
 
-    def member(self, path: str) -> RecordedFile:
+    def member(self, path: str) -> ZipMember:
         """Return the member at a path, which must exist."""
         return next(member for member in self.members if member.path == path)
 
-    def chunks(self, members: Iterable[RecordedFile], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
+    def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
         """Yield the bytes of a member.
 
         With `join`, streams are prepared so that other streams can follow them (`Chunk.joined`), if possible. Raises
@@ -111,18 +118,18 @@ class Wheel(NamedTuple):
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
-    def unverified(self, members: Iterable[RecordedFile]) -> Generator[Callable[[], Iterator[Chunk]]]:
+    def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
         """Yield functions that start to read a member without verification, until the next is requested."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield partial(zip_file.unverified, member)
 
-    def contents(self, member: RecordedFile) -> bytes:
+    def contents(self, member: ZipMember) -> bytes:
         """Return the bytes of a small member, verified. Raises BentoError as `chunks` does, and for a large member."""
         with _Zip(self.file, self.locked) as zip_file:
             return zip_file.whole(member)
 
-    def starts_with(self, member: RecordedFile, prefix: bytes) -> bool:
+    def starts_with(self, member: ZipMember, prefix: bytes) -> bool:
         """Check whether the contents, which aren't verified, begin with a few given bytes."""
         with _Zip(self.file, self.locked) as zip_file:
             pieces = zip_file.unverified(member)
@@ -156,13 +163,13 @@ class _Zip(Zip):
         """Read some bytes of a member; see `Zip`."""
         return os.pread(self._open, size, offset)
 
-    def whole(self, member: RecordedFile) -> bytes:
+    def whole(self, member: ZipMember) -> bytes:
         """Return all bytes of a member; see `Wheel.contents`."""
         if member.size > _MOST_METADATA:
             raise self.error(f"has {member.size} bytes, more than such a file can have", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
-    def chunks(self, member: RecordedFile, *, join: bool = False) -> Iterator[Chunk]:
+    def chunks(self, member: ZipMember, *, join: bool = False) -> Iterator[Chunk]:
         """Return the bytes of a member in chunks; see `Wheel.chunks`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
@@ -171,7 +178,7 @@ class _Zip(Zip):
             return iter((self._small(member, local[begin:end], join=join),))
         return self._large(member, member.offset + begin)
 
-    def _small(self, member: RecordedFile, packed: bytes, *, join: bool) -> Chunk:
+    def _small(self, member: ZipMember, packed: bytes, *, join: bool) -> Chunk:
         chunk = Chunk(packed, None)
         if member.method == DEFLATED:
             chunk = (join and self._joined(member, packed)) or self._whole(member, packed)
@@ -179,14 +186,14 @@ class _Zip(Zip):
         self._check_digest(member, _digest(member, chunk.data))
         return chunk
 
-    def _whole(self, member: RecordedFile, packed: bytes) -> Chunk:
+    def _whole(self, member: ZipMember, packed: bytes) -> Chunk:
         inflate = fast_zlib().decompressobj(-15)
         data = self.inflate(member, inflate, packed, member.size + 1)
         if not inflate.eof or inflate.unused_data:
             raise self.error("its contents don't match the zip's directory", member.path)
         return Chunk(data, packed)
 
-    def _joined(self, member: RecordedFile, packed: bytes) -> Chunk | None:
+    def _joined(self, member: ZipMember, packed: bytes) -> Chunk | None:
         from rules_bento.images.layers import deflate
 
         zlib = fast_zlib()
@@ -200,7 +207,7 @@ class _Zip(Zip):
                 return Chunk(data, guess, joined=True)
         return None
 
-    def _large(self, member: RecordedFile, start: int) -> Iterator[Chunk]:
+    def _large(self, member: ZipMember, start: int) -> Iterator[Chunk]:
         import hashlib
 
         crc32 = fast_zlib().crc32
@@ -217,7 +224,7 @@ class _Zip(Zip):
         self.check(member, size, crc)
         self._check_digest(member, hasher.digest() if hasher else b"")
 
-    def _check_digest(self, member: RecordedFile, digest: bytes) -> None:
+    def _check_digest(self, member: ZipMember, digest: bytes) -> None:
         if digest != member.digest:
             raise self.record_error(f"its {member.algorithm} doesn't match RECORD", member.path)
 
@@ -237,7 +244,7 @@ class _Zip(Zip):
         return self.error("its RECORD is correct", remedy="Remove the wheel from allow_record_mismatch of bento.pypi")
 
 
-def _digest(member: RecordedFile, data: bytes) -> bytes:
+def _digest(member: ZipMember, data: bytes) -> bytes:
     import hashlib
 
     if member.algorithm == "sha256":
@@ -252,16 +259,90 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     _check_wheel_version(zip_file, _text(zip_file, by_path, f"{dist_info}/WHEEL"))
     metadata = _metadata(zip_file, _text(zip_file, by_path, f"{dist_info}/METADATA", errors="replace"))
     path = f"{dist_info}/RECORD"
-    with_digests = record.measured if zip_file.locked.allow_record_mismatch else record.with_digests
-    recorded = with_digests(zip_file, members, path, _text(zip_file, by_path, path))
+    digests = _measured_all if zip_file.locked.allow_record_mismatch else _with_digests
+    recorded = digests(zip_file, members, path, _text(zip_file, by_path, path))
     points = f"{dist_info}/{_ENTRY_POINTS}"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()
     distribution = normalized(dist_info.partition("-")[0])
     return cls(zip_file.path, recorded, folders, dist_info, distribution, metadata, entry_points, zip_file.locked)
 
 
-def _members(zip_file: _Zip) -> tuple[list[RecordedFile], tuple[str, ...]]:
-    members: dict[str, RecordedFile] = {}
+def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
+    """Add the digests in `text`, the RECORD at a path, to the members. Raises RecordError if RECORD is wrong."""
+    rows = _rows(zip_file, text)
+    exempt = _exempt(path)
+    recorded = tuple(
+        member if member.path in exempt else _with_digest(zip_file, member, rows.get(member.path)) for member in members
+    )
+    for listed in rows.keys() - exempt - {member.path for member in members}:
+        if not listed.endswith(("/", ".pyc")):  # some tools list directories, or compiled files that they exclude
+            raise zip_file.record_error("RECORD lists it, but the wheel doesn't contain it", listed)
+    return recorded
+
+
+def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
+    """Compute the digests of the members, for a RECORD that is wrong. Raises BentoError if it is correct."""
+    try:
+        for member in _with_digests(zip_file, members, path, text):
+            for _ in zip_file.chunks(member):
+                pass
+    except RecordError:
+        exempt = _exempt(path)
+        return tuple(member if member.path in exempt else _measured(zip_file, member) for member in members)
+    raise zip_file.right_record_error()
+
+
+def _exempt(path: str) -> set[str]:
+    return {path, *(f"{path.rpartition('/')[0]}/{name}" for name in SIGNATURES)}
+
+
+def _measured(zip_file: _Zip, member: ZipMember) -> ZipMember:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for chunk in zip_file.chunks(member):
+        digest.update(chunk.data)
+    return member._replace(algorithm="sha256", digest=digest.digest())
+
+
+def _rows(zip_file: _Zip, text: str) -> dict[str, tuple[str, str]]:
+    import csv
+
+    rows: dict[str, tuple[str, str]] = {}
+    for row in csv.reader(text.splitlines()):
+        if not row:
+            continue
+        path = row[0].lstrip("/")  # some tools write it this way
+        if len(row) != 3 or path in rows:
+            raise zip_file.record_error("its line in RECORD isn't PATH,DIGEST,SIZE, or is repeated", row[0])
+        rows[path] = (row[1], row[2])
+    return rows
+
+
+def _with_digest(zip_file: _Zip, member: ZipMember, row: tuple[str, str] | None) -> ZipMember:
+    import binascii
+
+    if row is None:
+        raise zip_file.record_error("RECORD doesn't list it", member.path)
+    algorithm, _, encoded = row[0].partition("=")
+    length = _DIGESTS.get(algorithm)
+    if length is None:
+        known = ", ".join(_DIGESTS)
+        message = f"the algorithm of its digest in RECORD is {algorithm or 'missing'}, not {known}"
+        raise zip_file.record_error(message, member.path)
+    try:
+        digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
+    except ValueError:
+        digest = b""
+    if len(digest) != length:
+        raise zip_file.record_error("its digest in RECORD is invalid", member.path)
+    if row[1] and row[1] != str(member.size):
+        raise zip_file.record_error(f"its size is {member.size} bytes, but {row[1]} in RECORD", member.path)
+    return member._replace(algorithm=algorithm, digest=digest)
+
+
+def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
+    members: dict[str, ZipMember] = {}
     folders: set[str] = set()
     for listed in zip_file.members():
         _check_name(zip_file, listed.path)
@@ -271,9 +352,7 @@ def _members(zip_file: _Zip) -> tuple[list[RecordedFile], tuple[str, ...]]:
         if listed.is_folder:
             folders.add(path)
         else:
-            members[path] = RecordedFile(
-                *listed[:-1], executable=bool(listed.mode & _EXECUTABLE), algorithm="", digest=b""
-            )
+            members[path] = listed
     _check_parents(zip_file, members, folders)
     return sorted(members.values(), key=lambda member: member.path), tuple(sorted(folders))
 
@@ -289,7 +368,7 @@ def _check_name(zip_file: _Zip, name: str) -> None:
         raise zip_file.error(f"has a name of more than {_LONGEST_NAME} bytes", name)
 
 
-def _check_parents(zip_file: _Zip, members: dict[str, RecordedFile], folders: set[str]) -> None:
+def _check_parents(zip_file: _Zip, members: dict[str, ZipMember], folders: set[str]) -> None:
     parents = {path.rpartition("/")[0] for path in (*members, *folders)}
     while parents:
         for parent in parents:
@@ -298,7 +377,7 @@ def _check_parents(zip_file: _Zip, members: dict[str, RecordedFile], folders: se
         parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
-def _dist_info(zip_file: _Zip, members: Sequence[RecordedFile]) -> str:
+def _dist_info(zip_file: _Zip, members: Sequence[ZipMember]) -> str:
     folders = {member.path.partition("/")[0] for member in members if ".dist-info/" in member.path}
     names = sorted(name for name in folders if name.endswith(".dist-info"))
     if len(names) != 1:
@@ -322,7 +401,7 @@ def _metadata(zip_file: _Zip, text: str) -> Metadata:
         raise zip_file.error(str(error)) from None
 
 
-def _text(zip_file: _Zip, members: dict[str, RecordedFile], path: str, errors: str = "strict") -> str:
+def _text(zip_file: _Zip, members: dict[str, ZipMember], path: str, errors: str = "strict") -> str:
     member = members.get(path)
     if member is None:
         raise zip_file.error("is missing", path)
