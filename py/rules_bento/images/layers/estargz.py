@@ -61,12 +61,8 @@ class EstargzBlob(toc_layer.TocBlob):
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Raise BentoError for a name that the format reserves."""
-        del header
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
-
-    def add_contents(self, entry: TocEntry, data: bytes) -> None:
-        """Store nothing: the table has only digests."""
 
     def mark(self, name: str = _PREFETCH) -> Iterator[bytes]:
         """Yield the landmark file: all files before it are fetched before a container starts."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
+    Blob = tuple[Iterator[bytes], toc_layer.TocBlob | None]
     Watch = Callable[[ZipMember, Iterator[Chunk]], Iterator[Chunk]]
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
@@ -139,14 +140,10 @@ def write_wheel_layer(
     `threads` compress (zstd), by default one for each core. For `watch`, see `wheel_members`. Memory stays below 200
     MB. Raises BentoError for a wheel that must not be installed (`wheel`, `install`).
     """
-    carry = reuses_deflate(compression)
-    members = wheel_members(WheelPlan.of(wheel, layout), set(), carry=carry, watch=watch)
-    if compression in LAZY:
-        tar = Sum()
-        blob = open_toc_blob(compression, tar.add)
-        return _write_toc_layer(out, tar, blob, blob.files(_toc_files(members, layout, carry=carry), threads))
-    encode = gzip.reuse if carry else encoder(compression, threads)
-    return write_layer(out, _pieces(members, layout, END), encode)
+    tar = Sum()
+    return write_blob(
+        out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
+    )
 
 
 def write_files_layer(
@@ -166,25 +163,16 @@ def write_files_layer(
     entries = list(entries)
     given = {entry.path for entry in entries}
     whole = [entry for entry in _with_folders(entries) if folders or entry.path in given]
-    return _write_plain(out, _files_tar(whole), compression, threads, storing=True)
+    tar = Sum()
+    return write_blob(out, tar, *_tar_blob(_files_tar(whole), compression, tar, threads, storing=True))
 
 
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
     """Write a layer with the members of `tar`, a tar in pieces without its end, atomically to `out`."""
-    return _write_plain(out, map(raw_piece, tar), compression, threads)
-
-
-def _write_plain(
-    out: Path, pieces: Iterable[Piece], compression: Compression, threads: int | None, *, storing: bool = False
-) -> LayerInfo:
-    """Write a layer of pieces without reused streams and without the end of an archive."""
-    if compression in LAZY:
-        tar = Sum()
-        blob = open_toc_blob(compression, tar.add, storing=storing)
-        return _write_toc_layer(out, tar, blob, blob.members(_tar(pieces), threads))
-    return write_layer(out, chain(pieces, [raw_piece(END)]), encoder(compression, threads, storing=storing))
+    total = Sum()
+    return write_blob(out, total, *_tar_blob(map(raw_piece, tar), compression, total, threads))
 
 
 class Sum:
@@ -213,24 +201,6 @@ class Sum:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
-    """Write a layer of pieces atomically to `out`."""
-    tar, blob = Sum(), Sum()
-
-    def counted() -> Iterator[Piece]:
-        for piece in pieces:
-            records, _, data, _ = piece
-            if records:
-                tar.add(records)
-            if data:
-                tar.add(data)
-            yield piece
-
-    with open_output(out) as file:
-        file.writelines(blob.hashing(coalesce(encode(counted()))))
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
-
-
 def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
     """Begin a blob of a compression in `LAZY`; for `count`, see `TocBlob`, for `storing`, see `encoder`."""
     if compression == "estargz":
@@ -242,48 +212,82 @@ def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: 
     return chunked.ChunkedBlob(count, storing=storing)
 
 
-def _write_toc_layer(out: Path, tar: Sum, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> LayerInfo:
+def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
+    """Write a layer of pieces atomically to `out`."""
+    tar = Sum()
+    return write_blob(out, tar, encode(_counted(pieces, tar)), None)
+
+
+def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
+    """Write the pieces of a blob, and the end of a table of contents, atomically to `out`; `tar` sums up the tar."""
     blob = Sum()
     with open_output(out) as file:
-        file.writelines(blob.hashing(coalesce(chain(members, toc_blob.end()))))
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size))
+        file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
+    annotations = toc_blob.annotations(tar.size) if toc_blob else ()
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, annotations)
 
 
 def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
     """Write pieces to `out` as a part of layers, and return their entries for a table of contents, if there is one."""
-    if compression in LAZY:
-        toc_blob = open_toc_blob(compression, _ignore)
-        return _write_toc_part(out, toc_blob, toc_blob.members(_tar(pieces), 1))
-    return _write_plain_part(out, iter(pieces), encoder(compression, 1))
+    return _write_part(out, *_tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
 ) -> list[toc_layer.TocEntry]:
     """Write a wheel to `out` as `write_part` does, without the directories in `known`."""
+    return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
+
+
+def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> list[toc_layer.TocEntry]:
+    with open_output(out) as file:
+        file.writelines(coalesce(pieces))
+    return toc_blob.entries if toc_blob else []
+
+
+def _tar_blob(
+    pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
+) -> Blob:
+    """Return the blob of a tar without its end, and the table of contents; without a sum `tar`, as a part of layers."""
+    if compression in LAZY:
+        toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
+        return toc_blob.members(_tar(pieces), threads), toc_blob
+    encode = encoder(compression, threads, storing=storing)
+    return encode(_counted(chain(pieces, [raw_piece(END)]), tar) if tar else iter(pieces)), None
+
+
+def _wheel_blob(
+    plan: WheelPlan,
+    known: set[str],
+    layout: InstallLayout,
+    compression: Compression,
+    tar: Sum | None,
+    threads: int | None,
+    watch: Watch | None,
+) -> Blob:
+    """Return the blob of a wheel as `_tar_blob` does, but with its deflate streams."""
     carry = reuses_deflate(compression)
     members = wheel_members(plan, known, carry=carry, watch=watch)
     if compression in LAZY:
-        toc_blob = open_toc_blob(compression, _ignore)
-        return _write_toc_part(out, toc_blob, toc_blob.files(_toc_files(members, layout, carry=carry), 1))
-    encode = gzip.reuse if carry else encoder(compression, 1)
-    return _write_plain_part(out, _pieces(members, layout), encode)
+        toc_blob = open_toc_blob(compression, tar.add if tar else _ignore)
+        return toc_blob.files(_toc_files(members, layout, carry=carry), threads), toc_blob
+    encode = gzip.reuse if carry else encoder(compression, threads)
+    pieces = _pieces(members, layout, END if tar else b"")
+    return encode(_counted(pieces, tar) if tar else pieces), None
+
+
+def _counted(pieces: Iterable[Piece], tar: Sum) -> Iterator[Piece]:
+    for piece in pieces:
+        records, _, data, _ = piece
+        if records:
+            tar.add(records)
+        if data:
+            tar.add(data)
+        yield piece
 
 
 def _ignore(data: bytes | memoryview) -> None:
     """Ignore the bytes of a part, whose digest isn't needed."""
-
-
-def _write_toc_part(out: Path, toc_blob: toc_layer.TocBlob, members: Iterable[bytes]) -> list[toc_layer.TocEntry]:
-    with open_output(out) as file:
-        file.writelines(coalesce(members))
-    return toc_blob.entries
-
-
-def _write_plain_part(out: Path, pieces: Iterator[Piece], encode: Encoder) -> list[toc_layer.TocEntry]:
-    with open_output(out) as file:
-        file.writelines(coalesce(encode(pieces)))
-    return []
 
 
 def reuses_deflate(compression: Compression) -> bool:
@@ -383,7 +387,7 @@ def wheel_members(
         yield WheelMember(new, file, chunks)
 
 
-def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes = b"") -> Iterator[Piece]:
+def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes) -> Iterator[Piece]:
     before = b""  # bytes to write before the next header
     for folders, file, chunks in members:
         if folders:

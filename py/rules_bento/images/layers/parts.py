@@ -73,7 +73,7 @@ def write_part(
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
     """Join parts to a layer atomically. Raises BentoError if a file of one wheel is a directory of another."""
     left_out = _replaced_files([part.listing for part in parts])
-    tar, blob = layer.Sum(), layer.Sum()
+    tar = layer.Sum()
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -94,13 +94,10 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
             yield from toc_blob.copy_members(pieces, part.listing.entries) if toc_blob else pieces
             for piece in contents:
                 tar.add(piece)
-        yield from toc_blob.end() if toc_blob else packed([END])
+        if not toc_blob:
+            yield from packed([END])
 
-    with layer.open_output(out) as file:
-        file.writelines(blob.hashing(joined()))
-    return layer.LayerInfo(
-        tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size) if toc_blob else ()
-    )
+    return layer.write_blob(out, tar, joined(), toc_blob)
 
 
 def _folders(parts: Iterable[WheelPart]) -> list[str]:

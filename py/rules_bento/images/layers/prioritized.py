@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
+from itertools import chain
 
 from rules_bento.archives import tarread
 from rules_bento.archives.zipread import fast_zlib
@@ -57,7 +59,11 @@ def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[
         places = wanted | above
         first = [member for member in members if member.name in places]
         rest = [member for member in members if member.name not in places]
-        return PrioritizedLayer(_write(out, source, first, rest), len(wanted))
+        tar = layer.Sum()
+        toc_blob = estargz.EstargzBlob(tar.add)
+        copied = partial(_copied, toc_blob, tar, source)
+        pieces = chain(copied(first), toc_blob.mark(), copied(rest))
+        return PrioritizedLayer(layer.write_blob(out, tar, pieces, toc_blob), len(wanted))
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
@@ -180,21 +186,6 @@ def _headers(records: bytes) -> Iterator[bytes]:
         if not is_extension:
             yield records[begin:at]
             begin = at
-
-
-def _write(out: Path, source: _EstargzReader, first: list[_StoredMember], rest: list[_StoredMember]) -> layer.LayerInfo:
-    tar, blob = layer.Sum(), layer.Sum()
-    toc_blob = estargz.EstargzBlob(tar.add)
-
-    def pieces() -> Iterator[bytes]:
-        yield from _copied(toc_blob, tar, source, first)
-        yield from toc_blob.mark()
-        yield from _copied(toc_blob, tar, source, rest)
-        yield from toc_blob.end()
-
-    with layer.open_output(out) as file:
-        file.writelines(blob.hashing(layer.coalesce(pieces())))
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size, toc_blob.annotations(tar.size))
 
 
 def _copied(

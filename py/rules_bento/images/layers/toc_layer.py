@@ -9,7 +9,6 @@ their entries are shifted.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from functools import lru_cache
 from itertools import chain
 
@@ -59,7 +58,7 @@ class TocMember(NamedTuple):
     digest: str  # of the contents; empty if it must be computed
 
 
-class TocBlob(ABC):
+class TocBlob:
     """Writes the blob of a layer, or of a part of layers, with its table of contents."""
 
     def __init__(self, count: Count) -> None:
@@ -69,25 +68,23 @@ class TocBlob(ABC):
         self.carries = False
         self.size = 0
 
-    @abstractmethod
     def compress(self, member: TocMember) -> bytes:
         """Compress a member. Several threads call it in parallel."""
+        raise NotImplementedError
 
-    @abstractmethod
     def add_header(self, entry: TocEntry, header: bytes) -> None:
         """Store the data that the format needs from the header of a member."""
 
-    @abstractmethod
     def add_contents(self, entry: TocEntry, data: bytes) -> None:
         """Store the data that the format needs from the next piece of a member's contents."""
 
-    @abstractmethod
     def end(self) -> Iterator[bytes]:
         """Yield the data after the members: the table of contents, its offset, and the format's other data."""
+        raise NotImplementedError
 
-    @abstractmethod
     def annotations(self, uncompressed_size: int) -> tuple[tuple[str, str], ...]:
         """Return the annotations of the layer for a manifest; call `end` first."""
+        raise NotImplementedError
 
     def members(self, tar: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
         """Yield the blob of a tar without its end; `threads` compress it."""
