@@ -177,12 +177,6 @@ class _CountingFile:
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
 
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seekable(self) -> bool:
-        return self._file.seekable()
-
 
 class _Guard:
     def __init__(self, where: str, limits: Limits) -> None:
@@ -200,9 +194,7 @@ class _Guard:
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
-            raise self._error(
-                f"has more than {self.limits.members} members. If you trust the archive, increase the limit."
-            )
+            raise self._limit_error(f"has more than {self.limits.members} members")
         self._names += len(item.path) + len(item.link)
         if self._names > _MAX_NAMES:
             raise self._error(f"has more than {_MAX_NAMES >> 20} MiB of names. Shorten them.")
@@ -230,10 +222,7 @@ class _Guard:
         for piece in pieces:
             out += len(piece)
             if out > _RATIO_THRESHOLD + self.limits.ratio * source.count:
-                raise self._error(
-                    f"decompresses to more than {self.limits.ratio} times its size. If you trust the archive, increase "
-                    f"is none."
-                )
+                raise self._limit_error(f"decompresses to more than {self.limits.ratio} times its size")
             # Headers and padding count, too; a valid archive has fewer bytes of them than of files.
             self._check_size(out // 2)
             yield piece
@@ -246,9 +235,7 @@ class _Guard:
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.size:
-            raise self._error(
-                f"has more than {self.limits.size >> 20} MiB. If you trust the archive, increase the limit."
-            )
+            raise self._limit_error(f"has more than {self.limits.size >> 20} MiB")
 
     def _normal(self, path: str) -> str:
         if "\0" in path:
@@ -306,6 +293,9 @@ class _Guard:
         if not link.isascii() and not is_utf8(link):
             raise self._error(f"{path!r}: the link target {link!r} isn't UTF-8. Replace the link by a copy.")
         return link
+
+    def _limit_error(self, text: str) -> BentoError:
+        return self._error(f"{text}. If you trust the archive, increase the limit.")
 
     def _error(self, text: str) -> BentoError:
         return BentoError(f"{self.where}: {text}")

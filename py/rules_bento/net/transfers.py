@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from email.message import Message
     from pathlib import Path
-    from types import TracebackType
     from typing import BinaryIO
 
 
@@ -63,9 +62,7 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._visible:
             self._out.write("\r\x1b[K")
             self._out.flush()

@@ -72,20 +72,19 @@ class Body(Protocol):
         """Write the complete body."""
 
 
-class BytesBody:
+class BytesBody(NamedTuple):
     """Writes a body that is in memory."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
+    content: bytes
 
     @property
     def size(self) -> int:
         """Return the number of bytes that `write_to` writes."""
-        return len(self._content)
+        return len(self.content)
 
     def write_to(self, connection: socket.socket) -> None:
         """Write the complete body."""
-        connection.sendall(self._content)
+        connection.sendall(self.content)
 
 
 class LongHeadError(Exception):
@@ -169,22 +168,19 @@ class Response:
         For another status than 2xx, returns at most `limits.REFUSAL` bytes. Raises ConnectionLostError for a truncated
         body, and BentoError for a body that is too large, or needs longer than `limits.ANSWER`.
         """
-        says_no = not 200 <= self.status < 300
-        content = self._beginning(limits.REFUSAL if says_no else most + 1)
-        if len(content) > most and not says_no:
-            raise BentoError(f"{display_url(self.url)}: the response exceeds {most} bytes. Report it to its owner.")
-        return content
-
-    def _beginning(self, most: int) -> bytes:
+        is_refusal = not 200 <= self.status < 300
+        wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
         end = time.monotonic() + limits.ANSWER
-        while len(content) < most:
+        while len(content) < wanted:
             rest = self._response.length  # None: unknown until the end
             if rest == 0:
                 break
             with translate_errors():
-                wanted = min(most - len(content), limits.PIECE, limits.PIECE if rest is None else rest)
-                piece = self._response.read1(wanted) if rest is None else self._response.fp.read1(wanted)
+                size = min(wanted - len(content), limits.PIECE, limits.PIECE if rest is None else rest)
+                piece = self._response.read1(size) if rest is None else self._response.fp.read1(size)
+                if time.monotonic() > end:
+                    raise SlowAnswerError
             if not piece:
                 if rest:
                     raise ConnectionLostError("the response was truncated")
@@ -192,9 +188,8 @@ class Response:
             content += piece
             if rest is not None:
                 self._response.length = rest - len(piece)
-            with translate_errors():
-                if time.monotonic() > end:
-                    raise SlowAnswerError
+        if len(content) > most and not is_refusal:
+            raise BentoError(f"{display_url(self.url)}: the response exceeds {most} bytes. Report it to its owner.")
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
@@ -264,7 +259,8 @@ class Transport:
                 reusable = response.finished and connection.sock is not None
         finally:
             if reusable:
-                self._give(origin, connection)
+                with self._lock:
+                    self._idle.setdefault(origin, []).append(connection)
             else:
                 connection.close()
 
@@ -292,17 +288,11 @@ class Transport:
             idle = self._idle.get(origin)
             if idle:
                 return idle.pop()
-            context = self._context(origin.netloc) if origin.scheme == "https" else None
+            context = None
+            if origin.scheme == "https":
+                context = self._contexts.get(origin.netloc) or host_settings.tls_context(origin.netloc)
+                self._contexts[origin.netloc] = context
         return _connection(origin, context, self._patience)
-
-    def _give(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            self._idle.setdefault(origin, []).append(connection)
-
-    def _context(self, host: str) -> ssl.SSLContext:
-        if host not in self._contexts:
-            self._contexts[host] = host_settings.tls_context(host)
-        return self._contexts[host]
 
 
 def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:

@@ -60,26 +60,15 @@ def _within(document: dict[str, Any], key: str, inner: str) -> Any:
 def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[str, Any]) -> bytes:
     """Return a statement about the object with the digest `sha256:<hex>`."""
     algorithm, _, value = digest.partition(":")
-    return to_json(
-        {
-            "_type": STATEMENT,
-            "subject": [{"name": name, "digest": {algorithm: value}}],
-            "predicateType": predicate_type,
-            "predicate": predicate,
-        }
-    )
+    subject = [{"name": name, "digest": {algorithm: value}}]
+    return to_json({"_type": STATEMENT, "subject": subject, "predicateType": predicate_type, "predicate": predicate})
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> bytes:
     """Return an envelope with the signed statement."""
     signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
-    return to_json(
-        {
-            "payloadType": _PAYLOAD,
-            "payload": to_base64(statement),
-            "signatures": [{"keyid": "", "sig": to_base64(signature)}],
-        }
-    )
+    signatures = [{"keyid": "", "sig": to_base64(signature)}]
+    return to_json({"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures})
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:

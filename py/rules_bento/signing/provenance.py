@@ -42,30 +42,21 @@ class Run:
 
     def details(self) -> dict[str, Any]:
         """Return SLSA's `runDetails`."""
-        stated = {
-            "invocationId": self.invocation_id,
-            "startedOn": self.started_on,
-            "finishedOn": self.finished_on,
-        }
+        stated = {"invocationId": self.invocation_id, "startedOn": self.started_on, "finishedOn": self.finished_on}
         metadata = {name: text for name, text in stated.items() if text}
         return {"builder": {"id": self.builder_id}, **({"metadata": metadata} if metadata else {})}
 
 
 def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[str, Any]]) -> dict[str, Any]:
     """Return SLSA's `buildDefinition` of an image or a Bento."""
-    return {
-        "buildType": f"{BUILD_TYPE}{kind}:v1",
-        "externalParameters": parameters,
-        "resolvedDependencies": sorted(
-            dependencies, key=lambda item: (item["uri"], sorted(item.get("digest", {}).items()))
-        ),
-    }
+    resolved = sorted(dependencies, key=lambda item: (item["uri"], sorted(item.get("digest", {}).items())))
+    return {"buildType": f"{BUILD_TYPE}{kind}:v1", "externalParameters": parameters, "resolvedDependencies": resolved}
 
 
-def dependency(uri: str, digest: str, name: str = "") -> dict[str, Any]:
+def dependency(uri: str, digest: str) -> dict[str, Any]:
     """Return a resource descriptor; `digest` is `<algorithm>:<hex>`."""
     algorithm, _, value = digest.partition(":")
-    return {**({"name": name} if name else {}), "uri": uri, "digest": {algorithm: value}}
+    return {"uri": uri, "digest": {algorithm: value}}
 
 
 def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
