@@ -3,9 +3,7 @@
 A `.bento` or `.bentomodel` file is a tar inside xz, and the blocks of an xz stream are independent. Each *part* (the
 sources and the environment; each model) is an xz stream of its own that contains tar members without an end of archive.
 Joining copies the blocks of the parts, and adds a small block with the end of the tar, and an index. A one-line change
-compresses one small part again, never a model.
-
-`transcode` writes the other formats that BentoML reads from the same parts.
+compresses one small part again, never a model. The other formats that BentoML reads come from the same parts.
 """
 
 from __future__ import annotations
@@ -45,11 +43,7 @@ class PartInfo(NamedTuple):
 
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
-    """Write the members in the given order to a part at `out`, atomically.
-
-    The bytes depend on the members, not on `threads` (default: one per core). Needs less than 100 MB of memory for any
-    size. Raises the errors of `tarstream.stream`.
-    """
+    """Write the members to a part atomically; the bytes don't depend on `threads`. Needs less than 100 MB."""
     with atomic_file(out) as file:
         file.writelines(xz.stream(tarstream.stream(members), threads))
 
@@ -99,11 +93,7 @@ def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
 
 
 def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: Form | None = None) -> None:
-    """Write the archive to `out`: the parts in this order, and the pointers to the latest model of each name.
-
-    `latest` contains the versions by model name. Without a `form`, writes a `.bento` archive. Raises BentoError for
-    parts that don't fit together, and OSError; then `out` doesn't exist.
-    """
+    """Write the archive (default: `.bento`) of the parts, and of pointers to the latest model of each name."""
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
@@ -188,10 +178,7 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plai
 
 
 class StreamedMember(NamedTuple):
-    """Describes a member to write. A link has a `link`, a file `contents` of `size` bytes, a directory neither.
-
-    Consume the contents before you request the next member.
-    """
+    """Describes a member to write. Consume a file's contents before you request the next member."""
 
     path: str
     mode: int

@@ -143,10 +143,7 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
 
 
 def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
-    """Yield each member and its contents. Consume or ignore the contents before you request the next member.
-
-    `also` are accepted kinds of `SYSTEM`. Raises BentoError that begins with the stream's `where`.
-    """
+    """Yield each member and its contents, which are skipped at the next one; `also` are accepted kinds of `SYSTEM`."""
     common = _GlobalAttributes()
     while (block := stream.exactly(RECORD)) != _ZEROS:
         extended: dict[str, str] = {}

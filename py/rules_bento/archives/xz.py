@@ -7,14 +7,10 @@ independent, so threads can share them, and the bytes depend neither on the numb
 streams are joined by copying blocks (`read_index`, `tail`). The result is one stream, because some readers ignore all
 streams after the first (for example, Python's `tarfile.open(mode="r|xz")`).
 
-The format is "The .xz File Format", version 1.2.0 (stream 2.1, block 3, index 4, integers 1.2); liblzma's
-`lzma2_decoder.c` describes the chunks of LZMA2. Every block header specifies both of its sizes, so a threaded `xz`
-decodes on all cores. The check is CRC32.
-
-Headers, index, checks, and stored blocks only depend on the input. The content of a compressed block depends on the
-version of liblzma; for a block near the threshold, the decision to compress depends on zlib's version
-(`zlib.ZLIB_RUNTIME_VERSION`). The same interpreter writes the same bytes. A Bento's identity is the digest of its
-content, not of its archive, so it depends on none of these.
+The format is "The .xz File Format", version 1.2.0; liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
+block header has both of its sizes, so a threaded `xz` decodes on all cores. The check is CRC32. The content of a
+compressed block depends on liblzma's version, and near the threshold on zlib's; the same interpreter writes the same
+bytes. A Bento's identity, the digest of its content, depends on none of these.
 """
 
 from __future__ import annotations
@@ -102,11 +98,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the size of all blocks of the stream in `file`, and their records. Doesn't read the blocks.
-
-    The position of the file is then after `HEAD`, where the blocks begin. Raises ValueError with the reason if the file
-    isn't one complete stream of this module.
-    """
+    """Return the size and the records of the blocks of the only stream; leaves the file after `HEAD`."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")

@@ -1,12 +1,8 @@
 """Reads zips, and rejects a zip whose directory contradicts its local headers or contents.
 
-The format is PKWARE's APPNOTE 6.3. Wheels (`rules_bento.images.wheels.wheel`) and archives of the store (`unpack`) use
-this reader. A zip describes each member twice, so readers can interpret it in different ways. This reader raises
-BentoError for a member with two descriptions, overlapping members, an encrypted member, a link, a multi-part zip, an
-unsupported method, a wrong CRC or size, and for bytes before the first member, between directory and end, or after the
-end. The caller checks names and duplicates.
-
-Only the directory and pieces of contents are in memory; `Bounds` limits both.
+The format is PKWARE's APPNOTE 6.3, for wheels and archives of the store. A zip describes each member twice, so readers
+can interpret it in different ways: this one rejects whatever is described differently, overlaps, is left over, links,
+encryption, or multi-part zips. The caller checks names and duplicates. `Bounds` limits directory and sizes.
 """
 
 from __future__ import annotations

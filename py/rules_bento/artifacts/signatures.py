@@ -147,10 +147,7 @@ def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str,
 
 
 def verify(place: Place, digest: str, key: PublicKey) -> str:
-    """Return the name under which the key signed a digest, if any. Raises SignatureError without a signature.
-
-    The name isn't verified.
-    """
+    """Return the (unverified) name under which the key signed a digest, or raise SignatureError."""
 
     def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):

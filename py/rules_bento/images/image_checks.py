@@ -63,11 +63,7 @@ def check(
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
 ) -> CheckResult:
-    """Check packages, and native code in further layers, against the base.
-
-    `wheels` are the file names of all packages, `libraries` belong to the packages with native code. `machines` maps
-    paths of files in layers to the machines that these files are built for.
-    """
+    """Check packages, and the machines of files in further layers by path, against the base."""
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed

@@ -32,11 +32,7 @@ class Installation(NamedTuple):
 
 
 def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError for a bento.yaml whose image has commands, a template, or conda packages.
-
-    `provided` names the steps whose results are in the base or in layers, as declared by a target. The checks of the
-    image handle system packages, because they have the base's list of packages.
-    """
+    """Raise BentoError for a bento.yaml with commands, a template, or conda packages that aren't `provided`."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(

@@ -68,10 +68,7 @@ class OwnedFiles:
 def describe_layer(
     layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
 ) -> dict[str, Any]:
-    """Return the report of one layer, without packages if its blob isn't available. `bento` is the Bento's directory.
-
-    `owners` are the owners of files that the layers below specify; the function adds those that this layer specifies.
-    """
+    """Return the report of a layer, without packages if there is no blob. Adds the layer's `owners`."""
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
     return {
         "name": layer.name,

@@ -32,11 +32,7 @@ def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[st
     described |= {further[key]: value for key, value in standard.items() if key in further}
     described |= {key: [standard[key]] for key in ("authors", "licenses") if key in standard}
     config = to_bytes(
-        {
-            "descriptor": described,
-            "config": {},
-            "modelfs": {"type": "layers", "diffIds": [part.layer.diff_id]},
-        }
+        {"descriptor": described, "config": {}, "modelfs": {"type": "layers", "diffIds": [part.layer.diff_id]}}
     )
     manifest: dict[str, Any] = {
         "schemaVersion": 2,

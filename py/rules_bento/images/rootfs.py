@@ -99,10 +99,7 @@ def remove(path: Path) -> None:
 
 
 class _RootfsWriter:
-    """Unpacks the layers of an image to a directory.
-
-    A whiteout hides files of the layers below, wherever it is in its layer: files of its own layer stay.
-    """
+    """Unpacks layers. A whiteout hides files of the layers below, but none of its own layer."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -100,9 +100,7 @@ def _cyclonedx(subject: ImageSubject, components: list[Component]) -> dict[str, 
             "component": root,
         },
         "components": [_cyclonedx_component(component) for component in components],
-        "dependencies": [
-            {"ref": subject.digest, "dependsOn": [component.reference for component in components]},
-        ],
+        "dependencies": [{"ref": subject.digest, "dependsOn": [component.reference for component in components]}],
     }
 
 

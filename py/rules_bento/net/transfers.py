@@ -255,11 +255,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Open `.NAME.part` next to `path` with its earlier contents; it becomes `path` if the block succeeds.
-
-    Only one process at a time is in the block. A process that waited while another one completed the file gets None.
-    Raises OSError if `.NAME.part` is a symbolic link.
-    """
+    """Open `.NAME.part` exclusively; it becomes `path` on success. Yields None if another process completed it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():

@@ -163,11 +163,7 @@ class Response:
         return parse_nonnegative_int(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
-        """Return the body as bytes. `most` is the maximum, from `limits`.
-
-        For another status than 2xx, returns at most `limits.REFUSAL` bytes. Raises ConnectionLostError for a truncated
-        body, and BentoError for a body that is too large, or needs longer than `limits.ANSWER`.
-        """
+        """Return the body, at most `most` bytes, or `limits.REFUSAL` of an error. Raises BentoError beyond."""
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
@@ -244,11 +240,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response for the block.
-
-        Raises ConnectionLostError if the connection fails, and BentoError for a permanent error, such as an untrusted
-        certificate.
-        """
+        """Send a request, and yield the response. Raises BentoError for permanent errors (certificates)."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False

@@ -50,12 +50,7 @@ class Credentials:
 
 
 def find_credentials(reference: Reference) -> Credentials | None:
-    """Return the credentials for a registry, or for a repository if the file has an entry for it.
-
-    Searches docker's `config.json` (`DOCKER_CONFIG`), podman's and skopeo's `auth.json` (`REGISTRY_AUTH_FILE`,
-    `XDG_RUNTIME_DIR`), and the netrc file (`NETRC`), in this order; in each of the JSON files `credHelpers`,
-    `credsStore`, and `auths`. Raises BentoError for an invalid file or a failed helper, without any of its content.
-    """
+    """Return a registry's or repository's credentials from docker's, podman's, and netrc's files, in this order."""
     for file in _files():
         if file.is_file():
             credentials = _from_file(_read_config(file), file, reference)
@@ -305,11 +300,7 @@ class Authorizer:
             return {}
 
     def _realm(self, realm: str) -> str:
-        """Return the URL of the token server. Raises BentoError if it is unsafe to send credentials there.
-
-        Credentials are sent encrypted, except to the host of a registry without encryption. A token server in a private
-        network or on this machine is trusted only if the registry is also in one.
-        """
+        """Return the token server's URL. Raises BentoError if it is unsafe to send credentials there."""
         if not realm:
             raise BentoError(f"{self._host}: its challenge has no realm. Report this to its owner.")
         url = resolve(str(self._origin), realm)

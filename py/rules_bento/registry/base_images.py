@@ -47,11 +47,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return the images of a layout for the platforms (`os/architecture`).
-
-    Ignores missing manifests whose index entry has a platform, because a pull can be limited to platforms. Raises
-    BentoError for an invalid document, a wrong digest or size, several images of one platform, or no image at all.
-    """
+    """Return the images of a layout for the platforms (`os/architecture`), except for those that weren't pulled."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):

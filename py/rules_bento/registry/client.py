@@ -54,11 +54,7 @@ class Reply(NamedTuple):
 
 
 class Registries:
-    """Caches the registries of a run, with their connections and tokens.
-
-    `insecure` are hosts (`host:port`) that can be reached without encryption; this machine always can. `patience` is in
-    seconds, see `limits.PATIENCE`.
-    """
+    """Caches a run's registries, connections, and tokens. `insecure` hosts (`host:port`) can lack encryption."""
 
     def __init__(
         self,
@@ -120,11 +116,7 @@ class Registry:
         content: bytes | None = None,
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
-        """Send a small request; return its response, of at most `max_bytes`, if its status is one of `expect`.
-
-        Raises RegistryError for another status, or BentoError, beginning with `what`, for a failed connection; both
-        after retries if a retry can help.
-        """
+        """Send a small request, with retries; return its response if its status is one of `expect`."""
         retry = self.retry()
         while True:
             try:
@@ -401,13 +393,7 @@ class Repository:
         )
 
     def _request(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        expect: Collection[int],
-        scopes: frozenset[str],
-        **options: Any,
+        self, method: str, path: str, what: str, expect: Collection[int], scopes: frozenset[str], **options: Any
     ) -> Reply:
         whole = path if "://" in path or path.startswith("/") else self._path(path)
         return self.registry.request(method, whole, scopes, expect=expect, what=f"{self}: {what}", **options)

@@ -125,10 +125,7 @@ class Layout:
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
-        """Return the manifest of a name or digest (default: the only one). Raises BentoError unless one matches.
-
-        Ignores signatures and attestations of an image; raises BentoError for an image that is annotated as one.
-        """
+        """Return the manifest of a name or digest (default: the only one), ignoring signatures and attestations."""
         index = [entry for entry in self.index() if not self._is_attachment(entry)]
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:

@@ -42,11 +42,7 @@ def upload(
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
-    """Upload a blob unless it exists in the repository or can be mounted.
-
-    `mount_from` are repositories of the same registry that might have it. Raises as `Registry.request` does, and
-    BentoError if the source doesn't have the digest.
-    """
+    """Upload a blob unless it exists, or can be mounted from other repositories of the registry."""
     if repository.has_blob(digest, size):
         return "exists"
     started = None
@@ -176,12 +172,7 @@ def push(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[PushResult]:
-    """Push to repositories, with their tags or only by digest; return one result for each repository.
-
-    A blob is sent once to each registry and mounted into its other repositories. If the manifests exist, their blobs
-    are checked only with `check_blobs`. An unchanged tag isn't written again. Raises BentoError and RegistryError; a
-    tag is written only after all of its blobs and manifests.
-    """
+    """Push to repositories, with their tags or by digest; return one result for each. Tags are written last."""
     blobs = package.blobs()
     tags: dict[Reference, list[str]] = {}
     for target in targets:
@@ -211,12 +202,7 @@ class _RepositoryPush(NamedTuple):
         )
 
     def push(self, blobs: Sequence[Descriptor], names: Sequence[str], counter: Counter, jobs: int) -> list[BlobOutcome]:
-        """Send blobs, then manifests, then tags; return each blob's outcome. Raises BentoError and RegistryError.
-
-        While another client commits the same blob, a registry can report it as existing and as unknown alternately
-        (docker's registry empties the link for a moment). So a manifest that is rejected for missing blobs is put
-        again, after another check of the blobs.
-        """
+        """Send blobs, manifests, and tags; return each blob's outcome."""
         retry = self.repository.registry.retry()
         outcomes: list[BlobOutcome] = ["exists"] * len(blobs)
         while True:
@@ -229,6 +215,7 @@ class _RepositoryPush(NamedTuple):
                     self.manifest(self.package.root, name)
                 return outcomes
             except RegistryError as error:
+                # While another client commits a blob, docker's registry can report it as existing and as unknown.
                 if _UNKNOWN_BLOBS.isdisjoint(error.codes) or not retry.again():
                     raise
 
@@ -286,11 +273,7 @@ def copy(
 
 
 def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield the referrers of a manifest and of its children, and their referrers, each after its subject.
-
-    Digests make cycles impossible, but a chain can have any length. Raises BentoError for too many referrers, and for a
-    referrer with another subject.
-    """
+    """Yield the referrers of a manifest and its children, and theirs, each after its subject."""
     pending = [root.descriptor.digest, *(entry.digest for entry in root.children())]
     count = 0
     while pending:

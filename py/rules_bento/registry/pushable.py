@@ -161,11 +161,7 @@ class BodyPart:
 
 @dataclass(frozen=True)
 class Pushable:
-    """Holds the content of a push: a manifest, its children if it is an index, and the source of each blob.
-
-    `mount_from` are repositories (`registry/repository`) that might have some of the blobs; `mounts` are those that
-    might have single blobs, by digest.
-    """
+    """Holds a manifest, its children, blobs' sources by digest, and repositories to mount all or single blobs from."""
 
     root: Manifest
     children: Sequence[Manifest] = ()

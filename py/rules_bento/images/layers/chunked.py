@@ -113,10 +113,7 @@ def _formatted(entries: list[TocEntry], end: int) -> list[TocEntry]:
 
 
 def _take_tar_split(entries: list[TocEntry]) -> bytes:
-    """Remove the data for the tar-split from the entries, and return the tar-split.
-
-    It has each member's headers, with the padding of the previous member, and the CRC-64 of its contents.
-    """
+    """Move the tar-split's data out of the entries: headers with padding before them, CRC-64s of contents."""
     lines: list[str] = []
     padding = b""
 

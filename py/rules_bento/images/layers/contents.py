@@ -36,11 +36,7 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Find files of an image: those that `kept` selects with their contents, others with their first bytes (`HEAD`).
-
-    `found` selects the others by path and first bytes; a link has no bytes and is never kept. Raises BentoError for a
-    layer that cannot be read, and for a selected file that is larger than the limit.
-    """
+    """Return an image's files that `kept` selects, and the first bytes (`HEAD`) of those that `found` selects."""
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
         here: dict[str, bytes] = {}

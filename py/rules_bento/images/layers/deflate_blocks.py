@@ -53,10 +53,7 @@ class Cut(NamedTuple):
 
 
 def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
-    """Split a deflate stream into pieces of at most `size` bytes of contents.
-
-    `pieces` are contents and parts of the stream; a part need not hold the contents that come with it.
-    """
+    """Split a deflate stream, given as contents and parts of it, into pieces of at most `size` bytes of contents."""
     walk = _Walk(pieces, size)
     try:
         yield walk.cut(copied=(0, 0))
@@ -192,11 +189,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits at which a stored or dynamic block might begin, at most one (the last) for each stored block.
-
-        Zeros before the length of a stored block are a part of its header or padding; both have the same effect. A one
-        marks the last block or belongs to the previous block, which the length of the stream decides.
-        """
+        """Return bits at which a stored or dynamic block may begin, the last for each stored block."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit

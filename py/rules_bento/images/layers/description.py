@@ -54,11 +54,7 @@ def describe(
     compression: layer.Compression | None = None,
     prefetched: int = 0,
 ) -> None:
-    """Write the description of a layer; `name` describes its contents.
-
-    `compression` is set if it differs from the arguments. `prefetched` is the number of files that are fetched before a
-    container starts.
-    """
+    """Write the description of a layer; `prefetched` files are fetched before a container starts."""
     from rules_bento.images.layers import layer
 
     fields: dict[str, Any] = {

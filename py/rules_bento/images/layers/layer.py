@@ -4,17 +4,13 @@ A layer is a tar (OCI image layer specification). Its diff id is the digest of t
 of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have one time, and
 each directory precedes its contents.
 
-- `gzip` (RFC 1952) of wheels: the deflate streams of the wheels are reused (`gzip`). Only files that installing changes
-  are compressed again.
-- `zstd` (RFC 8878): a frame for each `ZSTD_FRAME` bytes of tar, with its content size and without a checksum.
-  Incompressible data of models and files is stored (`zstd`), as in gzip's members.
-- `estargz`: gzip from which a container reads files before the whole layer is fetched (`estargz`). Its tar has more
-files. - `zstd:chunked`: zstd from which a machine pulls only the files that no other layer has (`chunked`). - `none`:
-the tar.
+- `gzip` of wheels reuses their deflate streams (`gzip`); only files that installing changes are compressed again.
+- `zstd` has a frame for each `ZSTD_FRAME` bytes of tar, with its size and without a checksum. Incompressible data of
+  models and files is stored (`zstd`), as in gzip's members.
+- `estargz` and `zstd:chunked` let machines fetch single files (`estargz`, `chunked`). `none` is the tar.
 
-The bytes depend only on the inputs, not on cores or host. `zstd` also depends on the version of libzstd, which is
-pinned with its package; `gzip` of plain files, and of files that a wheel doesn't deflate, depends on the version of
-zlib.
+The bytes depend only on the inputs and on the versions of libzstd (pinned) and zlib (for data that wheels don't
+deflate), not on cores or host.
 """
 
 from __future__ import annotations
@@ -135,11 +131,7 @@ def write_wheel_layer(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> LayerInfo:
-    """Write a layer with the installed wheel atomically to `out`.
-
-    `threads` compress (zstd), by default one for each core. For `watch`, see `wheel_members`. Memory stays below 200
-    MB. Raises BentoError for a wheel that must not be installed (`wheel`, `install`).
-    """
+    """Write a layer with the installed wheel atomically. Needs less than 200 MB of memory, and a thread per core."""
     tar = Sum()
     return write_blob(
         out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
@@ -323,10 +315,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return the function that compresses pieces to a blob and reuses nothing; for `threads`, see `write_wheel_layer`.
-
-    With `storing`, zstd stores data that doesn't compress by a quarter; gzip always does.
-    """
+    """Return the function that compresses pieces, without reuse; with `storing`, zstd stores what hardly shrinks."""
     if compression == "none":
         return _tar
     if compression == "gzip":

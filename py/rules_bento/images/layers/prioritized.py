@@ -43,11 +43,7 @@ class PrioritizedLayer(NamedTuple):
 
 
 def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[str]) -> PrioritizedLayer | None:
-    """Write an eStargz layer atomically to `out`, with the files of these names first.
-
-    `names` are paths without the leading slash; `toc_digest` is the digest of the table in `blob`. Returns None, and
-    writes nothing, if the layer has none of the files. Raises BentoError for a layer that `estargz` did not write.
-    """
+    """Write an eStargz layer with these files first, atomically; None, and nothing, if it has none of them."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)

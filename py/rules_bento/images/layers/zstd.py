@@ -45,10 +45,7 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that makes a frame of some MiB; with `storing`, a sample decides whether to compress it.
-
-    With `alone`, each frame is a single file: its few bytes have little to refer to, which other parameters compensate.
-    """
+    """Return a function that makes a frame of some MiB; with `storing`, only if a sample shrinks."""
     import zstandard
 
     def made(parameters: Mapping[str, int]) -> zstandard.ZstdCompressor:

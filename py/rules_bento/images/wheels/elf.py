@@ -53,11 +53,7 @@ class Elf(NamedTuple):
 
 
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
-    """Read a file; None if it isn't a 64-bit little-endian ELF file, isn't dynamically linked, or is damaged.
-
-    `fetch` is called with the begin and end of each range before it is read from `data`. Ranges can be outside of the
-    file.
-    """
+    """Read a dynamically linked 64-bit little-endian file, or return None; calls `fetch` before it reads a range."""
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:

@@ -29,12 +29,7 @@ class Exclude(NamedTuple):
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
-    """Return the wheel without excluded files.
-
-    Raises BentoError for an invalid pattern, a pattern that matches no file, and a pattern that excludes files which
-    the rest of the wheel requires: its metadata, the module of an entry point, `__init__.py` of a remaining package, or
-    all modules.
-    """
+    """Return the wheel without excluded files. Raises BentoError if a pattern has no or an unsafe effect."""
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())
     preset = Patterns(exclude.preset, "a preset of bento.pypi")

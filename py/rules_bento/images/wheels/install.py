@@ -92,11 +92,7 @@ class Installed(NamedTuple):
 
 
 def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
-    """Return the installed files by path, including RECORD.
-
-    Reads only contents that an installer changes. Raises BentoError for a wheel whose files can't be installed: an
-    unknown scheme, two files at one path, or a script with the name of the interpreter.
-    """
+    """Return the installed files by path, including RECORD; reads only contents that an installer changes."""
     files: dict[str, Installed] = {}
     launchers = {point.name: point for point in _with_pip(wheel.entry_points, layout.python_minor)}
     for file in (*_spread(wheel, layout, launchers.keys()), *_made(wheel, layout, launchers.values())):

@@ -45,11 +45,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Read the dynamic sections of all linked files. Contents that aren't read aren't verified.
-
-        If there are linked files, also search Python sources for names of libraries. Files that `watched` has seen
-        aren't unpacked again.
-        """
+        """Read all linked files (unverified), except those of `watched`, and search sources for their names."""
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]

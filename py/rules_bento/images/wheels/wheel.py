@@ -1,14 +1,9 @@
 """Reads wheels: the contents of the zip and its metadata, without unpacking it.
 
 A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
-`Wheel.read` reads the central directory and the few metadata files that decide how the wheel is installed.
-`Wheel.chunks` reads contents, one member at a time, in chunks of limited size. Each chunk has its part of the deflate
-stream, so that a layer can reuse the stream.
-
-Installers trust the wheels that they unpack; this module doesn't. A member is rejected by name if it leaves the
-directory, is repeated, overlaps another member, differs between directory and local header, is encrypted, is a link, or
-uses an unusual compression; if RECORD doesn't list it or lists another digest or size; if its CRC is wrong; or if its
-data is longer than declared.
+Each chunk of contents has its part of the deflate stream, so that a layer can reuse the stream. Installers trust the
+wheels that they unpack; this module rejects members with unsafe or ambiguous names, kinds, compressions, or contents,
+and those that RECORD doesn't list with their digest and size.
 """
 
 from __future__ import annotations
@@ -109,11 +104,7 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
-        """Yield the bytes of a member.
-
-        With `join`, streams are prepared so that other streams can follow them (`Chunk.joined`), if possible. Raises
-        BentoError, at the latest with the last chunk, if the contents don't match the directory and RECORD.
-        """
+        """Yield the bytes of each member, verified; with `join`, other streams can follow (`Chunk.joined`)."""
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
