@@ -642,7 +642,7 @@ def test_what_others_wrote_is_read_by_these_readers_alone():
 
 # The same of what is no text: who imports the module of a format, and why.
 MODULES = {
-    "bz2": {"archives/streams.py": "the reader", "archives/zipread.py": "the reader",   "archives/archive.py": "writes"},
+    "bz2": {"archives/streams.py": "the reader", "archives/zipread.py": "the reader", "archives/archive.py": "writes"},
     "configparser": {
         "images/wheels/wheel.py": "entry points of a wheel, whose size is bounded",
         "packages/virtualenv.py": "entry points of wheels that are installed",
@@ -664,12 +664,12 @@ MODULES = {
     "urllib.request": {"net/loopback.py": "asks a server that we have started whether it is up"},
     "zipfile": {
         "actions/wheels.py": "writes",
-          "archives/archive.py": "writes",
+        "archives/archive.py": "writes",
         "packages/build.py": "writes",
         "packages/lock_subset.py": "writes",
     },
     "zlib": {
-          "archives/archive.py": "writes",
+        "archives/archive.py": "writes",
         "archives/streams.py": "the reader",
         "archives/xz.py": "writes",
         "archives/zipread.py": "the reader",
@@ -677,7 +677,7 @@ MODULES = {
         "images/layers/gzip.py": "writes",
     },
     "zstandard": {
-          "archives/archive.py": "writes",
+        "archives/archive.py": "writes",
         "archives/streams.py": "the reader",
         "images/layers/parts.py": "writes",
         "images/layers/zstd.py": "writes",

@@ -35,11 +35,12 @@ from made_layers import (
 from made_wheels import Maker, record_line
 from rules_bento.actions.layers import files_layer, tar_layer
 from rules_bento.archives import zipread
+from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
-from rules_bento.images.layers.layer import LAZY, LayerEntry, write_files_layer, write_wheel_layer
+from rules_bento.images.layers.layer import LAZY, write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -269,12 +270,12 @@ def test_files(out, tmp_path, compression):
     source = tmp_path / "weights"
     source.write_bytes(LARGE)
     entries = [
-        LayerEntry.file("home/bentoml/models/m/weights", str(source), mode=0o600, uid=1034, gid=1034),
-        LayerEntry.inline("home/bentoml/run.sh", b"#!/bin/sh\n", mode=0o4755),
-        LayerEntry.symlink("home/bentoml/latest", "/somewhere/else"),
-        LayerEntry.folder("home/bentoml", mode=0o700, uid=1034, gid=1035),
-        LayerEntry.inline("etc/" + "ü" * 60 + "/" + "long" * 50, b"", uid=3_000_000),
-        LayerEntry.symlink("etc/link", "../" * 60 + "target"),
+        Member.file("home/bentoml/models/m/weights", str(source), mode=0o600, uid=1034, gid=1034),
+        Member.inline("home/bentoml/run.sh", b"#!/bin/sh\n", mode=0o4755),
+        Member.symlink("home/bentoml/latest", "/somewhere/else"),
+        Member.directory("home/bentoml", mode=0o700, uid=1034, gid=1035),
+        Member.inline("etc/" + "ü" * 60 + "/" + "long" * 50, b"", uid=3_000_000),
+        Member.symlink("etc/link", "../" * 60 + "target"),
     ]
     info = write_files_layer(out, entries, compression)
     assert write_files_layer(out, entries[::-1], compression, threads=3) == info
@@ -295,27 +296,27 @@ def test_files(out, tmp_path, compression):
 @pytest.mark.parametrize("path", ["/a", "a/../b", "a//b", "", ".", "a/.wh.b", "a\0b", "a/"])
 def test_paths_that_are_not_plain(out, path):
     with pytest.raises(BentoError, match="plain relative path"):
-        write_files_layer(out, [LayerEntry.inline(path, b"")], "none")
+        write_files_layer(out, [Member.inline(path, b"")], "none")
 
 
 def test_names_that_are_not_utf8(out):
-    for entry in (LayerEntry.inline("a\udcff", b""), LayerEntry.symlink("a", "\udcff")):
+    for entry in (Member.inline("a\udcff", b""), Member.symlink("a", "\udcff")):
         with pytest.raises(BentoError, match="the name isn't UTF-8"):
             write_files_layer(out, [entry], "none")
 
 
 def test_entries_that_exclude_each_other(out):
     with pytest.raises(BentoError, match="a/b: the path occurs twice"):
-        write_files_layer(out, [LayerEntry.inline("a/b", b""), LayerEntry.folder("a/b")], "none")
+        write_files_layer(out, [Member.inline("a/b", b""), Member.directory("a/b")], "none")
     with pytest.raises(BentoError, match="a: is a file or a link"):
-        write_files_layer(out, [LayerEntry.inline("a/b/c", b""), LayerEntry.symlink("a", "x")], "none")
+        write_files_layer(out, [Member.inline("a/b/c", b""), Member.symlink("a", "x")], "none")
 
 
 @pytest.mark.parametrize(("size", "words"), [(3, "fewer"), (1, "more")])
 def test_sources_that_changed(out, tmp_path, size, words):
     (tmp_path / "source").write_bytes(b"12")
     with pytest.raises(BentoError, match=words):
-        write_files_layer(out, [LayerEntry.file("a", str(tmp_path / "source"), size=size)], "none")
+        write_files_layer(out, [Member.file("a", str(tmp_path / "source"), size=size)], "none")
     assert not out.exists()
 
 
@@ -432,7 +433,7 @@ def test_short_names_need_one_header():
 
 def test_zstd_frames(out, tmp_path):
     """Each has its content size and no checksum; so threads and readers may take them apart."""
-    write_files_layer(out, [LayerEntry.inline("a", LARGE * 2)], "zstd")
+    write_files_layer(out, [Member.inline("a", LARGE * 2)], "zstd")
     data, sizes = out.read_bytes(), []
     while data:
         parameters = zstandard.get_frame_parameters(data)
@@ -461,11 +462,11 @@ def test_a_frame_that_is_stored_is_one_that_others_read(tmp_path, size):
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "estargz"])
 def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression):
     weights = CHANCE.randbytes(layer.ZSTD_FRAME * 2)
-    info = write_files_layer(out, [LayerEntry.inline("a", weights), LayerEntry.inline("b", LARGE)], compression)
+    info = write_files_layer(out, [Member.inline("a", weights), Member.inline("b", LARGE)], compression)
     written = out.read_bytes()
     assert any(weights[at : at + 8192] in written for at in range(layer.ZSTD_FRAME, layer.ZSTD_FRAME + 65536, 8192))
     assert info.size < len(weights) + len(LARGE) // 3
-    write_files_layer(out, [LayerEntry.inline("b", LARGE)], compression)
+    write_files_layer(out, [Member.inline("b", LARGE)], compression)
     assert LARGE[5000:9000] not in out.read_bytes()
 
 

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_layers import LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
 from made_wheels import Maker
+from rules_bento.archives.tarstream import Member
 from rules_bento.images.layers import chunked, toc_layer
-from rules_bento.images.layers.layer import LayerEntry, write_files_layer, write_tar_layer, write_wheel_layer
+from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -155,7 +156,7 @@ def test_a_wheel(tmp_path):
 
 
 def test_the_checksum_is_that_of_tar_split(tmp_path):
-    info = write_files_layer(tmp_path / "out", [LayerEntry.inline("a", b"123456789")], "zstd:chunked")
+    info = write_files_layer(tmp_path / "out", [Member.inline("a", b"123456789")], "zstd:chunked")
     _, lines = table_of((tmp_path / "out").read_bytes(), info)
     assert b64decode(lines[1]["payload"]).hex() == "b90956c775a41001"
 
@@ -207,15 +208,15 @@ def test_a_hard_link_of_a_system(tmp_path):
 
 @pytest.mark.parametrize("files", [{}, {"a": b""}, {"a": b"1"}, {"z": bytes(512)}])
 def test_few_files_or_none(tmp_path, files):
-    info = write_files_layer(tmp_path / "out", [LayerEntry.inline(*file) for file in files.items()], "zstd:chunked")
+    info = write_files_layer(tmp_path / "out", [Member.inline(*file) for file in files.items()], "zstd:chunked")
     assert check(tmp_path / "out", info)[1] == files
 
 
 def test_many_headers_do_not_make_a_frame_that_decoders_refuse(tmp_path, monkeypatch):
     monkeypatch.setattr(chunked, "_FRAME", 20_000)
     monkeypatch.setattr(toc_layer, "CHUNK", 10_000)
-    entries = [LayerEntry.inline("a", LARGE[:10_000]), *(LayerEntry.inline(f"b{number}", b"") for number in range(100))]
-    info = write_files_layer(tmp_path / "out", [*entries, LayerEntry.inline("c", b"last")], "zstd:chunked")
+    entries = [Member.inline("a", LARGE[:10_000]), *(Member.inline(f"b{number}", b"") for number in range(100))]
+    info = write_files_layer(tmp_path / "out", [*entries, Member.inline("c", b"last")], "zstd:chunked")
     check(tmp_path / "out", info)
     blob = (tmp_path / "out").read_bytes()
     at, sizes = 0, []
@@ -228,7 +229,7 @@ def test_many_headers_do_not_make_a_frame_that_decoders_refuse(tmp_path, monkeyp
 
 def test_what_compresses_by_less_than_a_quarter_is_stored_unless_it_is_of_a_wheel(tmp_path):
     weights = bytes(byte & 0x7F for byte in random.Random(1).randbytes(1 << 20))
-    info = write_files_layer(tmp_path / "out", [LayerEntry.inline("weights", weights)], "zstd:chunked")
+    info = write_files_layer(tmp_path / "out", [Member.inline("weights", weights)], "zstd:chunked")
     check(tmp_path / "out", info)
     assert info.size > len(weights)
     wheel = Wheel.read(Maker().add({"weights": weights}).write(tmp_path))
@@ -261,8 +262,8 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=0, max_size=8)
 )
 def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
     folder = tmp_path_factory.mktemp("layer")
-    entries = [LayerEntry.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
-    entries += [LayerEntry.symlink(f"links/{name}", target) for name, target in links.items()]
+    entries = [Member.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
+    entries += [Member.symlink(f"links/{name}", target) for name, target in links.items()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toc_layer, "CHUNK", chunk)
         info = write_files_layer(folder / "out", entries, "zstd:chunked", threads=threads)

@@ -19,9 +19,10 @@ from made_layers import ADDED, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of
 from made_wheels import Maker, record_line
 from rules_bento import verbs
 from rules_bento.archives import zipread
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, deflate_blocks, estargz, prioritized, toc_layer
-from rules_bento.images.layers.layer import LayerEntry, write_files_layer, write_tar_layer, write_wheel_layer
+from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -257,7 +258,7 @@ def test_a_hard_link_of_a_system(tmp_path):
 @pytest.mark.parametrize("name", ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"])
 def test_a_name_of_the_format_is_refused(tmp_path, name):
     with pytest.raises(BentoError, match=f"{name}: eStargz reserves this name"):
-        write_files_layer(tmp_path / "out", [LayerEntry.inline(name, b"")], "estargz")
+        write_files_layer(tmp_path / "out", [Member.inline(name, b"")], "estargz")
     assert not (tmp_path / "out").exists()
 
 
@@ -271,8 +272,8 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=0, max_size=8)
 )
 def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
     folder = tmp_path_factory.mktemp("layer")
-    entries = [LayerEntry.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
-    entries += [LayerEntry.symlink(f"links/{name}", target) for name, target in links.items()]
+    entries = [Member.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
+    entries += [Member.symlink(f"links/{name}", target) for name, target in links.items()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toc_layer, "CHUNK", chunk)
         info = write_files_layer(folder / "out", entries, "estargz", threads=threads)
@@ -289,12 +290,12 @@ def check_prefetched(folder, info, names):
     """Write the layer `out` of a folder again, with these files first, and hold it to what it was."""
     before = check(folder / "out", info)
     written = prioritized.write_prioritized(folder / "first", folder / "out", toc_digest(info), names)
-    found = check(folder / "first", written.info)
+    found = check(folder / "first", written[0])
     order = list(found)
     first = order[: order.index(PREFETCHED)]
     small = {name for name in names if before[name]["size"] <= toc_layer.CHUNK}
     assert {name for name in first if not name.endswith("/")} == small
-    assert written.files == len(small)
+    assert written[1] == len(small)
     rest = order[len(first) + 1 :]
     assert [name for name in before if name in first] == first
     assert [name for name in before if name in rest] == rest
@@ -347,12 +348,12 @@ def test_a_hard_link_brings_what_it_is_of(tmp_path):
     content += bytes(-len(content) % 512)
     info = write_tar_layer(tmp_path / "out", [content], "estargz")
     written = prioritized.write_prioritized(tmp_path / "first", tmp_path / "out", toc_digest(info), ["usr/b"])
-    found = check(tmp_path / "first", written.info)
+    found = check(tmp_path / "first", written[0])
     assert list(found) == ["usr/a", PREFETCHED, "etc/z", "usr/ü" + "long" * 60, "usr/b"]
 
 
 def test_a_layer_without_files_of_a_start_is_left_alone(tmp_path, monkeypatch):
-    entries = [LayerEntry.inline("a", b"a"), LayerEntry.inline("empty", b""), LayerEntry.inline("large", b"large" * 5)]
+    entries = [Member.inline("a", b"a"), Member.inline("empty", b""), Member.inline("large", b"large" * 5)]
     monkeypatch.setattr(toc_layer, "CHUNK", 9)
     info = write_files_layer(tmp_path / "out", entries, "estargz")
     for names in ([], ["b"], ["empty"], [ADDED[0]], ["a/"], ["large"]):
@@ -361,7 +362,7 @@ def test_a_layer_without_files_of_a_start_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_a_layer_of_another_table_is_refused(tmp_path):
-    info = write_files_layer(tmp_path / "out", [LayerEntry.inline("a", b"a")], "estargz")
+    info = write_files_layer(tmp_path / "out", [Member.inline("a", b"a")], "estargz")
     written = (tmp_path / "out").read_bytes()
     for blob, digest in ((written, sha256(b"")), (written[:-1], toc_digest(info)), (b"", toc_digest(info))):
         (tmp_path / "other").write_bytes(blob)
@@ -380,15 +381,15 @@ def test_whichever_come_first(tmp_path_factory, files, chunk, chosen, is_wheel):
             wheel = Wheel.read(Maker().add(files).write(folder))
             info = write_wheel_layer(folder / "out", wheel, LAYOUT, "estargz")
         else:
-            entries = [LayerEntry.inline(f"{SITE}/{name}", data, uid=7) for name, data in files.items()]
-            info = write_files_layer(folder / "out", [*entries, LayerEntry.symlink("link", "app")], "estargz")
+            entries = [Member.inline(f"{SITE}/{name}", data, uid=7) for name, data in files.items()]
+            info = write_files_layer(folder / "out", [*entries, Member.symlink("link", "app")], "estargz")
         if names:
             check_prefetched(folder, info, [f"{SITE}/{name}" for name in names])
 
 
 def prefetched(folder, compression, name):
     """The description that the action writes for a layer of one file, if a start reads that of this name."""
-    info = write_files_layer(folder / "in", [LayerEntry.inline("app/a", b"a" * 50)], compression)
+    info = write_files_layer(folder / "in", [Member.inline("app/a", b"a" * 50)], compression)
     annotations = {"annotations": {estargz.TOC_DIGEST: toc_digest(info)}} if toc_digest(info) else {}
     described = {"media_type": "m", "digest": info.digest, "name": "files"} | annotations
     (folder / "in.json").write_text(json.dumps(described), "utf-8")
@@ -454,7 +455,7 @@ def pieces_of(packed, size=40_000):
 
 def inflated_alone(cut):
     inflate = zlib.decompressobj(-15)
-    data = inflate.decompress(cut.stream + (deflate.END if cut.is_open else b""))
+    data = inflate.decompress(cut.packed + (deflate.END if cut.joined else b""))
     assert inflate.eof
     assert not inflate.unused_data
     return data
@@ -467,11 +468,11 @@ def test_each_piece_of_a_stream_can_be_inflated_alone(compressor, kind):
     cuts = list(deflate_blocks.cut(pieces_of(packed), 200_000))
     assert b"".join(cut.data for cut in cuts) == data
     assert max(len(cut.data) for cut in cuts) <= 200_000
-    with_stream = [cut for cut in cuts if cut.stream]
+    with_stream = [cut for cut in cuts if cut.packed]
     assert all(inflated_alone(cut) == cut.data for cut in with_stream)
     if kind == "text":  # zeros may be told in many ways
         assert len(with_stream) == len(cuts) > 1
-        assert sum(len(cut.stream) for cut in cuts) < 1.1 * len(packed)
+        assert sum(len(cut.packed) for cut in cuts) < 1.1 * len(packed)
 
 
 FLUSHES = st.lists(st.sampled_from([zlib.Z_NO_FLUSH, zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_BLOCK]), max_size=3)
@@ -492,7 +493,7 @@ def test_whatever_made_a_stream_nothing_is_lost(kind, compressor, level, flushes
     cuts = list(deflate_blocks.cut(pieces_of(packed, 7_001), size))
     assert b"".join(cut.data for cut in cuts) == data
     assert all(len(cut.data) <= size for cut in cuts)
-    assert all(inflated_alone(cut) == cut.data for cut in cuts if cut.stream)
+    assert all(inflated_alone(cut) == cut.data for cut in cuts if cut.packed)
 
 
 def test_a_stream_that_is_not_of_its_contents_is_compressed():
@@ -500,7 +501,7 @@ def test_a_stream_that_is_not_of_its_contents_is_compressed():
     pieces = [(data.replace(b"7", b"8"), part) for data, part in pieces_of(packed)]
     cuts = list(deflate_blocks.cut(iter(pieces), 200_000))
     assert b"".join(cut.data for cut in cuts) == b"".join(data for data, _ in pieces)
-    assert not any(cut.stream for cut in cuts)
+    assert not any(cut.packed for cut in cuts)
 
 
 def test_a_stream_of_blocks_with_nothing_in_them_is_not_walked():
@@ -508,4 +509,4 @@ def test_a_stream_of_blocks_with_nothing_in_them_is_not_walked():
     packed = empty * 100_000 + deflated(TEXT, {"level": 6})
     cuts = list(deflate_blocks.cut(pieces_of(packed), 200_000))
     assert b"".join(cut.data for cut in cuts) == TEXT
-    assert not any(cut.stream for cut in cuts)
+    assert not any(cut.packed for cut in cuts)

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 from made_wheels import Maker
+from rules_bento.archives.tarstream import Member
 from rules_bento.images.layer_report import changes, describe_layer, page, read_packages
-from rules_bento.images.layers.layer import MEDIA_TYPES, LayerEntry, write_files_layer, write_wheel_layer
+from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
@@ -20,7 +21,7 @@ COMPRESSIONS = list(MEDIA_TYPES)
 
 
 def files_layer(out, files, compression="gzip"):
-    write_files_layer(out, [LayerEntry.inline(path, data) for path, data in files.items()], compression)
+    write_files_layer(out, [Member.inline(path, data) for path, data in files.items()], compression)
     return Layer(MEDIA_TYPES[compression], "sha256:0", out.stat().st_size, "", "files")
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 from rules_bento import verbs
+from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs as of_image
 from rules_bento.images import startup_trace
-from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+from rules_bento.images.layers.layer import write_files_layer
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -239,17 +240,15 @@ def image(tmp_path_factory):
     """The folder that a target of an image has in its runfiles."""
     folder = tmp_path_factory.mktemp("image")
     prefix, paths = of_this_python()
-    entries = [LayerEntry.file(os.path.realpath(path)[1:], path, mode=0o755) for path in paths]
-    entries += [
-        LayerEntry.symlink(path[1:], os.path.realpath(path)) for path in paths if os.path.realpath(path) != path
-    ]
+    entries = [Member.file(os.path.realpath(path)[1:], path, mode=0o755) for path in paths]
+    entries += [Member.symlink(path[1:], os.path.realpath(path)) for path in paths if os.path.realpath(path) != path]
     libraries = [Path(os.path.realpath(path)) for path in paths if ".so." in path]
     for library in libraries:  # the linker looks for `libz.so.1`, and the file is libz.so.1.3
         parts = library.name.partition(".so.")[2].split(".")
         names = [f"{library.name.partition('.so.')[0]}.so.{'.'.join(parts[:count])}" for count in range(1, len(parts))]
-        entries += [LayerEntry.symlink(str(library.with_name(name))[1:], library.name) for name in names]
-    entries += [LayerEntry.inline("srv/service.py", SERVICE.encode())]
-    entries += [LayerEntry.inline(f"srv/{name}", b"1") for name in ("read", "looked_at", "of_an_answer", "unread")]
+        entries += [Member.symlink(str(library.with_name(name))[1:], library.name) for name in names]
+    entries += [Member.inline("srv/service.py", SERVICE.encode())]
+    entries += [Member.inline(f"srv/{name}", b"1") for name in ("read", "looked_at", "of_an_answer", "unread")]
     info = write_files_layer(folder / "layer", {entry.path: entry for entry in entries}.values(), "none")
     described = {"media_type": TAR, "digest": info.digest, "size": info.size, "diff_id": info.diff_id, "name": "all"}
     (folder / "layer.json").write_text(json.dumps(described), "utf-8")

@@ -9,10 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from rules_bento.archives.atomic import atomic_file
+from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
-from rules_bento.images.layers.layer import LayerEntry, write_files_layer, write_tar_layer
+from rules_bento.images.layers.layer import write_files_layer, write_tar_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,13 +143,13 @@ def environment_layer(arguments: Arguments) -> None:
     owner = description.owner(arguments.required("--user"))
     settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
     entries = [
-        LayerEntry.folder(home, **owner),
-        *(LayerEntry.folder(f"{home}/{folder}", **owner) for folder in _STORE_DIRECTORIES),
-        LayerEntry.folder(prefix, **owner),
-        LayerEntry.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
-        LayerEntry.symlink(f"{prefix}/bin/python", python, **owner),
-        LayerEntry.symlink(f"{prefix}/bin/python3", "python", **owner),
-        LayerEntry.symlink(f"{prefix}/bin/python{version}", "python", **owner),
+        Member.directory(home, **owner),
+        *(Member.directory(f"{home}/{folder}", **owner) for folder in _STORE_DIRECTORIES),
+        Member.directory(prefix, **owner),
+        Member.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
+        Member.symlink(f"{prefix}/bin/python", python, **owner),
+        Member.symlink(f"{prefix}/bin/python3", "python", **owner),
+        Member.symlink(f"{prefix}/bin/python{version}", "python", **owner),
     ]
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
@@ -172,8 +173,8 @@ def files_layer(arguments: Arguments) -> None:
     mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
     placed = [pair for source, place in arguments.tuples("--file") for pair in _placed_files(source, json.loads(place))]
-    entries = [LayerEntry.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
-    entries += [LayerEntry.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
+    entries = [Member.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
+    entries += [Member.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
     out, compression = description.output(arguments)
     # Existing directories don't change: everyone owns /tmp, and a user owns the home directory.
     info = write_files_layer(out, entries, compression, folders=False)
@@ -295,4 +296,5 @@ def prefetch_layer(arguments: Arguments) -> None:
         shutil.copyfile(blob, out)
         shutil.copyfile(described, arguments.required("--description"))
     else:
-        description.describe(arguments, written.info, fields["name"], prefetched=written.files)
+        info, files = written
+        description.describe(arguments, info, fields["name"], prefetched=files)

@@ -265,8 +265,9 @@ def _model_without_weights(arguments: Arguments) -> _PlacedModel:
 
 
 def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
+    from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
-    from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+    from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
     bento = arguments.required("--folder").strip("/")
@@ -275,14 +276,14 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
     for file in stored.manifest.entries:
         path = f"{folder}/{file.path}"
         if file.link is not None:
-            entries.append(LayerEntry.symlink(path, file.link, **owner))
+            entries.append(Member.symlink(path, file.link, **owner))
         elif file.path == MODEL_YAML:
-            entries.append(LayerEntry.inline(path, stored.model_yaml, mode=file.mode, **owner))
+            entries.append(Member.inline(path, stored.model_yaml, mode=file.mode, **owner))
         elif file.path in stored.weights:
             place = description.place(arguments.required("--weights"), file)
-            entries.append(LayerEntry.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
+            entries.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
         else:
-            entries.append(LayerEntry.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
+            entries.append(Member.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
     description.describe(arguments, info, f"model {stored.tag}")
@@ -299,8 +300,9 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 )
 def weights_layer(arguments: Arguments) -> None:
     """Write the layer of a model's weights, at paths that depend only on the weights."""
+    from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
-    from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+    from rules_bento.images.layers.layer import write_files_layer
     from rules_bento.sources import snapshot
 
     owner = description.owner(arguments.required("--user"))
@@ -309,7 +311,7 @@ def weights_layer(arguments: Arguments) -> None:
     entries = {}
     for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
         path = description.place(folder, entry)  # the same path for equal files with the same name
-        entries[path] = LayerEntry.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
+        entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
     home = description.home_directory(arguments.required("--folder").strip("/"), owner)
     info = write_files_layer(out, [home, *entries.values()], compression)

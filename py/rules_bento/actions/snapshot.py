@@ -352,16 +352,14 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
 def data_layer(arguments: Arguments) -> None:
     """Write the layer of the files of `data`, at their paths in the image."""
     from rules_bento.images.layers import description
-    from rules_bento.images.layers.layer import LayerEntry, write_files_layer
+    from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
     folder = arguments.required("--folder").strip("/")
     kept = kept_data(arguments)
     entries = [description.home_directory(folder, owner)]
     for file, entry in zip(kept, selections.digest(kept).entries, strict=True):
-        entries.append(
-            LayerEntry.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner)
-        )
+        entries.append(Member.file(f"{folder}/src/{file.path}", file.source, mode=entry.mode, size=entry.size, **owner))
     out, compression = description.output(arguments)
     info = write_files_layer(out, entries, compression)
     description.describe(arguments, info, "data")

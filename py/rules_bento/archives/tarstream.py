@@ -84,7 +84,7 @@ class Member(NamedTuple):
     """Describes a file, a symbolic link, or a directory of a tar. Use its constructors.
 
     `path` is relative to the root of the archive, without `./`. A file has either `data`, or a `source` with exactly
-    `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these.
+    `size` bytes when it is read. A symbolic link has a `link`. A directory has none of these. Only layers have owners.
     """
 
     path: str
@@ -93,26 +93,30 @@ class Member(NamedTuple):
     source: str | None = None
     data: bytes | None = None
     link: str | None = None
+    uid: int = 0
+    gid: int = 0
 
     @classmethod
-    def file(cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644) -> Member:
+    def file(
+        cls, path: str, source: str, *, size: int | None = None, mode: int = 0o644, uid: int = 0, gid: int = 0
+    ) -> Member:
         """Return a file with the bytes of `source`, which are read when needed; `size` avoids a system call."""
-        return cls(path, mode, Path(source).stat().st_size if size is None else size, source=source)
+        return cls(path, mode, Path(source).stat().st_size if size is None else size, source, uid=uid, gid=gid)
 
     @classmethod
-    def inline(cls, path: str, data: bytes, *, mode: int = 0o644) -> Member:
+    def inline(cls, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Member:
         """Return a file with these bytes."""
-        return cls(path, mode, len(data), data=data)
+        return cls(path, mode, len(data), data=data, uid=uid, gid=gid)
 
     @classmethod
-    def symlink(cls, path: str, link: str) -> Member:
-        """Return a symbolic link to `link`, which is relative to the directory of `path`."""
-        return cls(path, 0o777, link=link)
+    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> Member:
+        """Return a symbolic link to `link`, which is relative to the directory of `path`, or absolute in a layer."""
+        return cls(path, 0o777, link=link, uid=uid, gid=gid)
 
     @classmethod
-    def directory(cls, path: str, *, mode: int = 0o755) -> Member:
+    def directory(cls, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Member:
         """Return a directory; optional if the archive has files in it."""
-        return cls(path, mode)
+        return cls(path, mode, uid=uid, gid=gid)
 
     @property
     def is_directory(self) -> bool:
@@ -135,7 +139,9 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
         yield header(member)
         yield from contents(member)
         yield bytes(-member.size % RECORD)
-    _check_parents(seen)
+    for folder in sorted(folders_above(seen)):
+        if not seen.get(folder, True):
+            raise BentoError(f"{folder}: is a file or a link, but other members are below it. Remove one of them.")
 
 
 def contents(member: Member) -> Iterator[bytes]:
@@ -200,13 +206,14 @@ def header(member: Member) -> bytes:
     return extended_header(extended, 0) + plain if extended else plain
 
 
-def _check_parents(seen: dict[str, bool]) -> None:
-    parents = {path.rpartition("/")[0] for path in seen}
-    while parents:
-        for parent in parents:
-            if not seen.get(parent, True):
-                raise BentoError(f"{parent}: is a file or a link, but other members are below it. Remove one of them.")
-        parents = {parent.rpartition("/")[0] for parent in parents if parent}
+def folders_above(paths: Iterable[str]) -> set[str]:
+    """Return all directories above the paths."""
+    folders: set[str] = set()
+    new = {path.rpartition("/")[0] for path in paths} - {""}
+    while new:
+        folders |= new
+        new = {folder.rpartition("/")[0] for folder in new} - folders - {""}
+    return folders
 
 
 def _ascii(text: str) -> bytes:

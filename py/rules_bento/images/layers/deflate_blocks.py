@@ -19,8 +19,7 @@ import zlib
 from itertools import chain
 
 from rules_bento.archives import xz
-from rules_bento.archives.zipread import fast_zlib
-from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.archives.zipread import Chunk, fast_zlib
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,10 +30,8 @@ _READ = 32 << 10  # bytes of a stream to read at a time: about one block
 _BEGIN = 12  # bytes that contain the beginning of a block, from the last byte of the previous block on
 _SAMPLE = 400  # bytes of a possible block to inflate, including its codes
 _LEVEL = 6
-_MAX_SMALL_BLOCKS, _SMALL_BLOCK = (
-    100,
-    512,
-)  # allowed number of small blocks, and their bytes; each block costs the same time to walk
+# The allowed number of small blocks, and their bytes: each block costs the same time to walk.
+_MAX_SMALL_BLOCKS, _SMALL_BLOCK = 100, 512
 _STORED, _FIXED, _DYNAMIC = range(3)  # kinds of blocks
 _EMPTY = b"\0\0\xff\xff"  # a stored block without contents: the bytes after the three bits of its header
 _COMPLETE = 1 << 7  # the sum for the lengths of a complete code
@@ -44,15 +41,7 @@ _EMPTY_FIXED = 0b010, 10
 _EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
 
 
-class Cut(NamedTuple):
-    """Holds a piece of contents, and its blocks, which can be inflated separately."""
-
-    data: bytes
-    stream: bytes  # empty if unknown
-    is_open: bool  # whether blocks can follow the stream at its end; otherwise its last block is marked
-
-
-def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
+def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Chunk]:
     """Split a deflate stream, given as contents and parts of it, into pieces of at most `size` bytes of contents."""
     walk = _Walk(pieces, size)
     try:
@@ -60,16 +49,11 @@ def cut(pieces: Iterator[tuple[bytes, bytes]], size: int) -> Iterator[Cut]:
         while not walk.is_over:
             yield walk.cut(copied=None)
     except _UnknownError:
-        yield from (Cut(data, b"", is_open=False) for data in xz.split(walk.rest(), size))
+        yield from (Chunk(data, b"") for data in xz.split(walk.rest(), size))
 
 
 class _UnknownError(Exception):
     """Reports that a block's beginning cannot be determined, or that blocks are too large or too small."""
-
-
-class _Block(NamedTuple):
-    length: int  # of its contents
-    end: int  # bit at which the next block begins, or at which the stream ends
 
 
 class _Walk:
@@ -83,22 +67,22 @@ class _Walk:
         self._before = b""  # the previous contents, as far as blocks refer to them
         self._at = 0  # bit of the stream
 
-    def cut(self, copied: tuple[int, int] | None) -> Cut:
+    def cut(self, copied: tuple[int, int] | None) -> Chunk:
         """Take as many blocks as fit; from `copied` on (bit of the stream, offset of contents), unchanged."""
         at, held, count = self._at, 0, 0
         while True:
             if copied is None and held >= _WINDOW:
                 copied = at, held
             is_last = self._is_last(at)
-            block = self._inflated(at, held)
+            length, end = self._inflated(at, held)
             count += 1
             if count > _MAX_SMALL_BLOCKS + held // _SMALL_BLOCK:
                 raise _UnknownError
-            if held + block.length > self._max_size:
+            if held + length > self._max_size:
                 if not held:
                     raise _UnknownError
                 break
-            at, held = block.end, held + block.length
+            at, held = end, held + length
             if is_last:
                 self._end(at >> 3, held)
                 break
@@ -110,7 +94,7 @@ class _Walk:
         stream = _compressed(data[:lead]) if lead else b""
         if copied:
             stream += self._copied(copied[0], at)
-        blocks = Cut(data, stream, is_open=not (self.is_over and copied))
+        blocks = Chunk(data, stream, joined=not (self.is_over and copied))
         self._drop(at, held)
         return blocks
 
@@ -148,8 +132,8 @@ class _Walk:
             raise _UnknownError
         return bool(self._stream[at >> 3] >> (at & 7) & 1)
 
-    def _inflated(self, at: int, held: int) -> _Block:
-        """Inflate the block at a bit, and compare its contents with the expected ones."""
+    def _inflated(self, at: int, held: int) -> tuple[int, int]:
+        """Compare the contents of the block at a bit with the expected ones; return their length and its end, a bit."""
         byte, bit = at >> 3, at & 7
         module = fast_zlib()
         window = self._window(held)
@@ -172,10 +156,9 @@ class _Walk:
             if length > self._max_size or not (packed or inflater.eof):
                 raise _UnknownError
         end -= len(inflater.unused_data)
-        is_whole = (
-            self._is_last(at) or int.from_bytes(self._stream[byte : byte + 2], "little") >> bit + 1 & 3 == _STORED
-        )
-        return _Block(length, end * 8 if is_whole else self._begin(end, held + length))
+        kind = int.from_bytes(self._stream[byte : byte + 2], "little") >> bit + 1 & 3
+        is_whole = kind == _STORED or self._is_last(at)
+        return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
         """Return the bit at which a block begins, if the previous block ends in the last byte before `end`."""

@@ -12,6 +12,7 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
+    from rules_bento.archives.tarstream import Member
     from rules_bento.arguments import Arguments
     from rules_bento.images.layers import layer
     from rules_bento.images.wheels.install import InstallLayout
@@ -92,11 +93,11 @@ def owner(user: str) -> dict[str, int]:
     return {"uid": int(uid), "gid": int(gid or uid)}
 
 
-def home_directory(bento: str, whose: dict[str, int]) -> layer.LayerEntry:
+def home_directory(bento: str, whose: dict[str, int]) -> Member:
     """Return the user's home directory, which contains the Bento: everything in it inherits its owner."""
-    from rules_bento.images.layers import layer
+    from rules_bento.archives.tarstream import Member
 
-    return layer.LayerEntry.folder(bento.rpartition("/")[0] or bento, **whose)
+    return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 
 
 def place(folder: str, file: TreeEntry) -> str:

@@ -16,11 +16,10 @@ deflate), not on cores or host.
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 
 from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.archives.tarstream import END, read_source
+from rules_bento.archives.tarstream import END, Member, contents
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -32,6 +31,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from rules_bento.archives.zipread import ZipMember
     from rules_bento.images.layers import toc_layer
@@ -62,7 +62,7 @@ MEDIA_TYPES: dict[Compression, str] = {
 
 _BUFFERED = PIECE
 _LARGE = 4 << 20  # bytes
-_FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE, _LINK_MODE = 0o755, 0o644, 0o755, 0o777
+_FOLDER_MODE, _FILE_MODE, _EXECUTABLE_MODE = 0o755, 0o644, 0o755
 _WHITEOUT = ".wh."
 
 
@@ -74,52 +74,6 @@ class LayerInfo(NamedTuple):
     size: int  # of the file
     uncompressed_size: int  # of the tar
     annotations: tuple[tuple[str, str], ...] = ()  # for manifests, from the formats in `LAZY`
-
-
-class LayerEntry(NamedTuple):
-    """Describes a file, symbolic link, or directory of a layer; use the constructors below.
-
-    `path` is the path in the image, without the leading slash. Missing parent directories get mode 0755 and the owner
-    of the nearest parent in the layer, else root.
-    """
-
-    path: str
-    mode: int
-    uid: int = 0
-    gid: int = 0
-    size: int = 0
-    source: str | None = None
-    data: bytes | None = None
-    link: str | None = None
-
-    @classmethod
-    def file(
-        cls, path: str, source: str, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0, size: int | None = None
-    ) -> LayerEntry:
-        """Return a file whose bytes are read from `source` later; without `size`, its current size is used."""
-        if size is None:
-            size = Path(source).stat().st_size
-        return cls(path, mode, uid, gid, size, source=source)
-
-    @classmethod
-    def inline(cls, path: str, data: bytes, *, mode: int = _FILE_MODE, uid: int = 0, gid: int = 0) -> LayerEntry:
-        """Return a file with these bytes."""
-        return cls(path, mode, uid, gid, len(data), data=data)
-
-    @classmethod
-    def symlink(cls, path: str, link: str, *, uid: int = 0, gid: int = 0) -> LayerEntry:
-        """Return a symbolic link; its target isn't resolved."""
-        return cls(path, _LINK_MODE, uid, gid, link=link)
-
-    @classmethod
-    def folder(cls, path: str, *, mode: int = _FOLDER_MODE, uid: int = 0, gid: int = 0) -> LayerEntry:
-        """Return a directory."""
-        return cls(path, mode, uid, gid)
-
-    @property
-    def is_folder(self) -> bool:
-        """Return whether the entry is neither a file nor a link."""
-        return self.source is None and self.data is None and self.link is None
 
 
 def write_wheel_layer(
@@ -140,13 +94,13 @@ def write_wheel_layer(
 
 def write_files_layer(
     out: Path,
-    entries: Iterable[LayerEntry],
+    entries: Iterable[Member],
     compression: Compression,
     *,
     threads: int | None = None,
     folders: bool = True,
 ) -> LayerInfo:
-    """Write a layer with the entries, sorted by path, atomically to `out`.
+    """Write a layer with the members, sorted by path, atomically; added directories have their parent's owner.
 
     For `threads`, see `write_wheel_layer`. Without `folders`, missing parent directories are omitted: unpacking creates
     them, or keeps the directories of the layers below. Raises BentoError for an invalid path (not plain and relative,
@@ -432,21 +386,18 @@ def _folder_owner(folder: str, layout: InstallLayout) -> tuple[int, int]:
     return (layout.uid, layout.gid) if _is_in_environment(folder, layout) else (0, 0)
 
 
-def _files_tar(entries: Iterable[LayerEntry]) -> Iterator[Piece]:
+def _files_tar(entries: Iterable[Member]) -> Iterator[Piece]:
     for entry in entries:
-        kind = headers.FOLDER if entry.is_folder else headers.REGULAR if entry.link is None else headers.LINK
+        kind = headers.FOLDER if entry.is_directory else headers.REGULAR if entry.link is None else headers.LINK
         size, link = entry.size, entry.link or ""
         yield raw_piece(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
-        if entry.data is not None:
-            yield raw_piece(entry.data)
-        elif entry.source is not None:
-            yield from map(raw_piece, read_source(entry.source, size))
+        yield from map(raw_piece, contents(entry))
         yield raw_piece(headers.padding(size))
 
 
-def _with_folders(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
+def _with_folders(entries: Iterable[Member]) -> list[Member]:
     """Return the entries sorted by path, with their missing parent directories."""
-    by_path: dict[str, LayerEntry] = {}
+    by_path: dict[str, Member] = {}
     for entry in entries:
         _check_path(entry.path)
         _check_text(entry.link or "")
@@ -454,11 +405,11 @@ def _with_folders(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
             raise BentoError(f"{entry.path}: the path occurs twice in one layer. Remove one of them.")
         by_path[entry.path] = entry
     for path in sorted(by_path):
-        above: LayerEntry | None = None
+        above: Member | None = None
         for folder in _parents(path):
             uid, gid = (above.uid, above.gid) if above else (0, 0)
-            above = by_path.setdefault(folder, LayerEntry.folder(folder, uid=uid, gid=gid))
-            if not above.is_folder:
+            above = by_path.setdefault(folder, Member.directory(folder, uid=uid, gid=gid))
+            if not above.is_directory:
                 raise BentoError(f"{folder}: is a file or a link, but {path} is below it. Move one of them.")
     return [by_path[path] for path in sorted(by_path)]
 

@@ -35,15 +35,10 @@ _MAX_CONTENTS = CHUNK + (1 << 27)  # bytes of contents, and of the headers after
 _MAX_TABLE = 1 << 28
 
 
-class PrioritizedLayer(NamedTuple):
-    """Describes a written layer, with the number of files before its landmark."""
-
-    info: layer.LayerInfo
-    files: int
-
-
-def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[str]) -> PrioritizedLayer | None:
-    """Write an eStargz layer with these files first, atomically; None, and nothing, if it has none of them."""
+def write_prioritized(
+    out: Path, blob: Path, toc_digest: str, names: Collection[str]
+) -> tuple[layer.LayerInfo, int] | None:
+    """Write an eStargz layer with these files first; return their number, or None if it has none of them."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)
@@ -59,7 +54,7 @@ def write_prioritized(out: Path, blob: Path, toc_digest: str, names: Collection[
         toc_blob = estargz.EstargzBlob(tar.add)
         copied = partial(_copied, toc_blob, tar, source)
         pieces = chain(copied(first), toc_blob.mark(), copied(rest))
-        return PrioritizedLayer(layer.write_blob(out, tar, pieces, toc_blob), len(wanted))
+        return layer.write_blob(out, tar, pieces, toc_blob), len(wanted)
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:

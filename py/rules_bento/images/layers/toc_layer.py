@@ -17,7 +17,6 @@ from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.layers import deflate_blocks, gzip
-from rules_bento.images.layers.deflate_blocks import Cut
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -166,17 +165,17 @@ class TocBlob:
             if not digest:
                 whole.update(data)
             kind = gzip.RAW if not stream else gzip.REUSED_WHOLE if is_open else gzip.REUSED
-            yield TocMember(kind, data, stream, chunk, [], "")
+            yield TocMember(kind, data, stream or b"", chunk, [], "")
         entry["digest"] = digest or f"sha256:{whole.hexdigest()}"
 
-    def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Cut]:
+    def _cuts(self, contents: Iterable[Chunk]) -> Iterator[Chunk]:
         """Split a large file into chunks; if its deflate stream is reused, split the stream too."""
         chunks = iter(contents)
         first = next(chunks)
         whole = chain([first], chunks)
         if self.carries and first.packed is not None and not first.joined:
             return deflate_blocks.cut(((chunk.data, chunk.packed or b"") for chunk in whole), CHUNK)
-        return (Cut(data, b"", is_open=False) for data in xz.split((chunk.data for chunk in whole), CHUNK))
+        return (Chunk(data, b"") for data in xz.split((chunk.data for chunk in whole), CHUNK))
 
 
 class _RecordingTarReader(tarread.PieceReader):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 import subprocess
-from pathlib import PurePosixPath
 
+from rules_bento.archives.tarstream import folders_above
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.parts import PartListing
@@ -101,8 +101,7 @@ def write_bytecode_part(
     ]
     files: dict[str, str] = {}
     entries = layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
-    folders = {folder.as_posix() for path in files for folder in PurePosixPath(path).parents} - {"."}
-    return PartListing(wheel.name, tuple(sorted(folders)), files, entries)
+    return PartListing(wheel.name, tuple(sorted(folders_above(files))), files, entries)
 
 
 def _tar(

@@ -7,6 +7,7 @@ or, for scripts, headers, and data, with its name in the wheel (`acme-1.0.data/s
 
 from __future__ import annotations
 
+from rules_bento.archives.tarstream import folders_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError, nearest
 from rules_bento.sources.patterns import Patterns
@@ -44,7 +45,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     kept = {path for name, path in paths.items() if name not in left_out}
     _check_metadata(wheel, left_out)
     _check_modules(wheel, {paths[name]: line for name, line in left_out.items()}, kept)
-    emptied = _folders(paths) - _folders(name for name in paths if name not in left_out)
+    emptied = folders_above(paths) - folders_above(name for name in paths if name not in left_out)
     return wheel._replace(
         members=tuple(member for member in wheel.members if member.path not in left_out),
         folders=tuple(
@@ -85,7 +86,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
     """Return the most similar file, directory, or suffix; empty if nothing is similar."""
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
-    names = {*paths, *_folders(paths)}
+    names = {*paths, *folders_above(paths)}
     if "/" not in plain:
         names = {name.rpartition("/")[2] for name in names}
         if plain.startswith("*."):
@@ -104,7 +105,7 @@ def _check_metadata(wheel: Wheel, left_out: Mapping[str, Rule]) -> None:
 
 def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -> None:
     imported = {path for path in kept if path.endswith(_IMPORTED)}
-    packages = _folders(imported)
+    packages = folders_above(imported)
     entry_modules = wheel.entry_modules()
     for path, rule in left_out.items():
         folder, _, name = path.rpartition("/")
@@ -129,12 +130,3 @@ def _module(path: str) -> str:
         return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     folder, _, name = path.rpartition("/")
     return f"{folder}/{name.partition('.')[0]}".lstrip("/").replace("/", ".") if name.endswith(".so") else ""
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    folders: set[str] = set()
-    new = {path.rpartition("/")[0] for path in paths} - {""}
-    while new:
-        folders |= new
-        new = {folder.rpartition("/")[0] for folder in new} - folders - {""}
-    return folders

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 
+from rules_bento.archives.tarstream import folders_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import SIGNATURES
@@ -281,9 +282,5 @@ def duplicate_message(wheel: Wheel, path: str) -> str:
 
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
     """Raise BentoError if the path of a file is the parent directory of another file."""
-    parents = {path.rpartition("/")[0] for path in paths}
-    while parents:
-        for parent in parents:
-            if parent in paths:
-                raise BentoError(f"{wheel.name}: {parent} is a file and a directory. Use another wheel.")
-        parents = {parent.rpartition("/")[0] for parent in parents if parent}
+    for parent in sorted(folders_above(paths) & set(paths)):
+        raise BentoError(f"{wheel.name}: {parent} is a file and a directory. Use another wheel.")

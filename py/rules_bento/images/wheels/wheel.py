@@ -13,6 +13,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from rules_bento.archives.tarstream import folders_above
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, ZipMember, fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -344,7 +345,8 @@ def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
             folders.add(path)
         else:
             members[path] = listed
-    _check_parents(zip_file, members, folders)
+    for parent in sorted(folders_above((*members, *folders)) & members.keys()):
+        raise zip_file.error("is a file and a directory", parent)
     return sorted(members.values(), key=lambda member: member.path), tuple(sorted(folders))
 
 
@@ -357,15 +359,6 @@ def _check_name(zip_file: _Zip, name: str) -> None:
         raise zip_file.error("its path isn't normalized", name)
     if len(name.encode()) > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
         raise zip_file.error(f"has a name of more than {_LONGEST_NAME} bytes", name)
-
-
-def _check_parents(zip_file: _Zip, members: dict[str, ZipMember], folders: set[str]) -> None:
-    parents = {path.rpartition("/")[0] for path in (*members, *folders)}
-    while parents:
-        for parent in parents:
-            if parent in members:
-                raise zip_file.error("is a file and a directory", parent)
-        parents = {parent.rpartition("/")[0] for parent in parents if parent}
 
 
 def _dist_info(zip_file: _Zip, members: Sequence[ZipMember]) -> str:
