@@ -10,8 +10,17 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
-from bento_cli.cli.diagnosis import OLDEST_BAZEL, OLDEST_RULES_PYTHON, Surroundings, diagnose, index
-from bento_cli.cli.findings import FINE, HINT, MISSING, Finding
+from bento_cli.cli.diagnosis import (
+    FINE,
+    HINT,
+    MISSING,
+    OLDEST_BAZEL,
+    OLDEST_RULES_PYTHON,
+    Finding,
+    Surroundings,
+    diagnose,
+    index,
+)
 from rules_bento.dataclasses_lite import replace
 from rules_bento.programs import which
 

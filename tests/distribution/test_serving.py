@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.cli.commands.serve import split
+from bento_cli.cli.commands.run import split_serve as split
 from bento_cli.library import Store
 from bento_cli.programs.serve import from_caller
 from bento_cli.projects.from_directory import ExtraOptions, build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,8 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.net.transport import display_url
 from rules_bento.programs import which
-
-from bento_cli.cli.findings import FINE, HINT, MISSING, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bento_cli.projects.workspace import Workspace
+
+FINE, HINT, MISSING = "fine", "hint", "missing"
 
 OLDEST_BAZEL = (7, 1, 0)
 """What MODULE.bazel says by `bazel_compatibility`."""
@@ -33,7 +35,24 @@ _AUTHORITIES = (
     "/etc/pki/ca-trust/source/anchors",
     "/etc/ca-certificates/trust-source/anchors",
 )
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_PROXY_SECONDS = 5  # that a proxy has to take a connection
+# Of `host:port` alone and of https Bazel and uv know what to do; the command takes no other proxies than http.
+_HOST_LABEL = r"[A-Za-z0-9_-]{1,63}"  # of a host's name, between points
+_PROXY_ADDRESS = re.compile(
+    rf"(?:(https?)://)?(?:[^:@/]+(?::[^@/]+)?@)?({_HOST_LABEL}(?:\.{_HOST_LABEL})*\.?)(?::([0-9]{{1,5}}))?/?"
+)
 _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Tells what was checked, its state, and what to do unless it is fine."""
+
+    about: str
+    state: str
+    text: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,8 +78,6 @@ class Surroundings:
 
 def diagnose(here: Surroundings, *, online: bool = False) -> list[Finding]:
     """Return what was found. Raises BentoError for a file of the workspace that cannot be read."""
-    from bento_cli.cli.proxies import proxies
-
     findings = [bazel(here), builders(here), certificates(here), *proxies(here.variables, online=online)]
     if here.root is None:
         findings.append(
@@ -448,3 +465,82 @@ def index(here: Surroundings) -> Finding:
     return Finding(
         "index", MISSING, f"no index of packages answers: {reason}", "Set UV_DEFAULT_INDEX, or see docs/locks.md."
     )
+
+
+def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
+    """Judge each variable; `online` says whether to knock at the proxies that they name."""
+    return list(_proxy_findings(variables, online=online)) or [_proxy_summary(variables)]
+
+
+def _proxy_summary(variables: Mapping[str, str]) -> Finding:
+    named = [name for name in _PROXIES if _variable(variables, name)]
+    text = ", ".join(f"{name} is {_without_password(_variable(variables, name))}" for name in named)
+    return Finding("proxy", FINE, text or "none is set")
+
+
+def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[Finding]:
+    for name in (*_PROXIES, "NO_PROXY"):
+        lower, upper = variables.get(name.lower()), variables.get(name)
+        if lower and upper and lower != upper:
+            remedy = f"Programs take one or the other. Leave one: unset {name.lower()}"
+            yield Finding(name, MISSING, f"{name} and {name.lower()} differ", remedy)
+    for name in _PROXIES:
+        if value := _variable(variables, name):
+            yield from _proxy_problem(name, value, online=online)
+    secure, plain, both = (_variable(variables, name) for name in _PROXIES)
+    if both and not (secure or plain):
+        remedy = 'Bazel does not read ALL_PROXY. Write: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'
+        yield Finding("ALL_PROXY", MISSING, "it is set, and neither HTTPS_PROXY nor HTTP_PROXY", remedy)
+    elif plain and not secure:
+        remedy = 'Packages come by https, which it is not for. Write: export HTTPS_PROXY="$HTTP_PROXY"'
+        yield Finding("HTTPS_PROXY", HINT, "it is not set, but HTTP_PROXY is", remedy)
+    if secure or plain or both:
+        yield from _no_proxy(_variable(variables, "NO_PROXY"))
+
+
+def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
+    """Tell why a proxy cannot be used. Its value is not shown: a password may be in it."""
+    write = f"Write: export {name}=http://HOST:PORT"
+    match = _PROXY_ADDRESS.fullmatch(value)
+    if not match or int(match[3] or 1) not in range(1, 1 << 16):
+        scheme = re.match(r"(\w+)://", value)
+        kind = f"a proxy of {scheme[1]}" if scheme and scheme[1] not in ("http", "https") else "no address of a proxy"
+        yield Finding(name, MISSING, f"it has {kind}, which Bazel does not take", write)
+    elif match[1] == "https":
+        remedy = f"Bazel and uv take it, push, pull and import of the bento command do not. {write}"
+        yield Finding(name, HINT, "its proxy is reached by https", remedy)
+    elif online and (reason := _silent(match[2], int(match[3] or 80))):
+        remedy = f"Correct it, or leave it out: unset {name}"
+        yield Finding(name, MISSING, f"{_without_password(value)} does not answer: {reason}", remedy)
+
+
+def _silent(host: str, port: int) -> str:
+    """Return why no connection comes about; empty where one does."""
+    try:
+        socket.create_connection((host, port), timeout=_PROXY_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _no_proxy(value: str) -> Iterator[Finding]:
+    """Tell of what NO_PROXY lacks, and of entries that Bazel takes for names of hosts."""
+    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+    unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
+    if unknown:
+        remedy = "Bazel reads names of hosts and `.domains` there, and no `*`, networks or ports: add the names."
+        yield Finding("NO_PROXY", HINT, f"Bazel does not understand {', '.join(unknown)} in it", remedy)
+    elif not {"localhost", "127.0.0.1"} <= set(entries):
+        remedy = "curl and uv ask the proxy for servers of this machine. Write: " + (
+            'export NO_PROXY="$NO_PROXY,localhost,127.0.0.1"' if entries else "export NO_PROXY=localhost,127.0.0.1"
+        )
+        yield Finding("NO_PROXY", HINT, "it does not name this machine", remedy)
+
+
+def _variable(variables: Mapping[str, str], name: str) -> str:
+    return variables.get(name.lower()) or variables.get(name) or ""
+
+
+def _without_password(value: str) -> str:
+    """Return a proxy without the password that may be in it."""
+    return display_url(value).rpartition("//")[2].rstrip("/")

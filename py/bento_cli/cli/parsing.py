@@ -63,7 +63,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 def _forwarding(command: Command, before: list[str], words: list[str]) -> argparse.Namespace:
     """Parse a command's own options; `rest` has the arguments that it forwards."""
-    ours, theirs = command.load().split(words)
+    ours, theirs = command.split(words)
     options = make_parser(command).parse_args(before + ours)
     options.rest = theirs
     return options
@@ -98,15 +98,13 @@ class _Renamed(argparse.Action):
 
 def make_parser(command: Command) -> argparse.ArgumentParser:
     """Return the parser of one command."""
-    from bento_cli.cli.examples import EXAMPLES
-
     parser = _Parser(
         f"bento {command.name}",
         description=command.summary,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    command.load().add_arguments(parser, command.kind)
+    command.add_arguments(parser)
     group = parser.add_argument_group("options of all commands")
     group.add_argument("--home", metavar="DIRECTORY", help="use this store (default: BENTOML_HOME, or else ~/bentoml)")
     # `bento containerize` has the builder's --quiet.
@@ -120,8 +118,8 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
         parser.add_argument(
             old, action=_Renamed, nargs="?", const=new, default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-    if command.name in EXAMPLES:
-        lines = "".join(f"  bento {command.name} {words}".rstrip() + "\n" for words in EXAMPLES[command.name])
+    if command.name in table.EXAMPLES:
+        lines = "".join(f"  bento {command.name} {words}".rstrip() + "\n" for words in table.EXAMPLES[command.name])
         parser.epilog = f"{parser.epilog or ''}\n\nexamples:\n{lines}".strip("\n")
     return parser
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
+from contextlib import contextmanager
 
 from rules_bento import exit_handling
 from rules_bento.formats.times import to_local
@@ -13,7 +15,10 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     import datetime as dt
     from argparse import ArgumentParser
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rules_bento.archives.unpack import Progress
+    from rules_bento.net.transfers import Counter
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 
@@ -111,7 +116,7 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def time(moment: dt.datetime) -> str:
+def local_time(moment: dt.datetime) -> str:
     """Return a time as BentoML shows it, in this machine's zone."""
     return to_local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -160,3 +165,60 @@ def data(value: Any, output: str) -> bool:
 
 def _simple(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
+
+
+_DELAY, _INTERVAL = 0.5, 0.1  # seconds; short tasks show no progress
+
+
+@contextmanager
+def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
+    """Yield a function that counts bytes and shows how many of `total` (if that is known) are done."""
+    if not progress_output().isatty():
+        yield None
+        return
+    line = _Line(verb, total)
+    try:
+        yield line
+    finally:
+        line.clear()
+
+
+@contextmanager
+def transfer(verb: str, url: str) -> Iterator[Counter | None]:
+    """Yield a counter for a transfer if the text is a URL; it shows the progress."""
+    from bento_cli.transports.address import parse
+
+    address = parse(url) if "://" in url else None
+    if address is None:
+        yield None
+        return
+    from rules_bento.net.transfers import Progress
+
+    if address.password:
+        note("Other users of this machine can see the password in the URL. Write it to ~/.netrc instead.")
+    with Progress(verb, out=progress_output()) as counter:
+        yield counter
+
+
+class _Line:
+    def __init__(self, verb: str, total: int) -> None:
+        self._verb = verb
+        self._total = total
+        self._done = 0
+        self._next = time.monotonic() + _DELAY
+        self._shown = False
+
+    def __call__(self, more: int) -> None:
+        self._done += more
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _INTERVAL
+        self._shown = True
+        share = f" of {size(self._total)} ({100 * self._done // self._total} %)" if self._total else ""
+        sys.stderr.write(f"\r\x1b[K{self._verb} {size(self._done)}{share}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")

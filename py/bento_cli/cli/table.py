@@ -1,32 +1,19 @@
 """Lists the commands.
 
-A command is a module of `commands` with two functions:
-
-    add_arguments(parser, kind)     adds the arguments, and the parser's epilog
-    run(options, store, kind)       runs the command; returns a status (`status`)
-
-and an entry in `COMMANDS`. One module can serve Bentos and models, which `kind` distinguishes. Arguments with the
-metavar TAG complete to the tags of the kind, and arguments with PATH to files.
+The command `models list` is two functions of a module of `commands`: `add_list_arguments(parser, kind)` adds the
+arguments and the parser's epilog, and `run_list(options, store, kind)` runs the command and returns an exit code of
+`status`. One function can serve Bentos and models, which `kind` distinguishes. Arguments with the metavar TAG complete
+to the tags of the kind, and arguments with PATH to files.
 """
 
 from __future__ import annotations
 
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass
-from rules_bento.typing_lite import TYPE_CHECKING, Protocol, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-
-    from bento_cli.library import Store
-
-
-class Module(Protocol):
-    """Declares the functions of a command's module."""
-
-    def add_arguments(self, parser: ArgumentParser, kind: Kind) -> None: ...  # noqa: D102
-    def run(self, options: Namespace, store: Store, kind: Kind) -> int: ...  # noqa: D102
-    def split(self, words: list[str]) -> tuple[list[str], list[str]]: ...  # noqa: D102 - only if it forwards
 
 
 @dataclass(frozen=True)
@@ -38,77 +25,125 @@ class Command:
     summary: str
     kind: Kind = BENTO
     hidden: bool = False
-    forwards: bool = False  # passes unknown arguments to another program; its module has `split`
+    forwards: bool = False  # passes unknown arguments to another program; its module has a function `split_NAME`
 
-    def load(self) -> Module:
-        """Import the module of a command."""
-        from importlib import import_module
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the command to a parser."""
+        self._function("add_{}_arguments")(parser, self.kind)
 
-        return cast("Module", import_module(f"bento_cli.cli.commands.{self.module}"))
+    def split(self, words: list[str]) -> tuple[list[str], list[str]]:
+        """Return the own arguments of a command that forwards, and the arguments that it forwards."""
+        own, forwarded = self._function("split_{}")(words)
+        return own, forwarded
 
     def run(self, options: Namespace) -> int:
         """Run the command with parsed options."""
         from bento_cli.library import Store
 
         store = Store(options.home, durable=not getattr(options, "no_sync", False))
-        return self.load().run(options, store, self.kind)
+        return int(self._function("run_{}")(options, store, self.kind))
+
+    def _function(self, name: str) -> Any:
+        from importlib import import_module
+
+        module = import_module(f"bento_cli.cli.commands.{self.module}")
+        return getattr(module, name.format(self.name.rpartition(" ")[2].replace("-", "_")))
 
 
 GROUPS = {
     "Build": (
         Command("build", "build", "Build a Bento from a project."),
-        Command("containerize", "containerize", "Build an image of a Bento with docker, podman, or another builder."),
-        Command("serve", "serve", "Serve a Bento with BentoML.", forwards=True),
-        Command("migrate", "migrate", "Print the BUILD and MODULE.bazel files for a project."),
-        Command("doctor", "doctor", "Check this machine and a workspace for problems."),
+        Command("containerize", "run", "Build an image of a Bento with docker, podman, or another builder."),
+        Command("serve", "run", "Serve a Bento with BentoML.", forwards=True),
+        Command("migrate", "projects", "Print the BUILD and MODULE.bazel files for a project."),
+        Command("doctor", "projects", "Check this machine and a workspace for problems."),
     ),
     "Store": (
-        Command("list", "list_", "List the Bentos of the store, newest first."),
-        Command("get", "get", "Show the bento.yaml of a Bento."),
-        Command("delete", "delete", "Delete Bentos."),
-        Command("import", "import_", "Import archives of Bentos, and their models, into the store."),
-        Command("export", "export", "Write a Bento and its models to an archive."),
-        Command("bundle", "bundle", "Write several Bentos, with each model once, to one file."),
-        Command("unbundle", "unbundle", "Import a bundle into the store, or write its entries to archives."),
-        Command("gc", "gc", "Remove files that no Bento or model uses."),
+        Command("list", "store", "List the Bentos of the store, newest first."),
+        Command("get", "store", "Show the bento.yaml of a Bento."),
+        Command("delete", "store", "Delete Bentos."),
+        Command("import", "archives", "Import archives of Bentos, and their models, into the store."),
+        Command("export", "archives", "Write a Bento and its models to an archive."),
+        Command("bundle", "archives", "Write several Bentos, with each model once, to one file."),
+        Command("unbundle", "archives", "Import a bundle into the store, or write its entries to archives."),
+        Command("gc", "store", "Remove files that no Bento or model uses."),
     ),
     "Share": (
-        Command("push", "push", "Push a Bento and its models to a registry, BentoCloud, or Yatai."),
-        Command("pull", "pull", "Pull a Bento and its models from a registry, BentoCloud, or Yatai into the store."),
-        Command("copy", "copy", "Copy artifacts and images of a registry to other repositories."),
-        Command("tags", "tags", "List the tags of a repository."),
-        Command("sign", "sign", "Sign archives, OCI layouts, and artifacts of registries in cosign's formats."),
+        Command("push", "sharing", "Push a Bento and its models to a registry, BentoCloud, or Yatai."),
+        Command("pull", "sharing", "Pull a Bento and its models from a registry, BentoCloud, or Yatai into the store."),
+        Command("copy", "sharing", "Copy artifacts and images of a registry to other repositories."),
+        Command("tags", "sharing", "List the tags of a repository."),
+        Command("sign", "signatures", "Sign archives, OCI layouts, and artifacts of registries in cosign's formats."),
     ),
     "Inspect": (
-        Command("tree", "tree", "Show the files and models of a Bento or an archive."),
-        Command("diff", "diff", "Show the differences of two Bentos or archives."),
-        Command("verify", "verify", "Check the store or an archive for damage, or verify signatures."),
+        Command("tree", "contents", "Show the files and models of a Bento or an archive."),
+        Command("diff", "contents", "Show the differences of two Bentos or archives."),
+        Command("verify", "signatures", "Check the store or an archive for damage, or verify signatures."),
         Command("audit", "audit", "Check packages for known vulnerabilities and licenses, offline."),
     ),
     "Models": (
-        Command("models list", "list_", "List the models of the store, newest first.", MODEL),
-        Command("models get", "get", "Show the model.yaml of a model.", MODEL),
-        Command("models pin", "pin", "Print the commit and the file hashes of a model of Hugging Face Hub.", MODEL),
-        Command("models delete", "delete", "Delete models that no Bento uses.", MODEL),
-        Command("models import", "import_", "Import archives of models into the store.", MODEL),
-        Command("models export", "export", "Write a model to an archive.", MODEL),
-        Command("models push", "push", "Push a model to a registry, BentoCloud, or Yatai.", MODEL),
-        Command("models pull", "pull", "Pull a model from a registry, BentoCloud, or Yatai into the store.", MODEL),
+        Command("models list", "store", "List the models of the store, newest first.", MODEL),
+        Command("models get", "store", "Show the model.yaml of a model.", MODEL),
+        Command(
+            "models pin", "projects", "Print the commit and the file hashes of a model of Hugging Face Hub.", MODEL
+        ),
+        Command("models delete", "store", "Delete models that no Bento uses.", MODEL),
+        Command("models import", "archives", "Import archives of models into the store.", MODEL),
+        Command("models export", "archives", "Write a model to an archive.", MODEL),
+        Command("models push", "sharing", "Push a model to a registry, BentoCloud, or Yatai.", MODEL),
+        Command("models pull", "sharing", "Pull a model from a registry, BentoCloud, or Yatai into the store.", MODEL),
     ),
     "Cloud": (
-        Command("cloud login", "cloud_login", "Log in to BentoCloud or Yatai, and save a context."),
-        Command("cloud current-context", "cloud_current_context", "Show the context that push and pull use."),
-        Command("cloud list-context", "cloud_list_context", "List the contexts."),
-        Command("cloud update-current-context", "cloud_update_context", "Select the context that push and pull use."),
+        Command("cloud login", "cloud", "Log in to BentoCloud or Yatai, and save a context."),
+        Command("cloud current-context", "cloud", "Show the context that push and pull use."),
+        Command("cloud list-context", "cloud", "List the contexts."),
+        Command("cloud update-current-context", "cloud", "Select the context that push and pull use."),
     ),
     "Shell": (
-        Command("completion", "completion", "Print a completion script for a shell."),
-        Command("complete", "complete", "Print completions, for the scripts of `completion`.", hidden=True),
+        Command("completion", "shell", "Print a completion script for a shell."),
+        Command("complete", "shell", "Print completions, for the scripts of `completion`.", hidden=True),
     ),
 }
 """The commands of each group, in the order of the help."""
 
 COMMANDS = tuple(command for commands in GROUPS.values() for command in commands)
+
+EXAMPLES = {
+    "build": ("svc", "svc --archive svc.bento"),
+    "containerize": ("iris:latest", "iris:latest -t registry.example/iris:v1"),
+    "serve": ("iris:latest", "iris:latest --port 3001"),
+    "migrate": ("svc",),
+    "doctor": ("", "--online"),
+    "list": ("", "iris -o json"),
+    "get": ("iris:latest", "iris:latest -o json"),
+    "delete": ("iris:v1", "iris --yes"),
+    "import": ("iris.bento", "s3://bucket/iris.bento"),
+    "export": ("iris:latest", "iris:latest iris.tar.gz"),
+    "bundle": ("all.bundle iris:v1 fraud:v2",),
+    "unbundle": ("all.bundle", "all.bundle --to archives"),
+    "gc": ("--dry-run",),
+    "push": ("iris:latest oci://registry.example/bentos/iris", "iris:latest"),
+    "pull": ("oci://registry.example/bentos/iris:v1", "iris:v1"),
+    "copy": ("oci://registry.example/iris:v1 oci://mirror.example/iris",),
+    "tags": ("oci://registry.example/bentos/iris",),
+    "sign": ("--key cosign.key iris.bento",),
+    "tree": ("iris:latest", "./iris.bento"),
+    "diff": ("iris:v1 iris:v2",),
+    "verify": ("", "--key cosign.pub iris.bento"),
+    "audit": ("iris:latest --advisories osv.zip",),
+    "models list": ("", "clf -o json"),
+    "models get": ("clf:latest",),
+    "models pin": ("org/model",),
+    "models delete": ("clf:v1",),
+    "models import": ("clf.bentomodel",),
+    "models export": ("clf:latest",),
+    "models push": ("clf:latest oci://registry.example/models/clf",),
+    "models pull": ("oci://registry.example/models/clf:v1",),
+    "cloud login": ("--endpoint https://cloud.example",),
+    "cloud update-current-context": ("staging",),
+    "completion": ("bash",),
+}
+"""The arguments of the examples in the help of each command."""
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:

@@ -114,12 +114,12 @@ def from_caller(options: Sequence[str]) -> list[str]:
 def _tree(arguments: Arguments) -> int:
     from rules_bento.models.model import ModelDescription
 
-    from bento_cli.cli.commands import tree
+    from bento_cli.cli.commands import contents
 
     models = [
         ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.tuples("--model")
     ]
-    return tree.of_built(
+    return contents.of_built(
         arguments.required("--target"), Path(arguments.required("--archive")), models, arguments.rest[1:]
     )
 

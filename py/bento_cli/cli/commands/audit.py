@@ -1,4 +1,4 @@
-"""`bento audit`: checks the packages of a Bento against advisories and a policy."""
+"""`bento audit`: checks packages against advisories and a policy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.cli import show, status
-from bento_cli.cli.commands.build import pairs
+from bento_cli.cli import arguments, show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 
-def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Add the arguments for what is looked at, the policy that it is held against, and the output."""
+def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
@@ -66,16 +64,15 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
 
 
-def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Print what is known of the packages."""
+def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.audit import database, inventory, licenses, policy
 
     rules = policy.Policy(
         options.max_severity,
         options.unknown_severity,
-        pairs(options.allow, "--allow", "ID=REASON"),
+        arguments.pairs(options.allow, "--allow", "ID=REASON"),
         licenses.read_policy(options.allow_license, options.deny_license),
-        pairs(options.license, "--license", "NAME=SPDX"),
+        arguments.pairs(options.license, "--license", "NAME=SPDX"),
         options.require_hashes,
     )
     if not (options.advisories or rules.licenses.is_set or options.wheels):

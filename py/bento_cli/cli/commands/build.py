@@ -1,11 +1,11 @@
-"""`bento build`: builds a Bento of a project's folder into the store."""
+"""`bento build`: builds a Bento from a project."""
 
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.cli import show, status
+from bento_cli.cli import arguments, show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
     from bento_cli.projects.from_directory import BuildResult
+
 
 # What BentoML has at the top of a service's configuration.
 _CONFIG = frozenset(
@@ -43,8 +44,7 @@ _CONFIG = frozenset(
 )
 
 
-def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Add arguments for the project, for what wins over its bentofile, and for where the Bento goes."""
+def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "build_ctx",
         metavar="PATH",
@@ -145,8 +145,7 @@ def _add_facts(parser: ArgumentParser) -> None:
     )
 
 
-def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Build, and keep it."""
+def run_build(options: Namespace, store: Store, kind: Kind) -> int:
     from pathlib import Path
 
     made = _build(options, store)
@@ -198,7 +197,7 @@ def _build(options: Namespace, store: Store) -> BuildResult:
         service=options.build_ctx if is_service else None,
         name=options.name,
         version=options.version,
-        labels=pairs(options.label, "--label"),
+        labels=arguments.pairs(options.label, "--label"),
         build_ctx="." if is_service else options.build_ctx,
         args=_args(options),
         more=_more(options),
@@ -277,7 +276,7 @@ def _stated(options: Namespace) -> Declared:
     from rules_bento.service import Declared
 
     return Declared(
-        service_models=pairs(options.service_model, "--service-model", "SERVICE.ATTRIBUTE=TAG"),
+        service_models=arguments.pairs(options.service_model, "--service-model", "SERVICE.ATTRIBUTE=TAG"),
         config=_config(options.config),
         in_full=options.complete,
         words="flags",
@@ -287,7 +286,7 @@ def _stated(options: Namespace) -> Declared:
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
     """Return the configuration of each service, whatever the order of the flags. Raises BentoError for a wrong one."""
     services: dict[str, dict[str, Any]] = {}
-    given = pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
+    given = arguments.pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
     for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in given.items()):
         at = services.setdefault(service, {})
         for key in keys[:-1]:
@@ -349,20 +348,7 @@ def _args(options: Namespace) -> dict[str, Any]:
         from rules_bento.build_options.bentofile import read_arguments
 
         values = read_arguments(options.arg_file, options.arg_file)
-    return values | pairs(options.arg, "--arg")
-
-
-def pairs(texts: list[str], flag: str, form: str = "KEY=VALUE") -> dict[str, str]:
-    """Return the values of a repeatable flag by key. Raises BentoError for another form, and for a key twice."""
-    found: dict[str, str] = {}
-    for number, text in enumerate(texts, 1):
-        key, equals, value = text.partition("=")
-        if not equals or not key:  # not the text itself: it may be a value, and a secret
-            raise BentoError(f"{flag} (occurrence {number}): expected {form}.")
-        if key in found:
-            raise BentoError(f"{flag}: {key} is given twice. Keep one.")
-        found[key] = value
-    return found
+    return values | arguments.pairs(options.arg, "--arg")
 
 
 def _keep(made: BuildResult, version: str, store: Store) -> tuple[Path, bool]:

@@ -1,4 +1,4 @@
-"""`bento tree`: shows the files of a Bento, and their sizes."""
+"""`bento tree` and `bento diff`: show contents and differences of entries and archives."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
+    from rules_bento.sources.manifest import TreeEntry as File
 
     from bento_cli.library import Store
+    from bento_cli.store.diff import Difference
     from bento_cli.store.entries import Entry
 
 
@@ -38,14 +40,12 @@ class _Node:
         return fields
 
 
-def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Add the arguments for the tag or archive, and the output."""
+def add_tree_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}, or the path of an archive")
     show.add_output(parser, "text", "json", "yaml")
 
 
-def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Print the tree of an entry."""
+def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
     from bento_cli.library import is_archive
 
     path = is_archive(options.tag)
@@ -142,3 +142,67 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
         facts = show.faint("  ".join(filter(None, (show.size(child.size), show.plain(child.note)))))
         yield f"{indent}{branch}{show.plain(name)}{slash}  {facts}"
         yield from _lines(child, indent + below)
+
+
+def add_diff_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument("one", metavar="TAG", help=f"the first {kind.noun}, or the path of an archive")
+    parser.add_argument("other", metavar="TAG", help=f"the second {kind.noun}, or the path of an archive")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = f"The exit status is {status.FOUND} if they differ."
+
+
+def run_diff(options: Namespace, store: Store, kind: Kind) -> int:
+    difference = store.diff(options.one, options.other, kind)
+    if not show.data(_data(difference), options.output):
+        _print(difference)
+    return status.FOUND if difference else status.OK
+
+
+def _print(difference: Difference) -> None:
+    for key, before, after in difference.fields:
+        show.out(show.plain(f"{key}: {_short(before)} -> {_short(after)}"))
+    for tag in difference.models_removed:
+        show.out(show.bad(f"- model {tag}"))
+    for tag in difference.models_added:
+        show.out(show.good(f"+ model {tag}"))
+    for file in difference.removed:
+        show.out(show.bad(f"- {_file(file)}"))
+    for file in difference.added:
+        show.out(show.good(f"+ {_file(file)}"))
+    for before, after in difference.changed:
+        show.out(show.changed(f"~ {show.plain(before.path)}  {_change(before, after)}"))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _file(file: File) -> str:
+    return f"{show.plain(file.path)}  {show.size(file.size) if file.link is None else f'-> {show.plain(file.link)}'}"
+
+
+def _change(before: File, after: File) -> str:
+    if before.link != after.link:
+        return f"-> {before.link} became -> {after.link}" if before.link and after.link else "became another kind"
+    facts = [] if before.blake3 == after.blake3 else [f"{show.size(before.size)} -> {show.size(after.size)}"]
+    if before.mode != after.mode:
+        facts.append("now executable" if after.mode & 0o100 else "no longer executable")
+    return ", ".join(facts)
+
+
+def _data(difference: Difference) -> dict[str, Any]:
+    return {
+        "fields": [{"field": key, "before": before, "after": after} for key, before, after in difference.fields],
+        "models": {"added": list(difference.models_added), "removed": list(difference.models_removed)},
+        "files": {
+            "added": [{"path": file.path, "size": file.size} for file in difference.added],
+            "removed": [{"path": file.path, "size": file.size} for file in difference.removed],
+            "changed": [
+                {"path": before.path, "before": before.size, "after": after.size}
+                for before, after in difference.changed
+            ],
+        },
+    }

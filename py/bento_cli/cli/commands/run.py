@@ -1,10 +1,12 @@
-"""`bento containerize`: builds an image of a Bento with docker or podman."""
+"""`bento containerize` and `bento serve`: build images of Bentos and serve them."""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, NoReturn
 
 from bento_cli.cli import show, status
 
@@ -16,17 +18,19 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
 
+
 # BentoML's own, in its order; `--opt` says the same, and all others.
-_VALUES = (
+_BUILDER_VALUES = (
     *("add-host", "build-arg", "cache-from", "iidfile", "label", "network", "output", "platform", "progress"),
     *("secret", "ssh", "target", "allow", "attest", "build-context", "builder", "cache-to", "provenance"),
     *("cgroup-parent", "ulimit", "no-cache-filter", "metadata-file", "sbom", "shm-size"),
 )
-_FLAGS = ("no-cache", "pull", "load", "push", "quiet")
 
 
-def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Add arguments for the Bento, the builder, the image's names and the builder's options."""
+_BUILDER_FLAGS = ("no-cache", "pull", "load", "push", "quiet")
+
+
+def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.builders.backends import BACKENDS, VARIABLE
 
     parser.add_argument("tag", metavar="TAG", help="build an image of this Bento")
@@ -61,8 +65,8 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="pass this option to the builder (repeatable)",
     )
     group = parser.add_argument_group("options of builders (a builder might not support all of them)")
-    for name in sorted((*_VALUES, *_FLAGS)):
-        if name in _FLAGS:
+    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS)):
+        if name in _BUILDER_FLAGS:
             group.add_argument(f"--{name}", action="store_true", help=f"pass --{name} to the builder")
         elif name == "progress":
             group.add_argument("--progress", choices=("auto", "tty", "plain"), help="show progress in this form")
@@ -82,8 +86,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
 
 
-def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Build the image of a Bento."""
+def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.build_options.option_checks import check_features
 
     from bento_cli.sharing.builders.backends import VARIABLE, choose
@@ -103,7 +106,7 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
         entry,
         backend,
         options.image_tag,
-        _given(options),
+        _builder_options(options),
         features=features,
         as_root=options.run_as_root,
         check=not options.no_verify,
@@ -116,10 +119,10 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _given(options: Namespace) -> dict[str, Sequence[str] | bool]:
+def _builder_options(options: Namespace) -> dict[str, Sequence[str] | bool]:
     """Return the options for the backend: BentoML's own, then those of `--opt`."""
     further: dict[str, Sequence[str] | bool] = {}
-    for name in sorted((*_VALUES, *_FLAGS)):
+    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS)):
         value = getattr(options, name.replace("-", "_"))
         if value:
             further[name] = [value] if isinstance(value, str) else value
@@ -128,3 +131,53 @@ def _given(options: Namespace) -> dict[str, Sequence[str] | bool]:
         before = further.get(name, [])
         further[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
     return further
+
+
+_OWN_OPTIONS = ("--home", "--python")
+
+
+# Options of `bentoml serve` without a value. The next word is the value of every other option.
+_SERVE_FLAGS = ("--debug", "--development", "--do-not-track", "--production", "--quiet", "-q", "--reload", "--verbose")
+
+
+_HELP_OPTIONS = ("-h", "--help")
+
+
+def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument("tag", metavar="TAG", help="serve this Bento")
+    parser.add_argument("--python", metavar="PATH", help="use BentoML of this environment or interpreter")
+    parser.epilog = (
+        "All other options are passed to `bentoml serve`, such as --host, --port, and --reload. BentoML is\n"
+        "used from --python, or else VIRTUAL_ENV, or else PATH. It replaces this process, so it gets the\n"
+        "signals and sets the exit status."
+    )
+
+
+def split_serve(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split the words into our arguments and BentoML's; the tag can be anywhere."""
+    ours: list[str] = []
+    theirs: list[str] = []
+    tag = ""
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        name, equals, _ = word.partition("=")
+        side = theirs if tag or word.startswith("-") else ours
+        if name in _OWN_OPTIONS or word in _HELP_OPTIONS:
+            side = ours
+        elif side is ours:
+            tag = word
+        side.append(word)
+        if waiting and word.startswith("-") and not equals and word not in (*_SERVE_FLAGS, *_HELP_OPTIONS):
+            side.append(waiting.pop())
+    return ours, theirs
+
+
+def run_serve(options: Namespace, store: Store, kind: Kind) -> NoReturn:
+    from bento_cli.sharing.serving import server
+
+    entry = store.bentos.get(options.tag)
+    command, variables = server(store.home, entry, options.rest, options.python or "")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, variables)

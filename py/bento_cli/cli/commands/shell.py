@@ -1,7 +1,8 @@
-"""`bento complete -- WORD...`: prints completions of the last word, one to a line; none for a path."""
+"""`bento completion` and `bento complete`: complete command lines."""
 
 from __future__ import annotations
 
+import sys
 from argparse import SUPPRESS
 
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -17,13 +18,73 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 
-def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Add an argument for the words of the command line so far, without the command's own name."""
+# Each asks `bento complete` for lines; an empty answer is completed to files.
+_SCRIPTS = {
+    "bash": """\
+_bento() {
+    local line="${COMP_LINE:0:COMP_POINT}" words last found
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    last="${words[${#words[@]}-1]}"
+    local IFS=$'\\n'
+    found=($(bento complete -- "${words[@]:1}" 2>/dev/null))
+    # Bash takes a colon for the end of a word, and tags have one.
+    [[ $last == *:* && $COMP_WORDBREAKS == *:* ]] && found=("${found[@]#"${last%"${last##*:}"}"}")
+    COMPREPLY=("${found[@]}")
+}
+complete -o default -F _bento bento
+""",
+    "zsh": """\
+#compdef bento
+_bento() {
+    local -a found
+    found=(${(f)"$(bento complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+    if (( ${#found} )); then
+        compadd -- "${found[@]}"
+    else
+        _files
+    fi
+}
+if [ "$funcstack[1]" = _bento ]; then
+    _bento "$@"
+else
+    compdef _bento bento
+fi
+""",
+    "fish": """\
+function __bento_complete
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found (bento complete -- $words[2..-1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c bento -f -a '(__bento_complete)'
+""",
+}
+
+
+def add_completion_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument("shell", choices=_SCRIPTS, help="print the script for this shell")
+    parser.epilog = (
+        "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
+        "zsh:  bento completion zsh > DIRECTORY/_bento, for a directory of $fpath\n"
+        "fish: bento completion fish > ~/.config/fish/completions/bento.fish"
+    )
+
+
+def run_completion(options: Namespace, store: Store, kind: Kind) -> int:
+    sys.stdout.write(_SCRIPTS[options.shell])
+    return status.OK
+
+
+def add_complete_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("words", nargs="*", help="the words of the command line; the last one is completed")
 
 
-def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Print the candidates for a word that is being typed."""
+def run_complete(options: Namespace, store: Store, kind: Kind) -> int:
     *before, last = options.words or [""]
     before = parsing.split(before)[1]
     for candidate in sorted(set(_candidates(before, store))):

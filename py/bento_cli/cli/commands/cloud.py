@@ -1,4 +1,4 @@
-"""`bento cloud login`: remembers a cloud and its token."""
+"""`bento cloud`: manages the contexts for BentoCloud and Yatai."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
 
+
 _KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
 
 
-def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    """Add the options for the cloud's address, the token, and the name of the context."""
+def add_login_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT
 
     parser.add_argument(
@@ -39,8 +39,7 @@ def add_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
 
 
-def run(options: Namespace, store: Store, kind: Kind) -> int:
-    """Ask the cloud who we are, then keep the context."""
+def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT, Contexts, make
 
@@ -50,8 +49,8 @@ def run(options: Namespace, store: Store, kind: Kind) -> int:
     if context.is_open:
         show.note(f"{context.endpoint} isn't encrypted: others can read the token and all pushed data. Use https.")
     with Cloud(context) as cloud:
-        user = _get(cloud, "/api/v1/auth/current", "the user")
-        organization = _get(cloud, "/api/v1/current_org", "the organization")
+        user = _get_document(cloud, "/api/v1/auth/current", "the user")
+        organization = _get_document(cloud, "/api/v1/current_org", "the organization")
     email = user.get("email")
     replaced = contexts.save(make(context.name, context.endpoint, context.api_token, str(email) if email else None))
     facts = {"name": context.name, "endpoint": context.endpoint, "email": email}
@@ -79,8 +78,44 @@ def _token(stated: str | None) -> str:
     return getpass("API token: ")
 
 
-def _get(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
+def _get_document(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
     document = cloud.find(path, what=what)
     if not document or "name" not in document:
         raise BentoError(f"{what}: {cloud} has none for this token. Check the token and the endpoint.")
     return document
+
+
+def add_current_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    show.add_output(parser, "json", "yaml")
+    parser.epilog = "Unlike BentoML's command, this command doesn't show the API token."
+
+
+def run_current_context(options: Namespace, store: Store, kind: Kind) -> int:
+    from bento_cli.sharing.cloud.contexts import Contexts, of_environment
+
+    context = of_environment() or Contexts(store.home).get()
+    show.data({"name": context.name, "endpoint": context.address, "email": context.email}, options.output)
+    return status.OK
+
+
+def add_list_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    show.add_output(parser, "json", "yaml")
+
+
+def run_list_context(options: Namespace, store: Store, kind: Kind) -> int:
+    from bento_cli.sharing.cloud.contexts import Contexts
+
+    show.data([context.name for context in Contexts(store.home).contexts], options.output)
+    return status.OK
+
+
+def add_update_current_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument("name", metavar="NAME", help="select this context")
+
+
+def run_update_current_context(options: Namespace, store: Store, kind: Kind) -> int:
+    from bento_cli.sharing.cloud.contexts import Contexts
+
+    context = Contexts(store.home).set_current(options.name)
+    show.out(f"The context is {show.plain(context.name)}, {context.address}.")
+    return status.OK

@@ -1,0 +1,182 @@
+"""Commands that list, show, and delete entries of the store."""
+
+from __future__ import annotations
+
+import sys
+
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING
+
+from bento_cli.cli import show, status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.library import Store
+    from bento_cli.store.entries import Entry
+
+
+def add_list_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument(
+        "tag", metavar="TAG", nargs="?", default="", help=f"list only this {kind.noun}, or the versions of this name"
+    )
+    show.add_output(parser, "table", "json", "yaml", "path")
+    parser.epilog = (
+        "Columns and fields are those of BentoML; JSON and YAML also have sizes in bytes and times with a zone.\n"
+        "Unreadable directories are reported and skipped."
+    )
+
+
+def run_list(options: Namespace, store: Store, kind: Kind) -> int:
+    listing = store.section(kind).entry_store.list(options.tag)
+    for problem in listing.problems:
+        show.note(problem)
+    # Python sorts the equal ones in their order, backwards too.
+    entries = sorted(listing.entries, key=lambda entry: entry.summary.moment, reverse=True)
+    if options.output == "path":
+        for entry in entries:
+            show.out(str(entry.path))
+        return status.OK
+    rows = _bentos(entries, store) if kind is BENTO else _models(entries)
+    if not show.data(rows, options.output):
+        _table(rows, kind)
+    return status.OK
+
+
+def _table(rows: list[dict[str, str | int]], kind: Kind) -> None:
+    header = (
+        ("Tag", "Size", "Model Size", "Creation Time") if kind is BENTO else ("Tag", "Module", "Size", "Creation Time")
+    )
+    right = (1, 2) if kind is BENTO else (2,)
+    show.table(header, [[str(value) for value in list(row.values())[:4]] for row in rows], right)
+
+
+def _bentos(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
+    known: dict[str, int] = {}
+    rows: list[dict[str, str | int]] = []
+    for entry in entries:
+        size, models = entry.size(), sum(_model_size(entry, tag, store, known) for tag in entry.summary.models)
+        rows.append(
+            {
+                "tag": str(entry.tag),
+                "size": show.size(size),
+                "model_size": show.size(models),
+                "creation_time": show.local_time(entry.creation_time),
+                "size_bytes": size,
+                "model_size_bytes": models,
+                "created_at": entry.creation_time.isoformat(),
+            }
+        )
+    return rows
+
+
+def _models(entries: list[Entry]) -> list[dict[str, str | int]]:
+    return [
+        {
+            "tag": str(entry.tag),
+            "module": entry.summary.module,
+            "size": show.size(size := entry.size()),
+            "creation_time": show.local_time(entry.creation_time),
+            "size_bytes": size,
+            "created_at": entry.creation_time.isoformat(),
+        }
+        for entry in entries
+    ]
+
+
+def _model_size(entry: Entry, tag: str, store: Store, known: dict[str, int]) -> int:
+    """Return bytes of a model that a Bento needs; none if it is missing, or in the Bento and counted there."""
+    from bento_cli.store.entries import NotFoundError, tree_size
+
+    name, _, version = tag.partition(":")
+    if (entry.path / MODEL.folder / name / version).is_dir():
+        return 0
+    if tag not in known:
+        try:
+            entries = store.models.entry_store
+            known[tag] = tree_size(entries.path(entries.find(tag)))
+        except NotFoundError:
+            show.note(f"{entry.tag}: the model {tag} is missing.")
+            known[tag] = 0
+    return known[tag]
+
+
+def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument(
+        "tag",
+        metavar="TAG",
+        help=f"the {kind.noun}: name:version, a unique prefix of it, or a name for the latest version",
+    )
+    show.add_output(parser, "yaml", "json", "path")
+
+
+def run_get(options: Namespace, store: Store, kind: Kind) -> int:
+    entry = store.section(kind).get(options.tag)
+    if options.output == "path":
+        show.out(str(entry.path))
+    else:
+        show.data(entry.describe().document, options.output)
+    return status.OK
+
+
+def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument(
+        "tags",
+        metavar="TAG",
+        nargs="+",
+        help=f"delete this {kind.noun}, or all versions of a name (also separated by commas)",
+    )
+    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="delete without confirmation")
+    if kind is MODEL:
+        parser.add_argument("--force", action="store_true", help="delete the model even if a Bento uses it")
+    show.add_output(parser, "text", "json", "yaml")
+
+
+def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
+    section = store.section(kind)
+    tags = [tag for text in options.tags for tag in text.replace(",", " ").split()]
+    entries: dict[str, Entry] = {}
+    for tag in tags:
+        chosen = [section.get(tag)] if ":" in tag else section.list(tag)
+        entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in chosen}
+    deleted = []
+    for tag in entries:
+        if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):
+            section.delete(tag, force=getattr(options, "force", False))
+            deleted.append(tag)
+            if options.output == "text":
+                show.out(f"Deleted {kind.noun} {tag}.")
+    show.data(deleted, options.output)
+    return status.OK
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise BentoError(
+            "Standard input isn't a terminal to confirm the deletion. Add --yes to delete without confirmation."
+        )
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be removed, and remove nothing")
+    show.add_output(parser, "text", "json", "yaml")
+    parser.epilog = (
+        "Bentos and models aren't changed. The command removes files that were shared with entries that\n"
+        "BentoML deleted, and partial files of interrupted commands."
+    )
+
+
+def run_gc(options: Namespace, store: Store, kind: Kind) -> int:
+    done = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to end."))
+    facts = {"files": done.files, "size": done.size, "records": done.records}
+    if not show.data(facts, options.output):
+        verb = "Would remove" if options.dry_run else "Removed"
+        what = f"{show.count(done.files, 'file')} ({show.size(done.size)}) and {show.count(done.records, 'record')}"
+        show.out(f"{verb} {what}.")
+    return status.OK
