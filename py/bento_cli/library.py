@@ -12,23 +12,27 @@ BentoML (`bento_cli.store.home` finds them), also while BentoML is running. Erro
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from rules_bento.archives.unpack import Limits as Limits
 from rules_bento.archives.unpack import form_from_name
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO as BENTO
+from rules_bento.bento.kinds import MODEL as MODEL
+from rules_bento.bento.kinds import Kind as Kind
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
+from bento_cli.store.entries import NotFoundError as NotFoundError
 from bento_cli.store.entry_store import EntryStore
-from bento_cli.store.home import Home
+from bento_cli.store.home import Home as Home
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Collection, Sequence
     from typing import BinaryIO
 
-    from rules_bento.archives.unpack import Form, Limits, Progress
-    from rules_bento.bento.kinds import Kind
+    from rules_bento.archives.unpack import Form, Progress
     from rules_bento.net.transfers import Counter
 
     from bento_cli.sharing.builders.building import Containerized
@@ -36,38 +40,20 @@ if TYPE_CHECKING:
     from bento_cli.sharing.registry.pulling import Pulled
     from bento_cli.sharing.registry.pushing import Delivered
     from bento_cli.store.diff import Difference
-    from bento_cli.store.entries import Entry, NotFoundError
+    from bento_cli.store.entries import Entry as Entry
     from bento_cli.store.export import Exported
     from bento_cli.store.gc import Collected
-    from bento_cli.store.import_session import Imported, Options
-    from bento_cli.store.verification import Finding, Verified
+    from bento_cli.store.import_session import Imported
+    from bento_cli.store.import_session import Options as Options
+    from bento_cli.store.verification import Verified
 
+    HomePath = str | Path | None
     Source = str | Path | BinaryIO
     """An archive: a path, a URL, or an open file (seekable, for a zip)."""
 
-_HOMES = {
-    "Collected": "bento_cli.store.gc",
-    "Containerized": "bento_cli.sharing.builders.building",
-    "Delivered": "bento_cli.sharing.registry.pushing",
-    "Difference": "bento_cli.store.diff",
-    "Entry": "bento_cli.store.entries",
-    "Exported": "bento_cli.store.export",
-    "Finding": "bento_cli.store.verification",
-    "Imported": "bento_cli.store.import_session",
-    "Kind": "rules_bento.bento.kinds",
-    "Limits": "rules_bento.archives.unpack",
-    "NotFoundError": "bento_cli.store.entries",
-    "Options": "bento_cli.store.import_session",
-    "Pulled": "bento_cli.sharing.registry.pulling",
-    "Verified": "bento_cli.store.verification",
-}
-
 
 class EntryCollection:
-    """Gives access to the Bentos, or the models, of one store.
-
-    Errors are BentoError, and NotFoundError if nothing has the tag.
-    """
+    """Gives access to the Bentos, or the models, of one store. Raises NotFoundError if nothing has a tag."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -75,10 +61,7 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries by name and version, the entries of a name, or the entry of a tag.
-
-        Skips directories that aren't entries; `entries.list` reports them.
-        """
+        """Return all entries by name and version, the entries of a name, or the entry of a tag; skips all others."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
@@ -129,7 +112,7 @@ class EntryCollection:
             source = local(source)
         if sha256:
             raise BentoError("sha256: only supported for a URL. Omit it for a local file.")
-        return import_archive(self.home, self.kind, source, form or _form(source), options, progress)
+        return import_archive(self.home, self.kind, source, form or form_of(source), options, progress)
 
     def export(
         self,
@@ -151,24 +134,14 @@ class EntryCollection:
         from bento_cli.store.export import export
         from bento_cli.transports.address import parse
 
+        entry = self.home, self.kind, self.get(tag)
         address = parse(out) if isinstance(out, str) else None
         if address:
             from bento_cli.sharing.urls import send
 
-            entry = self.get(tag)
-            return send(
-                self.home,
-                self.kind,
-                entry,
-                address,
-                form,
-                models=models,
-                check=check,
-                counter=counter,
-                progress=progress,
-            )
+            return send(*entry, address, form, models=models, check=check, counter=counter, progress=progress)
         out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
-        return export(self.home, self.kind, self.get(tag), out, form, models=models, check=check, progress=progress)
+        return export(*entry, out, form, models=models, check=check, progress=progress)
 
 
 class Store:
@@ -208,7 +181,7 @@ class Store:
 
         def side(text: str) -> Side:
             path = is_archive(text)
-            return of_archive(path, _form(path)) if path else of_entry(self.section(kind).get(text))
+            return of_archive(path, form_of(path)) if path else of_entry(self.section(kind).get(text))
 
         return compare(side(one), side(other))
 
@@ -229,89 +202,69 @@ def local(text: str) -> Path:
     raise BentoError(f"{text}: only local files are supported. Copy it to this machine first.")
 
 
-def _form(source: Path | BinaryIO) -> Form:
+def form_of(source: Path | BinaryIO) -> Form:
+    """Return the format of a directory, or of an archive by its name."""
     if not isinstance(source, Path):
         return "xz"
     return "folder" if source.is_dir() else form_from_name(source.name)
 
 
 def __getattr__(name: str) -> object:
-    """Import a name on its first use: a command needs few names, and starts fast."""
-    if name not in _HOMES:
+    """Import `Options` on its first use, because few commands need it."""
+    if name != "Options":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from bento_cli.store.import_session import Options
 
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def list(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return all Bentos by name and version, the Bentos of a name, or the one with a tag."""
-    return _store(home).bentos.list(tag)
+    return Options
 
 
-def get(tag: str, *, home: str | Path | None = None) -> Entry:
+def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
+    """Return all Bentos by name and version, the Bentos of a name, or the Bento of a tag."""
+    return Store(home).section(kind).list(tag)
+
+
+def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
     """Return the Bento of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
-    return _store(home).bentos.get(tag)
+    return Store(home).section(kind).get(tag)
 
 
-def delete(tag: str, *, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """Delete a Bento, or all of a name; return the deleted entries. Raises NotFoundError."""
-    return _store(home).bentos.delete(tag)
+def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
+    """Delete a Bento, or all of a name, and return the deleted entries. A model that a Bento needs requires `force`."""
+    return Store(home).section(kind).delete(tag, force=force)
 
 
 def import_bento(
-    source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
+    source: Source,
+    form: Form | None = None,
+    *,
+    options: Options | None = None,
+    kind: Kind = BENTO,
+    home: HomePath = None,
 ) -> Imported:
     """Import a Bento and its models from an archive. Raises BentoError if it is damaged, unsafe, or invalid."""
-    return _store(home).bentos.import_archive(source, form, options)
+    return Store(home).section(kind).import_archive(source, form, options)
 
 
 def export_bento(
-    tag: str, out: str | Path = "", form: Form | None = None, *, models: bool = True, home: str | Path | None = None
+    tag: str,
+    out: str | Path = "",
+    form: Form | None = None,
+    *,
+    models: bool = True,
+    kind: Kind = BENTO,
+    home: HomePath = None,
 ) -> Exported:
     """Write a Bento, by default with its models, to a file or directory that BentoML imports."""
-    return _store(home).bentos.export(tag, out, form, models=models)
-
-
-def list_models(tag: str = "", *, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """Return all models by name and version, the models of a name, or the one with a tag."""
-    return _store(home).models.list(tag)
-
-
-def get_model(tag: str, *, home: str | Path | None = None) -> Entry:
-    """Return the model of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
-    return _store(home).models.get(tag)
-
-
-def delete_model(tag: str, *, force: bool = False, home: str | Path | None = None) -> tuple[Entry, ...]:
-    """Delete a model, or all of a name; return the deleted entries.
-
-    Deletes a model that a Bento needs only with `force`.
-    """
-    return _store(home).models.delete(tag, force=force)
-
-
-def import_model(
-    source: Source, form: Form | None = None, *, options: Options | None = None, home: str | Path | None = None
-) -> Imported:
-    """Import a model from an archive."""
-    return _store(home).models.import_archive(source, form, options)
-
-
-def export_model(
-    tag: str, out: str | Path = "", form: Form | None = None, *, home: str | Path | None = None
-) -> Exported:
-    """Write a model to a file or directory that BentoML imports."""
-    return _store(home).models.export(tag, out, form)
+    return Store(home).section(kind).export(tag, out, form, models=models)
 
 
 def push(
-    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
+    tag: str, *targets: str, insecure: Collection[str] = (), kind: Kind = BENTO, home: HomePath = None
 ) -> Sequence[Delivered]:
     """Push a Bento and its models to registries (`oci://registry/repository[:tag]`)."""
     from bento_cli.sharing.registry.api import push
 
-    return push(_store(home).bentos.entry_store, tag, targets, insecure)
+    return push(Store(home).section(kind).entry_store, tag, targets, insecure)
 
 
 def pull(
@@ -320,35 +273,23 @@ def pull(
     force: bool = False,
     options: Options | None = None,
     insecure: Collection[str] = (),
-    home: str | Path | None = None,
+    kind: Kind = BENTO,
+    home: HomePath = None,
 ) -> Pulled:
     """Pull a Bento and its missing models from a registry into the store."""
     from bento_cli.sharing.registry.api import pull
 
-    return pull(_store(home).bentos.entry_store, source, force, options, insecure)
+    return pull(Store(home).section(kind).entry_store, source, force, options, insecure)
 
 
-def push_model(
-    tag: str, *targets: str, insecure: Collection[str] = (), home: str | Path | None = None
-) -> Sequence[Delivered]:
-    """Push a model to registries."""
-    from bento_cli.sharing.registry.api import push
-
-    return push(_store(home).models.entry_store, tag, targets, insecure)
-
-
-def pull_model(
-    source: str,
-    *,
-    force: bool = False,
-    options: Options | None = None,
-    insecure: Collection[str] = (),
-    home: str | Path | None = None,
-) -> Pulled:
-    """Pull a model from a registry into the store."""
-    from bento_cli.sharing.registry.api import pull
-
-    return pull(_store(home).models.entry_store, source, force, options, insecure)
+# The same functions for models.
+list_models = partial(list, kind=MODEL)
+get_model = partial(get, kind=MODEL)
+delete_model = partial(delete, kind=MODEL)
+import_model = partial(import_bento, kind=MODEL)
+export_model = partial(export_bento, kind=MODEL)
+push_model = partial(push, kind=MODEL)
+pull_model = partial(pull, kind=MODEL)
 
 
 def containerize(
@@ -358,83 +299,37 @@ def containerize(
     names: Sequence[str] = (),
     options: BackendOptions | None = None,
     features: Sequence[str] = (),
-    home: str | Path | None = None,
+    home: HomePath = None,
 ) -> Containerized:
     """Build an image of a Bento with docker, podman, or another backend; `options` are the backend's, by name."""
     from bento_cli.sharing.builders.backends import choose
     from bento_cli.sharing.builders.building import containerize
 
-    store = _store(home)
-    entry = store.bentos.get(tag)
-    return containerize(store.home, entry, choose(backend), names, options, features=features)
+    store = Store(home)
+    return containerize(store.home, store.bentos.get(tag), choose(backend), names, options, features=features)
 
 
-def serve(tag: str, *options: str, python: str = "", home: str | Path | None = None) -> subprocess.Popen[bytes]:
+def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> subprocess.Popen[bytes]:
     """Start real BentoML's server for a Bento, with options of `bentoml serve`; the caller stops it."""
     import subprocess
 
     from bento_cli.sharing.serving import server
 
-    store = _store(home)
+    store = Store(home)
     command, variables = server(store.home, store.bentos.get(tag), options, python)
     return subprocess.Popen(command, env=variables)
 
 
-def verify(*entries: Entry, home: str | Path | None = None) -> Verified:
+def verify(*entries: Entry, home: HomePath = None) -> Verified:
     """Compare entries with their imported contents; all entries by default."""
-    return _store(home).verify(*entries)
+    return Store(home).verify(*entries)
 
 
-def diff(one: str, other: str, *, home: str | Path | None = None) -> Difference:
+def diff(one: str, other: str, *, home: HomePath = None) -> Difference:
     """Return the differences of two Bentos, given as tags or paths of archives."""
-    return _store(home).diff(one, other)
+    return Store(home).diff(one, other)
 
 
-def gc(*, dry_run: bool = False, home: str | Path | None = None) -> Collected:
+def gc(*, dry_run: bool = False, home: HomePath = None) -> Collected:
     """Remove data that no entry uses."""
-    return _store(home).gc(dry_run=dry_run)
-
-
-def _store(home: str | Path | None) -> Store:
-    return Store(home)
-
-
-__all__ = [
-    "BENTO",
-    "MODEL",
-    "Collected",
-    "Containerized",
-    "Delivered",
-    "Difference",
-    "Entry",
-    "Exported",
-    "Finding",
-    "Home",
-    "Imported",
-    "Kind",
-    "Limits",
-    "NotFoundError",
-    "Options",
-    "Pulled",
-    "Store",
-    "Verified",
-    "containerize",
-    "delete",
-    "delete_model",
-    "diff",
-    "export_bento",
-    "export_model",
-    "gc",
-    "get",
-    "get_model",
-    "import_bento",
-    "import_model",
-    "list",
-    "list_models",
-    "pull",
-    "pull_model",
-    "push",
-    "push_model",
-    "serve",
-    "verify",
-]
+    return Store(home).gc(dry_run=dry_run)

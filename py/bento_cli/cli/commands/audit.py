@@ -126,8 +126,10 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     from rules_bento.formats import MAX_BYTES
     from rules_bento.packages import requirements
 
+    from bento_cli.library import form_of
+
     texts: dict[str, bytes] = {}
-    for item, contents in unpack.read(path, "folder" if path.is_dir() else unpack.form_from_name(path.name)):
+    for item, contents in unpack.read(path, form_of(path)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
                 raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Create it again.")

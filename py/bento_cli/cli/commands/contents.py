@@ -101,9 +101,10 @@ def _of_entry(entry: Entry) -> _Node:
 def _of_archive(path: Path) -> _Node:
     from rules_bento.archives import unpack
 
+    from bento_cli.library import form_of
+
     root = _Node()
-    form = "folder" if path.is_dir() else unpack.form_from_name(path.name)
-    items = [item for item, _ in unpack.read(path, form)]
+    items = [item for item, _ in unpack.read(path, form_of(path))]
     for item in sorted(items, key=lambda item: item.path):
         if item.kind != "folder":
             note = f"-> {item.link}" if item.kind == "link" else "executable" if item.executable else ""

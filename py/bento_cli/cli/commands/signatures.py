@@ -145,15 +145,14 @@ def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
 
 
 def _with_archives(verified: Verified, paths: list[Path]) -> Verified:
-    from rules_bento.archives import unpack
-
+    from bento_cli.library import form_of
     from bento_cli.store.diff import of_archive
 
     damages = list(verified.damages)
     files = verified.files
     for path in paths:
         try:
-            files += len(of_archive(path, "folder" if path.is_dir() else unpack.form_from_name(path.name)).files)
+            files += len(of_archive(path, form_of(path)).files)
         except BentoError as error:
             damages.append(Finding("archive", str(path), "", str(error).removeprefix(f"{path}: ")))
     return Verified(verified.entries + len(paths), files, tuple(damages), verified.changes, verified.unknown)
