@@ -646,7 +646,7 @@ def test_doctor_of_our_own_checkout(tmp_path):
     (tmp_path / "MODULE.bazel").write_text('module(name = "rules_bento", version = "0.1.0")\n')
     done = run_piped(tmp_path, ["doctor", tmp_path, "-o", "json"])
     [workspace] = [finding for finding in json.loads(done.stdout) if finding["about"] == "workspace"]
-    assert workspace["state"] == "fine"
+    assert workspace["state"] == "ok"
 
 
 # ---- The command line -------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import main
 from bento_cli.cli.diagnosis import (
-    FINE,
-    HINT,
-    MISSING,
+    ERROR,
+    OK,
     OLDEST_BAZEL,
     OLDEST_RULES_PYTHON,
+    WARNING,
     Finding,
-    Surroundings,
+    HostEnvironment,
     diagnose,
     index,
 )
@@ -65,7 +65,7 @@ def here(tmp_path):
     (tmp_path / "distributed").mkdir()
     (tmp_path / "distributed/one.crt").write_text(CERTIFICATE.format("one"))
     (tmp_path / "bundle.crt").write_text(CERTIFICATE.format("one"))
-    return Surroundings(
+    return HostEnvironment(
         root,
         {"PATH": str(programs), "HOME": str(tmp_path)},
         (str(tmp_path / "authorities"),),
@@ -79,18 +79,18 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def with_variables(here: Surroundings, **variables: str) -> Surroundings:
+def with_variables(here: HostEnvironment, **variables: str) -> HostEnvironment:
     return replace(here, variables={**here.variables, **variables})
 
 
-def found(here: Surroundings, about: str) -> Finding:
+def found(here: HostEnvironment, about: str) -> Finding:
     [finding] = [finding for finding in diagnose(here) if finding.about == about]
     return finding
 
 
 def test_all_is_well(here):
     assert {finding.about: finding.state for finding in diagnose(here)} == dict.fromkeys(
-        ["bazel", "python", "containers", "certificates", "proxy", "workspace", "lock of @pypi", "cache"], FINE
+        ["bazel", "python", "containers", "certificates", "proxy", "workspace", "lock of @pypi", "cache"], OK
     )
 
 
@@ -104,7 +104,7 @@ def test_the_oldest_bazel_is_that_of_the_module():
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [("6.5.0", MISSING), ("7.0.2", MISSING), ("7.1.0", FINE), ("7.x", FINE), ("6.x", MISSING), ("10.0.0", FINE), ("8.0.0rc1", FINE), ("latest", HINT), ("", FINE)],
+    [("6.5.0", ERROR), ("7.0.2", ERROR), ("7.1.0", OK), ("7.x", OK), ("6.x", ERROR), ("10.0.0", OK), ("8.0.0rc1", OK), ("latest", WARNING), ("", OK)],
 )  # fmt: skip
 def test_the_version_of_bazel_is_that_of_its_file_else_the_programs(here, version, state):
     (here.root / ".bazelversion").write_text(f"{version}\n")
@@ -114,33 +114,33 @@ def test_the_version_of_bazel_is_that_of_its_file_else_the_programs(here, versio
 def test_a_bazel_that_is_too_old_gets_the_line_for_who_names_it(here):
     program(Path(here.variables["PATH"], "bazel"), "echo bazel 6.5.0")
     finding = found(here, "bazel")
-    assert (finding.state, finding.text) == (MISSING, "Bazel 6.5.0, which is too old for rules_bento")
-    assert finding.remedy == "Install bazelisk, and write 7.1.0 or newer to .bazelversion."
+    assert (finding.state, finding.text) == (ERROR, "Bazel 6.5.0 is too old for rules_bento")
+    assert finding.remedy == "Install bazelisk, and set .bazelversion to 7.1.0 or newer."
     (here.root / ".bazelversion").write_text("6.4.0\n")
-    assert found(here, "bazel").remedy == "Write 7.1.0 or newer to .bazelversion."
+    assert found(here, "bazel").remedy == "Set .bazelversion to 7.1.0 or newer."
     finding = found(with_variables(here, USE_BAZEL_VERSION="5.0.0"), "bazel")
-    assert finding.remedy == "Name 7.1.0 or newer in USE_BAZEL_VERSION, or unset it."
+    assert finding.remedy == "Set USE_BAZEL_VERSION to 7.1.0 or newer, or unset it."
 
 
 @pytest.mark.parametrize("flag", ["--noenable_bzlmod", "--enable_bzlmod=false"])
 def test_a_workspace_whose_module_file_is_not_read_is_told(here, flag):
     (here.root / ".bazelrc").write_text(f"common --disk_cache=/x\ncommon {flag}\n")
-    assert found(here, "bazel").text == f".bazelrc has {flag}: no MODULE.bazel is read"
+    assert found(here, "bazel").text == f".bazelrc contains {flag}, which disables MODULE.bazel"
     (here.root / ".bazelrc").write_text("common --disk_cache=/x --enable_bzlmod\n")
-    assert found(here, "bazel").state == FINE
+    assert found(here, "bazel").state == OK
 
 
 def test_bazelisk_is_not_asked_for_its_version_as_it_would_fetch_it(here):
     asked = here.root / "asked"
     program(Path(here.variables["PATH"], "bazel"), f"# bazelisk\ntouch {asked}")
-    assert found(here, "bazel").state == HINT
+    assert found(here, "bazel").state == WARNING
     assert not asked.exists()
 
 
 @pytest.mark.parametrize(("name", "about"), [("bazel", "bazel"), ("python3", "python")])
 def test_a_program_that_is_not_there_is_missing(here, name, about):
     Path(here.variables["PATH"], name).unlink()
-    assert found(here, about).state == MISSING
+    assert found(here, about).state == ERROR
     assert found(here, about).remedy
 
 
@@ -167,7 +167,7 @@ def test_no_program_of_the_project_is_started(here, monkeypatch, where):
 
 
 def test_the_interpreter_of_a_path_is_only_looked_for(here):
-    for path, state in ((sys.executable, FINE), ("/nowhere/python3", MISSING), ("bin/python3", MISSING)):
+    for path, state in ((sys.executable, OK), ("/nowhere/python3", ERROR), ("bin/python3", ERROR)):
         (here.root / "MODULE.bazel").write_text(MODULE.replace('"python3"', f'"{path}"'))
         assert found(here, "python").state == state
 
@@ -212,63 +212,67 @@ def test_programs_are_those_of_absolute_entries_of_path(tmp_path, monkeypatch):
 
 
 def test_a_python_that_is_too_old_or_is_none_is_told(here):
-    for text, problem in (("echo 3.9", "Python 3.9"), ("exit 1", "no Python"), ("echo Usage", "Usage")):
+    for text, problem in (
+        ("echo 3.9", "is Python 3.9"),
+        ("exit 1", "isn't a Python"),
+        ("echo Usage", "isn't a Python"),
+    ):
         program(Path(here.variables["PATH"], "python3"), text)
-        assert found(here, "python").state == MISSING
+        assert found(here, "python").state == ERROR
         assert problem in found(here, "python").text
 
 
 def test_no_python_of_the_host_is_wanted_unless_it_is_named(here):
     Path(here.variables["PATH"], "python3").unlink()
     (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.11"'))
-    assert found(here, "python").state == FINE
+    assert found(here, "python").state == OK
 
 
 def test_what_runs_images_is_a_hint(here):
     Path(here.variables["PATH"], "podman").unlink()
-    assert found(here, "containers").state == HINT
+    assert found(here, "containers").state == WARNING
 
 
 def test_authorities_of_a_company_come_with_the_line_for_bazel(here):
     Path(here.authorities[0], "company.crt").write_text("")
     assert "startup --host_jvm_args=-Djavax.net.ssl.trustStore=" in found(here, "certificates").remedy
     (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
-    assert found(here, "certificates").state == FINE
+    assert found(here, "certificates").state == OK
 
 
 def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
     here = with_variables(here, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-    assert (found(here, "certificates").state, "which is no file" in found(here, "certificates").text) == (
-        MISSING,
+    assert (found(here, "certificates").state, "doesn't exist" in found(here, "certificates").text) == (
+        ERROR,
         True,
     )
     (tmp_path / "ca.pem").write_text("")
-    assert found(here, "certificates").state == HINT
+    assert found(here, "certificates").state == WARNING
     assert "javax.net.ssl.trustStore=" in found(here, "certificates").remedy
     (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
-    assert found(here, "certificates").state == FINE
+    assert found(here, "certificates").state == OK
 
 
 def test_authorities_that_only_the_bundle_has_get_the_command_that_makes_them_known(here):
     Path(here.bundle).write_text(CERTIFICATE.format("one") + CERTIFICATE.format("company"))
     finding = found(here, "certificates")
-    assert (finding.state, finding.text) == (HINT, f"1 authorities that only {here.bundle} has")
+    assert (finding.state, finding.text) == (WARNING, f"1 additional authorities only in {here.bundle}")
     assert finding.remedy.endswith(
-        "Put each into /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
+        "Copy each to /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
     )
     (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
-    assert found(here, "certificates").state == FINE
+    assert found(here, "certificates").state == OK
 
 
 def test_a_system_without_debians_folder_of_authorities_is_not_judged_by_it(here):
     Path(here.bundle).write_text(CERTIFICATE.format("company"))
-    assert found(replace(here, distributed=f"{here.distributed}/none"), "certificates").state == FINE
+    assert found(replace(here, distributed=f"{here.distributed}/none"), "certificates").state == OK
 
 
 LOCAL = "localhost,127.0.0.1"
 
 
-def proxy_findings(here: Surroundings, *, online: bool = False) -> dict[str, Finding]:
+def proxy_findings(here: HostEnvironment, *, online: bool = False) -> dict[str, Finding]:
     findings = diagnose(here, online=online)
     return {each.about: each for each in findings if each.about == "proxy" or each.about.endswith("_PROXY")}
 
@@ -276,30 +280,30 @@ def proxy_findings(here: Surroundings, *, online: bool = False) -> dict[str, Fin
 def test_proxies_that_all_programs_take_are_shown_without_their_passwords(here):
     here = with_variables(here, HTTPS_PROXY="http://alice:secret@proxy:3128", http_proxy="proxy:3128", NO_PROXY=LOCAL)
     [(about, finding)] = proxy_findings(here).items()
-    assert (about, finding.state) == ("proxy", FINE)
+    assert (about, finding.state) == ("proxy", OK)
     assert finding.text == "HTTPS_PROXY is proxy:3128, HTTP_PROXY is proxy:3128"
 
 
 @pytest.mark.parametrize(
     ("variables", "about", "state", "text", "remedy"),
     [
-        ({"HTTPS_PROXY": "socks5://proxy:1080"}, "HTTPS_PROXY", MISSING, "it has a proxy of socks5, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://proxy:3128/x"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://a:secret@[proxy"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://a:secret@\u2100:1"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://pro\x1bxy:1"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://a:secret@proxy:70000"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://pro..xy:1"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://.:1"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://" + 64 * "x"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://proxy:\u0663"}, "HTTPS_PROXY", MISSING, "it has no address of a proxy, which Bazel does not take", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "https://proxy"}, "HTTPS_PROXY", HINT, "its proxy is reached by https", "Write: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTP_PROXY": "http://proxy"}, "HTTPS_PROXY", HINT, "it is not set, but HTTP_PROXY is", 'Write: export HTTPS_PROXY="$HTTP_PROXY"'),
-        ({"all_proxy": "http://proxy"}, "ALL_PROXY", MISSING, "it is set, and neither HTTPS_PROXY nor HTTP_PROXY", 'Write: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'),
-        ({"https_proxy": "http://one", "HTTPS_PROXY": "http://two"}, "HTTPS_PROXY", MISSING, "HTTPS_PROXY and https_proxy differ", "Leave one: unset https_proxy"),
-        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": "corp.example.com"}, "NO_PROXY", HINT, "it does not name this machine", 'Write: export NO_PROXY="$NO_PROXY,localhost,127.0.0.1"'),
-        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": ""}, "NO_PROXY", HINT, "it does not name this machine", "Write: export NO_PROXY=localhost,127.0.0.1"),
-        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": f"{LOCAL},::1,10.0.0.0/8,*.corp,git:8443"}, "NO_PROXY", HINT, "Bazel does not understand 10.0.0.0/8, *.corp, git:8443 in it", "add the names."),
+        ({"HTTPS_PROXY": "socks5://proxy:1080"}, "HTTPS_PROXY", ERROR, "Bazel doesn't support socks5 proxies", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://proxy:3128/x"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://a:secret@[proxy"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://a:secret@\u2100:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://pro\x1bxy:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://a:secret@proxy:70000"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://pro..xy:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://.:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://" + 64 * "x"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "http://proxy:\u0663"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTPS_PROXY": "https://proxy"}, "HTTPS_PROXY", WARNING, "the connection to the proxy uses https", "Run: export HTTPS_PROXY=http://HOST:PORT"),
+        ({"HTTP_PROXY": "http://proxy"}, "HTTPS_PROXY", WARNING, "not set, but HTTP_PROXY is", 'Run: export HTTPS_PROXY="$HTTP_PROXY"'),
+        ({"all_proxy": "http://proxy"}, "ALL_PROXY", ERROR, "set without HTTPS_PROXY and HTTP_PROXY", 'Run: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'),
+        ({"https_proxy": "http://one", "HTTPS_PROXY": "http://two"}, "HTTPS_PROXY", ERROR, "HTTPS_PROXY and https_proxy differ", "Keep one: unset https_proxy"),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": "corp.example.com"}, "NO_PROXY", WARNING, "this machine isn't listed", 'Run: export NO_PROXY="$NO_PROXY,localhost,127.0.0.1"'),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": ""}, "NO_PROXY", WARNING, "this machine isn't listed", "Run: export NO_PROXY=localhost,127.0.0.1"),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": f"{LOCAL},::1,10.0.0.0/8,*.corp,git:8443"}, "NO_PROXY", WARNING, "Bazel doesn't support 10.0.0.0/8, *.corp, git:8443", "Add the names."),
     ],
 )  # fmt: skip
 def test_a_proxy_that_programs_understand_differently_is_one_sentence_and_a_line(
@@ -316,51 +320,51 @@ def test_a_proxy_is_knocked_at_when_one_wants_it(here):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         here = with_variables(here, HTTPS_PROXY=f"http://alice:secret@127.0.0.1:{port}", NO_PROXY=LOCAL)
-        assert proxy_findings(here, online=True)["proxy"].state == FINE
-    assert proxy_findings(here)["proxy"].state == FINE
+        assert proxy_findings(here, online=True)["proxy"].state == OK
+    assert proxy_findings(here)["proxy"].state == OK
     finding = proxy_findings(here, online=True)["HTTPS_PROXY"]
-    assert (finding.state, finding.text) == (MISSING, f"127.0.0.1:{port} does not answer: Connection refused")
-    assert finding.remedy == "Correct it, or leave it out: unset HTTPS_PROXY"
+    assert (finding.state, finding.text) == (ERROR, f"127.0.0.1:{port} isn't reachable: Connection refused")
+    assert finding.remedy == "Correct it, or run: unset HTTPS_PROXY"
 
 
 def test_a_label_of_rules_python_without_the_dependency_gets_the_line(here):
     build = BUILD + 'load("@rules_python//python:defs.bzl", "py_test")\n'
     (here.root / "svc/BUILD.bazel").write_text(build)
     finding = found(here, "rules_python")
-    assert finding.state == MISSING
-    assert finding.text == "svc/BUILD.bazel:8 names @rules_python, on which MODULE.bazel does not depend"
+    assert finding.state == ERROR
+    assert finding.text == "svc/BUILD.bazel:8 uses @rules_python, but MODULE.bazel doesn't depend on it"
     line = 'bazel_dep(name = "rules_python", version = "0.40.0")'
-    assert finding.remedy == f"Write to MODULE.bazel, or a newer version: {line}"
+    assert finding.remedy == f"Add this or a newer version to MODULE.bazel: {line}"
     (here.root / "MODULE.bazel").write_text(MODULE + line)
-    assert {finding.state for finding in diagnose(here)} == {FINE}
+    assert {finding.state for finding in diagnose(here)} == {OK}
     (here.root / "MODULE.bazel").write_text(
         MODULE + 'p = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\n'
     )
-    assert found(here, "rules_python").text.startswith("MODULE.bazel names @rules_python")
+    assert found(here, "rules_python").text.startswith("MODULE.bazel uses @rules_python")
 
 
 def test_a_version_that_nothing_asks_rules_python_for_gets_the_lines(here):
     module = MODULE.replace('interpreter = "python3"', 'version = "3.13"')
     (here.root / "MODULE.bazel").write_text(module)
     finding = found(here, "python")
-    assert (finding.state, finding.text) == (HINT, "nothing here asks rules_python for its Python 3.13")
+    assert (finding.state, finding.text) == (WARNING, "MODULE.bazel declares no toolchain for Python 3.13")
     lines = finding.remedy.partition("MODULE.bazel: ")[2].replace("; ", "\n")
     (here.root / "MODULE.bazel").write_text(f"{module}{lines}\n")
-    assert {finding.state for finding in diagnose(here)} == {FINE}
+    assert {finding.state for finding in diagnose(here)} == {OK}
     (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.11"'))
-    assert found(here, "python").state == FINE
+    assert found(here, "python").state == OK
 
 
 def test_hubs_of_one_name_are_told_by_line(here):
     second = 'bento.pypi(name = "pypi", lock = "//:other.json")\n'
     (here.root / "MODULE.bazel").write_text(MODULE + second)
     finding = found(here, "name of @pypi")
-    text = "MODULE.bazel:7: a hub of this name and another lock or other settings is in MODULE.bazel:5"
-    assert (finding.state, finding.text) == (MISSING, text)
-    assert finding.remedy == 'Leave one, or give one another name: bento.pypi(name = "pypi_2", ...)'
+    text = "MODULE.bazel:7: MODULE.bazel:5 declares a package hub with this name and other settings"
+    assert (finding.state, finding.text) == (ERROR, text)
+    assert finding.remedy == 'Remove one, or rename one: bento.pypi(name = "pypi_2", ...)'
     same = next(line for line in MODULE.splitlines() if "bento.pypi" in line)
     (here.root / "MODULE.bazel").write_text(f"{MODULE}{same}\n")  # which the extension takes
-    assert {finding.state for finding in diagnose(here)} == {FINE}
+    assert {finding.state for finding in diagnose(here)} == {OK}
 
 
 def test_a_repository_of_another_extension_with_a_hubs_name_is_told_by_line(here):
@@ -369,55 +373,58 @@ def test_a_repository_of_another_extension_with_a_hubs_name_is_told_by_line(here
     (here.root / "MODULE.bazel").write_text(module)
     finding = found(here, "name of @pypi")
     assert (finding.state, finding.text) == (
-        MISSING,
-        "MODULE.bazel:9: another repository has this name, by MODULE.bazel:3",
+        ERROR,
+        "MODULE.bazel:9: MODULE.bazel:3 declares a repository with this name",
     )
-    assert finding.remedy == 'Write there: use_repo(bento, bento_pypi = "pypi"), and in BUILD files @bento_pypi//...'
+    assert (
+        finding.remedy
+        == 'Replace it with use_repo(bento, bento_pypi = "pypi"), and use @bento_pypi//... in BUILD files.'
+    )
     (here.root / "MODULE.bazel").write_text(
         module.replace('use_repo(bento, "pypi")', 'use_repo(bento, bento_pypi = "pypi")')
     )
-    assert {finding.state for finding in diagnose(here)} == {FINE}
+    assert {finding.state for finding in diagnose(here)} == {OK}
 
 
 def test_what_an_included_file_declares_counts(here):
     (here.root / "MODULE.bazel").write_text('module(name = "mine")\ninclude("//:bento.MODULE.bazel")\n')
     (here.root / "bento.MODULE.bazel").write_text(MODULE)
-    assert {finding.state for finding in diagnose(here)} == {FINE}
+    assert {finding.state for finding in diagnose(here)} == {OK}
     Path(here.variables["PATH"], "python3").unlink()
-    assert found(here, "python").state == MISSING
+    assert found(here, "python").state == ERROR
 
 
 def test_a_cache_in_a_comment_is_none(here):
     (here.root / ".bazelrc").write_text("# common --disk_cache=/somewhere\n")
-    assert found(here, "cache").state == HINT
+    assert found(here, "cache").state == WARNING
 
 
 def test_a_module_without_the_rules_gets_the_line(here):
     (here.root / "MODULE.bazel").write_text('module(name = "mine")\n')
-    assert found(here, "workspace").state == MISSING
+    assert found(here, "workspace").state == ERROR
     assert "bazel_dep(" in found(here, "workspace").remedy
 
 
 @pytest.mark.parametrize("name", ["WORKSPACE", "WORKSPACE.bazel", "REPO.bazel"])
 def test_a_workspace_without_a_module_gets_the_line(here, name):
     (here.root / "MODULE.bazel").rename(here.root / name)
-    assert found(here, "workspace").state == MISSING
+    assert found(here, "workspace").state == ERROR
     assert "bazel_dep(" in found(here, "workspace").remedy
 
 
 def test_a_hub_that_use_repo_does_not_name_gets_the_line(here):
     (here.root / "MODULE.bazel").write_text(MODULE.replace('use_repo(bento, "pypi")', 'use_repo(bento, "pipy")'))
     finding = found(here, "name of @pypi")
-    assert (finding.state, finding.remedy) == (MISSING, 'Write to MODULE.bazel: use_repo(bento, "pypi")')
+    assert (finding.state, finding.remedy) == (ERROR, 'Add to MODULE.bazel: use_repo(bento, "pypi")')
 
 
 def test_a_stale_lock_is_told_by_line(here):
     (here.root / "svc/requirements.in").write_text("bentoml\nflask\n")
     finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.text) == (MISSING, "stale: requirements.in:2: flask is not locked")
-    assert finding.remedy == "Write it again: bazel run //svc:update."
+    assert (finding.state, finding.text) == (ERROR, "outdated: requirements.in:2: flask isn't locked")
+    assert finding.remedy == "To update it, run: bazel run //svc:update"
     (here.root / "svc/requirements.in").write_text("")
-    assert "bentoml is locked, but nobody asks for it" in found(here, "lock of @pypi").text
+    assert "bentoml is locked, but not required" in found(here, "lock of @pypi").text
 
 
 PACKAGES: list[dict[str, object]] = [
@@ -428,10 +435,10 @@ PACKAGES: list[dict[str, object]] = [
 @pytest.mark.parametrize(
     ("label", "remedy"),
     [
-        ("@pypi//flask", "Add flask to what is locked, and write the lock: bazel run //svc:update."),
-        ("@@pypi//flask:async", "Add flask to what is locked, and write the lock: bazel run //svc:update."),
-        ("@pypi//scikit-learn", "Write @pypi//scikit_learn."),
-        ("@pypi//Zope.Interface:whl", "Write @pypi//zope_interface."),
+        ("@pypi//flask", "Add flask to the requirements, and run: bazel run //svc:update"),
+        ("@@pypi//flask:async", "Add flask to the requirements, and run: bazel run //svc:update"),
+        ("@pypi//scikit-learn", "Use @pypi//scikit_learn."),
+        ("@pypi//Zope.Interface:whl", "Use @pypi//zope_interface."),
     ],
 )
 def test_a_package_that_a_hub_lacks_is_told_by_line(here, label, remedy):
@@ -440,8 +447,8 @@ def test_a_package_that_a_hub_lacks_is_told_by_line(here, label, remedy):
     (here.root / "svc/BUILD.bazel").write_text(BUILD + deps)
     finding = found(here, "packages of @pypi")
     package = label.partition("//")[2].partition(":")[0]
-    assert (finding.state, finding.remedy) == (MISSING, remedy)
-    assert finding.text == f"svc/BUILD.bazel:10: there is no @pypi//{package}"
+    assert (finding.state, finding.remedy) == (ERROR, remedy)
+    assert finding.text == f"svc/BUILD.bazel:10: @pypi//{package} doesn't exist"
 
 
 def test_labels_that_a_hub_has_or_that_lead_elsewhere_are_well(here):
@@ -452,7 +459,7 @@ def test_labels_that_a_hub_has_or_that_lead_elsewhere_are_well(here):
         (here.root / folder).mkdir(parents=True)
         (here.root / folder / "BUILD").write_text('x(deps = ["@pypi//flask"])\n')
     (here.root / "nested/MODULE.bazel").touch()
-    assert {finding.state for finding in diagnose(here)} == {FINE}
+    assert {finding.state for finding in diagnose(here)} == {OK}
 
 
 def test_a_label_of_no_repository_that_a_hub_would_have_is_told_by_line(here):
@@ -462,15 +469,15 @@ def test_a_label_of_no_repository_that_a_hub_would_have_is_told_by_line(here):
     labels = ["@pipy//scikit_learn:whl", "@pipy//flask", "@web//scikit_learn", "@mine//scikit_learn"]
     (here.root / "svc/BUILD.bazel").write_text(BUILD + f"X = {json.dumps(labels)}\n")
     finding = found(here, "packages of @pypi")
-    assert (finding.state, finding.text) == (MISSING, "svc/BUILD.bazel:8: MODULE.bazel has no @pipy")
-    assert finding.remedy == "Write @pypi//scikit_learn, if that is meant."
+    assert (finding.state, finding.text) == (ERROR, "svc/BUILD.bazel:8: MODULE.bazel doesn't declare @pipy")
+    assert finding.remedy == "Did you mean @pypi//scikit_learn?"
 
 
 def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
     (here.root / "MODULE.bazel").write_text(MODULE.replace('(bento, "pypi")', '(bento, mine = "pypi")'))
     (here.root / "svc/BUILD").write_text('x(deps = ["@pypi//flask"])\n')  # BUILD.bazel is what counts
     (here.root / "svc/BUILD.bazel").write_text(BUILD + 'x(deps = ["@pypi//flask", "@mine//flask"])\n')
-    assert found(here, "packages of @pypi").text == "svc/BUILD.bazel:8: there is no @mine//flask"
+    assert found(here, "packages of @pypi").text == "svc/BUILD.bazel:8: @mine//flask doesn't exist"
 
 
 @pytest.mark.parametrize(
@@ -483,7 +490,7 @@ def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
 def test_a_target_is_found_however_it_is_written(here, build):
     (here.root / "svc/BUILD.bazel").write_text(f"{build}\n")
     (here.root / "svc/requirements.lock.json").unlink()
-    assert found(here, "lock of @pypi").remedy == "Write it: bazel run //svc:update."
+    assert found(here, "lock of @pypi").remedy == "To create it, run: bazel run //svc:update"
 
 
 @pytest.mark.parametrize("text", [None, ""])
@@ -491,7 +498,7 @@ def test_a_lock_that_is_not_there_names_the_target(here, text):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink() if text is None else lock.write_text(text)
     finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.remedy) == (MISSING, "Write it: bazel run //svc:update.")
+    assert (finding.state, finding.remedy) == (ERROR, "To create it, run: bazel run //svc:update")
 
 
 def test_a_lock_that_is_a_folder_is_told(here):
@@ -499,14 +506,14 @@ def test_a_lock_that_is_a_folder_is_told(here):
     lock.unlink()
     lock.mkdir()
     finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.text) == (MISSING, "//svc:requirements.lock.json is a folder")
-    assert finding.remedy == "Move it away, and write the lock: bazel run //svc:update."
+    assert (finding.state, finding.text) == (ERROR, "//svc:requirements.lock.json is a directory")
+    assert finding.remedy == "Move it away, and run: bazel run //svc:update"
 
 
 @pytest.mark.parametrize(
     ("label", "state"),
-    [("//svc:other.json", MISSING), (":other.json", MISSING), ("@//svc:requirements.lock.json", FINE), ("@@//svc:requirements.lock.json", FINE),
-     ("@other//:requirements.lock.json", HINT), ("requirements.lock.json", HINT)],
+    [("//svc:other.json", ERROR), (":other.json", ERROR), ("@//svc:requirements.lock.json", OK), ("@@//svc:requirements.lock.json", OK),
+     ("@other//:requirements.lock.json", WARNING), ("requirements.lock.json", WARNING)],
 )  # fmt: skip
 def test_a_lock_is_looked_at_where_its_label_leads(here, label, state):
     (here.root / "MODULE.bazel").write_text(MODULE.replace("//svc:requirements.lock.json", label))
@@ -516,9 +523,9 @@ def test_a_lock_is_looked_at_where_its_label_leads(here, label, state):
 def test_a_target_that_is_computed_is_left_to_its_own_test(here):
     (here.root / "svc/requirements.in").write_text("flask\n")
     (here.root / "svc/BUILD.bazel").write_text(BUILD.replace('["requirements.in"]', "FILES"))
-    assert found(here, "lock of @pypi").state == FINE
+    assert found(here, "lock of @pypi").state == OK
     (here.root / "svc/BUILD.bazel").write_text(BUILD.replace('"requirements.in"', '"//other:requirements.in"'))
-    assert found(here, "lock of @pypi").state == FINE
+    assert found(here, "lock of @pypi").state == OK
 
 
 def test_a_damaged_lock_is_one_sentence(here, capsys, monkeypatch):
@@ -537,10 +544,10 @@ def test_the_status_says_whether_something_is_missing(here, capsys, monkeypatch)
     assert {finding["about"] for finding in json.loads(capsys.readouterr().out)} >= {"bazel", "lock of @pypi"}
     Path(here.variables["PATH"], "bazel").unlink()
     assert main(["doctor", str(here.root)]) == 1
-    assert "missing  bazel: neither bazelisk nor bazel is on PATH\n" in capsys.readouterr().out
+    assert "error    bazel: neither bazelisk nor bazel is on PATH\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("answer", "state"), [("exit 0", FINE), ("echo refused >&2; exit 2", MISSING)])
+@pytest.mark.parametrize(("answer", "state"), [("exit 0", OK), ("echo refused >&2; exit 2", ERROR)])
 def test_an_index_is_asked_when_one_wants_it(here, answer, state):
     asked = here.root / "asked"
     program(Path(here.variables["PATH"], "uv"), f'[ "$1" = pip ] && : > {asked}\n{answer}')

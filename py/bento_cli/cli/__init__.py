@@ -1,9 +1,7 @@
-"""The `bento` command: parses its words and runs the command that they name.
+"""Provides the `bento` command: parses a command line and runs the command.
 
-    bento [--home FOLDER] COMMAND ...
-
-`commands` has the table of all commands. The status is one of `status`; docs/cli.md lists them. A command imports
-what it needs when it runs, so that each of them answers fast.
+`table` lists the commands, and `status` the exit codes. Commands import modules when they run, so that each command
+starts fast.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its status, and raises nothing but SystemExit for a wrong command line."""
+    """Run a command and return its exit code. Raises only SystemExit, for an invalid command line and for help."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     try:
@@ -31,12 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             command, options = parse(list(sys.argv[1:] if argv is None else argv))
         finally:
-            sys.stdout.flush()  # what help prints, before it exits
+            sys.stdout.flush()  # the help, before SystemExit ends the process
         result = command.run(options)
         sys.stdout.flush()
         return result
     except BrokenPipeError:
-        # The reader of the pipe has closed it. Without this, Python would write to it once more when it ends.
+        # The reader has closed the pipe. Without this, Python would write to it again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status.PIPE
     except KeyboardInterrupt:

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from rules_bento.errors import BentoError
 
 OK = 0
-ERROR = 1  # it could not be done; the message says why
-USAGE = 2  # a wrong command line; argparse's own
-FOUND = 3  # `verify` found damage, `diff` found differences
-NOT_FOUND = 4  # nothing in the store has the tag
+ERROR = 1  # the command failed; see the message
+USAGE = 2  # invalid command line; also the exit code of argparse
+FOUND = 3  # `verify` found damage, `diff` found differences, `audit` found violations
+NOT_FOUND = 4  # no entry of the store has the tag
 INTERRUPTED = exit_handling.INTERRUPTED
-PIPE = 141  # who reads the output has gone
+PIPE = 141  # the reader of the output closed it
 
 
 def of(error: BentoError) -> int:

@@ -1,4 +1,1 @@
-"""The commands of `bento`, a module to each, by its own name; `cli/table.py` lists them.
-
-Their `run` raises BentoError and OSError for what `main` tells people of.
-"""
+"""Implements the commands, which `cli/table.py` lists. They raise BentoError and OSError, which `main` reports."""

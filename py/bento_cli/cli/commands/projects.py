@@ -102,20 +102,20 @@ def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
 
     from rules_bento.dataclasses_lite import asdict
 
-    from bento_cli.cli.diagnosis import FINE, MISSING, Surroundings, diagnose
+    from bento_cli.cli.diagnosis import ERROR, OK, HostEnvironment, diagnose
     from bento_cli.projects.workspace import find_root
 
     if not Path(options.folder).is_dir():
         raise BentoError(f"{options.folder}: no such directory. Name a directory of the workspace.")
-    findings = diagnose(Surroundings(find_root(Path(options.folder)), os.environ), online=options.online)
+    findings = diagnose(HostEnvironment(find_root(Path(options.folder)), os.environ), online=options.online)
     if not show.data([asdict(finding) for finding in findings], options.output):
-        paint = {FINE: show.good, MISSING: show.bad}
+        paint = {OK: show.good, ERROR: show.bad}
         for finding in findings:
             state = paint.get(finding.state, show.changed)(f"{finding.state:7}")
             show.out(f"{state}  {finding.about}: {show.plain(finding.text)}")
             if finding.remedy:
                 show.out(f"         {finding.remedy}")
-    return status.ERROR if any(finding.state == MISSING for finding in findings) else status.OK
+    return status.ERROR if any(finding.state == ERROR for finding in findings) else status.OK
 
 
 def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
