@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from closures import link_closure
 from conftest import locked_wheels
+from rules_bento.formats.differences import differences
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service.differences import differences
 
 REMEDY = 'Add import_packages = ["@pypi//{}"]'
 

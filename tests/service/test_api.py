@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from rules_bento.service.api_changes import changes
+from rules_bento.testing.api_changes import changes
 from rules_bento.verbs import run
 
 _SCHEMA = {

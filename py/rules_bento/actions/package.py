@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rules_bento.service.differences import FieldDifference
+    from rules_bento.formats.differences import FieldDifference
 
 
 PACKAGE_FLAGS = secrets.FLAGS | {
@@ -236,7 +236,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
     """Yield the differences of the service metadata that bento.yaml doesn't contain: kind, APIs, and docstrings."""
-    from rules_bento.service.differences import differences
+    from rules_bento.formats.differences import differences
 
     unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}
     yield from differences(read["kind"], imported["kind"], "kind")
@@ -252,7 +252,7 @@ def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iter
 def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[FieldDifference]:
     import yaml
 
-    from rules_bento.service.differences import FieldDifference, differences
+    from rules_bento.formats.differences import FieldDifference, differences
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
     ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)

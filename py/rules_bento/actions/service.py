@@ -184,7 +184,7 @@ def check_api(arguments: Arguments) -> int:
     """Compare the API with the committed schema; update the schema under `bazel run` with `-- --update`."""
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
-    from rules_bento.service.api_changes import changes
+    from rules_bento.testing.api_changes import changes
 
     golden, schema = Path(arguments.required("--golden")), Path(arguments.required("--schema"))
     name = arguments.required("--golden-path")

@@ -12,8 +12,8 @@ import rules_bento
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.formats.differences import FieldDifference, differences
 from rules_bento.formats.json import read_object
-from rules_bento.service.differences import FieldDifference, differences
 from rules_bento.service.metadata import ServiceInfo, from_json
 from rules_bento.typing_lite import Any
 
