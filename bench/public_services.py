@@ -46,7 +46,6 @@ print("\\n" + json.dumps({
     "labels": {key: str(value) for key, value in service.labels.items()},
     "envs": [[env.name, env.value, env.stage] for env in service.envs],
     "description": service.description, "image": image,
-    "paths": sorted(path for path, about in service.schema()["paths"].items() if about["mounted"]),
 }, default=str))
 """
 
@@ -87,9 +86,6 @@ def facts(info: ServiceInfo) -> dict[str, object]:
         "envs": [[env.name, env.value, env.stage] for env in info.envs],
         "description": info.description,
         "image": info.image and [given.get("base_image"), given.get("python_version")],
-        "paths": None
-        if any(mount.routes is None for mount in info.services[0].mounts)
-        else sorted({path for mount in info.services[0].mounts for path in mount.routes or ()}),
     }
 
 
@@ -111,8 +107,6 @@ def differing(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
     image = ours["image"]
     if isinstance(image, list) and isinstance(theirs["image"], list):  # BentoML has defaults
         theirs["image"] = [own and one for own, one in zip(image, theirs["image"], strict=True)]
-    if ours["paths"] is None:
-        theirs["paths"] = None
     ours = json.loads(json.dumps(ours))
     return [f"{key}: {ours[key]!r} is not {theirs[key]!r}" for key in ours if ours[key] != theirs[key]]
 
@@ -136,7 +130,7 @@ def main() -> None:
         start = time.process_time()
         try:
             info = read_service(f"{module}:{name}", tree)
-            why = "; ".join(f"{one.path}:{one.line}: {one.what}" for one in info.unknowns if one.required)
+            why = "; ".join(f"{one.path}:{one.line}: {one.what}" for one in info.unknowns)
         except BentoError as error:
             why = str(error)
         spent += time.process_time() - start

@@ -28,16 +28,6 @@ def sources_of(folder):
 CASES = sorted(path for path in SERVICES.iterdir() if (path / "expected.json").exists())
 
 
-def is_written(info, unknown):
-    """Whether BentoML would write something of a fact into bento.yaml."""
-    head, _, rest = unknown.fact.partition(".")
-    if "taken for no" in unknown.what or head in ("doc", "paths"):
-        return False
-    if head == "runners":
-        return "the class of a runner" not in unknown.what  # its model says it
-    return head != "apis" or (info.kind == "legacy" and not rest.endswith(".route"))
-
-
 def excused(info: ServiceInfo, facts):
     def covers(said, fact):
         return said in (fact, "service") or fact.startswith(f"{said}.") or said.startswith(f"{fact}.")
@@ -52,7 +42,7 @@ def differences(info, truth):
         (["service"], info.service, truth["service"]),
         (["name"], info.bento_name, truth["name"]),
         (["name"], info.entry_service, truth["entry_service"]),
-        (["labels", "paths", "members"], list(info.labels.items()), list(truth["labels"].items())),
+        (["labels", "members"], list(info.labels.items()), list(truth["labels"].items())),
         (["description"], info.description, truth["description"]),
         (["models"], [tag(model) for model in info.models], [model["tag"] for model in truth["models"]]),
         (graph, [service.name for service in info.services], [row["name"] for row in truth["services"]]),
@@ -111,11 +101,8 @@ def schema_pairs(service, truth):
         for api in service.apis
     ]
     yield ["apis", "members", "name"], routes, truth["routes"]
-    paths = {api.route: {"mounted": False} for api in service.apis}
-    for mount in service.mounts:
-        for route in mount.routes or ():
-            paths[route] = {"mounted": True}
-    yield ["paths", "apis", "members"], list(paths.items()), list(truth["paths"].items())
+    paths = [path for path, about in truth["paths"].items() if not about["mounted"]]
+    yield ["apis", "members"], [api.route for api in service.apis], paths
     yield ["doc", "members"], service.doc, truth["doc"]
 
 

@@ -10,6 +10,7 @@ from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
+    Mount,
     from_json,
     override,
     read_service,
@@ -17,7 +18,7 @@ from rules_bento.service import (
     snake_case,
     to_json,
 )
-from service_cases import CASES, SERVICES, differences, excused, header, is_written, sources_of
+from service_cases import CASES, SERVICES, differences, excused, header, sources_of
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)
@@ -49,7 +50,6 @@ def test_unknowns_point_at_a_line_of_a_source(case):
     for unknown in info.unknowns:
         lines = (folder / unknown.path).read_bytes().splitlines()
         assert 1 <= unknown.line <= len(lines)
-        assert unknown.required is is_written(info, unknown)
 
 
 SVC = "\n\n@bentoml.service(labels=LABELS, image=image)\nclass Svc:\n    pass\n"
@@ -233,7 +233,7 @@ OF_TYPES = {
 
 def unknown_facts(info):
     """What is unknown of a service; everything if the service is."""
-    facts = {unknown.fact for unknown in info.unknowns if unknown.required}
+    facts = {unknown.fact for unknown in info.unknowns}
     return facts | {"labels", "envs", "image"} if "service" in facts else facts
 
 
@@ -328,8 +328,8 @@ def test_a_service_that_such_code_changes_is_not_known(case):
         "for key in 'ab':\n    print(key)",
         "def show(key):\n    return key.upper()\nfor key in 'ab':\n    show(key)",
         "import logging\nfor key in 'ab':\n    logging.getLogger(key).setLevel('INFO')",
-        "found = {}\ndef note(key):\n    found[key] = LABELS.get(key)\nfor key in 'ab':\n    note(key)",
-        "class K:\n    @property\n    def p(self):\n        return LABELS.get('a')\nfound = K().p\nfor _ in 'a':\n    K().p",
+        "found = {}\ndef note(key):\n    found[key] = {**LABELS}\nfor key in 'ab':\n    note(key)",
+        "class K:\n    @property\n    def p(self):\n        return {**LABELS}\nfound = K().p\nfor _ in 'a':\n    K().p",
     ],
 )
 def test_what_such_code_leaves_as_it_is_stays_known(head):
@@ -554,7 +554,7 @@ UNCERTAIN = {
     "an import in a loop": "for _ in (1,):\n    import deep\n",
 }
 HARMLESS = {
-    "a reader": "from values import LABELS\nfor key in LABELS:\n    print(key)\nown = {}\nown['x'] = 'gold'\n",
+    "a reader": "from values import LABELS\nown = {**LABELS}\nown['x'] = 'gold'\n",
     "a program": "import values\nif __name__ == '__main__':\n    values.LABELS['tier'] = 'gold'\n",
     "a function that nobody calls": "import values\ndef f():\n    values.LABELS['tier'] = 'gold'\n",
 }
@@ -624,8 +624,8 @@ ENVS = [{"name": "E", "value": os.environ["E"]}]
 @bentoml.service(name=os.environ["NAME"], labels={"sha": os.environ["SHA"]}, envs=ENVS)
 class Iris:
     leaf = bentoml.depends(Leaf)
-    shared = bentoml.depends(Shared)
     ref = bentoml.models.BentoModel(os.environ["MODEL"])
+    shared = bentoml.depends(Shared)
 """
 
 
@@ -639,10 +639,8 @@ def test_require_known_names_what_where_and_how():
     message = str(raised.value)
     assert message.startswith("//iris:bento: ")
     assert "service.py:15: the name of service `Iris`: `os.environ['NAME']`" in message
-    assert (
-        "service.py:18: the dependency `shared` of service `Iris`: `elsewhere.Shared` is outside the sources" in message
-    )
-    assert "service.py:19: the model in `ref` of service `Iris`: `os.environ['MODEL']`" in message
+    assert "service.py:19: attribute `shared` of service `Iris`: `elsewhere.Shared` is outside the sources" in message
+    assert "service.py:18: the model in `ref` of service `Iris`: `os.environ['MODEL']`" in message
     assert 'Set service_metadata = "import"' in message
     assert 'service_models = {"Iris.ref": "<tag>"}' in message
     assert "service.py:15: label `sha` of service `Iris`" in message
@@ -697,24 +695,84 @@ class Svc:
 """
 
 
-def test_fastapi_routes():
-    """FastAPI is not part of the suite's environment; this is what 0.163 and BentoML 1.4.40 gave."""
+def test_a_route_of_an_application_makes_the_label():
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", b"pass")})
-    (mount,) = info.services[0].mounts
-    own = ("/api/openapi.json", "/api/docs", "/api/docs/oauth2-redirect", "/api/redoc")
-    assert mount.routes == (*own, "/api/items/{key}", "/api/v1/chat/completions", "/api/added")
+    assert info.services[0].mounts == (Mount("/api"),)
     assert info.labels == {"openai_endpoint": "/api/v1"}
     assert info.unknowns == ()
 
 
-def test_which_routes_of_methods_are_listed_depends_on_fastapi():
-    view = b"@app.get('/view')\n    def view(self): ..."
+PLAIN_ROUTES = FASTAPI.replace(b"/v1/chat/completions", b"/v1/other")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "router = fastapi.APIRouter(prefix='/v1')\n@router.get('/x')\ndef r(): ...\napp.include_router(router, prefix='/a')",
+        "app.state.x = 1",
+        "app.mount('/static', fastapi.staticfiles.StaticFiles(directory='.'), name='s')",
+        "def later():\n    app.get('/x')",
+    ],
+)
+def test_other_uses_of_an_application_make_no_label(line):
+    source = b"import fastapi\n" + PLAIN_ROUTES.replace(b"METHOD", b"@app.get('/view')\n    def view(self): ...")
+    info = read_service("service:Svc", {"service.py": source + f"\n{line}\n".encode()})
+    assert (info.labels, info.unknowns) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "app.get('/chat/completions')",
+        "x = app.get('/chat/completions')(item)",
+        "app.add_api_route('/v1' + P, item)",
+        "def add(to):\n    to.get('/chat/completions')(item)\nadd(app)",
+        "def add():\n    app.get('/chat/completions')(item)\nadd()",
+        "router = fastapi.APIRouter(prefix='/chat')\nrouter.get('/completions')(item)\napp.include_router(router)",
+        "router = fastapi.APIRouter()\nrouter.get('')(item)\napp.include_router(router, prefix='/chat/completions')",
+        "import other\napp.include_router(other.router)",
+        "app.router.routes.append(1)",
+        "app.mount('/v1', other)",
+        "inner = fastapi.FastAPI()\napp.mount('/v1', inner)",
+        "web = app\nweb.get('/chat/completions')(item)",
+        "for path in ['/chat/completions']:\n    app.get(path)(item)",
+    ],
+)
+def test_a_route_that_is_not_certain_is_unknown(line):
+    source = b"import fastapi, os\nP = os.environ['P']\n" + PLAIN_ROUTES.replace(b"METHOD", b"pass")
+    info = read_service("service:Svc", {"service.py": source + f"\n{line}\n".encode()})
+    assert [unknown.fact for unknown in info.unknowns] == ["labels.openai_endpoint"]
+
+
+def test_a_route_of_a_method_depends_on_the_version_of_fastapi():
+    view = b"@app.post('/v2/chat/completions')\n    def view(self): ..."
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", view)})
-    assert [unknown.fact for unknown in info.unknowns] == ["paths.listed"]
-    require_known(info)
-    chat = b"@app.post('/v2/chat/completions')\n    def view(self): ..."
-    info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", chat)})
-    assert [unknown.fact for unknown in info.unknowns] == ["paths", "labels.openai_endpoint"]
+    assert [unknown.fact for unknown in info.unknowns] == ["labels.openai_endpoint"]
+
+
+@pytest.mark.parametrize("keywords", ["**C", "**{'name': 'a', **C}"])
+def test_a_decorator_with_unknown_keywords_needs_the_import(keywords):
+    source = (
+        f"import bentoml, os, json\nC = json.loads(os.environ['C'])\n@bentoml.service({keywords})\nclass Svc: ...\n"
+    )
+    info = read_service("service:Svc", {"service.py": source.encode()})
+    assert [(unknown.fact, unknown.attribute) for unknown in info.unknowns] == [("service", "")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = [m := bentoml.models.BentoModel('a:b')]",
+        "def f(self, x=(m := bentoml.models.BentoModel('a:b'))): ...",
+        "class A((m := object)): ...",
+        "print(m := 1)",
+        "from other import model",
+    ],
+)
+def test_a_statement_that_binds_more_than_one_name_is_unknown(line):
+    source = f"import bentoml\n@bentoml.service(name='a')\nclass Svc:\n    {line}\n"
+    info = read_service("service:Svc", {"service.py": source.encode()})
+    assert [unknown.fact for unknown in info.unknowns] == ["members"]
 
 
 def test_stored_models_keep_their_spelling():
@@ -806,14 +864,14 @@ def test_a_route_without_a_slash_is_rejected():
 def test_what_bentoml_imports_beside_it_is_taken(on):
     source = SERVED.format("envs=[{'name': 'A', 'stage': 'runtime'}, {'name': 'B', 'value': '1'}]", on)
     info = read_service("service:Svc", {"service.py": source.encode()})
-    assert not [unknown for unknown in info.unknowns if unknown.required]
+    assert not info.unknowns
     assert [(env.name, env.stage) for env in info.envs] == [("A", "runtime"), ("B", "all")]
 
 
 MIXED = """import bentoml, os, json
 C = json.loads(os.environ.get("C", '{"traffic": {"timeout": 5}}'))
 @bentoml.service(name="svc", workers=2, traffic={"max_concurrency": 3, **C}, labels={"owner": "me", **C},
-    envs=[{"name": "A", "value": "1"}, *C], **C)
+    envs=[{"name": "A", "value": "1"}, *C])
 class Svc: ...
 """
 

@@ -382,9 +382,8 @@ def _unknown_notes(project: _Project) -> list[str]:
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
-        if text or unknown.required:
-            remedy = f"Declare {text}." if text else "State it in the source."
-            notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
+        remedy = f"Declare {text}." if text else "State it in the source."
+        notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
     return [*notes, f"Service: Or {IMPORT}."] if notes else []
 
 

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 
 from rules_bento.errors import BentoError
-from rules_bento.service.bindings import CLASS, OUTSIDE, VALUE, Definition, Module, Names, NotConstantError, text_of
+from rules_bento.service.bindings import (
+    CLASS,
+    FUNCTIONS,
+    OUTSIDE,
+    VALUE,
+    Definition,
+    Module,
+    Names,
+    NotConstantError,
+    text_of,
+)
 from rules_bento.service.import_code import callee
 from rules_bento.service.sdk_names import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from rules_bento.service.import_code import ImportCode
@@ -38,20 +47,12 @@ class _Rest(str):
 
 
 REST = _Rest("**")
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mult: operator.mul,
-    ast.Sub: operator.sub,
-}
-_STRING_METHODS = words("capitalize lower lstrip removeprefix removesuffix replace rstrip strip title upper")
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
-# Methods and functions that leave a list or dict of plain values as it is.
-_READING_METHODS = words("copy count get index items keys values")
-_READING_FUNCTIONS = words("bool dict enumerate isinstance len list print repr set sorted str tuple zip")
-# Arguments of `pydantic.Field` that decide nothing, and those that a value must satisfy.
-_FIELD_WORDS = words("default deprecated description exclude repr title")
-_FIELD_CONDITIONS = words("ge gt le lt max_length min_length multiple_of pattern")
+_STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
+# Arguments of `pydantic.Field` that leave the default as it is.
+_FIELD = words(
+    "default deprecated description exclude ge gt le lt max_length min_length multiple_of pattern repr title"
+)
 _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer pydantic.model_serializer")
 
 
@@ -84,24 +85,24 @@ class Constants:
                 return self._named(module, node)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return self._list(module, items)
-            case ast.Dict():
-                return self._dict(module, node)
+            case ast.Dict(keys=keys, values=items):
+                return self._dict(module, keys, items)
+            case ast.Call(func=ast.Name(id="dict"), args=[], keywords=pairs) if "dict" not in module.bindings:
+                names = [ast.Constant(each.arg) if each.arg else None for each in pairs]
+                return self._dict(module, names, [each.value for each in pairs])
             case ast.JoinedStr(values=parts):
                 return self._text("".join(self._part(module, part) for part in parts), module, node)
-            case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
-                return self._operation(module, node, self.whole(module, left), self.whole(module, right))
-            case ast.Call(func=ast.Name(id="dict"), args=[], keywords=pairs) if "dict" not in module.bindings:
-                keys: list[ast.expr | None] = [ast.Constant(each.arg) if each.arg else None for each in pairs]
-                return self._dict(module, ast.Dict(keys, [each.value for each in pairs]))
+            case ast.BinOp(op=ast.Add() | ast.Mult() as op, left=left, right=right):
+                one, other = self.whole(module, left), self.whole(module, right)
+                if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+                    return self._constant(one + other if isinstance(op, ast.Add) else one * other, module, node)
+                if isinstance(op, ast.Add) and isinstance(one, str) and isinstance(other, str):
+                    return self._text(one + other, module, node)
             case ast.Call(func=ast.Attribute(value=of, attr=method), args=args, keywords=[]):
                 text, values = self.whole(module, of), [self.whole(module, each) for each in args]
-                if all(isinstance(each, str) for each in [text, *values]) and method in _STRING_METHODS:
-                    if method == "replace" and text.count("".join(values[:1])) * len("".join(values)) > MAX_TEXT:
-                        raise self._not_constant(module, node)
-                    try:
-                        return self._text(getattr(text, method)(*values), module, node)
-                    except TypeError:  # of too many arguments
-                        pass
+                plain = all(isinstance(each, str) for each in [text, *values])
+                if plain and _STRING_METHODS.get(method) == len(args) and len(text) * len("".join(values)) < MAX_TEXT:
+                    return self._text(getattr(text, method)(*values), module, node)
         raise self._not_constant(module, node)
 
     def whole(self, module: Module, node: ast.expr) -> Any:
@@ -128,21 +129,17 @@ class Constants:
         values: list[Any] = []
         for item in items:
             try:
-                if isinstance(item, ast.Starred):
-                    more = self.value(module, item.value)
-                    if not isinstance(more, list):
-                        raise self._not_constant(module, item)
-                    self._spend(size_of(more))
-                    values += more
-                else:
-                    values.append(self.value(module, item))
+                more = self.value(module, item.value if isinstance(item, ast.Starred) else item)
+                if isinstance(item, ast.Starred) and not isinstance(more, list):
+                    raise self._not_constant(module, item)
+                values += more if isinstance(item, ast.Starred) else [more]
             except NotConstantError as error:
                 values.append(error)
         return values
 
-    def _dict(self, module: Module, node: ast.Dict) -> dict[str, Any]:
+    def _dict(self, module: Module, keys: Sequence[ast.expr | None], items: list[ast.expr]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for key, item in zip(node.keys, node.values, strict=True):
+        for key, item in zip(keys, items, strict=True):
             name: Any = REST
             try:
                 if key is not None:
@@ -153,7 +150,6 @@ class Constants:
                 more = self.value(module, item)
                 if key is None and not isinstance(more, dict):
                     raise self._not_constant(module, item)
-                self._spend(size_of(more) if key is None else 0)
                 values |= more if key is None else {name: more}
             except NotConstantError as error:
                 values[name] = error
@@ -161,13 +157,12 @@ class Constants:
 
     def _part(self, module: Module, part: ast.expr) -> str:
         """Return a part of an f-string."""
-        if isinstance(part, ast.Constant):
-            return str(part.value)
         if isinstance(part, ast.FormattedValue) and part.format_spec is None and part.conversion == -1:
-            value = self.whole(module, part.value)
-            if not isinstance(value, (list, dict)):
-                return str(value)
-        raise self._not_constant(module, part)
+            part = part.value
+        value = self.whole(module, part)
+        if isinstance(value, (list, dict)):
+            raise self._not_constant(module, part)
+        return str(value)
 
     def _text(self, text: str, module: Module, node: ast.AST) -> str:
         if len(text) > MAX_TEXT:
@@ -175,19 +170,9 @@ class Constants:
         self._spend(len(text) // 100)
         return text
 
-    def _operation(self, module: Module, node: ast.BinOp, left: Any, right: Any) -> Any:
-        if isinstance(left, (int, float)) and isinstance(right, (int, float)):
-            try:
-                return self._constant(_OPERATORS[type(node.op)](left, right), module, node)
-            except ArithmeticError:
-                pass
-        elif isinstance(node.op, ast.Add) and isinstance(left, str) and isinstance(right, str):
-            return self._text(left + right, module, node)
-        raise self._not_constant(module, node)
-
     # Names
 
-    def _named(self, module: Module, node: ast.expr) -> Any:
+    def _named(self, module: Module, node: ast.Name | ast.Attribute) -> Any:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             owner = self.names.resolve(module, node.value)
             call = owner.node
@@ -208,8 +193,29 @@ class Constants:
             value = self.value(definition.module, definition.node)
         finally:
             self._evaluating.discard(definition.key)
-        self._require_unchanged(definition, value)
+        if isinstance(value, (list, dict)) and len(list(self.code.uses(definition))) > 1:
+            self.code.require_uses(definition, lambda by, use: self._only_reads(by, use, value))
         return value
+
+    def _only_reads(self, module: Module, node: ast.expr, value: list[Any] | dict[str, Any]) -> bool:
+        """Return whether a list or dict is unpacked, or an argument that services don't change."""
+        if self.keyword_of_service(module, node) not in ("", "traffic", "endpoints"):
+            return True
+        around = self.code.parent(node)
+        unpacked = isinstance(around, ast.Dict) and around.keys[around.values.index(node)] is None
+        items = value.values() if isinstance(value, dict) else value
+        flat = not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
+        return flat and (unpacked or isinstance(around, ast.Starred))
+
+    def keyword_of_service(self, module: Module, node: ast.expr) -> str:
+        """Return the argument of `@bentoml.service` that an expression is; empty if it is none."""
+        keyword = self.code.parent(node)
+        call = self.code.parent(keyword) if isinstance(keyword, ast.keyword) else None
+        owner = self.code.parent(call) if isinstance(call, ast.Call) else None
+        if not (isinstance(keyword, ast.keyword) and isinstance(call, ast.Call) and isinstance(owner, ast.ClassDef)):
+            return ""
+        self.require_service(Definition(CLASS, module, owner.name, owner))
+        return keyword.arg or "" if self.names.outside(module, call.func) == "bentoml.service" else ""
 
     # Arguments of the Bento
 
@@ -235,15 +241,14 @@ class Constants:
         if self.names.outside(module, of.bases[0]) != "pydantic.BaseModel":
             raise NotConstantError(f"the model `{of.name}` isn't a plain pydantic.BaseModel", module.path, of)
         self.code.require_uses(model, self._is_model_of_arguments)
-        fields = [each for each in of.body if isinstance(each, ast.AnnAssign)]
+        found = []
         for each in of.body:
-            if not isinstance(each, (ast.AnnAssign, ast.Pass)) and not self._leaves_fields(module, each, node.attr):
+            if isinstance(each, ast.AnnAssign):
+                found += [each] if getattr(each.target, "id", "") == node.attr else []
+            elif not self._leaves_fields(module, each, node.attr):
                 raise NotConstantError(f"the model `{of.name}` may change `{node.attr}`", module.path, each)
-        found = [each for each in fields if getattr(each.target, "id", "") == node.attr]
-        if len(found) != 1 or node.attr.startswith("_"):
-            raise self._not_constant(module, node)
-        value = self._default(module, node.attr, found[0])
-        if isinstance(value, (list, dict)):
+        value = self._default(module, node.attr, found[0]) if len(found) == 1 else []
+        if isinstance(value, (list, dict)) or node.attr.startswith("_"):
             raise self._not_constant(module, node)
         return value
 
@@ -252,28 +257,27 @@ class Constants:
         return isinstance(around, ast.Call) and self.names.outside(module, around.func) == "bentoml.use_arguments"
 
     def _leaves_fields(self, module: Module, statement: ast.stmt, field: str) -> bool:
-        """Return whether a docstring or a method of a model leaves its fields as they are."""
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        """Return whether a statement in the body of a model leaves its fields as they are."""
+        if isinstance(statement, FUNCTIONS):
             decorators = [callee(each) for each in statement.decorator_list]
             known = {self.names.outside(module, each) or getattr(each, "id", "") for each in decorators}
             name = statement.name
             return name not in ("model_post_init", field) and not name.startswith("__") and known <= _SERIALIZERS
-        return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        is_plain = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        return is_plain or isinstance(statement, ast.Pass)
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
         """Return the argument as pydantic converts it, or else the default of its field."""
-        default, checked = field.value, False
+        default = field.value
         if isinstance(default, ast.Call) and self.names.outside(module, default.func) == "pydantic.Field":
             given = {each.arg: each.value for each in default.keywords}
-            checked = bool(given.keys() & _FIELD_CONDITIONS)
-            if not given.keys() <= _FIELD_WORDS | _FIELD_CONDITIONS or len(default.args) > 1:
+            if name in self.arguments or not given.keys() <= _FIELD or len(default.args) > 1:
                 raise self._not_constant(module, default)
             default = default.args[0] if default.args else given.get("default")
         if name in self.arguments:
-            value = self.arguments[name]
-            kind = field.annotation.id if isinstance(field.annotation, ast.Name) and not checked else ""
+            value, kind = self.arguments[name], getattr(field.annotation, "id", "")
             if kind == "int" and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-                return int(value)
+                value = int(value)
             if kind in ("bool", "float", "int", "str") and type(value).__name__ == kind not in module.bindings:
                 return value
             raise NotConstantError(f"what argument `{name}` becomes isn't certain", module.path, field)
@@ -281,84 +285,7 @@ class Constants:
             raise NotConstantError(f"argument `{name}` of the Bento has no default and isn't given", module.path, field)
         return self.whole(module, default)
 
-    # Changes
-
-    def _require_unchanged(self, definition: Definition, value: Any) -> None:
-        """Raise NotConstantError if code at import may change a list or dict."""
-        if isinstance(value, (list, dict)):
-            items = value.values() if isinstance(value, dict) else value
-            flat = not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
-            self.code.require_uses(definition, lambda by, node: self._only_reads(by, node, flat))
-
-    def _only_reads(self, module: Module, node: ast.AST, flat: bool) -> bool:
-        """Return whether the code around a list or dict changes neither it nor, if not `flat`, what is in it."""
-        around = self.code.parent(node)
-        match around:
-            case ast.Attribute(attr=name):
-                call = self.code.parent(around)
-                return flat and name in _READING_METHODS and isinstance(call, ast.Call) and call.func is around
-            case ast.Subscript(value=of, ctx=ast.Load()):
-                return flat and of is node
-            case ast.FormattedValue():
-                return True
-            case ast.For(iter=iterated) | ast.comprehension(iter=iterated):
-                return flat and iterated is node
-            case ast.Starred():
-                return flat or self._only_reads(module, around, False)
-            case ast.Dict(keys=keys, values=values):
-                unpacked = node in values and keys[values.index(node)] is None
-                return (flat and unpacked) or self._only_reads(module, around, False)
-            case ast.List() | ast.Tuple():
-                return self._only_reads(module, around, False)
-            case ast.keyword(arg=name):
-                if name is None:
-                    return flat
-                is_completed = name in ("traffic", "endpoints") and self._completes(module, around)
-                return not is_completed and self._only_reads(module, around, flat)
-            case ast.Call(func=function):
-                return function is not node and self._leaves_arguments(module, around, flat)
-            case ast.Assign(targets=[ast.Name() as target]) if self.code.parent(around) is None:
-                return self._is_unchanged_copy(module, target)
-        return False
-
-    def _leaves_arguments(self, module: Module, call: ast.Call, flat: bool) -> bool:
-        name = self.names.outside(module, call.func) or ""
-        if name == "bentoml.service":
-            decorated = self.code.parent(call)
-            return isinstance(decorated, ast.ClassDef) and self._is_unchanged_service(module, decorated)
-        if name.startswith("bentoml."):
-            return True
-        is_builtin = isinstance(call.func, ast.Name) and call.func.id not in module.bindings
-        return flat and is_builtin and getattr(call.func, "id", "") in _READING_FUNCTIONS
-
-    def _completes(self, module: Module, keyword: ast.keyword) -> bool:
-        """Return whether BentoML adds to the `traffic` or the `endpoints` of a service."""
-        call = self.code.parent(keyword)
-        decorated = self.code.parent(call) if isinstance(call, ast.Call) else None
-        if not isinstance(call, ast.Call) or not isinstance(decorated, ast.ClassDef):
-            return False
-        if any(each.arg in (None, "path_prefix") for each in call.keywords if each is not keyword):
-            return True
-        decorators = (each for node in decorated.body for each in getattr(node, "decorator_list", ()))
-        return any(self.names.outside(module, callee(each)) == "bentoml.task" for each in decorators)
-
-    def _is_unchanged_copy(self, module: Module, target: ast.Name) -> bool:
-        """Return whether a value that contains another one is not changed."""
-        try:
-            definition = self.names.resolve(module, ast.copy_location(ast.Name(target.id, ast.Load()), target))
-            self.code.require_uses(definition, lambda by, node: self._only_reads(by, node, False))
-        except NotConstantError:
-            return False
-        return True
-
     # Services
-
-    def _is_unchanged_service(self, module: Module, node: ast.ClassDef) -> bool:
-        try:
-            self.require_service(Definition(CLASS, module, node.name, node))
-        except NotConstantError:
-            return False
-        return True
 
     def require_service(self, definition: Definition) -> None:
         """Raise NotConstantError if code at import uses a service, other than as a dependency or an annotation."""
@@ -388,9 +315,3 @@ def first_unknown(value: Any) -> NotConstantError | None:
         items = value.values() if isinstance(value, dict) else value
         return next((error for error in map(first_unknown, items) if error), None)
     return value if isinstance(value, NotConstantError) else None
-
-
-def size_of(value: Any) -> int:
-    """Return the number of nodes of a value."""
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + sum(map(size_of, items))

@@ -13,7 +13,7 @@ from rules_bento.service.sdk_names import public_name, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rules_bento.service.bindings import Definition
 
@@ -80,13 +80,17 @@ class ImportCode:
         """Return the node around one that runs at import; None for a statement of a module."""
         return self._parents.get(node)
 
-    def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
-        """Raise NotConstantError unless all uses of a definition, other than the binding itself, are plain."""
+    def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
+        """Yield the mentions of a definition other than the binding itself and annotations."""
         for by, node in self.mentions.get(definition.key, ()):
             binding = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            if binding and not isinstance(self.parent(node), ast.AugAssign):
-                continue
-            if not self.in_annotation(node) and not is_plain(by, node):
+            if not (binding and not isinstance(self.parent(node), ast.AugAssign)) and not self.in_annotation(node):
+                yield by, node
+
+    def require_uses(self, definition: Definition, is_plain: Callable[[Module, ast.expr], bool]) -> None:
+        """Raise NotConstantError unless all uses of a definition are plain."""
+        for by, node in self.uses(definition):
+            if not is_plain(by, node):
                 raise NotConstantError(f"`{definition.name}` may be changed", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:

@@ -35,10 +35,8 @@ class Unknown:
         attribute: the kind of statement that gives it (a key of `remediation`); empty if only an import does.
         `fact`: the name of the value, for programs: `service` (all of it), `name`, `members` (whether there are more
             dependencies, models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`, `models.x`,
-            `paths` (of mounted applications), `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`,
-            `description`, `image`.
+            `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, `image`.
         service: the name (or the class) of its service.
-        required: BentoML would write it into the Bento.
 
     """
 
@@ -48,7 +46,6 @@ class Unknown:
     attribute: str
     fact: str
     service: str
-    required: bool
 
 
 @dataclass(frozen=True)
@@ -113,10 +110,9 @@ class Api:
 
 @dataclass(frozen=True)
 class Mount:
-    """Describes a mounted application; `routes` are its full paths if they are known."""
+    """Describes a mounted application."""
 
     path: str
-    routes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
     """
     remediation.check_in_full(declared.in_full, declared.words)
+    if any(unknown.fact == "service" for unknown in info.unknowns):
+        return info  # no statement answers that
     _require_agreement(info, declared)
     if declared.bento_name is not None:
         info = replace(info, bento_name=declared.bento_name)

@@ -187,18 +187,8 @@ class _Reading:
         return False
 
     def _only_service(self) -> str:
-        """Find the one service of the module as BentoML does, which ignores those that another one depends on."""
-        names = [name for name in self._module.bindings if self._is_service(name)]
-        below: set[ast.AST] = set()
-        for name in names:
-            reader = ServiceReader(self._constants)
-            try:
-                declared = reader.declaration(self._definition(name), self._module, self._module.tree)
-                below |= {each.node for each in reader.dependencies_of(declared)}
-            except NotConstantError:
-                continue
-        names = [name for name in names if self._definition(name).node not in below]
-        names += [name for name in self._module.bindings if name not in names and self._may_be_service(name)]
+        """Return the only name of the module that is, or may be, a service."""
+        names = [name for name in self._module.bindings if self._is_service(name) or self._may_be_service(name)]
         if len(names) == 1:
             return names[0]
         if not names:
@@ -214,7 +204,7 @@ class _Reading:
     def _unread(self, error: NotConstantError, attribute: str) -> ServiceInfo:
         """Return the metadata of a service that exists, and of which nothing is constant."""
         why, path, line = error.why, error.path, error.line
-        unknown = Unknown(f"what service `{attribute}` is: {why}", path, line, "", "service", attribute, required=True)
+        unknown = Unknown(f"what service `{attribute}` is: {why}", path, line, "", "service", attribute)
         kind: Literal["legacy", "new"] = "legacy" if b"legacy" in self._files.words(self._module.path) else "new"
         return ServiceInfo(self._service, self._module.path, kind, None, None, unknowns=(unknown,))
 

@@ -23,10 +23,6 @@ _REMEDIES = {
         'service_config = {{"{service}": service_config({top} = ...)}}',
         "--config {service}.{key}=VALUE",
     ),
-    "config": (
-        'service_config = {{"{service}": service_config(...)}}',
-        "--config {service}.KEY=VALUE for each key, or --config {service}= for none",
-    ),
     "labels.openai_endpoint": (
         'labels = {{"{key}": ...}}, or without such a path, all labels with complete_metadata = ["labels"]',
         "--label {key}=VALUE, or without such a path, all labels with --complete labels",
@@ -70,7 +66,7 @@ def require(unknowns: Iterable[Unknown], target: str, words: Words) -> None:
         BentoError: names each one with file, line, and how to state it.
 
     """
-    missing = [unknown for unknown in unknowns if unknown.required]
+    missing = list(unknowns)
     if not missing:
         return
     lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.one
+# unknown: members
 import bentoml
 import numpy as np
 

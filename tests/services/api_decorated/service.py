@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.hello
+# unknown: members
 import functools
 
 import bentoml

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.renamed
+# unknown: members
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.openai_endpoint, paths
+# unknown: labels.openai_endpoint
 import bentoml
 from starlette.applications import Starlette
 from starlette.staticfiles import StaticFiles

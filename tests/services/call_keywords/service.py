@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: config, description, envs, image, labels, labels.openai_endpoint, paths
+# unknown: service
 import bentoml
 
 COMMON = {'traffic': {'timeout': 10}, 'resources': {'cpu': '1'}}

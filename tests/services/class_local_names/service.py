@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.more, members.never, members.ref
+# unknown: members
 import bentoml
 
 TAG = 'iris_clf:v1'

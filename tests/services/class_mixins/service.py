@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.right_api
+# unknown: members
 import bentoml
 
 

@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: config.backlog
 import bentoml
 
 MB = 1024 * 1024

@@ -1,5 +1,5 @@
 # service: service:Front
-# unknown: dependencies.engine
+# unknown: members
 import bentoml
 from wrappers import renamed
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.first, members.fourth, members.gone, members.second, members.third
+# unknown: members
 import bentoml
 
 

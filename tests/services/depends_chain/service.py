@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.three, members
+# unknown: members
 import bentoml
 from one import One
 

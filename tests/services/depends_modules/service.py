@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.a, dependencies.b, dependencies.c
+# unknown: members
 import bentoml
 import lib.other
 import lib.third as t

@@ -1,4 +1,4 @@
-# service: service.py
+# service: service.py:Outer
 import bentoml
 from other import Other
 

@@ -1,5 +1,5 @@
 # service: service
-# unknown: members.again, members.loaded
+# unknown: members
 import bentoml
 
 stored = bentoml.models.get("iris_sk:v3")

@@ -1,5 +1,4 @@
 # service: service:Svc
-# unknown: members.sizes
 import bentoml
 import joblib
 import logging

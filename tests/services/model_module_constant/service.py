@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.a, members.b
+# unknown: members
 import bentoml
 from bentoml.models import BentoModel
 

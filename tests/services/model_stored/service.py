@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.resolved
+# unknown: members
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.openai_endpoint, paths
+# unknown: labels.openai_endpoint
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute

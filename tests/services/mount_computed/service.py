@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: paths, labels.openai_endpoint
+# unknown: labels.openai_endpoint
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: paths, labels.openai_endpoint
+# unknown: labels.openai_endpoint
 import bentoml
 from web import app
 

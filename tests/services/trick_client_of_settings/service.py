@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.client, members.settings
+# unknown: members
 import threading
 
 import bentoml

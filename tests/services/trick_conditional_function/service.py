@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.a
+# unknown: members
 # also with: OTHER=1
 import functools
 import os

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.a
+# unknown: members
 import functools
 import os
 

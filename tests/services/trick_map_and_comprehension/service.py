@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.a, members.b, members.c, members.d
+# unknown: members
 import functools
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: image, members, members.a
+# unknown: image, members
 import functools
 import os
 

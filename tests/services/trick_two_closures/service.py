@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members.ref
+# unknown: members
 # also with: OLD=1
 import os
 

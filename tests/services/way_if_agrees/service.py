@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, dependencies.inner, models.ref
+# unknown: members, name
 # also with: GPU=1
 import os
 

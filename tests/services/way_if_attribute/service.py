@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members, members.SIZE, members.dep
+# unknown: members
 # also with: REMOTE=1
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.picked
+# unknown: members
 # also with: PICK=1
 import os
 

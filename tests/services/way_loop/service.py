@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: dependencies.first, dependencies.second
+# unknown: members
 import bentoml
 
 SERVICES = {}

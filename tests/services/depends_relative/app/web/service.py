@@ -1,5 +1,5 @@
 # service: app.web.service:Svc
-# unknown: dependencies.same
+# unknown: members
 import bentoml
 
 from . import near
