@@ -107,20 +107,20 @@ def test_a_module_that_is_missing(actions):
 
 
 @pytest.mark.parametrize(
-    ("service", "complaint"),
+    "service",
     [
-        ("", "names no module"),
-        (":Service", "names no module"),
-        ("service:", "nothing follows the colon"),
-        ("service:My Service", "`My Service` isn't an attribute"),
-        ("my-service:Service", "`my-service` isn't a module"),
-        ("pkg/service:Service", "does not end in .py"),
-        ("/service.py:Service", "is not a path inside"),
-        ("../service.py:Service", "is not a path inside"),
-    ],
+        "",
+        ":Service",
+        "service:",
+        "service:My Service",
+        "my-service:Service",
+        "pkg/service:Service",
+        "/service.py:Service",
+    ]
+    + ["../service.py:Service"],
 )
-def test_a_malformed_service(actions, service, complaint):
-    words = (f"service `{service}` is malformed", complaint, "Write `module:attribute`, `file.py:attribute`")
+def test_a_malformed_service(actions, service):
+    words = (f"service `{service}` is malformed", "Write `module:attribute`, `file.py:attribute`")
     refused(actions.snapshot(service=service), LABEL, *words)
 
 
@@ -128,7 +128,7 @@ def test_an_attribute_that_is_missing(actions):
     outcome = actions.snapshot(service="service:Servce")
     refused(outcome, LABEL, "no attribute `Servce`", "`service` is", "Did you mean `Service`?")
     outcome = actions.snapshot(service="service:Other")
-    refused(outcome, LABEL, "no attribute `Other`", "Its services are `Service`: name one in `service`")
+    refused(outcome, LABEL, "no attribute `Other`", "Name a class")
 
 
 def test_a_service_that_a_pattern_drops(actions):

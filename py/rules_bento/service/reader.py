@@ -41,7 +41,7 @@ _OLD = "`bentoml.Service` isn't supported. Write `bentoml.legacy.Service`, the n
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
     """Read a service; see `rules_bento.service.read_service`."""
     sources = PythonFiles(files)
-    module, attribute = _parts(service, sources)
+    module, attribute = _parts(service)
     path = sources.find(module)
     if path is None or path.endswith("/"):
         raise _no_module(service, module, sources)
@@ -128,8 +128,14 @@ class _Reading:
 
     def _info(self, attribute: str) -> ServiceInfo:
         name, path = f"{self._module.name}:{attribute}", self._module.path
+        if "." in attribute:
+            raise NotConstantError("it is an attribute of another service", path, 1)
         if attribute not in self._module.bindings:
-            raise self._no_attribute(attribute)
+            near = _close(attribute, [known for known in self._module.bindings if not known.startswith("__")], 1)
+            raise BentoError(
+                f"{path} has no attribute `{attribute[:100]}` (`service` is `{self._service[:200]}`). "
+                + (f"Did you mean `{near[0]}`?" if near else "Name a class that is decorated with `@bentoml.service`.")
+            )
         definition = self._definition(attribute)
         node, module = definition.node, definition.module or self._module
         maker = self._names.outside(module, node.func) if isinstance(node, ast.Call) else ""
@@ -137,33 +143,15 @@ class _Reading:
             return LegacyReader(self._constants, module).info(definition, name)
         if maker == "bentoml.Service":
             raise NotConstantError(_OLD, module.path, node)
-        what, remedy = "", "Name a service in `service`."
-        if definition.kind == CLASS and not getattr(node, "decorator_list", ()):
-            what, remedy = "a class that isn't a service", "Decorate it with `@bentoml.service`."
-        elif definition.kind == FUNCTION:
-            what, remedy = "a function", "Name a class that is decorated with `@bentoml.service`."
-        elif definition.kind == MODULE:
-            what = "a module"
-        elif definition.kind in (OUTSIDE, BUILTIN):
-            what, remedy = f"`{definition.name}`, from outside the sources", "Define the service in the sources."
-        elif isinstance(node, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
-            what = "a plain value"
-        if what:
-            raise BentoError(f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` is {what}. {remedy}")
+        is_value = isinstance(node, (ast.Constant, ast.List, ast.Dict, ast.Tuple))
+        is_class = definition.kind == CLASS and not getattr(node, "decorator_list", ())
+        if is_value or is_class or definition.kind in (FUNCTION, MODULE, OUTSIDE, BUILTIN):
+            raise BentoError(
+                f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class of the sources that is "
+                "decorated with `@bentoml.service`. Decorate its class, or name another one in `service`."
+            )
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition, self._module, node), name, path)
-
-    def _no_attribute(self, name: str) -> BentoError:
-        if "." in name:
-            raise NotConstantError("it is an attribute of another service", self._module.path, 1)
-        near = _close(name, [known for known in self._module.bindings if not known.startswith("__")], 1)
-        services = [known[:100] for known in self._module.bindings if self._is_service(known)]
-        hint = f" Did you mean `{near[0]}`?" if near else ""
-        if services and services != near:
-            hint += f" Its services are {_listed(services)}: name one in `service`."
-        return BentoError(
-            f"{self._module.path} has no attribute `{name[:100]}` (`service` is `{self._service[:200]}`).{hint}"
-        )
 
     def _is_service(self, name: str) -> bool:
         """Return whether a name of the module is a class that is decorated with `@bentoml.service`."""
@@ -209,42 +197,25 @@ class _Reading:
         return ServiceInfo(self._service, self._module.path, kind, None, None, unknowns=(unknown,))
 
 
-def _parts(service: str, sources: PythonFiles) -> tuple[str, str]:
+def _parts(service: str) -> tuple[str, str]:
     """Split an import string into the dotted module and the attribute, which may be empty."""
     target, colon, attribute = service.partition(":")
-    if not target:
-        raise _malformed(service, "it names no module")
-    if colon and not attribute:
-        raise _malformed(service, "nothing follows the colon")
-    if attribute and not all(part.isidentifier() for part in attribute.split(".")):
-        raise _malformed(service, f"`{attribute}` isn't an attribute")
-    is_file = target.endswith(".py") and f"{target[:-3]}/py" not in sources.paths
-    if is_file or "/" in target:
-        if not is_file:
-            raise _malformed(service, f"`{target}` is a path and does not end in .py")
-        parts = [part for part in target[:-3].split("/") if part not in ("", ".")]
-        if target.startswith("/") or ".." in parts:
-            raise _malformed(service, f"`{target}` is not a path inside of the Bento's sources")
-        target = ".".join(parts)
-    if not all(part.isidentifier() for part in target.split(".")):
-        raise _malformed(service, f"`{target}` isn't a module")
+    if target.endswith(".py"):
+        target = ".".join(part for part in target[:-3].split("/") if part != ".")
+    names = [*target.split("."), *(attribute.split(".") if colon else ())]
+    if not all(name.isidentifier() for name in names):
+        raise BentoError(
+            f"service `{service}` is malformed. Write `module:attribute`, `file.py:attribute`, or `module`, with a "
+            "path inside the Bento's sources."
+        )
     return target, attribute
-
-
-def _malformed(service: str, why: str) -> BentoError:
-    return BentoError(
-        f"service `{service}` is malformed: {why}. Write `module:attribute`, `file.py:attribute`, or `module`."
-    )
 
 
 def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     path = f"{module[:100].replace('.', '/')}.py"
     modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
     near = _close(path, modules, 3)
-    same = [name for name in modules if name.rpartition("/")[2] == path.rpartition("/")[2] and name not in near]
-    matches = f" Near matches: {_listed([*same[:3], *near])}." if near or same else ""
-    if not modules:
-        matches = " There is no Python file among the sources."
+    matches = f" Near matches: {_listed(near)}." if near else "" if modules else " There is no Python file among them."
     return BentoError(
         f"the service `{service}` needs {path} (or a package of that name), which is not among the sources.{matches} "
         "Add it to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
