@@ -116,8 +116,8 @@ def test_a_module_that_is_missing(actions):
         "my-service:Service",
         "pkg/service:Service",
         "/service.py:Service",
-    ]
-    + ["../service.py:Service"],
+        "../service.py:Service",
+    ],
 )
 def test_a_malformed_service(actions, service):
     words = (f"service `{service}` is malformed", "Write `module:attribute`, `file.py:attribute`")

@@ -12,9 +12,8 @@ from bento_cli.projects.from_directory import ExtraOptions, build
 from golden_bentos import store_of
 from projects import write_project
 from rules_bento.errors import BentoError
-from rules_bento.service import Declared
-from rules_bento.service.metadata import Unknown
-from rules_bento.service.remediation import require
+from rules_bento.service import Declared, require_known
+from rules_bento.service.metadata import ServiceInfo, Unknown
 
 SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"
@@ -303,8 +302,9 @@ def test_a_rule_is_told_that_importing_tells_what_is_computed():
     unknown = Unknown(
         "the model in `m`: `f()` is known only when the code runs", "service.py", 4, "models", "models.m", "Svc"
     )
+    info = ServiceInfo("service:Svc", "service.py", "new", None, None, unknowns=(unknown,))
     for target, way in (("//svc:iris", '\n  Or set service_metadata = "import", '), ("", "service_models")):
         with pytest.raises(BentoError) as raised:
-            require([unknown], target, "attributes")
+            require_known(info, target, "attributes")
         assert way in str(raised.value)
     assert 'service_metadata = "import"' not in str(raised.value), "functions and the command do not import"

@@ -376,8 +376,11 @@ def refusal(service, sources):
         "service:Iris..x",
         "service module:Iris",
         ".service:Iris",
-    ]
-    + ["a/b:Iris", "../service.py:Iris", "/srv/service.py:Iris", "a//service.py"],
+        "a/b:Iris",
+        "../service.py:Iris",
+        "/srv/service.py:Iris",
+        "a//service.py",
+    ],
 )
 def test_malformed_service(service):
     assert "is malformed. Write `module:attribute`" in refusal(service, {"service.py": PLAIN})

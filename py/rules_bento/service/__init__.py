@@ -23,13 +23,12 @@ from rules_bento.service.metadata import (
     from_json,
     to_json,
 )
-from rules_bento.service.overrides import Declared
+from rules_bento.service.overrides import Declared, override, snake_case
+from rules_bento.service.remediation import require_known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rules_bento.service.remediation import Words
 
 __all__ = ["Api", "Declared", "Dependency", "Env", "HuggingFace", "Image", "ImageCall", "Model", "Mount", "Runner"]
 __all__ += ["Service", "ServiceInfo", "SourceTree", "Unknown", "from_json", "override", "read_service"]
@@ -54,24 +53,3 @@ def read_service(
     from rules_bento.service.reader import read  # most of this package: users of metadata don't load it
 
     return read(service, sources, arguments or {})
-
-
-def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Put declared values in the place of unknown ones. Raises BentoError if they contradict the source."""
-    from rules_bento.service.overrides import apply
-
-    return apply(info, declared)
-
-
-def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
-    """Raise BentoError for unknown values that BentoML would write, with file, line, and remedy."""
-    from rules_bento.service.remediation import require
-
-    require(info.unknowns, target, words)
-
-
-def snake_case(name: str) -> str:
-    """Return the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
-    from rules_bento.service.overrides import bento_name_of
-
-    return bento_name_of(name)

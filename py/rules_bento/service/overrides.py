@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
 
 
-def bento_name_of(name: str) -> str:
-    """Return the Bento name that BentoML derives from a service's name."""
+def snake_case(name: str) -> str:
+    """Return the Bento name that BentoML derives from a service's name: `ImgSvc` -> `img_svc`."""
 
     def lower(match: re.Match[str]) -> str:
         word = match.group().lower()
@@ -62,7 +62,7 @@ class Declared:
     words: Words = "attributes"
 
 
-def apply(info: ServiceInfo, declared: Declared) -> ServiceInfo:
+def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     """Put stated values in place and drop the unknowns that they answer.
 
     Raises:

@@ -94,25 +94,17 @@ class PythonFiles:
         if path.endswith("/"):
             return ast.Module(body=[], type_ignores=[])
         if path not in self._trees:
-            self._trees[path] = _tree(path, self._checked(path))
+            self._trees[path] = _tree(path, self._read(path))
         return self._trees[path]
-
-    def _checked(self, path: str) -> bytes:
-        data = self._read(path)
-        if len(data) > MAX_BYTES:
-            raise BentoError(
-                f"{path} has {len(data)} bytes, more than a Python source can have here ({MAX_BYTES}). "
-                "Keep data in a file of its own, not in a module."
-            )
-        if len(data) > MAX_WORDS and sum(1 for _ in islice(_WORDS.finditer(data), MAX_WORDS + 1)) > MAX_WORDS:
-            raise BentoError(
-                f"{path} has more words and signs than a Python source can have here ({MAX_WORDS}). "
-                "Keep data in a file of its own, not in a module."
-            )
-        return data
 
 
 def _tree(path: str, data: bytes) -> ast.Module:
+    words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_WORDS + 1)) if len(data) <= MAX_BYTES else 0
+    if len(data) > MAX_BYTES or words > MAX_WORDS:
+        raise BentoError(
+            f"{path} has more than a Python source can have here: {MAX_BYTES} bytes, and {MAX_WORDS} words and signs. "
+            "Keep data in a file of its own, not in a module."
+        )
     try:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.
@@ -128,11 +120,6 @@ def _tree(path: str, data: bytes) -> ast.Module:
         raise BentoError(f"{path}: {error}. It isn't a Python source; correct the file.") from None
     except (RecursionError, MemoryError):
         raise BentoError(f"{path}: an expression in it is nested too deeply. Keep data in a file of its own.") from None
-
-
-def in_standard_library(module: str) -> bool:
-    """Return whether a module's top-level name is the standard library's."""
-    return module.partition(".")[0] in sys.stdlib_module_names or module.startswith("builtins")
 
 
 def _module_of(path: str) -> str:

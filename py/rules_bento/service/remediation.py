@@ -6,10 +6,10 @@ from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
     from typing import Literal, TypeAlias
 
-    from rules_bento.service.metadata import Unknown
+    from rules_bento.service.metadata import ServiceInfo, Unknown
 
     Words: TypeAlias = Literal["attributes", "flags"]
 
@@ -59,14 +59,9 @@ def statement(attribute: str, words: Words) -> str:
     return f"`{attribute if words == 'attributes' else _FLAGS[attribute]}`"
 
 
-def require(unknowns: Iterable[Unknown], target: str, words: Words) -> None:
-    """Reject unknown values that BentoML would write into the Bento.
-
-    Raises:
-        BentoError: names each one with file, line, and how to state it.
-
-    """
-    missing = list(unknowns)
+def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
+    """Raise BentoError for values that the source doesn't state, with file, line, and how to state each one."""
+    missing = info.unknowns
     if not missing:
         return
     lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]

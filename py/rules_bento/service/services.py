@@ -32,7 +32,7 @@ from rules_bento.service.metadata import (
     Unknown,
 )
 from rules_bento.service.mounts import CHAT, MOUNTS, chat_paths, join_paths
-from rules_bento.service.overrides import bento_name_of
+from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
 
 TYPE_CHECKING = False
@@ -178,7 +178,7 @@ class ServiceReader:
             service=service,
             path=path,
             kind="new",
-            bento_name=None if first.name is None else bento_name_of(first.name),
+            bento_name=None if first.name is None else snake_case(first.name),
             entry_service=first.name,
             services=tuple(services.values()),
             labels=self._labels(entry, own.get("labels")) | self._openai(entry, first),
