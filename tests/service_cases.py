@@ -102,7 +102,7 @@ def schema_pairs(service, truth):
     ]
     yield ["apis", "members", "name"], routes, truth["routes"]
     paths = [path for path, about in truth["paths"].items() if not about["mounted"]]
-    yield ["apis", "members"], [api.route for api in service.apis], paths
+    yield ["apis", "members"], list(dict.fromkeys(api.route for api in service.apis)), paths
     yield ["doc", "members"], service.doc, truth["doc"]
 
 
