@@ -13,7 +13,7 @@ import re
 from contextlib import nullcontext
 from pathlib import Path
 
-from rules_bento.archives.tarstream import MAX_DEPTH, check_links, is_utf8
+from rules_bento.archives.tarstream import MAX_DEPTH, check_links, is_utf8, read_source
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
@@ -146,19 +146,10 @@ def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
             elif entry.is_file():
                 status = entry.stat()
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
-                yield item, _file(entry.path, status.st_size)
+                yield item, read_source(entry.path, status.st_size)
             else:
                 raise BentoError(f"{entry.path}: isn't a file, a directory, or a symbolic link. Remove it.")
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
-
-
-def _file(path: str, size: int) -> Contents:
-    with Path(path).open("rb", buffering=0) as file:
-        while piece := file.read(1 << 20):
-            size -= len(piece)
-            yield piece
-    if size:
-        raise BentoError(f"{path}: the file changed while it was read. Try again.")
 
 
 class _CountingFile:

@@ -38,9 +38,7 @@ class Base(NamedTuple):
     glibc: tuple[int, int] | None
     libraries: Collection[str] | None  # file names
     python_version: str = ""  # X.Y; empty if it isn't relevant
-    allowed: tuple[int, int] | None = (
-        None  # the newest glibc that the package hub allows for a wheel; used if the base's glibc is unknown
-    )
+    allowed: tuple[int, int] | None = None  # the newest glibc in the hub, if the base's is unknown
 
 
 class CheckResult(NamedTuple):
@@ -103,20 +101,17 @@ def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
 def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
     platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
     wanted = [_tag(platform) for platform in platforms if "manylinux" in platform]
-    if not wanted or min(wanted) <= glibc:
-        return
-    if base.glibc is None:
-        yield f"{wheel}: requires glibc {_dotted(min(wanted))}, {_unknown_glibc(base, glibc)}"
-        return
-    yield (
-        f"{wheel}: requires glibc {_dotted(min(wanted))}, but {base.name} has {_dotted(glibc)}. Set glibc = "
-        f'"{_dotted(glibc)}" in bento.pypi, which selects older wheels, or use a newer base.'
-    )
+    if wanted and min(wanted) > glibc:
+        remedy = f'Set glibc = "{_dotted(glibc)}" in bento.pypi, which selects older wheels, or use a newer base.'
+        yield f"{wheel}: requires glibc {_dotted(min(wanted))}, {_glibc_of(base, glibc, remedy)}"
 
 
-def _unknown_glibc(base: Base, allowed: tuple[int, int]) -> str:
+def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
+    """Return the end of a message about a wheel that requires a newer glibc than the base has or the hub allows."""
+    if base.glibc:
+        return f"but {base.name} has {_dotted(glibc)}. {remedy}"
     return (
-        f"the hub allows {_dotted(allowed)}, and the glibc version of {base.name} is unknown. Set glibc of the base "
+        f"the hub allows {_dotted(glibc)}, and the glibc version of {base.name} is unknown. Set glibc of the base "
         f"to the version that `ldd --version` prints in it."
     )
 
@@ -166,15 +161,10 @@ def _old_glibc(package: Libraries, base: Base, glibc: tuple[int, int]) -> Iterat
         for version in elf.versions
         if (match := _GLIBC.fullmatch(version))
     }
-    if not wanted or max(wanted) <= glibc:
-        return
-    what = f"{package.wheel}: {wanted[max(wanted)]} uses functions of glibc {_dotted(max(wanted))}"
-    if base.glibc is None:
-        yield f"{what}, {_unknown_glibc(base, glibc)}"
-        return
-    yield (
-        f"{what}, but {base.name} has {_dotted(glibc)}. Use an older wheel of {package.distribution}, or a newer base."
-    )
+    if wanted and max(wanted) > glibc:
+        what = f"{package.wheel}: {wanted[max(wanted)]} uses functions of glibc {_dotted(max(wanted))}"
+        remedy = f"Use an older wheel of {package.distribution}, or a newer base."
+        yield f"{what}, {_glibc_of(base, glibc, remedy)}"
 
 
 def _without_glibc(libraries: Iterable[Libraries], base: Base, there: Collection[str]) -> str:
@@ -225,16 +215,14 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
                 f"{stem}: is loaded from more than one package, {listed}; the order of imports decides which one is "
                 f"used. Use builds of these packages for one version of CUDA."
             )
-            yield _Problem(text, tuple(path.rpartition("/")[2] for path in paths.values()))
+            yield _Problem(text, tuple(map(_name, paths.values())))
 
 
 def _suppression_hint(names: Collection[str], *, are_missing: bool) -> str:
     listed = ", ".join(f'"{name}"' for name in sorted(names))
-    added = (
-        "Add the system packages that provide the missing libraries to the base or to layers. " if are_missing else ""
-    )
+    added = "Add the system packages that provide the missing libraries to the base or to layers. "
     return (
-        f"{added}If the service doesn't load these files, or if a duplicate is intended, set "
+        f"{added * are_missing}If the service doesn't load these files, or if a duplicate is intended, set "
         f"ignore_libraries = [{listed}]"
     )
 

@@ -14,7 +14,7 @@ from rules_bento.images.system_packages import InstalledPackage, PackageRequest
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 
 class UnsupportedStep(NamedTuple):
@@ -63,17 +63,13 @@ def installation(command: str) -> Installation | None:
             return Installation(distro.name, ())
     for distro in map(distros.get, distros.NAMES):
         more = command.removeprefix(distro.further_command.partition("{")[0])
-        packages = _arguments(more) if more != command else ()
+        try:
+            packages = tuple(shlex.split(more)) if more != command else ()
+        except ValueError:  # an unclosed quotation mark
+            packages = ()
         if packages and all(map(is_system_package, packages)):
             return Installation(distro.name, packages)
     return None
-
-
-def _arguments(text: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(text))
-    except ValueError:  # an unclosed quotation mark
-        return ()
 
 
 def _escaped(text: str) -> str:
@@ -177,41 +173,40 @@ def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
 
 
 def _packages(requested: Sequence[str], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
-    parsed = [(name, PackageRequest.parse(name)) for name in requested]
-    for name, request in parsed:
+    missing: dict[str, PackageRequest] = {}
+    for name in requested:
+        request = PackageRequest.parse(name)
         if request is None:
             yield (
                 f"the Bento requires the system package {name!r}, a pattern, range, or option of its package manager "
                 f"that cannot be checked. Name the package, or set {_provided([name])}."
             )
-    missing = [
-        name for name in requested if (one := PackageRequest.parse(name)) and not one.is_satisfied(system.packages)
-    ]
+        elif not request.is_satisfied(system.packages):
+            missing[name] = request
     if missing and system.is_known:
         yield "".join(_missing(missing, system, hint))
     elif missing:
         yield (
-            f"the Bento requires the system packages {_listed(missing)}, but the packages of {system.base} are "
+            f"the Bento requires the system packages {_listed([*missing])}, but the packages of {system.base} are "
             f"unknown. It has no list of dpkg or apk, or its layers are not fetched. Build with "
             f"--@rules_bento//rules:base_layers=fetched. If it has the packages, or the service doesn't need them, set"
             f" {_provided(missing)}."
         )
 
 
-def _missing(names: list[str], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
+def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
+    names = [*requests]
     kind = "package" if len(names) == 1 else "packages"
     yield f"the Bento requires the system {kind} {_listed(names)}, but neither {system.base} nor the layers have it"
     there = [
         f"{package.name} is {package.version} ({package.architecture})"
-        for name in names
+        for request in requests.values()
         for package in system.packages
-        if (request := PackageRequest.parse(name)) and package.name == request.name
+        if package.name == request.name
     ]
     yield f" ({', '.join(there)})" if there else ""
     if hint.hub:
-        labels = sorted(
-            {f"@{hint.hub}//{requested.name}" for name in names if (requested := PackageRequest.parse(name))}
-        )
+        labels = sorted({f"@{hint.hub}//{request.name}" for request in requests.values()})
         listed = "".join(f'        "{label}",\n' for label in labels)
         yield (
             f". Add\n\nbento_deb_layer(\n"
@@ -227,11 +222,8 @@ def _missing(names: list[str], system: ImageSystem, hint: DebLayerHint) -> Itera
 
 
 def _provided(names: Iterable[str]) -> str:
-    return f"ignore_system_requirements = [{', '.join(_quoted(name) for name in names)}]"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+    quoted = [f'"{name}"' for name in names]
+    return f"ignore_system_requirements = [{', '.join(quoted)}]"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rules_bento.errors import BentoError
 from rules_bento.net.headers import parse_nonnegative_int
@@ -160,29 +160,21 @@ class Transfers:
             raise StoppedError
 
 
-class _ThreadState(threading.local):
-    transfers: Transfers | None = None
-
-
-_thread = _ThreadState()
+_thread = threading.local()  # its `transfers`, if any, are those to which the thread belongs
 
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
     """Call `abort` if another transfer of `parallel_map` fails during the block. Raises StoppedError."""
-    if _thread.transfers is None:
+    transfers: Transfers | None = getattr(_thread, "transfers", None)
+    with transfers.waiting(abort) if transfers else nullcontext():
         yield
-    else:
-        with _thread.transfers.waiting(abort):
-            yield
 
 
 def pause(seconds: float) -> None:
     """Wait; a transfer of `parallel_map` stops waiting when another one fails. Raises StoppedError."""
-    if _thread.transfers is None:
-        time.sleep(seconds)
-    else:
-        _thread.transfers.pause(seconds)
+    transfers: Transfers | None = getattr(_thread, "transfers", None)
+    (transfers.pause if transfers else time.sleep)(seconds)
 
 
 def parallel_map(
@@ -240,8 +232,8 @@ def retry_after(headers: Message) -> float | None:
     """Return the seconds of a `Retry-After` header (RFC 9110, section 10.2.3); None without a valid one."""
     value = headers.get("Retry-After", "")
     seconds = parse_nonnegative_int(value)
-    if seconds is not None or not value:
-        return None if seconds is None else float(seconds)
+    if seconds is not None:
+        return float(seconds)
     from email.utils import parsedate_to_datetime
 
     try:

@@ -20,6 +20,7 @@ from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import challenges
+from rules_bento.net.host_settings import netrc_login
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import BytesBody, Origin, resolve
 from rules_bento.programs import which
@@ -52,11 +53,10 @@ class Credentials:
 def find_credentials(reference: Reference) -> Credentials | None:
     """Return a registry's or repository's credentials from docker's, podman's, and netrc's files, in this order."""
     for file in _files():
-        if file.is_file():
-            credentials = _from_file(_read_config(file), file, reference)
-            if credentials:
-                return credentials
-    return _from_netrc(reference)
+        if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
+            return credentials
+    entry = netrc_login(urlsplit(f"//{reference.api_host}").hostname or "")
+    return Credentials(*entry) if entry else None
 
 
 def searched_files() -> str:
@@ -80,10 +80,10 @@ def _read_config(file: Path) -> dict[str, Any]:
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
         raise BentoError(f"{file}: cannot read credentials: {reason}. Fix the file, or log in again.") from None
-    if isinstance(document, dict):
-        document = {key: value for key, value in document.items() if value}
-    schema.validate(document, _CONFIG_SHAPE, f"{file}: cannot read credentials", "Fix the file, or log in again.")
     settings: dict[str, Any] = document
+    if isinstance(document, dict):
+        settings = {key: value for key, value in document.items() if value}
+    schema.validate(settings, _CONFIG_SHAPE, f"{file}: cannot read credentials", "Fix the file, or log in again.")
     return settings
 
 
@@ -171,13 +171,6 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
 
-def _from_netrc(reference: Reference) -> Credentials | None:
-    from rules_bento.net import host_settings
-
-    entry = host_settings.netrc_login(urlsplit(f"//{reference.api_host}").hostname or "")
-    return Credentials(*entry) if entry else None
-
-
 _MIN_LIFETIME = 60.0  # seconds; also the default if the response has no expires_in
 _MAX_LIFETIME = 86_400.0
 _EXPIRY_MARGIN = 10.0  # seconds before the expiry from which on a token is not used
@@ -257,12 +250,9 @@ class Authorizer:
             requested = sorted(scopes | self._extra_scopes.get(scopes, set()))
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         if credentials and credentials.identity_token:
-            fields = {
-                "grant_type": "refresh_token",
-                "refresh_token": credentials.identity_token,
-                "client_id": _CLIENT_ID,
-            }
-            answer = self._request("POST", realm, [*query, *fields.items(), ("scope", " ".join(requested))], None)
+            query += [("grant_type", "refresh_token"), ("refresh_token", credentials.identity_token)]
+            query += [("client_id", _CLIENT_ID), ("scope", " ".join(requested))]
+            answer = self._request("POST", realm, query, None)
         else:
             answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")

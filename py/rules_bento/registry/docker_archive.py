@@ -9,10 +9,11 @@ from rules_bento.archives import tarread
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
+from rules_bento.formats.schema import validate
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,8 @@ class _Archive:
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:
             raise BentoError(f"{origin}: expected one image. Save exactly one.")
-        config_name, names = _config_and_layers(listed[0], origin)
+        validate(listed[0], {"Config": str, "Layers": [str]}, f"{origin}: the image", "Save it with `docker save`.")
+        config_name, names = listed[0]["Config"], listed[0]["Layers"]
         config = self._content(config_name)
         sources = {oci.digest_of(config): self._source(config_name)}
         layers = []
@@ -76,24 +78,20 @@ class _Archive:
             layer = self._layer(name)
             layers.append(layer.to_json())
             sources[layer.digest] = self._source(name)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
-            "config": Descriptor.from_content(config, oci.CONFIG).to_json(),
-            "layers": layers,
-        }
+        described = Descriptor.from_content(config, oci.CONFIG).to_json()
+        document = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": described, "layers": layers}
         return Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, str(self._path)), (), sources)
 
     def _layer(self, name: str) -> Descriptor:
         place = self._member(name)
         digester = hashlib.sha256()
         self._file.seek(place.offset)
-        first = piece = self._file.read(min(_CHUNK, place.member.size))
+        first = b""
         remaining = place.member.size
-        while piece:
+        while piece := self._file.read(min(_CHUNK, remaining)):
             digester.update(piece)
+            first = first or piece
             remaining -= len(piece)
-            piece = self._file.read(min(_CHUNK, remaining))
         return Descriptor(oci.tar_layer_type(first), f"sha256:{digester.hexdigest()}", place.member.size)
 
     def _manifest(self, entry: Descriptor) -> Manifest:
@@ -124,15 +122,6 @@ class _Archive:
             target = link if place.member.kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
         raise BentoError(f"{self._path}: has no file {name!a}. Save the image again.")
-
-
-def _config_and_layers(image: Any, origin: str) -> tuple[str, list[str]]:
-    """Return the file names of an image's config and layers. Raises BentoError for an invalid entry."""
-    if isinstance(image, dict):
-        config, layers = image.get("Config"), image.get("Layers")
-        if isinstance(config, str) and isinstance(layers, list) and all(isinstance(name, str) for name in layers):
-            return config, layers
-    raise BentoError(f"{origin}: the image has no Config and Layers. Save it with `docker save`.")
 
 
 def _blob_name(digest: str) -> str:

@@ -18,6 +18,7 @@ from rules_bento.signing import from_base64
 from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PASSWORD = "COSIGN_PASSWORD"  # the environment variable with the password of an encrypted key, as for cosign
@@ -75,34 +76,23 @@ def read_public(name: str, folder: Path) -> PublicKey:
         raise BentoError(f"{origin}: a private key isn't needed to verify. Use the public key, cosign.pub.")
     if kind not in _PUBLIC:
         raise BentoError(f"{origin}: expected a public key in PEM, got {kind!r}. Use `cosign public-key`.")
-    serialization = _serialization()
-    try:
-        key = serialization.load_pem_public_key(content)
-    except Exception as error:  # there is no common base class
-        _raise_invalid(origin, error)
-    return PublicKey(_check_algorithm(key, origin), origin)
+    return PublicKey(_load(lambda serialization: serialization.load_pem_public_key(content), origin), origin)
 
 
 def read_private(name: str, folder: Path, password_file: str = "") -> PrivateKey:
     """Return the private key in a file below `folder`, or in the environment variable of `env://NAME`."""
     kind, content, origin = _read(name, folder)
-    serialization = _serialization()
     if kind not in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(
             f"{origin}: expected a private key in PEM, got {kind!r}. Use a key of `cosign generate-key-pair` or "
             "`cosign import-key-pair`, or PKCS #8 without a password."
         )
-    try:
-        if kind in _ENCRYPTED:
-            opened = _decrypt(content, _password(folder, password_file, origin), origin)
-            key = serialization.load_der_private_key(opened, None)
-        else:
-            key = serialization.load_pem_private_key(content, None)
-    except BentoError:
-        raise
-    except Exception as error:  # there is no common base class
-        _raise_invalid(origin, error)
-    return PrivateKey(_check_algorithm(key, origin), origin)
+    if kind in _ENCRYPTED:
+        opened = _decrypt(content, _password(folder, password_file, origin), origin)
+        key = _load(lambda serialization: serialization.load_der_private_key(opened, None), origin)
+    else:
+        key = _load(lambda serialization: serialization.load_pem_private_key(content, None), origin)
+    return PrivateKey(key, origin)
 
 
 def sha256_digest(message: bytes) -> bytes:
@@ -189,12 +179,17 @@ def _open_box(key: bytes, nonce: bytes, ciphertext: bytes, origin: str) -> bytes
         raise BentoError(f"{origin}: wrong password, or the key is damaged. Check {PASSWORD}.") from None
 
 
-def _serialization() -> Any:
+def _load(load: Callable[[Any], Any], origin: str) -> Any:
+    """Return the key that `load` reads by a module of the package cryptography, if its algorithm is supported."""
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:
         _raise_missing("cryptography")
-    return serialization
+    try:
+        key = load(serialization)
+    except Exception as error:  # there is no common base class
+        raise BentoError(f"{origin}: invalid key ({type(error).__name__}). Use the file that cosign wrote.") from None
+    return _check_algorithm(key, origin)
 
 
 def _raise_missing(package: str) -> NoReturn:
@@ -232,7 +227,3 @@ def _algorithm(key: Any) -> tuple[Any, ...]:
     if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
         return (ec.ECDSA(prehashed),)
     return padding.PKCS1v15(), prehashed
-
-
-def _raise_invalid(origin: str, error: Exception) -> NoReturn:
-    raise BentoError(f"{origin}: invalid key ({type(error).__name__}). Use the file that cosign wrote.")

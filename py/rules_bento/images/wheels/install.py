@@ -57,16 +57,8 @@ class InstallLayout(NamedTuple):
     def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> InstallLayout:
         """Return the layout of a virtual environment at `prefix`, with its interpreter in bin/."""
         version = f"python3.{python_minor}"
-        return cls(
-            prefix=prefix,
-            site_packages=f"{prefix}/lib/{version}/site-packages",
-            scripts=f"{prefix}/bin",
-            headers=f"{prefix}/include/site/{version}",
-            interpreter=f"{prefix}/bin/python",
-            python_minor=python_minor,
-            uid=uid,
-            gid=gid,
-        )
+        site, headers = f"{prefix}/lib/{version}/site-packages", f"{prefix}/include/site/{version}"
+        return cls(prefix, site, f"{prefix}/bin", headers, f"{prefix}/bin/python", python_minor, uid, gid)
 
 
 class Installed(NamedTuple):
@@ -193,32 +185,22 @@ def _script(wheel: Wheel, member: ZipMember, path: str, layout: InstallLayout) -
     return Installed(path, executable=True, member=None, data=first + b"\n" + rest)
 
 
-def _check_name(wheel: Wheel, name: str) -> None:
-    from rules_bento.packages.virtualenv import is_interpreter
-
-    if is_interpreter(name):
-        raise BentoError(f"{wheel.name}: its entry point {name!r} would replace the interpreter. Remove the package.")
-
-
 def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
     """Yield the files that an installer adds, except RECORD."""
+    from rules_bento.packages.virtualenv import is_interpreter
+
     folder = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
     yield Installed(f"{folder}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
     if layout.requested:
         yield Installed(f"{folder}/REQUESTED", executable=False, member=None)
     for point in launchers:
-        _check_name(wheel, point.name)
-        yield Installed(
-            f"{_inside(layout.scripts)}/{point.name}",
-            executable=True,
-            member=None,
-            data=_LAUNCHER.format(
-                interpreter=_first_line(layout.interpreter),
-                module=point.module,
-                first=point.function.partition(".")[0],
-                function=point.function,
-            ).encode(),
-        )
+        if is_interpreter(point.name):
+            raise BentoError(
+                f"{wheel.name}: its entry point {point.name!r} would replace the interpreter. Remove the package."
+            )
+        interpreter, first = _first_line(layout.interpreter), point.function.partition(".")[0]
+        data = _LAUNCHER.format(interpreter=interpreter, module=point.module, first=first, function=point.function)
+        yield Installed(f"{_inside(layout.scripts)}/{point.name}", executable=True, member=None, data=data.encode())
 
 
 def _first_line(interpreter: str) -> str:
