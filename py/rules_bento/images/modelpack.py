@@ -34,21 +34,14 @@ def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[st
     config = to_bytes(
         {"descriptor": described, "config": {}, "modelfs": {"type": "layers", "diffIds": [part.layer.diff_id]}}
     )
+    layer = part.layer.descriptor | {"annotations": (part.layer.annotations or {}) | {_FILEPATH: part.folder}}
+    layer["mediaType"] = part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar")
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": _ARTIFACT,
         "config": descriptor(_CONFIG, config),
-        "layers": [_descriptor(part)],
+        "layers": [layer],
         "annotations": annotations,
     }
     return OciImage(config, to_bytes(manifest))
-
-
-def _descriptor(part: ModelLayer) -> dict[str, Any]:
-    return {
-        "mediaType": part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar"),
-        "digest": part.layer.digest,
-        "size": part.layer.size,
-        "annotations": (part.layer.annotations or {}) | {_FILEPATH: part.folder},
-    }

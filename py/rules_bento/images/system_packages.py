@@ -7,7 +7,7 @@ import json
 import re
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -51,16 +51,12 @@ class PackageRequest(NamedTuple):
 
     def is_satisfied(self, packages: Iterable[InstalledPackage]) -> bool:
         """Return whether one of the packages is the requested one, or provides it."""
-        return any(self._matches(package) for package in packages)
-
-    def _matches(self, package: InstalledPackage) -> bool:
-        if self.architecture not in (*_ANY_ARCHITECTURE, package.architecture) and package.architecture != "all":
-            return False
-        candidates = ((package.name, package.version), *package.provides)
-        return any(name == self.name and self._accepts(version) for name, version in candidates)
-
-    def _accepts(self, version: str) -> bool:
-        return not self.version or fnmatch.fnmatchcase(version, self.version)
+        return any(
+            name == self.name and (not self.version or fnmatch.fnmatchcase(version, self.version))
+            for package in packages
+            if self.architecture in (*_ANY_ARCHITECTURE, package.architecture) or package.architecture == "all"
+            for name, version in ((package.name, package.version), *package.provides)
+        )
 
 
 class SystemFiles(NamedTuple):
@@ -91,17 +87,17 @@ class SystemFiles(NamedTuple):
     def loads(text: str) -> SystemFiles:
         """Read the output of `dumps`."""
         fields = json.loads(text)
-        packages = fields["packages"]
-        return SystemFiles(tuple(fields["ids"]), None if packages is None else tuple(map(_package, packages)))
+        if fields["packages"] is None:
+            return SystemFiles(tuple(fields["ids"]), None)
+        packages = (
+            InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides))
+            for name, version, architecture, provides in fields["packages"]
+        )
+        return SystemFiles(tuple(fields["ids"]), tuple(packages))
 
     def dumps(self) -> str:
         """Return the packages as a JSON object."""
         return json.dumps(self._asdict(), indent=0) + "\n"
-
-
-def _package(fields: list[Any]) -> InstalledPackage:
-    name, version, architecture, provides = fields
-    return InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides))
 
 
 def read_dpkg(text: str) -> Iterator[InstalledPackage]:

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +21,6 @@ from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
 
 _HOST = re.compile(r"[\w.:%-]+")
 _FOLDERS = ("/etc/docker/certs.d", "/etc/containers/certs.d")
@@ -76,8 +76,9 @@ def _excluded(host: str, port: int) -> bool:
     for entry in filter(None, (word.strip().lower() for word in _variable("no_proxy").split(","))):
         if entry == "*":
             return True
-        if address and _in_network(address, entry):
-            return True
+        with suppress(ValueError):  # the entry isn't a network
+            if address and address in ipaddress.ip_network(entry, strict=False):
+                return True
         name, colon, number = entry.rpartition(":")
         if colon and (stated := parse_nonnegative_int(number)) is not None:
             if stated != port:
@@ -87,13 +88,6 @@ def _excluded(host: str, port: int) -> bool:
         if host.lower() == name or host.lower().endswith(f".{name}"):
             return True
     return False
-
-
-def _in_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, entry: str) -> bool:
-    try:
-        return address in ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        return False
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -119,7 +113,9 @@ def tls_context(host: str) -> ssl.SSLContext:
         for bundle in filter(os.path.exists, _BUNDLES):
             context.load_verify_locations(bundle)
             break
-    for folder in _folders(host):
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    for parent in (*map(Path, _FOLDERS), *(configuration / name for name in _USER_FOLDERS)):
+        folder = parent / host
         for file in sorted(folder.glob("*.c*rt")):
             try:
                 if file.suffix == ".crt":
@@ -129,14 +125,6 @@ def tls_context(host: str) -> ssl.SSLContext:
             except OSError as error:  # includes ssl.SSLError
                 raise BentoError(f"{file}: invalid certificate: {error}. Fix or remove it.") from None
     return context
-
-
-def _folders(host: str) -> Iterator[Path]:
-    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
-    for parent in (*map(Path, _FOLDERS), *(configuration / name for name in _USER_FOLDERS)):
-        folder = parent / host
-        if folder.is_dir():
-            yield folder
 
 
 def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:

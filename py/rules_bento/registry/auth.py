@@ -198,6 +198,7 @@ class Authorizer:
 
     def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
         self._reference = reference
+        self._host = reference.registry
         self._origin = origin
         self._transport = transport
         self._lock = threading.Lock()
@@ -311,10 +312,6 @@ class Authorizer:
                 f"correct, ask the registry's owner to use a host name for the token server."
             )
         return url
-
-    @property
-    def _host(self) -> str:
-        return self._reference.registry
 
 
 def _is_private_host(host: str) -> bool:

@@ -244,19 +244,11 @@ class Repository:
     def __init__(self, registry: Registry, name: str) -> None:
         self.registry = registry
         self.name = name
+        self.pull_scope = frozenset({f"repository:{name}:pull"})
+        self.push_scope = frozenset({f"repository:{name}:pull,push"})
 
     def __str__(self) -> str:
         return f"{self.registry.host}/{self.name}"
-
-    @property
-    def pull_scope(self) -> frozenset[str]:
-        """Return the scope of requests that read."""
-        return frozenset({f"repository:{self.name}:pull"})
-
-    @property
-    def push_scope(self) -> frozenset[str]:
-        """Return the scope of requests that write."""
-        return frozenset({f"repository:{self.name}:pull,push"})
 
     # Blobs
 
@@ -322,19 +314,16 @@ class Repository:
             raise BentoError(
                 f"{self}: {what}: {descriptor.size} bytes exceed {limits.DOCUMENT}. Report this to its owner."
             )
-        reply = self._request(
-            "GET", f"blobs/{descriptor.digest}", what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT
-        )
+        path = f"blobs/{descriptor.digest}"
+        reply = self._request("GET", path, what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT)
         return oci.verify(reply.body, descriptor.digest, str(self))
 
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
         """Return the digest of a tag or digest; empty if it is missing or unknown. Uses the push scope."""
-        headers = {"Accept": ", ".join(oci.MANIFESTS)}
-        reply = self._request(
-            "HEAD", f"manifests/{target}", f"manifest {target}", {200, 404}, self.push_scope, headers=headers
-        )
+        headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
+        reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
 
     def get_manifest(self, target: str) -> Manifest:
@@ -387,10 +376,8 @@ class Repository:
         return Manifest.read(reply.body, oci.INDEX, f"{self}: manifest {target}").children()
 
     def _get_manifest(self, target: str, types: Collection[str], what: str, expect: Collection[int]) -> Reply:
-        headers = {"Accept": ", ".join(types)}
-        return self._request(
-            "GET", f"manifests/{target}", what, expect, self.pull_scope, headers=headers, max_bytes=limits.MANIFEST
-        )
+        options: dict[str, Any] = {"headers": {"Accept": ", ".join(types)}, "max_bytes": limits.MANIFEST}
+        return self._request("GET", f"manifests/{target}", what, expect, self.pull_scope, **options)
 
     def _request(
         self, method: str, path: str, what: str, expect: Collection[int], scopes: frozenset[str], **options: Any

@@ -9,10 +9,10 @@ from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_afte
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
 from rules_bento.registry.pushable import Pushable, RemoteSource
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Any, BinaryIO
 
@@ -23,17 +23,27 @@ if TYPE_CHECKING:
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
 
 def find_manifest(references: Sequence[Reference], registries: Registries) -> tuple[Repository, Manifest]:
     """Return the first of the references (mirrors, then the origin) that exists, or raise the last's error."""
-    for reference in references[:-1]:
+
+    def find(reference: Reference) -> tuple[Repository, Manifest]:
         repository = registries.repository(reference)
+        return repository, repository.get_manifest(reference.target)
+
+    return _first(find, references)
+
+
+def _first(attempt: Callable[[_Item], _Result], items: Sequence[_Item]) -> _Result:
+    for item in items[:-1]:
         try:
-            return repository, repository.get_manifest(reference.target)
+            return attempt(item)
         except BentoError:
             continue  # a mirror can lack it or be down
-    repository = registries.repository(references[-1])
-    return repository, repository.get_manifest(references[-1].target)
+    return attempt(items[-1])
 
 
 def pull(
@@ -78,13 +88,7 @@ def fetch_blobs(
     """Download blobs into a layout, each from the first repository that has it. Raises as `pull` does."""
 
     def one(blob: Descriptor, counter: Counter) -> None:
-        for repository in repositories[:-1]:
-            try:
-                download(repository, blob, layout.blob(blob.digest), counter)
-            except BentoError:
-                continue
-            return
-        download(repositories[-1], blob, layout.blob(blob.digest), counter)
+        _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)
 
     missing = {blob.digest: blob for blob in blobs if not layout.has(blob)}
     transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)

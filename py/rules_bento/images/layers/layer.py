@@ -19,7 +19,7 @@ from itertools import chain
 
 from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.archives.tarstream import END, Member, contents
+from rules_bento.archives.tarstream import END, Member, contents, is_utf8
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -383,7 +383,9 @@ def folder_header(folder: str, layout: InstallLayout) -> bytes:
 
 
 def _folder_owner(folder: str, layout: InstallLayout) -> tuple[int, int]:
-    return (layout.uid, layout.gid) if _is_in_environment(folder, layout) else (0, 0)
+    roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
+    is_in_environment = any(f"/{folder}/".startswith(f"{root}/") for root in roots)
+    return (layout.uid, layout.gid) if is_in_environment else (0, 0)
 
 
 def _files_tar(entries: Iterable[Member]) -> Iterator[Piece]:
@@ -399,8 +401,14 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
     """Return the entries sorted by path, with their missing parent directories."""
     by_path: dict[str, Member] = {}
     for entry in entries:
-        _check_path(entry.path)
-        _check_text(entry.link or "")
+        for text in (entry.path, entry.link or ""):
+            if not is_utf8(text):
+                raise BentoError(f"{text!r}: the name isn't UTF-8. Rename the file.")
+        for part in entry.path.split("/"):
+            if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
+                raise BentoError(
+                    f"{entry.path!r}: expected a plain relative path that isn't a whiteout. Rename the file."
+                )
         if entry.path in by_path:
             raise BentoError(f"{entry.path}: the path occurs twice in one layer. Remove one of them.")
         by_path[entry.path] = entry
@@ -412,20 +420,6 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
             if not above.is_directory:
                 raise BentoError(f"{folder}: is a file or a link, but {path} is below it. Move one of them.")
     return [by_path[path] for path in sorted(by_path)]
-
-
-def _check_path(path: str) -> None:
-    _check_text(path)
-    for part in path.split("/"):
-        if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
-            raise BentoError(f"{path!r}: expected a plain relative path that isn't a whiteout. Rename the file.")
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BentoError(f"{text!r}: the name isn't UTF-8. Rename the file.") from None
 
 
 def _new_folders(path: str, known: set[str]) -> list[str]:
@@ -445,8 +439,3 @@ def _parents(path: str) -> list[str]:
         parents.append(path[:at])
         at = path.find("/", at + 1)
     return parents
-
-
-def _is_in_environment(folder: str, layout: InstallLayout) -> bool:
-    roots = (layout.prefix, layout.site_packages, layout.scripts, layout.headers)
-    return any(f"/{folder}/".startswith(f"{root}/") for root in roots)

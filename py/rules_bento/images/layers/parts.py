@@ -84,7 +84,8 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
         return encode(layer.raw_piece(piece) for piece in tar.hashing(pieces))
 
     def joined() -> Iterator[bytes]:
-        yield from packed(layer.folder_header(folder, layout) for folder in _folders(parts))
+        folders = sorted({folder for part in parts for folder in part.listing.folders})
+        yield from packed(layer.folder_header(folder, layout) for folder in folders)
         for part, names in zip(parts, left_out, strict=True):
             contents = _decompressed(part.path, compression)
             if names:
@@ -98,10 +99,6 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
             yield from packed([END])
 
     return layer.write_blob(out, tar, joined(), toc_blob)
-
-
-def _folders(parts: Iterable[WheelPart]) -> list[str]:
-    return sorted({folder for part in parts for folder in part.listing.folders})
 
 
 def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:

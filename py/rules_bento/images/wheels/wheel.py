@@ -249,7 +249,11 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     dist_info = _dist_info(zip_file, members)
     by_path = {member.path: member for member in members}
     _check_wheel_version(zip_file, _text(zip_file, by_path, f"{dist_info}/WHEEL"))
-    metadata = _metadata(zip_file, _text(zip_file, by_path, f"{dist_info}/METADATA", errors="replace"))
+    text = _text(zip_file, by_path, f"{dist_info}/METADATA", errors="replace")
+    try:
+        metadata = Metadata.read(text, _file_name(zip_file))
+    except BentoError as error:
+        raise zip_file.error(str(error)) from None
     path = f"{dist_info}/RECORD"
     digests = _measured_all if zip_file.locked.allow_record_mismatch else _with_digests
     recorded = digests(zip_file, members, path, _text(zip_file, by_path, path))
@@ -376,13 +380,6 @@ def _file_name(zip_file: _Zip) -> FileName:
     if not file_name:
         raise zip_file.error("its file name isn't NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
     return file_name
-
-
-def _metadata(zip_file: _Zip, text: str) -> Metadata:
-    try:
-        return Metadata.read(text, _file_name(zip_file))
-    except BentoError as error:
-        raise zip_file.error(str(error)) from None
 
 
 def _text(zip_file: _Zip, members: dict[str, ZipMember], path: str, errors: str = "strict") -> str:
