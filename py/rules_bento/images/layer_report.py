@@ -57,12 +57,8 @@ class OwnedFiles:
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the report."""
         self._cut()
-        return {
-            **self.owner._asdict(),
-            "size": self.size,
-            "files": self.files,
-            "largest": [{"path": path, "size": size} for size, path in self.largest],
-        }
+        largest = [{"path": path, "size": size} for size, path in self.largest]
+        return {**self.owner._asdict(), "size": self.size, "files": self.files, "largest": largest}
 
 
 def describe_layer(
@@ -70,12 +66,8 @@ def describe_layer(
 ) -> dict[str, Any]:
     """Return the report of a layer, without packages if there is no blob. Adds the layer's `owners`."""
     packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
-    return {
-        "name": layer.name,
-        "digest": layer.digest,
-        "size": layer.size,
-        "packages": [package.to_json() for package in packages],
-    }
+    listed = [package.to_json() for package in packages]
+    return {"name": layer.name, "digest": layer.digest, "size": layer.size, "packages": listed}
 
 
 def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
@@ -100,16 +92,10 @@ def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for key in before.keys() | after.keys():
         one, other = before.get(key, {}), after.get(key, {})
-        if (one.get("size"), one.get("version")) != (other.get("size"), other.get("version")):
-            rows.append(
-                {
-                    "kind": key[0],
-                    "name": key[1],
-                    "before": one.get("version") if one else None,
-                    "after": other.get("version") if other else None,
-                    "change": other.get("size", 0) - one.get("size", 0),
-                }
-            )
+        versions = {"before": one.get("version"), "after": other.get("version")}
+        difference = other.get("size", 0) - one.get("size", 0)
+        if difference or one.get("version") != other.get("version"):
+            rows.append({"kind": key[0], "name": key[1], **versions, "change": difference})
     return sorted(rows, key=lambda change: (-abs(change["change"]), change["kind"], change["name"]))
 
 
@@ -231,13 +217,8 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
 def _changes(changes: list[dict[str, Any]]) -> str:
     if not changes:
         return pages.paragraph("Both images have the same packages.")
-    rows = [
-        (
-            _KINDS[change["kind"]],
-            change["name"],
-            pages.versions(change["before"], change["after"]),
-            pages.difference(change["change"]),
-        )
-        for change in changes
-    ]
+    rows = []
+    for change in changes:
+        versions = pages.versions(change["before"], change["after"])
+        rows.append((_KINDS[change["kind"]], change["name"], versions, pages.difference(change["change"])))
     return pages.table(("", "name", "version", "unpacked"), rows)

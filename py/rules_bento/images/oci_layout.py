@@ -41,13 +41,8 @@ def write_docker_archive(out: Path, image: OciImage, blobs: dict[str, Path], ref
 def docker_archive(image: OciImage, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
     """Yield the bytes of the archive that `write_docker_archive` writes."""
     layers = [layer["digest"] for layer in json.loads(image.manifest)["layers"]]
-    manifest = [
-        {
-            "Config": _blob(digest_of(image.config)),
-            "RepoTags": [reference],
-            "Layers": [_blob(digest) for digest in layers],
-        }
-    ]
+    names = [_blob(digest) for digest in layers]
+    manifest = [{"Config": _blob(digest_of(image.config)), "RepoTags": [reference], "Layers": names}]
     members = [
         tarstream.Member.inline("oci-layout", LAYOUT),
         tarstream.Member.inline("index.json", _index(image, reference)),

@@ -105,12 +105,8 @@ def _cyclonedx(subject: ImageSubject, components: list[Component]) -> dict[str, 
 
 
 def _cyclonedx_component(component: Component) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "type": component.kind,
-        "bom-ref": component.reference,
-        "name": component.name,
-        "version": component.version,
-    }
+    fields: dict[str, Any] = {"type": component.kind, "bom-ref": component.reference}
+    fields |= {"name": component.name, "version": component.version}
     if component.purl:
         fields["purl"] = component.purl
     if component.digest:

@@ -61,9 +61,7 @@ def read_files(
                 continue
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
-                raise BentoError(
-                    f"{blob.name}: the layer has more system files than the limit. Use another base image."
-                )
+                raise BentoError(f"{blob.name}: has more system files than the limit. Use another base image.")
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
 
@@ -83,9 +81,7 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
         path = member.name.removeprefix("./").lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
-            raise BentoError(
-                f"{blob.name}: {path} is sparse or too large ({member.size} bytes). Use another base image."
-            )
+            raise BentoError(f"{blob.name}: {path} is sparse or too large ({member.size} bytes). Use another base.")
         if member.kind != "file":
             yield path, None
         else:

@@ -73,9 +73,10 @@ class Compiler:
 
     def _answer(self, path: str) -> bytes:
         answers = _open(self._process.stdout)
-        length = answers.read(_LENGTH.size)
-        content = answers.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else b""
-        if len(length) < _LENGTH.size or len(content) < _LENGTH.unpack(length)[0]:
+        head = answers.read(_LENGTH.size)
+        length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else -1
+        content = answers.read(max(length, 0))
+        if len(content) != length:
             raise self._broken(path)
         return content
 

@@ -43,15 +43,18 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     if exclude.own and not left_out:
         raise BentoError(f"{wheel.name}: exclude of bento.pypi matches no file. Remove {_key(wheel)} from it.")
     kept = {path for name, path in paths.items() if name not in left_out}
-    _check_metadata(wheel, left_out)
+    for name, line in left_out.items():
+        if name.startswith(f"{wheel.dist_info}/"):
+            raise BentoError(
+                f"{wheel.name}: {line} excludes {name}, which installers, importlib.metadata, and license "
+                "scanners read. Use a more specific pattern, or add '!*.dist-info/' after it."
+            )
     _check_modules(wheel, {paths[name]: line for name, line in left_out.items()}, kept)
     emptied = folders_above(paths) - folders_above(name for name in paths if name not in left_out)
     return wheel._replace(
         members=tuple(member for member in wheel.members if member.path not in left_out),
         folders=tuple(
-            folder
-            for folder in wheel.folders
-            if folder not in emptied and not rule(f"{_imported_path(wheel, folder)}/")
+            name for name in wheel.folders if name not in emptied and not rule(f"{_imported_path(wheel, name)}/")
         ),
     )
 
@@ -92,15 +95,6 @@ def _nearest(pattern: str, paths: Iterable[str]) -> str:
         if plain.startswith("*."):
             names = {"*." + name.rpartition(".")[2] for name in names if "." in name}
     return nearest(plain, sorted(names))
-
-
-def _check_metadata(wheel: Wheel, left_out: Mapping[str, Rule]) -> None:
-    for name, rule in left_out.items():
-        if name.startswith(f"{wheel.dist_info}/"):
-            raise BentoError(
-                f"{wheel.name}: {rule} excludes {name}, which installers, importlib.metadata, and license "
-                "scanners read. Use a more specific pattern, or add '!*.dist-info/' after it."
-            )
 
 
 def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -> None:
