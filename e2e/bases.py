@@ -180,10 +180,10 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     """Check that each misfit's error says which base it is, what is wrong, and what to do."""
     for target, *texts in (
         ("//tests/bases:bare", "@bare: has no libc.so.6", "Use a base with the GNU C library"),
-        ("@foreign", "has no image for linux/amd64 or linux/arm64, only for linux/s390x"),
+        ("@foreign", "no image for linux/amd64 or linux/arm64, only for linux/s390x"),
         ("@gone", "tests/bases/gone/index.json doesn't exist or isn't an index.json"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
-        ("@partial", "has no blob sha256:", "Copy the whole image into the layout again"),
+        ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
         ("@text", "BUILD.bazel: not an uncompressed tar as `docker save` writes it"),
         ("@unknown", f"{relay.host}/base/python: manifest sha256:000000", "returned 404"),
     ):

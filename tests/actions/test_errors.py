@@ -394,7 +394,7 @@ def test_malformed_attributes_of_models(actions, arguments, words):
         ('{"labels": {}}', ["unknown field 'labels'. Use metadata, options, signatures"]),
         ('{"metadata": 1}', [": metadata isn't a JSON object"]),
         ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both have 'of'. Keep one"]),
-        ('{"metadata": {"x": null}}', ["metadata.x: is null, which BentoML doesn't allow in metadata"]),
+        ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

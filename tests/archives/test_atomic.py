@@ -83,7 +83,7 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
 def test_a_file_of_the_user_is_as_it_was_where_the_disk_is_full(tmp_path, full_disk):
     path = tmp_path / "a"
     path.write_bytes(b"before")
-    with full_disk(100), pytest.raises(BentoError, match="a: can't be written: File too large"):
+    with full_disk(100), pytest.raises(BentoError, match="a: cannot write the file: File too large"):
         replace_file(path, b"after" * 100)
     assert path.read_bytes() == b"before"
     replace_file(path, b"after")

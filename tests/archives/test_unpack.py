@@ -294,7 +294,7 @@ def test_a_folder_is_a_form(tmp_path):
     with socket.socket(socket.AF_UNIX) as endpoint:
         os.chdir(tmp_path)
         endpoint.bind("s")
-        with pytest.raises(BentoError, match="isn't a file, a directory, or a symbolic link"):
+        with pytest.raises(BentoError, match="not a file, a directory, or a symbolic link"):
             contents(tmp_path, "folder")
 
 
@@ -321,7 +321,7 @@ def test_what_a_file_really_is_is_told(tmp_path):
         files_of(b"hello", "xz")
     with pytest.raises(BentoError, match="is empty"):
         files_of(b"", "xz")
-    with pytest.raises(BentoError, match="can't be read: No such file"):
+    with pytest.raises(BentoError, match="cannot read it: No such file"):
         contents(tmp_path / "nothing.bento", "xz")
 
 
@@ -390,7 +390,7 @@ def test_large_numbers_of_gnu_and_pax_are_read():
         header.size = 8**11 + 5
         with pytest.raises(BentoError, match="is truncated"):
             contents(io.BytesIO(header.tobuf(format)), "tar")
-        with pytest.raises(BentoError, match="has more than 7 MiB"):
+        with pytest.raises(BentoError, match="more than 7 MiB"):
             contents(io.BytesIO(header.tobuf(format)), "tar", Limits(size=7 << 20))
 
 
@@ -533,7 +533,7 @@ def test_attributes_for_all_members_are_not_without_end():
 
     data = tar({"a": b"hello"})
     assert files_of(common(0) + data, "tar") == {"a": b"hello"}
-    with pytest.raises(BentoError, match="has 87000 bytes of global attributes"):
+    with pytest.raises(BentoError, match=r"too many global attributes \(87000 bytes\)"):
         files_of(common(0) + common(1000) + common(2000) + data, "tar")
 
 
@@ -682,7 +682,7 @@ def test_hostile_zips_are_refused():
         ),
         "two sizes": zip_with()[:size] + struct.pack("<I", 9) + zip_with()[size + 4 :],
         "duplicate path": zipped({"a": b"1"})[:0] + twice(),
-        "has more than 1 MiB": zipped({"a": bytes(2 << 20)}),
+        "more than 1 MiB": zipped({"a": bytes(2 << 20)}),
     }
     for message, data in cases.items():
         with pytest.raises(BentoError, match=message):
@@ -761,7 +761,7 @@ def test_zips_of_bzip2_are_read_to_their_end():
 
 
 def test_a_zip_has_no_more_members_than_are_allowed():
-    with pytest.raises(BentoError, match="has more than 2 members"):
+    with pytest.raises(BentoError, match="more than 2 members"):
         files_of(zipped({"a": b"", "b": b"", "c": b""}), "zip", Limits(members=2))
 
 
@@ -790,7 +790,7 @@ def test_bombs_are_refused_in_little_memory(form):
 def test_limits_are_limits():
     data = tar({"a": b"x" * 1000, "b": b"y" * 1000})
     assert files_of(data, "tar", Limits(size=2000 + 10240, members=2))
-    with pytest.raises(BentoError, match="has more than 0 MiB"):
+    with pytest.raises(BentoError, match="more than 0 MiB"):
         files_of(data, "tar", Limits(size=1999))
     with pytest.raises(BentoError, match="more than 1 members"):
         files_of(data, "tar", Limits(members=1))
@@ -816,7 +816,7 @@ def test_a_descriptor_that_expands_without_end_is_refused(tmp_path):
     with pytest.raises(BentoError, match="expand"):
         Store(tmp_path / "home").bentos.import_archive(path)
     path.write_bytes(tar(FILES | {"bento.yaml": MINIMAL + b"labels: " + b"[" * 5000}))
-    with pytest.raises(BentoError, match="nested"):
+    with pytest.raises(BentoError, match="levels of nesting"):
         Store(tmp_path / "home").bentos.import_archive(path)
 
 
@@ -852,8 +852,8 @@ def bad_model(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models/clf/v1/model.yaml": None}, "has no model.yaml"),
-        ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: is missing"),
+        ({"models/clf/v1/model.yaml": None}, "no model.yaml"),
+        ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: required, but missing"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
         ({"models/readme": b""}, "not a model's directory"),

@@ -123,7 +123,7 @@ REFUSED = [
     ("a: [", "b.yaml:1: not YAML"),
     ("a: b: c", "b.yaml:1: not YAML"),
     ("args: 2001-99-99", "b.yaml:1: invalid value '2001-99-99': month must be in 1..12"),
-    ("[" * 3000, "b.yaml:1: is nested more than 100 levels deep"),
+    ("[" * 3000, "b.yaml:1: more than 100 levels of nesting"),
     ("\tx: 1", "b.yaml:1: not YAML"),
     ("text", "b.yaml:1: expected a mapping"),
     ("- a", "b.yaml:1: expected a mapping"),
@@ -393,7 +393,7 @@ def test_pyproject_refused_with_its_place(change, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"\xff\xfe", ":1: isn.t UTF-8 text"), (None, ": cannot read the file")]
+    ("content", "message"), [(b"\xff\xfe", ":1: not UTF-8 text"), (None, ": cannot read the file")]
 )
 def test_files_that_cannot_be_read(tmp_path, content, message):
     path = tmp_path / "bentofile.yaml"

@@ -268,7 +268,7 @@ def test_import_and_export(bento, home, tmp_path):
     bento("export", "hi:v1", "no/folder", code=status.ERROR)
     assert (
         bento.err
-        == "bento: no/folder.bento: cannot be written: No such file or directory. Choose another path, or free space.\n"
+        == "bento: no/folder.bento: cannot write the file: No such file or directory. Choose another path, or free space.\n"
     )
     bento("export", "hi:v1", "folder", "--format", "folder", code=status.ERROR)
     bento("export", "hi:v1", "tree", "--format", "folder")
@@ -282,10 +282,10 @@ def test_models(bento):
     assert bento("models", "export", "clf:v3", "m.tar") == "Exported model clf:v3 to m.tar.\n"
     assert bento("models", "delete", "clf:v3", "-y") == "Deleted model clf:v3.\n"
     bento("models", "delete", "clf:v1", "-y", code=status.ERROR)
-    assert "clf:v1: is used by hi:v1, hi:v2." in bento.err
+    assert "clf:v1: used by hi:v1, hi:v2." in bento.err
     assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
     bento("models", "import", "v1.bento", code=status.ERROR)
-    assert "it has no model.yaml at the top level" in bento.err
+    assert "it no model.yaml at the top level" in bento.err
     bento("import", "m.tar", code=status.ERROR)
 
 

@@ -116,9 +116,9 @@ def test_answers_that_are_none_are_refused(hub, content, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda file: file.write_bytes(b"\xff\xfe"), "isn't UTF-8, so it isn't a token of the Hub"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "not UTF-8, so not a token of the Hugging Face Hub"),
         (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "exceeds 16 MiB"),
-        (lambda file: file.symlink_to("/proc/self/mem"), "the token of the Hub can't be read: Input/output error"),
+        (lambda file: file.symlink_to("/proc/self/mem"), "cannot read the token: Input/output error"),
     ],
 )
 def test_a_file_that_is_no_token_is_refused(make, message, hub, monkeypatch, tmp_path):

@@ -174,7 +174,7 @@ def test_a_file_that_is_imported_into_is_whole_or_as_it_was(workspace, capsys, f
     (workspace / "bentofile.yaml").write_text(f"python: {{packages: [{', '.join('abcdefgh')}]}}\n", "utf-8")
     with full_disk(16):
         update(workspace, "http://127.0.0.1:9/simple", "--from-bentofile=bentofile.yaml", status=1)
-    assert "r.in: can't be written: File too large" in capsys.readouterr().err
+    assert "r.in: cannot write the file: File too large" in capsys.readouterr().err
     assert (workspace / "r.in").read_text("utf-8") == "# ours\nweb"
     assert {path.name for path in workspace.iterdir()} == {"r.in", "bentofile.yaml"}
 

@@ -179,7 +179,7 @@ def test_what_is_no_key_is_refused(keys, monkeypatch):
         "two": "expected one key in PEM, got 2",
         "broken": "invalid key",
         "open": "expected one key in PEM, got 0",
-        "absent": "can't be read: No such file",
+        "absent": "cannot read the file: No such file",
         "k.pub": "expected a private key in PEM, got 'PUBLIC KEY'",
         "env://NOTHING": "this variable isn't set",
     }.items():
@@ -233,7 +233,7 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
     Path("folder").mkdir()
     for words, message in {
         ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
-        ("sign", "--key", "keys/k.key", "./absent"): "can't be read: No such file",
+        ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
         ("verify", "--key", "keys/k.pub"): "nothing is named",
         ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store have no signatures",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",
@@ -256,7 +256,7 @@ def test_a_layout_is_signed_in_itself(layout, keys, capsys):
     blob.write_bytes(b"X" + blob.read_bytes()[1:])
     capsys.readouterr()
     assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.FOUND
-    assert "doesn't have the digest" in capsys.readouterr().out
+    assert "content doesn't match the digest" in capsys.readouterr().out
     blob.unlink()
     assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.FOUND
 

@@ -247,7 +247,7 @@ def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys,
     arguments = ["--golden", "none", "--golden-path", "golden.json", "--schema", f"{tmp_path}/schema.json"]
     with full_disk(100):
         assert run(["check_api", *arguments, "--", "--update"]) == 1
-    assert "golden.json: can't be written: File too large" in capsys.readouterr().err
+    assert "golden.json: cannot write the file: File too large" in capsys.readouterr().err
     assert (tmp_path / "golden.json").read_text("utf-8") == "old"
 
 

@@ -164,7 +164,7 @@ CASES = {
     "no list": (lambda found: found[:-1], "has no bundle.json at its end"),
     "a list first": (lambda found: [found[-1], *found[:-1]], "isn't a part of a bundle"),
     "a part too few": (lambda found: found[1:], "doesn't match bundle.json"),
-    "the last part too few": (lambda found: [*found[:-2], found[-1]], "has 5 parts, but bundle.json lists 6"),
+    "the last part too few": (lambda found: [*found[:-2], found[-1]], "5 parts, but bundle.json lists 6"),
     "a part too many": (
         lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]],
         "has the tag ho:v1",

@@ -142,7 +142,7 @@ def test_s3_takes_profiles(serve, store, monkeypatch, tmp_path):
 def test_the_variables_of_azure(monkeypatch):
     for name in ("CONNECTION_STRING", "ACCOUNT_NAME", "ACCOUNT_KEY", "SAS_TOKEN", "ENDPOINT"):
         monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
-    with pytest.raises(BentoError, match=r"az://box/x: names no storage account. Set AZURE_STORAGE_ACCOUNT_NAME"):
+    with pytest.raises(BentoError, match=r"az://box/x: no storage account. Set AZURE_STORAGE_ACCOUNT_NAME"):
         azure.open(parse("az://box/x"))
     monkeypatch.setenv(
         "AZURE_STORAGE_CONNECTION_STRING",

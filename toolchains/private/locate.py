@@ -182,7 +182,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise ValueError(f"{urlsplit(req.full_url).hostname}: redirects from https to http. Use another server.")
+            raise ValueError(f"{urlsplit(req.full_url).hostname}: redirect from https to http. Use another server.")
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
         if following and _origin(newurl) != _origin(req.full_url):
             following.remove_header("Authorization")
@@ -212,7 +212,7 @@ def _download(location: dict[str, str], filename: str) -> str:
         while piece := response.read(1 << 20):
             size += len(piece)
             if size > BODY:
-                raise ValueError(f"{filename}: has more than {BODY} bytes. Lock a smaller file.")
+                raise ValueError(f"{filename}: more than {BODY} bytes. Lock a smaller file.")
             file.write(piece)
     return str(path)
 

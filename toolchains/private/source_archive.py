@@ -61,7 +61,7 @@ def _pack(directory: Path, archive: Path) -> None:
                 continue
             entry = tar.gettarinfo(path, f"source/{path.relative_to(directory).as_posix()}")
             if not (entry and (entry.isreg() or entry.issym() or entry.islnk())):
-                raise ValueError(f"{path}: is neither a file nor a link. Remove it from the source.")
+                raise ValueError(f"{path}: not a file or a link. Remove it from the source.")
             entry.uid = entry.gid = entry.mtime = 0
             entry.uname = entry.gname = ""
             entry.mode = 0o755 if entry.mode & 0o100 else 0o644
@@ -99,7 +99,7 @@ def _read(archive: Path, name: str) -> str | None:
             if not members:
                 return None
             if members[0].compress_type not in _SUPPORTED_COMPRESSIONS:
-                raise ValueError(f"{name}: has an unsupported compression. Use another release.")
+                raise ValueError(f"{name}: unsupported compression. Use another release.")
             with file.open(members[0]) as content:
                 return _text(content, name)
     with tarfile.open(archive) as tar:
@@ -113,7 +113,7 @@ def _read(archive: Path, name: str) -> str | None:
 def _text(content: IO[bytes], name: str) -> str:
     data = content.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{name}: has more than {MAX_BYTES} bytes. Use another release.")
+        raise ValueError(f"{name}: more than {MAX_BYTES} bytes. Use another release.")
     return data.decode()
 
 

@@ -187,9 +187,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         yield part
         rows.append(part.facts())
     if index is None:
-        raise BentoError(
-            f"{path}: has no {INDEX} at its end, so it isn't a complete bundle. Transfer the bundle again."
-        )
+        raise BentoError(f"{path}: no {INDEX} at the end, so the bundle is incomplete. Transfer the bundle again.")
     listed = [
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])
@@ -198,7 +196,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         if facts != row:
             raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
-        raise BentoError(f"{path}: has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again.")
+        raise BentoError(f"{path}: {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again.")
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:

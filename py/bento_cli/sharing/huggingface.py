@@ -131,7 +131,7 @@ class _Hub:
         """Return the result of `take` for the bytes; starts again if the connection is interrupted."""
         address = addresses.parse(self._endpoint + path)
         if address is None:
-            raise BentoError(f"{self}: isn't an HTTP address. Write --endpoint as https://HOST.")
+            raise BentoError(f"{self}: not an HTTP URL. Write --endpoint as https://HOST.")
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
                 f"{self}: your token would be sent without encryption. Use an https:// address, or remove the token "
@@ -171,6 +171,6 @@ def _token() -> str:
     try:
         return read_file(file).decode().strip() if file.is_file() else ""
     except OSError as error:
-        raise BentoError(f"{file}: the token of the Hub can't be read: {error.strerror}. Log in again.") from None
+        raise BentoError(f"{file}: cannot read the token: {error.strerror}. Log in again.") from None
     except UnicodeDecodeError:
-        raise BentoError(f"{file}: isn't UTF-8, so it isn't a token of the Hub. Log in again.") from None
+        raise BentoError(f"{file}: not UTF-8, so not a token of the Hugging Face Hub. Log in again.") from None

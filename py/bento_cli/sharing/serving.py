@@ -59,7 +59,7 @@ def interpreter(asked: str = "") -> Path:
             path = Path(which(asked) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
-                f"{asked}: has no BentoML. Install the requirements of the Bento in it, or pass another --python."
+                f"{asked}: BentoML isn't installed. Install the Bento's requirements, or pass another --python."
             )
         return path
     command = which("bentoml")

@@ -35,7 +35,7 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
         with locks.committing(home):
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
-                raise BentoError(f"{tag}: is used by {', '.join(map(str, users))}. Delete these first, or use --force.")
+                raise BentoError(f"{tag}: used by {', '.join(map(str, users))}. Delete these first, or use --force.")
             removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 

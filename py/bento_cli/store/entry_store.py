@@ -112,7 +112,7 @@ class EntryStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
-                f"{self.folder}: is on another file system than {self.home.own}, so entries can't be moved atomically. "
+                f"{self.folder}: not on the file system of {self.home.own}, so entries can't be moved atomically. "
                 f"Make BENTOML_HOME itself the link or the mount point."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
@@ -120,7 +120,7 @@ class EntryStore:
         try:
             tree.rename(target)
         except OSError as error:
-            raise BentoError(f"{tag}: cannot be moved to {target}: {error.strerror}. Check its permissions.") from error
+            raise BentoError(f"{tag}: cannot move to {target}: {error.strerror}. Check its permissions.") from error
         durable.flush_folder(self.home, target.parent)
         durable.flush_folder(self.home, self.folder)
         summaries.note(self.home, self.kind, target, summary)

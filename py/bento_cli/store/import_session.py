@@ -149,7 +149,7 @@ class ImportSession:
         entries = EntryStore(self._home, MODEL)
         gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
-            raise BentoError(f"{gone[0]}: was deleted during the import of its Bento. Import the Bento again.")
+            raise BentoError(f"{gone[0]}: model was deleted during the import of its Bento. Import the Bento again.")
         models: list[Entry] = []
         known = list(staged.known)
         for part in staged.models:
@@ -291,7 +291,7 @@ class _Reader:
         # Links that are safe in the archive might not be safe in the store, where the model has another directory.
         check_links(self._links.get(tag, {}), place)
         if not (tree.folder / MODEL.descriptor).is_file():
-            raise BentoError(f"{place}: isn't a model, because it has no {MODEL.descriptor}. Remove the directory.")
+            raise BentoError(f"{place}: no {MODEL.descriptor}, so it isn't a model. Remove the directory.")
         data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:

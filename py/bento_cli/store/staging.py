@@ -45,9 +45,7 @@ class Tree:
                 self.size += item.size
         except OSError as error:
             reason = error.strerror or error
-            raise BentoError(
-                f"{item.path}: cannot be written to {target}: {reason}. Free space, or rename it."
-            ) from error
+            raise BentoError(f"{item.path}: cannot write to {target}: {reason}. Free space, or rename it.") from error
 
     def manifest(self) -> TreeManifest:
         """Create the manifest of the tree."""

@@ -33,7 +33,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
         options["account_name"] = host.partition(".")[0]
     if "account_name" not in options:
         raise BentoError(
-            f"{address}: names no storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
+            f"{address}: no storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
         )
     if not options.keys() & {"account_key", "sas_key"}:
         options |= _chain()

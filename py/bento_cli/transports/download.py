@@ -158,7 +158,7 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    return BentoError(f"{remote.address}: has {size} bytes, by what its server says; {limits.BODY} are taken. Refused.")
+    return BentoError(f"{remote.address}: {size} bytes are more than the limit of {limits.BODY}. Use a smaller file.")
 
 
 class _Count:

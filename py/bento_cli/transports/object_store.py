@@ -101,7 +101,7 @@ class ObjectStore(Remote):
             raise (self.unreachable(failure) if isinstance(failure, ConnectionLostError) else failure) from None
         stat = self.attempt(self.stat)
         if stat.size != source.size:
-            raise BentoError(f"{self.address}: has {stat.size} bytes, but {source.size} were sent. Try again.")
+            raise BentoError(f"{self.address}: {stat.size} bytes arrived, but {source.size} were sent. Try again.")
 
     def _failure(self, error: Exception) -> BaseException:
         from obstore import exceptions

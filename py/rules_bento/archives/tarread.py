@@ -167,7 +167,7 @@ class _GlobalAttributes:
     def add(self, data: bytes, where: str) -> None:
         self._size += len(data)
         if self._size > _MAX_GLOBAL:
-            raise BentoError(f"{where}: has {self._size} bytes of global attributes. Create the archive again.")
+            raise BentoError(f"{where}: too many global attributes ({self._size} bytes). Create the archive again.")
         self.values.update(_pax(data, where))
 
 
@@ -178,9 +178,9 @@ def _check_end(stream: PieceReader) -> None:
     while piece := stream.some(1 << 20):
         count += len(piece)
         if bytes(piece).strip(b"\0"):
-            raise BentoError(f"{stream.where}: has other bytes after the end of the archive. Create it again.")
+            raise BentoError(f"{stream.where}: other bytes follow the end of the archive. Create it again.")
         if count > MAX_PADDING:
-            raise BentoError(f"{stream.where}: has more than {MAX_PADDING} zeros after its end. Create it again.")
+            raise BentoError(f"{stream.where}: more than {MAX_PADDING} zeros after its end. Create it again.")
 
 
 def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
@@ -207,7 +207,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
             extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
-            raise BentoError(f"{stream.where}: ends after the attributes of a missing member. Transfer it again.")
+            raise BentoError(f"{stream.where}: the member after the last attributes is missing. Transfer it again.")
     return block
 
 

@@ -141,7 +141,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
         yield bytes(-member.size % RECORD)
     for folder in sorted(folders_above(seen)):
         if not seen.get(folder, True):
-            raise BentoError(f"{folder}: is a file or a link, but other members are below it. Remove one of them.")
+            raise BentoError(f"{folder}: file or link has members below it. Remove one of them.")
 
 
 def contents(member: Member) -> Iterator[bytes]:
@@ -168,7 +168,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 def check(path: str, link: str | None = None) -> None:
     """Raise BentoError if the path, or the target of the link at it, is outside the archive or nested too deeply."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
-        raise BentoError(f"{path!r}: isn't a plain relative path, which `bentoml import` requires. Rename the file.")
+        raise BentoError(f"{path!r}: not a plain relative path, which `bentoml import` requires. Rename the file.")
     if path.count("/") > MAX_DEPTH:
         raise BentoError(f"{path[:60]}...: is in more than {MAX_DEPTH} nested directories. Move it up.")
     if link is None:
@@ -231,7 +231,7 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
             yield piece
     if remaining:
         more = "fewer" if remaining > 0 else "more"
-        raise BentoError(f"{source}: has {more} than the {size} declared bytes. If the file changed, build again.")
+        raise BentoError(f"{source}: {more} bytes than the {size} declared. If the file changed, build again.")
 
 
 _MAX_HOPS = 40  # links on the path to a file, as on Linux

@@ -92,7 +92,9 @@ def read(
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
-        raise BentoError(f"{error.filename or where}: can't be read: {error.strerror or error}. Check it.") from error
+        raise BentoError(
+            f"{error.filename or where}: cannot read it: {error.strerror or error}. Check the file."
+        ) from error
 
 
 def source_name(source: Path | BinaryIO) -> str:
@@ -148,7 +150,7 @@ def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, read_source(entry.path, status.st_size)
             else:
-                raise BentoError(f"{entry.path}: isn't a file, a directory, or a symbolic link. Remove it.")
+                raise BentoError(f"{entry.path}: not a file, a directory, or a symbolic link. Remove it.")
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
@@ -185,10 +187,10 @@ class _Guard:
         path = self._normal(item.path)
         self._members += 1
         if self._members > self.limits.members:
-            raise self._limit_error(f"has more than {self.limits.members} members")
+            raise self._limit_error(f"more than {self.limits.members} members")
         self._names += len(item.path) + len(item.link)
         if self._names > _MAX_NAMES:
-            raise self._error(f"has more than {_MAX_NAMES >> 20} MiB of names. Shorten them.")
+            raise self._error(f"more than {_MAX_NAMES >> 20} MiB of names. Shorten them.")
         if not path:
             if item.kind != "folder":
                 raise self._error(f"{item.path!r}: the root must be a directory, not a {item.kind}. Create it again.")
@@ -226,7 +228,7 @@ class _Guard:
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.size:
-            raise self._limit_error(f"has more than {self.limits.size >> 20} MiB")
+            raise self._limit_error(f"more than {self.limits.size >> 20} MiB")
 
     def _normal(self, path: str) -> str:
         if "\0" in path:

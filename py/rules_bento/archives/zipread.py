@@ -208,7 +208,7 @@ class Zip:
         if size > self._bounds.directory:
             raise self.error(f"its directory has {size} bytes, which exceeds the limit of {self._bounds.directory}")
         if count > self._bounds.members:
-            raise self.error(f"has more than {self._bounds.members} members", remedy=self._bounds.way_out)
+            raise self.error(f"more than {self._bounds.members} members", remedy=self._bounds.way_out)
         if start + size != end:
             raise self.error("has undeclared bytes before its directory or its end")
         return self.read(start, size), start, count

@@ -137,7 +137,7 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
     """Read the description of a model from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{origin}: isn't a model. Use the reference of a model.")
+        raise BentoError(f"{origin}: not a model. Use the reference of a model.")
     try:
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)
@@ -204,7 +204,7 @@ def _layer(
     try:
         sha256, size = known or (sha256_of(part), part.stat().st_size)
     except OSError as error:
-        raise BentoError(f"{part}: can't be read: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{part}: cannot read the file: {error.strerror}. Build it again.") from None
     return Descriptor(media_type, f"sha256:{sha256}", size, described), FileSource(part)
 
 

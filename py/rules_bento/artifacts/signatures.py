@@ -255,9 +255,7 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
             manifest = read()
             layers = manifest.layers()
             if len(layers) > _MOST_LAYERS:
-                raise SignatureError(
-                    f"{manifest.descriptor.digest}: has more than {_MOST_LAYERS} signatures. Remove some."
-                )
+                raise SignatureError(f"{manifest.descriptor.digest}: more than {_MOST_LAYERS} signatures. Remove some.")
         except BentoError as error:
             if not (isinstance(error, RegistryError) and error.status == 404):  # the tag, or a referrer, is absent
                 yield error
@@ -269,7 +267,7 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
                 if size <= _MOST_BYTES:
                     yield layer
         if size > _MOST_BYTES:
-            raise SignatureError(f"{digest}: has more than {_MOST_BYTES} bytes of signatures. Remove some.")
+            raise SignatureError(f"{digest}: more than {_MOST_BYTES} bytes of signatures. Remove some.")
 
 
 def _first(

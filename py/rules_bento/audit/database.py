@@ -85,7 +85,7 @@ def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
             count += 1
             if count > _MAX_RECORDS:
                 raise BentoError(
-                    f"advisories: {name}: has more than {_MAX_RECORDS:,} records. Provide only those for PyPI."
+                    f"advisories: {name}: more than {_MAX_RECORDS:,} records. Provide only those for PyPI."
                 )
             path = Path(root, file)
             origin = f"{name}/{path.relative_to(folder).as_posix()}"

@@ -121,7 +121,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: is missing. Add it.")
+                raise BentoError(f"{place}: required, but missing. Add it.")
             else:
                 values[key] = default() if callable(default) else default
         return values

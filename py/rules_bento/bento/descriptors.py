@@ -128,7 +128,7 @@ def _load(data: bytes, where: str) -> dict[str, Any]:
 
     document = read_yaml(data, where, binary=True)  # metadata of models may be bytes
     if not isinstance(document, dict):
-        raise BentoError(f"{where}: isn't a YAML mapping. Restore the file that BentoML wrote.")
+        raise BentoError(f"{where}: not a YAML mapping. Restore the file that BentoML wrote.")
     return document
 
 
@@ -279,7 +279,7 @@ def _metadata(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_metadata(item, f"{where}[{number}]") for number, item in enumerate(value)]
     if value is None:
-        raise BentoError(f"{where}: is null, which BentoML doesn't allow in metadata. Remove the key.")
+        raise BentoError(f"{where}: BentoML doesn't allow null in metadata. Remove the key.")
     return value
 
 

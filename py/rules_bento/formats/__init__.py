@@ -43,10 +43,10 @@ def decode_text(data: bytes | str, origin: str) -> str:
         text = (data.encode() if isinstance(data, str) else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: isn't UTF-8 text. Save it as UTF-8.") from None
+        raise FormatError(f"{origin}:{line}: not UTF-8 text. Save it as UTF-8.") from None
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: has an unpaired surrogate. Write the character itself.") from None
+        raise FormatError(f"{origin}:{line}: unpaired surrogate. Write the character itself.") from None
     if text.startswith("\ufeff"):
         raise FormatError(f"{origin}:1: begins with two byte order marks. Keep one, or none.")
     return text

@@ -60,7 +60,7 @@ def _check_size(text: str, origin: str) -> None:
     opened = skeleton.count("[")
     # n keys have n - 1 commas and n colons, n items have n - 1 commas.
     if opened + skeleton.count(",") + skeleton.count(":") > MAX_VALUES:
-        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Reduce its size.")
+        raise FormatError(f"{origin}: more than {MAX_VALUES:,} values. Reduce its size.")
     if opened <= MAX_DEPTH:
         return
     brackets = skeleton.replace(",", "").replace(":", "")
@@ -69,7 +69,7 @@ def _check_size(text: str, origin: str) -> None:
         if len(brackets) == len(before):  # unbalanced: the reader reports it
             return
     if "[" in brackets:
-        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
+        raise FormatError(f"{origin}: more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
 
 
 _TO_SQUARE = str.maketrans("{}", "[]")

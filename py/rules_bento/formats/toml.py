@@ -82,6 +82,6 @@ def _check_size(tables: dict[str, Any], origin: str) -> None:
         if not level:
             break
     if level:
-        raise FormatError(f"{origin}: is nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
+        raise FormatError(f"{origin}: more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
     if count > MAX_VALUES:
-        raise FormatError(f"{origin}: has more than {MAX_VALUES:,} values. Reduce its size.")
+        raise FormatError(f"{origin}: more than {MAX_VALUES:,} values. Reduce its size.")

@@ -179,7 +179,7 @@ class _YamlReader:
     def _collection(self, event: Any, line: int) -> _YamlNode:
         is_list = type(event) is self._yaml.SequenceStartEvent
         if self._depth == MAX_DEPTH:
-            raise self._error(line, f"is nested more than {MAX_DEPTH} levels deep. Reduce the nesting.")
+            raise self._error(line, f"more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
         if event.tag not in (None, "!", _TAG + ("seq" if is_list else "map")):
             raise self._error(line, f"tag {_quote(event.tag)} isn't supported. Remove it.")
         self._add(line, 1, 0)

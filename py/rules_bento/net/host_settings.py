@@ -139,7 +139,7 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
     except netrc.NetrcParseError as error:  # the message for the line can contain a password
         raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Fix it.") from None
     except (OSError, UnicodeDecodeError):
-        raise BentoError(f"{path}: can't be read as text. Check its permissions and encoding.") from None
+        raise BentoError(f"{path}: cannot read it as text. Check its permissions and encoding.") from None
     if entry is None or (user and entry[0] != user):
         return None
     return entry[0], entry[2] or ""

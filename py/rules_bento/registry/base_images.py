@@ -59,12 +59,12 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
         elif unsupported:
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
-            raise BentoError(f"{layout.directory}: has several images for {platform}. Keep one of them.")
+            raise BentoError(f"{layout.directory}: several images for {platform}. Keep one of them.")
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
-        raise BentoError(f"{layout.directory}: has no image for {' or '.join(platforms)}{more}. Use another image.")
+        raise BentoError(f"{layout.directory}: no image for {' or '.join(platforms)}{more}. Use another image.")
     return {platform: images[platform] for platform in platforms if platform in images}
 
 
@@ -77,7 +77,7 @@ def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
         with path.open("rb") as file:
             actual = oci.tar_layer_type(file.read(4))
         if layer.media_type != actual:
-            raise BentoError(f"{path}: has media type {layer.media_type}, but is {actual}. {COPY_AGAIN}")
+            raise BentoError(f"{path}: media type is {layer.media_type}, but the content is {actual}. {COPY_AGAIN}")
 
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:
@@ -89,7 +89,7 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
             continue
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
-            raise BentoError(f"{layout.directory}: has more than {_MAX_MANIFESTS} manifests. Copy only one image.")
+            raise BentoError(f"{layout.directory}: more than {_MAX_MANIFESTS} manifests. Copy only one image.")
         _check_size(layout, layout.blob(entry.digest), entry)
         content = layout.read(entry)
         manifest = Manifest.read(content, entry.media_type, str(layout.blob(entry.digest)))
@@ -101,7 +101,7 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
 
 def _check_size(layout: Layout, path: Path, entry: Descriptor) -> None:
     if not path.is_file():
-        raise BentoError(f"{layout.directory}: has no blob {entry.digest}. {COPY_AGAIN}")
+        raise BentoError(f"{layout.directory}: missing blob {entry.digest}. {COPY_AGAIN}")
     if path.stat().st_size != entry.size:
         raise BentoError(f"{path}: expected {entry.size} bytes, got {path.stat().st_size}. {COPY_AGAIN}")
 

@@ -63,7 +63,7 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
-        raise BentoError(f"{origin}: the content doesn't have the digest {digest}. Fetch or build it again.")
+        raise BentoError(f"{origin}: the content doesn't match the digest {digest}. Fetch or build it again.")
     return content
 
 
@@ -125,7 +125,7 @@ class Manifest:
         stated = document.get("mediaType", "")
         if stated and media_type and stated != media_type:
             raise BentoError(
-                f"{origin}: has mediaType {stated}, but was declared as {media_type}. Report this to its author."
+                f"{origin}: mediaType is {stated}, but the descriptor has {media_type}. Report this to its author."
             )
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:

@@ -56,7 +56,7 @@ class _Archive:
         root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
         entries = {entry.digest: entry for entry in root_index.children()}
         if len(entries) != 1:
-            raise BentoError(f"{self._path}: has {len(entries)} images. Save exactly one.")
+            raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save only one.")
         root = self._manifest(next(iter(entries.values())))
         children = oci.collect_manifests(root.children(), self._manifest)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
@@ -121,7 +121,7 @@ class _Archive:
             link = place.member.link
             target = link if place.member.kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
-        raise BentoError(f"{self._path}: has no file {name!a}. Save the image again.")
+        raise BentoError(f"{self._path}: missing file {name!a}. Save the image again.")
 
 
 def _blob_name(digest: str) -> str:

@@ -103,7 +103,7 @@ class Layout:
         try:
             return Manifest.read(_read(path), oci.INDEX, str(path)).children()
         except OSError as error:
-            raise BentoError(f"{path}: cannot be read: {error.strerror}. {COPY_AGAIN}") from None
+            raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
 
     def read(self, blob: Descriptor) -> bytes:
         """Return a small blob, verified. Raises BentoError if it is missing, wrong, or too large."""
@@ -120,7 +120,7 @@ class Layout:
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
             if not self.has(blob):
-                raise BentoError(f"{self.directory}: has no blob {blob.digest} of {blob.size} bytes. {COPY_AGAIN}")
+                raise BentoError(f"{self.directory}: missing blob {blob.digest} of {blob.size} bytes. {COPY_AGAIN}")
             FileSource(self.blob(blob.digest)).check(blob.digest, blob.size)
         return len(manifests) + len(blobs)
 

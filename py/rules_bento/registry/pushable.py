@@ -71,13 +71,13 @@ class FileSource:
                 digester.update(piece)
                 size -= len(piece)
         if digester.hexdigest() != digest.partition(":")[2]:
-            raise BentoError(f"{self.path}: doesn't have the digest {digest}. Build it again.")
+            raise BentoError(f"{self.path}: content doesn't match the digest {digest}. Build it again.")
 
     def _open(self) -> FileIO:
         try:
             return FileIO(self.path)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot be read: {error.strerror}. Build it again.") from None
+            raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. Build it again.") from None
 
     def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
         buffer = memoryview(bytearray(limits.PIECE))
@@ -91,7 +91,7 @@ class FileSource:
 
     def _check_end(self, count: int) -> None:
         if not count:
-            raise BentoError(f"{self.path}: is shorter than its declared size. Build it again.")
+            raise BentoError(f"{self.path}: file is shorter than its declared size. Build it again.")
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
 
 
 def _refusal(what: str) -> BentoError:
-    return BentoError(f"{what}: couldn't be mounted ({os.strerror(ctypes.get_errno())}). Use another machine.")
+    return BentoError(f"{what}: cannot mount it ({os.strerror(ctypes.get_errno())}). Use another machine.")
 
 
 def _loopback() -> None:

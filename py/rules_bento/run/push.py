@@ -147,7 +147,7 @@ def _folder(arguments: Arguments) -> Path:
 def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
-        raise BentoError("repository: isn't set. Set the attribute, or run with `-- --repository registry/name`.")
+        raise BentoError("repository: no value. Set the attribute, or run with `-- --repository registry/name`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
         tags += decode_text((_folder(arguments) / file).read_bytes(), file).split()

@@ -189,7 +189,7 @@ class BuiltSource:
             return
         if self.cache is None:
             raise BentoError(
-                f"{self.digest}: isn't downloaded, and no remote cache is set. Pass the build's --remote_cache "
+                f"{self.digest}: blob isn't downloaded, and no remote cache is set. Pass the build's --remote_cache "
                 f"after --, or run without --@rules_bento//rules:push_from=cache."
             )
         at = start

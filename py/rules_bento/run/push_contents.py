@@ -47,7 +47,7 @@ def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Set
         package = _package(document, folder, registries, cache)
         return replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
     except OSError as error:
-        raise BentoError(f"{error.filename}: can't be read: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build it again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BentoError(f"{path}: invalid push description ({error!r}). Build it again.") from None
 

@@ -121,9 +121,9 @@ def _read_small(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BentoError(f"{name}: can't be read: {error.strerror}. Check the path.") from None
+        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > MAX_BYTES:
-        raise BentoError(f"{name}: has more than {MAX_BYTES} bytes. Specify a file with one key.")
+        raise BentoError(f"{name}: more than {MAX_BYTES} bytes. Specify a file with one key.")
     return content
 
 

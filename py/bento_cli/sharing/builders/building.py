@@ -102,7 +102,7 @@ def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
             value = os.environ.get(name, "") if of_ours else value
             if not value:
                 raise BentoError(
-                    f"{name}: is required to build the image of {entry.tag}, but has no value. "
+                    f"{name}: no value, but building the image of {entry.tag} requires one. "
                     + (
                         "Set the variable."
                         if of_ours
@@ -165,7 +165,7 @@ def _started(
     try:
         process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
-        raise BentoError(f"{command[0]}: can't be started: {error.strerror}. Check its installation.") from None
+        raise BentoError(f"{command[0]}: cannot start: {error.strerror}. Check its installation.") from None
     before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if _in_main_thread() else {}
     try:
         yield process

@@ -48,7 +48,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
             (folder / name).mkdir(exist_ok=True)
         dockerfile = folder / DOCKERFILE
         if not dockerfile.is_file():
-            raise BentoError(f"{entry.tag}: has no {DOCKERFILE}, which builders require. Build the Bento again.")
+            raise BentoError(f"{entry.tag}: no {DOCKERFILE}, which builders require. Build the Bento again.")
         if features:
             _add_features(dockerfile, features, str(entry.describe().document["bentoml_version"]))
         _even_out(folder)
@@ -61,7 +61,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
     if not stages:
-        raise BentoError(f"{DOCKERFILE}: has no FROM. Build the Bento again.")
+        raise BentoError(f"{DOCKERFILE}: no FROM. Build the Bento again.")
     after = [number for number in last if number > stages[-1] and not lines[number].startswith("USER 0")]
     at = after[-2] if len(after) > 1 and lines[after[-2]].upper().startswith("USER") else (after or [len(lines)])[-1]
     pinned = f"=={version}" if version else ""

@@ -91,7 +91,7 @@ class Described:
 def _refuse_bytes(value: object, where: str) -> None:
     """Raise BentoError, whose message begins with `where`, for bytes in a document, because the config is JSON."""
     if isinstance(value, bytes):
-        raise BentoError(f"{where}: is binary (`!!binary`), which the config of an artifact can't contain. Remove it.")
+        raise BentoError(f"{where}: the config of an artifact can't contain a `!!binary` value. Remove it.")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_bytes(key, f"{where}: a key")

@@ -61,7 +61,7 @@ def read_files(
                 continue
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
-                raise BentoError(f"{blob.name}: has more system files than the limit. Use another base image.")
+                raise BentoError(f"{blob.name}: more system files than the limit. Use another base image.")
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
 

@@ -121,7 +121,7 @@ def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
 
 def _inside(path: str) -> str:
     if not path.startswith("/") or path[1:2] in ("", "/") or posixpath.normpath(path) != path:
-        raise BentoError(f"{path!r}: isn't an absolute, normalized path in an image. Use a path such as /app/.venv.")
+        raise BentoError(f"{path!r}: not an absolute, normalized path in an image. Use a path such as /app/.venv.")
     return path[1:]
 
 

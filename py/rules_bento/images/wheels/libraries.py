@@ -45,7 +45,7 @@ class Libraries(NamedTuple):
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
-        """Read all linked files (unverified), except those of `watched`, and search sources for their names."""
+        """Read all linked files (unverified), except the files in `watched`, and search sources for their names."""
         seen = watched.files if watched else {}
         candidates = [member for member in wheel.members if _is_candidate(member)]
         others = [member for member in candidates if member.path not in seen]
