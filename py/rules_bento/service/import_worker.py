@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rules_bento.service import stand_ins
 from rules_bento.service.image_recorder import Recorder, UnfitImageError
-from rules_bento.service.import_sandbox import Guard, Refusal
+from rules_bento.service.import_sandbox import Guard
 from rules_bento.service.metadata import (
     Api,
     Dependency,
@@ -79,7 +79,7 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
     try:
         service = _load(order)
         doing = "BentoML cannot describe the service"
-        stand_ins.set_place(f"{_service_place(service, source)}: the service {service.name}")
+        stand_ins.STATE.place = f"{_service_place(service, source)}: the service {service.name}"
         answer = _described(service, source, recorder)
     except (UnfitError, UnfitImageError) as error:
         what = "the image of the service: " if isinstance(error, UnfitImageError) else ""
@@ -90,10 +90,9 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
         answer = {"problem": f"{doing}:\n{place}{_message(error, source)}", "remedy": _remedy(error, source)}
     guard.active = False
     faulthandler.cancel_dump_traceback_later()
-    if guard.refusals or stand_ins.refusals():
-        refused: Refusal = [*guard.refusals, *stand_ins.refusals()][0]
+    for refused in [*guard.refusals, *stand_ins.STATE.refusals][:1]:
         answer = {"problem": refused.what, "remedy": refused.remedy}
-    return answer | {"varied": stand_ins.varied()}
+    return answer | {"varied": list(dict.fromkeys(stand_ins.STATE.varied))}
 
 
 def _leave_workers_open() -> None:

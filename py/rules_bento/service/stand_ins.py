@@ -59,22 +59,22 @@ class ValueNeededError(BaseException):
     """Raised when code uses the value of a stand-in."""
 
 
-class _State:
-    """State of this process: the project's directory, the packages, and the observations."""
+class State:
+    """State of this process."""
 
     def __init__(self) -> None:
-        self.prefix = "\0"
+        self.prefix = "\0"  # of the project's files
         self.remedy = ""
-        self.place = ""
+        self.place = ""  # where no line of the project is being run
         self.is_second = False
-        self.refusals: list[Refusal] = []
-        self.varied: list[tuple[str, str]] = []  # line, and name of what decides
+        self.refusals: list[Refusal] = []  # what the import needed of stand-ins
+        self.varied: list[Refusal] = []  # lines whose results differ between the two imports
         self.guarded: dict[str, list[tuple[int, int, bool]]] = {}  # lines of `try`, and whether imports may fail in it
         self.types: dict[str, type] = {}
         self.finder: Finder | None = None
 
 
-_state = _State()
+STATE = State()
 
 
 class StandIn:
@@ -144,17 +144,10 @@ class StandIn:
         return self
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        return _unknown_schema(self)
+        """Return a schema of pydantic that accepts anything, and has no description."""
+        from pydantic_core import core_schema
 
-
-def _unknown_schema(value: Any) -> Any:
-    """Return a schema of pydantic that accepts anything, and has no description."""
-    from pydantic_core import core_schema
-
-    def describe(*_args: Any) -> NoReturn:
-        refuse(value, "schema")
-
-    return core_schema.any_schema(metadata={"pydantic_js_functions": [describe]})
+        return core_schema.any_schema(metadata={"pydantic_js_functions": [lambda *_args: refuse(self, "schema")]})
 
 
 def _operation(name: str) -> Callable[..., Any]:
@@ -243,10 +236,10 @@ def _attribute(parent: Any, name: str) -> Any:
     path = f"{_name_of(parent)}.{name}"
     if path not in _IO_TYPES:
         return StandIn(path)
-    if path not in _state.types:
+    if path not in STATE.types:
         module = path.rpartition(".")[0]
-        _state.types[path] = StandInType(name, (), {"__module__": module, "__qualname__": name, "_is_io_type": True})
-    return _state.types[path]
+        STATE.types[path] = StandInType(name, (), {"__module__": module, "__qualname__": name, "_is_io_type": True})
+    return STATE.types[path]
 
 
 def _caller() -> FrameType:
@@ -265,7 +258,7 @@ def _is_structural() -> bool:
         return False
     while frame and (frame.f_globals.get("__name__") == "inspect" or frame.f_code.co_name == "__eq__"):
         frame = frame.f_back
-    return not (frame and frame.f_code.co_filename.startswith(_state.prefix))
+    return not (frame and frame.f_code.co_filename.startswith(STATE.prefix))
 
 
 def _builds_type(frame: FrameType) -> bool:
@@ -274,13 +267,13 @@ def _builds_type(frame: FrameType) -> bool:
 
 
 def _from_project() -> bool:
-    return _caller().f_code.co_filename.startswith(_state.prefix)
+    return _caller().f_code.co_filename.startswith(STATE.prefix)
 
 
 def _project_frames() -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_filename.startswith(_state.prefix):
+        if frame.f_code.co_filename.startswith(STATE.prefix):
             yield frame
         frame = frame.f_back
 
@@ -289,26 +282,25 @@ def _place() -> str:
     for frame in _project_frames():
         name = frame.f_code.co_filename
         line = linecache.getline(name, frame.f_lineno).strip()
-        return f"{name[len(_state.prefix) :]}:{frame.f_lineno}: {line}"
-    return _state.place
+        return f"{name[len(STATE.prefix) :]}:{frame.f_lineno}: {line}"
+    return STATE.place
 
 
 def refuse(value: Any, what: str) -> NoReturn:
     """Record that the import needs something of a stand-in that isn't known, and end it."""
-    name = _name_of(value)
-    add_refusal(f"importing it needs the {what} of {name}, and that package isn't imported:\n  {_place()}", name)
-    raise ValueNeededError(f"the {what} of {name}")
+    _refuse(f"importing it needs the {what} of {_name_of(value)}, and that package isn't imported", _name_of(value))
 
 
-def add_refusal(problem: str, name: str) -> None:
-    """Record a problem that importing the package of a module, or of an object in it, solves."""
-    _state.refusals.append(Refusal(problem, _remedy(name)))
+def _refuse(problem: str, name: str) -> NoReturn:
+    """Record a problem that importing the package of a name solves."""
+    STATE.refusals.append(Refusal(f"{problem}:\n  {_place()}", _remedy(name)))
+    raise ValueNeededError(problem)
 
 
 def _remedy(name: str) -> str:
     module = re.split(r"\W", name)[0]
-    package = (_state.finder.package(module) if _state.finder else "") or module
-    return _state.remedy.replace("{}", package.replace("-", "_") if "//" in _state.remedy else package)
+    package = (STATE.finder.package(module) if STATE.finder else "") or module
+    return STATE.remedy.replace("{}", package.replace("-", "_") if "//" in STATE.remedy else package)
 
 
 def _is_guarded(*, imports: bool = False) -> bool:
@@ -316,20 +308,21 @@ def _is_guarded(*, imports: bool = False) -> bool:
     return any(
         first <= frame.f_lineno <= last and (handles_imports or not imports)
         for frame in _project_frames()
-        for first, last, handles_imports in _state.guarded.get(frame.f_code.co_filename, ())
+        for first, last, handles_imports in STATE.guarded.get(frame.f_code.co_filename, ())
     )
 
 
 def _check_unguarded(value: Any) -> None:
     """Refuse what might fail in a `try` statement: which branch runs isn't known."""
-    if _state.guarded and _from_project() and _is_guarded():
+    if STATE.guarded and _from_project() and _is_guarded():
         refuse(value, "presence")
 
 
-def _varied(value: Any) -> bool:
+def _varied(value: Any, what: str = "isinstance of {}") -> bool:
     """Return an answer that differs between the two imports."""
-    _state.varied.append((f"{_place()} (isinstance of {_name_of(value)})", _name_of(value)))
-    return _state.is_second
+    name = value if type(value) is str else _name_of(value)
+    STATE.varied.append(Refusal(f"{_place()} ({what.format(name)})", _remedy(name)))
+    return STATE.is_second
 
 
 def _vary_all(value: Any, arguments: Sequence[Any]) -> None:
@@ -337,37 +330,23 @@ def _vary_all(value: Any, arguments: Sequence[Any]) -> None:
     for argument in (one for one in arguments if not is_stand_in(one)):
         if type(argument).__module__.partition(".")[0] in _BENTOML:
             refuse(value, "effect on a BentoML object")
-        if type(argument) in (dict, list, set) or _is_own(argument):
-            _state.varied.append((f"{_place()} (an argument of {_name_of(value)})", _name_of(value)))
-            if _state.is_second:
-                _vary(argument, set())
+        if (type(argument) in (dict, list, set) or _is_own(argument)) and _varied(value, "an argument of {}"):
+            _clear(argument)
 
 
 def _is_own(value: Any) -> bool:
     """Return whether a value is an instance of a class of the project."""
     path = getattr(sys.modules.get(type(value).__module__), "__file__", None) or ""
-    return path.startswith(_state.prefix) and hasattr(value, "__dict__")
+    return path.startswith(STATE.prefix) and hasattr(value, "__dict__")
 
 
-def _vary(value: Any, seen: set[int]) -> None:
-    if id(value) in seen or is_stand_in(value):
-        return
-    seen.add(id(value))
-    if type(value) is list:
-        value[:] = [*map(_changed, value), "changed"]
-    elif type(value) is set:
-        value.add("changed")
-    elif type(value) is dict or _is_own(value):
-        entries = value if type(value) is dict else vars(value)
-        entries.update({key: _changed(item) for key, item in entries.items()}, changed="changed")
-    for item in [*(value.values() if type(value) is dict else value if type(value) is list else ())]:
-        _vary(item, seen)
-
-
-def _changed(value: Any) -> Any:
-    if type(value) is bool:
-        return not value
-    return value + 1 if type(value) in (int, float) else f"{value}~" if type(value) is str else value
+def _clear(value: Any) -> None:
+    """Remove the contents of a container of the project, and of those in it."""
+    contents = value if type(value) in (dict, list, set) else vars(value) if _is_own(value) else {}
+    items = [*contents.values()] if isinstance(contents, dict) else [*contents]
+    contents.clear()
+    for item in (one for one in items if not is_stand_in(one)):
+        _clear(item)
 
 
 class Finder:
@@ -379,28 +358,19 @@ class Finder:
         self._modules: set[str] = set()
         self._source = source
         self._outside = outside  # modules of the project that aren't among its sources
-        _state.prefix, _state.remedy, _state.finder = f"{source}/", remedy, self
+        STATE.prefix, STATE.remedy, STATE.finder = f"{source}/", remedy, self
 
     def install(self, *, is_second: bool) -> None:
         """Let imports of the project find stand-ins, and compile its modules with checks, if there are packages."""
         if self._packages is not None and not self._packages:
             return
-        _state.is_second = is_second
+        STATE.is_second = is_second
         setattr(builtins, _CHECK_IDENTITY, _check_identity)
         operator.is_ = lambda one, other: _check_identity(one) is _check_identity(other)
         operator.is_not = lambda one, other: _check_identity(one) is not _check_identity(other)
         setattr(builtins, _CHECK_CALL, _check_call)
         _check_schemas()
-        details = (_Loader, machinery.SOURCE_SUFFIXES)
-        extensions = (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES)
-        hook = machinery.FileFinder.path_hook(extensions, details)
-
-        def own_hook(path: str) -> Any:
-            if not f"{os.path.realpath(path)}/".startswith(_state.prefix):
-                raise ImportError(path)
-            return hook(path)
-
-        sys.path_hooks.insert(0, own_hook)
+        machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
         sys.meta_path.append(self)
 
     def package(self, module: str) -> str:
@@ -423,7 +393,7 @@ class Finder:
                 frame = frame.f_back
             if (
                 frame is None
-                or not frame.f_code.co_filename.startswith(_state.prefix)
+                or not frame.f_code.co_filename.startswith(STATE.prefix)
                 or not self._may_stand_in(top, path)
             ):
                 return None
@@ -438,13 +408,11 @@ class Finder:
             return False
         package = self.package(top)
         if top in _WITH_EFFECTS and package:
-            add_refusal(f"importing {top} can change environment variables:\n  {_place()}", top)
-            raise ValueNeededError(top)
+            _refuse(f"importing {top} can change environment variables", top)
         if package and not (self._packages is None and _is_guarded(imports=True)):
             return True
         if _is_guarded(imports=True):
-            _state.varied.append((f"{_place()} (whether {top} can be imported)", top))
-            return _state.is_second
+            return _varied(top, "whether {} can be imported")
         return False
 
     def create_module(self, spec: machinery.ModuleSpec) -> ModuleType:
@@ -478,20 +446,19 @@ def _check_call(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-class _Loader(machinery.SourceFileLoader):
-    """Compiles a module of the project with checks of operations that Python has no hook for."""
+_get_library_code = machinery.SourceFileLoader.get_code
 
-    def get_code(self, fullname: str) -> CodeType | None:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
 
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
-        tree = ast.parse(data, path)
-        guards = [node for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.With)) and _handled(node)]
-        ranges = [(node.body[0].lineno, node.body[-1].end_lineno or 0, _handles_imports(node)) for node in guards]
-        _state.guarded[os.fspath(path)] = ranges
-        checked = ast.fix_missing_locations(_Checks().visit(tree))
-        return compile(checked, path, "exec", dont_inherit=True, optimize=_optimize)
+def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | None:
+    """Compile a module of the project with checks of operations that Python has no hook for."""
+    path = self.get_filename(fullname)
+    if not path.startswith(STATE.prefix):
+        return _get_library_code(self, fullname)
+    tree = ast.parse(self.get_data(path), path)
+    guards = [node for node in ast.walk(tree) if isinstance(node, (ast.Try, ast.With)) and _handled(node)]
+    ranges = [(node.body[0].lineno, node.body[-1].end_lineno or 0, _handles_imports(node)) for node in guards]
+    STATE.guarded[path] = ranges
+    return compile(ast.fix_missing_locations(_Checks().visit(tree)), path, "exec", dont_inherit=True)
 
 
 def _handled(node: ast.Try | ast.With) -> str:
@@ -535,12 +502,11 @@ def _checked(value: ast.expr) -> ast.expr:
 
 
 def _check_schemas() -> None:
-    """Let pydantic take a stand-in as a limit or a default, and describe no field that has one."""
-    from pydantic._internal import _known_annotated_metadata as known
+    """Refuse to describe a field with a stand-in as its default, which pydantic would leave out."""
     from pydantic.json_schema import GenerateJsonSchema
     from pydantic_core import PydanticSerializationError
 
-    encode, apply = GenerateJsonSchema.encode_default, known.apply_known_metadata
+    encode = GenerateJsonSchema.encode_default
 
     def encode_checked(self: Any, default: Any) -> Any:
         try:
@@ -550,25 +516,4 @@ def _check_schemas() -> None:
                 refuse(default if is_stand_in(default) else StandIn("a default"), "value")
             raise
 
-    def apply_checked(annotation: Any, schema: Any) -> Any:
-        names = (*getattr(annotation, "__dict__", ()), *getattr(annotation, "__slots__", ()))
-        limits = [value for name in names if is_stand_in(value := getattr(annotation, name, None))]
-        return _unknown_schema(limits[0]) if limits else apply(annotation, schema)
-
-    setattr(GenerateJsonSchema, "encode_default", encode_checked)  # noqa: B010 - it is a method
-    known.apply_known_metadata = apply_checked
-
-
-def refusals() -> list[Refusal]:
-    """Return what the import needed of stand-ins."""
-    return _state.refusals
-
-
-def set_place(place: str) -> None:
-    """Set what to name where no line of the project is being run."""
-    _state.place = place
-
-
-def varied() -> list[Refusal]:
-    """Return the lines whose results differ between the two imports, and what to do to import their packages."""
-    return [Refusal(place, _remedy(name)) for place, name in dict.fromkeys(_state.varied)]
+    GenerateJsonSchema.encode_default = encode_checked  # type: ignore[assignment, method-assign]
