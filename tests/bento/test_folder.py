@@ -381,15 +381,14 @@ def test_a_model_that_a_runner_cannot_be_made_of_is_refused(tmp_path, store, mod
         build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
 
 
-def test_a_class_of_the_projects_own_runs_any_model(tmp_path, store):
+def test_a_runner_of_a_class_of_the_project_needs_the_import(tmp_path, store):
     service = (
         "import bentoml\n\n\nclass KerasRunnable(bentoml.legacy.Runnable):\n    pass\n\n\n"
         "runner = bentoml.legacy.Runner(KerasRunnable, models=[bentoml.models.get('iris_clf')])\n"
         "svc = bentoml.legacy.Service('s', runners=[runner])\n"
     )
-    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
-    [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
-    assert runner["runnable_type"] == "KerasRunnable"
+    with pytest.raises(BentoError, match="isn't supported in a legacy service"):
+        build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
 
 
 def test_models_by_label_and_alias(tmp_path, store):

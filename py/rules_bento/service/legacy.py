@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 
-from rules_bento.errors import BentoError
-from rules_bento.service.bindings import CLASS, VALUE, Definition, Module, NotConstantError, text_of
+from rules_bento.service.bindings import VALUE, Definition, Module, NotConstantError, text_of
 from rules_bento.service.metadata import Api, Model, Runner, ServiceInfo
 from rules_bento.service.sdk_names import words
 from rules_bento.service.services import arguments_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rules_bento.service.constants import Constants
 
 # Framework to the name of the runnable class that BentoML 1.4 makes for it.
@@ -31,7 +27,6 @@ RUNNABLES = dict(
 # Their `get` is `bentoml.models.get`, which accepts a model of any framework.
 GET_ANY = {"catboost", "lightgbm", "mlflow", "sklearn", "xgboost"}
 _HOOKS = words("on_deployment on_shutdown on_startup")
-_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class LegacyReader:
@@ -43,7 +38,7 @@ class LegacyReader:
         self._module = module
 
     def info(self, definition: Definition, service: str) -> ServiceInfo:
-        """Return the metadata of the service. Raises BentoError if BentoML could not import it."""
+        """Return the metadata of the service."""
         given = self._arguments(definition.node, ["name"], {"name", "runners", "models"})
         name = self._constants.whole(self._module, given["name"]) if "name" in given else None
         if not isinstance(name, str):
@@ -51,14 +46,9 @@ class LegacyReader:
         runners = [self._runner(each) for each in self._items(given.get("runners"))]
         models = [self._model(each)[0] for each in self._items(given.get("models"))]
         apis = self._apis(definition)
-        for what, found in (
-            ("runners are", [each.name for each in runners]),
-            ("APIs are", [each.name for each in apis]),
-        ):
-            twice = next((each for each in found if found.count(each) > 1), None)
-            if twice:
-                place = f"{self._module.path}:{getattr(definition.node, 'lineno', 1)}"
-                raise BentoError(f"{place}: two {what} named `{twice}`, which BentoML rejects. Rename one.")
+        for names in ([each.name for each in runners], [each.name for each in apis]):
+            if len(set(names)) < len(names):  # which BentoML rejects
+                raise self._unsupported(definition.node)
         tags = dict.fromkeys([*(each.tag for each in models), *(tag for each in runners for tag in each.models)])
         return ServiceInfo(
             service=service,
@@ -122,14 +112,7 @@ class LegacyReader:
             model, framework = self._model(call.func.value)
             tag = model.tag
             return Runner(tag.partition(":")[0].lower(), RUNNABLES.get(framework, ""), False, (tag,), framework)
-        if name != "bentoml.legacy.Runner":
-            raise self._unsupported(call)
-        given = self._arguments(call, ["runnable_class"], {"runnable_class", "models"})
-        of = self._names.resolve(self._module, given["runnable_class"]) if "runnable_class" in given else None
-        if of is None or of.kind != CLASS:
-            raise self._unsupported(call)
-        models = tuple(self._model(each)[0].tag for each in self._items(given.get("models")))
-        return Runner(of.name.lower(), of.name, False, models)
+        raise self._unsupported(call)
 
     def _apis(self, definition: Definition) -> list[Api]:
         """Return the APIs that `@svc.api(…)` defines. Raises NotConstantError for any other use of the service."""
@@ -153,18 +136,13 @@ class LegacyReader:
         return [api for _, api in sorted(found, key=lambda each: each[0])]
 
     def _api(self, call: ast.AST, function: str) -> Api:
-        given: Any = self._arguments(call, ["input", "output"], {"input", "output", "name", "route"})
-        texts = [self._constants.whole(self._module, given[key]) if key in given else None for key in ("name", "route")]
-        if not all(isinstance(each, (str, type(None))) for each in texts) or not {"input", "output"} <= given.keys():
+        given = self._arguments(call, ["input", "output"], {"input", "output"})
+        if len(given) < 2:
             raise self._unsupported(call)
-        name, route = texts[0] or function, texts[1]
-        if not _NAME.fullmatch(name):
-            place = f"{self._module.path}:{getattr(call, 'lineno', 1)}"
-            raise BentoError(f"{place}: API name {name!r} isn't a Python name, which BentoML requires. Rename it.")
         kinds = []
         for side in ("input", "output"):
             head, _, kind = self._call(given[side])[1].rpartition(".")
             if head != "bentoml.io":
                 raise self._unsupported(given[side])
             kinds.append("BytesIOFile" if kind == "File" else kind)  # the class that `bentoml.io.File(…)` makes
-        return Api(name, route if route is not None else name, input_type=kinds[0], output_type=kinds[1])
+        return Api(function, function, input_type=kinds[0], output_type=kinds[1])
