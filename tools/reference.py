@@ -170,10 +170,10 @@ def _commands() -> Iterator[str]:
         parser = make_parser(command)
         shown = [action for action in parser._actions if action.dest not in _OF_EACH_COMMAND]
         options = "".join(_option(action) for action in shown if action.help != argparse.SUPPRESS)
-        usage = " ".join(
-            ["bento", command.name, "[OPTIONS]", *(_word(each) for each in shown if not each.option_strings)]
-        )
-        epilog = f"\n{parser.epilog.strip()}\n" if parser.epilog else ""
+        usage = (parser.usage or "") % {"prog": parser.prog}
+        epilog, _, examples = f"\n{parser.epilog or ''}\n".partition("\nExamples:\n")
+        lines = ", ".join(f"`{line.strip()}`" for line in examples.splitlines())
+        epilog = f"\n{epilog.strip()}\n" * bool(epilog.strip()) + f"\nExamples: {lines}\n" * bool(lines)
         yield f"### bento {command.name}\n\n`{usage}`\n\n{command.summary}\n\n{options}{epilog}"
 
 

@@ -533,7 +533,7 @@ def test_the_command_reads_archives_and_wheels(tmp_path, records, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "nothing to hold packages against"),
+        ([], "No checks are selected."),
         (["--deny-license", "MIT", "--allow", "A"], "--allow (occurrence 1): expected ID=REASON."),
         (["--advisories", "missing.json"], "missing.json"),
     ],

@@ -94,7 +94,7 @@ def test_list_has_bytes_and_zones_for_programs(bento):
 def test_options_of_all_commands(bento):
     assert bento("help", "models") == bento("models", "--help")
     assert bento("help", "list") == bento("list", "--help")
-    assert "examples:\n  bento list\n" in bento("help", "list")
+    assert "Examples:\n  bento list\n" in bento("help", "list")
     assert bento("-V") == bento("--version")
     assert "\x1b[" in bento("--color", "always", "verify")
     assert "\x1b[" not in bento("verify", "--color=never")
@@ -230,7 +230,7 @@ def test_get_resolves_as_bentoml_does(bento):
 
 def test_import_and_export(bento, home, tmp_path):
     assert bento("--home", "other", "import", "v1.bento", "./v2.bento") == (
-        "Imported Bento hi:v1 with clf:v1.\nImported Bento hi:v2 with clf:v2 (clf:v1 was there).\n"
+        "Imported Bento hi:v1 with clf:v1.\nImported Bento hi:v2 with clf:v2 (already present: clf:v1).\n"
     )
     assert Path("other/bentos/hi/v1").is_dir(), "relative paths are relative to the current folder"
     found = json.loads(
@@ -303,12 +303,15 @@ def test_bundles(bento):
     assert bento("bundle", "one", "hi:v1", "-o", "path") == "one\n"
     out = bento("unbundle", "all.bentobundle", "--home", "other")
     assert out == "Imported model clf:v1.\nImported model clf:v2.\nImported Bento hi:v1.\nImported Bento hi:v2.\n"
-    assert bento("unbundle", "one", "--home", "other") == "clf:v1 exists already.\nhi:v1 exists already.\n"
+    assert (
+        bento("unbundle", "one", "--home", "other")
+        == "clf:v1 is already in the store.\nhi:v1 is already in the store.\n"
+    )
     assert json.loads(bento("unbundle", "one", "--home", "other", "-o", "json")) == {
         "imported": [],
         "known": ["clf:v1", "hi:v1"],
     }
-    assert bento("unbundle", "one", "--to", "parts") == "Wrote 2 archives to parts.\n"
+    assert bento("unbundle", "one", "--to", "parts") == "Extracted 2 archives to parts.\n"
     assert json.loads(bento("unbundle", "one", "--to", "more", "-o", "json")) == [
         "more/models/clf/v1.bentomodel",
         "more/bentos/hi/v1.bento",
@@ -407,7 +410,7 @@ def project(home, tmp_path):
 def test_build_keeps_a_bento_in_the_store(bento, home, project):
     [tag] = re.findall(r"^__tag__:(svc:[a-z2-7]{32})\n$", bento("build", project, "-o", "tag"))
     assert bento("list", "svc", "-o", "path") == f"{home}/bentos/{tag.replace(':', '/')}\n"
-    assert bento("build", project) == f"Built {tag} (in the store already).\n"
+    assert bento("build", project) == f"Built {tag} (already in the store).\n"
     assert json.loads(bento("build", project, "-o", "json")) == {
         "tag": tag,
         "digest": f"blake3:{build_bentofile(build_ctx=project).bento.digest.hex()}",
@@ -441,7 +444,7 @@ def test_build_options_win_over_the_bentofile(bento, project):
     assert document["args"] == {"x": 2, "y": [1], "z": "a=b"}
     assert document["image"]["python_requirements"] == "bentoml[grpc,io]==1.4.39\n"
     bento("build", project, *words, code=status.ERROR)
-    assert "own:v1 exists in the store" in bento.err
+    assert "own:v1 is already in the store" in bento.err
 
 
 def built_at(bento, project, *words):
@@ -470,7 +473,7 @@ def test_build_says_when_and_its_identity_does_not(bento, project, monkeypatch):
 def test_build_refuses_an_epoch_that_is_none(bento, project, monkeypatch, epoch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     bento("build", project, code=status.ERROR)
-    assert "isn't a number of seconds since 1970. Set it to one, or unset it." in bento.err
+    assert "isn't a number of seconds since 1970. Correct it, or unset it." in bento.err
 
 
 def test_build_of_a_service(bento, project, monkeypatch):
@@ -485,12 +488,15 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--arg", "a=1", "--arg", "=x"], "--arg (occurrence 2): expected KEY=VALUE."),
         (["--config", "Svc.workers"], "--config (occurrence 1): expected SERVICE.KEY=VALUE, such as Hello.workers=4."),
         (["--service-model", "x"], "--service-model (occurrence 1): expected SERVICE.ATTRIBUTE=TAG."),
-        (["--label", "a=1", "--label", "b=1", "--label", "a=2"], "--label: a is given twice. Keep one."),
-        (["--arg", "a=1", "--arg", "a=1"], "--arg: a is given twice."),
-        (["--config", "Svc.workers=1", "--config", "Svc.workers=2"], "--config: Svc.workers is given twice."),
-        (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "is given twice."),
-        (["--config", "Svc.traffic.timeout=1", "--config", "Svc.traffic=2"], "Svc.traffic.timeout is below traffic"),
-        (["--env", "A=1", "--env", "A=2"], "--env: a variable is given twice for one stage."),
+        (["--label", "a=1", "--label", "b=1", "--label", "a=2"], "--label: duplicate key a. Keep one."),
+        (["--arg", "a=1", "--arg", "a=1"], "--arg: duplicate key a."),
+        (["--config", "Svc.workers=1", "--config", "Svc.workers=2"], "--config: duplicate key Svc.workers."),
+        (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "Svc.traffic"),
+        (
+            ["--config", "Svc.traffic.timeout=1", "--config", "Svc.traffic=2"],
+            "Svc.traffic.timeout conflicts with the value of traffic",
+        ),
+        (["--env", "A=1", "--env", "A=2"], "--env: a variable is set twice for one stage."),
         (["--name", "Bad Name"], "--name: the name is 'bad name', but BentoML accepts"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: /nonexistent/dir/a.bento is in a directory that does"),
         (["--archive", "project"], "--archive: project is a directory."),
@@ -588,8 +594,7 @@ def test_a_bento_travels_through_a_pipe(bento, project, tmp_path, form):
     if form == "zip":
         assert taken.returncode == status.ERROR
         assert (
-            b"zip archives cannot be read from a pipe. Redirect a file: `bento import - --format zip < FILE`."
-            in taken.stderr
+            b"zip archives cannot be read from a pipe. Use a file: `bento import - --format zip < FILE`" in taken.stderr
         )
         with (tmp_path / "file").open("rb") as file:
             script = "import sys; from bento_cli.cli import main; sys.exit(main())"
@@ -604,7 +609,7 @@ def test_standard_output_gets_the_archive_alone(bento, project):
     bento("build", project, "--version", "v1")
     for words in (["-o", "json"], ["-o", "path"], ["--format", "folder"]):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
-        assert "standard output: only an archive can be written there" in bento.err
+        assert "standard output: only an archive can be written to it" in bento.err
 
 
 @pytest.mark.parametrize(

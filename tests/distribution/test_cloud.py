@@ -256,16 +256,16 @@ def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
 def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatch):
     monkeypatch.setenv("BENTO_CLOUD_API_KEY", TOKEN)
     monkeypatch.setenv("BENTO_CLOUD_API_ENDPOINT", one_cloud.address)
-    assert re.match(r"Pushed Bento hi:v1 with clf:v1: \d+\.\d\d KiB to http://", bento("push", "hi:v1"))
+    assert re.match(r"Pushed Bento hi:v1 with clf:v1 to http://\S+: \d+\.\d\d KiB\.$", bento("push", "hi:v1"))
     facts = json.loads(bento("push", "hi:v2", "-o", "json", "-t", "2"))
     assert (facts["sent"], facts["models"]) == (
         True,
         [{"tag": "clf:v1", "sent": False}, {"tag": "clf:v2", "sent": True}],
     )
-    assert "Bento hi:v1 was there (clf:v1 was there)" in bento("push", "hi:v1")
-    assert bento("models", "push", "clf:v1").startswith("model clf:v1 was there")
+    assert "Bento hi:v1 is already in" in bento("push", "hi:v1")
+    assert bento("models", "push", "clf:v1").startswith("model clf:v1 is already in")
     assert bento("pull", "hi:v1", home=other) == "Pulled Bento hi:v1 with clf:v1.\n"
-    assert bento("pull", "hi", home=other) == "Pulled Bento hi:v2 with clf:v2 (clf:v1 was there).\n"
+    assert bento("pull", "hi", home=other) == "Pulled Bento hi:v2 with clf:v2 (already present: clf:v1).\n"
     assert json.loads(bento("models", "pull", "clf:v1", "-o", "json", home=other))["new"] is False
     same(store, other, "hi:v1", "hi:v2")
     assert "has no Bento" in bento("pull", "gone", home=other, code=status.NOT_FOUND)

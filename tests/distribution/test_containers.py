@@ -251,9 +251,9 @@ def test_root_is_asked_for(tales, bento):
 
 
 def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
-    assert "docker builds." in bento("containerize", "hi")
+    assert "Building with docker." in bento("containerize", "hi")
     (tmp_path / "programs/docker").unlink()
-    assert "podman builds." in bento("containerize", "hi")
+    assert "Building with podman." in bento("containerize", "hi")
     facts = bento("containerize", "hi", "--backend", "buildah", "-o", "json")
     assert json.loads(facts) == {"tag": "hi:v2", "backend": "buildah", "images": ["hi:v2"]}
     monkeypatch.setenv("BENTOML_CONTAINERIZE_BACKEND", "nerdctl")

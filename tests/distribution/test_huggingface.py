@@ -75,9 +75,10 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
     assert main(["models", "pin", "Acme/Tiny-BERT", "--exclude", "deep/*"]) == 0
     shown = capsys.readouterr().out
     assert shown == (
-        f'# "main" of Acme/Tiny-BERT today. In the source:\n'
+        f'# The current commit of Acme/Tiny-BERT, revision "main".\n'
+        f"# To download the model at startup, in the service:\n"
         f'#     HuggingFaceModel("Acme/Tiny-BERT", revision="{COMMIT}")\n'
-        f"# or, for a Bento that brings the files, in MODULE.bazel:\n"
+        f"# To include the model in the Bento, in MODULE.bazel:\n"
         f"bento.model(\n"
         f'    name = "tiny_bert",\n'
         f'    files = {{"weights.safetensors": "{LARGE}"}},\n'

@@ -176,7 +176,7 @@ def refuse(*_: object, **__: object) -> None:
 
 def test_a_cloud_keeps_no_signature(store, capsys):
     assert main(["--home", str(store.home.root), "push", "hi:v1", "--sign-key", "k"]) == status.ERROR
-    assert "store no signatures" in capsys.readouterr().err
+    assert "--sign-key: only supported for registries." in capsys.readouterr().err
 
 
 def test_a_large_model_is_never_written(store, other, server, registries, name, progress, monkeypatch):
@@ -334,11 +334,11 @@ def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, referenc
     assert copied["sent"] == 5
     assert json.loads(bento("tags", elsewhere, "-o", "json")) == ["v2"]
     assert bento("pull", f"{elsewhere}:v2", home=other) == "Pulled Bento hi:v2 with clf:v1, clf:v2.\n"
-    assert bento("pull", f"{elsewhere}:v2", home=other) == "Bento hi:v2 was there.\n"
+    assert bento("pull", f"{elsewhere}:v2", home=other) == "Bento hi:v2 is already in the store.\n"
     pulled = json.loads(bento("pull", facts["reference"], "-o", "json", home=other))
     assert (pulled["tag"], pulled["known_models"]) == ("hi:v1", ["clf:v1"])
     bento("models", "push", "clf:v1", f"{address}/models")
-    assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 was there.\n"
+    assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 is already in the store.\n"
     same(store, other, "hi:v1", "hi:v2")
     assert "no Bento" in bento("push", "gone", address, code=status.NOT_FOUND)
     assert "oci://" in bento("push", "hi", "registry/name", code=status.ERROR)

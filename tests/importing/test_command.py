@@ -59,8 +59,11 @@ def test_a_module_that_include_drops_has_no_stand_in(python, project):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--python", "x"], "--python: only --import uses it."),
-        (["--import", "--config", "Svc.workers=3"], "--import: finds the service metadata on its own."),
+        (["--python", "x"], "--python: requires --import."),
+        (
+            ["--import", "--config", "Svc.workers=3"],
+            "--import: can't be combined with --service-model, --config, or --complete.",
+        ),
         (["--import", "--python", "/nowhere"], "/nowhere: has no BentoML."),
     ],
 )

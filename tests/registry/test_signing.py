@@ -203,7 +203,7 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys):
     assert main(["sign", "--key", "keys/k.key", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
-    assert "refused  x.bento: x.bento.sig isn't its signature by keys/other.pub" in capsys.readouterr().out
+    assert "invalid  x.bento: x.bento.sig isn't its signature by keys/other.pub" in capsys.readouterr().out
     Path("x.bento").write_bytes(b"Bento" * 1000)
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
     Path("x.bento.sig").write_bytes(b"\xff" * 100)
@@ -234,7 +234,7 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
     for words, message in {
         ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
-        ("verify", "--key", "keys/k.pub"): "nothing is named",
+        ("verify", "--key", "keys/k.pub"): "--key: requires something to verify.",
         ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store have no signatures",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",
     }.items():

@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.store.import_session import Options
 
-KEY = "FILE, or env://NAME for a variable"
-ADDRESS = "oci://registry/repository:tag"
+KEY = "(file, or env://NAME for an environment variable)"
+REFERENCE = "HOST/REPOSITORY[:TAG]"
 
 
 def add_insecure(parser: ArgumentParser) -> None:
-    """Add the options that say how registries are reached."""
+    """Add the option for registries without encryption."""
     parser.add_argument(
         "--insecure",
-        metavar="HOST",
+        metavar="HOST[:PORT]",
         action="append",
         default=[],
-        help="connect to this registry, host[:port], without encryption (repeatable)",
+        help="Connect to this registry without encryption (repeatable)",
     )
 
 
 @contextmanager
 def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Open registries and a progress line for the length of the block."""
+    """Open connections to registries, and show the progress."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
@@ -47,26 +47,17 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
         yield registries, progress
 
 
-def jobs(text: str) -> int:
-    """Return the number of transfers at once."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
-        from argparse import ArgumentTypeError
-
-        raise ArgumentTypeError(f"invalid number {text!r}. Use a positive integer.")
-    return int(text)
-
-
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Open the cloud of `--context`, or the current one, and a progress line for the length of the block."""
+    """Open a connection to the cloud of `--context` or of the current context, and show the progress."""
     from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.sharing.cloud.contexts import Contexts, of_environment
 
     context = of_environment() or Contexts(store.home).get(options.context or "")
-    with Cloud(context) as reached, Progress(f"{what} {context.address}", out=show.progress_output()) as progress:
-        yield reached, progress
+    with Cloud(context) as client, Progress(f"{what} {context.address}", out=show.progress_output()) as progress:
+        yield client, progress
 
 
 def add_password(parser: ArgumentParser) -> None:
@@ -75,62 +66,60 @@ def add_password(parser: ArgumentParser) -> None:
         "--sign-password-file",
         metavar="FILE",
         default="",
-        help="read the password of the key from this file (default: COSIGN_PASSWORD)",
+        help="Read the password of the private key from this file (default: COSIGN_PASSWORD)",
     )
 
 
 def private_key(name: str, options: Namespace) -> PrivateKey:
-    """Return the key of a command line. Raises BentoError as `read_private` does."""
+    """Return the private key of a command line. Raises BentoError as `read_private` does."""
     from rules_bento.signing.keys import read_private
 
     return read_private(name, Path(), options.sign_password_file)
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options that all commands have that take archives in."""
+def add_import_options(parser: ArgumentParser) -> None:
+    """Add the options of commands that import archives."""
     from rules_bento.archives.unpack import Limits
 
     limits = Limits()
     group = parser.add_argument_group("limits for untrusted archives")
-    group.add_argument(
-        "--max-size", type=_size, metavar="SIZE", default=limits.size, help="maximum size of all files (default: 256G)"
-    )
-    group.add_argument(
-        "--max-files",
-        type=int,
-        metavar="N",
-        default=limits.members,
-        help=f"maximum number of files (default: {limits.members})",
-    )
-    group.add_argument(
-        "--max-ratio",
-        type=int,
-        metavar="N",
-        default=limits.ratio,
-        help=f"maximum ratio of unpacked to packed bytes (default: {limits.ratio})",
-    )
-    group.add_argument(
-        "--max-memory",
-        type=_size,
-        metavar="SIZE",
-        default=limits.memory,
-        help="maximum memory of the decompressor (default: 128M)",
-    )
+    for name, kind, metavar, default, text in (
+        ("size", _size, "SIZE", limits.size, "Maximum total size of all files (default: 256G)"),
+        ("files", positive, "N", limits.members, f"Maximum number of files (default: {limits.members})"),
+        ("ratio", positive, "N", limits.ratio, f"Maximum compression ratio (default: {limits.ratio})"),
+        ("memory", _size, "SIZE", limits.memory, "Maximum memory of the decompressor (default: 128M)"),
+    ):
+        group.add_argument(f"--max-{name}", type=kind, metavar=metavar, default=default, help=text)
     parser.add_argument(
         "--same-letters",
         action="store_true",
-        help="allow file names that differ only in case, which other systems than Linux don't support",
+        help="Allow file names that differ only in case, which macOS and Windows don't support",
     )
     parser.add_argument(
-        "--copy", action="store_true", help="share no files with other versions, so that all files are writable"
+        "--copy", action="store_true", help="Copy all files instead of sharing them with other entries of the store"
     )
+    add_no_sync(parser)
+
+
+def add_no_models(parser: ArgumentParser) -> None:
+    """Add the option that excludes models."""
+    parser.add_argument("--no-models", action="store_true", help="Exclude the models of the Bento")
+
+
+def add_no_verify(parser: ArgumentParser) -> None:
+    """Add the option that skips the verification of the files."""
+    parser.add_argument("--no-verify", action="store_true", help="Don't check the files for damage first")
+
+
+def add_no_sync(parser: ArgumentParser) -> None:
+    """Add the option that makes the store not durable."""
     parser.add_argument(
-        "--no-sync", action="store_true", help="don't wait for the disk; a power failure might lose the result"
+        "--no-sync", action="store_true", help="Don't flush files to disk; a power failure might lose the entry"
     )
 
 
-def options_of(options: Namespace) -> Options:
-    """Return what `add_options` parsed."""
+def import_options(options: Namespace) -> Options:
+    """Return the options of `add_import_options`."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options
@@ -140,6 +129,15 @@ def options_of(options: Namespace) -> Options:
         models=not getattr(options, "no_models", False),
         share=not options.copy,
     )
+
+
+def positive(text: str) -> int:
+    """Parse a positive integer."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"invalid number {text!r}. Use a positive integer.")
+    return int(text)
 
 
 def _size(text: str) -> int:
@@ -152,14 +150,14 @@ def _size(text: str) -> int:
     return int(number) << shift
 
 
-def pairs(texts: list[str], flag: str, form: str = "KEY=VALUE") -> dict[str, str]:
-    """Return the values of a repeatable flag by key. Raises BentoError for another form, and for a key twice."""
-    found: dict[str, str] = {}
+def pairs(texts: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, str]:
+    """Parse the values of a repeatable option. Raises BentoError for an invalid value and for a duplicate key."""
+    values: dict[str, str] = {}
     for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
-        if not equals or not key:  # not the text itself: it may be a value, and a secret
-            raise BentoError(f"{flag} (occurrence {number}): expected {form}.")
-        if key in found:
-            raise BentoError(f"{flag}: {key} is given twice. Keep one.")
-        found[key] = value
-    return found
+        if not equals or not key:  # the message omits the text, which might be a secret
+            raise BentoError(f"{option} (occurrence {number}): expected {form}.")
+        if key in values:
+            raise BentoError(f"{option}: duplicate key {key}. Keep one.")
+        values[key] = value
+    return values

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 
 from rules_bento.errors import nearest
-from rules_bento.typing_lite import TYPE_CHECKING, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
 
 from bento_cli.cli import show, status, table
 
@@ -19,25 +20,17 @@ if TYPE_CHECKING:
 
 _RENAMED = {"audit": {"--refuse-unhashed": "--require-hashes"}, "build": {"--stated-in-full": "--complete"}}
 _HEAD = """\
-usage: bento [OPTIONS] COMMAND ...
+Usage: bento [OPTIONS] COMMAND ...
 
 Build, inspect, and share Bentos without installing BentoML.
 """
-_TAIL = """
-Options of all commands:
-  --home DIRECTORY  use this store (default: BENTOML_HOME, or else ~/bentoml)
-  -q, --quiet       print no notes and no progress
-  -v, --verbose     print tracebacks of internal errors
-  --color WHEN      color the output: auto, always, or never (default: auto)
-  -V, --version     print the version
-  -h, --help        print the help of a command, as `bento help COMMAND` does
-"""
-_GLOBAL = ("-q", "--quiet", "-v", "--verbose")
-_GLOBAL_WITH_VALUE = ("--home", "--color")
+_TAIL = "\nFor help on a command, run `bento COMMAND --help` or `bento help COMMAND`.\n"
+_GLOBAL_FLAGS = ("-q", "--quiet", "-v", "--verbose")
+_GLOBAL_OPTIONS = ("--home", "--color")  # with a value
 
 
 def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """Return the command and its options. Exits for an invalid command line, and for options that request help."""
+    """Return the command and its options. Exits for an invalid command line, and after the help."""
     before, rest = split(words)
     if rest[:1] == ["help"]:
         rest = [*rest[1:], "--help"]
@@ -51,7 +44,9 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
     command, count = named
     words = before + rest[count:]
     if command.forwards:
-        options = _forwarding(command, before, rest[count:])
+        own, forwarded = command.split(rest[count:])
+        options = make_parser(command).parse_args(before + own)
+        options.rest = forwarded
     elif "--" in words:
         options = make_parser(command).parse_args(words)
     else:
@@ -61,16 +56,8 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
     return command, options
 
 
-def _forwarding(command: Command, before: list[str], words: list[str]) -> argparse.Namespace:
-    """Parse a command's own options; `rest` has the arguments that it forwards."""
-    ours, theirs = command.split(words)
-    options = make_parser(command).parse_args(before + ours)
-    options.rest = theirs
-    return options
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Uses the width of the terminal. For it, argparse would import `shutil`, which imports all decompressors."""
+class _Formatter(argparse.HelpFormatter):
+    """Uses the width of the terminal. Argparse would import `shutil` for it, which imports all decompressors."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -79,9 +66,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
             columns = 100
         super().__init__(prog, width=min(columns, 120) - 2)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.splitlines())
+
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = "Usage: ") -> None:
+        super().add_usage(usage, actions, groups, prefix)
+
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error in two lines, without the usage."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(
@@ -103,59 +96,72 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
         description=command.summary,
         formatter_class=_Formatter,
         allow_abbrev=False,
+        add_help=False,
     )
+    parser._positionals.title, parser._optionals.title = "Arguments", "Options"
     command.add_arguments(parser)
-    group = parser.add_argument_group("options of all commands")
-    group.add_argument("--home", metavar="DIRECTORY", help="use this store (default: BENTOML_HOME, or else ~/bentoml)")
-    # `bento containerize` has the builder's --quiet.
-    quiet = ("-q",) if "--quiet" in parser._option_string_actions else ("-q", "--quiet")
-    group.add_argument(*quiet, dest="no_notes", action="store_true", help="print no notes and no progress")
-    group.add_argument("-v", "--verbose", action="store_true", help="print tracebacks of internal errors")
-    group.add_argument(
-        "--color", choices=("auto", "always", "never"), default="auto", help="color the output (default: auto)"
-    )
+    parser.usage = " ".join(["%(prog)s [OPTIONS]", *map(_word, parser._get_positional_actions())])
+    _add_global_options(parser)
     for old, new in _RENAMED.get(command.name, {}).items():
         parser.add_argument(
             old, action=_Renamed, nargs="?", const=new, default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
     if command.name in table.EXAMPLES:
         lines = "".join(f"  bento {command.name} {words}".rstrip() + "\n" for words in table.EXAMPLES[command.name])
-        parser.epilog = f"{parser.epilog or ''}\n\nexamples:\n{lines}".strip("\n")
+        parser.epilog = f"{parser.epilog or ''}\n\nExamples:\n{lines}".strip("\n")
     return parser
+
+
+def _word(action: argparse.Action) -> str:
+    """Return a positional argument for the usage."""
+    return {"?": "[{}]", "*": "[{}...]", "+": "{}..."}.get(str(action.nargs), "{}").format(action.metavar)
+
+
+def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("Global options")
+    group.add_argument("--home", metavar="DIRECTORY", help="Use this store (default: BENTOML_HOME, or else ~/bentoml)")
+    # `bento containerize` has the builder's --quiet.
+    quiet = ("-q",) if "--quiet" in parser._option_string_actions else ("-q", "--quiet")
+    group.add_argument(*quiet, dest="no_notes", action="store_true", help="Don't print notes and progress")
+    group.add_argument("-v", "--verbose", action="store_true", help="Print tracebacks of internal errors")
+    colors = ("auto", "always", "never")
+    text = "Color the output: auto, always, or never (default: auto)"
+    group.add_argument("--color", metavar="WHEN", choices=colors, default="auto", help=text)
+    group.add_argument("-h", "--help", action="help", help="Print help")
+    return group
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
     """Return the options before the command, and the rest."""
     at = 0
     while at < len(words):
-        if words[at] in _GLOBAL or words[at].startswith(tuple(f"{name}=" for name in _GLOBAL_WITH_VALUE)):
+        if words[at] in _GLOBAL_FLAGS or words[at].startswith(tuple(f"{name}=" for name in _GLOBAL_OPTIONS)):
             at += 1
-        elif words[at] in _GLOBAL_WITH_VALUE:
+        elif words[at] in _GLOBAL_OPTIONS:
             at += 2
         else:
             break
     return words[:at], words[at:]
 
 
-def _overview(prefix: str = "") -> str:
-    """Return the commands by group; those that begin with `prefix`."""
+def _overview(prefix: str) -> str:
+    """Return the commands that begin with `prefix`, by group."""
     width = max(len(command.name) for command in table.COMMANDS if command.name.startswith(prefix))
     text = ""
     for group, commands in table.GROUPS.items():
         shown = [command for command in commands if not command.hidden and command.name.startswith(prefix)]
-        lines = "".join(f"  {command.name:{width}}  {command.summary}\n" for command in shown)
+        lines = "".join(f"  {command.name:{width}}  {command.summary.rstrip('.')}\n" for command in shown)
         text += f"\n{group}:\n{lines}" if lines else ""
     return text
 
 
 def _help(words: list[str], prefix: str = "") -> NoReturn:
-    head = f"usage: bento {prefix}COMMAND ...\n" if prefix else _HEAD
-    text = f"{head}{_overview(prefix)}{_TAIL}"
-    if words:
-        sys.stdout.write(text)
-        sys.exit(status.OK)
-    sys.stderr.write(text)
-    sys.exit(status.USAGE)
+    head = f"Usage: bento {prefix}COMMAND ...\n" if prefix else _HEAD
+    options = _Parser(usage=argparse.SUPPRESS, formatter_class=_Formatter, add_help=False)
+    _add_global_options(options).add_argument("-V", "--version", action="store_true", help="Print the version")
+    text = f"{head}{_overview(prefix)}\n{options.format_help()}{_TAIL}"
+    (sys.stdout if words else sys.stderr).write(text)
+    sys.exit(status.OK if words else status.USAGE)
 
 
 def _version() -> NoReturn:
@@ -174,8 +180,7 @@ def _unknown(words: list[str]) -> NoReturn:
         if words[1:2] in ([], ["-h"], ["--help"]):
             _help(words[1:], f"{words[0]} ")
         words = [" ".join(words[:2])]
-    known = [command.name for command in table.COMMANDS if not command.hidden]
-    close = nearest(words[0], known)
+    close = nearest(words[0], [command.name for command in table.COMMANDS if not command.hidden])
     hint = f"Did you mean {close!r}? " if close else ""
     sys.stderr.write(f"bento: unknown command {words[0]!r}. {hint}To list the commands, run `bento --help`.\n")
     sys.exit(status.USAGE)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 
 from rules_bento import exit_handling
 from rules_bento.formats.times import to_local
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.unpack import Progress
     from rules_bento.net.transfers import Counter
+    from rules_bento.tag import Tag
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
-
-
 _settings = {"color": "auto", "quiet": ""}
 
 
@@ -39,13 +39,13 @@ def progress_output() -> TextIO:
 
 
 def add_output(parser: ArgumentParser, *choices: str) -> None:
-    """Add `-o`, whose default is the first choice."""
+    """Add `-o`; the default is the first choice."""
     parser.add_argument(
         "-o",
         "--output",
         choices=choices,
         default=choices[0],
-        help=f"print the result in this format (default: {choices[0]})",
+        help=f"Print the result in this format (default: {choices[0]})",
     )
 
 
@@ -66,43 +66,27 @@ def note(text: str) -> None:
     sys.stderr.write(f"{paint('note:', _YELLOW, sys.stderr)} {plain(text)}\n")
 
 
-def good(text: str) -> str:
-    """Paint text about something that succeeded or was added."""
-    return paint(text, _GREEN, sys.stdout)
-
-
-def bad(text: str) -> str:
-    """Paint text about something that is damaged or was removed."""
-    return paint(text, _RED, sys.stdout)
-
-
-def changed(text: str) -> str:
-    """Paint text about something that changed."""
-    return paint(text, _YELLOW, sys.stdout)
-
-
-def faint(text: str) -> str:
-    """Paint text that is less important."""
-    return paint(text, _DIM, sys.stdout)
-
-
-def paint(text: str, code: str, file: TextIO) -> str:
+def paint(text: str, code: str, file: TextIO | None = None) -> str:
     """Return the text in a color; by default only for a terminal and without NO_COLOR (no-color.org)."""
+    file = file or sys.stdout
     automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
-    return (
-        f"\x1b[{code}m{text}\x1b[0m"
-        if _settings["color"] == "always" or (_settings["color"] == "auto" and automatic)
-        else text
-    )
+    is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
+    return f"\x1b[{code}m{text}\x1b[0m" if is_painted else text
+
+
+good = partial(paint, code=_GREEN)  # succeeded, or was added
+bad = partial(paint, code=_RED)  # failed, or was removed
+changed = partial(paint, code=_YELLOW)
+faint = partial(paint, code=_DIM)
 
 
 def plain(text: str) -> str:
-    """Return the text without what a terminal would obey: names in archives come from anywhere."""
+    """Escape control characters, because untrusted archives choose the names."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def size(count: float) -> str:
-    """Return bytes as BentoML shows them: `17.00 KiB`."""
+    """Format bytes as BentoML does: `17.00 KiB`."""
     unit = "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if count < 1024 or unit == "PiB":
@@ -112,27 +96,33 @@ def size(count: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def already_present(tags: Iterable[Tag]) -> str:
+    """Return a suffix for the tags of entries that existed before; empty if there are none."""
+    names = ", ".join(map(str, tags))
+    return f" (already present: {names})" if names else ""
+
+
 def local_time(moment: dt.datetime) -> str:
-    """Return a time as BentoML shows it, in this machine's zone."""
+    """Format a time as BentoML does, in the local time zone."""
     return to_local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """Print columns, those of the numbers in `right` flush right."""
+    """Print a table; `right` has the indexes of the right-aligned columns."""
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    flush_right = set(right)
+    right_aligned = set(right)
     for number, row in enumerate([list(header), *cells]):
         padded = [
-            cell.rjust(width) if column in flush_right else cell.ljust(width)
+            cell.rjust(width) if column in right_aligned else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         line = "  ".join(padded).rstrip()
-        out(line if number else paint(line, _BOLD, sys.stdout))
+        out(line if number else paint(line, _BOLD))
 
 
 def json(value: Any) -> None:
@@ -140,7 +130,7 @@ def json(value: Any) -> None:
     from json import dumps
 
     text = dumps(value, indent=2, ensure_ascii=False, default=_simple)
-    # Only strings have such characters, so JSON's escapes stand for them.
+    # Only strings can contain these characters, so JSON's escapes are valid for them.
     out("".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text))
 
 
@@ -155,7 +145,7 @@ def yaml(value: Any) -> None:
 
 
 def data(value: Any, output: str) -> bool:
-    """Print a value for programs, if that is what is wanted; returns whether."""
+    """Print a value as JSON or YAML if `output` selects it; returns whether it did."""
     if output == "json":
         json(value)
     elif output == "yaml":
@@ -172,7 +162,7 @@ _DELAY, _INTERVAL = 0.5, 0.1  # seconds; short tasks show no progress
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that counts bytes and shows how many of `total` (if that is known) are done."""
+    """Yield a function that counts bytes and shows the progress on a terminal; `total` is optional."""
     if not progress_output().isatty():
         yield None
         return
@@ -185,7 +175,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 @contextmanager
 def transfer(verb: str, url: str) -> Iterator[Counter | None]:
-    """Yield a counter for a transfer if the text is a URL; it shows the progress."""
+    """Yield a counter that shows the progress of a transfer; None if the text isn't a URL."""
     from bento_cli.transports.address import parse
 
     address = parse(url) if "://" in url else None

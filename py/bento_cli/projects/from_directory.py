@@ -252,6 +252,7 @@ def project_files(declared: Sequence[DeclaredFile], folder: Path) -> ProjectFile
     return ProjectFiles(
         {path: file.source for path, file in by_path.items()},
         lambda path: snapshot.check_inside(by_path[path], str(folder)),
+        "Create it, or check `include` and `exclude`.",
     )
 
 

@@ -18,13 +18,20 @@ class ProjectFiles:
     `loaded` has the content of the files that were read.
     """
 
-    def __init__(self, files: Mapping[str, str | bytes], check: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, str | bytes],
+        check: Callable[[str], None] | None = None,
+        remedy: str = "Add it to srcs or data.",
+    ) -> None:
         """Create a reader from the files' locations or contents, by path.
 
         `check` is called with a path before the file is read, and raises BentoError to reject the file.
+        `remedy` is for files that aren't declared.
         """
         self._files = files
         self._check = check
+        self._remedy = remedy
         self.loaded: dict[str, bytes] = {}
 
     def has(self, path: str) -> bool:
@@ -49,7 +56,7 @@ class ProjectFiles:
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
             hint = f" Did you mean {near!r}?" if near else ""
-            raise BentoError(f"{place}: {written!r} isn't a file of the build context.{hint} Add it to srcs or data.")
+            raise BentoError(f"{place}: {written!r} isn't a file of the build context.{hint} {self._remedy}")
         if self._check:
             try:
                 self._check(path)

@@ -23,7 +23,7 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
-        help=f"check this {kind.noun} of the store, archive, lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json)",
+        help="Tag or archive of a Bento, or a lock (.json, uv.lock, pylock.toml, .txt), or an SBOM (.json)",
     )
     parser.add_argument(
         "--advisories",
@@ -31,36 +31,34 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         action="append",
         default=[],
         type=Path,
-        help="read advisories in OSV's format from this file, zip archive, or directory (repeatable)",
+        help="File, zip archive, or directory of advisories in OSV format (repeatable)",
     )
     parser.add_argument(
-        "--max-severity", default="none", help="allow vulnerabilities up to this severity (default: none)"
+        "--max-severity", default="none", help="Highest severity of allowed vulnerabilities (default: none)"
     )
     parser.add_argument(
         "--unknown-severity",
         default="above",
-        help="treat vulnerabilities without a severity as this severity (default: above)",
+        help="Severity of vulnerabilities without a rating (default: above)",
     )
     parser.add_argument(
-        "--allow", metavar="ID=REASON", action="append", default=[], help="allow this vulnerability (repeatable)"
+        "--allow", metavar="ID=REASON", action="append", default=[], help="Allow this vulnerability (repeatable)"
     )
     parser.add_argument(
-        "--allow-license", metavar="SPDX", action="append", default=[], help="allow only these licenses (repeatable)"
+        "--allow-license", metavar="SPDX", action="append", default=[], help="Allow only these licenses (repeatable)"
     )
     parser.add_argument(
-        "--deny-license", metavar="SPDX", action="append", default=[], help="reject this license (repeatable)"
+        "--deny-license", metavar="SPDX", action="append", default=[], help="Reject this license (repeatable)"
     )
     parser.add_argument(
-        "--license", metavar="NAME=SPDX", action="append", default=[], help="set the license of a package (repeatable)"
+        "--license", metavar="NAME=SPDX", action="append", default=[], help="Set the license of a package (repeatable)"
     )
-    parser.add_argument(
-        "--wheels", metavar="DIRECTORY", type=Path, help="read licenses from the wheels in this directory"
-    )
-    parser.add_argument("--require-hashes", action="store_true", help="reject packages without a hash")
+    parser.add_argument("--wheels", metavar="DIRECTORY", type=Path, help="Directory of wheels to read licenses from")
+    parser.add_argument("--require-hashes", action="store_true", help="Reject packages without a hash")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "The command makes no network request: the result is as new as the advisories. Only packages of\n"
-        f"PyPI are checked. The exit status is {status.FOUND} if a package is rejected."
+        "The command makes no network requests: the result is as recent as the advisories. Only packages from PyPI "
+        f"are checked. The exit code is {status.FOUND} if a package is rejected."
     )
 
 
@@ -76,24 +74,24 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
         options.require_hashes,
     )
     if not (options.advisories or rules.licenses.is_set or options.wheels):
-        raise BentoError("nothing to hold packages against. Give --advisories, --allow-license or --deny-license.")
+        raise BentoError("No checks are selected. Add --advisories, --allow-license, or --deny-license.")
     policy.check(rules)
     packages = _packages(options.tag, store, kind)
     if options.wheels:
-        packages = inventory.with_licenses(packages, _stated(options.wheels))
-    places = [(path, str(path)) for path in options.advisories]
-    known = database.read(places, {package.name for package in packages}) if places else None
+        packages = inventory.with_licenses(packages, _wheel_licenses(options.wheels))
+    advisories = [(path, str(path)) for path in options.advisories]
+    known = database.read(advisories, {package.name for package in packages}) if advisories else None
     report = policy.evaluate(packages, known, rules)
     if not show.data(report.data(), options.output):
         for line in policy.summary_lines(report):
             show.out(show.plain(line))
         for violation in report.violations:
-            show.out(f"{show.bad('refused')}  {show.plain(violation)}")
+            show.out(f"{show.bad('rejected')}  {show.plain(violation)}")
     return status.FOUND if report.violations else status.OK
 
 
 def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
-    """Return the packages of what a text names. Raises BentoError for what has none that can be known."""
+    """Return the packages of a Bento, lock, or SBOM. Raises BentoError if its packages are unknown."""
     from rules_bento.audit import inventory
     from rules_bento.formats import read_file
     from rules_bento.packages import lock, requirements
@@ -132,19 +130,19 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     for item, contents in unpack.read(path, form_of(path)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
-                raise BentoError(f"{name}: {item.path} is larger than a list of packages can be. Create it again.")
+                raise BentoError(f"{name}: {item.path} exceeds {MAX_BYTES} bytes. Create it again.")
             texts[item.path] = b"".join(contents)
     for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
             return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
-    raise BentoError(f"{name}: has no {REQUIREMENTS[1]}, so its packages are not known. Give its lock.")
+    raise BentoError(f"{name}: has no {REQUIREMENTS[1]}, so its packages are unknown. Name its lock.")
 
 
-def _stated(folder: Path) -> dict[str, DeclaredLicense]:
+def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:
     from rules_bento.images.wheels.wheel import stated_by
 
-    wheels = sorted(folder.glob("*.whl"))
+    wheels = sorted(directory.glob("*.whl"))
     if not wheels:
-        raise BentoError(f"--wheels: {folder} has no wheels. Name a directory of .whl files.")
+        raise BentoError(f"--wheels: no wheels in {directory}. Name a directory of .whl files.")
     return dict(map(stated_by, wheels))

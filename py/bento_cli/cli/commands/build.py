@@ -18,29 +18,13 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.projects.from_directory import BuildResult
 
-
-# What BentoML has at the top of a service's configuration.
+# The top-level keys of a service's configuration in BentoML.
 _CONFIG = frozenset(
-    {
-        "backlog",
-        "endpoints",
-        "extra_ports",
-        "grpc",
-        "http",
-        "logging",
-        "max_runner_connections",
-        "metrics",
-        "monitoring",
-        "replicate_process",
-        "resources",
-        "runner_connection",
-        "runner_probe",
-        "ssl",
-        "threads",
-        "tracing",
-        "traffic",
-        "workers",
-    }
+    (
+        *("backlog", "endpoints", "extra_ports", "grpc", "http", "logging", "max_runner_connections", "metrics"),
+        *("monitoring", "replicate_process", "resources", "runner_connection", "runner_probe", "ssl", "threads"),
+        *("tracing", "traffic", "workers"),
+    )
 )
 
 
@@ -50,118 +34,118 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="PATH",
         nargs="?",
         default=".",
-        help="build the project in this directory (default: the current directory), or a service",
+        help="Project directory (default: the current directory), or a service as module:Service",
     )
     parser.add_argument(
-        "-f", "--bentofile", metavar="FILE", help="read this file (default: bentofile.yaml, or else pyproject.toml)"
+        "-f", "--bentofile", metavar="FILE", help="Path of the bentofile (default: bentofile.yaml or pyproject.toml)"
     )
-    parser.add_argument("--name", help="name of the Bento")
-    parser.add_argument("--version", default="", help="version of the Bento (default: the digest of its content)")
-    parser.add_argument("--description", metavar="TEXT", help="description: the content, or file:PATH")
-    parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[], help="add a label (repeatable)")
+    parser.add_argument("--name", help="Name of the Bento (default: the name of the service)")
+    parser.add_argument("--version", default="", help="Version of the Bento (default: a digest of its content)")
+    parser.add_argument("--description", metavar="TEXT", help="Description of the Bento; file:PATH reads a file")
+    parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[], help="Add a label (repeatable)")
     parser.add_argument(
         "--env",
-        metavar="NAME=VALUE",
+        metavar="NAME=VALUE[;stage=STAGE]",
         action="append",
         default=[],
-        help="set a variable, optionally with ;stage=STAGE (repeatable)",
+        help="Set an environment variable, for all stages or only for build or runtime (repeatable)",
     )
     parser.add_argument(
-        "--model", metavar="TAG", action="append", default=[], help="include this model from the store (repeatable)"
-    )
-    parser.add_argument("--arg", metavar="KEY=VALUE", action="append", default=[], help="set an argument (repeatable)")
-    parser.add_argument("--arg-file", metavar="FILE", help="read arguments from this YAML file")
-    parser.add_argument(
-        "--enable-features", metavar="LIST", default="", help="require these extras of bentoml, separated by commas"
+        "--model", metavar="TAG", action="append", default=[], help="Include this model from the store (repeatable)"
     )
     parser.add_argument(
-        "--spec", type=int, choices=(1, 2), help="format of bento.yaml (default: 2 if the options allow it)"
+        "--arg", metavar="KEY=VALUE", action="append", default=[], help="Set a build argument (repeatable)"
+    )
+    parser.add_argument("--arg-file", metavar="FILE", help="Read build arguments from a YAML file")
+    parser.add_argument(
+        "--enable-features", metavar="LIST", default="", help="Comma-separated extras of bentoml to require"
     )
     parser.add_argument(
-        "--bentoml-version", metavar="VERSION", help="version of BentoML if the requirements don't specify it"
+        "--spec", type=int, choices=(1, 2), help="Format version of bento.yaml (default: 2 if the options support it)"
     )
-    parser.add_argument("--python-version", metavar="VERSION", help="version of Python if no option specifies it")
     parser.add_argument(
-        "--creation-time", metavar="TIME", help="creation time in ISO 8601 (default: SOURCE_DATE_EPOCH, or else now)"
+        "--bentoml-version", metavar="VERSION", help="BentoML version to use if the requirements don't set one"
+    )
+    parser.add_argument(
+        "--python-version", metavar="VERSION", help="Python version to use if the project doesn't set one"
+    )
+    parser.add_argument(
+        "--creation-time", metavar="TIME", help="Creation time in ISO 8601 (default: SOURCE_DATE_EPOCH, or else now)"
     )
     parser.add_argument(
         "--import",
         dest="imported",
         action="store_true",
-        help="import the service with BentoML to get its metadata; stand-ins replace missing packages",
+        help="Import the service with BentoML instead of analyzing its source; stubs replace missing packages",
     )
     parser.add_argument(
-        "--python", metavar="ENV", help="use BentoML of this environment or interpreter; requires --import"
+        "--python", metavar="PATH", help="Python environment or interpreter that has BentoML; requires --import"
     )
-    _add_facts(parser)
+    _add_metadata_options(parser)
     parser.add_argument(
         "--allow-secret",
         metavar="FILE",
         action="append",
         default=[],
-        help="allow this file (src/...) to contain a suspected secret (repeatable)",
+        help="Ignore suspected secrets in this file of the Bento, such as src/test.pem (repeatable)",
     )
-    parser.add_argument("--no-secrets-check", action="store_true", help="don't search for secrets")
+    parser.add_argument("--no-secrets-check", action="store_true", help="Don't scan the Bento for secrets")
     parser.add_argument(
-        "--archive", metavar="FILE", help="write a .bento file instead of adding the Bento to the store"
+        "--archive", metavar="FILE", help="Write a .bento archive instead of adding the Bento to the store"
     )
-    parser.add_argument(
-        "--no-sync", action="store_true", help="don't wait for the disk; a power failure might lose the result"
-    )
+    arguments.add_no_sync(parser)
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
     parser.epilog = (
-        "Without --import, the service is never imported. Nothing is resolved or downloaded. The same\n"
-        "project gives the same version and digest everywhere, and also with the rule bento_package if no\n"
-        "package hub locks the packages. The creation time doesn't change them."
+        "Without --import, your code isn't executed. No packages are resolved or downloaded. The same project "
+        "always gives the same version and digest, whatever the creation time. The rule bento_package gives the "
+        "same version and digest if no package hub locks the packages."
     )
 
 
-def _add_facts(parser: ArgumentParser) -> None:
-    """Add the options that state a fact of the service that its source computes; messages name these."""
-    group = parser.add_argument_group("service metadata that the source determines at run time")
+def _add_metadata_options(parser: ArgumentParser) -> None:
+    """Add the options for service metadata that can't be determined statically; error messages name them."""
+    group = parser.add_argument_group("Service metadata that the source determines at run time")
     group.add_argument(
         "--service-model",
         metavar="SERVICE.ATTRIBUTE=TAG",
         action="append",
         default=[],
-        help="declare the model of an attribute (repeatable)",
+        help="Declare the model of an attribute of a service (repeatable)",
     )
     group.add_argument(
         "--config",
         metavar="SERVICE.KEY=VALUE",
         action="append",
         default=[],
-        help="declare a value of a service's configuration, such as Svc.traffic.timeout=60; JSON or text (repeatable)",
+        help="Declare a configuration value of a service, such as Svc.traffic.timeout=60 (repeatable)",
     )
-    group.add_argument(
-        "--image", metavar="FILE", help="declare the image in this JSON file; docs/cli.md describes the format"
-    )
+    group.add_argument("--image", metavar="FILE", help="Declare the image with a JSON file (format: docs/cli.md)")
     group.add_argument(
         "--complete",
         metavar="KIND",
         action="append",
         default=[],
-        help="declare that the labels, envs, image, or description given here are complete (repeatable)",
+        help="Treat the given labels, envs, image, or description as complete (repeatable)",
     )
 
 
 def run_build(options: Namespace, store: Store, kind: Kind) -> int:
     from pathlib import Path
 
-    made = _build(options, store)
-    for text in made.notes:
+    result = _build(options, store)
+    for text in result.notes:
         show.note(text)
     if options.archive:
-        path, known = made.archive(Path(options.archive)), False
+        path, is_known = result.archive(Path(options.archive)), False
     else:
-        path, known = _keep(made, options.version, store)
+        path, is_known = _add_to_store(result, options.version, store)
     if options.output == "tag":
-        show.out(f"__tag__:{made.tag}")  # as BentoML's
+        show.out(f"__tag__:{result.tag}")  # as BentoML does
     elif options.output == "path":
         show.out(str(path))
-    elif not show.data({"tag": str(made.tag), "digest": made.digest, "path": str(path)}, options.output):
-        where = f" at {show.plain(str(path))}" if options.archive else " (in the store already)" if known else ""
-        show.out(f"Built {made.tag}{where}.")
+    elif not show.data({"tag": str(result.tag), "digest": result.digest, "path": str(path)}, options.output):
+        where = f" at {show.plain(str(path))}" if options.archive else " (already in the store)" if is_known else ""
+        show.out(f"Built {result.tag}{where}.")
     return status.OK
 
 
@@ -174,10 +158,10 @@ def _build(options: Namespace, store: Store) -> BuildResult:
     from bento_cli.projects import from_directory
 
     versions = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
-    beside = from_directory.ExtraOptions(
+    extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options.creation_time),
         image=_image(options.image),
-        overrides=_stated(options),
+        overrides=_declared(options),
         features=tuple(feature for feature in options.enable_features.split(",") if feature),
         spec=options.spec,
         store=store.home.entries_dir(MODEL),
@@ -200,28 +184,29 @@ def _build(options: Namespace, store: Store) -> BuildResult:
         labels=arguments.pairs(options.label, "--label"),
         build_ctx="." if is_service else options.build_ctx,
         args=_args(options),
-        more=_more(options),
-        extra=beside,
+        more=_attributes(options),
+        extra=extra,
     )
 
 
 def _python(options: Namespace) -> Path | None:
-    """Return the interpreter that imports the service, if one is to. Raises BentoError for contradicting options."""
+    """Return the interpreter that imports the service, or None. Raises BentoError for contradictory options."""
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:
         if options.python:
-            raise BentoError("--python: only --import uses it. Add --import, or remove --python.")
+            raise BentoError("--python: requires --import. Add --import, or remove --python.")
         return None
     if options.service_model or options.config or options.complete:
         raise BentoError(
-            "--import: finds the service metadata on its own. Remove the options that declare a part of it."
+            "--import: can't be combined with --service-model, --config, or --complete. Remove these options: the "
+            "import provides all service metadata."
         )
     return interpreter(options.python or "")
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError for what is neither a directory nor, for all that is known here, a service."""
+    """Raise BentoError for a string that is neither a directory nor, as far as files show, a service."""
     from pathlib import Path
 
     module = text.replace(".", "/")
@@ -230,23 +215,23 @@ def _check_service(text: str) -> None:
         raise BentoError(f"{text}: no such directory. Name a project's directory, or a service as module:Service.")
 
 
-def _creation_time(stated: str | None) -> str:
-    """Return what is given, else what SOURCE_DATE_EPOCH says, else now. Raises BentoError for what is no time."""
+def _creation_time(text: str | None) -> str:
+    """Return the given time, or else SOURCE_DATE_EPOCH, or else the current time."""
     import datetime as dt
     import os
 
     from rules_bento.formats.times import parse_time
 
-    if stated is not None:
+    if text is not None:
         try:
-            zone = parse_time(stated).tzinfo
+            zone = parse_time(text).tzinfo
         except ValueError:
             zone = None
-        if zone is None:  # beside Bentos that have one, BentoML's list fails for the store
+        if zone is None:  # in a store with other Bentos, a time without a zone breaks `bentoml list`
             raise BentoError(
-                f"--creation-time: {stated!r} isn't a time with a zone. Write it as 2026-03-01T12:00:00+00:00."
+                f"--creation-time: {text!r} isn't a time with a zone. Write it as 2026-03-01T12:00:00+00:00."
             )
-        return stated
+        return text
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return dt.datetime.now(dt.timezone.utc).isoformat()
@@ -256,23 +241,23 @@ def _creation_time(stated: str | None) -> str:
         return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
     except (ValueError, OverflowError, OSError):
         raise BentoError(
-            f"SOURCE_DATE_EPOCH: {epoch!r} isn't a number of seconds since 1970. Set it to one, or unset it."
+            f"SOURCE_DATE_EPOCH: {epoch!r} isn't a number of seconds since 1970. Correct it, or unset it."
         ) from None
 
 
-def _more(options: Namespace) -> dict[str, Any]:
-    """Return the options that only `bento build` sets from flags: description, envs and models."""
+def _attributes(options: Namespace) -> dict[str, Any]:
+    """Return the build options that BentoML's command doesn't have: description, envs, and models."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs = {(env.name, env.stage): vars(env) for env in (parse_env(text, "--env") for text in options.env)}
     if len(envs) < len(options.env):
-        raise BentoError("--env: a variable is given twice for one stage. Keep one of each.")
+        raise BentoError("--env: a variable is set twice for one stage. Keep one value.")
     ordered = [envs[key] for key in sorted(envs)]
     attributes = {"description": options.description, "envs": ordered or None, "models": options.model or None}
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def _stated(options: Namespace) -> Declared:
+def _declared(options: Namespace) -> Declared:
     from rules_bento.service import Declared
 
     return Declared(
@@ -284,34 +269,34 @@ def _stated(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service, whatever the order of the flags. Raises BentoError for a wrong one."""
+    """Return the configuration of each service, independent of the order of the options."""
     services: dict[str, dict[str, Any]] = {}
-    given = arguments.pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
-    for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in given.items()):
+    values = arguments.pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
+    for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in values.items()):
         at = services.setdefault(service, {})
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
-                raise BentoError(f"--config: {path} is below {key}, which has a value of its own. Keep one of the two.")
+                raise BentoError(f"--config: {path} conflicts with the value of {key}. Keep one of the two.")
         if keys and keys[-1] in at:
-            raise BentoError(f"--config: {path} is given twice. Keep one.")
+            raise BentoError(f"--config: {path} is set twice. Keep one value.")
         if keys:
-            at[keys[-1]] = _json_or_text(given[path])
+            at[keys[-1]] = _json_or_text(values[path])
     ordered: dict[str, dict[str, Any]] = _sorted(services)
     return ordered
 
 
 def _sorted(value: Any) -> Any:
-    """Return a value with its keys in order, as the rule's attribute has them."""
+    """Return a value with sorted keys, as in the attribute of the rule."""
     if isinstance(value, dict):
         return {key: _sorted(inner) for key, inner in sorted(value.items())}
     return [_sorted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
-    """Split a path behind the name of the service, in which there may be dots, as in `llama3.1-8b.traffic.timeout`."""
+    """Split a path into a service, whose name can contain dots (`llama3.1-8b.traffic.timeout`), and the keys."""
     words = path.split(".")
-    first = 1 if text else len(words)  # without a value, a service alone, which has no configuration
+    first = 1 if text else len(words)  # without a value, the path is a service without configuration
     at = next((place for place, word in enumerate(words) if place and word in _CONFIG), first)
     return ".".join(words[:at]), words[at:]
 
@@ -332,14 +317,13 @@ def _image(path: str | None) -> ImageDefinition | None:
     from pathlib import Path
 
     from rules_bento.bento import image_steps
-    from rules_bento.formats import MAX_BYTES
+    from rules_bento.formats import read_file
 
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        data = read_file(Path(path))
     except OSError as error:
-        raise BentoError(f"--image: {path} cannot be read: {error.strerror}. Name the JSON file of an image.") from None
-    return image_steps.read(text, f"--image: {path}")
+        raise BentoError(f"--image: {path}: {error.strerror}. Name a JSON file that describes an image.") from None
+    return image_steps.read(data, f"--image: {path}")
 
 
 def _args(options: Namespace) -> dict[str, Any]:
@@ -351,15 +335,15 @@ def _args(options: Namespace) -> dict[str, Any]:
     return values | arguments.pairs(options.arg, "--arg")
 
 
-def _keep(made: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Take the Bento into the store; returns its folder, and whether it was there: a digest means the same Bento."""
+def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
+    """Return the path of the Bento in the store, and whether it existed: a digest identifies its content."""
     import tempfile
     from pathlib import Path
 
-    if store.bentos.entry_store.has(made.tag):
+    if store.bentos.entry_store.has(result.tag):
         if version:
-            raise BentoError(f"{made.tag} exists in the store. Delete it first, or build another version.")
-        return store.bentos.entry_store.path(made.tag), True
+            raise BentoError(f"{result.tag} is already in the store. Delete it first, or build another version.")
+        return store.bentos.entry_store.path(result.tag), True
     with tempfile.TemporaryDirectory() as scratch:
-        archive = made.archive(Path(scratch, "built.bento"))
+        archive = result.archive(Path(scratch, "built.bento"))
         return store.bentos.import_archive(archive).entry.path, False

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
 
-
 _KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
 
 
@@ -26,16 +25,17 @@ def add_login_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT
 
     parser.add_argument(
-        "--endpoint",
-        metavar="URL",
-        help=f"address of BentoCloud or Yatai (default: {_ENDPOINT}, or else {DEFAULT_ENDPOINT})",
+        "--endpoint", metavar="URL", help=f"URL of BentoCloud or Yatai (default: {_ENDPOINT}, or {DEFAULT_ENDPOINT})"
     )
-    parser.add_argument("--api-token", metavar="TOKEN", help=f"API token (default: {_KEY}); - reads standard input")
-    parser.add_argument("--context", metavar="NAME", help="name of the context (default: the current context)")
+    parser.add_argument(
+        "--api-token", metavar="TOKEN", help=f"API token, or - to read it from standard input (default: {_KEY})"
+    )
+    parser.add_argument("--context", metavar="NAME", help="Name of the context to save (default: the current context)")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Other users of the machine can see a token on a command line: omit --api-token to enter it, or use\n"
-        "`-`. As in BentoML, the token is stored in .yatai.yaml of the home, which only you can read."
+        "Without an API token, the command prompts for it. Other users of the machine can see a token on the "
+        "command line; use `-` in scripts. As in BentoML, the token is stored in .yatai.yaml of the BentoML home "
+        "directory, which only you can read."
     )
 
 
@@ -48,27 +48,26 @@ def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     context = make(options.context or contexts.current_name, endpoint, _token(options.api_token))
     if context.is_open:
         show.note(f"{context.endpoint} isn't encrypted: others can read the token and all pushed data. Use https.")
-    with Cloud(context) as cloud:
-        user = _get_document(cloud, "/api/v1/auth/current", "the user")
-        organization = _get_document(cloud, "/api/v1/current_org", "the organization")
+    with Cloud(context) as client:
+        user = _get_document(client, "/api/v1/auth/current", "user")
+        organization = _get_document(client, "/api/v1/current_org", "organization")
     email = user.get("email")
     replaced = contexts.save(make(context.name, context.endpoint, context.api_token, str(email) if email else None))
-    facts = {"name": context.name, "endpoint": context.endpoint, "email": email}
-    facts["organization"] = organization["name"]
     if replaced:
         show.note(f"The context {context.name} replaced an existing context.")
+    facts = {"name": context.name, "endpoint": context.endpoint, "email": email, "organization": organization["name"]}
     if not show.data(facts, options.output):
-        who = f"{email or user.get('name')} of {organization['name']}"
-        show.out(f"Logged in to {context.endpoint} as {show.plain(who)} (context {show.plain(context.name)}).")
+        account = f"{email or user.get('name')} of {organization['name']}"
+        show.out(f"Logged in to {context.endpoint} as {show.plain(account)} (context {show.plain(context.name)}).")
     return status.OK
 
 
-def _token(stated: str | None) -> str:
-    if stated == "-":
+def _token(option: str | None) -> str:
+    if option == "-":
         return sys.stdin.readline()
-    stated = stated or os.environ.get(_KEY)
-    if stated:
-        return stated
+    token = option or os.environ.get(_KEY)
+    if token:
+        return token
     if not sys.stdin.isatty():
         raise BentoError(
             f"The API token is missing, and standard input isn't a terminal. Set {_KEY}, or use `--api-token -`."
@@ -78,16 +77,16 @@ def _token(stated: str | None) -> str:
     return getpass("API token: ")
 
 
-def _get_document(cloud: Cloud, path: str, what: str) -> dict[str, Any]:
-    document = cloud.find(path, what=what)
+def _get_document(client: Cloud, path: str, what: str) -> dict[str, Any]:
+    document = client.find(path, what=f"the {what}")
     if not document or "name" not in document:
-        raise BentoError(f"{what}: {cloud} has none for this token. Check the token and the endpoint.")
+        raise BentoError(f"{client}: found no {what} for this token. Check the token and the endpoint.")
     return document
 
 
 def add_current_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
     show.add_output(parser, "json", "yaml")
-    parser.epilog = "Unlike BentoML's command, this command doesn't show the API token."
+    parser.epilog = "Unlike in BentoML, the output doesn't contain the API token."
 
 
 def run_current_context(options: Namespace, store: Store, kind: Kind) -> int:
@@ -110,12 +109,12 @@ def run_list_context(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_update_current_context_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("name", metavar="NAME", help="select this context")
+    parser.add_argument("name", metavar="NAME", help="Name of the context that push and pull use by default")
 
 
 def run_update_current_context(options: Namespace, store: Store, kind: Kind) -> int:
     from bento_cli.sharing.cloud.contexts import Contexts
 
     context = Contexts(store.home).set_current(options.name)
-    show.out(f"The context is {show.plain(context.name)}, {context.address}.")
+    show.out(f"The current context is {show.plain(context.name)} ({context.address}).")
     return status.OK

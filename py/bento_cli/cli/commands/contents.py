@@ -1,4 +1,4 @@
-"""`bento tree` and `bento diff`: show contents and differences of entries and archives."""
+"""`bento tree` and `bento diff`: show the contents and differences of entries and archives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Node:
-    """A folder, file or link; a folder's size is that of all in it."""
+    """A directory, file, or link; the size of a directory is the sum of the sizes of its files."""
 
     size: int = 0
     note: str = ""
@@ -41,7 +41,7 @@ class _Node:
 
 
 def add_tree_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"the {kind.noun}, or the path of an archive")
+    parser.add_argument("tag", metavar="TAG", help=f"Tag of the {kind.noun}, or path of an archive")
     show.add_output(parser, "text", "json", "yaml")
 
 
@@ -59,13 +59,15 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Show the tree of a Bento that a target has built; `models` are those that are not in the archive.
+    """Show the tree of a Bento that a target builds; `models` are the models outside of the archive.
 
-    Raises BentoError for a path of too many folders.
+    Raises BentoError for too many nested directories.
     """
     from argparse import ArgumentParser
 
-    parser = ArgumentParser(f"bazel run {target} -- tree", description="What is in the Bento.", allow_abbrev=False)
+    parser = ArgumentParser(
+        f"bazel run {target} -- tree", description="Shows the files and models of the Bento.", allow_abbrev=False
+    )
     show.add_output(parser, "text", "json")
     options = parser.parse_args(words)
     root = _of_archive(archive)
@@ -140,16 +142,16 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
     for number, (name, child) in enumerate(node.children.items()):
         branch, below = ("└── ", "    ") if number == last else ("├── ", "│   ")
         slash = "/" if child.children else ""
-        facts = show.faint("  ".join(filter(None, (show.size(child.size), show.plain(child.note)))))
-        yield f"{indent}{branch}{show.plain(name)}{slash}  {facts}"
+        details = show.faint("  ".join(filter(None, (show.size(child.size), show.plain(child.note)))))
+        yield f"{indent}{branch}{show.plain(name)}{slash}  {details}"
         yield from _lines(child, indent + below)
 
 
 def add_diff_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("one", metavar="TAG", help=f"the first {kind.noun}, or the path of an archive")
-    parser.add_argument("other", metavar="TAG", help=f"the second {kind.noun}, or the path of an archive")
+    parser.add_argument("one", metavar="TAG", help=f"Tag of the first {kind.noun}, or path of an archive")
+    parser.add_argument("other", metavar="TAG", help=f"Tag of the second {kind.noun}, or path of an archive")
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = f"The exit status is {status.FOUND} if they differ."
+    parser.epilog = f"The exit code is {status.FOUND} if there are differences."
 
 
 def run_diff(options: Namespace, store: Store, kind: Kind) -> int:
@@ -176,7 +178,7 @@ def _print(difference: Difference) -> None:
 
 def _short(value: Any) -> str:
     if value is None:
-        return "nothing"
+        return "none"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -187,11 +189,11 @@ def _file(file: File) -> str:
 
 def _change(before: File, after: File) -> str:
     if before.link != after.link:
-        return f"-> {before.link} became -> {after.link}" if before.link and after.link else "became another kind"
-    facts = [] if before.blake3 == after.blake3 else [f"{show.size(before.size)} -> {show.size(after.size)}"]
+        return f"-> {before.link} to -> {after.link}" if before.link and after.link else "changed between file and link"
+    details = [] if before.blake3 == after.blake3 else [f"{show.size(before.size)} -> {show.size(after.size)}"]
     if before.mode != after.mode:
-        facts.append("now executable" if after.mode & 0o100 else "no longer executable")
-    return ", ".join(facts)
+        details.append("now executable" if after.mode & 0o100 else "no longer executable")
+    return ", ".join(details)
 
 
 def _data(difference: Difference) -> dict[str, Any]:

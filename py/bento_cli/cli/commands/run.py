@@ -1,4 +1,4 @@
-"""`bento containerize` and `bento serve`: build images of Bentos and serve them."""
+"""`bento containerize` and `bento serve`: build container images of Bentos, and serve Bentos."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from rules_bento.typing_lite import TYPE_CHECKING, NoReturn
 
-from bento_cli.cli import show, status
+from bento_cli.cli import arguments, show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -19,21 +19,45 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 
-# BentoML's own, in its order; `--opt` says the same, and all others.
-_BUILDER_VALUES = (
-    *("add-host", "build-arg", "cache-from", "iidfile", "label", "network", "output", "platform", "progress"),
-    *("secret", "ssh", "target", "allow", "attest", "build-context", "builder", "cache-to", "provenance"),
-    *("cgroup-parent", "ulimit", "no-cache-filter", "metadata-file", "sbom", "shm-size"),
-)
-
-
-_BUILDER_FLAGS = ("no-cache", "pull", "load", "push", "quiet")
+# BentoML has options for these options of builders; `--opt` passes any other one.
+_BUILDER_VALUES = {
+    "add-host": "Add a custom host-to-IP mapping (repeatable)",
+    "allow": "Allow an extra privileged entitlement (repeatable)",
+    "attest": "Add an attestation (repeatable)",
+    "build-arg": "Set a build-time variable (repeatable)",
+    "build-context": "Add a build context (repeatable)",
+    "builder": "Use this builder instance",
+    "cache-from": "Use an external cache source (repeatable)",
+    "cache-to": "Export the build cache (repeatable)",
+    "cgroup-parent": "Set the parent cgroup for RUN instructions",
+    "iidfile": "Write the image ID to this file",
+    "label": "Set metadata for the image (repeatable)",
+    "metadata-file": "Write build result metadata to this file",
+    "network": "Set the network mode for RUN instructions",
+    "no-cache-filter": "Don't use the cache for these stages (repeatable)",
+    "output": "Set the output destination (repeatable)",
+    "platform": "Set the target platform",
+    "provenance": "Add a provenance attestation",
+    "sbom": "Add an SBOM attestation",
+    "secret": "Expose a secret to the build (repeatable)",
+    "shm-size": "Set the size of /dev/shm",
+    "ssh": "Expose an SSH agent socket or keys to the build (repeatable)",
+    "target": "Set the target build stage",
+    "ulimit": "Set ulimit options (repeatable)",
+}
+_BUILDER_FLAGS = {
+    "load": "Load the image into the local image store",
+    "no-cache": "Don't use the build cache",
+    "pull": "Always pull referenced images",
+    "push": "Push the image to its registry",
+    "quiet": "Suppress the builder's output",
+}
 
 
 def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.builders.backends import BACKENDS, VARIABLE
 
-    parser.add_argument("tag", metavar="TAG", help="build an image of this Bento")
+    parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
     parser.add_argument(
         "-t",
         "--image-tag",
@@ -41,48 +65,45 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="NAME:TAG",
         action="append",
         default=[],
-        help="name the image (repeatable; default: the tag of the Bento)",
+        help="Name of the image (repeatable; default: the tag of the Bento)",
     )
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"build with {', '.join(BACKENDS)} (default: {VARIABLE}, or else the first available one)",
+        help=f"Builder: {', '.join(BACKENDS)} (default: {VARIABLE}, or the first available one)",
     )
     parser.add_argument(
         "--enable-features",
         metavar="LIST",
         action="append",
         default=[],
-        help="install these extras of bentoml, separated by commas",
+        help="Comma-separated extras of bentoml to install (repeatable)",
     )
-    parser.add_argument("--run-as-root", action="store_true", help="start the builder with sudo")
-    parser.add_argument("--no-verify", action="store_true", help="don't check the files for damage first")
+    parser.add_argument("--run-as-root", action="store_true", help="Run the builder with sudo")
+    arguments.add_no_verify(parser)
     parser.add_argument(
         "--opt",
         metavar="NAME[=VALUE]",
         action="append",
         default=[],
-        help="pass this option to the builder (repeatable)",
+        help="Pass an option to the builder (repeatable)",
     )
-    group = parser.add_argument_group("options of builders (a builder might not support all of them)")
-    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS)):
+    group = parser.add_argument_group("Builder options (not all builders support all options)")
+    for name, text in sorted((_BUILDER_VALUES | _BUILDER_FLAGS).items()):
         if name in _BUILDER_FLAGS:
-            group.add_argument(f"--{name}", action="store_true", help=f"pass --{name} to the builder")
-        elif name == "progress":
-            group.add_argument("--progress", choices=("auto", "tty", "plain"), help="show progress in this form")
+            group.add_argument(f"--{name}", action="store_true", help=text)
         else:
-            group.add_argument(
-                f"--{name}", metavar="VALUE", action="append", help=f"pass --{name} to the builder (repeatable)"
-            )
+            group.add_argument(f"--{name}", metavar="VALUE", action="append", help=text)
+    group.add_argument("--progress", choices=("auto", "tty", "plain"), help="Format of the progress output")
     # As in BentoML, --output is an option of the builder.
     choices = ("text", "json", "yaml")
     parser.add_argument(
-        "-o", dest="shown", choices=choices, default="text", help="print the result in this format (default: text)"
+        "-o", dest="shown", choices=choices, default="text", help="Print the result in this format (default: text)"
     )
     parser.epilog = (
-        "Every builder gets the same directory: the Bento, its models, and its Dockerfile. Environment\n"
-        "variables of the stage build are passed as secrets with the value from the Bento. `--secret\n"
-        "id=NAME` passes a variable of your environment instead."
+        "All builders get the same build context: the Bento, its models, and its Dockerfile. Environment variables "
+        "for the stage `build` are passed as secrets with their values in the Bento; to pass a variable of your "
+        "environment instead, use `--secret id=NAME`."
     )
 
 
@@ -97,11 +118,11 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     check_features(features, "--enable-features")
     backend = choose(options.backend or "")
     if not options.backend:
-        show.note(f"{backend.name} builds. --backend or {VARIABLE} names another one.")
+        show.note(f"Building with {backend.name}. To use another builder, set --backend or {VARIABLE}.")
     for model in entry.describe().models:
         if model.registry == "huggingface":
-            show.note(f"{model.tag} of Hugging Face is not in the image. It is fetched when that is started.")
-    done = containerize(
+            show.note(f"{model.tag} of Hugging Face Hub isn't in the image. Containers download it at startup.")
+    result = containerize(
         store.home,
         entry,
         backend,
@@ -111,66 +132,65 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
         as_root=options.run_as_root,
         check=not options.no_verify,
     )
-    facts = {"tag": str(entry.tag), "backend": backend.name, "images": list(done.names)}
+    facts = {"tag": str(entry.tag), "backend": backend.name, "images": list(result.names)}
     if not show.data(facts, options.shown):
-        show.out(f"Built {', '.join(map(show.plain, done.names))} of Bento {entry.tag} with {backend.name}.")
-        if done.runner:
-            show.out(f"To run it: {done.runner} run --rm -p 3000:3000 {show.plain(done.names[0])}")
+        show.out(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {backend.name}.")
+        if result.runner:
+            show.out(f"To run it: {result.runner} run --rm -p 3000:3000 {show.plain(result.names[0])}")
     return status.OK
 
 
 def _builder_options(options: Namespace) -> dict[str, Sequence[str] | bool]:
-    """Return the options for the backend: BentoML's own, then those of `--opt`."""
-    further: dict[str, Sequence[str] | bool] = {}
-    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS)):
+    """Return the options for the builder: BentoML's options, then the options of `--opt`."""
+    result: dict[str, Sequence[str] | bool] = {}
+    for name in sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS, "progress")):
         value = getattr(options, name.replace("-", "_"))
         if value:
-            further[name] = [value] if isinstance(value, str) else value
+            result[name] = [value] if isinstance(value, str) else value
     for text in options.opt:
         name, *values = re.split("[=:]", text, maxsplit=1)
-        before = further.get(name, [])
-        further[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
-    return further
+        before = result.get(name, [])
+        result[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
+    return result
 
 
 _OWN_OPTIONS = ("--home", "--python")
-
-
-# Options of `bentoml serve` without a value. The next word is the value of every other option.
+# Options of `bentoml serve` without a value. The next argument is the value of every other option.
 _SERVE_FLAGS = ("--debug", "--development", "--do-not-track", "--production", "--quiet", "-q", "--reload", "--verbose")
-
-
 _HELP_OPTIONS = ("-h", "--help")
 
 
 def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help="serve this Bento")
-    parser.add_argument("--python", metavar="PATH", help="use BentoML of this environment or interpreter")
+    parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
+    parser.add_argument(
+        "--python",
+        metavar="PATH",
+        help="Python environment or interpreter that has BentoML (default: VIRTUAL_ENV, or PATH)",
+    )
     parser.epilog = (
-        "All other options are passed to `bentoml serve`, such as --host, --port, and --reload. BentoML is\n"
-        "used from --python, or else VIRTUAL_ENV, or else PATH. It replaces this process, so it gets the\n"
-        "signals and sets the exit status."
+        "All other options are passed to `bentoml serve`, such as --host, --port, and --reload. BentoML's process "
+        "replaces this process: it receives the signals, and determines the exit code."
     )
 
 
 def split_serve(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split the words into our arguments and BentoML's; the tag can be anywhere."""
-    ours: list[str] = []
-    theirs: list[str] = []
+    """Split arguments into our own and BentoML's; the tag can be anywhere."""
+    own: list[str] = []
+    forwarded: list[str] = []
     tag = ""
-    waiting = list(reversed(words))
-    while waiting:
-        word = waiting.pop()
+    remaining = list(reversed(words))
+    while remaining:
+        word = remaining.pop()
         name, equals, _ = word.partition("=")
-        side = theirs if tag or word.startswith("-") else ours
+        side = forwarded if tag or word.startswith("-") else own
         if name in _OWN_OPTIONS or word in _HELP_OPTIONS:
-            side = ours
-        elif side is ours:
+            side = own
+        elif side is own:
             tag = word
         side.append(word)
-        if waiting and word.startswith("-") and not equals and word not in (*_SERVE_FLAGS, *_HELP_OPTIONS):
-            side.append(waiting.pop())
-    return ours, theirs
+        if remaining and word.startswith("-") and not equals and word not in (*_SERVE_FLAGS, *_HELP_OPTIONS):
+            side.append(remaining.pop())
+    return own, forwarded
 
 
 def run_serve(options: Namespace, store: Store, kind: Kind) -> NoReturn:

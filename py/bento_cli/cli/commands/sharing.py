@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.cli import arguments, show, status
 
@@ -16,33 +16,37 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.pulling import CloudPulled
     from bento_cli.sharing.registry.pulling import Pulled
-    from bento_cli.sharing.registry.pushing import Delivered
     from bento_cli.store.entries import Entry
 
 
+def _add_context(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--context", metavar="NAME", help="Context of BentoCloud or Yatai (default: the current context)"
+    )
+
+
 def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"push this {kind.noun}")
+    parser.add_argument("tag", metavar="TAG", help=f"Tag of the {kind.noun}")
     parser.add_argument(
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help=f"push to {arguments.ADDRESS} (default tag: the version; without REFERENCE: BentoCloud or Yatai)",
+        help=f"Registry to push to, as {arguments.REFERENCE} (default: BentoCloud or Yatai)",
     )
-    parser.add_argument("-t", "--threads", type=arguments.jobs, metavar="N", help="number of parallel transfers")
+    parser.add_argument("-t", "--threads", type=arguments.positive, metavar="N", help="Number of parallel transfers")
     parser.add_argument(
-        "-f", "--force", action="store_true", help="replace an existing entry of BentoCloud or Yatai with the same tag"
+        "-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in BentoCloud or Yatai"
     )
-    parser.add_argument("--no-verify", action="store_true", help="don't check the files for damage first")
-    parser.add_argument(
-        "--context", metavar="NAME", help="context of `bento cloud login` (default: the current context)"
-    )
-    parser.add_argument("--sign-key", metavar="KEY", help=f"sign with this private key: {arguments.KEY}")
+    arguments.add_no_verify(parser)
+    _add_context(parser)
+    parser.add_argument("--sign-key", metavar="KEY", help=f"Sign with this private key {arguments.KEY}")
     arguments.add_password(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Only missing data is uploaded. Credentials for registries are read from docker's config and its\n"
-        "helpers, and for BentoCloud and Yatai from the contexts of `bento cloud login`."
+        "The default tag of a REFERENCE is the version. Only missing data is uploaded. Credentials for registries "
+        "are read from docker's configuration and credential helpers, and for BentoCloud and Yatai from the "
+        "context of `bento cloud login`."
     )
 
 
@@ -51,9 +55,7 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif options.sign_key:
-        raise BentoError(
-            "--sign-key: BentoCloud and Yatai store no signatures. Push to a registry: oci://registry/repository."
-        )
+        raise BentoError(f"--sign-key: only supported for registries. Name one as {arguments.REFERENCE}.")
     else:
         _push_to_cloud(options, store, entry)
     return status.OK
@@ -67,96 +69,80 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
 
     targets = [Reference.from_url(text) for text in options.targets]
     key = arguments.private_key(options.sign_key, options) if options.sign_key else None
-    with arguments.connected(options, f"Pushing {entry.tag}") as (servers, progress):
-        done = push(
-            store.home,
-            entry,
-            targets,
-            servers,
-            progress,
-            check=not options.no_verify,
-            jobs=options.threads or JOBS,
-            key=key,
+    jobs, check = options.threads or JOBS, not options.no_verify
+    with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
+        results = push(store.home, entry, targets, registries, progress, check=check, jobs=jobs, key=key)
+    facts = [
+        {
+            "tag": str(entry.tag),
+            "reference": f"oci://{result.pushed.reference}",
+            "tags": list(result.tags),
+            "blobs": result.pushed.blobs,
+            "sent": result.pushed.sent,
+            "mounted": result.pushed.mounted,
+            "size": result.pushed.size,
+        }
+        for result in results
+    ]
+    if show.data(facts, options.output):
+        return
+    for result in results:
+        pushed = result.pushed
+        present = pushed.blobs - pushed.sent - pushed.mounted
+        show.out(
+            f"Pushed {entry.kind.noun} {entry.tag} to {pushed.reference.name} as {', '.join(result.tags)}: "
+            f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} uploaded ({show.size(pushed.size)}), "
+            f"{pushed.mounted} mounted, {present} already present."
         )
-    if not show.data([_data(entry, delivered) for delivered in done], options.output):
-        for delivered in done:
-            show.out(_describe(entry, delivered))
 
 
 def _push_to_cloud(options: Namespace, store: Store, entry: Entry) -> None:
     from bento_cli.sharing.cloud.pushing import JOBS, push
 
-    with arguments.cloud(options, store, f"Pushing {entry.tag} to") as (cloud, progress):
-        done = push(
-            store.home,
-            entry,
-            cloud,
-            progress,
-            force=options.force,
-            check=not options.no_verify,
-            jobs=options.threads or JOBS,
-        )
-        where = str(cloud)
-    everything = [*done.models, done.main]
-    for note in (note for sent in everything for note in sent.notes):
+    jobs, check = options.threads or JOBS, not options.no_verify
+    with arguments.cloud(options, store, f"Pushing {entry.tag} to") as (client, progress):
+        result = push(store.home, entry, client, progress, force=options.force, check=check, jobs=jobs)
+        endpoint = str(client)
+    everything = [*result.models, result.main]
+    for note in (note for each in everything for note in each.notes):
         show.note(note)
-    facts: dict[str, Any] = {
+    size = sum(each.size for each in everything)
+    facts = {
         "tag": str(entry.tag),
-        "endpoint": where,
-        "sent": done.main.sent,
-        "models": [{"tag": str(sent.tag), "sent": sent.sent} for sent in done.models],
-        "size": sum(sent.size for sent in everything),
+        "endpoint": endpoint,
+        "sent": result.main.sent,
+        "models": [{"tag": str(model.tag), "sent": model.sent} for model in result.models],
+        "size": size,
     }
-    if not show.data(facts, options.output):
-        new = [str(sent.tag) for sent in done.models if sent.sent]
-        known = [str(sent.tag) for sent in done.models if not sent.sent]
-        text = f"Pushed {entry.kind.noun} {entry.tag}" if done.main.sent else f"{entry.kind.noun} {entry.tag} was there"
-        text += f" with {', '.join(new)}" if new else ""
-        text += f" ({', '.join(known)} {'was' if len(known) == 1 else 'were'} there)" if known else ""
-        show.out(f"{text}: {show.size(facts['size'])} to {where}.")
-
-
-def _describe(entry: Entry, done: Delivered) -> str:
-    pushed = done.pushed
-    there = pushed.blobs - pushed.sent - pushed.mounted
-    took = f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} sent ({show.size(pushed.size)})"
-    where = f"{pushed.reference.name} as {', '.join(done.tags)}"
-    return f"Pushed {entry.kind.noun} {entry.tag} to {where}: {took}, {pushed.mounted} mounted, {there} there already."
-
-
-def _data(entry: Entry, done: Delivered) -> dict[str, Any]:
-    pushed = done.pushed
-    return {
-        "tag": str(entry.tag),
-        "reference": f"oci://{pushed.reference}",
-        "tags": list(done.tags),
-        "blobs": pushed.blobs,
-        "sent": pushed.sent,
-        "mounted": pushed.mounted,
-        "size": pushed.size,
-    }
+    if show.data(facts, options.output):
+        return
+    name = f"{entry.kind.noun} {entry.tag}"
+    models = ", ".join(str(model.tag) for model in result.models if model.sent)
+    present = show.already_present(model.tag for model in result.models if not model.sent)
+    if result.main.sent:
+        show.out(f"Pushed {name}{models and f' with {models}'}{present} to {endpoint}: {show.size(size)}.")
+    else:
+        show.out(f"{name} is already in {endpoint}{models and f'; pushed {models}'}{present}.")
 
 
 def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "source", metavar="REFERENCE", help=f"pull {arguments.ADDRESS}, or a tag from BentoCloud or Yatai"
+        "source",
+        metavar="REFERENCE",
+        help=f"Registry reference as {arguments.REFERENCE}, or a tag in BentoCloud or Yatai",
     )
-    parser.add_argument(
-        "--context", metavar="NAME", help="context of `bento cloud login` (default: the current context)"
-    )
-    parser.add_argument(
-        "-f", "--force", action="store_true", help="replace an existing entry of the store with the same tag"
-    )
+    _add_context(parser)
+    parser.add_argument("-f", "--force", action="store_true", help=f"Replace an existing {kind.noun} in the store")
     if kind is BENTO:
-        parser.add_argument("--no-models", action="store_true", help="exclude the models of the Bento")
+        arguments.add_no_models(parser)
         # An option of BentoML, which excludes models by default.
-        parser.add_argument("--with-models", action="store_true", help="pull missing models (default)")
-    arguments.add_options(parser)
+        parser.add_argument("--with-models", action="store_true", help="Pull missing models (default)")
+    arguments.add_import_options(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
-        f"Only missing data is downloaded, and an interrupted pull is resumed. The {kind.noun} is added to\n"
-        "the store only when it is complete and all digests are verified."
+        f"Only missing data is downloaded, and an interrupted pull is resumed. The {kind.noun} is added to the "
+        "store after all digests are verified."
     )
 
 
@@ -174,57 +160,59 @@ def _pull(options: Namespace, store: Store, kind: Kind) -> None:
     from bento_cli.sharing.registry.pulling import pull
 
     reference = Reference.from_url(options.source)
-    taken = arguments.options_of(options)
-    with arguments.connected(options, f"Pulling {reference}") as (servers, progress):
-        done = pull(store.home, kind, reference, servers, progress, taken, force=options.force)
-    _tell(options, done, f"oci://{done.reference}")
+    importing = arguments.import_options(options)
+    with arguments.connected(options, f"Pulling {reference}") as (registries, progress):
+        pulled = pull(store.home, kind, reference, registries, progress, importing, force=options.force)
+    _print_pulled(options, pulled, f"oci://{pulled.reference}")
 
 
 def _pull_from_cloud(options: Namespace, store: Store, kind: Kind) -> None:
     from bento_cli.sharing.cloud.pulling import pull
 
-    taken = arguments.options_of(options)
-    with arguments.cloud(options, store, f"Pulling {options.source} from") as (cloud, progress):
-        done = pull(store.home, kind, options.source, cloud, progress, taken, force=options.force)
-        where = str(cloud)
-    _tell(options, done, where)
+    importing = arguments.import_options(options)
+    with arguments.cloud(options, store, f"Pulling {options.source} from") as (client, progress):
+        pulled = pull(store.home, kind, options.source, client, progress, importing, force=options.force)
+        endpoint = str(client)
+    _print_pulled(options, pulled, endpoint)
 
 
-def _tell(options: Namespace, done: CloudPulled | Pulled, origin: str) -> None:
-    """Print what a pull has brought."""
-    entry, models = done.entry, [str(model.tag) for model in done.models]
-    for note in done.notes:
+def _print_pulled(options: Namespace, pulled: CloudPulled | Pulled, origin: str) -> None:
+    entry, models = pulled.entry, ", ".join(str(model.tag) for model in pulled.models)
+    for note in pulled.notes:
         show.note(note)
     if options.output == "path":
         show.out(str(entry.path))
     elif options.output == "text":
-        known = f" ({', '.join(map(str, done.known))} {'was' if len(done.known) == 1 else 'were'} there)"
-        text = f"Pulled {entry.kind.noun} {entry.tag}" if done.new else f"{entry.kind.noun} {entry.tag} was there"
-        if models:
-            text += f" with {', '.join(models)}" if done.new else f"; pulled {', '.join(models)}"
-        show.out(f"{text}{known if done.known and done.new else ''}.")
+        name = f"{entry.kind.noun} {entry.tag}"
+        if pulled.new:
+            show.out(f"Pulled {name}{models and f' with {models}'}{show.already_present(pulled.known)}.")
+        else:
+            show.out(f"{name} is already in the store{models and f'; pulled {models}'}.")
     facts = {
         "tag": str(entry.tag),
         "path": str(entry.path),
         "origin": origin,
-        "new": done.new,
-        "models": models,
-        "known_models": [str(tag) for tag in done.known],
+        "new": pulled.new,
+        "models": [str(model.tag) for model in pulled.models],
+        "known_models": [str(tag) for tag in pulled.known],
     }
     show.data(facts, options.output)
 
 
 def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("source", metavar="REFERENCE", help=f"copy from {arguments.ADDRESS}")
+    parser.add_argument("source", metavar="SOURCE", help=f"Reference to copy from, as {arguments.REFERENCE}")
     parser.add_argument(
-        "targets", metavar="TARGET", nargs="+", help="copy to this repository (default tag: the tag of the source)"
+        "targets",
+        metavar="TARGET",
+        nargs="+",
+        help=f"Reference to copy to, as {arguments.REFERENCE} (default tag: the tag of the source)",
     )
     parser.add_argument(
-        "--no-referrers", action="store_true", help="don't copy referrers, such as SBOMs and signatures"
+        "--no-referrers", action="store_true", help="Don't copy referrers, such as SBOMs and signatures"
     )
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Missing blobs are streamed from registry to registry or mounted, and not written to the disk."
+    parser.epilog = "Missing blobs are mounted or streamed between the registries, without temporary files."
 
 
 def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
@@ -235,33 +223,33 @@ def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
     source = Reference.from_url(options.source)
     targets = [Reference.from_url(text) for text in options.targets]
     targets = [target if target.tag or not source.tag else target.with_tag(source.tag) for target in targets]
-    with arguments.connected(options, f"Copying {source}") as (servers, progress):
+    with arguments.connected(options, f"Copying {source}") as (registries, progress):
         if not options.no_referrers:
-            # Before the tags, so that none stands for what is not signed yet.
-            signatures.carry_all(source, targets, servers, progress)
-        done = copy(source, targets, servers, progress, with_referrers=not options.no_referrers)
+            # Before the tags, so that no tag identifies an unsigned artifact.
+            signatures.carry_all(source, targets, registries, progress)
+        copied = copy(source, targets, registries, progress, with_referrers=not options.no_referrers)
     facts = [
         {
-            "reference": f"oci://{pushed.reference}",
-            "blobs": pushed.blobs,
-            "sent": pushed.sent,
-            "mounted": pushed.mounted,
-            "size": pushed.size,
+            "reference": f"oci://{result.reference}",
+            "blobs": result.blobs,
+            "sent": result.sent,
+            "mounted": result.mounted,
+            "size": result.size,
         }
-        for pushed in done
+        for result in copied
     ]
     if not show.data(facts, options.output):
-        for pushed in done:
-            took = f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} sent ({show.size(pushed.size)})"
-            show.out(f"Copied to oci://{pushed.reference}: {took}, {pushed.mounted} mounted.")
+        for result in copied:
+            blobs = f"{result.sent} of {show.count(result.blobs, 'blob')} uploaded ({show.size(result.size)})"
+            show.out(f"Copied to {result.reference}: {blobs}, {result.mounted} mounted.")
     return status.OK
 
 
 def add_tags_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("repository", metavar="REPOSITORY", help="oci://registry/repository")
+    parser.add_argument("repository", metavar="REPOSITORY", help="Repository in a registry, as HOST/REPOSITORY")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "Tags that only list referrers are omitted."
+    parser.epilog = "Tags that only list referrers, such as signatures, are omitted."
 
 
 def run_tags(options: Namespace, store: Store, kind: Kind) -> int:
@@ -269,8 +257,8 @@ def run_tags(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.registry.reference import Reference
 
     reference = Reference.from_url(options.repository)
-    with arguments.connected(options, "Listing") as (servers, _):
-        tags = versions(servers.repository(reference))
+    with arguments.connected(options, "Listing") as (registries, _):
+        tags = versions(registries.repository(reference))
     if not show.data(tags, options.output):
         for tag in tags:
             show.out(show.plain(tag))

@@ -1,4 +1,4 @@
-"""`bento completion` and `bento complete`: complete command lines."""
+"""`bento completion` and `bento complete`: complete command lines in a shell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 
-# Each asks `bento complete` for lines; an empty answer is completed to files.
+# Each script runs `bento complete`; if it prints nothing, the shell completes file names.
 _SCRIPTS = {
     "bash": """\
 _bento() {
@@ -28,7 +28,7 @@ _bento() {
     last="${words[${#words[@]}-1]}"
     local IFS=$'\\n'
     found=($(bento complete -- "${words[@]:1}" 2>/dev/null))
-    # Bash takes a colon for the end of a word, and tags have one.
+    # Bash ends words at colons, which tags contain.
     [[ $last == *:* && $COMP_WORDBREAKS == *:* ]] && found=("${found[@]#"${last%"${last##*:}"}"}")
     COMPREPLY=("${found[@]}")
 }
@@ -67,7 +67,7 @@ complete -c bento -f -a '(__bento_complete)'
 
 
 def add_completion_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("shell", choices=_SCRIPTS, help="print the script for this shell")
+    parser.add_argument("shell", metavar="SHELL", choices=_SCRIPTS, help="Shell: bash, zsh, or fish")
     parser.epilog = (
         "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
         "zsh:  bento completion zsh > DIRECTORY/_bento, for a directory of $fpath\n"
@@ -81,7 +81,7 @@ def run_completion(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_complete_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("words", nargs="*", help="the words of the command line; the last one is completed")
+    parser.add_argument("words", metavar="WORD", nargs="*", help="Words of the command line; completes the last word")
 
 
 def run_complete(options: Namespace, store: Store, kind: Kind) -> int:
@@ -100,7 +100,7 @@ def _candidates(before: list[str], store: Store) -> Iterable[str]:
         names = [command.name for command in table.COMMANDS if not command.hidden]
         return [name[len(start) :].partition(" ")[0] for name in names if name.startswith(start)]
     command, count = named
-    # argparse has no other way to ask. Options without help are hidden.
+    # argparse has no public API for this.
     actions = [action for action in parsing.make_parser(command)._actions if action.help != SUPPRESS]
     option = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
     if option is not None:
@@ -118,7 +118,7 @@ def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
     if action.choices:
         return [str(choice) for choice in action.choices]
     if action.metavar == "TAG":
-        # Tags are read off the folders' names alone, for a shell waits for this at each press of the tab key.
+        # Reads only directory names, because the shell waits for the completions.
         places = store.section(kind).entry_store.folder.glob("*/*")
         return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
     return []

@@ -1,4 +1,4 @@
-"""Commands that list, show, and delete entries of the store."""
+"""`bento list`, `get`, `delete`, and `gc`: manage the entries of the store."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def add_list_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "tag", metavar="TAG", nargs="?", default="", help=f"list only this {kind.noun}, or the versions of this name"
+        "tag", metavar="TAG", nargs="?", default="", help=f"Tag of a {kind.noun}, or a name for all its versions"
     )
     show.add_output(parser, "table", "json", "yaml", "path")
     parser.epilog = (
-        "Columns and fields are those of BentoML; JSON and YAML also have sizes in bytes and times with a zone.\n"
-        "Unreadable directories are reported and skipped."
+        "The columns and fields are the same as in BentoML. JSON and YAML also contain sizes in bytes and times "
+        "with a time zone."
     )
 
 
@@ -34,31 +34,27 @@ def run_list(options: Namespace, store: Store, kind: Kind) -> int:
     listing = store.section(kind).entry_store.list(options.tag)
     for problem in listing.problems:
         show.note(problem)
-    # Python sorts the equal ones in their order, backwards too.
+    # The sort is stable, also in reverse.
     entries = sorted(listing.entries, key=lambda entry: entry.summary.moment, reverse=True)
     if options.output == "path":
         for entry in entries:
             show.out(str(entry.path))
         return status.OK
-    rows = _bentos(entries, store) if kind is BENTO else _models(entries)
+    rows = _bento_rows(entries, store) if kind is BENTO else _model_rows(entries)
     if not show.data(rows, options.output):
-        _table(rows, kind)
+        header = ("Tag", "Size", "Model Size") if kind is BENTO else ("Tag", "Module", "Size")
+        right = (1, 2) if kind is BENTO else (2,)
+        show.table(
+            (*header, "Creation Time"), [[str(value) for value in list(row.values())[:4]] for row in rows], right
+        )
     return status.OK
 
 
-def _table(rows: list[dict[str, str | int]], kind: Kind) -> None:
-    header = (
-        ("Tag", "Size", "Model Size", "Creation Time") if kind is BENTO else ("Tag", "Module", "Size", "Creation Time")
-    )
-    right = (1, 2) if kind is BENTO else (2,)
-    show.table(header, [[str(value) for value in list(row.values())[:4]] for row in rows], right)
-
-
-def _bentos(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
-    known: dict[str, int] = {}
+def _bento_rows(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
+    cache: dict[str, int] = {}
     rows: list[dict[str, str | int]] = []
     for entry in entries:
-        size, models = entry.size(), sum(_model_size(entry, tag, store, known) for tag in entry.summary.models)
+        size, models = entry.size(), sum(_model_size(entry, tag, store, cache) for tag in entry.summary.models)
         rows.append(
             {
                 "tag": str(entry.tag),
@@ -73,7 +69,7 @@ def _bentos(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
     return rows
 
 
-def _models(entries: list[Entry]) -> list[dict[str, str | int]]:
+def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
     return [
         {
             "tag": str(entry.tag),
@@ -87,29 +83,25 @@ def _models(entries: list[Entry]) -> list[dict[str, str | int]]:
     ]
 
 
-def _model_size(entry: Entry, tag: str, store: Store, known: dict[str, int]) -> int:
-    """Return bytes of a model that a Bento needs; none if it is missing, or in the Bento and counted there."""
+def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> int:
+    """Return the size of a model that a Bento needs; 0 if it is missing, or counted as a part of the Bento."""
     from bento_cli.store.entries import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")
     if (entry.path / MODEL.folder / name / version).is_dir():
         return 0
-    if tag not in known:
+    if tag not in cache:
         try:
             entries = store.models.entry_store
-            known[tag] = tree_size(entries.path(entries.find(tag)))
+            cache[tag] = tree_size(entries.path(entries.find(tag)))
         except NotFoundError:
             show.note(f"{entry.tag}: the model {tag} is missing.")
-            known[tag] = 0
-    return known[tag]
+            cache[tag] = 0
+    return cache[tag]
 
 
 def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tag",
-        metavar="TAG",
-        help=f"the {kind.noun}: name:version, a unique prefix of it, or a name for the latest version",
-    )
+    parser.add_argument("tag", metavar="TAG", help="Tag, unique prefix of a tag, or name (selects the latest version)")
     show.add_output(parser, "yaml", "json", "path")
 
 
@@ -127,21 +119,20 @@ def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="+",
-        help=f"delete this {kind.noun}, or all versions of a name (also separated by commas)",
+        help=f"Tag of the {kind.noun}, or a name for all its versions (also comma-separated)",
     )
-    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="delete without confirmation")
+    parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="Delete without confirmation")
     if kind is MODEL:
-        parser.add_argument("--force", action="store_true", help="delete the model even if a Bento uses it")
+        parser.add_argument("--force", action="store_true", help="Delete the model even if a Bento uses it")
     show.add_output(parser, "text", "json", "yaml")
 
 
 def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
     section = store.section(kind)
-    tags = [tag for text in options.tags for tag in text.replace(",", " ").split()]
     entries: dict[str, Entry] = {}
-    for tag in tags:
-        chosen = [section.get(tag)] if ":" in tag else section.list(tag)
-        entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in chosen}
+    for tag in ",".join(options.tags).replace(",", " ").split():
+        selected = [section.get(tag)] if ":" in tag else section.list(tag)
+        entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
     deleted = []
     for tag in entries:
         if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):
@@ -164,19 +155,18 @@ def _confirmed(question: str) -> bool:
 
 
 def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be removed, and remove nothing")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="Print what would be removed, without removing it")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Bentos and models aren't changed. The command removes files that were shared with entries that\n"
-        "BentoML deleted, and partial files of interrupted commands."
+        "Bentos and models aren't changed. The command removes files that only entries deleted by BentoML used, "
+        "and partial downloads of interrupted commands."
     )
 
 
 def run_gc(options: Namespace, store: Store, kind: Kind) -> int:
-    done = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to end."))
-    facts = {"files": done.files, "size": done.size, "records": done.records}
-    if not show.data(facts, options.output):
+    removed = store.gc(dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another command to end."))
+    if not show.data({"files": removed.files, "size": removed.size, "records": removed.records}, options.output):
         verb = "Would remove" if options.dry_run else "Removed"
-        what = f"{show.count(done.files, 'file')} ({show.size(done.size)}) and {show.count(done.records, 'record')}"
-        show.out(f"{verb} {what}.")
+        files = f"{show.count(removed.files, 'file')} ({show.size(removed.size)})"
+        show.out(f"{verb} {files} and {show.count(removed.records, 'record')}.")
     return status.OK
