@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
 
 from rules_bento.dataclasses_lite import NamedTuple
@@ -246,7 +247,16 @@ class Transport:
         reusable = False
         try:
             with transfers.interruptible(lambda: _shut(connection)):
-                response = self._send(connection, origin, method, url, headers, body)
+                send = partial(_request, connection, method, _target(origin, url), headers, body)
+                was_open = connection.sock is not None
+                try:
+                    answer = send()
+                except ConnectionLostError:
+                    if not was_open or not isinstance(body, BytesBody | None):
+                        raise
+                    connection.close()  # the server can have closed an idle connection, which isn't a failure
+                    answer = send()
+                response = Response(answer, url)
                 yield response
                 reusable = response.finished and connection.sock is not None
         finally:
@@ -255,25 +265,6 @@ class Transport:
                     self._idle.setdefault(origin, []).append(connection)
             else:
                 connection.close()
-
-    def _send(
-        self,
-        connection: http.client.HTTPConnection,
-        origin: Origin,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body | None,
-    ) -> Response:
-        reused = connection.sock is not None
-        try:
-            return Response(_request(connection, method, _target(origin, url), headers, body), url)
-        except ConnectionLostError:
-            if not reused or not isinstance(body, BytesBody | None):
-                raise
-        # The server can have closed an idle connection, which isn't a failure.
-        connection.close()
-        return Response(_request(connection, method, _target(origin, url), headers, body), url)
 
     def _take(self, origin: Origin) -> http.client.HTTPConnection:
         with self._lock:
@@ -293,10 +284,8 @@ def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Re
     connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
     connection.response_class = BoundedResponse
     connection.sock = channel
-    parts = urlsplit(url)
-    return Response(
-        _request(connection, "GET", (percent_encode(parts.path or "/"), origin.netloc, ""), headers, None), url
-    )
+    target = percent_encode(urlsplit(url).path or "/"), origin.netloc, ""
+    return Response(_request(connection, "GET", target, headers, None), url)
 
 
 def _connection(origin: Origin, context: ssl.SSLContext | None, patience: float) -> http.client.HTTPConnection:

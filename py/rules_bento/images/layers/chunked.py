@@ -17,8 +17,8 @@ from binascii import a2b_base64, b2a_base64
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
+from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import headers, toc_layer, zstd
-from rules_bento.images.layers.toc_layer import sha256
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ class ChunkedBlob(toc_layer.TocBlob):
         """Yield the end of the tar, the table, the tar-split, and their offsets."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
-        fields = {"version": 1, "entries": _formatted(self.entries, self.size), "tarSplitDigest": sha256(packed_split)}
+        fields = {
+            "version": 1,
+            "entries": _formatted(self.entries, self.size),
+            "tarSplitDigest": digest_of(packed_split),
+        }
         table = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         packed_table = zstd.table(table)
         end = self._frame(END)
@@ -84,7 +88,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         for data in (packed_table, packed_split, _FOOTER.pack(*places[0], _CRFS, *places[1], _MAGIC)):
             yield _SKIPPED.pack(_SKIPPED_MAGIC, len(data)) + data
         self._annotations = (
-            (TOC_DIGEST, sha256(packed_table)),
+            (TOC_DIGEST, digest_of(packed_table)),
             (TOC_PLACE, ":".join(map(str, (*places[0], _CRFS)))),
             (TAR_SPLIT_PLACE, ":".join(map(str, places[1]))),
         )

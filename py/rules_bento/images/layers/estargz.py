@@ -12,8 +12,8 @@ import struct
 
 from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import gzip, headers, toc_layer
-from rules_bento.images.layers.toc_layer import sha256
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,19 +22,15 @@ if TYPE_CHECKING:
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
+# Annotations in a manifest: the digest of a layer's table, and the size of its tar, for podman's lazy store.
 TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
-"""The annotation, in a manifest, with the digest of a layer's table."""
-
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
-"""The annotation with the size of a layer's tar, for podman's lazy store."""
-
 FOOTER_SIZE = 51  # bytes of the member at the end
 _TABLE = "stargz.index.json"
 _PREFETCH, _NO_PREFETCH = ".prefetch.landmark", ".no.prefetch.landmark"
 _LANDMARK_CONTENTS = b"\x0f"
+# Names of the file that follows the prefetched files, or that marks a layer without prefetched files.
 LANDMARKS = frozenset((_PREFETCH, _NO_PREFETCH))
-"""Names of the file that follows the prefetched files, or that marks a layer without prefetched files."""
-
 _RESERVED = LANDMARKS | {_TABLE}
 
 
@@ -80,7 +76,7 @@ class EstargzBlob(toc_layer.TocBlob):
         header = headers.header(_TABLE, headers.REGULAR, 0o644, 0, 0, len(table))
         tar = b"".join((header, table, headers.padding(len(table)), END))
         self.count(tar)
-        self._toc_digest = sha256(table)
+        self._toc_digest = digest_of(table)
         yield gzip.compress(tar)
         yield _footer(self.size)
 

@@ -19,8 +19,9 @@ from rules_bento.archives import tarread
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import estargz, gzip, headers, layer
-from rules_bento.images.layers.toc_layer import CHUNK, sha256
+from rules_bento.images.layers.toc_layer import CHUNK
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class _EstargzReader:
             [table] = [b"".join(data) for _, data in tarread.members(tarread.PieceReader([tar], self._name))]
         except (ValueError, BentoError, fast_zlib().error):
             raise self._error() from None
-        if sha256(table) != digest:
+        if digest_of(table) != digest:
             raise self._error()
         entries: list[TocEntry] = json.loads(table)["entries"]
         return entries

@@ -16,6 +16,7 @@ from rules_bento.archives import tarread, xz
 from rules_bento.archives.tarstream import END
 from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import deflate_blocks, gzip
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ class TocBlob:
         """Yield the blob of the members of a tar, as `members` does."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
-            return [(member.entry, self.compress(member), member.digest or sha256(member.data)) for member in batch]
+            return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
 
         for batch in xz.ordered_map(made, _batches(self._cut(files)), threads):
             for entry, blob, digest in batch:
@@ -185,7 +186,6 @@ class _RecordingTarReader(tarread.PieceReader):
         self._is_content = self._is_over = False
 
     def some(self, most: int) -> bytes | memoryview:
-        """Return up to `most` bytes, and keep them if they are records; see `PieceReader`."""
         piece = super().some(most)
         if not self._is_over and not self._is_content:
             self._records.append(piece)
@@ -260,10 +260,3 @@ def _batches(members: Iterable[TocMember]) -> Iterator[list[TocMember]]:
             yield batch
             batch, size = [], 0
     yield batch
-
-
-def sha256(data: bytes) -> str:
-    """Return a digest in the form of tables and manifests."""
-    import hashlib
-
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
