@@ -26,12 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# The formats that BentoML reads in addition to `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory.
 Form = Literal["tar", "gz", "zip", "folder"]
-"""The formats that BentoML reads in addition to `.bento`: `.tar`, `.gz` (of a tar), `.zip`, a directory."""
-
+# The paths of a Bento's requirements; the first one that exists is used.
 REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
-"""The paths of a Bento's requirements; the first one that exists is used."""
-
 _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at most as large as a block
 
 

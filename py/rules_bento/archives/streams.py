@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PIECE = 1 << 20  # the maximum bytes of a decoded piece (except for zstd, see `_Zstd`)
+# The maximum zeros after the end of an archive or a stream. A sparse file can have terabytes of them.
 MAX_PADDING = 64 << 20
-"""The maximum zeros after the end of an archive or a stream. A sparse file can have terabytes of them."""
-
 _RAW = 1 << 18
 _MAGICS = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "bz2": b"BZh", "zst": b"\x28\xb5\x2f\xfd", "zip": b"PK"}
 _SKIPPABLE = b"\x2a\x4d\x18"  # the last three bytes of the magic of zstd's skippable frames

@@ -33,9 +33,8 @@ _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,7}) ([^=\n]+)=", re.ASCII)
 
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"5": "folder", b"2": "link"}
 _SYSTEM = {b"1": "hard link", b"3": "device", b"4": "device", b"6": "pipe", b"S": "sparse file"}
+# Kinds of members in a system's archives. For a sparse file, the data of the member is only the stored part.
 SYSTEM = frozenset(_SYSTEM.values())
-"""Kinds of members in a system's archives. For a sparse file, the data of the member is only the stored part."""
-
 _REFUSED = {
     **{flag: f"a {kind}" for flag, kind in _SYSTEM.items()},
     b"M": "a piece of another volume",

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     Progress = Callable[[int], None]
     """Receives the number of bytes that were read from the source since the last call."""
 
+# The formats of archives: a tar, compressed or not, a zip, or a plain directory.
 Form = Literal["xz", "gz", "bz2", "zst", "tar", "zip", "folder"]
-"""The formats of archives: a tar, compressed or not, a zip, or a plain directory."""
-
 FORMS: tuple[Form, ...] = ("xz", "gz", "bz2", "zst", "tar", "zip", "folder")
 _SUFFIXES: dict[str, Form] = {".gz": "gz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
 

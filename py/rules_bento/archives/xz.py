@@ -27,10 +27,9 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+# Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better, but need more
+# memory and cache, and blur the choice between storing and compressing.
 BLOCK = 1 << 20
-"""Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better,
-but need more memory and cache, and blur the choice between storing and compressing."""
-
 _PRESET = 1  # for sources and pickled trees, 6 needs 5 to 10 times as long, and saves a tenth
 _SAMPLES, _SAMPLE = 4, 4096
 _WORTH = 0.75  # text and code are below 0.6, weights at least 0.8

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference
+# Arguments of a docker command that fails without a daemon.
 DOCKER_PROBE = ("version", "--format", "{{json .Server.Version}}")
-"""Arguments of a docker command that fails without a daemon."""
-
 _SECONDS = 30  # seconds within which a daemon must answer
 
 

@@ -22,11 +22,10 @@ _CYCLONEDX = "1.6"
 _ALGORITHMS = {"sha256": "SHA-256", "blake3": "BLAKE3"}  # CycloneDX's names; SPDX has its own
 _NOASSERTION = "NOASSERTION"
 
+# Comment on an accepted wheel with an invalid RECORD.
 RECORD_MISMATCH = "The wheel has an invalid RECORD; bento.pypi accepts the wheel by its hash (allow_record_mismatch)."
-"""Comment on an accepted wheel with an invalid RECORD."""
-
+# Comment on a wheel with excluded files.
 EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} bytes (exclude)."
-"""Comment on a wheel with excluded files."""
 
 
 class ImageSubject(NamedTuple):

@@ -22,6 +22,6 @@ BODY = 1 << 40  # bytes of a blob or archive, which is written to disk in pieces
 PIECE = 1 << 18  # bytes of one read from a connection or file, or of one write to a connection
 REDIRECTS = 10  # redirects of one request
 PATIENCE = 60.0  # seconds without any transfer after which a connection counts as lost
+# Seconds until a response begins (some registries copy the whole blob first), then until its head and a body in memory
+# are complete. A lost connection leads to a retry, a slow response doesn't.
 ANSWER = 300.0
-"""Seconds until a response begins (some registries copy the whole blob first), then until its head and
-a body in memory are complete. A lost connection leads to a retry, a slow response doesn't."""

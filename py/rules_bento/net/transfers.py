@@ -27,9 +27,8 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # the statuses of tr
 _ATTEMPTS = 6
 _FIRST_WAIT = 0.25  # seconds; doubled for each attempt, about 8 in total
 _MAX_WAIT = 60.0
+# Bytes after the last failure that count as progress, so a server that sends single bytes doesn't.
 MIN_PROGRESS = 1 << 16
-"""Bytes after the last failure that count as progress, so a server that sends single bytes doesn't."""
-
 _INTERVAL = 0.1  # seconds between two updates of the line
 _MB = 1_000_000
 

@@ -26,9 +26,8 @@ EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+# Media types in the Accept header of requests for a manifest.
 MANIFESTS = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
-"""Media types in the Accept header of requests for a manifest."""
-
 INDEXES = (INDEX, DOCKER_INDEX)
 
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
 TOC_PLACE = "io.github.containers.zstd-chunked.manifest-position"
 TAR_SPLIT_PLACE = "io.github.containers.zstd-chunked.tarsplit-position"  # annotations of a layer in a manifest
+# Bytes in a frame: contents of one member, and the headers after them, possibly many.
 _FRAME = toc_layer.CHUNK + (1 << 20)
-"""Bytes in a frame: contents of one member, and the headers after them, possibly many."""
-
 _CRFS = 1  # the type of the table
 _SKIPPED = struct.Struct("<2L")
 _SKIPPED_MAGIC = 0x184D2A50

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+# How a layer removes files of the layers below: OCI image layer specification, "Whiteouts".
 WHITEOUT, OPAQUE_WHITEOUT = ".wh.", ".wh..wh..opq"
-"""How a layer removes files of the layers below: OCI image layer specification, "Whiteouts"."""
-
 _MAX_SIZE = 256 << 30  # bytes of a file: skipping a file means reading it
 _MAX_NAMES = 64 << 20  # characters of the paths of found files, which are kept in memory
 _MAX_KEPT_FILE = 1 << 26

@@ -140,11 +140,11 @@ _ZEROS = re.compile(rb"\0{4,}|0{4,}")  # an unused field; a number
 _HASH = b",sha256="  # in every line of RECORD
 
 _CODE = HuffmanCodes.fixed()
+# Huffman codes for a typical RECORD: base64, lower case, digits, commas, and `,sha256=` have short ones.
 _RECORD_SYMBOLS = (
     (10, 13), (1, 6), (33, 13), (1, 6), (1, 7), (1, 8), (1, 9), (10, 6), (7, 13), (11, 7), (15, 6), (4, 13), (1, 6),
     (1, 13), (26, 6), (134, 13), (5, 11), (1, 8), (2, 11), (1, 7), (8, 9), (1, 13), (11, 12),
 )  # fmt: skip
-"""Huffman codes for a typical RECORD: base64, lower case, digits, commas, and `,sha256=` have short ones."""
 _RECORD_DISTANCES = ((12, 7), (1, 1), (1, 2), (12, 7), (4, 6))  # mostly the previous line: 65 to 128 bytes
 _BLOCK = bits(_CODE.header)
 _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  # ASCII, and a few more

@@ -37,9 +37,9 @@ ENVIRONMENT = {
 }
 
 
+# The extended attribute with a layer's SHA-256, 32 bytes. If Bazel is configured to use it, Bazel doesn't read the
+# layer to compute the digest (docs/ci.md).
 DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
-"""The extended attribute with a layer's SHA-256, 32 bytes. If Bazel is configured to use it, Bazel doesn't read the
-layer to compute the digest (docs/ci.md)."""
 
 
 def output(arguments: Arguments) -> tuple[Path, layer.Compression]:

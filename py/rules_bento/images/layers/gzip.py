@@ -17,13 +17,11 @@ from rules_bento.typing_lite import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# Kinds of contents: the lines of RECORD; contents without a stream, or none; contents with their part of a deflate
+# stream; all contents of a file, with a joinable stream.
 RECORD_TEXT, RAW, REUSED, REUSED_WHOLE = range(4)
-"""Kinds of contents: the lines of RECORD; contents without a stream, or none; contents with their part of a deflate
-stream; all contents of a file, with a joinable stream."""
-
+# Bytes of a tar: the padding of a file and records; what follows them, its bytes, and those of its deflate stream.
 Piece = tuple[bytes, int, bytes, bytes]
-"""Bytes of a tar: the padding of a file and records; what follows them, its bytes, and those of its deflate stream."""
-
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
 _LEVEL = 6
 _BLOCK = 0xFFFF  # maximum bytes of a stored block

@@ -45,12 +45,10 @@ if TYPE_CHECKING:
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
 
+# Compressions from which single files can be read.
 LAZY: frozenset[Compression] = frozenset(("estargz", "zstd:chunked"))
-"""Compressions from which single files can be read."""
-
+# Bytes of tar in a zstd frame: the window of the compression level. Fewer compress worse, more need more memory.
 ZSTD_FRAME = 2 << 20
-"""Bytes of tar in a zstd frame: the window of the compression level. Fewer compress worse, more need more memory."""
-
 GZIP_MEMBER = 1 << 20  # bytes of tar in a gzip member without reused streams
 MEDIA_TYPES: dict[Compression, str] = {
     "none": "application/vnd.oci.image.layer.v1.tar",
