@@ -1,13 +1,23 @@
 """Provides names for annotations without importing `typing`, which takes 11 million instructions at each startup.
 
-A type checker sees `typing` itself. Annotations aren't evaluated, so at run time the names only need to exist: for an
-alias, the base of a protocol, and `cast`.
+A type checker sees `typing` and `collections.abc`. Annotations aren't evaluated, so at run time the names only need to
+exist: for an alias, the base of a protocol, and `cast`.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable as Callable
+    from collections.abc import Collection as Collection
+    from collections.abc import Container as Container
+    from collections.abc import Generator as Generator
+    from collections.abc import Hashable as Hashable
+    from collections.abc import Iterable as Iterable
+    from collections.abc import Iterator as Iterator
+    from collections.abc import Mapping as Mapping
+    from collections.abc import MutableMapping as MutableMapping
+    from collections.abc import Sequence as Sequence
     from typing import IO as IO
     from typing import Any as Any
     from typing import BinaryIO as BinaryIO
@@ -28,6 +38,8 @@ else:
         """Stands for `typing.Any` in annotations."""
 
     IO = BinaryIO = Literal = NoReturn = TextIO = TypeAlias = Any
+    Callable = Collection = Container = Generator = Hashable = Iterable = Any
+    Iterator = Mapping = MutableMapping = Sequence = Any
 
     class Protocol:
         """Stands for `typing.Protocol`."""

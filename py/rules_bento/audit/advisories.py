@@ -11,11 +11,9 @@ from rules_bento.audit import severity
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats import schema
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from packaging.version import Version
 
 ECOSYSTEM = "PyPI"

@@ -11,12 +11,7 @@ from rules_bento.audit import advisories
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
-    from rules_bento.audit.advisories import Advisory
+from rules_bento.typing_lite import Any, Collection, Iterator, Sequence
 
 SUFFIXES = (".json", ".yaml", ".yml")
 _MAX_RECORDS = 1_000_000
@@ -26,7 +21,7 @@ _MAX_UNPACKED = 8 << 30  # bytes of an unpacked zip; only one record is in memor
 class Database(NamedTuple):
     """Holds the advisories for the given packages, and the number of records in the database."""
 
-    advisories: tuple[Advisory, ...]  # sorted by id
+    advisories: tuple[advisories.Advisory, ...]  # sorted by id
     records: int  # for PyPI packages, without withdrawn ones
 
 
@@ -35,7 +30,7 @@ def read(places: Sequence[tuple[Path, str]], names: Collection[str]) -> Database
 
     Raises BentoError for an invalid record, and for a database without records for PyPI.
     """
-    kept: list[Advisory] = []
+    kept: list[advisories.Advisory] = []
     records = 0
     for data, origin in _files(places):
         record = advisories.read(_document(data, origin), origin)

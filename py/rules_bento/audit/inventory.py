@@ -13,11 +13,7 @@ from rules_bento.formats import schema
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.packages import requirements
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from rules_bento.typing_lite import Any, Iterable, Mapping
 
 _PURL = re.compile(r"pkg:([^/]+)/([^@?#]+)@([^?#]+)(?:[?#].*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -12,10 +12,7 @@ from fnmatch import fnmatchcase
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
 
 Terms: TypeAlias = "str | tuple[str, tuple[Terms, ...]]"
 """A term, or `AND` or `OR` and its operands."""
@@ -268,6 +265,4 @@ def _text_name(text: str) -> str:
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     _Parser: TypeAlias = Callable[[list[str]], tuple[Terms, list[str]]]

@@ -7,11 +7,9 @@ from rules_bento.audit.severity import RATINGS, highest
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from rules_bento.audit.advisories import Advisory
     from rules_bento.audit.database import Database
     from rules_bento.audit.inventory import Package

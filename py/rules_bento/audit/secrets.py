@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable, Iterator
 
 MAX_BYTES = 4 << 20  # of a file; the rest isn't scanned
 PRAGMA = "bento: allow-secret"

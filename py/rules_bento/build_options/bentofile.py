@@ -6,19 +6,15 @@ import re
 from pathlib import Path as FilePath
 
 from rules_bento.build_options import option_reader
-from rules_bento.build_options.document import Document, LiteralFloat, plain
+from rules_bento.build_options.document import Document, LiteralFloat, Path, plain
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decode_text, read_file
 from rules_bento.formats.toml import read_project, read_toml
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rules_bento.build_options.document import Path
     from rules_bento.build_options.options import BuildOptions
 
 NAMES = ("bentofile.yaml", "pyproject.toml")
@@ -85,10 +81,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 
 
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
-    """Return the options with the project's dependencies.
-
-    As in BentoML, a requirements file replaces them.
-    """
+    """Return the options with the project's dependencies. As in BentoML, a requirements file replaces them."""
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
@@ -108,10 +101,7 @@ def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Parse YAML with the line number of each value.
-
-    Raises BentoError if it's invalid or not a mapping.
-    """
+    """Parse YAML with the line number of each value. Raises BentoError if it's invalid or not a mapping."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)

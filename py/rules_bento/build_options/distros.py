@@ -5,10 +5,7 @@ from __future__ import annotations
 import shlex
 
 from rules_bento.dataclasses_lite import dataclass
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from rules_bento.typing_lite import Sequence
 
 DEFAULT = "debian"
 PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, nearest
-from rules_bento.typing_lite import Any, Protocol
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+from rules_bento.typing_lite import Any, Collection, Mapping, Protocol
 
 Path = tuple[str | int, ...]
 """The keys and indices from the root to a value."""

@@ -7,10 +7,7 @@ import re
 from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from rules_bento.typing_lite import Iterable
 
 STAGES = ("all", "build", "runtime")
 
@@ -81,10 +78,7 @@ def check_env(env: EnvVariable, place: str) -> None:
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
-    """Parse `NAME[=value][;stage=...]`.
-
-    Raises BentoError, with `place` as its prefix, for an invalid value.
-    """
+    """Parse `NAME[=value][;stage=...]`. Raises BentoError, with `place` as its prefix, for an invalid value."""
     setting, _, stage = text.partition(";stage=")
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:

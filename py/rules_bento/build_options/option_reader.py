@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import Table, describe_value, did_you_mean, plain
+from rules_bento.build_options.document import Document, Table, describe_value, did_you_mean, plain
 from rules_bento.build_options.option_checks import check_env, check_package, check_system_package, short_python_version
 from rules_bento.build_options.options import (
     CONDA,
@@ -23,10 +23,6 @@ from rules_bento.build_options.options import (
 )
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rules_bento.build_options.document import Document
 
 _HINTS = {key: f" Move it to {group!r}." for group, keys in GROUPS.items() for key in keys} | {
     "additional_models": " Write 'models'.",

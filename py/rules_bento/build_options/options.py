@@ -9,11 +9,7 @@ from __future__ import annotations
 from rules_bento.build_options import distros
 from rules_bento.dataclasses_lite import dataclass, field, fields, replace
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any, TypeVar
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from rules_bento.typing_lite import Any, Mapping, TypeVar
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,7 @@ import posixpath
 
 from rules_bento.errors import BentoError, nearest
 from rules_bento.sources.opening import open_source
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from rules_bento.typing_lite import Callable, Mapping
 
 
 class ProjectFiles:

@@ -6,12 +6,9 @@ from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.errors import BentoError, nearest
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Container, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
-
     from rules_bento.sources.snapshot import Selection
 
 _MAX_REPORTED = 20  # unmatched patterns

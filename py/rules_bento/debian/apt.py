@@ -28,11 +28,7 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.packages import lock_shapes
 from rules_bento.packages.lock_shapes import DEB_LOCK
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from rules_bento.typing_lite import Any, Iterable, Mapping
 
 FORMAT = 1
 MAIN, SECURITY = "debian", "debian-security"

@@ -12,10 +12,9 @@ from rules_bento.archives import tarread
 from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import IO, TYPE_CHECKING, BinaryIO
+from rules_bento.typing_lite import IO, TYPE_CHECKING, BinaryIO, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _MAGIC = b"!<arch>\n"

@@ -20,11 +20,9 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.debian.apt import Stanza, parse_stanzas
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-
     from rules_bento.debian.deb import Deb, DebMember
 
 Index = dict[str, Any]

@@ -7,11 +7,9 @@ declared inputs, independent of the order of packages.
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from rules_bento.debian.rootfs import Rootfs
 
 CERTIFICATES = "usr/share/ca-certificates/"

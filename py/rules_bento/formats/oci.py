@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+from rules_bento.typing_lite import Any, Mapping
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -7,11 +7,7 @@ and an optional key; `{...: str}` is the shape of all other values. Keys without
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rules_bento.typing_lite import Any, Iterator
 
 _NAMES = {bool: "a boolean", dict: "a mapping", int: "a number", list: "a list", str: "a string"}
 

@@ -6,11 +6,7 @@ import importlib
 import re
 
 from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decode_text, schema
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rules_bento.typing_lite import Any, Callable
 
 _LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
 # Strings and comments of a document without escaped quotes. An unterminated one ends at its limit.

@@ -10,12 +10,9 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from rules_bento.kubernetes.workloads import Workload, WorkloadService
 
 _START = ("-m", "bentoml_cli._internal.start", "start-http-server")

@@ -8,11 +8,7 @@ from rules_bento.dataclasses_lite import asdict, dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from rules_bento.typing_lite import Any, Iterable
 
 MODEL_YAML = "model.yaml"
 

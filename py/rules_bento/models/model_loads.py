@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-TYPE_CHECKING = False
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
+
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Iterator, Mapping
 
 _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 

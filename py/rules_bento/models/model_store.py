@@ -20,11 +20,7 @@ from rules_bento.models.model import (
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from rules_bento.typing_lite import Any, Mapping, Sequence
 
 _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
 

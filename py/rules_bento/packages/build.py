@@ -18,11 +18,10 @@ import subprocess
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.virtualenv import make_environment
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rules_bento.archives import unpack as unpacking

@@ -12,11 +12,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping
 
 Document = dict[str, Any]  # a uv.lock, or a table of it
 Item = tuple[str, str, str]  # kind (`project`, `extra`, or `group`), package, and name of the extra or group

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from rules_bento.typing_lite import Any
 
 
 def write_fake_interpreter(path: Path, python: str, version: str) -> None:

@@ -14,14 +14,8 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
-from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from rules_bento.packages.requirements import Option
+from rules_bento.packages.requirements import Option, normalize_name
+from rules_bento.typing_lite import Any, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*")

@@ -39,11 +39,9 @@ from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import EXPLICIT_GROUP, reject_credentials
 from rules_bento.packages.lock_shapes import LOCK
 from rules_bento.packages.requirements import LOCAL_REMEDY
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
 FORMAT = 1

@@ -12,11 +12,7 @@ import re
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.packages.indexes import without_credentials
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rules_bento.typing_lite import Any, Iterator
 
 MAX_MARKER = 16384
 """Maximum number of characters in a marker."""

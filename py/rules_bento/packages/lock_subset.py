@@ -18,11 +18,7 @@ from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import WHEELS, parse
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
 # pip-tools prints its traceback before the explanation of a conflict.
@@ -176,10 +172,7 @@ def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[d
 
 
 def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the entries by name.
-
-    Raises BentoError for two different entries with the same name.
-    """
+    """Return the entries by name. Raises BentoError for two different entries with the same name."""
     locked: dict[str, dict[str, Any]] = {}
     for entry in entries:
         other = locked.setdefault(entry["name"], entry)

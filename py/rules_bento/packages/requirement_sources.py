@@ -12,11 +12,9 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import reject_credentials
 from rules_bento.packages.requirements import Option
-from rules_bento.typing_lite import Any, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _PYPROJECT = {

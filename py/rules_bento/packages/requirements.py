@@ -7,11 +7,9 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from packaging import requirements as pep508
 
 _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"

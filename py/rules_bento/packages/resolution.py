@@ -16,12 +16,10 @@ from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.indexes import Indexes, without_credentials
-from rules_bento.typing_lite import Any, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Sequence, cast
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import io
-    from collections.abc import Collection, Sequence
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version

@@ -11,12 +11,9 @@ from __future__ import annotations
 import re
 
 from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from packaging.specifiers import SpecifierSet
 
 _RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*")

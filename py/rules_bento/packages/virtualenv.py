@@ -13,10 +13,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 # The remedy if an environment is for another platform.
 OMIT_PLATFORMS = "Omit --platforms, or run this on a machine of that platform."

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from rules_bento.reports import page as pages
 from rules_bento.reports.page import MapNode
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from rules_bento.typing_lite import Any, Iterator, Sequence
 
 _KINDS = {"bento": "sources", "other": "environment", "model": "model"}
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.models.model import ModelDescription
     from rules_bento.sources.manifest import TreeManifest
 

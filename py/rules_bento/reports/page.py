@@ -9,10 +9,7 @@ import json
 from html import escape
 
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 _MAX_VERSION = 24  # characters of a version
 

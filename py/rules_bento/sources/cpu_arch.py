@@ -11,10 +11,7 @@ import re
 import struct
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from rules_bento.typing_lite import Iterable, Mapping, Sequence
 
 HEAD = 20
 """How many bytes are enough."""

@@ -10,11 +10,7 @@ from operator import attrgetter
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+from rules_bento.typing_lite import Any, Iterable
 
 _REGULAR = 0o644
 _EXECUTABLE = 0o755

@@ -7,10 +7,7 @@ import os
 import stat
 
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import BinaryIO
+from rules_bento.typing_lite import BinaryIO
 
 MAX_BYTES = 16 << 20
 """The size limit of text files."""

@@ -33,10 +33,7 @@ from itertools import chain
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from rules_bento.typing_lite import Iterable, Mapping
 
 BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 

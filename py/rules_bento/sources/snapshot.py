@@ -17,13 +17,8 @@ from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.sources.opening import read_source
-from rules_bento.sources.patterns import BUILT_IN, Patterns, SourceFilter
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from rules_bento.sources.patterns import Rule
+from rules_bento.sources.patterns import BUILT_IN, Patterns, Rule, SourceFilter
+from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
