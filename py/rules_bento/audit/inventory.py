@@ -33,11 +33,7 @@ _PYLOCK = {
 _CYCLONEDX = {"components": [{"name": str, "purl?": str, "hashes?": [{...: str}]}]}
 _SPDX = {
     "packages": [
-        {
-            "name": str,
-            "checksums?": [{...: str}],
-            "externalRefs?": [{"referenceType": str, "referenceLocator": str}],
-        }
+        {"name": str, "checksums?": [{...: str}], "externalRefs?": [{"referenceType": str, "referenceLocator": str}]}
     ]
 }
 _SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."

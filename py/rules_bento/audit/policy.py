@@ -234,10 +234,7 @@ def _package_license(package: Package, policy: Policy) -> PackageLicense:
 
 
 def _unused_allowances(
-    packages: Sequence[Package],
-    vulnerabilities: Sequence[Vulnerability],
-    database: Database | None,
-    policy: Policy,
+    packages: Sequence[Package], vulnerabilities: Sequence[Vulnerability], database: Database | None, policy: Policy
 ) -> Iterator[str]:
     """Yield the entries of a policy that match no package."""
     used = {name for vulnerability in vulnerabilities if vulnerability.allowed for name in vulnerability.ids}

@@ -235,11 +235,7 @@ _TOKENS = (
     ("GitLab token", b"gl", rb"gl(?:pat|dt|rt|ptt|cbt|ft|oas|soat|agent)-([A-Za-z0-9_-]{20,64})"),
     ("Slack token", b"xox", rb"xox[abeoprs]-((?:[0-9]{1,20}-){1,4}[A-Za-z0-9]{16,255})"),
     ("Slack token", b"xapp-", rb"xapp-([0-9]-[A-Z0-9]{6,20}-[0-9]{6,20}-[a-f0-9]{32,128})"),
-    (
-        "Slack webhook",
-        b"hooks.slack.com/services/",
-        rb"hooks\.slack\.com/services/(T\w{6,16}/B\w{6,16}/\w{20,32})",
-    ),
+    ("Slack webhook", b"hooks.slack.com/services/", rb"hooks\.slack\.com/services/(T\w{6,16}/B\w{6,16}/\w{20,32})"),
     ("Hugging Face token", b"hf_", rb"hf_([A-Za-z0-9]{30,40})"),
     ("Hugging Face token", b"api_org_", rb"api_org_([A-Za-z0-9]{34})"),
     ("Anthropic API key", b"sk-ant-", rb"sk-ant-(?:api|admin|oat)[0-9]{2}-([A-Za-z0-9_-]{80,120})"),
@@ -267,22 +263,11 @@ _KINDS = (
         (b"ecret_access_key", b"ECRET_ACCESS_KEY", b"ecretAccessKey"),
         rb"\w{3,20}[\"']?\]?\s{0,8}[=:,]\s{0,8}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     ),
+    _Kind("Azure account key", (b"AccountKey=", b"SharedAccessKey="), rb"\w{10,15}=([A-Za-z0-9+/]{42,86}={1,2})"),
     _Kind(
-        "Azure account key",
-        (b"AccountKey=", b"SharedAccessKey="),
-        rb"\w{10,15}=([A-Za-z0-9+/]{42,86}={1,2})",
+        "Azure client secret", (b"Q~",), _START + rb"([A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})" + _END, before=4
     ),
-    _Kind(
-        "Azure client secret",
-        (b"Q~",),
-        _START + rb"([A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})" + _END,
-        before=4,
-    ),
-    _Kind(
-        "OpenAI API key",
-        (b"sk-",),
-        _START + rb"sk-([A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180})",
-    ),
+    _Kind("OpenAI API key", (b"sk-",), _START + rb"sk-([A-Za-z0-9_-]{16,180}T3BlbkFJ[A-Za-z0-9_-]{16,180})"),
     _Kind(
         "BentoCloud or Yatai API token",
         (b"BENTO_CLOUD_API_", b"YATAI_API_", b"api_token", b"api-token", b"API_TOKEN"),

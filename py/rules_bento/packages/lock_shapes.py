@@ -118,7 +118,7 @@ PYLOCK = {
             "vcs?": {"type": "vcs", "url?": "git", "commit-id": "commit", "subdirectory?": "path"},
             "wheels?": [{"name?": "file", "hashes?": {"sha256?": "sha256"}}],
         }
-    ],
+    ]
 }
 """A pylock.toml (PEP 751)."""
 

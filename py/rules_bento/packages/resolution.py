@@ -198,12 +198,7 @@ def _version(package: dict[str, Any]) -> Version:
 
 
 def normalize(
-    path: Path,
-    *,
-    uv: Path,
-    requires_python: str,
-    choice: Choice | None = None,
-    indexes: Indexes | None = None,
+    path: Path, *, uv: Path, requires_python: str, choice: Choice | None = None, indexes: Indexes | None = None
 ) -> Lock:
     """Read a lock in any supported format: rules_bento's own, `uv.lock`, `pylock.toml`, or requirements with hashes.
 
