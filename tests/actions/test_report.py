@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from actions.test_errors import refused
 from actions.verbs import LABEL, Actions
-from rules_bento.reports import bento_page, bento_report
+from rules_bento.reports import bento_report
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_page_is_whole_and_fetches_nothing(actions):
     report["models"][0]["labels"][evil] = evil
     report["against"] = {"tag": evil, "digest": evil}
     report["changes"] = bento_report.changes(report, report | {"files": []})
-    text = bento_page.page(report)
+    text = bento_report.page(report)
     page = Page(text)
     assert page.addresses == []
     assert "img" not in page.tags
@@ -123,7 +123,7 @@ def test_the_page_is_whole_and_fetches_nothing(actions):
     assert not re.search(r"url\(|@import|https?:", text)
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     assert "color-scheme: light dark" in text
-    assert bento_page.page(report) == text
+    assert bento_report.page(report) == text
     tree = json.loads(text.partition('id="tree">')[2].partition("</script>")[0])
     assert tree["size"] == sum(file["size"] for file in report["files"]) + report["models"][0]["size"]
     kinds = {child["label"]: child["kind"] for child in tree["children"]}

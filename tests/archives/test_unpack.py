@@ -29,7 +29,7 @@ from rules_bento.archives import unpack
 from rules_bento.archives.unpack import Limits
 from rules_bento.bento.kinds import MODEL
 from rules_bento.errors import BentoError
-from rules_bento.models import model_archive, model_store
+from rules_bento.models import model_store
 from rules_bento.sources import snapshot
 from rules_bento.sources.snapshot import DeclaredFile
 from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
@@ -916,7 +916,7 @@ def model_of_archive(tmp_path, *links):
     own = [(f"models/clf/v1/{path}", {}, data) for path, data in model_files().items()]
     path = tmp_path / "model.tar"
     path.write_bytes(raw_tar(*own, *links))
-    return model_store.from_files(model_archive.unpack_model(path, path.name, tmp_path / "scratch"), path.name)
+    return model_store.from_files(model_store.unpack_model(path, path.name, tmp_path / "scratch"), path.name)
 
 
 def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):

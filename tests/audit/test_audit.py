@@ -15,7 +15,7 @@ from rules_bento.actions.policy import inventory as list_packages
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
-from rules_bento.audit import advisories, database, inventory, licenses, policy, severity
+from rules_bento.audit import advisories, inventory, licenses, policy
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
@@ -35,7 +35,7 @@ def record(*events: dict[str, str], name: str = "Pillow", identifier: str = "GHS
 
 
 def match(document: dict[str, Any], version: str, name: str = "pillow") -> advisories.Match | None:
-    found = advisories.read(document, "record.json")
+    found = advisories.read_record(document, "record.json")
     return found and found.match(name, Version(version))
 
 
@@ -53,8 +53,8 @@ def asked(**fields: Any) -> policy.Policy:
 
 def judged(package: str, *records: dict[str, Any], **fields: Any) -> policy.Report:
     name, _, version = package.partition("==")
-    read = [advisories.read(document, "record.json") for document in records]
-    found = database.Database(tuple(filter(None, read)), len(records))
+    read = [advisories.read_record(document, "record.json") for document in records]
+    found = advisories.Database(tuple(filter(None, read)), len(records))
     return policy.evaluate([Package(name, version, hashed=True)], found, asked(**fields))
 
 
@@ -164,8 +164,8 @@ def test_a_local_part_does_not_hide_a_version():
     ],
 )
 def test_vectors_have_the_score_of_the_specification(vector, score, rating):
-    assert severity.base_score(vector) == score
-    assert severity.from_vector(vector) == rating
+    assert advisories.base_score(vector) == score
+    assert advisories.rating_from_vector(vector) == rating
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_a_refusal_names_all_that_people_need():
         {"name": "app", "version": "1.0", "files": {"app.whl": "0" * 64}, "dependencies": [{"name": "pillow"}]},
         {"name": "pillow", "version": "1.0", "files": {}},
     ]
-    found = advisories.read(record(ALL, {"fixed": "2.0"}, aliases=["CVE-1"], summary="Bad GIFs."), "")
-    report = policy.evaluate(inventory.from_lock(lock), database.Database((found,), 1), asked(require_hashes=True))
+    found = advisories.read_record(record(ALL, {"fixed": "2.0"}, aliases=["CVE-1"], summary="Bad GIFs."), "")
+    report = policy.evaluate(inventory.from_lock(lock), advisories.Database((found,), 1), asked(require_hashes=True))
     assert report.violations == (
         "vulnerable: pillow 1.0: GHSA-1 (CVE-1), unknown severity, fixed in 2.0 (required by app): Bad GIFs.",
         "no hash: pillow 1.0 (required by app)",
@@ -404,7 +404,7 @@ def test_folders_and_zips_are_read(records, tmp_path):
         for file in sorted(records.rglob("*")):
             archive.write(file, file.relative_to(records))
     for place in (records, path):
-        found = database.read([(place, "database")], {"pillow"})
+        found = advisories.read_database([(place, "database")], {"pillow"})
         assert ([advisory.id for advisory in found.advisories], found.records) == (["A"], 2)
 
 
@@ -432,7 +432,7 @@ def test_folders_and_zips_are_read(records, tmp_path):
 def test_what_is_no_database_is_refused(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BentoError) as refused:
-        database.read([(tmp_path / name, f"db/{name}")], {"pillow"})
+        advisories.read_database([(tmp_path / name, f"db/{name}")], {"pillow"})
     assert str(refused.value).startswith(message)
 
 
@@ -440,7 +440,7 @@ def test_a_large_record_of_a_zip_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.json", b" " * (17 << 20))
     with pytest.raises(BentoError, match="exceeds the size limit of a record"):
-        database.read([(tmp_path / "all.zip", "all.zip")], {"pillow"})
+        advisories.read_database([(tmp_path / "all.zip", "all.zip")], {"pillow"})
 
 
 def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):

@@ -503,9 +503,9 @@ def advisories(records: dict[str, bytes] | None = None) -> bytes:
 
 def _audit(path: Path, _out: Path) -> None:
     from packaging.version import Version
-    from rules_bento.audit import database
+    from rules_bento.audit import advisories
 
-    for advisory in database.read([(path, path.name)], ["odd"]).advisories:
+    for advisory in advisories.read_database([(path, path.name)], ["odd"]).advisories:
         advisory.match("odd", Version("1.1"))
         advisory.rating_of("odd")
 
@@ -1124,9 +1124,9 @@ def _sdist(path: Path, out: Path) -> None:
 
 
 def _exported(path: Path, out: Path) -> None:
-    from rules_bento.models import model_archive, model_store
+    from rules_bento.models import model_store
 
-    model_store.from_files(model_archive.unpack_model(path, "clf.bentomodel.tar", out), "the model")
+    model_store.from_files(model_store.unpack_model(path, "clf.bentomodel.tar", out), "the model")
 
 
 def _models() -> list[bytes]:

@@ -11,7 +11,7 @@ from rules_bento.actions.images import deployment
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.kubernetes.manifests import dump
-from rules_bento.kubernetes.resources import quantities
+from rules_bento.kubernetes.workloads import quantities
 
 DIGEST = "sha256:" + "0a" * 32
 SERVE = ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]

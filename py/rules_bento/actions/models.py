@@ -92,7 +92,7 @@ def read_model(arguments: Arguments) -> Iterator[StoredModel]:
         yield _new_model(arguments)
         return
     for path, name in arguments.tuples("--archive"):
-        from rules_bento.models.model_archive import unpack_model
+        from rules_bento.models.model_store import unpack_model
 
         scratch = Path(arguments.required("--scratch"))
         shutil.rmtree(scratch, ignore_errors=True)

@@ -45,7 +45,7 @@ def inventory(arguments: Arguments) -> None:
 )
 def check_policy(arguments: Arguments) -> None:
     """Print the findings. Raises BentoError for packages that the policy rejects."""
-    from rules_bento.audit import database, policy
+    from rules_bento.audit import advisories, policy
 
     settings = read_object(Path(arguments.required("--settings")).read_bytes(), "the policy")
     packages = inventories.loads(Path(arguments.required("--inventory")).read_bytes())
@@ -58,7 +58,8 @@ def check_policy(arguments: Arguments) -> None:
         settings["require_hashes"],
     )
     places = [(Path(path), name) for path, name in settings["advisories"]]
-    report = policy.evaluate(packages, database.read(places, {one.name for one in packages}) if places else None, rules)
+    known = advisories.read_database(places, {one.name for one in packages}) if places else None
+    report = policy.evaluate(packages, known, rules)
     sys.stdout.write("".join(f"{line}\n" for line in policy.summary_lines(report)))
     if report.violations:
         listing = "".join(f"  {violation}\n" for violation in report.violations)

@@ -38,7 +38,7 @@ def report(arguments: Arguments) -> None:
     """Write the report of a Bento as JSON and as a page."""
     from rules_bento.archives.archive import read_requirements
     from rules_bento.models.model import ModelDescription
-    from rules_bento.reports import bento_page, bento_report
+    from rules_bento.reports import bento_report
     from rules_bento.sources.manifest import TreeManifest
 
     facts = json.loads(read_text(arguments.required("--service-info")))
@@ -61,7 +61,7 @@ def report(arguments: Arguments) -> None:
         document["against"] = {key: other[key] for key in ("tag", "digest")}
         document["changes"] = bento_report.changes(document, other)
     Path(arguments.required("--output")).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    Path(arguments.required("--page")).write_text(bento_page.page(document), "utf-8")
+    Path(arguments.required("--page")).write_text(bento_report.page(document), "utf-8")
 
 
 def _read_other_report(path: str, name: str) -> dict[str, Any]:

@@ -1,20 +1,92 @@
-"""Reads OSV records (schema 1.x) and matches them with versions of PyPI packages.
+"""Reads advisory databases, OSV records (schema 1.x), and matches the records with versions of PyPI packages.
 
-As in OSV's schema, a version is affected if it is listed or in a range of events; withdrawn records are ignored. If a
-record can't be evaluated, for example because it lists only commits, `Match.certain` is false, and it counts as a
-match.
+A database is files, directories, and zips, as published by osv.dev. It is read one record at a time, and only records
+of the audited packages are kept. As in OSV's schema, a version is affected if it is listed or in a range of events;
+withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits,
+`Match.certain` is false, and it counts as a match. Ratings are those of the CVSS 3 base score.
 """
 
 from __future__ import annotations
 
-from rules_bento.audit import severity
+import math
+import re
+from pathlib import Path
+
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.formats import schema
+from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_BYTES, read_file, schema
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
 
 if TYPE_CHECKING:
     from packaging.version import Version
+
+RATINGS = ("none", "low", "medium", "high", "critical")
+"""The ratings of CVSS 3.1, section 5, in ascending order."""
+
+_WORDS = {rating: rating for rating in RATINGS} | {"moderate": "medium", "important": "high"}
+_VECTOR = re.compile(r"CVSS:3\.([01])((?:/[A-Z]{1,3}:[A-Z])+)/?")
+_WEIGHTS = {
+    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
+    "AC": {"L": 0.77, "H": 0.44},
+    "PR": {"N": 0.85, "L": 0.62, "H": 0.27},
+    "UI": {"N": 0.85, "R": 0.62},
+    "S": {"U": 0.0, "C": 1.0},
+    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
+    "I": {"H": 0.56, "L": 0.22, "N": 0.0},
+    "A": {"H": 0.56, "L": 0.22, "N": 0.0},
+}
+_CHANGED_SCOPE_PRIVILEGES = {"N": 0.85, "L": 0.68, "H": 0.5}
+
+
+def _rating_from_word(word: str) -> str:
+    """Return the rating for a database's word; empty for an unsupported one."""
+    return _WORDS.get(word.strip().lower(), "")
+
+
+def rating_from_vector(vector: str) -> str:
+    """Return the rating of a CVSS 3.0 or 3.1 vector by its base metrics; empty for another string."""
+    score = base_score(vector)
+    if score is None:
+        return ""
+    return RATINGS[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
+
+
+def base_score(vector: str) -> float | None:
+    """Return the base score (CVSS 3.1, section 7.1); None for an incomplete or invalid vector."""
+    match = _VECTOR.fullmatch(vector.strip())
+    pairs = [pair.split(":") for pair in match[2][1:].split("/")] if match else []
+    metrics: dict[str, str] = {}
+    for name, value in pairs:
+        if metrics.setdefault(name, value) != value:
+            return None
+    if not match:
+        return None
+    if any(metrics.get(name) not in weights for name, weights in _WEIGHTS.items()):
+        return None
+    weight = {name: weights[metrics[name]] for name, weights in _WEIGHTS.items()}
+    changed = metrics["S"] == "C"
+    if changed:
+        weight["PR"] = _CHANGED_SCOPE_PRIVILEGES[metrics["PR"]]
+    base = 1 - (1 - weight["C"]) * (1 - weight["I"]) * (1 - weight["A"])
+    impact = 7.52 * (base - 0.029) - 3.25 * (base - 0.02) ** 15 if changed else 6.42 * base
+    if impact <= 0:
+        return 0.0
+    exploitability = 8.22 * weight["AV"] * weight["AC"] * weight["PR"] * weight["UI"]
+    total = min(1.08 * (impact + exploitability) if changed else impact + exploitability, 10)
+    return math.ceil(total * 10) / 10 if match[1] == "0" else _round_up(total)
+
+
+def highest_rating(ratings: list[str]) -> str:
+    """Return the highest of ratings; empty if there is none."""
+    return max(filter(None, ratings), key=RATINGS.index, default="")
+
+
+def _round_up(value: float) -> float:
+    """Round up to one decimal, without floating-point errors (CVSS 3.1, appendix A)."""
+    whole = round(value * 100_000)
+    return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10
+
 
 ECOSYSTEM = "PyPI"
 
@@ -68,7 +140,7 @@ class Advisory(NamedTuple):
     def rating_of(self, name: str) -> str:
         """Return the highest rating for a package; empty for none."""
         own = [affected.rating for affected in self.affected if affected.name == name]
-        return severity.highest([self.rating, *own])
+        return highest_rating([self.rating, *own])
 
     def match(self, name: str, version: Version) -> Match | None:
         """Return the match with a version of a package (normalized name); None if it isn't affected."""
@@ -80,7 +152,7 @@ class Advisory(NamedTuple):
         return Match(any(match.certain for match in matches), _latest(fixed) if all(fixed) else "")
 
 
-def read(document: Any, origin: str) -> Advisory | None:
+def read_record(document: Any, origin: str) -> Advisory | None:
     """Read a record; return None if it is withdrawn.
 
     Raises BentoError, beginning with `origin`, for an invalid record.
@@ -113,11 +185,11 @@ def _affected(entry: dict[str, Any]) -> Affected:
 
 def _rating(entry: dict[str, Any]) -> str:
     """Return the highest supported rating of a record or an entry of it."""
-    ratings = [severity.from_vector(stated["score"]) for stated in entry.get("severity", ())]
+    ratings = [rating_from_vector(stated["score"]) for stated in entry.get("severity", ())]
     for place in ("database_specific", "ecosystem_specific"):
         word = entry.get(place, {}).get("severity")
-        ratings.append(severity.from_word(word) if isinstance(word, str) else "")
-    return severity.highest(ratings)
+        ratings.append(_rating_from_word(word) if isinstance(word, str) else "")
+    return highest_rating(ratings)
 
 
 def _match(affected: Affected, version: Version) -> Match | None:
@@ -190,3 +262,101 @@ def _equals(text: str, version: Version) -> bool:
 
 def _latest(versions: list[str]) -> str:
     return max(versions, key=parse_version, default="")
+
+
+SUFFIXES = (".json", ".yaml", ".yml")
+_MAX_RECORDS = 1_000_000
+_MAX_UNPACKED = 8 << 30  # bytes of an unpacked zip; only one record is in memory
+
+
+class Database(NamedTuple):
+    """Holds the advisories for the given packages, and the number of records in the database."""
+
+    advisories: tuple[Advisory, ...]  # sorted by id
+    records: int  # for PyPI packages, without withdrawn ones
+
+
+def read_database(places: Sequence[tuple[Path, str]], names: Collection[str]) -> Database:
+    """Read the records at paths, each with a name for messages; keep those for `names`.
+
+    Raises BentoError for an invalid record, and for a database without records for PyPI.
+    """
+    kept: list[Advisory] = []
+    records = 0
+    for data, origin in _files(places):
+        record = read_record(_document(data, origin), origin)
+        if record and record.affected:
+            records += 1
+            if any(affected.name in names for affected in record.affected):
+                kept.append(record)
+    if not records:
+        listed = ", ".join(name for _, name in places)
+        raise BentoError(
+            f"advisories: {listed}: has no records for PyPI packages. Provide OSV records of the ecosystem PyPI, "
+            "for example from osv.dev or PyPA's advisory database."
+        )
+    return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records)
+
+
+def _document(data: bytes, origin: str) -> Any:
+    if origin.endswith(".json"):
+        from rules_bento.formats.json import read_json
+
+        return read_json(data, origin)
+    from rules_bento.formats.yaml import read_yaml
+
+    return read_yaml(data, origin)
+
+
+def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
+    """Yield the content and name of each record."""
+    for path, name in places:
+        if path.is_dir():
+            yield from _read_directory(path, name)
+        elif path.name.endswith(".zip"):
+            yield from _read_zip(path, name)
+        elif path.name.endswith(SUFFIXES):
+            yield read_file(path, name), name
+        else:
+            raise BentoError(f"advisories: {name}: isn't JSON, YAML, a zip, or a directory. Provide one of these.")
+
+
+def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
+    import os
+
+    count = 0
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        for file in sorted(file for file in files if _is_record(file)):
+            count += 1
+            if count > _MAX_RECORDS:
+                raise BentoError(
+                    f"advisories: {name}: more than {_MAX_RECORDS:,} records. Provide only those for PyPI."
+                )
+            path = Path(root, file)
+            origin = f"{name}/{path.relative_to(folder).as_posix()}"
+            if not path.is_file():
+                raise BentoError(f"advisories: {origin}: isn't a file. Remove it.")
+            yield read_file(path, origin), origin
+
+
+def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
+    from rules_bento.archives.zipread import Bounds, FileZip
+
+    bounds = Bounds(100, _MAX_UNPACKED, _MAX_RECORDS, way_out="Provide only the records for PyPI")
+    with path.open("rb") as file:
+        archive = FileZip(file, name, bounds)
+        for member in archive.members():
+            if member.is_folder or not all(map(_is_visible, member.path.split("/"))) or not _is_record(member.path):
+                continue
+            if member.size > MAX_BYTES:
+                raise archive.error("exceeds the size limit of a record", member.path)
+            yield b"".join(archive.contents(member)), f"{name}/{member.path}"
+
+
+def _is_record(path: str) -> bool:
+    return path.endswith(SUFFIXES) and not path.startswith(".")
+
+
+def _is_visible(part: str) -> bool:
+    return not part.startswith(".")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from rules_bento.audit import licenses
-from rules_bento.audit.severity import RATINGS, highest
+from rules_bento.audit.advisories import RATINGS, Advisory, Database, highest_rating, parse_version
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.audit.advisories import Advisory
-    from rules_bento.audit.database import Database
     from rules_bento.audit.inventory import Package
     from rules_bento.audit.licenses import LicensePolicy, Terms
 
@@ -174,8 +172,6 @@ def _vulnerabilities(package: Package, advisories: Sequence[Advisory], policy: P
     """Yield the vulnerabilities of a package, one for each set of aliases."""
     from packaging.version import InvalidVersion
 
-    from rules_bento.audit.advisories import parse_version
-
     if not package.version:
         return
     try:
@@ -192,8 +188,8 @@ def _vulnerabilities(package: Package, advisories: Sequence[Advisory], policy: P
         saying = [one.id for one, _ in matches]
         aliases = {name for one in group for name in (one.id, *one.aliases)}
         # A record without a rating can get it from an alias.
-        rating = highest([one.rating_of(package.name) for one, _ in matches])
-        rating = rating or highest([one.rating_of(package.name) for one in group])
+        rating = highest_rating([one.rating_of(package.name) for one, _ in matches])
+        rating = rating or highest_rating([one.rating_of(package.name) for one in group])
         counted = rating or policy.unknown_severity
         rejected = counted == ABOVE or RATINGS.index(counted) > RATINGS.index(policy.max_severity)
         allowed = next((policy.allow[name] for name in sorted(aliases) if name in policy.allow), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from rules_bento.errors import BentoError, nearest
-from rules_bento.sources.opening import open_source
+from rules_bento.sources.manifest import open_source
 from rules_bento.typing_lite import Callable, Mapping
 
 

@@ -1,4 +1,4 @@
-"""Reads models of BentoML's store for Bentos."""
+"""Reads models of BentoML's store, and archives of a single model, for Bentos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from rules_bento.models.model import (
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.archives import unpack
 
 _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
 
@@ -146,3 +149,50 @@ def _model_yaml(path: Path) -> dict[str, Any]:
 def _creation_time(fields: dict[str, Any]) -> str:
     value = fields["creation_time"]
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def unpack_model(archive: Path, name: str, folder: Path) -> list[snapshot.DeclaredFile]:
+    """Unpack an archive into a directory, and return its files; `name` determines the format.
+
+    A common prefix `models/NAME/VERSION` is removed. A `.part`, as in registries, has no end marker. Raises BentoError
+    as `unpack.read` does, and for an archive of several models.
+    """
+    from rules_bento.archives import unpack
+    from rules_bento.archives.archive import join
+
+    if name.endswith(".part"):
+        folder.mkdir(parents=True)
+        archive_with_end, folder = folder / "whole", folder / "files"
+        join(archive_with_end, [archive])
+        archive, name = archive_with_end, name.removesuffix(".part")
+    files: dict[str, Path] = {}
+    links: dict[str, str] = {}
+    for item, contents in unpack.read(archive, unpack.form_from_name(name)):
+        if item.kind == "link":
+            links[item.path] = item.link
+        elif item.kind == "file":
+            files[item.path] = _write(folder / item.path, contents, executable=item.executable)
+    prefix = _common_prefix(files)
+    if not all(path.startswith(prefix) for path in (*files, *links)):
+        raise BentoError(f"{name}: the archive has several models or a Bento. Export only the model.")
+    declared = [snapshot.DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
+    return declared + [snapshot.DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
+
+
+def _common_prefix(files: dict[str, Path]) -> str:
+    parts = next(iter(files), "").split("/")
+    return "/".join(parts[:3]) + "/" if parts[0] == "models" and len(parts) > 3 else ""
+
+
+def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            for piece in contents:
+                file.write(piece)
+        target.chmod(0o755 if executable else 0o644)
+    except OSError as error:
+        raise BentoError(
+            f"cannot write {target.name[:60]!r} of a model archive: {error.strerror}. Rename the file."
+        ) from None
+    return target

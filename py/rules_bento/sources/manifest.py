@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from operator import attrgetter
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any, Iterable
+from rules_bento.typing_lite import Any, BinaryIO, Iterable
 
 _REGULAR = 0o644
 _EXECUTABLE = 0o755
@@ -136,6 +137,15 @@ def content_version(digest: bytes) -> str:
     from base64 import b32encode
 
     return b32encode(digest[:20]).decode().lower()
+
+
+def open_source(path: str) -> BinaryIO:
+    """Open a file. Raises OSError, without waiting, also for a pipe, a device, or a directory."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return open(file, "rb")  # noqa: PTH123 - the caller closes it
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -15,13 +15,13 @@ from operator import attrgetter
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import TreeEntry, TreeManifest
-from rules_bento.sources.opening import read_source
+from rules_bento.sources.manifest import TreeEntry, TreeManifest, open_source
 from rules_bento.sources.patterns import BUILT_IN, Patterns, Rule, SourceFilter
 from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
+MAX_BYTES = 16 << 20  # size limit of text files
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
@@ -197,11 +197,15 @@ def content(file: DeclaredFile) -> bytes:
     Raises BentoError for a file above the limit of text files, and if it isn't a readable regular file.
     """
     try:
-        return read_source(file.source, file.path)
+        with open_source(file.source) as source:
+            data = source.read(MAX_BYTES + 1)
     except OSError as error:
         raise BentoError(
             f"{file.path} (from {file.origin}) can't be read: {error.strerror}. Declare a readable file."
         ) from None
+    if len(data) > MAX_BYTES:
+        raise BentoError(f"{file.path}: larger than {MAX_BYTES >> 20} MiB, the limit of text files. Exclude it.")
+    return data
 
 
 def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str, bytes]]:
