@@ -1,25 +1,19 @@
 """BentoML's include, exclude and ``.bentoignore``: read by pathspec (1.1.1, "gitwildmatch"), matched in linear time.
 
-pathspec turns each line into a regular expression, and tries all of them on each path: time grows with the number
-of lines, and an expression of many ``a*`` groups backtracks for ever. Here pathspec reads the lines, and its
-expressions become one automaton for a list, which reads a path once.
+pathspec makes a regular expression of each line and tries all of them on each path: the time grows with the number of
+lines, and an expression with several stars backtracks (four `a*` take 0.1 s for a path, five take seconds). Therefore,
+pathspec only parses the lines, and the expressions of a list become one automaton, which reads a path once.
 
-How: the pieces of an expression (a character, a set, a star, a run of directories) are laid out one after the other.
-The place before each is a bit of an integer (`_Layout`). The set bits are the places at which the beginning of a path
-may have arrived, in all lines at once: the states of a nondeterministic automaton without a stack, as in K. Thompson,
-"Regular expression search algorithm" (CACM 11:6, 1968), in bits as in R. Baeza-Yates and G. Gonnet, "A new approach to
-text searching" (CACM 35:10, 1992). A character shifts those bits whose piece takes it, and keeps those at a loop.
+The pieces of the expressions (a character, a set, a star, a run of directories) are laid out one after the other, and
+the position before each is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the
+pieces before it, of its own line, match the prefix: a nondeterministic automaton without a stack (K. Thompson, CACM
+11:6, 1968) in bits (R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). A character shifts the bits whose piece accepts
+it, and keeps those at a loop. Lines are in order, so the highest accepting bit belongs to the last line that matches.
+Steps are remembered (`State` is a deterministic automaton, built on demand), up to a limit.
 
-Why it is linear: a step is a few operations on one integer, whatever has been read before. Steps are remembered
-(`State` is a deterministic automaton, built as it is needed), so the usual character costs one look-up; what is
-remembered is bounded, and forgotten as a whole when the bound is reached, which changes no answer.
-
-The invariant: after a prefix of a path, bit i is set if and only if the pieces before place i, of its own line, match
-that prefix. Lines lie one after the other, so the highest accepting bit belongs to the last line that matches.
-
-The language is pathspec's, oddities included (tests compare the two on generated lines and paths): ``[!a]``
-matches a slash, ``./x`` matches nothing, a later ``!line`` wins even inside an excluded directory. Only names
-with a line break may differ, and no such file gets into a Bento.
+The language is pathspec's, including its oddities (tests compare both on generated lines and paths): `[!a]` matches a
+slash, `./x` matches nothing, a later `!line` wins even inside an excluded directory. Only names with a line break might
+differ, and a Bento contains none.
 """
 
 from __future__ import annotations
@@ -86,19 +80,26 @@ class Rule:
 class State(dict[str, "State"]):
     """Holds the state of an automaton after some characters; ``state[character]`` is the next one."""
 
-    __slots__ = ("_bits", "_owner", "matched", "rule")
+    __slots__ = ("_owner", "bits", "matched", "rule")
 
     def __init__(self, owner: Patterns, bits: int) -> None:
         self._owner = owner
-        self._bits = bits
+        self.bits = bits
         #: The last rule that matches a path that ends here.
         self.rule = owner._rule_at(bits)
         #: Whether a path that ends here belongs to the list.
         self.matched = self.rule is not None and not self.rule.negated
 
     def __missing__(self, character: str) -> State:
-        following = self[character] = self._owner._step(self._bits, character)
+        following = self[character] = self._owner._step(self.bits, character)
         return following
+
+    def after(self, text: str) -> State:
+        """Return the state after some more characters."""
+        state = self
+        for character in text:
+            state = state[character]
+        return state
 
 
 class Patterns:
@@ -134,10 +135,7 @@ class Patterns:
 
     def rule(self, path: str) -> Rule | None:
         """Return the line that decides about ``path`` (relative, POSIX, no empty or dot components), or None."""
-        state = self.start
-        for character in path:
-            state = state[character]
-        return state.rule
+        return self.start.after(path).rule
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -145,24 +143,15 @@ class Patterns:
         return tuple(self._rules)
 
     def unmatched(self, paths: Iterable[str]) -> tuple[Rule, ...]:
-        """Return the lines that match none of ``paths``, whether they take something in or out."""
+        """Return the lines that match none of ``paths``, negated ones too."""
         reached = 0
         for path in paths:
-            state = self.start
-            for character in path:
-                state = state[character]
-            reached |= state._bits
-        return self._unmatched(reached)
+            reached |= self.start.after(path).bits
+        return self.unreached(reached)
 
-    def idle(self, reached: int) -> tuple[Rule, ...]:
-        """Return the lines that would take something in, and match no path.
-
-        ``reached`` are the bits of all paths' ends.
-        """
-        return tuple(rule for rule in self._unmatched(reached) if not rule.negated)
-
-    def _unmatched(self, reached: int) -> tuple[Rule, ...]:
-        # A text of the bits, for shifting a long number once for each rule takes the square of their number.
+    def unreached(self, reached: int) -> tuple[Rule, ...]:
+        """Return the lines that match no path; ``reached`` are the bits at the ends of all paths."""
+        # A text of the bits, because shifting a long number once for each rule takes quadratic time.
         positions = f"{reached & self._layout.accepting:b}"[::-1]
         ends = [*self._layout.starts, self._layout.size][1:]
         return tuple(
@@ -192,16 +181,13 @@ class Patterns:
         # Patterns lie one after the other, so the highest bit belongs to the last that matches.
         return self._rules[bisect_right(self._layout.starts, accepted.bit_length() - 1) - 1]
 
-    def _state(self, bits: int) -> State:
-        state = self._states.get(bits)
-        if state is None:
-            state = self._states[bits] = State(self, bits)
-        return state
-
     def _step(self, bits: int, character: str) -> State:
         self._steps += 1
         if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
-            self._forget()
+            for state in self._states.values():
+                state.clear()
+            self._states.clear()
+            self._steps = 0
         masks = self._masks.get(character)
         if masks is None:
             if len(self._masks) > self._max_states:
@@ -213,28 +199,26 @@ class Patterns:
         moved |= (moved & self._layout.gaps) << 1
         return self._state(moved | bits & staying)
 
-    def _forget(self) -> None:
-        for state in self._states.values():
-            state.clear()
-        self._states.clear()
-        self._steps = 0
+    def _state(self, bits: int) -> State:
+        state = self._states.get(bits)
+        if state is None:
+            state = self._states[bits] = State(self, bits)
+        return state
 
 
 class _Verdict(dict[str, "_Verdict"]):
     """Steps the states of all lists together: one look-up for each character."""
 
-    __slots__ = ("_owner", "built_in", "dropping", "include", "kept")
+    __slots__ = ("_owner", "kept", "states")
 
-    def __init__(self, owner: SourceFilter, built_in: State, include: State, dropping: tuple[State, ...]) -> None:
+    def __init__(self, owner: SourceFilter, states: tuple[State, ...]) -> None:
         self._owner = owner
-        self.built_in = built_in
-        self.include = include
-        self.dropping = dropping  # exclude, and each .bentoignore above
+        self.states = states  # built-in, include, exclude, and each .bentoignore above
+        built_in, include, *dropping = states
         self.kept = include.matched and not any(state.matched for state in (built_in, *dropping))
 
     def __missing__(self, character: str) -> _Verdict:
-        dropping = tuple([state[character] for state in self.dropping])
-        following = self._owner._verdict(self.built_in[character], self.include[character], dropping)
+        following = self._owner._verdict(tuple([state[character] for state in self.states]))
         self[character] = following
         return following
 
@@ -246,41 +230,41 @@ class SourceFilter:
     relative and POSIX, without empty or dot components.
     """
 
-    __slots__ = ("_folders", "_ignored", "_include", "_most_verdicts", "_reached", "_verdicts")
+    __slots__ = ("_folders", "_ignored", "_include", "_max_verdicts", "_reached", "_verdicts")
 
     def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
         self._ignored = ignored
         self._include = include
         self._reached = 0
-        self._most_verdicts = min(lines._max_states for lines in (include, exclude, *ignored.values()))
+        self._max_verdicts = min(lines._max_states for lines in (include, exclude, *ignored.values()))
         self._verdicts: dict[tuple[int, ...], _Verdict] = {}
-        built_in = Patterns(BUILT_IN, "the built-in exclusions")
-        root = self._verdict(built_in.start, include.start, (exclude.start,))
-        self._folders = {"": self._ignoring("", root)}
+        root = self._verdict((Patterns(BUILT_IN, "the built-in exclusions").start, include.start, exclude.start))
+        self._folders = {"": self._with_ignore_file("", root)}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
         """Return whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
         verdict = self._at(path)
         if not filtered:
-            return not verdict.built_in.matched
-        self._reached |= verdict.include._bits
+            return not verdict.states[0].matched
+        self._reached |= verdict.states[1].bits
         return verdict.kept
 
     def idle(self) -> tuple[Rule, ...]:
-        """Return the lines of ``include`` that match none of the paths that `keeps` received."""
-        return self._include.idle(self._reached)
+        """Return the lines of ``include`` that would include files, but match none of the paths of `keeps`."""
+        return tuple(rule for rule in self._include.unreached(self._reached) if not rule.negated)
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
         """Return the reason why ``path`` isn't in the Bento; None if the Bento includes it."""
         verdict = self._at(path)
-        if verdict.built_in.matched:
-            return f"{verdict.built_in.rule} drops it, and no line includes it again"
+        built_in, include, *dropping = verdict.states
+        if built_in.matched:
+            return f"{built_in.rule} drops it, and no line includes it again"
         if not filtered or verdict.kept:
             return None
-        if not verdict.include.matched:
-            rule = verdict.include.rule
+        if not include.matched:
+            rule = include.rule
             return f"{rule} drops it" if rule else "no pattern of include matches it (none may begin with './')"
-        return f"{next(state.rule for state in verdict.dropping if state.matched)} drops it"
+        return f"{next(state.rule for state in dropping if state.matched)} drops it"
 
     def _at(self, path: str) -> _Verdict:
         folder, _, name = path.rpartition("/")
@@ -301,29 +285,24 @@ class SourceFilter:
             known = f"{known}/{name}" if known else name
             for character in f"{name}/":
                 verdict = verdict[character]
-            verdict = self._folders[known] = self._ignoring(known, verdict)
+            verdict = self._folders[known] = self._with_ignore_file(known, verdict)
         return verdict
 
-    def _ignoring(self, folder: str, verdict: _Verdict) -> _Verdict:
+    def _with_ignore_file(self, folder: str, verdict: _Verdict) -> _Verdict:
         patterns = self._ignored.get(folder)
-        if patterns is None:
-            return verdict
-        return self._verdict(verdict.built_in, verdict.include, (*verdict.dropping, patterns.start))
+        return self._verdict((*verdict.states, patterns.start)) if patterns else verdict
 
-    def _verdict(self, built_in: State, include: State, dropping: tuple[State, ...]) -> _Verdict:
+    def _verdict(self, states: tuple[State, ...]) -> _Verdict:
         # States are unique while something holds them, and each verdict holds its own.
-        key = tuple(map(id, (built_in, include, *dropping)))
+        key = tuple(map(id, states))
         verdict = self._verdicts.get(key)
         if verdict is None:
-            if len(self._verdicts) > self._most_verdicts:
-                self._forget()
-            verdict = self._verdicts[key] = _Verdict(self, built_in, include, dropping)
+            if len(self._verdicts) > self._max_verdicts:
+                for other in self._verdicts.values():
+                    other.clear()
+                self._verdicts.clear()
+            verdict = self._verdicts[key] = _Verdict(self, states)
         return verdict
-
-    def _forget(self) -> None:
-        for verdict in self._verdicts.values():
-            verdict.clear()
-        self._verdicts.clear()
 
 
 @lru_cache(_KEPT)
