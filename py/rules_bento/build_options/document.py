@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, nearest
-from rules_bento.typing_lite import Any, Collection, Mapping, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
+
+if TYPE_CHECKING:
+    from rules_bento.formats.yaml import LineIndex
 
 Path = tuple[str | int, ...]
 """The keys and indices from the root to a value."""
@@ -22,20 +25,13 @@ class LiteralFloat(float):
         return number
 
 
-class LineNumbers(Protocol):
-    """Finds the line numbers of values."""
-
-    def get(self, path: Path, /) -> int | None:
-        """Return the line number of a value, or None if it's unknown."""
-
-
 @dataclass(frozen=True)
 class Document:
     """Options as plain values: of a file, with line numbers, or of a target's attributes."""
 
     origin: str  # the file's name; empty for attributes
     data: dict[str, Any]
-    lines: LineNumbers = field(default_factory=dict[Path, int])
+    lines: dict[Path, int] | LineIndex = field(default_factory=dict[Path, int])
 
     def at(self, path: Path) -> str:
         """Return the place of a value, as the prefix of a message."""
@@ -66,13 +62,13 @@ class Table:
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
     ) -> None:
-        """Raise BentoError if the value isn't a mapping or has other keys than `keys`.
+        """Raise BentoError if the value isn't a mapping or has other keys than `keys`; a missing mapping is empty.
 
         `hints` has a remedy for some unknown keys.
         """
         data: Any = document.data
         for part in path:
-            data = data[part]
+            data = data.get(part) if isinstance(data, dict) else data[part]
         self._document = document
         self._path = path
         if data is None:

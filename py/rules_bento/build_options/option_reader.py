@@ -45,9 +45,9 @@ def parse(document: Document) -> BuildOptions:
         labels=_labels(top),
         include=top.strings("include"),
         exclude=top.strings("exclude"),
-        docker=_docker(Table(document, ("docker",), DOCKER) if top.has("docker") else None),
-        python=_python(Table(document, ("python",), PYTHON) if top.has("python") else None),
-        conda=_conda(Table(document, ("conda",), CONDA) if top.has("conda") else None),
+        docker=_docker(Table(document, ("docker",), DOCKER)),
+        python=_python(Table(document, ("python",), PYTHON)),
+        conda=_conda(Table(document, ("conda",), CONDA)),
         models=_models(document, top),
         envs=_envs(document, top),
         args=_args(top),
@@ -125,9 +125,7 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
     return tuple(models)
 
 
-def _docker(table: Table | None) -> Docker:
-    if table is None:
-        return Docker()
+def _docker(table: Table) -> Docker:
     env, env_file = _docker_env(table)
     return Docker(
         distro=_choice(table, "distro", distros.NAMES),
@@ -204,9 +202,7 @@ def _base_image(table: Table) -> str | None:
     return name
 
 
-def _python(table: Table | None) -> Python:
-    if table is None:
-        return Python()
+def _python(table: Table) -> Python:
     packages = table.strings("packages")
     for package in packages or ():
         check_package(package, table.at("packages"))
@@ -248,9 +244,7 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
     return wheels
 
 
-def _conda(table: Table | None) -> Conda:
-    if table is None:
-        return Conda()
+def _conda(table: Table) -> Conda:
     dependencies = []
     for item in table.items("dependencies"):
         if isinstance(item, dict):

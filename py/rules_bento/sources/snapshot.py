@@ -398,20 +398,10 @@ def _check_names(kept: Iterable[DeclaredFile]) -> None:
     # Names that differ only in case are allowed: a Bento runs on Linux, and BentoML accepts them.
     for file in kept:
         name = file.path if file.link is None else f"{file.path} -> {file.link}"
-        if "\n" in name or not _is_utf8(name):
+        if "\n" in name or name.encode(errors="ignore").decode() != name:
             raise BentoError(
                 f"{file.origin} declares {name!r}, which isn't UTF-8 or has a line break. Rename or exclude it."
             )
-
-
-def _is_utf8(name: str) -> bool:
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_folders(kept: Iterable[DeclaredFile]) -> None:
