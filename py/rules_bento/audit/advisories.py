@@ -21,9 +21,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Se
 if TYPE_CHECKING:
     from packaging.version import Version
 
+# The ratings of CVSS 3.1, section 5, in ascending order.
 RATINGS = ("none", "low", "medium", "high", "critical")
-"""The ratings of CVSS 3.1, section 5, in ascending order."""
-
 _WORDS = {rating: rating for rating in RATINGS} | {"moderate": "medium", "important": "high"}
 _VECTOR = re.compile(r"CVSS:3\.([01])((?:/[A-Z]{1,3}:[A-Z])+)/?")
 _WEIGHTS = {

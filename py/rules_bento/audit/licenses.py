@@ -14,12 +14,8 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
 
-Terms: TypeAlias = "str | tuple[str, tuple[Terms, ...]]"
-"""A term, or `AND` or `OR` and its operands."""
-
-TEXT = "text:"
-"""Prefix of a license that is a string of METADATA's field License."""
-
+Terms: TypeAlias = "str | tuple[str, tuple[Terms, ...]]"  # a term, or `AND` or `OR` and its operands
+TEXT = "text:"  # prefix of a license that is a string of METADATA's field License
 _CLASSIFIER = "License :: "
 _OSI = f"{_CLASSIFIER}OSI Approved :: "
 _EMPTY = frozenset({"", "unknown", "none", "license", "license.txt", "see license", "license :: osi approved"})

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from rules_bento.audit.inventory import Package
     from rules_bento.audit.licenses import LicensePolicy, Terms
 
-ABOVE = "above"
-"""An unknown severity counts as above every maximum."""
-
+ABOVE = "above"  # an unknown severity counts as above every maximum
 REMEDY = (
     "Use unaffected versions, and packages with allowed licenses; or add a vulnerability with a reason to `allow`, "
     "and a package's actual license to `package_licenses`."

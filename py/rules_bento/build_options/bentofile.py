@@ -17,9 +17,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
 
-NAMES = ("bentofile.yaml", "pyproject.toml")
-"""The files that BentoML reads options from, by priority."""
-
+NAMES = ("bentofile.yaml", "pyproject.toml")  # the files that BentoML reads options from, by priority
 _TABLE = ("tool", "bentoml", "build")
 
 

@@ -14,6 +14,7 @@ _CUDA = (
     *("12.8.1", "12.8.0", "12.6.3", "12.6.2", "12.6.1", "12.6.0", "12.1.1", "12.1.0", "12.0.1", "12.0.0"),
     *("11.8.0", "11.7.1", "11.6.2", "11.4.3", "11.2.2"),
 )
+# The values of `docker.cuda_version`, with the full version of each.
 CUDA_VERSIONS = {version: version for version in _CUDA} | {
     "default": "12.8.1",
     "12": "12.8.1",
@@ -28,7 +29,6 @@ CUDA_VERSIONS = {version: version for version in _CUDA} | {
     "11.4": "11.4.3",
     "11.2": "11.2.2",
 }
-"""The values of `docker.cuda_version`, with the full version of each."""
 
 
 @dataclass(frozen=True)

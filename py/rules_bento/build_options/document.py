@@ -9,8 +9,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
 if TYPE_CHECKING:
     from rules_bento.formats.yaml import LineIndex
 
-Path = tuple[str | int, ...]
-"""The keys and indices from the root to a value."""
+Path = tuple[str | int, ...]  # the keys and indices from the root to a value
 
 
 class LiteralFloat(float):

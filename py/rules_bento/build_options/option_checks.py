@@ -11,6 +11,7 @@ from rules_bento.typing_lite import Iterable
 
 STAGES = ("all", "build", "runtime")
 
+# The extras of bentoml that `--enable-features` accepts.
 FEATURES = (
     "all",
     "aws",
@@ -29,8 +30,6 @@ FEATURES = (
     "tracing-zipkin",
     "triton",
 )
-"""The extras of bentoml that `--enable-features` accepts."""
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # PEP 508 and PEP 440, for a string with single spaces. Most actions don't have `packaging`.

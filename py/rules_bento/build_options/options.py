@@ -107,8 +107,8 @@ PYTHON = tuple(item.name for item in fields(Python))
 CONDA = tuple(item.name for item in fields(Conda))
 GROUPS = {"docker": DOCKER, "python": PYTHON, "conda": CONDA}
 
+# The dotted names of all options, for documents and tests.
 KEYS = (*TOP, *(f"{group}.{key}" for group, keys in GROUPS.items() for key in keys))
-"""The dotted names of all options, for documents and tests."""
 
 
 def check(options: BuildOptions) -> None:

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 Index = dict[str, Any]
 
 HARD_LINK = b"1"
-GENERATED = "rules_bento"
-"""Owner of files that aren't from a package."""
-
+GENERATED = "rules_bento"  # owner of files that aren't from a package
 _MERGED_USR = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
 _DPKG = "var/lib/dpkg/"
 # Debian Policy 5.6.1, 5.6.8, and 5.6.12.

@@ -32,8 +32,8 @@ _DIRECTORIES = {
 }  # fmt: skip
 _MERGED = {"bin": "usr/bin", "lib": "usr/lib", "sbin": "usr/sbin"}
 
+# Directories of packages that maintainer scripts replace with links.
 GENERATED_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
-"""Directories of packages that maintainer scripts replace with links."""
 
 
 def is_captured(path: str) -> bool:

@@ -12,14 +12,9 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
-ANNOTATION = "org.opencontainers.image."
-"""Prefix of the specification's annotations."""
-
-REFERENCE = f"{ANNOTATION}ref.name"
-"""The annotation that names an image in the index of a layout."""
-
-LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-"""The file `oci-layout` of a layout."""
+ANNOTATION = "org.opencontainers.image."  # prefix of the specification's annotations
+REFERENCE = f"{ANNOTATION}ref.name"  # the annotation that names an image in the index of a layout
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'  # the file `oci-layout` of a layout
 
 
 def digest_of(content: bytes) -> str:

@@ -16,11 +16,8 @@ _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = ("str", "null", "bool", "int", "float", "timestamp")
 _TAGGED_FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?")  # a float only if tagged
 _DECIMAL = re.compile(r"[-+]?\d+\.\d+")
-_MERGE = object()
-"""The key `<<`."""
-
-_Lines = tuple[int, dict[Any, Any]]
-"""A line, and the lines of the values in the value."""
+_MERGE = object()  # the key `<<`
+_Lines = tuple[int, dict[Any, Any]]  # a line, and the lines of the values in the value
 _NOWHERE: _Lines = (1, {})
 
 

@@ -93,8 +93,7 @@ _MAX_PORT = 65535
 _SERVE = ["-m", "bentoml", "serve"]
 _LOOPBACK = re.compile(r"127\..*|::1|localhost")
 _USER = re.compile(r"([0-9]+)(?::([0-9]+))?")
-_METRICS = "bentoml_service"
-"""The default namespace of BentoML's metrics."""
+_METRICS = "bentoml_service"  # the default namespace of BentoML's metrics
 
 
 _BENTO = {

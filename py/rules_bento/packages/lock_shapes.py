@@ -14,12 +14,8 @@ from rules_bento.formats import schema
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.typing_lite import Any, Iterator
 
-MAX_MARKER = 16384
-"""Maximum number of characters in a marker."""
-
-MAX_MARKER_DEPTH = 32
-"""Maximum nesting depth of parentheses in a marker."""
-
+MAX_MARKER = 16384  # maximum number of characters in a marker
+MAX_MARKER_DEPTH = 32  # maximum nesting depth of parentheses in a marker
 _VERSION = (
     r"[vV]?([0-9]+!)?[0-9]+(\.[0-9]+)*"
     r"(?i:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)([-_.]?[0-9]+)?)?"
@@ -81,6 +77,7 @@ _MARKER = "an environment marker (PEP 508)"
 # A tuple is a mapping from keys of the first kind to values of the second.
 _EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["extra"], "marker?": "marker"}
 _SOURCE = {"git?": "git", "commit?": "commit", "subdirectory?": "path", "url?": "url"}
+# The lock format of rules_bento (see lock.py).
 LOCK = {
     "requires_python": "range",
     "inputs?": {
@@ -105,8 +102,7 @@ LOCK = {
         }
     ],
 }
-"""The lock format of rules_bento (see lock.py)."""
-
+# A pylock.toml (PEP 751).
 PYLOCK = {
     "packages": [
         {
@@ -120,8 +116,7 @@ PYLOCK = {
         }
     ]
 }
-"""A pylock.toml (PEP 751)."""
-
+# A lock of Debian packages (see debian/apt.py).
 DEB_LOCK = {
     "inputs": {
         "suites?": ["line"],
@@ -145,8 +140,6 @@ DEB_LOCK = {
         ],
     ),
 }
-"""A lock of Debian packages (see debian/apt.py)."""
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<bracket>[()])|(?P<operator>===|[=!~<>]=|[<>]|not\s+in\b|in\b)|(?P<joint>(?:and|or)\b)"
     r"|(?P<operand>'[^']*'|\"[^\"]*\"|(?:os_name|sys_platform|platform_(?:machine|python_implementation|release|system|version)"

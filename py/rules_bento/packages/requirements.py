@@ -33,8 +33,7 @@ _REMEDIES = {
     "--pre": "allow pre-releases in a requirement, such as 'name>=1.0rc1'. Remove the line.",
 }
 
-WHEELS = "wheels"
-"""The directory of `src/` for the wheels that a Bento includes, as BentoML names it."""
+WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento includes, as BentoML names it
 
 
 @dataclass(frozen=True)

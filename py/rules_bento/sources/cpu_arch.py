@@ -13,9 +13,7 @@ import struct
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Iterable, Mapping, Sequence
 
-HEAD = 20
-"""How many bytes are enough."""
-
+HEAD = 20  # how many bytes are enough
 _MACHINES = {
     (3, "<"): "386",
     (8, ">"): "mips64",

@@ -36,10 +36,9 @@ BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 _MAX_STEPS = 100_000
 _MAX_STATES = 10_000
 _MAX_BITS = 1 << 28  # of all states together: 32 MB
+# Of all patterns in a list: the time for each step grows with them. BentoML needs minutes for as many.
 MAX_CHARACTERS = 1 << 18
-"""Of all patterns in a list: the time for each step grows with them. BentoML needs minutes for as many."""
-MAX_SETS = 1_000
-"""Of different sets of characters in a list, because compiling one takes up to 2 ms."""
+MAX_SETS = 1_000  # of different sets of characters in a list, because compiling one takes up to 2 ms
 _KEPT = 64  # lines that are not read anew: each filter has the built-in ones, and several the same
 
 # A name at any depth without escapes and sets, and of more than stars; a slash behind it matches only a directory.
