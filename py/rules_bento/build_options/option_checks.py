@@ -13,23 +13,9 @@ STAGES = ("all", "build", "runtime")
 
 # The extras of bentoml that `--enable-features` accepts.
 FEATURES = (
-    "all",
-    "aws",
-    "grpc",
-    "grpc-channelz",
-    "grpc-reflection",
-    "io",
-    "io-file",
-    "io-image",
-    "io-json",
-    "io-pandas",
-    "monitor-otlp",
-    "tracing",
-    "tracing-jaeger",
-    "tracing-otlp",
-    "tracing-zipkin",
-    "triton",
-)
+    "all", "aws", "grpc", "grpc-channelz", "grpc-reflection", "io", "io-file", "io-image", "io-json", "io-pandas",
+    "monitor-otlp", "tracing", "tracing-jaeger", "tracing-otlp", "tracing-zipkin", "triton",
+)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # PEP 508 and PEP 440, for a string with single spaces. Most actions don't have `packaging`.
@@ -59,6 +45,12 @@ _ADDRESS = re.compile(r"[A-Za-z0-9./~][^\s@;<>=!\[]*/")
 _EDITABLE = re.compile(r"(-e|--editable)(=|\s|$)")
 # A version in the syntax of conda.
 _SINGLE_EQUALS = re.compile(r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)")
+# Options of pip, and the options of a bentofile for them.
+_PIP_OPTIONS = {
+    "-i": "index_url", "--index-url": "index_url", "--extra-index-url": "extra_index_url", "--no-index": "no_index",
+    "-f": "find_links", "--find-links": "find_links", "--trusted-host": "trusted_host",
+    "-r": "requirements_txt", "--requirement": "requirements_txt",
+}  # fmt: skip
 
 
 def check_env(env: EnvVariable, place: str) -> None:
@@ -120,18 +112,11 @@ def check_package(package: str, place: str) -> None:
     if package.lstrip().startswith("-"):
         check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]
-        options = {
-            "-i": "index_url",
-            "--index-url": "index_url",
-            "--extra-index-url": "extra_index_url",
-            "-f": "find_links",
-            "--find-links": "find_links",
-            "--trusted-host": "trusted_host",
-            "--no-index": "no_index",
-            "-r": "requirements_txt",
-            "--requirement": "requirements_txt",
-        }
-        remedy = f"Set python.{options[flag]} instead." if flag in options else "Put it into a requirements_txt file."
+        remedy = (
+            f"Set python.{_PIP_OPTIONS[flag]} instead."
+            if flag in _PIP_OPTIONS
+            else "Put it into a requirements_txt file."
+        )
         raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
     check_requirement(package, place)
 

@@ -37,18 +37,7 @@ Lock = dict[str, Any]
 Stanza = dict[str, str]
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_SUITES = {
-    "oldoldstable",
-    "oldstable",
-    "stable",
-    "testing",
-    "unstable",
-    "bullseye",
-    "bookworm",
-    "trixie",
-    "forky",
-    "sid",
-}
+_SUITE = re.compile(r"(old|oldold)?stable|testing|unstable|bullseye|bookworm|trixie|forky|sid")
 _SECURITY_SUITE = "-security"
 _SECURITY_POOL = "pool/updates/"  # directory of files in the security archive
 _PLANNED_INSTALL = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
@@ -137,7 +126,7 @@ def host_mirrors() -> dict[str, str]:
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in targets.splitlines():
         suite, component, uri = line.split(" ", 2)
-        if component == "main" and suite.removesuffix(_SECURITY_SUITE) in _SUITES:
+        if component == "main" and _SUITE.fullmatch(suite.removesuffix(_SECURITY_SUITE)):
             mirrors.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
     return mirrors
 

@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
 _MAX_SOURCE_BYTES = 16 << 30  # size of an unpacked source archive
-_MAX_RATIO, _MIN_RATIO_BYTES = (
-    250,
-    1 << 30,
-)  # maximum ratio of unpacked to packed bytes, for wheels of more than _MIN_RATIO_BYTES
+_MAX_RATIO, _MIN_RATIO_BYTES = 250, 1 << 30  # maximum ratio of unpacked to packed bytes, for larger wheels
 _MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
 # Runs in the build environment: gets the build requirements from the backend, builds the wheel, and writes the result

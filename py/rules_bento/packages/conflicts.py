@@ -274,9 +274,8 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
 
 def _parse_marker(marker: str, origin: str) -> Condition:
     """Return the condition of a marker. Raises BentoError for an invalid marker."""
-    frames: list[tuple[Condition, Condition]] = [
-        (FALSE, TRUE)
-    ]  # of each parenthesis: alternatives, current conjunction
+    # Of each parenthesis: alternatives, and the current conjunction.
+    frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]
     at, expects = 0, bool(marker)
     while at < len(marker):
         match = _TOKEN.match(marker, at)

@@ -313,16 +313,8 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
         python = Path(folder, "python")
         write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
-        command = [
-            str(uv),
-            "lock",
-            "--no-progress",
-            "--project",
-            folder,
-            "--no-python-downloads",
-            "--python",
-            str(python),
-        ]
+        command = [str(uv), "lock", "--no-progress", "--project", folder]
+        command += ["--no-python-downloads", "--python", str(python)]
         errors = ""
         for extra_flags in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
             if extra_flags == [_SYSTEM_CERTIFICATES] and _UNTRUSTED_CERTIFICATE not in errors:
