@@ -23,10 +23,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
 _OURS_PUT = """
-from bento_cli.transports import address, upload
+from bento_cli.transports import address
+from bento_cli.transports import download
 from bento_cli.sharing.urls import Uncounted
 with open(path, "rb") as file:
-    upload.upload(address.parse(url), file, Uncounted())
+    download.upload(address.parse(url), file, Uncounted())
 """
 _OURS_GET = """
 import os

@@ -23,8 +23,8 @@ from rules_bento.bento.kinds import Kind as Kind
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.store.entries import NotFoundError as NotFoundError
 from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.entry_store import NotFoundError as NotFoundError
 from bento_cli.store.home import Home as Home
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.net.transfers import Counter
 
-    from bento_cli.sharing.builders.building import Containerized
-    from bento_cli.sharing.builders.command import Options as BackendOptions
+    from bento_cli.sharing.backends import Options as BackendOptions
+    from bento_cli.sharing.containers import Containerized
     from bento_cli.sharing.registry.pulling import Pulled
     from bento_cli.sharing.registry.pushing import Delivered
+    from bento_cli.store.delete import Collected
     from bento_cli.store.diff import Difference
-    from bento_cli.store.entries import Entry as Entry
+    from bento_cli.store.entry_store import Entry as Entry
     from bento_cli.store.export import Exported
-    from bento_cli.store.gc import Collected
     from bento_cli.store.import_session import Imported
     from bento_cli.store.import_session import Options as Options
     from bento_cli.store.verification import Verified
@@ -171,7 +171,7 @@ class Store:
 
         `waiting` is called if another process is creating entries, which must end first.
         """
-        from bento_cli.store.gc import collect
+        from bento_cli.store.delete import collect
 
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
@@ -302,8 +302,8 @@ def containerize(
     home: HomePath = None,
 ) -> Containerized:
     """Build an image of a Bento with docker, podman, or another backend; `options` are the backend's, by name."""
-    from bento_cli.sharing.builders.backends import choose
-    from bento_cli.sharing.builders.building import containerize
+    from bento_cli.sharing.backends import choose
+    from bento_cli.sharing.containers import containerize
 
     store = Store(home)
     return containerize(store.home, store.bentos.get(tag), choose(backend), names, options, features=features)

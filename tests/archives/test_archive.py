@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bento_cli.sharing.cloud.tarball import Tarball
+from bento_cli.sharing.cloud.uploading import Tarball
 from bento_cli.store import export
 from hypothesis import given, settings
 from hypothesis import strategies as st

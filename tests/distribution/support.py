@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import main
 from bento_cli.library import Store
-from bento_cli.store import locks
+from bento_cli.store.home import staging_lock
 from rules_bento.formats import yaml
 from rules_bento.sources.manifest import TreeManifest
 from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
@@ -96,7 +96,7 @@ def same(one, other, *tags):
     for tag in tags:
         entry = other.bentos.get(tag)
         assert tree(entry.path) == tree(one.bentos.get(tag).path)
-        for model in entry.summary.models:
+        for model in entry.models:
             assert tree(other.models.get(model).path) == tree(one.models.get(model).path)
     assert other.verify().damages == ()
     left = [path for folder in (other.home.staging, other.home.downloads) for path in folder.glob("**/*")]
@@ -126,7 +126,7 @@ def cleared(store):
 
     One that was killed after its last rename has done all but that, so that the same command finds nothing to do.
     """
-    with locks.staging(store.home):
+    with staging_lock(store.home):
         return store
 
 

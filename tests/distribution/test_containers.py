@@ -11,9 +11,8 @@ import pytest
 import yaml
 from bento_cli.cli import status
 from bento_cli.library import containerize as as_function
-from bento_cli.sharing.builders import backends
-from bento_cli.sharing.builders.building import containerize
-from bento_cli.sharing.builders.context import context
+from bento_cli.sharing import backends
+from bento_cli.sharing.containers import containerize, context
 from rules_bento.errors import BentoError
 from store_support import bento_files, bento_yaml, real, write_archive
 from support import CLF, bento, nobody, other, started, store

@@ -11,7 +11,7 @@ from bento_cli import library as api
 from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from bento_cli.sharing.registry import packing, streamed
+from bento_cli.sharing.registry import packing
 from bento_cli.sharing.registry.pulling import pull
 from bento_cli.sharing.registry.pushing import push
 from cryptography.hazmat.primitives import serialization as pem
@@ -182,7 +182,7 @@ def test_a_cloud_keeps_no_signature(store, capsys):
 def test_a_large_model_is_never_written(store, other, server, registries, name, progress, monkeypatch):
     """The same blob as from a file, also after cuts at any byte."""
     [written] = push(store.home, store.models.get("clf:v1"), [at(server, name, "file")], registries, progress)
-    monkeypatch.setattr(streamed, "LARGE", 100_000)
+    monkeypatch.setattr(packing, "LARGE", 100_000)
     monkeypatch.setattr(packing, "write_measured_part", lambda *_: pytest.fail("it was written"))
     [sent] = push(store.home, store.models.get("clf:v1"), [at(server, name, "stream")], registries, progress)
     assert sent.pushed.reference.digest == written.pushed.reference.digest
@@ -198,8 +198,8 @@ def test_a_large_model_is_never_written(store, other, server, registries, name, 
     )
     monkeypatch.undo()
     store.models.import_archive(compressible)
-    monkeypatch.setattr(streamed, "LARGE", 100_000)
-    monkeypatch.setattr(streamed.StreamedPart, "send", lambda *_: pytest.fail("it was made twice"))
+    monkeypatch.setattr(packing, "LARGE", 100_000)
+    monkeypatch.setattr(packing.StreamedPart, "send", lambda *_: pytest.fail("it was made twice"))
     push(store.home, store.models.get("text:v1"), [at(server, name, "text")], registries, progress)
 
 
@@ -209,9 +209,9 @@ def at(server, name, point):
 
 
 def test_a_model_that_changes_on_its_way_is_told_of(store, server, name, registries, progress, monkeypatch):
-    monkeypatch.setattr(streamed, "LARGE", 100_000)
+    monkeypatch.setattr(packing, "LARGE", 100_000)
     entry = store.models.get("clf:v1")
-    measure = streamed.StreamedPart.measure
+    measure = packing.StreamedPart.measure
 
     def change(part):
         found = measure(part)
@@ -220,7 +220,7 @@ def test_a_model_that_changes_on_its_way_is_told_of(store, server, name, registr
         weights.write_bytes(b"x" + weights.read_bytes()[1:])
         return found
 
-    monkeypatch.setattr(streamed.StreamedPart, "measure", change)
+    monkeypatch.setattr(packing.StreamedPart, "measure", change)
     with pytest.raises(BentoError, match="changed during the push"):
         push(store.home, entry, [at(server, name, "x")], registries, progress)
     assert registries.repository(at(server, name, "x")).manifest_digest("v1") == ""

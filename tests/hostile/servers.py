@@ -455,13 +455,13 @@ def _dropbox(out: Path) -> None:
 
 
 def _of_dropbox() -> list[bytes]:
-    from bento_cli.transports import hashes
+    from bento_cli.transports import source
 
     found = {
         ".tag": "file",
         "rev": "1",
         "size": 7,
-        "content_hash": hashes.of(hashes.DROPBOX, b"content"),
+        "content_hash": source.hash_of(source.DROPBOX, b"content"),
         "name": "x.bento",
     }
     return [
@@ -599,15 +599,15 @@ class _Ssh:
 
 
 def _sftp(path: Path, _out: Path) -> None:
-    from bento_cli.transports import openssh
+    from bento_cli.transports import sftp
     from bento_cli.transports.address import parse
 
     address = parse("sftp://me@host.example/x.bento")
     assert address
-    popen, pair = openssh.subprocess.Popen, openssh.socket.socketpair
-    openssh.subprocess.Popen = _Ssh
-    openssh.socket.socketpair = lambda: (_Told(path.read_bytes()), socket.socket(socket.AF_UNIX))
-    remote = openssh.OpenSsh(address, "ssh")
+    popen, pair = sftp.subprocess.Popen, sftp.socket.socketpair
+    sftp.subprocess.Popen = _Ssh
+    sftp.socket.socketpair = lambda: (_Told(path.read_bytes()), socket.socket(socket.AF_UNIX))
+    remote = sftp.OpenSsh(address, "ssh")
     try:
         with given_up():
             stat = remote.stat()
@@ -615,7 +615,7 @@ def _sftp(path: Path, _out: Path) -> None:
                 pass
     finally:
         remote.close()
-        openssh.subprocess.Popen, openssh.socket.socketpair = popen, pair
+        sftp.subprocess.Popen, sftp.socket.socketpair = popen, pair
 
 
 def _sftp_answers() -> list[bytes]:

@@ -7,9 +7,8 @@ import threading
 
 import pytest
 from bento_cli.sharing.cloud import pulling, uploading
-from bento_cli.sharing.cloud.client import Cloud
+from bento_cli.sharing.cloud.client import Cloud, CloudPaths
 from bento_cli.sharing.cloud.contexts import make
-from bento_cli.sharing.cloud.places import CloudPaths
 from bento_cli.store.home import Home
 from liar import liar, reply
 from rules_bento.bento.kinds import MODEL

@@ -21,7 +21,9 @@ import pytest
 import yaml
 from bento_cli import library as api
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
-from bento_cli.store import delete, import_manifests, locks, pool, summaries
+from bento_cli.store import delete, import_manifests, pool
+from bento_cli.store.entry_store import Entry
+from bento_cli.store.home import staging_lock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.bento import descriptors
@@ -229,7 +231,7 @@ def test_the_functions_are_those_of_the_store(store, tmp_path, monkeypatch):
     assert str(api.import_bento(path).entry.tag) == "hi:v1"
     assert [str(entry.tag) for entry in api.list()] == ["hi:v1"]
     assert [str(entry.tag) for entry in api.list_models()] == ["clf:v1"]
-    assert api.get("hi").describe().models[0].tag == "clf:v1"
+    assert api.get("hi").description.models[0].tag == "clf:v1"
     assert api.get_model("clf").size() == sum(map(len, model_files().values()))
     assert api.verify().damages == ()
     assert api.export_bento("hi", tmp_path / "b.bento").path == tmp_path / "b.bento"
@@ -546,72 +548,8 @@ def test_a_damaged_record_is_told_and_can_be_deleted(store):
     assert not store.bentos.list()
 
 
-# ---- Summaries --------------------------------------------------------------------------------------------------
-
-
-def test_descriptors_are_parsed_once(store, monkeypatch):
-    for number in range(3):
-        put(store, f"hi:v{number}")
-    shutil.copytree(store.home.root / "bentos/hi/v0", store.home.root / "bentos/ho/v1")
-    (store.home.root / "bentos/ho/v1/bento.yaml").write_bytes(bento_yaml("ho:v1"))
-    parsed = []
-    parse = descriptors.parse
-    monkeypatch.setattr(descriptors, "parse", lambda *arguments: parsed.append(arguments) or parse(*arguments))
-    assert len(store.bentos.list()) == 4
-    assert len(parsed) == 1, "what was imported is known"
-    assert len(store.bentos.list()) == 4
-    assert len(parsed) == 1
-    (store.home.root / "bentos/ho/v1/bento.yaml").write_bytes(bento_yaml("ho:v1", DAY_2))
-    assert store.bentos.list("ho")[0].creation_time.day == 2
-
-
-def test_summaries_that_cannot_be_read_are_made_anew(store):
-    put(store)
-    place = store.home.summaries(BENTO)
-    place.write_text(place.read_text() + "noise\n[1]\n[99, 2]\n{}\n" + "[1," * 5)
-    assert len(store.bentos.list()) == 1
-    place.unlink()
-    assert len(store.bentos.list()) == 1
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: b"\xff\xfe" + text,
-        lambda text: text + b"\xff",
-        lambda text: text.replace(b'"hi"', b'"h\xffi"'),
-        lambda text: b"\0" * 4096,
-        lambda text: text[:20],
-        lambda text: text.replace(b'"hi"', b"5"),
-        lambda text: text.replace(b'"hi"', b'"Not A Name"'),
-        lambda text: text.replace(b"2026-", b"20x6-"),
-        lambda text: text.replace(b'"2026-', b'2026,"'),
-        lambda text: text.replace(b"2026-", b"999999-"),
-        lambda text: text.replace(b'"hi"', b'"h\\ud800"'),
-    ],
-)
-def test_damaged_summaries_are_rebuilt(store, damage):
-    put(store)
-    place = store.home.summaries(BENTO)
-    place.write_bytes(damage(place.read_bytes()))
-    fresh = Store(store.home.root, durable=False)
-    assert [str(entry.tag) for entry in fresh.bentos.list()] == ["hi:v1"]
-    whole = place.read_bytes()
-    assert [str(entry.tag) for entry in Store(store.home.root, durable=False).bentos.list()] == ["hi:v1"]
-    assert place.read_bytes() == whole, "it was rebuilt once"
-
-
-def test_summaries_do_not_grow_without_end(store):
-    entry = put(store).entry
-    for number in range(150):
-        os.utime(entry.path / "bento.yaml", ns=(0, number))
-        store.bentos.list()
-    assert store.home.summaries(BENTO).read_text().count("\n") < 150
-
-
 def test_a_store_that_is_read_only_is_listed(store, monkeypatch):
     put(store)
-    store.home.summaries(BENTO).unlink()
     (store.home.root / "bentos/hi/latest").unlink()
 
     def read_only(*_):
@@ -786,7 +724,7 @@ def answer(question):
 def listed(store):
     sizes = {str(model.tag): model.size() for model in store.models.list()}
     return [
-        [str(entry.tag), entry.size(), entry.size() + sum(sizes.get(tag, 0) for tag in entry.summary.models)]
+        [str(entry.tag), entry.size(), entry.size() + sum(sizes.get(tag, 0) for tag in entry.models)]
         for entry in store.bentos.list()
     ]
 
@@ -1211,7 +1149,7 @@ def test_what_a_deletion_writes_is_not_cleared_away(store, tmp_path, monkeypatch
     replace = Path.replace
 
     def disturbed(self, target):
-        with locks.staging(store.home):
+        with staging_lock(store.home):
             return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", disturbed)
@@ -1252,7 +1190,7 @@ def test_gc_waits_for_who_makes_entries(store):
     ready, go = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        with locks.staging(store.home):
+        with staging_lock(store.home):
             os.write(ready[1], b"x")
             os.read(go[0], 1)
         os._exit(0)
@@ -1368,7 +1306,7 @@ def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
     asked = {
         "import": lambda: store.bentos.import_archive(path),
         "diff": lambda: api.diff(str(path), str(path), home=store.home.root),
-        "get": lambda: store.bentos.get("hi").describe(),
+        "get": lambda: store.bentos.get("hi").description,
     }[look]
     if look == "get":
         put(store)
@@ -1389,7 +1327,7 @@ def test_a_large_descriptor_of_a_model_in_a_bento_is_refused_by_its_size(store, 
         store.bentos.import_archive(write_archive(tmp_path / "a.bento", files))
 
 
-def test_summary_models_are_those_of_all_services():
+def test_models_are_those_of_all_services():
     text = bento_yaml(
         models=["a:1"],
         services=[
@@ -1402,4 +1340,4 @@ def test_summary_models_are_those_of_all_services():
     )
     description = descriptors.parse(BENTO, text, "here")
     assert [model.tag for model in description.models] == ["a:1", "b:2", "h:3"]
-    assert summaries.of_description(description).models == ("a:1", "b:2")
+    assert Entry(BENTO, Path(), description).models == ("a:1", "b:2")

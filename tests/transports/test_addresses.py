@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bento_cli.transports import hashes
+from bento_cli.transports import source
 from bento_cli.transports.address import parse
 from rules_bento.errors import BentoError
 
@@ -152,7 +152,7 @@ def test_the_hash_of_dropbox(size):
 
     data = bytes(size)
     blocks = [hashlib.sha256(data[at : at + (4 << 20)]).digest() for at in range(0, size, 4 << 20)]
-    made = hashes.new(hashes.DROPBOX)
+    made = source.new_hash(source.DROPBOX)
     for at in range(0, size, 1_000_003):
         made.update(data[at : at + 1_000_003])
     assert made.hexdigest() == hashlib.sha256(b"".join(blocks)).hexdigest()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from bento_cli.cli import main
-from bento_cli.transports import azure
+from bento_cli.transports import object_store
 from bento_cli.transports.address import parse
 from dropbox_stand_in import REFRESH, TOKEN
 from rules_bento.errors import BentoError
@@ -142,21 +142,23 @@ def test_s3_takes_profiles(serve, store, monkeypatch, tmp_path):
 def test_the_variables_of_azure(monkeypatch):
     for name in ("CONNECTION_STRING", "ACCOUNT_NAME", "ACCOUNT_KEY", "SAS_TOKEN", "ENDPOINT"):
         monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
+    address = parse("az://box/x")
     with pytest.raises(BentoError, match=r"az://box/x: no storage account. Set AZURE_STORAGE_ACCOUNT_NAME"):
-        azure.open(parse("az://box/x"))
+        object_store.open(address)
     monkeypatch.setenv(
         "AZURE_STORAGE_CONNECTION_STRING",
         "DefaultEndpointsProtocol=https;AccountName=acme;AccountKey=a2V5PT0=;EndpointSuffix=core.windows.net",
     )
-    assert azure._settings() == {
+    assert object_store.azure_options(address) == {
         "account_name": "acme",
         "account_key": "a2V5PT0=",
         "endpoint": "https://acme.blob.core.windows.net",
     }
     monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING")
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "sv=1&sig=s3cr3t")
-    assert azure._settings() == {"sas_key": "sv=1&sig=s3cr3t"}
-    remote = azure.open(parse("az://box@acme.dfs.core.windows.net/x"))
+    options = object_store.azure_options(address, "acme.dfs.core.windows.net")
+    assert options == {"account_name": "acme", "sas_key": "sv=1&sig=s3cr3t"}
+    remote = object_store.open(parse("az://box@acme.dfs.core.windows.net/x"))
     assert str(remote.address) == "az://box@acme.dfs.core.windows.net/x"
 
 

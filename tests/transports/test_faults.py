@@ -346,8 +346,8 @@ def test_another_run_goes_on(kind, serve, store, other, packed):
 
 @pytest.mark.parametrize("kind", ["ftp", "ftps", "sftp"])
 def test_another_run_goes_on_with_an_upload(kind, serve, store, packed, monkeypatch):
-    monkeypatch.setattr("bento_cli.transports.openssh.UNDER_WAY", 1 << 19)
-    monkeypatch.setattr("bento_cli.transports.openssh.OpenSsh.window", 1 << 19)
+    monkeypatch.setattr("bento_cli.transports.sftp.UNDER_WAY", 1 << 19)
+    monkeypatch.setattr("bento_cli.transports.sftp.OpenSsh.window", 1 << 19)
     server = serve(kind)
     with pytest.raises(KeyboardInterrupt):
         store.bentos.export(TAG, server.url("x.bento"), counter=Interrupted(800_000))

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from bento_cli.transports import address, openssh
+from bento_cli.transports import address, sftp
 from bento_cli.transports.source import Source
 from rules_bento.errors import BentoError
 from rules_bento.net import transfers
@@ -96,7 +96,7 @@ def remote(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("ROOT", str(tmp_path / "root"))
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
-    found = openssh.OpenSsh(address.parse("sftp://host/x"), str(program))
+    found = sftp.OpenSsh(address.parse("sftp://host/x"), str(program))
     yield found
     found.close()
 
@@ -138,7 +138,7 @@ def test_answers_that_nobody_asked_for_are_not_kept(remote, monkeypatch):
 
 def test_silence_counts_as_a_cut(remote, monkeypatch):
     monkeypatch.setenv("HOW", "silent")
-    monkeypatch.setattr(openssh, "_PATIENCE", 1)
+    monkeypatch.setattr(sftp, "_PATIENCE", 1)
     begin = time.monotonic()
     with pytest.raises(Exception, match="nothing came for 1 s"):
         remote.stat()

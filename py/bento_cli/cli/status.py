@@ -19,6 +19,6 @@ PIPE = 141  # the reader of the output closed it
 
 def of(error: BentoError) -> int:
     """Return the exit code for an error."""
-    from bento_cli.store.entries import NotFoundError
+    from bento_cli.store.entry_store import NotFoundError
 
     return NOT_FOUND if isinstance(error, NotFoundError) else ERROR

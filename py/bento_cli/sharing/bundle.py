@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Contents, Limits, Progress
     from rules_bento.bento.kinds import Kind
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
     from bento_cli.store.import_session import Imported, Options, StagedImport
 

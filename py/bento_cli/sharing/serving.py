@@ -16,7 +16,7 @@ from bento_cli.store.export import models_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 

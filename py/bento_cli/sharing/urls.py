@@ -17,15 +17,14 @@ from rules_bento.typing_lite import TYPE_CHECKING
 from bento_cli.store import export
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.import_session import Options, import_archive
-from bento_cli.transports.download import downloaded
-from bento_cli.transports.upload import upload
+from bento_cli.transports.download import downloaded, upload
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.bento.kinds import Kind
     from rules_bento.net.transfers import Counter
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.export import Exported
     from bento_cli.store.home import Home
     from bento_cli.store.import_session import Imported

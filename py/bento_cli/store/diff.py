@@ -12,7 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.store import staging
+from bento_cli.store import import_session
 from bento_cli.store.verification import digest_of, walk
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
 
 _MODELS = "models/"
 
@@ -66,7 +66,7 @@ def of_entry(entry: Entry) -> Side:
             status = file.stat()
             mode = 0o755 if status.st_mode & 0o100 else 0o644
             files[path] = File(path, status.st_size, mode, digest_of(entry.path / path, status.st_size))
-    return Side(str(entry.tag), entry.kind, files, entry.describe())
+    return Side(str(entry.tag), entry.kind, files, entry.description)
 
 
 def of_archive(path: Path, form: Form) -> Side:
@@ -82,7 +82,7 @@ def of_archive(path: Path, form: Form) -> Side:
             files[item.path] = File.of_link(item.path, item.link)
         elif item.kind == "file":
             mode = 0o755 if item.executable else 0o644
-            files[item.path] = File(item.path, item.size, mode, staging.digest(contents))
+            files[item.path] = File(item.path, item.size, mode, import_session.digest(contents))
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
         raise BentoError(f"{path}: neither {BENTO.descriptor} nor {MODEL.descriptor} exists. Pass a Bento or a model.")

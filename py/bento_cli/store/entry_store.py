@@ -11,15 +11,16 @@ import os
 from contextlib import suppress
 
 from rules_bento.bento import descriptors
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
+from rules_bento.formats.times import to_local
 from rules_bento.tag import Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.store import durable, import_manifests, summaries
-from bento_cli.store.entries import Entry, NotFoundError
+from bento_cli.store import durable, import_manifests
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -29,6 +30,43 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 LATEST = "latest"
+
+
+class NotFoundError(BentoError):
+    """Reports that the store has no entry with the tag."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Gives access to a Bento or model in the store until it is deleted."""
+
+    kind: Kind
+    path: Path
+    description: descriptors.Description = field(repr=False)
+
+    @property
+    def tag(self) -> Tag:
+        """The tag: name and version."""
+        return self.description.tag
+
+    @property
+    def creation_time(self) -> dt.datetime:
+        """The creation time in the descriptor; without a time zone if the descriptor has none."""
+        return self.description.creation_time
+
+    @property
+    def moment(self) -> dt.datetime:
+        """The creation time for comparisons; without a time zone, the time zone of this machine is assumed."""
+        return to_local(self.creation_time)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The tags of the models that a Bento gets from the store."""
+        return tuple(model.tag for model in self.description.models if model.registry != "huggingface")
+
+    def size(self) -> int:
+        """Count the bytes of all files as BentoML does: including links to files, without directories."""
+        return tree_size(self.path)
 
 
 @dataclass(frozen=True)
@@ -42,7 +80,7 @@ class Listing:
 class EntryStore:
     """Finds, adds and removes the entries of a kind.
 
-    The caller of a method that writes must hold the lock `locks.committing`.
+    The caller of a method that writes must hold `commit_lock`.
     """
 
     def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
@@ -97,15 +135,14 @@ class EntryStore:
     def get(self, text: str) -> Entry:
         """Return the entry that `find` resolves. Raises as `find`, and BentoError for an invalid descriptor."""
         path = self.path(self.find(text))
-        description = descriptors.of_folder(self.kind, path)
-        return Entry(self.kind, path, summaries.of_description(description), description)
+        return Entry(self.kind, path, descriptors.of_folder(self.kind, path))
 
-    def commit(self, tree: Path, summary: summaries.Summary, manifest: TreeManifest) -> Entry:
-        """Move a tree into the store as the entry of the summary's tag.
+    def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
+        """Move a tree into the store as the entry of the description's tag.
 
         Raises BentoError if the entry exists, or the tree cannot be moved.
         """
-        tag = summary.tag
+        tag = description.tag
         target = self.path(tag)
         if self.has(tag):
             raise BentoError(f"{tag}: already exists at {target}. To replace it, delete it first.")
@@ -116,22 +153,21 @@ class EntryStore:
                 f"Make BENTOML_HOME itself the link or the mount point."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
-        self._point_at(summary)
+        self._point_at(description)
         try:
             tree.rename(target)
         except OSError as error:
             raise BentoError(f"{tag}: cannot move to {target}: {error.strerror}. Check its permissions.") from error
         durable.flush_folder(self.home, target.parent)
         durable.flush_folder(self.home, self.folder)
-        summaries.note(self.home, self.kind, target, summary)
-        return Entry(self.kind, target, summary)
+        return Entry(self.kind, target, description)
 
-    def replace(self, tree: Path, summary: summaries.Summary, manifest: TreeManifest) -> Entry | None:
-        """Exchange a tree with the entry of the summary's tag, atomically.
+    def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
+        """Exchange a tree with the entry of the description's tag, atomically.
 
         Returns None, without any change, if the system doesn't support this.
         """
-        tag = summary.tag
+        tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
             return None
@@ -140,8 +176,7 @@ class EntryStore:
         if newest:
             durable.write(self.home, target.parent / LATEST, newest.version.encode())
         durable.flush_folder(self.home, target.parent)
-        summaries.note(self.home, self.kind, target, summary)
-        return Entry(self.kind, target, summary)
+        return Entry(self.kind, target, description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
         """Move an entry out of the store to the path `trash`, whose parent must exist.
@@ -176,16 +211,14 @@ class EntryStore:
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
-        known = summaries.Summaries(self.home, self.kind)
         entries: list[Entry] = []
         problems: list[str] = []
         for name, version in places:
             try:
                 path = self.folder / name / version
-                entries.append(Entry(self.kind, path, known.of(path)))
+                entries.append(Entry(self.kind, path, descriptors.of_folder(self.kind, path)))
             except BentoError as error:
                 problems.append(str(error))
-        known.save()
         return Listing(tuple(entries), tuple(problems))
 
     def _latest(self, name: str) -> str:
@@ -206,16 +239,16 @@ class EntryStore:
         entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
         if last:
             entries.reverse()
-        newest = max(entries, key=lambda entry: entry.summary.moment, default=None)
+        newest = max(entries, key=lambda entry: entry.moment, default=None)
         return Tag(name, newest.path.name) if newest else None
 
-    def _point_at(self, summary: summaries.Summary) -> None:
+    def _point_at(self, description: descriptors.Description) -> None:
         """Make `latest` name the tag, unless a newer version exists."""
-        name = summary.tag.name
+        name = description.tag.name
         with suppress(NotFoundError):
-            if summary.moment < self.get(name).summary.moment:
+            if to_local(description.creation_time) < self.get(name).moment:
                 return
-        durable.write(self.home, self.folder / name / LATEST, summary.tag.version.encode())
+        durable.write(self.home, self.folder / name / LATEST, description.tag.version.encode())
 
 
 def _folders(folder: Path) -> list[str]:
@@ -224,3 +257,17 @@ def _folders(folder: Path) -> list[str]:
             return sorted(entry.name for entry in scan if entry.is_dir())
     except FileNotFoundError:
         return []
+
+
+def tree_size(folder: Path) -> int:
+    """Count the bytes of all files in a directory tree. Links to directories aren't followed."""
+    total = 0
+    pending = [str(folder)]
+    while pending:
+        with suppress(FileNotFoundError), os.scandir(pending.pop()) as scan:  # another process can delete it
+            for entry in scan:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_file():
+                    total += entry.stat().st_size
+    return total

@@ -21,8 +21,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
 
 from bento_cli.store import verification
-from bento_cli.store.entries import NotFoundError
-from bento_cli.store.entry_store import LATEST, EntryStore
+from bento_cli.store.entry_store import LATEST, EntryStore, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
     from rules_bento.tag import Tag
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
     from bento_cli.transports.address import Address
 
@@ -96,7 +95,7 @@ def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exporte
     """Describe an export."""
     excluded: tuple[str, ...] = ()
     if entry.kind is BENTO:
-        excluded = tuple(model.tag for model in entry.describe().models if model.registry == "huggingface")
+        excluded = tuple(model.tag for model in entry.description.models if model.registry == "huggingface")
     return Exported(entry, path, tuple(model.tag for model in models), excluded)
 
 
@@ -134,7 +133,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
     """
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
-    for tag in entry.summary.models:
+    for tag in entry.models:
         try:
             models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else EntryStore(home, MODEL).get(tag))
         except NotFoundError as error:
@@ -194,7 +193,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
     newest: dict[str, Entry] = {}
     for model in models:
         known = newest.get(model.tag.name)
-        if known is None or known.summary.moment <= model.summary.moment:
+        if known is None or known.moment <= model.moment:
             newest[model.tag.name] = model
     for name, latest in newest.items():
         yield Member.directory(f"models/{name}")

@@ -5,7 +5,6 @@ BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file t
 BENTOML_HOME/.rules_bento/                                   of rules_bento; can be removed without loss
     pool/AB/CDEF...[-x]       contents by BLAKE3 digest (executable files separately), shared with the entries by links
     records/bentos/NAME/VERSION   manifests of imported entries, for `bento verify`
-    summaries/bentos          parsed descriptors, for fast listings
     downloads/    partial blobs by digest, to resume a pull
     uploads/      uploaded parts, to resume a push
     staging/  trash/          entries before they are added, and after they are removed
@@ -15,13 +14,17 @@ BENTOML_HOME/.rules_bento/                                   of rules_bento; can
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from rules_bento.bento.kinds import Kind
 
 
@@ -89,6 +92,80 @@ class Home:
         """The directory of manifests of imported entries, by name and version."""
         return self.own / "records" / kind.folder
 
-    def summaries(self, kind: Kind) -> Path:
-        """The file of parsed descriptors."""
-        return self.own / "summaries" / kind.folder
+
+@contextmanager
+def commit_lock(home: Home) -> Iterator[None]:
+    """Hold the lock for changing the list of entries. The block must be short: it reads and writes only names."""
+    with _open(home, "commit.lock") as file:
+        _flock(file, exclusive=True)
+        yield
+
+
+@contextmanager
+def staging_lock(home: Home) -> Iterator[None]:
+    """Hold the shared lock for adding or removing entries. It prevents other processes from removing staged data."""
+    with _open(home, "lock") as file:
+        # If no other process has the lock, existing files are of processes that died.
+        if _flock(file, exclusive=True, wait=False):
+            _clear(home)
+        _flock(file, exclusive=False)
+        yield
+
+
+@contextmanager
+def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the store's lock exclusively. `waiting` is called if another process has the lock."""
+    with _open(home, "lock") as file:
+        if not _flock(file, exclusive=True, wait=False):
+            if waiting:
+                waiting()
+            _flock(file, exclusive=True)
+        _clear(home)
+        yield
+
+
+def _clear(home: Home) -> None:
+    """Remove files of processes that died."""
+    import shutil
+
+    for folder in (home.staging, home.trash):
+        for left in folder.iterdir() if folder.is_dir() else ():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open(home: Home, name: str) -> Iterator[int]:
+    home.own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.open(home.own / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield file
+    finally:
+        os.close(file)  # which gives the lock back; so does the end of the process
+
+
+def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def forget_downloads(home: Home, names: Iterable[str]) -> None:
+    """Remove complete and partial (`.NAME`) files whose names have these prefixes, unless another process uses them."""
+    beginnings = tuple(names)
+    for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
+        if not path.name.removeprefix(".").startswith(beginnings):
+            continue
+        with suppress(OSError):
+            if path.name.startswith("."):
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            else:
+                path.unlink()
+    with suppress(OSError):  # the directory has files of other pulls
+        home.downloads.rmdir()

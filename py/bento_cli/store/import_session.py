@@ -14,25 +14,24 @@ from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
+from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.tag import Tag, check_version, check_word
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.store import delete, durable, import_manifests, locks
+from bento_cli.store import delete, durable, import_manifests, pool
 from bento_cli.store.entry_store import LATEST, EntryStore
-from bento_cli.store.home import unique
+from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
-from bento_cli.store.staging import Tree, digest
-from bento_cli.store.summaries import of_description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
     from rules_bento.archives.unpack import Contents, Form, Limits, Progress, SafeMember
     from rules_bento.bento.kinds import Kind
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _MODELS = "models"
@@ -65,7 +64,7 @@ def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
     """Open a session. When the block ends, everything that was not committed is removed."""
     import shutil
 
-    with locks.staging(home):
+    with staging_lock(home):
         folder = unique(home.staging)
         folder.mkdir(mode=0o700, parents=True)
         try:
@@ -139,7 +138,7 @@ class ImportSession:
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
-        with locks.committing(self._home):
+        with commit_lock(self._home):
             done = [self._commit(staged) for staged in imports]
         for removed in self._replaced:
             delete.discard(self._home, removed)
@@ -166,7 +165,7 @@ class ImportSession:
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = delete.recorded(self._home, kind, tag)
         import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
-        entry = EntryStore(self._home, kind).replace(tree.folder, of_description(part.description), tree.manifest())
+        entry = EntryStore(self._home, kind).replace(tree.folder, part.description, tree.manifest())
         if entry:
             self._replaced.append(delete.Removed(tree.folder, before))
             return entry
@@ -175,7 +174,7 @@ class ImportSession:
 
     def _place(self, part: _Part) -> Entry:
         entries = EntryStore(self._home, part.kind)
-        return entries.commit(part.tree.folder, of_description(part.description), part.tree.manifest())
+        return entries.commit(part.tree.folder, part.description, part.tree.manifest())
 
     def _tree(self) -> Tree:
         self._count += 1
@@ -306,3 +305,75 @@ class _Reader:
             record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
                 yield f"The store has the model {tag} with other contents than the archive. The store's model was kept."
+
+
+_SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might have them
+
+
+class Tree:
+    """Writes a tree item by item. The paths of items are unique and inside of the tree."""
+
+    def __init__(self, folder: Path, shared: pool.Pool) -> None:
+        """Create the directory `folder`; its parent must exist."""
+        self.folder = folder
+        self.size = 0
+        self._pool = shared
+        self._entries: list[TreeEntry] = []
+        self._written: list[Path] = []
+        folder.mkdir(mode=0o700, parents=True)  # as BentoML's
+        self._folders = {""}
+
+    def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
+        """Write an item; a `private` item isn't shared with other trees. Raises BentoError if it cannot be written."""
+        target = self.folder / item.path
+        try:
+            self._make_folder(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
+            if item.kind == "link":
+                target.symlink_to(item.link)
+                self._entries.append(TreeEntry.of_link(item.path, item.link))
+            elif item.kind == "file":
+                digest = self._file(item, contents, target, private=private)
+                mode = 0o755 if item.executable else 0o644
+                self._entries.append(TreeEntry(item.path, item.size, mode, digest))
+                self.size += item.size
+        except OSError as error:
+            reason = error.strerror or error
+            raise BentoError(f"{item.path}: cannot write to {target}: {reason}. Free space, or rename it.") from error
+
+    def manifest(self) -> TreeManifest:
+        """Create the manifest of the tree."""
+        return TreeManifest.of(self._entries)
+
+    @property
+    def written(self) -> list[Path]:
+        """The new files, which must be flushed to the disk."""
+        return self._written
+
+    def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:
+        new = True
+        if private:
+            digest = pool.write(target, contents, executable=item.executable)
+        elif item.size <= _SMALL:
+            digest, new = self._pool.put(b"".join(contents), target, executable=item.executable)
+        else:
+            digest, new = self._pool.add(contents, item.size, target, executable=item.executable)
+        if new:
+            self._written.append(target)
+        return digest
+
+    def _make_folder(self, path: str) -> None:
+        if path in self._folders:
+            return
+        self._make_folder(path.rpartition("/")[0])
+        (self.folder / path).mkdir(mode=0o755)
+        self._folders.add(path)
+
+
+def digest(contents: Iterable[bytes | memoryview]) -> str:
+    """Compute the digest of a content without storing it."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    for piece in contents:
+        hasher.update(piece)
+    return hasher.hexdigest()

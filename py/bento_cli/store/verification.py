@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import TreeEntry as File
     from rules_bento.sources.manifest import TreeManifest
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _PIECE = 4 << 20  # bytes that are hashed at once, on all cores; a mapped file would count as memory in use

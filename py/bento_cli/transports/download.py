@@ -19,8 +19,8 @@ from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Retry, parallel_map
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.transports import hashes
 from bento_cli.transports.remote import ChangedError, opened
+from bento_cli.transports.source import Source, new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -266,7 +266,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
     """Return in what the bytes differ from what was expected, or None."""
     if not digests:
         return ""
-    running = {name: hashes.new(name) for name in digests}
+    running = {name: new_hash(name) for name in digests}
     at = 0
     while data := os.pread(part.file.fileno(), _BLOCK, at):
         at += len(data)
@@ -294,3 +294,12 @@ def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
                 path.with_suffix(".done").unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
     return files, size
+
+
+def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
+    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there."""
+    source = Source(file)
+    counter.expect(source.size)
+    with opened(address) as remote:
+        remote.write(source, counter)
+    return source

@@ -20,8 +20,8 @@ from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import BytesBody, Transport
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.transports import hashes
 from bento_cli.transports.remote import ChangedError, Remote, Stat, json_of, understood
+from bento_cli.transports.source import DROPBOX, hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ class Dropbox(Remote):
         metadata = self._call("files/get_metadata", {"path": self.address.path})
         if metadata.get(".tag", "file") != "file":
             raise self.missing()
-        digests = {hashes.DROPBOX: str(metadata["content_hash"])} if "content_hash" in metadata else {}
+        digests = {DROPBOX: str(metadata["content_hash"])} if "content_hash" in metadata else {}
         with understood():
             return Stat(int(metadata["size"]), str(metadata["rev"]), digests)
 
@@ -85,7 +85,7 @@ class Dropbox(Remote):
                 raise self.unreachable(ConnectionLostError("the server takes nothing more"))
             counter.advance(reached - at)
             at = reached
-        digest = source.digest(hashes.DROPBOX)
+        digest = source.digest(DROPBOX)
         try:
             made = self.attempt(lambda: self._finish(session, source.size))
         except BentoError:
@@ -103,7 +103,7 @@ class Dropbox(Remote):
         """Send a chunk. Returns how many bytes the server has."""
         about = {
             "cursor": {"session_id": session, "offset": at},
-            "content_hash": hashes.of(hashes.DROPBOX, chunk),
+            "content_hash": hash_of(DROPBOX, chunk),
         }
         with self._ask("files/upload_session/append_v2", about, body=chunk) as response:
             if response.status != 409:

@@ -10,8 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, host_settings, limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.transports.partial_upload import RenameUpload
-from bento_cli.transports.remote import Stat
+from bento_cli.transports.remote import RenameUpload, Stat
 
 if TYPE_CHECKING:
     import socket

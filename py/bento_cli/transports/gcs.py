@@ -13,6 +13,7 @@ import re
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from http.client import responses
+from types import SimpleNamespace
 from urllib.parse import quote
 
 from rules_bento.errors import BentoError
@@ -177,8 +178,6 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
     try:
         from google import auth
         from google.auth import exceptions
-
-        from bento_cli.transports.google import Asker
     except ImportError:
         raise needs("google-auth", "gs") from None
     try:
@@ -186,10 +185,20 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
     except exceptions.DefaultCredentialsError:
         return dict
 
+    def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
+        """Send one request of google-auth over our connections, so that google-auth needs no HTTP client."""
+        data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
+        try:
+            with transport.exchange(method, url, dict(headers or {}), data) as response:
+                answered, content = dict(response.headers.items()), response.read(limits.DOCUMENT)
+                return SimpleNamespace(status=response.status, headers=answered, data=content)
+        except ConnectionLostError as cut:
+            raise exceptions.TransportError(str(cut)) from cut
+
     def authorization() -> dict[str, str]:
         try:
             if not credentials.valid:
-                credentials.refresh(Asker(transport))
+                credentials.refresh(request)
         except exceptions.GoogleAuthError as error:
             reason = str(error.args[0] if error.args else error).partition("\n")[0]
             raise BentoError(f"gs://: the credentials could not be used: {reason}. {_REMEDY}") from None

@@ -1,12 +1,24 @@
-"""Shares between S3 and Azure how objects are read and written by obstore (object_store of Rust).
+"""Objects of S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`), by obstore (object_store of Rust).
 
-It signs, sends parts in parallel, tries each of them again, and takes an upload back that fails. A part that is cut
-on its way here is asked for again from where it was cut, by `download.py`.
+obstore signs requests, sends parts in parallel, retries each part, and aborts failed uploads. `download.py` resumes
+interrupted reads.
+
+S3 uses the credentials, region, and endpoint of the AWS command line: environment, profiles, single sign-on, and roles
+of containers and machines. botocore finds them; without botocore, obstore reads only the environment and the metadata
+service of the machine.
+
+Azure uses the variables of adlfs, as BentoML does: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with
+AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds credentials if it is
+installed; else obstore does, from fewer sources. `abfs` and `abfss` mean `az`, and `az://CONTAINER@ACCOUNT.…/BLOB`
+names the account.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+import os
+import re
+from datetime import datetime, timedelta, timezone
+from functools import partial
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
@@ -24,19 +36,41 @@ if TYPE_CHECKING:
     from bento_cli.transports.source import Source
 
 PART = 8 << 20
-_MOST_PARTS = 9_000  # of S3's 10,000
-UPLOADS = 6  # at once: that many parts are in memory
+_MAX_PARTS = 9_000  # S3's limit is 10,000
+_UPLOADS = 6  # parallel parts, which are in memory
 _PIECE = 1 << 20
+_LEASE = timedelta(minutes=5)  # after this time botocore is called again, which renews expired credentials
 
 BACKOFF = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2}
-_READS, _WRITES = 1, 6  # how often obstore tries again; reads are tried again by who asks for them
+_READ_RETRIES, _WRITE_RETRIES = 1, 6  # retries by obstore; `download.py` retries reads itself
 CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "600s", "user_agent": "rules_bento"}
+_S3_REMEDY = "Check the credentials (`aws configure`, AWS_PROFILE) and the region (AWS_REGION)."
+_AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STRING) and their roles."
+
+
+def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+    """Return a client for the address. Raises BentoError if obstore is missing, or the account of Azure is unknown."""
+    try:
+        from obstore import store as stores
+    except ImportError:
+        raise needs("obstore", "azure" if address.scheme == "az" else "s3") from None
+    if address.scheme == "az":
+        container, _, host = address.host.partition("@")
+        options = azure_options(address, host)
+        make, remedy = partial(stores.AzureStore, container), _AZURE_REMEDY
+    else:
+        options = _s3_options()
+        # Each part has its own SHA-256, which the server verifies.
+        make, remedy = partial(stores.S3Store, address.host, checksum_algorithm="sha256"), _S3_REMEDY
+    client = {**CLIENT, "allow_http": options.get("endpoint", "").startswith("http:")}
+    make = partial(make, client_options=client, **options)
+    return ObjectStore(address, lambda retries: make(retry_config=retries), remedy)
 
 
 class ObjectStore(Remote):
     """Reads and writes one object in a bucket or container.
 
-    `make` makes one of obstore's stores that tries again in a given way.
+    `make` creates a store of obstore with a configuration of its retries.
     """
 
     parallel = 4
@@ -44,7 +78,7 @@ class ObjectStore(Remote):
     def __init__(self, address: Address, make: Callable[[dict[str, Any]], Any], remedy: str) -> None:
         super().__init__(address)
         self._make = make
-        self._store = make(_retries(_READS))
+        self._store = make(_retries(_READ_RETRIES))
         self._remedy = remedy
         self._key = address.path.lstrip("/")
 
@@ -56,12 +90,14 @@ class ObjectStore(Remote):
             version = head["e_tag"] or ""
             if not head["size"]:
                 return Stat(0, version)
-            # `head` does not return the metadata of an upload, so a byte is fetched with it.
+            # `head` doesn't return the metadata of an upload, so a byte is fetched with it.
             options = {"range": (0, 1), "if_match": version} if version else {"range": (0, 1)}
             sha256 = obstore.get(self._store, self._key, options=options).attributes.get("sha256")
         except Exception as error:
             failure = self._failure(error)
-            raise (ConnectionLostError("it changes") if isinstance(failure, ChangedError) else failure) from None
+            raise (
+                ConnectionLostError("the object changed") if isinstance(failure, ChangedError) else failure
+            ) from None
         return Stat(head["size"], version, {"sha256": sha256} if sha256 else {})
 
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
@@ -88,13 +124,13 @@ class ObjectStore(Remote):
 
         try:
             obstore.put(
-                self._make(_retries(_WRITES)),
+                self._make(_retries(_WRITE_RETRIES)),
                 self._key,
                 parts(),
                 attributes={"Content-Type": "application/octet-stream", "sha256": source.sha256},
                 use_multipart=source.size > PART,
-                chunk_size=max(PART, -(-source.size // _MOST_PARTS)),
-                max_concurrency=UPLOADS,
+                chunk_size=max(PART, -(-source.size // _MAX_PARTS)),
+                max_concurrency=_UPLOADS,
             )
         except Exception as error:
             failure = self._failure(error)
@@ -108,9 +144,9 @@ class ObjectStore(Remote):
 
         reason = _first_line(error)
         if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
-            # A missing bucket has error codes of its own: NoSuchBucket of S3, ContainerNotFound of Azure.
+            # The error codes for a missing bucket or container of S3 and Azure.
             if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-                return self.refused(f"there is no {self.address.host!r}", "Look at the spelling, or make it.")
+                return self.refused(f"{self.address.host!r} doesn't exist", "Check the spelling, or create it.")
             return self.missing()
         if isinstance(error, exceptions.PreconditionError):
             return ChangedError()
@@ -127,33 +163,83 @@ def _retries(count: int) -> dict[str, Any]:
     return {"max_retries": count, "backoff": BACKOFF, "retry_timeout": timedelta(seconds=120)}
 
 
-def store_class(kind: str, extra: str) -> Any:
-    """Return one of obstore's classes. Raises BentoError if it is not installed."""
-    try:
-        from obstore import store as stores
-    except ImportError:
-        raise needs("obstore", extra) from None
-    return getattr(stores, kind)
-
-
 def _final(reason: str) -> bool:
-    """Return whether another try would be answered in the same way.
-
-    So it is with all answers but those of a server in trouble.
-    """
-    import re
-
+    """Check whether an error is permanent: a response of the server other than a temporary one."""
     match = re.search(r"status code: (\d{3})", reason)
     return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in reason.lower()
 
 
 def _first_line(error: Exception) -> str:
-    """Return the line of an error that a person can use: the rest is Rust's, and has addresses with signatures."""
-    import re
-
+    """Return the line of an error that helps users; the other lines are for Rust, and contain signed addresses."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
     line = re.sub(r"(https?://[^\s?]*)\?\S*", r"\1", line)
     code = re.search(r"<Code>(\w+)</Code>", str(error))
     return line.strip(" :") + (f" ({code[1]})" if code else "")
+
+
+def _s3_options() -> dict[str, Any]:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    try:
+        from botocore.session import Session
+    except ImportError:
+        return {"endpoint": endpoint} if endpoint else {}
+    session = Session()
+    options: dict[str, Any] = {"region": session.get_config_variable("region") or "us-east-1"}
+    endpoint = endpoint or session.get_scoped_config().get("endpoint_url")
+    if endpoint:
+        options["endpoint"] = endpoint
+    credentials = session.get_credentials()
+    if credentials is None:
+        return {**options, "skip_signature": True}  # public objects can be read
+
+    def provide() -> dict[str, Any]:
+        now = credentials.get_frozen_credentials()
+        return {
+            "access_key_id": now.access_key,
+            "secret_access_key": now.secret_key,
+            "token": now.token,
+            "expires_at": datetime.now(timezone.utc) + _LEASE,
+        }
+
+    return {**options, "credential_provider": provide}
+
+
+def azure_options(address: Address, host: str = "") -> dict[str, Any]:
+    """Read account, key or signature, and endpoint from the environment; `host` can name the account."""
+    text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+    fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
+    names = {
+        "account_name": ("AccountName", "ACCOUNT_NAME"),
+        "account_key": ("AccountKey", "ACCOUNT_KEY"),
+        "sas_key": ("SharedAccessSignature", "SAS_TOKEN"),
+        "endpoint": ("BlobEndpoint", "ENDPOINT"),
+    }
+    found = {
+        option: fields.get(field) or os.environ.get(f"AZURE_STORAGE_{variable}")
+        for option, (field, variable) in names.items()
+    }
+    if not found["endpoint"] and fields.get("EndpointSuffix"):
+        protocol = fields.get("DefaultEndpointsProtocol", "https")
+        found["endpoint"] = f"{protocol}://{found['account_name']}.blob.{fields['EndpointSuffix']}"
+    if host:
+        found["account_name"] = host.partition(".")[0]
+    options: dict[str, Any] = {option: value for option, value in found.items() if value}
+    if "account_name" not in options:
+        raise BentoError(
+            f"{address}: no storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
+        )
+    if options.keys() & {"account_key", "sas_key"}:
+        return options
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        return {**options, "use_azure_cli": "AZURE_CLIENT_ID" not in os.environ}
+    credential = DefaultAzureCredential()
+
+    def provide() -> dict[str, Any]:
+        token = credential.get_token("https://storage.azure.com/.default")
+        return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, timezone.utc)}
+
+    return {**options, "credential_provider": provide}

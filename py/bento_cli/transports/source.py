@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-from rules_bento.typing_lite import TYPE_CHECKING
-
-from bento_cli.transports import hashes
+from rules_bento.typing_lite import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import socket
@@ -56,8 +55,8 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return the digest by a name that `hashes.new` knows, hexadecimal."""
-        digester = hashes.new(name)
+        """Return the digest by a name that `new` knows, hexadecimal."""
+        digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
@@ -85,3 +84,52 @@ class Slice:
         """Write all of them."""
         for piece in self._source.pieces(self.start, end=self.end):
             connection.sendall(piece)
+
+
+DROPBOX = "dropbox's content_hash"
+_DROPBOX_BLOCK = 4 << 20
+
+
+class Hash(Protocol):
+    """Declares the methods of `hashlib`'s objects that are used."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def new_hash(name: str) -> Hash:
+    """Return a digest in the making, by its name."""
+    return _Dropbox() if name == DROPBOX else hashlib.new(name, usedforsecurity=False)
+
+
+def hash_of(name: str, data: bytes) -> str:
+    """Return the digest of some bytes, hexadecimal."""
+    made = new_hash(name)
+    made.update(data)
+    return made.hexdigest()
+
+
+class _Dropbox:
+    """Computes SHA-256 over the SHA-256 of each block of 4 MiB."""
+
+    def __init__(self) -> None:
+        self._whole = hashlib.sha256()
+        self._block = hashlib.sha256()
+        self._room = _DROPBOX_BLOCK
+
+    def update(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            taken, view = view[: self._room], view[self._room :]
+            self._block.update(taken)
+            self._room -= len(taken)
+            if not self._room:
+                self._whole.update(self._block.digest())
+                self._block = hashlib.sha256()
+                self._room = _DROPBOX_BLOCK
+
+    def hexdigest(self) -> str:
+        whole = self._whole.copy()
+        if self._room < _DROPBOX_BLOCK:
+            whole.update(self._block.digest())
+        return whole.hexdigest()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
     from bento_cli.store.diff import Difference
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
 
 
 @dataclass
@@ -116,9 +116,9 @@ def _of_archive(path: Path) -> _Node:
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
     """Add the models that a Bento needs, at the paths where BentoML packs them."""
-    from bento_cli.store.entries import NotFoundError
+    from bento_cli.store.entry_store import NotFoundError
 
-    for tag in entry.summary.models:
+    for tag in entry.models:
         try:
             model = store.models.get(tag)
             _add(root, f"models/{model.tag.name}/{model.tag.version}", model.size(), "in the model store")

@@ -55,7 +55,7 @@ _BUILDER_FLAGS = {
 
 
 def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    from bento_cli.sharing.builders.backends import BACKENDS, VARIABLE
+    from bento_cli.sharing.backends import BACKENDS, VARIABLE
 
     parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
     parser.add_argument(
@@ -110,8 +110,8 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.build_options.option_checks import check_features
 
-    from bento_cli.sharing.builders.backends import VARIABLE, choose
-    from bento_cli.sharing.builders.building import containerize
+    from bento_cli.sharing.backends import VARIABLE, choose
+    from bento_cli.sharing.containers import containerize
 
     entry = store.bentos.get(options.tag)
     features = [feature for text in options.enable_features for feature in text.split(",") if feature]
@@ -119,7 +119,7 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
     backend = choose(options.backend or "")
     if not options.backend:
         show.note(f"Building with {backend.name}. To use another builder, set --backend or {VARIABLE}.")
-    for model in entry.describe().models:
+    for model in entry.description.models:
         if model.registry == "huggingface":
             show.note(f"{model.tag} of Hugging Face Hub isn't in the image. Containers download it at startup.")
     result = containerize(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.pulling import CloudPulled
     from bento_cli.sharing.registry.pulling import Pulled
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
 
 
 def _add_context(parser: ArgumentParser) -> None:

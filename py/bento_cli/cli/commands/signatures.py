@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
     from bento_cli.library import Store
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
 
 
 def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.library import Store
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
 
 
 def add_list_arguments(parser: ArgumentParser, kind: Kind) -> None:
@@ -35,7 +35,7 @@ def run_list(options: Namespace, store: Store, kind: Kind) -> int:
     for problem in listing.problems:
         show.note(problem)
     # The sort is stable, also in reverse.
-    entries = sorted(listing.entries, key=lambda entry: entry.summary.moment, reverse=True)
+    entries = sorted(listing.entries, key=lambda entry: entry.moment, reverse=True)
     if options.output == "path":
         for entry in entries:
             show.out(str(entry.path))
@@ -54,7 +54,7 @@ def _bento_rows(entries: list[Entry], store: Store) -> list[dict[str, str | int]
     cache: dict[str, int] = {}
     rows: list[dict[str, str | int]] = []
     for entry in entries:
-        size, models = entry.size(), sum(_model_size(entry, tag, store, cache) for tag in entry.summary.models)
+        size, models = entry.size(), sum(_model_size(entry, tag, store, cache) for tag in entry.models)
         rows.append(
             {
                 "tag": str(entry.tag),
@@ -73,7 +73,7 @@ def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
     return [
         {
             "tag": str(entry.tag),
-            "module": entry.summary.module,
+            "module": entry.description.module,
             "size": show.size(size := entry.size()),
             "creation_time": show.local_time(entry.creation_time),
             "size_bytes": size,
@@ -85,7 +85,7 @@ def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
 
 def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> int:
     """Return the size of a model that a Bento needs; 0 if it is missing, or counted as a part of the Bento."""
-    from bento_cli.store.entries import NotFoundError, tree_size
+    from bento_cli.store.entry_store import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")
     if (entry.path / MODEL.folder / name / version).is_dir():
@@ -110,7 +110,7 @@ def run_get(options: Namespace, store: Store, kind: Kind) -> int:
     if options.output == "path":
         show.out(str(entry.path))
     else:
-        show.data(entry.describe().document, options.output)
+        show.data(entry.description.document, options.output)
     return status.OK
 
 

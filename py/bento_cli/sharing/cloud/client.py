@@ -6,6 +6,8 @@ import json
 from contextlib import contextmanager
 from urllib.parse import quote
 
+from rules_bento.bento.kinds import BENTO
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
@@ -17,7 +19,9 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from rules_bento.bento.kinds import Kind
     from rules_bento.net.transport import Body, Response
+    from rules_bento.tag import Tag
 
     from bento_cli.sharing.cloud.contexts import Context
 
@@ -166,3 +170,33 @@ class Cloud:
 def quoted(word: str) -> str:
     """Quote a name or version for a path."""
     return quote(word, safe="")
+
+
+class CloudPaths(NamedTuple):
+    """Holds the paths of one Bento or model."""
+
+    kind: Kind
+    tag: Tag
+
+    @property
+    def repositories(self) -> str:
+        """The repositories of the kind."""
+        return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
+
+    @property
+    def repository(self) -> str:
+        """The repository of the name."""
+        return f"{self.repositories}/{quoted(self.tag.name)}"
+
+    @property
+    def versions(self) -> str:
+        """The versions of the name."""
+        return f"{self.repository}/{self.kind.folder}"
+
+    @property
+    def version(self) -> str:
+        """The path of one version."""
+        return f"{self.versions}/{quoted(self.tag.version)}"
+
+    def __str__(self) -> str:
+        return f"{self.kind.noun} {self.tag}"

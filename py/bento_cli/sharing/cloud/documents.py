@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rules_bento.bento.descriptors import Description, ModelReference
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.import_manifests import ManifestCache
 
 DIGEST_LABEL = "rules-bento/blake3"
@@ -57,7 +57,7 @@ def bento(entry: Entry, description: Description, models: Sequence[Entry], diges
 
 def model(entry: Entry, digest: str) -> dict[str, Any]:
     """Return the document that creates a model."""
-    document = entry.describe().document
+    document = entry.description.document
     context = document["context"]
     return {
         "description": "",

@@ -20,11 +20,10 @@ from rules_bento.tag import Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.places import CloudPaths
+from bento_cli.sharing.cloud.client import CloudPaths
 from bento_cli.sharing.cloud.pushing import label_in
-from bento_cli.store import downloads, locks
-from bento_cli.store.entries import NotFoundError
-from bento_cli.store.entry_store import LATEST, EntryStore
+from bento_cli.store.entry_store import LATEST, EntryStore, NotFoundError
+from bento_cli.store.home import forget_downloads, staging_lock
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
@@ -81,22 +80,22 @@ def pull(
     entries = EntryStore(home, kind)
     there = entries.has(tag) and not force
     remote = {} if there else _whole(cloud, place, _found(cloud, place))
-    needed = entries.get(str(tag)).summary.models if there else _models(remote)
+    needed = entries.get(str(tag)).models if there else _models(remote)
     wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
     models = EntryStore(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
     missing = [CloudPaths(MODEL, model) for model in wanted if model not in known]
     names = [_name(each) for each in (place, *(CloudPaths(MODEL, model) for model in wanted))]
     if there and not missing:
-        downloads.forget(home, names)
+        forget_downloads(home, names)
         return CloudPulled(entries.get(str(tag)), (), known, new=False, notes=())
-    with locks.staging(home), import_session(home, options) as session:
+    with staging_lock(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
         drafts = [draft for draft in transfers.parallel_map(fetching.model, missing, counter) if draft]
         if not there:
             drafts.append(fetching.entry(place, remote, counter))
         done = session.commit(drafts)
-        downloads.forget(home, names)
+        forget_downloads(home, names)
     entry = entries.get(str(tag)) if there else done.pop().entry
     notes = tuple(note for imported in done for note in imported.notes)
     return CloudPulled(entry, tuple(imported.entry for imported in done), known, new=not there, notes=notes)

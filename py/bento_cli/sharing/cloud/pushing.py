@@ -11,11 +11,11 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.places import CloudPaths
-from bento_cli.sharing.cloud.tarball import Tarball
-from bento_cli.sharing.cloud.uploading import upload
-from bento_cli.store import import_manifests, locks, verification
+from bento_cli.sharing.cloud.client import CloudPaths
+from bento_cli.sharing.cloud.uploading import Tarball, upload
+from bento_cli.store import import_manifests, verification
 from bento_cli.store.export import models_of, walk
+from bento_cli.store.home import staging_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
 
     from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 JOBS = 10
@@ -69,11 +69,11 @@ def push(
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)
     if check:
         verification.require_intact(home, [entry, *models], pushing.noted)
-    with locks.staging(home):  # so that `bento gc` doesn't remove the records of uploads
+    with staging_lock(home):  # so that `bento gc` doesn't remove the records of uploads
         if entry.kind is MODEL:
             return Pushed(pushing.model(entry, counter), ())
         sent = transfers.parallel_map(pushing.model, models, counter, min(jobs, transfers.JOBS))
-        description = entry.describe()
+        description = entry.description
         for reference, entry_of_model in _of_hubs(description):
             pushing.hub_model(reference, entry_of_model)
         return Pushed(pushing.bento(entry, description, models, counter), tuple(sent))

@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from contextlib import suppress
+from pathlib import Path
 
+from rules_bento.archives import tarstream
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
+from rules_bento.registry.pushable import BodyPart, BytesSource, FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.sharing.cloud.client import CloudError
 from bento_cli.store import durable
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import socket
+    from collections.abc import Iterable
 
+    from rules_bento.archives.tarstream import Member
     from rules_bento.net.transfers import Counter
+    from rules_bento.registry.pushable import BlobSource
 
-    from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.sharing.cloud.places import CloudPaths
-    from bento_cli.sharing.cloud.tarball import Tarball
+    from bento_cli.sharing.cloud.client import Cloud, CloudPaths
     from bento_cli.store.home import Home
 
 PART = 100 << 20  # bytes, as in BentoML's client
@@ -227,3 +232,43 @@ class _Parts:
 def _note_of(home: Home, cloud: Cloud, place: CloudPaths) -> Path:
     name = hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
     return home.uploads / name
+
+
+class Tarball:
+    """Streams a tar in the order of its members. Raises BentoError for a member that a tar can't contain."""
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        self.size = 0
+        self._starts: list[int] = []
+        self._sources: list[BlobSource] = []
+        pending = b""
+        for member in tarstream.checked_members(members):
+            pending += tarstream.header(member) + (member.data or b"")
+            if member.source is not None and member.size:
+                self._add(BytesSource(pending), len(pending))
+                self._add(FileSource(Path(member.source)), member.size)
+                pending = b""
+            pending += bytes(-member.size % tarstream.RECORD)
+        pending += tarstream.END
+        self._add(BytesSource(pending), len(pending))
+
+    def part(self, start: int, end: int, tally: Tally) -> BodyPart:
+        """Return the bytes from `start` to `end`, as the body of a request; the tally counts from `start`."""
+        return BodyPart(self, start, end, tally, counted_from=start)
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes from `start` to `end`."""
+        at = bisect_right(self._starts, start) - 1
+        while start < end:
+            begin = self._starts[at]
+            stop = self._starts[at + 1] if at + 1 < len(self._starts) else self.size
+            upto = min(end, stop)
+            self._sources[at].send(connection, start - begin, upto - begin, tally)
+            start = upto
+            at += 1
+
+    def _add(self, source: BlobSource, size: int) -> None:
+        if size:
+            self._starts.append(self.size)
+            self._sources.append(source)
+            self.size += size

@@ -5,10 +5,13 @@ The Bento's own files can be split into other parts than by `bento_push`, which 
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 
-from rules_bento.archives.archive import write_measured_part
+from rules_bento.archives import tarstream, xz
+from rules_bento.archives.archive import PartInfo, write_measured_part
 from rules_bento.artifacts import artifact
 from rules_bento.artifacts.artifact import ModelPart, Part
 from rules_bento.bento.kinds import BENTO
@@ -17,20 +20,20 @@ from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.sharing.registry import streamed
-from bento_cli.store import import_manifests, locks
-from bento_cli.store.home import unique
+from bento_cli.store import import_manifests
+from bento_cli.store.home import staging_lock, unique
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.artifact import BentoFacts
     from rules_bento.models.model import ModelDescription
+    from rules_bento.net.transfers import Tally
     from rules_bento.registry.pushable import Pushable
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _SOURCES = "src/"
@@ -55,7 +58,7 @@ class Described:
         """Describe a Bento."""
         from rules_bento.bento.identity import content_identity
 
-        document = self.entry.describe().stated
+        document = self.entry.description.stated
         _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
         files = [file for file in self._files(self.entry).entries if file.path != BENTO.descriptor]
         described = tuple(map(self._describe, self.models))
@@ -76,7 +79,7 @@ class Described:
     def _describe(self, model: Entry) -> ModelDescription:
         from rules_bento.models import model_store
 
-        return model_store.describe(model.describe().stated, model.tag, self._files(model))
+        return model_store.describe(model.description.stated, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
         """Return the files of an entry with their digests, from its manifest or else from the disk."""
@@ -106,7 +109,7 @@ def packed(described: Described) -> Iterator[Pushable]:
     """Pack the artifact of an entry; its small parts are on the disk until the block ends."""
     import shutil
 
-    with locks.staging(described.home):
+    with staging_lock(described.home):
         folder = unique(described.home.staging)
         folder.mkdir(mode=0o700, parents=True)
         try:
@@ -140,8 +143,8 @@ def _model_part(model: Entry, description: ModelDescription, folder: Path) -> Mo
 
 def _part(members: Sequence[Member], path: Path) -> Part:
     """Return the members as a part: written to the path, or generated when it is sent."""
-    if streamed.fits(members):
-        source = streamed.StreamedPart(members)
+    if fits(members):
+        source = StreamedPart(members)
         return Part(source, source.measure())
     return Part(path, write_measured_part(path, members))
 
@@ -160,3 +163,57 @@ def _file(member: Member) -> File | None:
     if member.link is not None:
         return File.of_link(member.path, member.link)
     return File.of_file(member.path, member.source, member.path) if member.source else None
+
+
+LARGE = 64 << 20
+"""Bytes of files. A smaller part is written, because it is sent in one request and might be needed twice."""
+
+
+def fits(members: Sequence[Member]) -> bool:
+    """Check whether a part with these members is large and, judging by its largest file, incompressible."""
+    files = [member for member in members if member.source is not None]
+    if sum(member.size for member in files) < LARGE:
+        return False
+    largest = max(files, key=lambda member: member.size)
+    with Path(str(largest.source)).open("rb") as file:
+        return not xz.compressible(file.read(xz.BLOCK))
+
+
+class StreamedPart:
+    """Generates the bytes of a part, as `write_part` writes them, as the source of a blob."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members = members
+
+    def measure(self) -> PartInfo:
+        """Return the properties that `write_part` would return for the members, without writing them."""
+        digest = hashlib.sha256()
+        size = 0
+        for piece in self._pieces():
+            digest.update(piece)
+            size += len(piece)
+        return PartInfo(digest.hexdigest(), size)
+
+    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
+        """Write the bytes from `start` to `end`; earlier bytes are generated and skipped.
+
+        Raises BentoError for a file that became shorter.
+        """
+        at = 0
+        for piece in self._pieces():
+            wanted = memoryview(piece)[max(0, start - at) : max(0, end - at)]
+            at += len(piece)
+            connection.sendall(wanted)
+            tally.advance(len(wanted))
+            if at >= end:
+                return
+        raise BentoError("A file of the model was truncated during the push. Push the model again.")
+
+    def check(self, digest: str, size: int) -> None:
+        """Raise BentoError if the bytes don't match the digest."""
+        measured = self.measure()
+        if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
+            raise BentoError("A file of the model changed during the push. Push the model again.")
+
+    def _pieces(self) -> Iterator[bytes]:
+        return xz.stream(tarstream.stream(self._members))

@@ -18,8 +18,8 @@ from rules_bento.registry.pull import download
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
 
-from bento_cli.store import downloads, locks
 from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.home import forget_downloads, staging_lock
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
@@ -69,15 +69,15 @@ def pull(
     entries = EntryStore(home, kind)
     there = entries.has(tag)
     if there and not force:
-        downloads.forget(home, map(_name, manifest.layers()))
+        forget_downloads(home, map(_name, manifest.layers()))
         return Pulled(entries.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
     missing, known = _missing(home, models if options.models else ())
     layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
-    with locks.staging(home):
+    with staging_lock(home):
         with ExitStack() as stack:
             blobs = _fetch(repository, layers, home.downloads, counter, stack)
             imported = _take(home, kind, tag, blobs, options, str(reference))
-        downloads.forget(home, map(_name, manifest.layers()))
+        forget_downloads(home, map(_name, manifest.layers()))
     return Pulled(imported.entry, imported.models, known, new=True, notes=imported.notes, reference=by_digest)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keys import PrivateKey
 
-    from bento_cli.store.entries import Entry
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 
