@@ -135,7 +135,7 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     with pytest.raises(BentoError, match=r"revision/v2.*: not found on the Hub\. Check the model ID and the revision"):
         pin("Acme/Tiny-BERT", "v2")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(BentoError, match="the server answers 401") as caught:
+    with pytest.raises(BentoError, match="the server responded with 401") as caught:
         pin("Acme/Tiny-BERT")
     assert "hf_wrong" not in str(caught.value)
     monkeypatch.delenv("HF_ENDPOINT")

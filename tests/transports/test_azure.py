@@ -90,7 +90,7 @@ def test_nothing_there(port, through, other, store):
     through(port)
     with pytest.raises(MissingError):
         other.bentos.import_archive("az://box/nothing.bento")
-    with pytest.raises(BentoError, match="there is no 'none'"):
+    with pytest.raises(BentoError, match="'none' doesn't exist"):
         store.bentos.export(TAG, "az://none/x.bento")
     assert empty(other)
 

@@ -78,16 +78,16 @@ def test_nothing_there(kind, serve, other):
     url = serve(kind).url("nothing.bento")
     with pytest.raises(MissingError) as error:
         other.bentos.import_archive(url)
-    assert str(error.value).startswith(f"{url}: nothing is there.")
+    assert str(error.value).startswith(f"{url}: doesn't exist.")
     assert empty(other)
 
 
 def test_no_bucket(serve, store):
     serve("s3")
-    with pytest.raises(BentoError, match=r"there is no 'elsewhere'"):
+    with pytest.raises(BentoError, match=r"'elsewhere' doesn't exist"):
         store.bentos.export(TAG, "s3://elsewhere/x.bento")
     serve("gs")
-    with pytest.raises(BentoError, match=r"gs://elsewhere/x.bento: refused .404"):
+    with pytest.raises(BentoError, match=r"gs://elsewhere/x.bento: rejected .404"):
         store.bentos.export(TAG, "gs://elsewhere/x.bento")
 
 

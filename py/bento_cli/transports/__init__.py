@@ -1,5 +1,5 @@
-"""Archives at other places than this machine: read by ranges, written whole or not at all.
+"""Reads archives from other machines, in ranges, and writes them there atomically.
 
-`address.py` says what a URL means, `remote.py` what a protocol has to be able to do, and each protocol is a module.
-`download.py` and `upload.py` are what the store uses.
+`address.py` parses URLs, `remote.py` declares the interface of a protocol, and each protocol is a module. The store
+uses `download.py`.
 """

@@ -1,4 +1,4 @@
-"""Parses URLs as `bentoml import` and `bentoml export` read them, and shows them without secrets."""
+"""Parses URLs as `bentoml import` and `bentoml export` do, and shows them without secrets."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from rules_bento.errors import BentoError
 from rules_bento.net import host_settings
 
 _WEB = ("http", "https")
-_SHORTEST_TOKEN = 8  # characters; a shorter user is a name, which other words may have in them
+_SHORTEST_TOKEN = 8  # characters; a shorter user is a name, which can be a part of other words
 _LOCAL = ("file", "osfs", "tar", "zip")
-# What OpenSSH refuses from 9.6 on: older ones hand both to a shell where a user's `ProxyCommand` or `Match exec` asks.
+# OpenSSH rejects these since 9.6. Older versions can pass both to a shell, by `ProxyCommand` or `Match exec`.
 _SHELL_IN_HOST = re.compile(r"""^-|[\s'`"$\\;&<>|(){}]""")
 _SHELL_IN_USER = re.compile(r"""^-|[\s'`";&<>|(){}]|\\$""")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CANONICAL = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "ssh": "sftp"}
 
 SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
-"""What `open` of `remote.py` knows."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Holds the address of one archive. Its text has no password, no query, and no user of http, who may be a token."""
+    """Holds the address of one archive. Its string has no password, no query, and no HTTP user (perhaps a token)."""
 
     scheme: str
-    host: str  # a server, a bucket, a container; of Azure perhaps `container@account`
-    path: str  # with the slash at its beginning; as it was given, nothing is unquoted
+    host: str  # a server, a bucket, or a container; for Azure also `container@account`
+    path: str  # begins with a slash; still quoted as in the URL
     port: int | None = None
     user: str = ""
     password: str = field(default="", repr=False)
@@ -40,12 +39,12 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Return what is asked for by HTTP: the query is part of it, user and password are not."""
+        """The URL for HTTP requests: with the query, without user and password."""
         return f"{self.scheme}://{self._place('')}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
     def name(self) -> str:
-        """Return the last part of the path."""
+        """The last part of the path."""
         return self.path.rpartition("/")[2]
 
     def with_path(self, path: str) -> Address:
@@ -53,16 +52,16 @@ class Address:
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return user and password, of the address, else of netrc; empty texts for what neither says.
+        """Return user and password of the address, or else of netrc; an unknown value is empty.
 
-        Raises BentoError for a netrc that cannot be read.
+        Raises BentoError if netrc can't be read.
         """
         if self.password:
             return self.user, self.password
         return host_settings.netrc_login(self.host, self.user) or (self.user, "")
 
     def redact(self, text: object) -> str:
-        """Return the text of somebody else, without what is secret here."""
+        """Return a string of another program without the secrets of this address."""
         shown = str(text)
         token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):
@@ -75,36 +74,36 @@ class Address:
 
 
 def parse(text: str) -> Address | None:
-    """Return the address that a text means; None for a path, or a URL, of this machine.
+    """Parse a URL; returns None for a local path or a local URL.
 
-    Raises BentoError for a URL that no transport takes.
+    Raises BentoError if no transport supports the URL.
     """
     scheme, colon, rest = text.partition("://")
     if not colon or "/" in scheme or scheme.lower() in _LOCAL:
         return None
     scheme = _CANONICAL.get(scheme.lower(), scheme.lower())
     if scheme not in SCHEMES:
-        raise BentoError(f"{scheme}://: is not known here. Known are {', '.join(SCHEMES)}, and paths of this machine.")
+        raise BentoError(f"{scheme}://: unsupported protocol. Use a local path, or one of {', '.join(SCHEMES)}.")
     if _CONTROL.search(text):
-        raise BentoError(f"{scheme}://…: has a line's end, or another character that cannot be shown. Take it out.")
+        raise BentoError(f"{scheme}://…: contains a newline or another control character. Remove it.")
     if scheme in _WEB:
         return _of_web(scheme, text)
-    # As for fsspec, the rest is a path to its end: keys and names may have `?`, `#` and `%`.
+    # As in fsspec, everything after the host is the path: keys and names can contain `?`, `#` and `%`.
     netloc, slash, path = rest.partition("/")
-    if scheme == "dropbox":  # it has no hosts
+    if scheme == "dropbox":  # Dropbox has no hosts
         return Address(scheme, "", "/" + (f"{netloc}/{path}" if slash else netloc).lstrip("/"))
     if scheme in ("ftp", "ftps", "sftp"):
         return _with_server(scheme, netloc, slash + path)
     if not netloc:
-        raise BentoError(f"{scheme}:///{path}: names no bucket. Write {scheme}://BUCKET/PATH.")
+        raise BentoError(f"{scheme}:///{path}: has no bucket. Write {scheme}://BUCKET/PATH.")
     return Address(scheme, netloc, f"/{path}")
 
 
 def _of_web(scheme: str, text: str) -> Address:
     try:
         parts = urlsplit(text)
-    except ValueError:  # its brackets are no IPv6 address; there may be a password beside them
-        raise BentoError(f"{scheme}://…: has no host that can be read. Write {scheme}://HOST[:PORT]/PATH.") from None
+    except ValueError:  # the URL isn't shown, because it might contain a password
+        raise BentoError(f"{scheme}://…: has an invalid host. Write {scheme}://HOST[:PORT]/PATH.") from None
     server = _with_server(scheme, parts.netloc, parts.path or "/")
     return replace(server, query=parts.query)
 
@@ -116,13 +115,13 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
     except ValueError:
         host, port = None, None
     if not host:
-        # Not the text itself: there may be a password in it.
-        raise BentoError(f"{scheme}://…{path}: has no host, or a wrong port. Write {scheme}://HOST[:PORT]/PATH.")
+        # The rest of the URL isn't shown, because it might contain a password.
+        raise BentoError(f"{scheme}://…{path}: has no host, or an invalid port. Write {scheme}://HOST[:PORT]/PATH.")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if _CONTROL.search(user + password):
-        raise BentoError(
-            f"{scheme}://…{path}: its user or password has a line's end, or such a character. Take it out."
-        )
+        raise BentoError(f"{scheme}://…{path}: its user or password contains a control character. Remove it.")
     if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
-        raise BentoError(f"{scheme}://…{path}: its host or user has a character of the shell, or begins with '-'.")
+        raise BentoError(
+            f"{scheme}://…{path}: its host or user begins with '-' or contains a character of the shell. Remove it."
+        )
     return Address(scheme, host, path or "/", port, user, password)

@@ -1,8 +1,7 @@
-"""Fetches what an address names into a file of this machine: in pieces, several at once, resumed, verified.
+"""Downloads and uploads archives: downloads in parallel pieces, resumed and verified.
 
-What came before a cut, or before the process was killed, stays in the folder: the pieces in `KEY.part`, and in
-`KEY.done` the numbers of those that are whole, a line each. KEY is of the address and its version, so that pieces of
-two versions are never mixed.
+An interrupted download leaves its pieces in `KEY.part`, and the numbers of complete pieces in `KEY.done`, one per line.
+KEY depends on the address and the version, so pieces of two versions are never mixed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ PIECE = 8 << 20
 HEAD = 1 << 20
 """Bytes that `look` is given."""
 
-_TRIES = 3  # of the whole, where it came but is not what it should be
+_TRIES = 3  # of the whole archive, if its content is wrong
 _BLOCK = 1 << 20
 
 
@@ -44,10 +43,10 @@ _BLOCK = 1 << 20
 def downloaded(
     address: Address, folder: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """Yield the archive as an open file that bears the address as its name; gone when the block ends.
+    """Yield the archive as an open file whose name is the address; it is removed when the block ends.
 
-    It has the digests that the server states, and `sha256` (hexadecimal) if that is given. A large one is not fetched
-    if `look`, which gets its first bytes, raises an error. Raises BentoError.
+    Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is given. `look` gets the first bytes
+    of a large archive; if it raises an error, the archive isn't downloaded. Raises BentoError.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
@@ -64,7 +63,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """Return the first bytes of what is large; nothing of what is small, or where they do not come at once."""
+    """Return the first bytes of a large archive; nothing for a small archive, or after a failed connection."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:
@@ -89,14 +88,14 @@ def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _P
             if not difference:
                 return part
         except ChangedError:
-            difference = "it is another one than before"
+            difference = "the archive changed during the transfer"
         except BaseException:
             part.file.close()
             raise
         part.remove()
     raise BentoError(
-        f"{remote.address}: what comes is wrong: {difference}. It was transferred {_TRIES} times, and nothing of "
-        "it was kept."
+        f"{remote.address}: the downloaded data is wrong: {difference}. {_TRIES} attempts failed. Check the archive "
+        "on the server."
     )
 
 
@@ -117,28 +116,28 @@ def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], counter: Counter) -> None:
-    """Receive the bytes from one offset to another, from where a cut was on, and note which pieces are there."""
+    """Receive a range, resume it after an interruption, and record complete pieces."""
     at, end = span
     retry = Retry()
     while at < end:
         try:
             for data in remote.read(stat, at, end):
                 if at + len(data) > end:
-                    raise ConnectionLostError("more bytes came than were asked for")
+                    raise ConnectionLostError("the server sent more bytes than requested")
                 part.write(data, at)
                 part.note(at, at + len(data), end)
                 at += len(data)
                 counter.advance(len(data))
                 retry.progressed(len(data))
             if at < end:
-                raise ConnectionLostError(f"the answer ended {end - at} bytes early")
+                raise ConnectionLostError(f"the response ended {end - at} bytes early")
         except ConnectionLostError as cut:
             if not retry.again():
                 raise remote.unreachable(cut) from None
 
 
 def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
-    """Receive from the first byte to the last: who does not know ranges begins again after a cut."""
+    """Receive the complete archive; without ranges, an interrupted download starts again."""
 
     def once() -> None:
         part.clear()
@@ -152,7 +151,7 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
             at += len(data)
             count.advance(len(data))
         if stat.size is not None and at != stat.size:
-            raise ConnectionLostError(f"{at} bytes came, of {stat.size}")
+            raise ConnectionLostError(f"received {at} of {stat.size} bytes")
 
     remote.attempt(once)
 
@@ -162,7 +161,7 @@ def _too_large(remote: Remote, size: int | None) -> BentoError:
 
 
 class _Count:
-    """Counts for several threads, and can go back to the start."""
+    """Counts for several threads; can be reset."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -182,13 +181,13 @@ class _Count:
             self._counter.advance(size)
 
     def restart(self) -> None:
-        """Take back all that was counted: the transfer starts again."""
+        """Reset the counts, because the transfer starts again."""
         self.advance(-self._done)
         self.expect(-self._expected)
 
 
 class _Part:
-    """Holds the part of an archive's version that is downloaded. Other processes wait while it is open."""
+    """Holds the downloaded part of one version of an archive. Other processes wait until it is closed."""
 
     def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -197,7 +196,7 @@ class _Part:
         self._done = folder / f"{key}.done"
         self.file = self._open()
         if not stat.version or not os.fstat(self.file.fileno()).st_size:
-            self.clear()  # nothing says that it is still the same, or nothing is there
+            self.clear()  # the version is unknown, or the file is new
 
     def _open(self) -> FileIO:
         while True:
@@ -208,12 +207,12 @@ class _Part:
                     return file
             except FileNotFoundError:
                 pass
-            file.close()  # who had it before has removed it
+            file.close()  # another process has removed it
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
-        """Return the spans of bytes that are not there yet, cut at about `most` a whole; and how many bytes are there.
+        """Return the missing ranges, each at most about 1/`most` of the archive, and the number of existing bytes.
 
-        Long spans make few requests: a piece is what is lost at most, not what is asked for.
+        Long ranges need few requests; an interruption loses at most a piece.
         """
         done = set(self._done.read_bytes().split(b"\n")[:-1]) if self._done.exists() else set()
         os.ftruncate(self.file.fileno(), size)
@@ -232,7 +231,7 @@ class _Part:
         return spans, there
 
     def write(self, data: bytes | bytearray | memoryview, at: int) -> None:
-        """Put bytes at their place."""
+        """Write bytes at an offset."""
         view = memoryview(data)
         while view:
             count = os.pwrite(self.file.fileno(), view, at)
@@ -240,7 +239,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Remember the pieces that became whole between two offsets; `last` is the end of a span."""
+        """Record the pieces that became complete between two offsets; `last` is the end of a range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
@@ -251,19 +250,19 @@ class _Part:
                 os.close(file)
 
     def clear(self) -> None:
-        """Forget what is there."""
+        """Remove the content."""
         self._done.unlink(missing_ok=True)
         os.ftruncate(self.file.fileno(), 0)
 
     def remove(self) -> None:
-        """Remove the part and what is noted of it."""
+        """Remove the files."""
         self._done.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
         self.file.close()
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """Return in what the bytes differ from what was expected, or None."""
+    """Describe how the bytes differ from the expected digests; empty if they don't."""
     if not digests:
         return ""
     running = {name: new_hash(name) for name in digests}
@@ -275,12 +274,12 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
     for name, wanted in digests.items():
         digest = running[name].hexdigest()
         if digest != wanted.lower():
-            return f"its {name} is {digest} and should be {wanted.lower()}"
+            return f"its {name} is {digest}, not {wanted.lower()}"
     return ""
 
 
 def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove what cut downloads have left, but of those under way. Returns how many files, and their bytes."""
+    """Remove files of interrupted downloads, except of running ones. Returns the number of files, and their bytes."""
     files = size = 0
     for path in sorted(folder.glob("*.part")) if folder.is_dir() else ():
         with path.open("rb") as file:
@@ -297,7 +296,7 @@ def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Put an open file (of the disk) at an address. Raises BentoError, and then nothing new is there."""
+    """Write an open file on the disk to an address, atomically. Raises BentoError."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

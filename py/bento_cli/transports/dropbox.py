@@ -1,8 +1,8 @@
-"""Dropbox by its HTTP API (version 2): `dropbox://PATH`.
+"""Dropbox's HTTP API (version 2): `dropbox://PATH`.
 
-Credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), of which
-a token is made. DROPBOX_ENDPOINT is another server for all requests. Its `content_hash` is held against what was sent
-and what came.
+Credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), which get
+a new token. DROPBOX_ENDPOINT is another server for all requests. `content_hash` of the API verifies uploads and
+downloads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bento_cli.transports.address import Address
     from bento_cli.transports.source import Source
 
-_CHUNK = 16 << 20  # of at most 150 MB, in blocks of 4 MiB
+_CHUNK = 16 << 20  # at most 150 MB, in blocks of 4 MiB
 _API = "https://api.dropboxapi.com"
 _CONTENT = "https://content.dropboxapi.com"
 _REMEDY = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KEY; the app needs files.content access."
@@ -79,22 +79,22 @@ class Dropbox(Remote):
             except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
-                continue  # a chunk that had come is answered with where to go on
+                continue  # the server responds to a chunk that it already has with the correct offset
             retry.progressed(reached - at)
             if reached - at < min(len(chunk), MIN_PROGRESS) and not retry.again():
-                raise self.unreachable(ConnectionLostError("the server takes nothing more"))
+                raise self.unreachable(ConnectionLostError("the server accepts no more data"))
             counter.advance(reached - at)
             at = reached
         digest = source.digest(DROPBOX)
         try:
             made = self.attempt(lambda: self._finish(session, source.size))
         except BentoError:
-            # A session whose end was answered, and the answer lost, is not known any more.
+            # If the response of a completed session was lost, the session doesn't exist anymore.
             made = self._call("files/get_metadata", {"path": self.address.path})
             if made.get("content_hash") != digest:
                 raise
         if made.get("size") != source.size or made.get("content_hash") != digest:
-            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
+            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export the entry again.")
 
     def close(self) -> None:
         self._transport.close()
@@ -115,8 +115,8 @@ class Dropbox(Remote):
             with understood():
                 return int(error["correct_offset"])
         if error.get(".tag") == "content_hash_mismatch":
-            raise ConnectionLostError("a piece arrived with other bytes")
-        raise self.refused(str(error.get(".tag", "409")), "Export it again.")
+            raise ConnectionLostError("a chunk was damaged in transit")
+        raise self.refused(str(error.get(".tag", "409")), "Export the entry again.")
 
     def _finish(self, session: str, size: int) -> dict[str, Any]:
         commit = {"path": self.address.path, "mode": "overwrite", "mute": True}
@@ -130,7 +130,7 @@ class Dropbox(Remote):
             return json_of(response)
 
     def _call(self, verb: str, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request that has its argument as its body."""
+        """Send a request whose argument is its body."""
         headers = {"Content-Type": "application/json", **self._authorization()}
         body = BytesBody(json.dumps(about).encode())
         with self._transport.exchange("POST", f"{self._api}/2/{verb}", headers, body) as response:
@@ -141,7 +141,7 @@ class Dropbox(Remote):
     def _ask(
         self, verb: str, about: Mapping[str, Any], headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Iterator[Response]:
-        """Send a request that has its argument as a header."""
+        """Send a request whose argument is a header."""
         everything = {
             "Dropbox-API-Arg": json.dumps(about).replace("\x7f", "\\u007f"),
             **({} if body is None else {"Content-Type": "application/octet-stream"}),
@@ -161,7 +161,7 @@ class Dropbox(Remote):
         names = {"refresh_token": "REFRESH_TOKEN", "client_id": "APP_KEY", "client_secret": "APP_SECRET"}
         settings = {field: os.environ.get(f"DROPBOX_{name}", "") for field, name in names.items()}
         if not settings["refresh_token"] or not settings["client_id"]:
-            raise self.refused("there are no credentials", _REMEDY)
+            raise self.refused("no credentials", _REMEDY)
         form = urlencode({"grant_type": "refresh_token", **{name: value for name, value in settings.items() if value}})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._api}/oauth2/token"
@@ -175,7 +175,7 @@ class Dropbox(Remote):
         if status in wanted:
             return
         if status in TRANSIENT:
-            raise ConnectionLostError(f"the server answers {status}")
+            raise ConnectionLostError(f"the server responded with {status}")
         body = response.read(limits.REFUSAL)
         if status == 409:
             error = _error(body)
@@ -183,8 +183,8 @@ class Dropbox(Remote):
                 missing = error.get(".tag") == "path" and error.get("path", {}).get(".tag") == "not_found"
             if missing:
                 raise self.missing()
-            raise self.refused(json.dumps(error)[:300], "Look at the path, and at what the app may do.")
-        raise self.refused(f"the server answers {status}", _REMEDY)
+            raise self.refused(json.dumps(error)[:300], "Check the path, and the permissions of the app.")
+        raise self.refused(f"the server responded with {status}", _REMEDY)
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it

@@ -1,4 +1,4 @@
-"""FTP, and FTPS (TLS by AUTH, or from the first byte on port 990), by `ftplib`; credentials of the URL or of netrc."""
+"""FTP and FTPS (TLS by AUTH, or implicit on port 990) by `ftplib`; credentials are in the URL or in netrc."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 18
 _IMPLICIT = 990
-_UNKNOWN = ("500", "501", "502", "504")  # a server that does not have the command
+_UNKNOWN = ("500", "501", "502", "504")  # the server doesn't support the command
 
 
 class Ftp(RenameUpload):
-    """Reads and writes one file. The connection is kept, and a download that is read on is one transfer."""
+    """Reads and writes one file. Keeps the connection; consecutive reads are one transfer."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -81,7 +81,7 @@ class Ftp(RenameUpload):
                     data.sendall(piece)
                     yield len(piece)
                 if isinstance(data, ssl.SSLSocket):
-                    with suppress(OSError):  # some servers close at once
+                    with suppress(OSError):  # some servers close the connection immediately
                         data.unwrap()
             finally:
                 data.close()
@@ -94,7 +94,9 @@ class Ftp(RenameUpload):
                 return self._connect().size(path)
             except ftplib.error_perm as error:
                 if str(error).startswith(_UNKNOWN):
-                    raise BentoError(f"{self.address}: the server cannot tell sizes, so nothing can be held.") from None
+                    raise BentoError(
+                        f"{self.address}: the server lacks SIZE, so uploads can't be verified. Use another server."
+                    ) from None
                 return None
 
     def make_folders(self, path: str) -> None:
@@ -102,7 +104,7 @@ class Ftp(RenameUpload):
             ftp = self._connect()
             parts = path.split("/")
             for count in range(2, len(parts) + 1):
-                with suppress(ftplib.error_perm):  # it is there, or the upload says what is wrong
+                with suppress(ftplib.error_perm):  # it exists, or the upload reports the problem
                     ftp.mkd("/".join(parts[:count]))
 
     def rename(self, path: str, target: str) -> None:
@@ -111,9 +113,9 @@ class Ftp(RenameUpload):
             ftp = self._connect()
             try:
                 ftp.rename(path, target)
-            except ftplib.error_perm:  # some servers replace nothing
+            except ftplib.error_perm:  # some servers don't replace files
                 if self.size(path) is None and self.size(target) is not None:
-                    return  # renamed before the answer was lost
+                    return  # the response to an earlier rename was lost
                 ftp.delete(target)
                 ftp.rename(path, target)
 
@@ -146,7 +148,7 @@ class Ftp(RenameUpload):
         return self._ftp
 
     def _end(self) -> None:
-        """End a complete transfer: the server's reply says whether it succeeded."""
+        """End a complete transfer: the server's reply contains its status."""
         if self._data:
             self._data.close()
             self._data = None
@@ -154,7 +156,7 @@ class Ftp(RenameUpload):
             self._ftp.voidresp()
 
     def _hang_up_data(self) -> None:
-        """Leave a transfer that nobody reads on: a new connection is simpler than to agree on its end."""
+        """Close an unfinished transfer and its connection: a new connection is simpler than to abort the transfer."""
         if self._data:
             self._hang_up()
 
@@ -171,19 +173,24 @@ class Ftp(RenameUpload):
         except ssl.SSLCertVerificationError as error:
             self._hang_up()
             raise self.refused(
-                f"its certificate is not believed: {error.verify_message}", "Name its authority in SSL_CERT_FILE."
+                f"its certificate isn't trusted: {error.verify_message}",
+                "Add its authority to the file in SSL_CERT_FILE.",
             ) from None
         except ftplib.error_perm as error:
             self._hang_up()
             login = str(error).startswith("53")
-            remedy = "Put user and password for the host into ~/.netrc." if login else "Ask the server's owner."
+            remedy = (
+                "Put user and password for the host into ~/.netrc."
+                if login
+                else "Check the path, and the permissions of the user."
+            )
             raise self.refused(error, remedy) from None
         except (
             OSError,
             EOFError,
             ftplib.Error,
             ValueError,
-        ) as error:  # numbers that are none, other letters than UTF-8
+        ) as error:  # such as invalid numbers and strings that aren't UTF-8
             self._hang_up()
             raise ConnectionLostError(str(error) or type(error).__name__) from None
         except GeneratorExit:
@@ -192,7 +199,7 @@ class Ftp(RenameUpload):
 
 
 class _Bounded(ftplib.FTP):
-    """Bounds the replies of a control connection."""
+    """Limits the length of replies."""
 
     _size = 0
 
@@ -204,12 +211,12 @@ class _Bounded(ftplib.FTP):
         line = super().getline()
         self._size += len(line) + 1
         if self._size > limits.HEAD:
-            raise ftplib.error_proto(f"a reply of more than {limits.HEAD} letters")
+            raise ftplib.error_proto(f"a reply exceeds {limits.HEAD} characters")
         return line
 
 
 class _Tls(_Bounded, ftplib.FTP_TLS):
-    """Resumes the control connection's TLS session in data connections, as many servers demand."""
+    """Resumes the TLS session of the control connection in data connections, as many servers require."""
 
     def __init__(self, context: ssl.SSLContext, *, implicit: bool) -> None:
         super().__init__(context=context)

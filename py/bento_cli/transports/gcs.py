@@ -1,8 +1,8 @@
-"""Google Cloud Storage by its JSON API: `gs://BUCKET/OBJECT`.
+"""Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
 
-Uploads are resumable sessions: the server says how much it has, so that a cut costs what was under way. It holds the
-whole against the MD5 that we state with it. Credentials are those that google-auth finds (application default
-credentials); without any, what is public can be read. STORAGE_EMULATOR_HOST is an emulator, asked without credentials.
+Uploads are resumable sessions: the server reports how much it has, so an interruption loses only the current chunk. The
+server verifies the upload with our MD5. google-auth finds the credentials (application default credentials); without
+credentials, public objects can be read. STORAGE_EMULATOR_HOST is an emulator, which gets no credentials.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from bento_cli.transports.address import Address
     from bento_cli.transports.source import Source
 
-_CHUNK = 64 << 20  # a multiple of 256 KiB; how much a cut may cost
+_CHUNK = 64 << 20  # a multiple of 256 KiB; an interruption loses at most this
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _HOST = "https://storage.googleapis.com"
-_REMEDY = "Log in: `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS."
+_REMEDY = "Log in: `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
 
 
 class Gcs(Remote):
@@ -80,7 +80,7 @@ class Gcs(Remote):
             header = response.headers.get("Content-Range")
             committed = content_range(header)
             if header and (committed is None or (committed.first, committed.last) != (start, last)):
-                raise ConnectionLostError(f"the server answers with {header!r} when asked for bytes {start} to {last}")
+                raise ConnectionLostError(f"the server sent {header!r} instead of bytes {start} to {last}")
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
@@ -105,28 +105,28 @@ class Gcs(Remote):
                 reached, made = self.attempt(lambda: self._send(session, None, source.size))
             retry.progressed(reached - at)
             if made is None and reached - at < min(chunk.size, MIN_PROGRESS) and not retry.again():
-                raise self.unreachable(ConnectionLostError("the server takes nothing more"))
+                raise self.unreachable(ConnectionLostError("the server accepts no more data"))
             counter.advance(reached - at)
             at = reached
         if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
-            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export it again.")
+            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export the entry again.")
 
     def close(self) -> None:
         self._transport.close()
 
     def _begin(self, about: Mapping[str, Any], size: int) -> str:
-        """Return the address of a new session."""
+        """Start a session and return its URL."""
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
         with self._ask("POST", self._uploads, headers, BytesBody(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
             response.read(limits.DOCUMENT)
             location: str = response.headers.get("Location", "")
             if not location:
-                raise ConnectionLostError("the server began no session")
+                raise ConnectionLostError("the server started no session")
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send bytes, or ask (without any). Returns how many bytes the server has, and the object when it has all."""
+        """Send a chunk, or only a query. Returns how many bytes the server has, and the complete object."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:
@@ -134,7 +134,7 @@ class Gcs(Remote):
                 match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", ""))
                 return (int(match[1]) + 1 if match else 0), None
             if response.status in (404, 410):
-                raise BentoError(f"{self.address}: the server has given the upload up. Export it again.")
+                raise BentoError(f"{self.address}: the server aborted the upload. Export the entry again.")
             self._check(response, (200, 201))
             return size, json_of(response)
 
@@ -150,7 +150,7 @@ class Gcs(Remote):
     def _ask(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        # The address of a session opens it, wherever that is; what opens the store is shown to the store alone.
+        # The URL of a session needs no credentials, and can be on another host; only the API itself gets the token.
         ours = Origin.from_url(url) == Origin.from_url(self._host)
         everything = {**(headers or {}), **(self._authorization() if ours else {})}
         with self._transport.exchange(method, url, everything, body) as response:
@@ -161,11 +161,9 @@ class Gcs(Remote):
         if status in wanted:
             return
         if status in TRANSIENT:
-            raise ConnectionLostError(f"the server answers {status}")
+            raise ConnectionLostError(f"the server responded with {status}")
         reason = _said(response.read(limits.REFUSAL)) or responses.get(status, "")
-        raise self.refused(
-            f"{status}: {reason}", _REMEDY if status in (401, 403) else "Look at the bucket and the name."
-        )
+        raise self.refused(f"{status}: {reason}", _REMEDY if status in (401, 403) else "Check the bucket and the name.")
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
@@ -174,7 +172,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """Return a function that gives the header of a request."""
+    """Return a function that returns the header for a request."""
     try:
         from google import auth
         from google.auth import exceptions
@@ -201,7 +199,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
                 credentials.refresh(request)
         except exceptions.GoogleAuthError as error:
             reason = str(error.args[0] if error.args else error).partition("\n")[0]
-            raise BentoError(f"gs://: the credentials could not be used: {reason}. {_REMEDY}") from None
+            raise BentoError(f"gs://: the credentials can't be used: {reason}. {_REMEDY}") from None
         return {"Authorization": f"Bearer {credentials.token}"}
 
     return authorization

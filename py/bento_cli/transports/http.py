@@ -1,6 +1,6 @@
-"""HTTP and HTTPS, for reading: RFC 9110, with ranges where the server has them.
+"""Reads over HTTP and HTTPS, in ranges if the server supports them (RFC 9110).
 
-Credentials, of the URL or else of netrc, go to the server that the URL names, and to none that it redirects to.
+Credentials, of the URL or else of netrc, are sent only to the server in the URL, not to the targets of redirects.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from bento_cli.transports.source import Source
 
 _REMEDIES = {
-    401: "Put user and password for the host into ~/.netrc.",
-    403: "Ask for access, or for a new address if it was signed for some time.",
+    401: "Add user and password for the host to ~/.netrc.",
+    403: "Request access, or a new URL if this one is signed and has expired.",
 }
 
 
 class Http(Remote):
-    """Reads and writes one URL."""
+    """Reads one URL."""
 
     parallel = 4
 
@@ -46,16 +46,16 @@ class Http(Remote):
         self._login = {"Authorization": authorization} if authorization else {}
 
     def stat(self) -> Stat:
-        # Not HEAD: servers refuse it for addresses that were signed for GET.
+        # HEAD isn't used, because servers reject it for URLs that are signed for GET.
         with self._get({"Range": "bytes=0-0"}) as response:
             headers = response.headers
             if response.status == 206:
                 came = content_range(headers.get("Content-Range"))
                 response.read(limits.REFUSAL)
                 if came is None or came.size is None:
-                    raise ConnectionLostError("the server does not say how long it is")
+                    raise ConnectionLostError("the server doesn't report the size")
                 return Stat(came.size, _version(headers), _digests(headers))
-            if response.status == 416:  # it is empty
+            if response.status == 416:  # the file is empty
                 return Stat(0, _version(headers))
             return Stat(response.length, _version(headers), _digests(headers), ranges=False)
 
@@ -75,7 +75,9 @@ class Http(Remote):
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
-        raise BentoError(f"{self.address}: {self.address.scheme} is for reading. Export to a file, or to a store.")
+        raise BentoError(
+            f"{self.address}: {self.address.scheme} supports only imports. Export to a file or an object store."
+        )
 
     def close(self) -> None:
         self._transport.close()
@@ -83,13 +85,13 @@ class Http(Remote):
     def _check_range(self, response: Response, stat: Stat, start: int, end: int) -> None:
         header = response.headers.get("Content-Range", "").strip()
         if header not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
-            raise ConnectionLostError(f"the server answers with {header!r} when asked for bytes {start} to {end - 1}")
+            raise ConnectionLostError(f"the server sent {header!r} instead of bytes {start} to {end - 1}")
         if response.length not in (None, end - start):
-            raise ConnectionLostError(f"the server answers with {response.length} bytes when asked for {end - start}")
+            raise ConnectionLostError(f"the server sent {response.length} bytes instead of {end - start}")
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Yield the answer, after redirects; its body must not be compressed on its way."""
+        """Yield the response after redirects; its body must not be compressed."""
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
@@ -102,24 +104,24 @@ class Http(Remote):
                 if response.status in (301, 302, 303, 307, 308) and location:
                     url = resolve(url, location).partition("#")[0]
                     if first.scheme == "https" and Origin.from_url(url).scheme != "https":
-                        raise self.refused("it leads from https to http", "Ask the server's owner.")
+                        raise self.refused("it redirects from https to http", "Use the https URL of the target.")
                     continue
                 self._check(response)
                 yield response
                 return
-        raise self.refused("it leads from one address to the next without end", "Ask the server's owner.")
+        raise self.refused("too many redirects", "Use the URL of the target.")
 
     def _check(self, response: Response) -> None:
         status = response.status
         if status in (200, 206, 416):
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise self.refused("the server compresses it, though asked not to", "Ask the server's owner.")
+                raise self.refused("the server compresses the file", "Disable compression for this path on the server.")
             return
         if status in (404, 410):
             raise self.missing()
         if status in TRANSIENT:
-            raise ConnectionLostError(f"the server answers {status}")
-        raise self.refused(f"the server answers {status}", _REMEDIES.get(status, "Ask the server's owner."))
+            raise ConnectionLostError(f"the server responded with {status}")
+        raise self.refused(f"the server responded with {status}", _REMEDIES.get(status, "Check the URL."))
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
@@ -132,15 +134,15 @@ def _basic(user: str, password: str) -> str:
 
 
 def _version(headers: Message) -> str:
-    """Return a validator that is fit for `If-Range`: a strong entity tag, else the time of the last change."""
+    """Return a validator for `If-Range`: a strong entity tag, or else the time of the last change."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests that a server states for the whole: by RFC 9530, or as object stores and proxies send them.
+    """Return the digests of the complete file in the headers: by RFC 9530, or as object stores and proxies send them.
 
-    As that document has it, a header that cannot be read counts as if it was not there.
+    Invalid headers are ignored, as RFC 9530 requires.
     """
     import re
 
@@ -156,7 +158,7 @@ def _digests(headers: Message) -> dict[str, str]:
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:
-    """Return a digest in base64 as hexadecimal, by its name; nothing if it is no such digest."""
+    """Decode a digest in base64; returns it by its name in hexadecimal, or nothing if it is invalid."""
     from base64 import b64decode
 
     try:

@@ -1,4 +1,4 @@
-"""Declares what a protocol has to be able to do, and which module does it."""
+"""Declares the interface of a protocol, and the modules that implement it."""
 
 from __future__ import annotations
 
@@ -38,62 +38,62 @@ _Result = TypeVar("_Result")
 
 
 class MissingError(BentoError):
-    """Reports that nothing is at an address."""
+    """Reports that an address doesn't exist."""
 
 
 class ChangedError(Exception):
-    """Raised when an archive is not any more what it was when the transfer began. Never reaches people."""
+    """Raised if an archive changed during a transfer. Users never see it."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Describes what is at an address.
+    """Describes the file at an address.
 
-    `size` in bytes, None if the server does not say; `version` is other text for other content, empty if there is
-    none such; `digests` are hexadecimal, by the name that `hashlib` has for them.
+    `size` is in bytes, or None if the server doesn't report it; `version` differs for other contents, and is empty if
+    the server has none; `digests` are hexadecimal, by their names in `hashlib`.
     """
 
     size: int | None
     version: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
-    ranges: bool = True  # whether it can be read from any byte on
+    ranges: bool = True  # the server can send ranges
 
 
 class Remote(ABC):
-    """Declares what a protocol can do with one address.
+    """Declares the operations of a protocol on one address.
 
-    What fails for now raises ConnectionLostError, and is tried again by the caller.
+    Temporary failures raise ConnectionLostError, after which the caller retries.
     """
 
     parallel = 1
-    """How many threads may call `read` at once, because that is faster."""
+    """The number of threads that can call `read` in parallel."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
 
     @abstractmethod
     def stat(self) -> Stat:
-        """Return what is at the address. Raises MissingError."""
+        """Describe the file at the address. Raises MissingError."""
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
-        """Return the bytes from `start` up to `end` (None: all that come) of what `stat` told of.
+        """Yield the bytes from `start` to `end` (None: to the end) of the file that `stat` describes.
 
-        Each piece is good until the next one. Raises ChangedError if it is another version now.
+        A piece is valid until the next one. Raises ChangedError if the file has another version.
         """
 
     @abstractmethod
     def write(self, source: Source, counter: Counter) -> None:
-        """Put the source there, in the place of what is there: in one step, after all of it has come.
+        """Write the source to the address atomically; replaces an existing file.
 
-        Tries again by itself, where it was cut; raises BentoError in the end, and leaves nothing that looks whole.
+        Resumes after an interruption. Raises BentoError if several attempts fail.
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Give back the connections."""
+        """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """Return the result of a step that may be repeated; raises BentoError when it has failed too often."""
+        """Run a step that can be repeated; raises BentoError when too many attempts failed."""
         retry = retry or Retry()
         while True:
             try:
@@ -103,22 +103,22 @@ class Remote(ABC):
                     raise self.unreachable(cut) from None
 
     def unreachable(self, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a connection that has failed too often."""
+        """Return the error for a connection that failed too often."""
         reason = self.address.redact(cut).rstrip(".")
-        return BentoError(f"{self.address}: the transfer failed several times, at last by this: {reason}. Try again.")
+        return BentoError(f"{self.address}: several attempts failed; the last one: {reason}. Try again later.")
 
     def missing(self) -> MissingError:
-        """Return the error for an address with nothing at it."""
-        return MissingError(f"{self.address}: nothing is there. Look at the spelling, and whether you may see it.")
+        """Return the error for an address that doesn't exist."""
+        return MissingError(f"{self.address}: doesn't exist. Check the spelling, and your permissions.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
-        """Return the error for a server that says no."""
-        return BentoError(f"{self.address}: refused ({self.address.redact(reason).rstrip('.')}). {remedy}")
+        """Return the error for a request that the server rejected."""
+        return BentoError(f"{self.address}: rejected ({self.address.redact(reason).rstrip('.')}). {remedy}")
 
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """Open a client for an address, for the block. Raises BentoError if the package for it is not installed."""
+    """Open a client for an address until the block ends. Raises BentoError if the package for it is missing."""
     module = import_module(f"bento_cli.transports.{_MODULES[address.scheme]}")
     remote: Remote = module.open(address)
     try:
@@ -129,23 +129,23 @@ def opened(address: Address) -> Iterator[Remote]:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Raise ConnectionLostError for an answer that is not of the shape that the block expects."""
+    """Raise ConnectionLostError for a response that lacks fields, or has fields of other types."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ConnectionLostError("the server answers with something else than its interface has") from None
+        raise ConnectionLostError("the response isn't valid for this API") from None
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a transport whose package is not there."""
+    """Return the error for a missing package of a transport."""
     return BentoError(
-        f"{extra}: needs the package {package}, which is not installed. Install it: "
+        f"{extra}: requires the package {package}, which isn't installed. Install it: "
         f"pip install 'rules-bento-cli[{extra}]'; with Bazel, run @rules_bento//tools:bento_with_transports."
     )
 
 
 def json_of(response: Response) -> dict[str, Any]:
-    """Return the JSON object that an answer is. Raises ConnectionLostError for an invalid one."""
+    """Read a JSON object from a response. Raises ConnectionLostError if it is invalid."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
     from rules_bento.net import limits
@@ -153,20 +153,23 @@ def json_of(response: Response) -> dict[str, Any]:
     try:
         return read_object(response.read(limits.DOCUMENT), "the answer")
     except FormatError:
-        raise ConnectionLostError("the answer is no JSON") from None
+        raise ConnectionLostError("the response isn't valid JSON") from None
 
 
-_TRIES = 2  # of the whole, where it came but is not what it should be
+_TRIES = 2  # of the complete upload, if its content is wrong
 
 
 class RenameUpload(Remote):
-    """Reads and writes one file of a server."""
+    """Uploads for protocols without atomic uploads: writes a temporary file in the same directory, and renames it.
+
+    The temporary name depends on the content, so another run can resume the upload.
+    """
 
     guarded = True
-    """Whether the protocol itself notices bytes that change on their way."""
+    """Whether the protocol detects bytes that are damaged in transit."""
 
     window = 0
-    """Bytes before the end of a file of which some may be missing after a cut, for they are written in any order."""
+    """Bytes at the end of an interrupted file that might be incomplete, because they are written in any order."""
 
     def write(self, source: Source, counter: Counter) -> None:
         folder, _, name = self.address.path.rpartition("/")
@@ -179,10 +182,12 @@ class RenameUpload(Remote):
                 return
             self.attempt(lambda: self.remove(part))
             counter.advance(-source.size)
-        raise BentoError(f"{self.address}: what arrives there is not what is sent. Nothing of it was left there.")
+        raise BentoError(
+            f"{self.address}: the server stores other bytes than were sent. Check its disk, and try again."
+        )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send all that is not there yet. Returns whether some of it was left by an earlier run."""
+        """Send the missing bytes. Returns whether an earlier run sent some of them."""
         retry = Retry()
         left = None
         at = furthest = 0
@@ -203,14 +208,14 @@ class RenameUpload(Remote):
                     counter.advance(count)
                     at += count
                 if self.size(path) != source.size:
-                    raise ConnectionLostError("the server has fewer bytes than were sent")
+                    raise ConnectionLostError("the server doesn't have all bytes")
                 return left > 0
             except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Read what is there back."""
+        """Read the file back and compare it."""
         from blake3 import blake3
 
         def once() -> str:
@@ -223,24 +228,24 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def size(self, path: str) -> int | None:
-        """Return the bytes of a file, None if it is not there."""
+        """Return the size of a file, None if it doesn't exist."""
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Write the source's bytes from `at` on to a file that has `at` bytes; gives how many were written."""
+        """Write the source from `at` to a file that has `at` bytes; yields the number of bytes of each piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
-        """Return the bytes of a file."""
+        """Yield a range of a file."""
 
     @abstractmethod
     def make_folders(self, path: str) -> None:
-        """Make a folder and those above it, if they are not there."""
+        """Create a directory and its parents, if they don't exist."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:
-        """Put a file in the place of another one, or where there is none."""
+        """Rename a file; replaces an existing file."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""

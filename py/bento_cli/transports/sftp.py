@@ -1,7 +1,7 @@
-"""SFTP through the machine's own `ssh`: version 3 of the protocol, many requests under way at once.
+"""SFTP over the `ssh` of this machine: version 3 of the protocol, with many requests in flight.
 
-Whom we believe and who we are is the program's affair: known_hosts, `~/.ssh/config`, keys, the agent, jumps. It also
-does the ciphers, in a process beside ours, so that this is as fast as OpenSSH's own `sftp`.
+OpenSSH handles known hosts, `~/.ssh/config`, keys, the agent, and jump hosts. It also encrypts, in its own process, so
+a transfer is as fast as with OpenSSH's `sftp`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from bento_cli.transports.remote import Buffer, Remote
     from bento_cli.transports.source import Source
 
-_PATIENCE = 60  # seconds in which nothing comes, and nothing can be sent
-_LEAST = 1 << 15  # what each server takes and gives at once
-_MOST = 1 << 18  # what we take, if the server says that it can give more than the least
+_PATIENCE = 60  # seconds without any progress
+_LEAST = 1 << 15  # bytes of a request that every server supports
+_MOST = 1 << 18  # bytes of a request, if the server supports more
 UNDER_WAY = 4 << 20
-"""Bytes that are asked for, or sent and not yet confirmed."""
+"""Bytes in flight."""
 
 _OPTIONS = {
     "BatchMode": "yes",
-    "Ciphers": "^aes128-gcm@openssh.com,aes256-gcm@openssh.com",  # half the processor time of what is first else
+    "Ciphers": "^aes128-gcm@openssh.com,aes256-gcm@openssh.com",  # needs half the processor time of the default
     "ClearAllForwardings": "yes",
     "ConnectTimeout": str(_PATIENCE),
     "ControlMaster": "no",
@@ -50,16 +50,16 @@ _OPTIONS = {
     "StrictHostKeyChecking": "yes",
 }
 
-# Types of packets, flags and codes of draft-ietf-secsh-filexfer-02.
+# Types of packets, flags, and codes of draft-ietf-secsh-filexfer-02.
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE, _REMOVE, _MKDIR, _STAT, _RENAME = 1, 2, 3, 4, 5, 6, 13, 14, 17, 18
 _STATUS, _HANDLE, _DATA, _ATTRIBUTES, _EXTENDED, _EXTENDED_REPLY = 101, 102, 103, 105, 200, 201
 _FOR_READING, _FOR_WRITING, _CREATE, _TRUNCATE = 1, 2, 8, 16
 _OK, _EOF, _NO_SUCH_FILE, _DENIED, _UNSUPPORTED = 0, 1, 2, 3, 8
-_SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # which attributes follow
+_SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # flags for attributes
 
 
 class _StatusError(Exception):
-    """Reports a server's refusal. Never reaches people."""
+    """Reports an error of the server. Users never see it."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -67,14 +67,14 @@ class _StatusError(Exception):
 
 
 class _Answer(NamedTuple):
-    """Holds a packet: its type, and what follows the number of the request."""
+    """Holds a packet: its type, and its content after the number of the request."""
 
     kind: int
     body: memoryview
 
 
 class OpenSsh(RenameUpload):
-    """Reads and writes one file by SFTP. `program` is ssh."""
+    """Reads and writes one file by SFTP. `program` is `ssh`."""
 
     window = UNDER_WAY
 
@@ -121,13 +121,13 @@ class OpenSsh(RenameUpload):
             for count in range(2, len(parts) + 1):
                 folder = "/".join(parts[:count])
                 if self._stat(folder) is None:
-                    with suppress(_StatusError):  # somebody else made it, or the upload says what is wrong
+                    with suppress(_StatusError):  # another client created it, or the upload reports the problem
                         self._open().ask(_MKDIR, _path(folder) + struct.pack(">I", 0))
 
     def rename(self, path: str, target: str) -> None:
         with self._errors():
             if self._stat(path) is None and self._stat(target) is not None:
-                return  # renamed before the answer was lost
+                return  # the response to an earlier rename was lost
             names = _path(path) + _path(target)
             if "posix-rename@openssh.com" in self._open().extensions:
                 self._open().ask(_EXTENDED, _text(b"posix-rename@openssh.com") + names)
@@ -149,7 +149,7 @@ class OpenSsh(RenameUpload):
             self._session = None
 
     def _stat(self, path: str) -> tuple[int, int] | None:
-        """Return the size and the time of the last change (in seconds); None if nothing is there."""
+        """Return the size and the time of the last change (in seconds); None if the file doesn't exist."""
         try:
             return _attributes(self._open().ask(_STAT, _path(path), _ATTRIBUTES))
         except _StatusError as error:
@@ -172,7 +172,7 @@ class OpenSsh(RenameUpload):
             yield
         except _StatusError as error:
             if error.code in (_NO_SUCH_FILE, _DENIED):
-                raise self.refused(error, "Look at the path, and at what the user may do.") from None
+                raise self.refused(error, "Check the path, and the permissions of the user.") from None
             self.close()
             raise ConnectionLostError(str(error)) from None
         except (OSError, struct.error) as error:
@@ -180,27 +180,27 @@ class OpenSsh(RenameUpload):
             self.close()
             if "Host key verification failed" in reason:
                 raise self.refused(
-                    "the key of the host is not known, or another one",
-                    f"Connect once with `ssh {self.address.host}` and look at it, or add it to ~/.ssh/known_hosts.",
+                    "the key of the host is unknown or changed",
+                    f"Check the key and add it to ~/.ssh/known_hosts, for example with `ssh {self.address.host}`.",
                 ) from None
             last = reason.strip().rpartition("\n")[2].strip()
             if "Permission denied" in reason:
-                raise self.refused(last, "Look at the user, and at the keys of ~/.ssh or the agent.") from None
+                raise self.refused(last, "Check the user, and the keys in ~/.ssh or the agent.") from None
             if "subsystem request failed" in reason:
-                raise self.refused(last, "Ask the server's owner whether it has SFTP.") from None
+                raise self.refused(last, "Enable the SFTP subsystem on the server.") from None
             reason = last if isinstance(error, ConnectionError) else ""
             raise ConnectionLostError(reason or str(error) or type(error).__name__) from None
         except GeneratorExit:
-            self.close()  # answers are still on their way
+            self.close()  # responses are still in flight
             raise
 
 
 class _Session:
-    """Runs `ssh`, with a server's SFTP at its other end. Raises OSError where it fails."""
+    """Runs `ssh`, connected to the SFTP server. Raises OSError for failures."""
 
     def __init__(self, program: str, words: list[str], password: str) -> None:
         self._number = 0
-        self._asked: set[int] = set()  # whose answers have not come
+        self._asked: set[int] = set()  # numbers of requests without a response
         self._early: dict[int, _Answer] = {}
         self._buffer = memoryview(bytearray(_MOST + 1024))
         self._piece = _LEAST
@@ -228,11 +228,11 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Agree with the server on a version of SFTP, and read its limits on sizes."""
+        """Negotiate the version of SFTP, and read the size limits of the server."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
-            raise OSError("the server does not speak SFTP")
+            raise OSError("the server doesn't support SFTP")
         rest = body[5:]
         while rest:
             name, rest = _cut(rest)
@@ -245,12 +245,12 @@ class _Session:
             self._piece = max(_LEAST, min(_MOST, *known)) if known else _LEAST
 
     def open(self, path: str, flags: int) -> bytes:
-        """Return the handle of a file."""
+        """Open a file and return its handle."""
         body = self.ask(_OPEN, _path(path) + struct.pack(">II", flags, 0), _HANDLE)
         return bytes(_cut(body)[0])
 
     def read(self, handle: bytes, start: int, end: int) -> Iterator[memoryview]:
-        """Yield the bytes of a file, in their order."""
+        """Yield the bytes of a file in order."""
         requests: deque[tuple[int, int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
 
@@ -269,13 +269,13 @@ class _Session:
                     raise OSError("the file ends early") from None
                 raise
             if not 0 < len(data) <= size:
-                raise OSError("the server answers with other bytes than it was asked for")
+                raise OSError("the server responded with the wrong number of bytes")
             if len(data) < size:
                 requests.appendleft(ask(at + len(data), size - len(data)))
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source from `at` on; gives how many bytes were confirmed."""
+        """Write the source from `at`; yields the number of bytes of each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
         for data in source.pieces(at, self._piece):
@@ -288,11 +288,11 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """Send one request; the body of its answer, which has to be of a type, is returned. Raises _StatusError."""
+        """Send one request and return the body of its response of the type `wanted`. Raises _StatusError."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
-        """End the program, and return what it said."""
+        """End the program, and return its error output."""
         self._socket.close()
         try:
             self._process.wait(2)
@@ -325,17 +325,17 @@ class _Session:
             self._socket.sendall(data)
 
     def _answer(self, number: int, wanted: int) -> memoryview:
-        """Return the body of an answer, good until the next one is asked for."""
+        """Return the body of a response, which is valid until the next call."""
         answer = self._early.pop(number, None)
         while answer is None:
             packet = self._receive()
             kind, answered = struct.unpack_from(">BI", packet)
             if answered not in self._asked:
-                raise OSError("the server answers what it was not asked")
+                raise OSError("the server responded to an unknown request")
             self._asked.remove(answered)
             if answered == number:
                 answer = _Answer(kind, packet[5:])
-            else:  # servers may answer in any order
+            else:  # servers can respond in any order
                 self._early[answered] = _Answer(kind, memoryview(bytes(packet[5:])))
         if answer.kind == _STATUS:
             code = struct.unpack_from(">I", answer.body)[0]
@@ -343,13 +343,13 @@ class _Session:
                 reason = bytes(_cut(answer.body[4:])[0]).decode(errors="replace") if len(answer.body) > 4 else ""
                 raise _StatusError(code, reason or f"status {code}")
         if answer.kind != wanted:
-            raise OSError(f"the server answers with a packet of type {answer.kind}")
+            raise OSError(f"the server responded with a packet of type {answer.kind}")
         return answer.body
 
     def _receive(self) -> memoryview:
         (size,) = struct.unpack(">I", self._exactly(4))
         if not 5 <= size <= len(self._buffer):
-            raise OSError(f"the server sends a packet of {size} bytes")
+            raise OSError(f"the server sent a packet of {size} bytes")
         return self._exactly(size)
 
     def _exactly(self, size: int) -> memoryview:
@@ -358,17 +358,17 @@ class _Session:
             try:
                 count = self._socket.recv_into(view, len(view), socket.MSG_WAITALL)
             except BlockingIOError:
-                raise TimeoutError(f"nothing came for {_PATIENCE} s") from None
+                raise TimeoutError(f"no response for {_PATIENCE} s") from None
             if not count:
-                raise ConnectionResetError("the connection was cut")
+                raise ConnectionResetError("the connection was closed")
             view = view[count:]
         return self._buffer[:size]
 
 
 def _askpass(folder: Path, password: str) -> dict[str, str]:
-    """Return the variables by which ssh asks a program for the password.
+    """Return the variables with which ssh gets the password from a program.
 
-    No argument and no variable holds the password itself.
+    No argument and no variable contains the password.
     """
     secret = folder / "password"
     secret.touch(0o600)
@@ -388,15 +388,15 @@ def _path(path: str) -> bytes:
 
 
 def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
-    """Return the string that a body begins with, and what follows it."""
+    """Split a body into its first string and the rest."""
     (size,) = struct.unpack_from(">I", body)
     if 4 + size > len(body):
-        raise OSError("the server sends a packet that is cut off")
+        raise OSError("the server sent a truncated packet")
     return body[4 : 4 + size], body[4 + size :]
 
 
 def _attributes(body: memoryview) -> tuple[int, int]:
-    """Return size and time of the last change; 0 for what the server does not state."""
+    """Return size and time of the last change; 0 for unknown values."""
     (flags,) = struct.unpack_from(">I", body)
     at, size, changed = 4, 0, 0
     if flags & _SIZE:
@@ -409,11 +409,11 @@ def _attributes(body: memoryview) -> tuple[int, int]:
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return what speaks to the address. Raises BentoError if there is no `ssh`."""
+    """Return a client for the address. Raises BentoError if `ssh` is missing."""
     program = which("ssh")
     if not program:
         raise BentoError(
-            f"{address}: SFTP needs OpenSSH's program ssh, which is not on PATH. Install it: Debian's package is "
-            f"openssh-client, Alpine's openssh-client-default; macOS has it."
+            f"{address}: SFTP requires OpenSSH's program ssh, which isn't on PATH. Install it: Debian's package is "
+            f"openssh-client, Alpine's openssh-client-default; macOS includes it."
         )
     return OpenSsh(address, program)

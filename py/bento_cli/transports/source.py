@@ -1,4 +1,4 @@
-"""Reads the file of an upload, in any order and as often as need be."""
+"""Reads the file of an upload, and computes the digests that servers use: `hashlib`'s and Dropbox's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20
 
 
 class Source:
-    """Reads the bytes to be sent, from any offset, as often as need be; for several threads."""
+    """Reads the bytes of an upload, from any offset and repeatedly, for several threads."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.flush()
@@ -26,14 +26,14 @@ class Source:
         self.size = os.fstat(self._file).st_size
 
     def read(self, at: int, size: int) -> bytes:
-        """Return the bytes from `at` on, so many unless the end comes before."""
+        """Return `size` bytes from `at`, fewer at the end of the file."""
         data = os.pread(self._file, size, at)
         while len(data) < min(size, self.size - at):
             data += os.pread(self._file, size - len(data), at + len(data))
         return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """Yield all bytes from `at` up to `end`, `size` at once."""
+        """Yield the bytes from `at` to `end` in pieces of `size`."""
         stop = self.size if end is None else end
         while at < stop:
             yield self.read(at, min(size, stop - at))
@@ -41,12 +41,12 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """Return the SHA-256 of the file in hexadecimal."""
+        """The SHA-256 of the file in hexadecimal."""
         return self.digest("sha256")
 
     @cached_property
     def blake3(self) -> str:
-        """Return the BLAKE3 of the file in hexadecimal: the fastest digest, for what no server compares."""
+        """The BLAKE3 of the file in hexadecimal: the fastest digest, used where no server compares it."""
         from blake3 import blake3
 
         digester = blake3()
@@ -55,20 +55,20 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return the digest by a name that `new` knows, hexadecimal."""
+        """Return a digest in hexadecimal; `new_hash` defines the names."""
         digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Return several digests by their names, each on a processor of its own."""
+        """Return several digests, computed in parallel."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 
 
 class Slice:
-    """Sends some of a source's bytes, as the body of a request."""
+    """Sends a range of a source as the body of a request."""
 
     def __init__(self, source: Source, start: int, end: int) -> None:
         self._source = source
@@ -77,11 +77,11 @@ class Slice:
 
     @property
     def size(self) -> int:
-        """Return how many bytes there are."""
+        """The number of bytes."""
         return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write all of them."""
+        """Write the range."""
         for piece in self._source.pieces(self.start, end=self.end):
             connection.sendall(piece)
 
@@ -91,19 +91,19 @@ _DROPBOX_BLOCK = 4 << 20
 
 
 class Hash(Protocol):
-    """Declares the methods of `hashlib`'s objects that are used."""
+    """Declares the methods of `hashlib`'s objects that this package uses."""
 
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
 def new_hash(name: str) -> Hash:
-    """Return a digest in the making, by its name."""
+    """Create a hash object by its name."""
     return _Dropbox() if name == DROPBOX else hashlib.new(name, usedforsecurity=False)
 
 
 def hash_of(name: str, data: bytes) -> str:
-    """Return the digest of some bytes, hexadecimal."""
+    """Hash some bytes; returns the digest in hexadecimal."""
     made = new_hash(name)
     made.update(data)
     return made.hexdigest()
