@@ -124,7 +124,8 @@ def test_signed_addresses_that_are_refused(tmp_path, endpoint, address, said):
         receiving = pulling._Receiving(
             client, PLACE, {"transmission_strategy": "presigned_url"}, tmp_path / "m", Progress("test")
         )
-        for ask in (receiving._address, uploading._Addresses(client, PLACE, {}, "upload")):
+        addresses = uploading._addresses(client, PLACE, "upload", {})
+        for ask in (receiving._address, lambda: next(addresses)):
             with pytest.raises(BentoError, match=said) as caught:
                 ask()
             assert "s3cret" not in str(caught.value)
@@ -135,7 +136,7 @@ def test_signed_addresses_that_are_refused(tmp_path, endpoint, address, said):
 )
 def test_signed_addresses_that_are_taken(endpoint, address):
     with Signing(endpoint, address) as client:
-        assert uploading._Addresses(client, PLACE, {}, "upload")() == address
+        assert next(uploading._addresses(client, PLACE, "upload", {})) == address
 
 
 class Lost:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from bento_cli.store.import_session import ImportSession, StagedImport
 
 _ENDED = (401, 403)
-_MOST_ADDRESSES = 4
-_MOST_WRONG = 2  # attempts after bytes that differ from the pushed bytes
+_MAX_ADDRESSES = 4
+_MAX_WRONG = 2  # attempts after bytes that differ from the pushed bytes
 _UPLOADED = ("success", "")
 # Fields of responses that are read. A missing field can also be null.
 _VERSIONS = {"items?": [{"version": str}]}
@@ -80,7 +80,7 @@ def pull(
     entries = EntryStore(home, kind)
     there = entries.has(tag) and not force
     remote = {} if there else _whole(cloud, place, _found(cloud, place))
-    needed = entries.get(str(tag)).models if there else _models(remote)
+    needed = entries.get(str(tag)).models if there else dict.fromkeys(remote.get("manifest", {}).get("models", ()))
     wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
     models = EntryStore(home, MODEL)
     known = tuple(model for model in wanted if models.has(model))
@@ -145,11 +145,6 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
     return remote
 
 
-def _models(remote: dict[str, Any]) -> list[str]:
-    """List the models in a manifest."""
-    return list(dict.fromkeys(remote.get("manifest", {}).get("models", ())))
-
-
 def _name(place: CloudPaths) -> str:
     """Return the prefix of a download's name, without the part that identifies the state of the entry."""
     return f"cloud-{_digest(place.version)}"
@@ -179,14 +174,16 @@ class _Fetching:
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
         """Stage an entry, and verify the digest that was pushed with it, if there is one."""
         expected = label_in(remote)
-        path = self._place(place, remote)
-        for attempt in range(1, _MOST_WRONG + 1):
+        # An entry that was pushed again has another path.
+        state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
+        path = self._home.downloads / f"{_name(place)}-{state}"
+        for attempt in range(1, _MAX_WRONG + 1):
             _Receiving(self._cloud, place, remote, path, counter).run()
             try:
                 return self._draft(place, path, expected)
             except BentoError:
                 path.unlink(missing_ok=True)
-                if attempt == _MOST_WRONG:
+                if attempt == _MAX_WRONG:
                     raise
         raise AssertionError
 
@@ -203,11 +200,6 @@ class _Fetching:
                 f"{place}: the files from {self._cloud} don't match the digest of the push. Push the entry again."
             )
         return draft
-
-    def _place(self, place: CloudPaths, remote: dict[str, Any]) -> Path:
-        """Return the path of a download. An entry that was pushed again has another path."""
-        state = _digest(remote.get("uid"), remote.get("updated_at"), label_in(remote))
-        return self._home.downloads / f"{_name(place)}-{state}"
 
 
 class _Named:
@@ -246,13 +238,13 @@ class _Receiving:
     def _fetch(self, file: BinaryIO) -> None:
         address = self._address()
         tally = Tally(self._counter)
-        while not self._is_whole(file):
+        while self._total is None or file.seek(0, 2) != self._total:
             try:
                 at = file.seek(0, 2)
                 tally.move_to(at)
                 headers = {"Range": f"bytes={at}-"} if at else {}
                 with self._cloud.open("GET", address, headers) as response:
-                    if response.status in _ENDED and not address.startswith("/") and self._given < _MOST_ADDRESSES:
+                    if response.status in _ENDED and not address.startswith("/") and self._given < _MAX_ADDRESSES:
                         response.read(limits.REFUSAL)
                         address = self._address()
                     else:
@@ -275,9 +267,6 @@ class _Receiving:
             return proxied
         raise BentoError(f"{self._place}: {self._cloud} returned no address for the download. Try again later.")
 
-    def _is_whole(self, file: BinaryIO) -> bool:
-        return self._total is not None and file.seek(0, 2) == self._total
-
     def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
         at = file.seek(0, 2)
         if response.status == 206:
@@ -295,7 +284,9 @@ class _Receiving:
             self._begin_again(file, tally)
             raise ConnectionLostError("the file is shorter than the partial download")
         else:
-            self._refuse(response)
+            content = response.read(limits.REFUSAL)
+            if response.status not in TRANSIENT or not self._retry.again(retry_after(response.headers)):
+                raise self._cloud.refusal(response.status, content, f"{self._place}")
             return
         most = limits.BODY if self._total is None else self._total
         if most > limits.BODY:
@@ -323,8 +314,3 @@ class _Receiving:
         file.truncate(0)
         self._total = None
         tally.move_to(0)
-
-    def _refuse(self, response: Response) -> None:
-        content = response.read(limits.REFUSAL)
-        if response.status not in TRANSIENT or not self._retry.again(retry_after(response.headers)):
-            raise self._cloud.refusal(response.status, content, f"{self._place}")

@@ -12,6 +12,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from contextlib import suppress
+from itertools import repeat
 from pathlib import Path
 
 from rules_bento.archives import tarstream
@@ -28,7 +29,7 @@ from bento_cli.store import durable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.net.transfers import Counter
@@ -41,7 +42,7 @@ PART = 100 << 20  # bytes, as in BentoML's client
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _ENDED = (401, 403)  # error codes of object stores for an expired address
-_MOST_ADDRESSES = 4
+_MAX_ADDRESSES = 4
 
 
 def upload(
@@ -61,13 +62,14 @@ def upload(
         strategy = "presigned_url" if address else "proxy"
     cloud.ask("PATCH", f"{place.version}/start_upload", what=f"{place}")
     counter.expect(tarball.size)
+    tally = Tally(counter)
+    whole = tarball.part(0, tarball.size, tally)
     if strategy == "proxy":
-        _Sending(cloud, place, tarball, 0, tarball.size, Tally(counter)).run(lambda: f"{place.version}/upload")
+        _send(cloud, place, whole, tally, repeat(f"{place.version}/upload"))
         return
     try:
         if address:
-            addresses = _Addresses(cloud, place, {}, "upload", address)
-            _Sending(cloud, place, tarball, 0, tarball.size, Tally(counter)).run(addresses)
+            _send(cloud, place, whole, tally, _addresses(cloud, place, "upload", {}, address))
         else:
             _Parts(cloud, home, place, tarball, digest).run(counter, jobs)
     except BentoError as error:
@@ -97,54 +99,38 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
     return cloud.check_signed(address, f"{place}") if address else ""
 
 
-class _Addresses:
-    """Yields signed addresses for one upload: first the known address, then a new one for each call."""
-
-    def __init__(self, cloud: Cloud, place: CloudPaths, document: dict[str, Any], verb: str, first: str = "") -> None:
-        self._cloud = cloud
-        self._place = place
-        self._document = document
-        self._verb = verb
-        self._first = first
-
-    def __call__(self) -> str:
-        first, self._first = self._first, ""
-        address = first or _presign(self._cloud, self._place, self._verb, self._document)
+def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
+    """Yield signed addresses for one upload: first the known address, then new ones."""
+    if first:
+        yield first
+    while True:
+        address = _presign(cloud, place, verb, document)
         if not address:
-            raise BentoError(f"{self._place}: {self._cloud} returned no address for the upload. Try again later.")
-        return address
+            raise BentoError(f"{place}: {cloud} returned no address for the upload. Try again later.")
+        yield address
 
 
-class _Sending:
-    """Sends a range of a tarball, in as many attempts as make progress."""
-
-    def __init__(self, cloud: Cloud, place: CloudPaths, tarball: Tarball, start: int, end: int, tally: Tally) -> None:
-        self._cloud = cloud
-        self._place = place
-        self._body = tarball.part(start, end, tally)
-        self._tally = tally
-
-    def run(self, address: Any) -> str:
-        """Send the range to the address that `address()` returns; return the ETag of the response."""
-        retry = self._cloud.retry()
-        where, attempts = address(), 1
-        what = f"{self._place}: its upload"
-        while True:
-            headers = _OCTETS if where.startswith("/") else {}
-            try:
-                with self._cloud.open("PUT", where, headers, self._body) as response:
-                    status, answered, content = response.status, response.headers, response.read(limits.REFUSAL)
-            except ConnectionLostError as cut:
-                if not retry.again():
-                    raise self._cloud.unreachable(what, cut) from None
-                continue
-            if status == 200:
-                self._tally.move_to(self._body.size)
-                return str(answered.get("ETag", ""))
-            if status in _ENDED and not where.startswith("/") and attempts < _MOST_ADDRESSES:
-                where, attempts = address(), attempts + 1
-            elif status not in TRANSIENT or not retry.again(retry_after(answered)):
-                raise self._cloud.refusal(status, content, what)
+def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
+    """Send a range of a tarball in as many attempts as make progress; return the ETag of the response."""
+    retry = cloud.retry()
+    where, attempts = next(addresses), 1
+    what = f"{place}: its upload"
+    while True:
+        headers = _OCTETS if where.startswith("/") else {}
+        try:
+            with cloud.open("PUT", where, headers, body) as response:
+                status, answered, content = response.status, response.headers, response.read(limits.REFUSAL)
+        except ConnectionLostError as cut:
+            if not retry.again():
+                raise cloud.unreachable(what, cut) from None
+            continue
+        if status == 200:
+            tally.move_to(body.size)
+            return str(answered.get("ETag", ""))
+        if status in _ENDED and not where.startswith("/") and attempts < _MAX_ADDRESSES:
+            where, attempts = next(addresses), attempts + 1
+        elif status not in TRANSIENT or not retry.again(retry_after(answered)):
+            raise cloud.refusal(status, content, what)
 
 
 class _Parts:
@@ -156,7 +142,7 @@ class _Parts:
         self._place = place
         self._tarball = tarball
         self._digest = digest
-        self._note = _note_of(home, cloud, place)
+        self._note = home.uploads / hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
         self._upload_id = ""
         self._etags: dict[int, str] = {}
 
@@ -188,10 +174,10 @@ class _Parts:
 
     def _send(self, number: int, counter: Counter) -> None:
         fields = {"upload_id": self._upload_id, "part_number": number}
-        addresses = _Addresses(self._cloud, self._place, fields, "multipart_upload")
-        start = (number - 1) * PART
-        sending = _Sending(self._cloud, self._place, self._tarball, start, start + self._size(number), Tally(counter))
-        etag = sending.run(addresses)
+        addresses = _addresses(self._cloud, self._place, "multipart_upload", fields)
+        start, tally = (number - 1) * PART, Tally(counter)
+        body = self._tarball.part(start, start + self._size(number), tally)
+        etag = _send(self._cloud, self._place, body, tally, addresses)
         if not etag:
             raise BentoError(
                 f"{self._place}: the object store of {self._cloud} returned no ETag for a part. Try again."
@@ -227,11 +213,6 @@ class _Parts:
         note = {"digest": self._digest, "size": self._tarball.size, "part": PART, "upload_id": self._upload_id}
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         durable.write(self._home, self._note, json.dumps({**note, "etags": dict(self._etags)}).encode())
-
-
-def _note_of(home: Home, cloud: Cloud, place: CloudPaths) -> Path:
-    name = hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
-    return home.uploads / name
 
 
 class Tarball:
