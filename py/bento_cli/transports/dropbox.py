@@ -187,11 +187,6 @@ class Dropbox(Remote):
         raise self.refused(f"the server responded with {status}", _REMEDY)
 
 
-def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return a client for the address."""
-    return Dropbox(address)
-
-
 def _error(body: bytes) -> dict[str, Any]:
     try:
         error = read_json(body, "the answer")["error"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bento_cli.transports.address import Address
-    from bento_cli.transports.remote import Buffer, Remote
+    from bento_cli.transports.remote import Buffer
     from bento_cli.transports.source import Source
 
 _BLOCK = 1 << 18
@@ -99,13 +99,9 @@ class Ftp(RenameUpload):
                     ) from None
                 return None
 
-    def make_folders(self, path: str) -> None:
-        with self._errors():
-            ftp = self._connect()
-            parts = path.split("/")
-            for count in range(2, len(parts) + 1):
-                with suppress(ftplib.error_perm):  # it exists, or the upload reports the problem
-                    ftp.mkd("/".join(parts[:count]))
+    def make_folder(self, path: str) -> None:
+        with self._errors(), suppress(ftplib.error_perm):
+            self._connect().mkd(path)
 
     def rename(self, path: str, target: str) -> None:
         with self._errors():
@@ -239,11 +235,6 @@ class _Tls(_Bounded, ftplib.FTP_TLS):
         data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
         session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
         return self.context.wrap_socket(data, server_hostname=self.host, session=session), size
-
-
-def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return a client for the address."""
-    return Ftp(address)
 
 
 def _client(address: Address) -> ftplib.FTP:

@@ -166,11 +166,6 @@ class Gcs(Remote):
         raise self.refused(f"{status}: {reason}", _REMEDY if status in (401, 403) else "Check the bucket and the name.")
 
 
-def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return a client for the address. Raises BentoError if google-auth is not installed."""
-    return Gcs(address)
-
-
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
     """Return a function that returns the header for a request."""
     try:

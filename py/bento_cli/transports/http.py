@@ -5,7 +5,8 @@ Credentials, of the URL or else of netrc, are sent only to the server in the URL
 
 from __future__ import annotations
 
-from base64 import b64encode
+import re
+from base64 import b64decode, b64encode
 from contextlib import contextmanager
 
 from rules_bento.errors import BentoError
@@ -42,7 +43,8 @@ class Http(Remote):
         super().__init__(address)
         self._transport = Transport()
         user, password = address.login()
-        authorization = authorization or (f"Basic {_basic(user, password)}" if user else "")
+        if user and not authorization:
+            authorization = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
         self._login = {"Authorization": authorization} if authorization else {}
 
     def stat(self) -> Stat:
@@ -124,15 +126,6 @@ class Http(Remote):
         raise self.refused(f"the server responded with {status}", _REMEDIES.get(status, "Check the URL."))
 
 
-def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return a client for the address."""
-    return Http(address)
-
-
-def _basic(user: str, password: str) -> str:
-    return b64encode(f"{user}:{password}".encode()).decode()
-
-
 def _version(headers: Message) -> str:
     """Return a validator for `If-Range`: a strong entity tag, or else the time of the last change."""
     tag: str = headers.get("ETag", "").strip()
@@ -144,8 +137,6 @@ def _digests(headers: Message) -> dict[str, str]:
 
     Invalid headers are ignored, as RFC 9530 requires.
     """
-    import re
-
     digests: dict[str, str] = {}
     for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
         digests |= _decoded(name.replace("-", ""), value)
@@ -159,8 +150,6 @@ def _digests(headers: Message) -> dict[str, str]:
 
 def _decoded(name: str, value: str) -> dict[str, str]:
     """Decode a digest in base64; returns it by its name in hexadecimal, or nothing if it is invalid."""
-    from base64 import b64decode
-
     try:
         digest = b64decode(value, validate=True)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 
 from rules_bento.dataclasses_lite import dataclass, field
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
 
     Buffer = bytes | bytearray | memoryview
 
-_MODULES = {
-    "http": "http",
-    "https": "http",
-    "s3": "object_store",
-    "az": "object_store",
-    "gs": "gcs",
-    "ftp": "ftp",
-    "ftps": "ftp",
-    "sftp": "sftp",
-    "dropbox": "dropbox",
+# By scheme: what creates a client for an address, in a module of this package.
+_CLIENTS = {
+    "http": "http.Http",
+    "https": "http.Http",
+    "s3": "object_store.open",
+    "az": "object_store.open",
+    "gs": "gcs.Gcs",
+    "ftp": "ftp.Ftp",
+    "ftps": "ftp.Ftp",
+    "sftp": "sftp.open",
+    "dropbox": "dropbox.Dropbox",
 }
 _Result = TypeVar("_Result")
 
@@ -119,8 +121,8 @@ class Remote(ABC):
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
     """Open a client for an address until the block ends. Raises BentoError if the package for it is missing."""
-    module = import_module(f"bento_cli.transports.{_MODULES[address.scheme]}")
-    remote: Remote = module.open(address)
+    module, _, name = _CLIENTS[address.scheme].partition(".")
+    remote: Remote = getattr(import_module(f"bento_cli.transports.{module}"), name)(address)
     try:
         yield remote
     finally:
@@ -174,7 +176,9 @@ class RenameUpload(Remote):
     def write(self, source: Source, counter: Counter) -> None:
         folder, _, name = self.address.path.rpartition("/")
         part = f"{folder}/.{name}.{source.blake3[:16]}.part"
-        self.attempt(lambda: self.make_folders(folder))
+        parts = folder.split("/")
+        for count in range(2, len(parts) + 1):
+            self.attempt(partial(self.make_folder, "/".join(parts[:count])))
         for _ in range(_TRIES):
             resumed = self._send(part, source, counter)
             if (self.guarded and not resumed) or self._is(part, source):
@@ -239,8 +243,8 @@ class RenameUpload(Remote):
         """Yield a range of a file."""
 
     @abstractmethod
-    def make_folders(self, path: str) -> None:
-        """Create a directory and its parents, if they don't exist."""
+    def make_folder(self, path: str) -> None:
+        """Create a directory, if it doesn't exist. Later steps report failures."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:

@@ -115,14 +115,11 @@ class OpenSsh(RenameUpload):
             attributes = self._stat(path)
             return attributes[0] if attributes else None
 
-    def make_folders(self, path: str) -> None:
+    def make_folder(self, path: str) -> None:
         with self._errors():
-            parts = path.split("/")
-            for count in range(2, len(parts) + 1):
-                folder = "/".join(parts[:count])
-                if self._stat(folder) is None:
-                    with suppress(_StatusError):  # another client created it, or the upload reports the problem
-                        self._open().ask(_MKDIR, _path(folder) + struct.pack(">I", 0))
+            if self._stat(path) is None:
+                with suppress(_StatusError):
+                    self._open().ask(_MKDIR, _path(path) + struct.pack(">I", 0))
 
     def rename(self, path: str, target: str) -> None:
         with self._errors():
