@@ -262,9 +262,16 @@ def push(
     tag: str, *targets: str, insecure: Collection[str] = (), kind: Kind = BENTO, home: HomePath = None
 ) -> Sequence[Delivered]:
     """Push a Bento and its models to registries (`oci://registry/repository[:tag]`)."""
-    from bento_cli.sharing.registry.api import push
+    from rules_bento.net.transfers import Progress
+    from rules_bento.registry.client import Registries
+    from rules_bento.registry.reference import Reference
 
-    return push(Store(home).section(kind).entry_store, tag, targets, insecure)
+    from bento_cli.sharing.registry.pushing import push
+
+    store = Store(home)
+    references = [Reference.from_url(target) for target in targets]
+    with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
+        return push(store.home, store.section(kind).get(tag), references, registries, progress)
 
 
 def pull(
@@ -277,9 +284,15 @@ def pull(
     home: HomePath = None,
 ) -> Pulled:
     """Pull a Bento and its missing models from a registry into the store."""
-    from bento_cli.sharing.registry.api import pull
+    from rules_bento.net.transfers import Progress
+    from rules_bento.registry.client import Registries
+    from rules_bento.registry.reference import Reference
 
-    return pull(Store(home).section(kind).entry_store, source, force, options, insecure)
+    from bento_cli.sharing.registry.pulling import pull
+
+    reference = Reference.from_url(source)
+    with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:
+        return pull(Store(home).home, kind, reference, registries, progress, options, force=force)
 
 
 # The same functions for models.
