@@ -25,16 +25,16 @@ PACKAGE = Path(__file__).resolve().parents[1] / "py"
 _OURS_PUT = """
 from bento_cli.transports import address
 from bento_cli.transports import download
-from bento_cli.sharing.urls import Uncounted
+from bento_cli.sharing.urls import NullCounter
 with open(path, "rb") as file:
-    download.upload(address.parse(url), file, Uncounted())
+    download.upload(address.parse(url), file, NullCounter())
 """
 _OURS_GET = """
 import os
 from pathlib import Path
 from bento_cli.transports import address, download
-from bento_cli.sharing.urls import Uncounted
-with download.downloaded(address.parse(url), Path(path + ".d"), Uncounted()) as file:
+from bento_cli.sharing.urls import NullCounter
+with download.downloaded(address.parse(url), Path(path + ".d"), NullCounter()) as file:
     os.link(next(Path(path + ".d").glob("*.part")), path)
 """
 _FSSPEC = "import fsspec\nfs, there = fsspec.url_to_fs(url)\n"

@@ -131,9 +131,9 @@ def _no_wait(_seconds: float) -> None:
 
 
 def _counter() -> Any:
-    from bento_cli.sharing.urls import Uncounted
+    from bento_cli.sharing.urls import NullCounter
 
-    return Uncounted()
+    return NullCounter()
 
 
 def _script(*entries: Any) -> bytes:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bento_cli.transports.address import Address
 
 
-class Uncounted:
+class NullCounter:
     """Counts nothing, for callers without progress."""
 
     def expect(self, size: int) -> None:
@@ -61,7 +61,7 @@ def receive(
         raise BentoError(f"{address}: directories can't be imported from a URL. Export the entry as a file.")
     options = options or Options()
     look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
-    with downloaded(address, home.transfers, counter or Uncounted(), sha256, look) as file:
+    with downloaded(address, home.transfers, counter or NullCounter(), sha256, look) as file:
         return import_archive(home, kind, file, form, options, progress)
 
 
@@ -104,5 +104,5 @@ def send(
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryFile(dir=home.staging) as file:  # the file has no name, so it is removed in any case
         export.write(file, form, members)
-        upload(address, file, counter or Uncounted())
+        upload(address, file, counter or NullCounter())
     return export.exported(entry, address, taken)

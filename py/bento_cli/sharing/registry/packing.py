@@ -40,7 +40,7 @@ _SOURCES = "src/"
 _MODELS = "models/"
 
 
-class Described:
+class EntryArtifact:
     """Describes an entry, including the models of a Bento, for its artifact.
 
     Manifests are read on first use, and only once for all registries. Files are read only if the manifest has no
@@ -105,7 +105,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 
 @contextmanager
-def packed(described: Described) -> Iterator[Pushable]:
+def packed(described: EntryArtifact) -> Iterator[Pushable]:
     """Pack the artifact of an entry; its small parts are on the disk until the block ends."""
     import shutil
 
@@ -118,7 +118,7 @@ def packed(described: Described) -> Iterator[Pushable]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bento(described: Described, folder: Path) -> Pushable:
+def _bento(described: EntryArtifact, folder: Path) -> Pushable:
     entry, facts = described.entry, described.bento
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
@@ -131,7 +131,7 @@ def _bento(described: Described, folder: Path) -> Pushable:
     return artifact.pack_described(facts, parts, [_model_part(*model, folder) for model in models])
 
 
-def _model(described: Described, folder: Path) -> Pushable:
+def _model(described: EntryArtifact, folder: Path) -> Pushable:
     return artifact.pack_model(_model_part(described.entry, described.model, folder))
 
 

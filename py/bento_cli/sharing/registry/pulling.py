@@ -64,11 +64,11 @@ def pull(
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
     manifest = repository.get_manifest(reference.target)
-    tag, models = _told(repository, manifest, kind, str(reference))
+    tag, models = _read_config(repository, manifest, kind, str(reference))
     by_digest = reference.with_digest(manifest.descriptor.digest)
     entries = EntryStore(home, kind)
-    there = entries.has(tag)
-    if there and not force:
+    exists = entries.has(tag)
+    if exists and not force:
         forget_downloads(home, map(_name, manifest.layers()))
         return Pulled(entries.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
     missing, known = _missing(home, models if options.models else ())
@@ -76,12 +76,12 @@ def pull(
     with staging_lock(home):
         with ExitStack() as stack:
             blobs = _fetch(repository, layers, home.downloads, counter, stack)
-            imported = _take(home, kind, tag, blobs, options, str(reference))
+            imported = _import(home, kind, tag, blobs, options, str(reference))
         forget_downloads(home, map(_name, manifest.layers()))
     return Pulled(imported.entry, imported.models, known, new=True, notes=imported.notes, reference=by_digest)
 
 
-def _told(
+def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
     """Return the tag of the artifact, and the models that a Bento contains."""
@@ -135,7 +135,7 @@ def _fetch(
     return [by_digest[layer.digest] for layer in layers]
 
 
-def _take(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
+def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
     with import_session(home, options) as session:
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
         draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)

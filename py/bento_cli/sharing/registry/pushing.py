@@ -58,11 +58,11 @@ def push(
             raise BentoError(f"{target}: a push can't set the digest. Write a tag, or only the repository.")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
-    described = packing.Described(home, entry, models)
-    there = [_there(described, registries.repository(target), target) for target in targets]
-    if all(there):
-        _sign({pushed.reference for pushed in there if pushed}, key, registries, counter)
-        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(there, targets, strict=True) if pushed]
+    described = packing.EntryArtifact(home, entry, models)
+    existing = [_already_pushed(described, registries.repository(target), target) for target in targets]
+    if all(existing):
+        _sign({pushed.reference for pushed in existing if pushed}, key, registries, counter)
+        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(existing, targets, strict=True) if pushed]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
     with packing.packed(described) as package:
@@ -86,7 +86,7 @@ def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: R
         signatures.sign(place, reference.name, reference.digest, key)
 
 
-def _there(described: packing.Described, repository: Repository, target: Reference) -> PushResult | None:
+def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> PushResult | None:
     """Return the result of a push if the target already has this content; doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
