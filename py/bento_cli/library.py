@@ -12,16 +12,19 @@ BentoML (`bento_cli.store.home` finds them), also while BentoML is running. Erro
 
 from __future__ import annotations
 
+import io
+import sys
 from functools import partial
 from pathlib import Path
 
+from rules_bento.archives.streams import detect_form
 from rules_bento.archives.unpack import Limits as Limits
 from rules_bento.archives.unpack import form_from_name
 from rules_bento.bento.kinds import BENTO as BENTO
 from rules_bento.bento.kinds import MODEL as MODEL
 from rules_bento.bento.kinds import Kind as Kind
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, cast
 
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
@@ -112,7 +115,7 @@ class EntryCollection:
             source = local(source)
         if sha256:
             raise BentoError("sha256: only supported for a URL. Omit it for a local file.")
-        return import_archive(self.home, self.kind, source, form or form_of(source), options, progress)
+        return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
 
     def export(
         self,
@@ -180,8 +183,8 @@ class Store:
         from bento_cli.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
-            path = is_archive(text)
-            return of_archive(path, form_of(path)) if path else of_entry(self.section(kind).get(text))
+            archive = archive_of(text)
+            return of_archive(*archive) if archive else of_entry(self.section(kind).get(text))
 
         return compare(side(one), side(other))
 
@@ -202,11 +205,24 @@ def local(text: str) -> Path:
     raise BentoError(f"{text}: only local files are supported. Copy it to this machine first.")
 
 
-def form_of(source: Path | BinaryIO) -> Form:
-    """Return the format of a directory, or of an archive by its name."""
-    if not isinstance(source, Path):
-        return "xz"
-    return "folder" if source.is_dir() else form_from_name(source.name)
+def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
+    """Return the archive that a string names, and its format; `-` is standard input. Returns None for a tag."""
+    source = sys.stdin.buffer if text == "-" else is_archive(text)
+    return (source, form_of(source)) if source else None
+
+
+def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
+    """Return `form`, or else the format of a directory, of a file by its name, or of a stream by its first bytes.
+
+    Raises BentoError for a zip archive in a pipe, because its directory is at the end.
+    """
+    if isinstance(source, Path):
+        return form or ("folder" if source.is_dir() else form_from_name(source.name))
+    first = source.peek(512) if isinstance(source, io.BufferedReader) else b""
+    form = form or (cast("Form", detect_form(first)) if first else "xz")
+    if form == "zip" and not source.seekable():
+        raise BentoError("standard input: zip archives cannot be read from a pipe. Use a file: `< FILE`")
+    return form
 
 
 def __getattr__(name: str) -> object:

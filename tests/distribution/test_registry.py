@@ -308,7 +308,17 @@ def test_wrong_bytes_never_come_in(store, other, server, registries, reference, 
 def test_a_reference_is_complete(reference):
     assert Reference.from_url(f"oci://{reference}:v1") == reference.with_tag("v1")
     assert Reference.from_url("oci://registry/name").registry == "registry", "no name of a hub is guessed"
-    for text in "registry/name", "oci://registry", "oci://", "oci://-/name", "oci://registry/Name", "s3://bucket/x":
+    assert Reference.from_url(f"{reference}:v1") == reference.with_tag("v1"), "as docker accepts it"
+    for text in (
+        "registry/name",
+        "./registry/name",
+        "s3://h.io/x",
+        "oci://registry",
+        "oci://",
+        "oci://-/name",
+        "oci://registry/Name",
+        "s3://bucket/x",
+    ):
         with pytest.raises(BentoError):
             Reference.from_url(text)
 
@@ -341,7 +351,7 @@ def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, referenc
     assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 is already in the store.\n"
     same(store, other, "hi:v1", "hi:v2")
     assert "no Bento" in bento("push", "gone", address, code=status.NOT_FOUND)
-    assert "oci://" in bento("push", "hi", "registry/name", code=status.ERROR)
+    assert "not a registry reference" in bento("push", "hi", "registry/name", code=status.ERROR)
 
 
 def test_as_functions(store, other, reference):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +69,35 @@ def add_password(parser: ArgumentParser) -> None:
         default="",
         help="Read the password of the private key from this file (default: COSIGN_PASSWORD)",
     )
+
+
+def input_path(text: str) -> str:
+    """Return the path of an input file; `-` is standard input."""
+    return "/dev/stdin" if text == "-" else text
+
+
+@contextmanager
+def output_path(text: str, options: Namespace) -> Iterator[Path]:
+    """Yield the path to write an archive to; for `-`, a temporary file that is then copied to standard output.
+
+    Raises BentoError if standard output is a terminal, or needed for the result of `--output`.
+    """
+    if text != "-":
+        yield Path(text)
+        return
+    import shutil
+    import tempfile
+
+    if options.output != "text" or sys.stdout.isatty():
+        raise BentoError(
+            "standard output: only an archive can be written to it, and not to a terminal. Use a file or a pipe, and "
+            "remove --output."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "archive")
+        yield path
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
 
 
 def private_key(name: str, options: Namespace) -> PrivateKey:

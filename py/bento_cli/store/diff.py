@@ -18,6 +18,7 @@ from bento_cli.store.verification import digest_of, walk
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind
@@ -69,11 +70,12 @@ def of_entry(entry: Entry) -> Side:
     return Side(str(entry.tag), entry.kind, files, entry.description)
 
 
-def of_archive(path: Path, form: Form) -> Side:
+def of_archive(source: Path | BinaryIO, form: Form) -> Side:
     """Read an archive to its end, without storing it. Raises BentoError as `unpack.read` does."""
+    path = unpack.source_name(source)
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}
-    for item, contents in unpack.read(path, form):
+    for item, contents in unpack.read(source, form):
         if item.path in (BENTO.descriptor, MODEL.descriptor):
             descriptors.check_size(item.size, f"{path}: {item.path}")
             texts[item.path] = b"".join(contents)
@@ -89,7 +91,7 @@ def of_archive(path: Path, form: Form) -> Side:
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
     description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
-    return Side(str(path), kind, files, description)
+    return Side(path, kind, files, description)
 
 
 def compare(one: Side, other: Side) -> Difference:

@@ -57,11 +57,11 @@ class Reference:
 
     @staticmethod
     def from_url(text: str) -> Reference:
-        """Parse `oci://registry/repository[:tag][@digest]`, without a default registry. Raises as `parse`."""
+        """Parse `[oci://]registry/repository[:tag][@digest]`, without a default registry. Raises as `parse`."""
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
-        if rest == text or not slash:
-            raise BentoError(f"{text!r}: not a registry URL. Write `{SCHEME}registry/repository:tag`.")
+        if not slash or "://" in rest or (rest == text and not has_registry(text)):
+            raise BentoError(f"{text!r}: not a registry reference. Write HOST/REPOSITORY:TAG.")
         if "@" in host:
             raise _digest_error(text)
         # A dot makes the first part a host for `parse`; the actual host might have none.

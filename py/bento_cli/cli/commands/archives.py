@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.cli import arguments, show, status
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind
 
-    from bento_cli.library import EntryCollection, Store
+    from bento_cli.library import Store
     from bento_cli.store.import_session import Imported
 
 
@@ -48,17 +48,15 @@ def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run_import(options: Namespace, store: Store, kind: Kind) -> int:
     if options.sha256 and len(options.paths) > 1:
         raise BentoError("--sha256: only supported for one archive. Import one archive at a time.")
-    section = store.section(kind)
+    section, importing = store.section(kind), arguments.import_options(options)
     results = []
     for text in options.paths:
         if text == "-":
             with show.progress("Importing") as progress:
-                importing = arguments.import_options(options)
-                imported = section.import_archive(sys.stdin.buffer, _input_format(options), importing, progress)
+                imported = section.import_archive(sys.stdin.buffer, options.format, importing, progress)
         else:
             total = _check_source(text, kind)
             with show.transfer("Downloading", text) as counter, show.progress("Importing", total) as progress:
-                importing = arguments.import_options(options)
                 imported = section.import_archive(
                     text, options.format, importing, progress, sha256=options.sha256, counter=counter
                 )
@@ -69,21 +67,6 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
         results.append(_facts(imported))
     show.data(results if len(results) > 1 else results[0], options.output)
     return status.OK
-
-
-def _input_format(options: Namespace) -> Form:
-    """Return the format of standard input: `--format`, or else detected from its first bytes."""
-    import io
-
-    from rules_bento.archives import streams
-
-    first = sys.stdin.buffer.peek(512) if isinstance(sys.stdin.buffer, io.BufferedReader) else b""
-    form = cast("Form", options.format or (streams.detect_form(first) if first else "xz"))
-    if form == "zip" and not sys.stdin.buffer.seekable():
-        raise BentoError(
-            "standard input: zip archives cannot be read from a pipe. Use a file: `bento import - --format zip < FILE`"
-        )
-    return form
 
 
 def _check_source(text: str, kind: Kind) -> int:
@@ -138,11 +121,15 @@ def add_export_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_export(options: Namespace, store: Store, kind: Kind) -> int:
-    models = not getattr(options, "no_models", False)
     section = store.section(kind)
+    models, check = not getattr(options, "no_models", False), not options.no_verify
     if options.out == "-":
-        return _export_to_standard_output(options, section, models=models)
-    check = not options.no_verify
+        if options.format == "folder":
+            raise BentoError("--format folder: requires a directory. Name one, or choose another format.")
+        with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
+            form: Form = options.format or "xz"
+            section.export(options.tag, out, form, models=models, check=check, progress=progress)
+        return status.OK
     with show.transfer("Uploading", options.out) as counter, show.progress("Exporting") as progress:
         exported = section.export(
             options.tag, options.out, options.format, models=models, check=check, progress=progress, counter=counter
@@ -164,27 +151,10 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     return status.OK
 
 
-def _export_to_standard_output(options: Namespace, section: EntryCollection, *, models: bool) -> int:
-    """Write the archive to standard output after it is complete."""
-    import shutil
-    import tempfile
-
-    if options.output != "text" or options.format == "folder" or sys.stdout.isatty():
-        raise BentoError(
-            "standard output: only an archive can be written to it, and not to a terminal. Use a file or a pipe, and "
-            "remove --output and `--format folder`."
-        )
-    form: Form = options.format or "xz"
-    with tempfile.TemporaryDirectory() as scratch, show.progress("Exporting") as progress:
-        path = Path(scratch, "archive")
-        section.export(options.tag, path, form, models=models, check=not options.no_verify, progress=progress)
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-    return status.OK
-
-
 def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("out", metavar="PATH", help="File to write, such as release.bentobundle")
+    parser.add_argument(
+        "out", metavar="PATH", help="File to write, such as release.bentobundle, or - for standard output"
+    )
     parser.add_argument("tags", metavar="TAG", nargs="+", help="Tag of a Bento to include with its models")
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
@@ -197,9 +167,11 @@ def run_bundle(options: Namespace, store: Store, kind: Kind) -> int:
     from bento_cli.library import local
     from bento_cli.sharing import bundle
 
-    out = local(options.out)
-    with show.progress("Bundling") as progress:
+    with arguments.output_path(options.out, options) as path, show.progress("Bundling") as progress:
+        out = local(str(path))
         index = bundle.write(store.home, options.tags, out, progress)
+    if options.out == "-":
+        return status.OK
     if options.output == "path":
         show.out(str(out))
     elif not show.data(index, options.output):
@@ -209,7 +181,7 @@ def run_bundle(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_unbundle_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("path", metavar="PATH", help="Bundle to read")
+    parser.add_argument("path", metavar="PATH", help="Bundle to read, or - for standard input")
     parser.add_argument(
         "--to", metavar="DIRECTORY", help="Extract the archives to this directory instead of importing them"
     )
@@ -224,7 +196,7 @@ def run_unbundle(options: Namespace, store: Store, kind: Kind) -> int:
     from bento_cli.library import local
     from bento_cli.sharing import bundle
 
-    path = local(options.path)
+    path = local(arguments.input_path(options.path))
     total = 0
     if path.is_file():
         total = path.stat().st_size

@@ -23,7 +23,7 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
-        help="Tag or archive of a Bento, or a lock (.json, uv.lock, pylock.toml, .txt), or an SBOM (.json)",
+        help="Tag or archive of a Bento, lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json; -: standard input)",
     )
     parser.add_argument(
         "--advisories",
@@ -99,6 +99,8 @@ def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
 
     from bento_cli.library import is_archive
 
+    if text == "-":
+        return inventory.from_sbom(read_file(arguments.input_path(text)), "standard input")
     path = is_archive(text)
     if not path:
         return _of_bento(store.section(kind).get(text).path, text)

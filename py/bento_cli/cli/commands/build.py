@@ -56,7 +56,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--arg", metavar="KEY=VALUE", action="append", default=[], help="Set a build argument (repeatable)"
     )
-    parser.add_argument("--arg-file", metavar="FILE", help="Read build arguments from a YAML file")
+    parser.add_argument("--arg-file", metavar="FILE", help="Read build arguments from a YAML file (-: standard input)")
     parser.add_argument(
         "--enable-features", metavar="LIST", default="", help="Comma-separated extras of bentoml to require"
     )
@@ -91,7 +91,9 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     parser.add_argument("--no-secrets-check", action="store_true", help="Don't scan the Bento for secrets")
     parser.add_argument(
-        "--archive", metavar="FILE", help="Write a .bento archive instead of adding the Bento to the store"
+        "--archive",
+        metavar="FILE",
+        help="Write a .bento archive (-: standard output) instead of adding the Bento to the store",
     )
     arguments.add_no_sync(parser)
     show.add_output(parser, "text", "json", "yaml", "tag", "path")
@@ -119,7 +121,9 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         default=[],
         help="Declare a configuration value of a service, such as Svc.traffic.timeout=60 (repeatable)",
     )
-    group.add_argument("--image", metavar="FILE", help="Declare the image with a JSON file (format: docs/cli.md)")
+    group.add_argument(
+        "--image", metavar="FILE", help="Declare the image with a JSON file (-: standard input; format: docs/cli.md)"
+    )
     group.add_argument(
         "--complete",
         metavar="KIND",
@@ -130,13 +134,14 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
 
 
 def run_build(options: Namespace, store: Store, kind: Kind) -> int:
-    from pathlib import Path
-
     result = _build(options, store)
     for text in result.notes:
         show.note(text)
     if options.archive:
-        path, is_known = result.archive(Path(options.archive)), False
+        with arguments.output_path(options.archive, options) as out:
+            path, is_known = result.archive(out), False
+        if options.archive == "-":
+            return status.OK
     else:
         path, is_known = _add_to_store(result, options.version, store)
     if options.output == "tag":
@@ -173,7 +178,9 @@ def _build(options: Namespace, store: Store) -> BuildResult:
     is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
     if is_service:
         _check_service(options.build_ctx)
-    if options.archive and (Path(options.archive).is_dir() or not Path(options.archive).parent.is_dir()):
+    if options.archive not in (None, "-") and (
+        Path(options.archive).is_dir() or not Path(options.archive).parent.is_dir()
+    ):
         problem = "is a directory" if Path(options.archive).is_dir() else "is in a directory that does not exist"
         raise BentoError(f"--archive: {options.archive} {problem}. Name a file in an existing directory.")
     return from_directory.build_bentofile(
@@ -314,13 +321,11 @@ def _json_or_text(text: str) -> Any:
 def _image(path: str | None) -> ImageDefinition | None:
     if path is None:
         return None
-    from pathlib import Path
-
     from rules_bento.bento import image_steps
     from rules_bento.formats import read_file
 
     try:
-        data = read_file(Path(path))
+        data = read_file(arguments.input_path(path))
     except OSError as error:
         raise BentoError(f"--image: {path}: {error.strerror}. Name a JSON file that describes an image.") from None
     return image_steps.read(data, f"--image: {path}")
@@ -331,7 +336,7 @@ def _args(options: Namespace) -> dict[str, Any]:
     if options.arg_file:
         from rules_bento.build_options.bentofile import read_arguments
 
-        values = read_arguments(options.arg_file, options.arg_file)
+        values = read_arguments(arguments.input_path(options.arg_file), options.arg_file)
     return values | arguments.pairs(options.arg, "--arg")
 
 

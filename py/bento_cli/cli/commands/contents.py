@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
+    from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
     from rules_bento.sources.manifest import TreeEntry as File
@@ -41,16 +43,16 @@ class _Node:
 
 
 def add_tree_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Tag of the {kind.noun}, or path of an archive")
+    parser.add_argument("tag", metavar="TAG", help=f"Tag of the {kind.noun}, or path of an archive (-: standard input)")
     show.add_output(parser, "text", "json", "yaml")
 
 
 def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
-    from bento_cli.library import is_archive
+    from bento_cli.library import archive_of
 
-    path = is_archive(options.tag)
-    if path:
-        name, root = str(path), _of_archive(path)
+    archive = archive_of(options.tag)
+    if archive:
+        name, root = options.tag if options.tag == "-" else str(archive[0]), _of_archive(*archive)
     else:
         entry = store.section(kind).get(options.tag)
         name, root = str(entry.tag), _of_entry(entry)
@@ -70,7 +72,7 @@ def of_built(target: str, archive: Path, models: Sequence[ModelDescription], wor
     )
     show.add_output(parser, "text", "json")
     options = parser.parse_args(words)
-    root = _of_archive(archive)
+    root = _of_archive(archive, "xz")
     for model in models:
         _add(root, f"models/{model.tag.replace(':', '/')}", model.size, "not in the archive")
     return _show(target, root, options.output)
@@ -100,13 +102,11 @@ def _of_entry(entry: Entry) -> _Node:
     return root
 
 
-def _of_archive(path: Path) -> _Node:
+def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
     from rules_bento.archives import unpack
 
-    from bento_cli.library import form_of
-
     root = _Node()
-    items = [item for item, _ in unpack.read(path, form_of(path))]
+    items = [item for item, _ in unpack.read(source, form)]
     for item in sorted(items, key=lambda item: item.path):
         if item.kind != "folder":
             note = f"-> {item.link}" if item.kind == "link" else "executable" if item.executable else ""
@@ -148,8 +148,12 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
 
 
 def add_diff_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("one", metavar="TAG", help=f"Tag of the first {kind.noun}, or path of an archive")
-    parser.add_argument("other", metavar="TAG", help=f"Tag of the second {kind.noun}, or path of an archive")
+    parser.add_argument(
+        "one", metavar="TAG", help=f"Tag of the first {kind.noun}, or path of an archive (-: standard input)"
+    )
+    parser.add_argument(
+        "other", metavar="TAG", help=f"Tag of the second {kind.noun}, or path of an archive (-: standard input)"
+    )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = f"The exit code is {status.FOUND} if there are differences."
 

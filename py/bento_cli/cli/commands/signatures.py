@@ -13,7 +13,9 @@ from bento_cli.store.verification import Finding, Verified
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import BinaryIO
 
+    from rules_bento.archives.unpack import Form
     from rules_bento.artifacts.signatures import Place
     from rules_bento.bento.kinds import Kind
     from rules_bento.signing.keys import PrivateKey, PublicKey
@@ -53,11 +55,11 @@ def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
-    from rules_bento.registry.reference import SCHEME, Reference
+    from rules_bento.registry.reference import Reference
     from rules_bento.signing import cosign
 
     path = Path(target)
-    if target.startswith(SCHEME):
+    if _is_reference(target):
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Signing {reference}") as (registries, progress):
             digest = registries.repository(reference).get_manifest(reference.target).descriptor.digest
@@ -79,12 +81,20 @@ def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
     return str(cosign.signature_path(path))
 
 
+def _is_reference(target: str) -> bool:
+    """Return whether a target isn't a path: it has the scheme, or begins with a registry and no such file exists."""
+    from rules_bento.registry.reference import SCHEME, has_registry
+
+    is_path = target.startswith(".") or Path(target).exists()
+    return target.startswith(SCHEME) or (has_registry(target) and not is_path)
+
+
 def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "tags",
         metavar="TAG",
         nargs="*",
-        help=f"Tag or archive to check (default: all entries of the store); with --key, also {arguments.REFERENCE}",
+        help="Tag, archive, or - for standard input (default: all entries); with --key, also registry references",
     )
     parser.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
     parser.add_argument(
@@ -102,17 +112,17 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
-    from bento_cli.library import is_archive
+    from bento_cli.library import archive_of
 
     if options.key:
         return _verify_signatures(options)
     if options.signature or options.provenance:
         raise BentoError("--signature, --provenance: require the public key. Add --key.")
-    archives = [path for path in map(is_archive, options.tags) if path]
-    tags = [tag for tag in options.tags if not is_archive(tag)]
-    for path in archives:
-        if not path.exists():
-            raise BentoError(f"{path}: no such file. Check the path.")
+    archives = {text: archive for text in options.tags if (archive := archive_of(text))}
+    tags = [tag for tag in options.tags if tag not in archives]
+    for source, _ in archives.values():
+        if isinstance(source, Path) and not source.exists():
+            raise BentoError(f"{source}: no such file. Check the path.")
     with show.progress("Verifying") as progress:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
         verified = store.verify(*entries, progress=progress) if entries or not archives else Verified(0, 0, (), (), ())
@@ -136,18 +146,18 @@ def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
     return [entry, *models_of(store.home, entry)]
 
 
-def _with_archives(verified: Verified, paths: list[Path]) -> Verified:
-    from bento_cli.library import form_of
+def _with_archives(verified: Verified, archives: dict[str, tuple[Path | BinaryIO, Form]]) -> Verified:
     from bento_cli.store.diff import of_archive
 
     damages = list(verified.damages)
     files = verified.files
-    for path in paths:
+    for name, archive in archives.items():
         try:
-            files += len(of_archive(path, form_of(path)).files)
+            files += len(of_archive(*archive).files)
         except BentoError as error:
-            damages.append(Finding("archive", str(path), "", str(error).removeprefix(f"{path}: ")))
-    return Verified(verified.entries + len(paths), files, tuple(damages), verified.changes, verified.unknown)
+            path = "<stdin>" if name == "-" else str(archive[0])
+            damages.append(Finding("archive", path, "", str(error).removeprefix(f"{path}: ")))
+    return Verified(verified.entries + len(archives), files, tuple(damages), verified.changes, verified.unknown)
 
 
 def _print_verified(verified: Verified) -> None:
@@ -192,11 +202,11 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
     """Return details of a valid signature. Raises SignatureError if there is none."""
     from rules_bento.artifacts.signatures import InLayout, InRegistry
     from rules_bento.registry.layout import Layout
-    from rules_bento.registry.reference import SCHEME, Reference
+    from rules_bento.registry.reference import Reference
     from rules_bento.signing import cosign
 
     path = Path(target)
-    if target.startswith(SCHEME):
+    if _is_reference(target):
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Verifying {reference}") as (registries, progress):
             digest = registries.repository(reference).get_manifest(reference.target).descriptor.digest
