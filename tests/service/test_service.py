@@ -10,7 +10,6 @@ from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
-    Mount,
     from_json,
     override,
     read_service,
@@ -696,7 +695,7 @@ class Svc:
 
 def test_a_route_of_an_application_makes_the_label():
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", b"pass")})
-    assert info.services[0].mounts == (Mount("/api"),)
+    assert info.services[0].mounts == ("/api",)
     assert info.labels == {"openai_endpoint": "/api/v1"}
     assert info.unknowns == ()
 

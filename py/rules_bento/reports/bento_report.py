@@ -39,7 +39,7 @@ def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "name": service["name"] or service["class_name"],
             "doc": service["doc"],
             "apis": [_api(api) for api in service["apis"]],
-            "mounts": [mount["path"] for mount in service["mounts"]],
+            "mounts": service["mounts"],
         }
         for service in facts["services"]
     ]

@@ -14,7 +14,6 @@ from rules_bento.service.metadata import (
     Image,
     ImageCall,
     Model,
-    Mount,
     Runner,
     Service,
     ServiceInfo,
@@ -30,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Api", "Declared", "Dependency", "Env", "HuggingFace", "Image", "ImageCall", "Model", "Mount", "Runner"]
+__all__ = ["Api", "Declared", "Dependency", "Env", "HuggingFace", "Image", "ImageCall", "Model", "Runner"]
 __all__ += ["Service", "ServiceInfo", "SourceTree", "Unknown", "from_json", "override", "read_service"]
 __all__ += ["require_known", "snake_case", "to_json"]
 

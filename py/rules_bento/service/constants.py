@@ -117,11 +117,11 @@ class Constants:
         return NotConstantError(f"`{text_of(node)}` isn't a supported constant expression", module.path, node)
 
     def _constant(self, value: object, module: Module, node: ast.AST) -> Any:
-        if isinstance(value, str):
-            return checked_text(value, module.path, node)
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise NotConstantError("it has half of a surrogate pair", module.path, node)
         if isinstance(value, int) and abs(value) > _MAX_NUMBER:
             raise NotConstantError("it is a number of more than 64 bits", module.path, node)
-        if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
             return value
         raise NotConstantError("it isn't a string, a number, a list, or a dict", module.path, node)
 
@@ -295,18 +295,6 @@ class Constants:
             depends = isinstance(around, ast.Call) and self.names.outside(by, around.func) in DEPENDS
             if not depends and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used at import", by.path, node)
-
-
-def checked_text(text: str, path: str, node: ast.AST) -> str:
-    """Return a string that documents can hold. Raises BentoError for half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        line = getattr(node, "lineno", 1)
-        raise BentoError(
-            f"{path}:{line}: {text[:100]!a} of this service has half of a surrogate pair. Write the character."
-        ) from None
-    return text
 
 
 def first_unknown(value: Any) -> NotConstantError | None:

@@ -22,7 +22,6 @@ from rules_bento.service.metadata import (
     Env,
     HuggingFace,
     Model,
-    Mount,
     Runner,
     Service,
     ServiceInfo,
@@ -190,7 +189,7 @@ def _service(service: Any, source: Path) -> Service:
             Api(each["name"], each["route"], each["is_task"], each["batchable"], each["output"].get("is_stream", False))
             for each in schema["routes"]
         ),
-        mounts=tuple(Mount(path) for _, path, _ in service.mount_apps),
+        mounts=tuple(path for _, path, _ in service.mount_apps),
         doc=schema.get("description"),
     )
 

@@ -109,17 +109,11 @@ class Api:
 
 
 @dataclass(frozen=True)
-class Mount:
-    """Describes a mounted application."""
-
-    path: str
-
-
-@dataclass(frozen=True)
 class Service:
     """Describes a service of the graph, as an entry of bento.yaml's `services`; `name` is None if it is unknown.
 
-    `path` and `line` are those of its class, `config` has what BentoML adds, and all tuples are in BentoML's order.
+    `path` and `line` are those of its class, `config` has what BentoML adds, `mounts` has the paths of
+    applications, and all tuples are in BentoML's order.
     """
 
     name: str | None
@@ -130,7 +124,7 @@ class Service:
     dependencies: tuple[Dependency, ...] = ()
     config: dict[str, Json] = field(default_factory=dict)
     apis: tuple[Api, ...] = ()
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[str, ...] = ()
     doc: str | None = None
 
 
@@ -211,7 +205,6 @@ _CLASSES: dict[str, Any] = {
     "huggingface": HuggingFace,
     "image": Image,
     "models": Model,
-    "mounts": Mount,
     "runners": Runner,
     "services": Service,
     "unknowns": Unknown,

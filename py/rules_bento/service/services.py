@@ -26,7 +26,6 @@ from rules_bento.service.metadata import (
     Image,
     ImageCall,
     Model,
-    Mount,
     Service,
     ServiceInfo,
     Unknown,
@@ -206,7 +205,7 @@ class ServiceReader:
                 raise declared.error(prefix, "its `service_class` or `path_prefix` isn't supported")
             for each in declared.mounts:
                 path = self.constants.whole(declared.module, each["path"]) if "path" in each else ""
-                mounts.append(Mount(join_paths(prefix, path)))
+                mounts.append(join_paths(prefix, path))
         except NotConstantError as error:
             self.unknown("members", _MEMBERS, error)
             prefix = None
@@ -439,8 +438,8 @@ class ServiceReader:
         """Return the label that BentoML adds for an endpoint like OpenAI's."""
         found = [api.route for api in service.apis if api.route.endswith(CHAT)]
         try:
-            for application, mount in zip(declared.mounts, service.mounts, strict=False):
-                found += [] if found else chat_paths(self.constants, declared.module, application["app"], mount.path)
+            for application, path in zip(declared.mounts, service.mounts, strict=False):
+                found += [] if found else chat_paths(self.constants, declared.module, application["app"], path)
         except NotConstantError as error:
             self.unknown("labels.openai_endpoint", "label `openai_endpoint`", error, "labels")
         return {"openai_endpoint": found[0].removesuffix(CHAT)} if found else {}

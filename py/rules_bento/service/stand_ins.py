@@ -144,10 +144,14 @@ class StandIn:
         return self
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
-        """Return a schema of pydantic that accepts anything, and has no description."""
-        from pydantic_core import core_schema
+        return _unknown_schema(self)
 
-        return core_schema.any_schema(metadata={"pydantic_js_functions": [lambda *_args: refuse(self, "schema")]})
+
+def _unknown_schema(value: Any) -> Any:
+    """Return a schema of pydantic that accepts anything, and has no description."""
+    from pydantic_core import core_schema
+
+    return core_schema.any_schema(metadata={"pydantic_js_functions": [lambda *_args: refuse(value, "schema")]})
 
 
 def _operation(name: str) -> Callable[..., Any]:
@@ -502,11 +506,12 @@ def _checked(value: ast.expr) -> ast.expr:
 
 
 def _check_schemas() -> None:
-    """Refuse to describe a field with a stand-in as its default, which pydantic would leave out."""
+    """Let pydantic take a stand-in as a limit or a default, and describe no field that has one."""
+    from pydantic._internal import _known_annotated_metadata as known
     from pydantic.json_schema import GenerateJsonSchema
     from pydantic_core import PydanticSerializationError
 
-    encode = GenerateJsonSchema.encode_default
+    encode, apply = GenerateJsonSchema.encode_default, known.apply_known_metadata
 
     def encode_checked(self: Any, default: Any) -> Any:
         try:
@@ -516,4 +521,10 @@ def _check_schemas() -> None:
                 refuse(default if is_stand_in(default) else StandIn("a default"), "value")
             raise
 
+    def apply_checked(annotation: Any, schema: Any) -> Any:
+        names = (*getattr(annotation, "__dict__", ()), *getattr(annotation, "__slots__", ()))
+        limits = [value for name in names if is_stand_in(value := getattr(annotation, name, None))]
+        return _unknown_schema(limits[0]) if limits else apply(annotation, schema)
+
+    known.apply_known_metadata = apply_checked
     GenerateJsonSchema.encode_default = encode_checked  # type: ignore[assignment, method-assign]
