@@ -285,7 +285,7 @@ def test_models(bento):
     assert "clf:v1: used by hi:v1, hi:v2." in bento.err
     assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
     bento("models", "import", "v1.bento", code=status.ERROR)
-    assert "it no model.yaml at the top level" in bento.err
+    assert "it has no model.yaml at the top level" in bento.err
     bento("import", "m.tar", code=status.ERROR)
 
 

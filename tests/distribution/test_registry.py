@@ -142,7 +142,9 @@ def test_what_an_import_has_not_noted_is_read_once(store, registries, reference,
 def test_bytes_in_a_bento_are_refused_by_their_place(store, registries, reference, progress):
     place = store.bentos.get("hi:v1").path / "bento.yaml"
     place.write_bytes(place.read_bytes() + b"args: {key: [!!binary QQ==]}\n")
-    with pytest.raises(BentoError, match=r"bento.yaml: args: key\[0\]: the config of an artifact can't contain a `!!binary`"):
+    with pytest.raises(
+        BentoError, match=r"bento.yaml: args: key\[0\]: the config of an artifact can't contain a `!!binary`"
+    ):
         push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress, check=False)
 
 

@@ -161,7 +161,7 @@ def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
 
 
 CASES = {
-    "no list": (lambda found: found[:-1], "has no bundle.json at its end"),
+    "no list": (lambda found: found[:-1], "no bundle.json at the end"),
     "a list first": (lambda found: [found[-1], *found[:-1]], "isn't a part of a bundle"),
     "a part too few": (lambda found: found[1:], "doesn't match bundle.json"),
     "the last part too few": (lambda found: [*found[:-2], found[-1]], "5 parts, but bundle.json lists 6"),
