@@ -186,7 +186,7 @@ class Response:
             if rest is not None:
                 self._response.length = rest - len(piece)
         if len(content) > most and not is_refusal:
-            raise BentoError(f"{display_url(self.url)}: the response exceeds {most} bytes. Report it to its owner.")
+            raise BentoError(f"{display_url(self.url)}: the response exceeds {most} bytes. Check the URL.")
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
@@ -360,7 +360,7 @@ def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -
         connection.putheader(name, value)
     except ValueError:  # a line break; includes UnicodeError
         raise BentoError(
-            f"{connection.host}: invalid characters in the header {name}. Report it to the owner of the server."
+            f"{connection.host}: invalid characters in the header {name}. Check the URL and the credentials."
         ) from None
 
 
@@ -372,7 +372,7 @@ def translate_errors(host: str = "") -> Iterator[None]:
     except LongHeadError:
         raise BentoError(
             f"{host or 'The server'}: the response headers exceed {limits.HEADER} bytes each, or {limits.HEAD} bytes. "
-            f"Report it to the owner of the server."
+            f"Check the URL, and whether a proxy answers."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(
