@@ -88,7 +88,10 @@ def test_a_size_that_is_not_taken(tmp_path, size):
 def test_a_body_without_a_size_has_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "BODY", 1000)
     chunked = reply(200, {"Transfer-Encoding": "chunked"}, b"3e8\r\n" + b"a" * 1000 + b"\r\n" + b"1\r\na\r\n0\r\n\r\n")
-    with liar(lambda _: chunked) as server, pytest.raises(BentoError, match="1001 bytes are more than the limit of 1000"):
+    with (
+        liar(lambda _: chunked) as server,
+        pytest.raises(BentoError, match="1001 bytes are more than the limit of 1000"),
+    ):
         fetch(f"{server.url}/x.bento", tmp_path)
 
 

@@ -548,6 +548,47 @@ def test_a_damaged_record_is_told_and_can_be_deleted(store):
     assert not store.bentos.list()
 
 
+# ---- Summaries --------------------------------------------------------------------------------------------------
+
+
+def test_descriptors_are_parsed_once(store, monkeypatch):
+    for number in range(3):
+        put(store, f"hi:v{number}")
+    parsed = []
+    parse = descriptors.parse
+    monkeypatch.setattr(descriptors, "parse", lambda *arguments: parsed.append(arguments) or parse(*arguments))
+    assert len(store.bentos.list()) == len(parsed) == 3
+    assert len(store.bentos.list()) == len(parsed) == 3
+    (store.home.root / "bentos/hi/v1/bento.yaml").write_bytes(bento_yaml("hi:v1", DAY_2))
+    assert max(entry.creation_time.day for entry in store.bentos.list("hi")) == 2
+    assert len(parsed) == 4
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"\xff\xfe" + text,
+        lambda text: b"\0" * 4096,
+        lambda text: b"[" * 100_000,
+        lambda text: b"[]",
+        lambda text: text[:20],
+        lambda text: text.replace(b'"hi:v1"', b"5"),
+        lambda text: text.replace(b'"hi:v1"', b'"Not A Name"'),
+        lambda text: text.replace(b"2026-", b"999999-"),
+        lambda text: text.replace(b'"2026-', b'2026,"'),
+        lambda text: text.replace(b'"hi:v1"', b'"h\\ud800"'),
+    ],
+)
+def test_damaged_summaries_are_replaced(store, damage):
+    put(store)
+    store.bentos.list()
+    place = store.home.summaries(BENTO)
+    whole = place.read_bytes()
+    place.write_bytes(damage(whole))
+    assert [str(entry.tag) for entry in store.bentos.list()] == ["hi:v1"]
+    assert place.read_bytes() == whole
+
+
 def test_a_store_that_is_read_only_is_listed(store, monkeypatch):
     put(store)
     (store.home.root / "bentos/hi/latest").unlink()

@@ -51,9 +51,7 @@ def test_wrong_credentials_are_told_and_not_shown(kind, serve, store, monkeypatc
 def test_a_host_that_is_not_known_gets_no_password(serve, other, monkeypatch, tmp_path):
     server = serve("sftp")
     wrong("sftp", monkeypatch, tmp_path)
-    with pytest.raises(
-        BentoError, match=r"the key of the host is unknown.*with `ssh 127.0.0.1`"
-    ) as error:
+    with pytest.raises(BentoError, match=r"the key of the host is unknown.*with `ssh 127.0.0.1`") as error:
         other.bentos.import_archive(f"sftp://{USER}:{PASSWORD}@127.0.0.1:{server.port}/x.bento")
     assert PASSWORD not in str(error.value)
 

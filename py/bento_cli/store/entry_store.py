@@ -18,6 +18,7 @@ from rules_bento.tag import Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.store import durable, import_manifests
+from bento_cli.store.summaries import Summaries, Summary
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -42,17 +43,23 @@ class Entry:
 
     kind: Kind
     path: Path
-    description: descriptors.Description = field(repr=False)
+    summary: Summary
+    _description: descriptors.Description | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def description(self) -> descriptors.Description:
+        """The contents of the descriptor. Raises BentoError if BentoML couldn't load it."""
+        return self._description or descriptors.of_folder(self.kind, self.path)
 
     @property
     def tag(self) -> Tag:
         """The tag: name and version."""
-        return self.description.tag
+        return self.summary.tag
 
     @property
     def creation_time(self) -> dt.datetime:
         """The creation time in the descriptor; without a time zone if the descriptor has none."""
-        return self.description.creation_time
+        return self.summary.creation_time
 
     @property
     def moment(self) -> dt.datetime:
@@ -62,7 +69,7 @@ class Entry:
     @property
     def models(self) -> tuple[str, ...]:
         """The tags of the models that a Bento gets from the store."""
-        return tuple(model.tag for model in self.description.models if model.registry != "huggingface")
+        return self.summary.models
 
     def size(self) -> int:
         """Count the bytes of all files as BentoML does: including links to files, without directories."""
@@ -135,7 +142,8 @@ class EntryStore:
     def get(self, text: str) -> Entry:
         """Return the entry that `find` resolves. Raises as `find`, and BentoError for an invalid descriptor."""
         path = self.path(self.find(text))
-        return Entry(self.kind, path, descriptors.of_folder(self.kind, path))
+        description = descriptors.of_folder(self.kind, path)
+        return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
         """Move a tree into the store as the entry of the description's tag.
@@ -160,7 +168,7 @@ class EntryStore:
             raise BentoError(f"{tag}: cannot move to {target}: {error.strerror}. Check its permissions.") from error
         durable.flush_folder(self.home, target.parent)
         durable.flush_folder(self.home, self.folder)
-        return Entry(self.kind, target, description)
+        return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
         """Exchange a tree with the entry of the description's tag, atomically.
@@ -176,7 +184,7 @@ class EntryStore:
         if newest:
             durable.write(self.home, target.parent / LATEST, newest.version.encode())
         durable.flush_folder(self.home, target.parent)
-        return Entry(self.kind, target, description)
+        return Entry(self.kind, target, Summary.of(description), description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
         """Move an entry out of the store to the path `trash`, whose parent must exist.
@@ -211,14 +219,16 @@ class EntryStore:
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
+        known = Summaries(self.home, self.kind)
         entries: list[Entry] = []
         problems: list[str] = []
         for name, version in places:
             try:
                 path = self.folder / name / version
-                entries.append(Entry(self.kind, path, descriptors.of_folder(self.kind, path)))
+                entries.append(Entry(self.kind, path, known.of(path)))
             except BentoError as error:
                 problems.append(str(error))
+        known.save()
         return Listing(tuple(entries), tuple(problems))
 
     def _latest(self, name: str) -> str:

@@ -5,6 +5,7 @@ BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file t
 BENTOML_HOME/.rules_bento/                                   of rules_bento; can be removed without loss
     pool/AB/CDEF...[-x]       contents by BLAKE3 digest (executable files separately), shared with the entries by links
     records/bentos/NAME/VERSION   manifests of imported entries, for `bento verify`
+    summaries/bentos.json     fields of descriptors, for fast listings
     downloads/    partial blobs by digest, to resume a pull
     uploads/      uploaded parts, to resume a push
     staging/  trash/          entries before they are added, and after they are removed
@@ -91,6 +92,10 @@ class Home:
     def records(self, kind: Kind) -> Path:
         """The directory of manifests of imported entries, by name and version."""
         return self.own / "records" / kind.folder
+
+    def summaries(self, kind: Kind) -> Path:
+        """The file of summaries of descriptors."""
+        return self.own / "summaries" / f"{kind.folder}.json"
 
 
 @contextmanager

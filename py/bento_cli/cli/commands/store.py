@@ -73,7 +73,7 @@ def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
     return [
         {
             "tag": str(entry.tag),
-            "module": entry.description.module,
+            "module": entry.summary.module,
             "size": show.size(size := entry.size()),
             "creation_time": show.local_time(entry.creation_time),
             "size_bytes": size,

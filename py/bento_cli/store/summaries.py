@@ -1,0 +1,85 @@
+"""Caches the fields of descriptors that listings show, so that a listing doesn't parse thousands of descriptors.
+
+Each kind has one JSON file. The fields of an entry are valid while its descriptor is the same file (inode, size, and
+modification time). The file can be removed without loss.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from rules_bento.bento import descriptors
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
+from rules_bento.formats.times import parse_time
+from rules_bento.tag import Tag
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.store import durable
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+    from rules_bento.bento.kinds import Kind
+
+    from bento_cli.store.home import Home
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Holds the fields of an entry that listings show."""
+
+    tag: Tag
+    creation_time: dt.datetime  # without a time zone if the descriptor has none
+    module: str  # of a model
+    models: tuple[str, ...]  # tags of the models that a Bento gets from the store
+
+    @classmethod
+    def of(cls, description: descriptors.Description) -> Summary:
+        """Return the summary of a descriptor."""
+        models = tuple(model.tag for model in description.models if model.registry != "huggingface")
+        return cls(description.tag, description.creation_time, description.module, models)
+
+
+class Summaries:
+    """Reads the summaries of one kind, and the descriptors of entries that are new or changed."""
+
+    def __init__(self, home: Home, kind: Kind) -> None:
+        self._home, self._kind = home, kind
+        self._path = home.summaries(kind)
+        self._cached: dict[str, Any] = {}
+        self._changed = False
+        with suppress(OSError, ValueError, RecursionError):
+            cached = json.loads(self._path.read_bytes())
+            self._cached = cached if isinstance(cached, dict) else {}
+
+    def of(self, folder: Path) -> Summary:
+        """Return the summary of the entry in a directory. Raises BentoError if its descriptor cannot be read."""
+        key = f"{folder.parent.name}/{folder.name}"
+        try:
+            status = (folder / self._kind.descriptor).stat()
+            stamp = [status.st_ino, status.st_size, status.st_mtime_ns]
+        except OSError:
+            stamp = []  # parsing the descriptor reports the problem
+        with suppress(BentoError, ValueError, TypeError, AttributeError, KeyError):  # damaged: it is written again
+            before, tag, created, module, models = self._cached[key]
+            if before == stamp:
+                return Summary(Tag.parse(tag, ""), parse_time(created), str(module), tuple(map(str, models)))
+        description = descriptors.of_folder(self._kind, folder)
+        summary = Summary.of(description)
+        if "creation_time" in description.stated:  # the default is the current time, which must not be cached
+            created = summary.creation_time.isoformat()
+            self._cached[key] = [stamp, str(summary.tag), created, summary.module, summary.models]
+            self._changed = True
+        return summary
+
+    def save(self) -> None:
+        """Write the summaries of existing entries if one is new, and the store is writable."""
+        if self._changed:
+            root = self._home.entries_dir(self._kind)
+            kept = {key: value for key, value in self._cached.items() if (root / key).exists()}
+            with suppress(OSError, ValueError):
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                durable.write(self._home, self._path, json.dumps(kept, separators=(",", ":")).encode())
