@@ -853,6 +853,13 @@ def test_colour_is_for_terminals(bento, home):
     assert "\x1b[" not in bento("list")
 
 
+def test_next_steps_are_for_terminals(bento, home):
+    assert "Next steps:\r\n  bento serve hi:v1\r\n" in on_terminal("import", "v1.bento", "--home", "other")
+    assert "Next steps" not in on_terminal("import", "v1.bento", "--home", "third", "-q")
+    bento("import", "v1.bento", "--home", "fourth")
+    assert bento.err == ""
+
+
 def test_progress_is_for_terminals(monkeypatch):
     written = []
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

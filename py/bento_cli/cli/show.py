@@ -66,6 +66,12 @@ def note(text: str) -> None:
     sys.stderr.write(f"{paint('note:', _YELLOW, sys.stderr)} {plain(text)}\n")
 
 
+def next_steps(*commands: str) -> None:
+    """Suggest commands after success, on a terminal and without `--quiet`."""
+    if progress_output().isatty():
+        sys.stderr.write(plain("\nNext steps:\n" + "".join(f"  bento {command}\n" for command in commands)))
+
+
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
     """Return the text in a color; by default only for a terminal and without NO_COLOR (no-color.org)."""
     file = file or sys.stdout

@@ -64,6 +64,8 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
             show.note(note)
         if options.output in ("text", "path"):
             show.out(str(imported.entry.path) if options.output == "path" else _describe(imported))
+        if options.output == "text" and kind is BENTO:
+            show.next_steps(f"serve {imported.entry.tag}")
         results.append(_facts(imported))
     show.data(results if len(results) > 1 else results[0], options.output)
     return status.OK
@@ -177,6 +179,7 @@ def run_bundle(options: Namespace, store: Store, kind: Kind) -> int:
     elif not show.data(index, options.output):
         entries = f"{show.count(len(index['bentos']), 'Bento')} and {show.count(len(index['models']), 'model')}"
         show.out(f"Bundled {entries} to {show.plain(str(out))}.")
+        show.next_steps(f"unbundle {out}")
     return status.OK
 
 

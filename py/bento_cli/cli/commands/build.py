@@ -151,6 +151,10 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
     elif not show.data({"tag": str(result.tag), "digest": result.digest, "path": str(path)}, options.output):
         where = f" at {show.plain(str(path))}" if options.archive else " (already in the store)" if is_known else ""
         show.out(f"Built {result.tag}{where}.")
+        if options.archive:
+            show.next_steps(f"import {path}")
+        else:
+            show.next_steps(f"serve {result.tag}", f"containerize {result.tag}", f"push {result.tag}")
     return status.OK
 
 

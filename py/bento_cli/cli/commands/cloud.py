@@ -59,6 +59,7 @@ def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     if not show.data(facts, options.output):
         account = f"{email or user.get('name')} of {organization['name']}"
         show.out(f"Logged in to {context.endpoint} as {show.plain(account)} (context {show.plain(context.name)}).")
+        show.next_steps("push TAG", "pull TAG")
     return status.OK
 
 

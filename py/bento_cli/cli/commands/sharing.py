@@ -186,6 +186,8 @@ def _print_pulled(options: Namespace, pulled: CloudPulled | Pulled, origin: str)
         name = f"{entry.kind.noun} {entry.tag}"
         if pulled.new:
             show.out(f"Pulled {name}{models and f' with {models}'}{show.already_present(pulled.known)}.")
+            if entry.kind is BENTO:
+                show.next_steps(f"serve {entry.tag}")
         else:
             show.out(f"{name} is already in the store{models and f'; pulled {models}'}.")
     facts = {

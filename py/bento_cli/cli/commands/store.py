@@ -133,6 +133,8 @@ def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
     for tag in ",".join(options.tags).replace(",", " ").split():
         selected = [section.get(tag)] if ":" in tag else section.list(tag)
         entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
+    if not entries:
+        raise BentoError("TAG: expected a tag or a name, got an empty string. Name what to delete.")
     deleted = []
     for tag in entries:
         if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):

@@ -1,0 +1,61 @@
+"""Bad input of every command is one message: where, what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from bento_cli.cli import main, parsing, status, table
+
+BAD = ("", "no such", "./none/x", ":", "a:b:c", "Bad!:v1", "https://", "h.example/UP", "\x1b[31m")
+OF_ALL = ("home", "color", "output")
+REQUIRED = {"sign": ("--key", "none.key")}
+
+
+def bad_inputs():
+    """Every command with too few and with bad arguments, and each option without a value, and with a bad one."""
+    yield from (("nothing",), ("models", "nothing"), ("help", "nothing"), ("--color", "x", "list"))
+    for command in table.COMMANDS:
+        name, parser = tuple(command.name.split()), parsing.make_parser(command)
+        positional = [action for action in parser._get_positional_actions() if not action.choices]
+        more = REQUIRED.get(command.name, ())
+        if not command.hidden and not command.forwards:
+            yield (*name, "--nothing")
+        if any(action.nargs not in ("?", "*") for action in positional):
+            yield name
+        for action in parser._actions:
+            if action.option_strings and action.nargs is None and action.dest not in OF_ALL and not command.forwards:
+                yield (*name, action.option_strings[-1])
+                if action.choices or action.type:
+                    yield (*name, *("x" for _ in positional), *more, f"{action.option_strings[-1]}=\udc80")
+        if positional and command.name not in ("complete", "bundle"):
+            yield from ((*name, *more, *(bad for _ in positional)) for bad in BAD)
+
+
+# An empty string selects everything, or the current directory.
+CASES = sorted({*bad_inputs()} - {("doctor", ""), ("list", ""), ("models", "list", "")})
+
+
+def test_all_commands_are_tried():
+    tried = {" ".join(case[:count]) for case in CASES for count in (1, 2)}
+    assert len(CASES) >= 150
+    assert {command.name for command in table.COMMANDS} - tried == {"complete"}
+
+
+@pytest.mark.parametrize("words", CASES, ids=lambda words: " ".join(map(ascii, words)))
+def test_bad_input_is_one_message(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("BENTOML_HOME", "HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        code = main(list(words))
+    except SystemExit as end:
+        code = end.code
+    err = capsys.readouterr().err
+    assert code in (status.ERROR, status.USAGE, status.NOT_FOUND), (code, err)
+    assert "Traceback" not in err and "internal error" not in err
+    [message] = [line for line in err.splitlines() if line.startswith("bento")]
+    assert re.match(r"bento( [a-z -]+)?: .+[.?] \S+", message), err
