@@ -19,6 +19,7 @@ from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 ROOT = Path()  # of the runfiles
 sys.path += ["bench", "tools"]
 
+import manpage  # noqa: E402
 import plots  # noqa: E402
 import reference  # noqa: E402
 from declarations import (  # noqa: E402
@@ -305,6 +306,12 @@ def test_links_lead_somewhere(path: Path):
 
 def test_links_of_the_web_were_looked_at():
     assert {link for path in documents(ROOT) for link in web_links(path)} == PAGES
+
+
+def test_the_manual_page_is_what_the_sources_say():
+    assert (ROOT / "py/bento_cli/bento.1").read_text("utf-8") == manpage.page(), (
+        "bento.1 is stale: run `python3 tools/manpage.py`"
+    )
 
 
 def test_the_reference_is_what_the_sources_say():
