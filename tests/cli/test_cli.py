@@ -865,17 +865,13 @@ def test_progress_is_for_terminals(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stderr, "write", written.append)
     monkeypatch.setattr(time, "monotonic", iter(range(100)).__next__)
-    with show.progress("Importing", 4096) as tell:
-        tell(1024)
-        tell(1024)
-    assert written == [
-        "\r\x1b[KImporting 1.00 KiB of 4.00 KiB (25 %)",
-        "\r\x1b[KImporting 2.00 KiB of 4.00 KiB (50 %)",
-        "\r\x1b[K",
-    ]
+    for total, line in ((4_000_000, "1 of 4 MB, 25 %, 1 MB/s"), (0, "1 MB, 1 MB/s")):
+        with show.progress("Importing", total) as advance:
+            advance(1_000_000)
+        assert written[-2:] == [f"\rImporting: {line}\x1b[K", "\r\x1b[K"]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
-    with show.progress("Importing") as tell:
-        assert tell is None
+    with show.progress("Importing") as advance:
+        assert advance is None
 
 
 def test_names_cannot_drive_the_terminal(bento, home):

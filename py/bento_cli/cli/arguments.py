@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.cli import show
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser, Namespace, _ActionsContainer
     from collections.abc import Iterator
 
     from rules_bento.net.transfers import Progress
@@ -27,15 +27,14 @@ KEY = "(file, or env://NAME for an environment variable)"
 REFERENCE = "HOST/REPOSITORY[:TAG]"
 
 
+def add_repeatable(parser: _ActionsContainer, *names: str, metavar: str, help: str, **more: Any) -> None:  # noqa: A002
+    """Add an option that can be used several times."""
+    parser.add_argument(*names, metavar=metavar, action="append", default=[], help=f"{help} (repeatable)", **more)
+
+
 def add_insecure(parser: ArgumentParser) -> None:
     """Add the option for registries without encryption."""
-    parser.add_argument(
-        "--insecure",
-        metavar="HOST[:PORT]",
-        action="append",
-        default=[],
-        help="Connect to this registry without encryption (repeatable)",
-    )
+    add_repeatable(parser, "--insecure", metavar="HOST[:PORT]", help="Connect to this registry without encryption")
 
 
 @contextmanager

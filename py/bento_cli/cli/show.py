@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -163,20 +162,16 @@ def _simple(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
-_DELAY, _INTERVAL = 0.5, 0.1  # seconds; short tasks show no progress
-
-
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
     """Yield a function that counts bytes and shows the progress on a terminal; `total` is optional."""
     if not progress_output().isatty():
         yield None
         return
-    line = _Line(verb, total)
-    try:
-        yield line
-    finally:
-        line.clear()
+    from rules_bento.net.transfers import Progress
+
+    with Progress(verb, total, progress_output()) as counter:
+        yield counter.advance
 
 
 @contextmanager
@@ -194,27 +189,3 @@ def transfer(verb: str, url: str) -> Iterator[Counter | None]:
         note("Other users of this machine can see the password in the URL. Write it to ~/.netrc instead.")
     with Progress(verb, out=progress_output()) as counter:
         yield counter
-
-
-class _Line:
-    def __init__(self, verb: str, total: int) -> None:
-        self._verb = verb
-        self._total = total
-        self._done = 0
-        self._next = time.monotonic() + _DELAY
-        self._shown = False
-
-    def __call__(self, more: int) -> None:
-        self._done += more
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + _INTERVAL
-        self._shown = True
-        share = f" of {size(self._total)} ({100 * self._done // self._total} %)" if self._total else ""
-        sys.stderr.write(f"\r\x1b[K{self._verb} {size(self._done)}{share}")
-        sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")

@@ -82,9 +82,9 @@ class Progress:
                 self._out.flush()
 
     def _line(self, now: float) -> str:
-        share = 100 * self._done // self._total if self._total else 0
+        total = f" of {self._total / _MB:.0f} MB, {100 * self._done // self._total} %" if self._total else " MB"
         rate = self._done / _MB / max(now - self._start, 0.001)
-        return f"{self._what}: {self._done / _MB:.0f} of {self._total / _MB:.0f} MB, {share} %, {rate:.0f} MB/s"
+        return f"{self._what}: {self._done / _MB:.0f}{total}, {rate:.0f} MB/s"
 
 
 class Tally:

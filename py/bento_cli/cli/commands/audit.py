@@ -25,13 +25,12 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         metavar="TAG",
         help="Tag or archive of a Bento, lock (.json, uv.lock, pylock.toml, .txt), or SBOM (.json; -: standard input)",
     )
-    parser.add_argument(
+    arguments.add_repeatable(
+        parser,
         "--advisories",
         metavar="PATH",
-        action="append",
-        default=[],
+        help="File, zip archive, or directory of advisories in OSV format",
         type=Path,
-        help="File, zip archive, or directory of advisories in OSV format (repeatable)",
     )
     parser.add_argument(
         "--max-severity", default="none", help="Highest severity of allowed vulnerabilities (default: none)"
@@ -41,18 +40,10 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         default="above",
         help="Severity of vulnerabilities without a rating (default: above)",
     )
-    parser.add_argument(
-        "--allow", metavar="ID=REASON", action="append", default=[], help="Allow this vulnerability (repeatable)"
-    )
-    parser.add_argument(
-        "--allow-license", metavar="SPDX", action="append", default=[], help="Allow only these licenses (repeatable)"
-    )
-    parser.add_argument(
-        "--deny-license", metavar="SPDX", action="append", default=[], help="Reject this license (repeatable)"
-    )
-    parser.add_argument(
-        "--license", metavar="NAME=SPDX", action="append", default=[], help="Set the license of a package (repeatable)"
-    )
+    arguments.add_repeatable(parser, "--allow", metavar="ID=REASON", help="Allow this vulnerability")
+    arguments.add_repeatable(parser, "--allow-license", metavar="SPDX", help="Allow only these licenses")
+    arguments.add_repeatable(parser, "--deny-license", metavar="SPDX", help="Reject this license")
+    arguments.add_repeatable(parser, "--license", metavar="NAME=SPDX", help="Set the license of a package")
     parser.add_argument("--wheels", metavar="DIRECTORY", type=Path, help="Directory of wheels to read licenses from")
     parser.add_argument("--require-hashes", action="store_true", help="Reject packages without a hash")
     show.add_output(parser, "text", "json", "yaml")

@@ -42,20 +42,15 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument("--name", help="Name of the Bento (default: the name of the service)")
     parser.add_argument("--version", default="", help="Version of the Bento (default: a digest of its content)")
     parser.add_argument("--description", metavar="TEXT", help="Description of the Bento; file:PATH reads a file")
-    parser.add_argument("--label", metavar="KEY=VALUE", action="append", default=[], help="Add a label (repeatable)")
-    parser.add_argument(
+    arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add a label")
+    arguments.add_repeatable(
+        parser,
         "--env",
         metavar="NAME=VALUE[;stage=STAGE]",
-        action="append",
-        default=[],
-        help="Set an environment variable, for all stages or only for build or runtime (repeatable)",
+        help="Set an environment variable, for all stages or only for build or runtime",
     )
-    parser.add_argument(
-        "--model", metavar="TAG", action="append", default=[], help="Include this model from the store (repeatable)"
-    )
-    parser.add_argument(
-        "--arg", metavar="KEY=VALUE", action="append", default=[], help="Set a build argument (repeatable)"
-    )
+    arguments.add_repeatable(parser, "--model", metavar="TAG", help="Include this model from the store")
+    arguments.add_repeatable(parser, "--arg", metavar="KEY=VALUE", help="Set a build argument")
     parser.add_argument("--arg-file", metavar="FILE", help="Read build arguments from a YAML file (-: standard input)")
     parser.add_argument(
         "--enable-features", metavar="LIST", default="", help="Comma-separated extras of bentoml to require"
@@ -82,12 +77,11 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--python", metavar="PATH", help="Python environment or interpreter that has BentoML; requires --import"
     )
     _add_metadata_options(parser)
-    parser.add_argument(
+    arguments.add_repeatable(
+        parser,
         "--allow-secret",
         metavar="FILE",
-        action="append",
-        default=[],
-        help="Ignore suspected secrets in this file of the Bento, such as src/test.pem (repeatable)",
+        help="Ignore suspected secrets in this file of the Bento, such as src/test.pem",
     )
     parser.add_argument("--no-secrets-check", action="store_true", help="Don't scan the Bento for secrets")
     parser.add_argument(
@@ -107,29 +101,20 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def _add_metadata_options(parser: ArgumentParser) -> None:
     """Add the options for service metadata that can't be determined statically; error messages name them."""
     group = parser.add_argument_group("Service metadata that the source determines at run time")
-    group.add_argument(
-        "--service-model",
-        metavar="SERVICE.ATTRIBUTE=TAG",
-        action="append",
-        default=[],
-        help="Declare the model of an attribute of a service (repeatable)",
+    arguments.add_repeatable(
+        group, "--service-model", metavar="SERVICE.ATTRIBUTE=TAG", help="Declare the model of an attribute of a service"
     )
-    group.add_argument(
+    arguments.add_repeatable(
+        group,
         "--config",
         metavar="SERVICE.KEY=VALUE",
-        action="append",
-        default=[],
-        help="Declare a configuration value of a service, such as Svc.traffic.timeout=60 (repeatable)",
+        help="Declare a configuration value of a service, such as Svc.traffic.timeout=60",
     )
     group.add_argument(
         "--image", metavar="FILE", help="Declare the image with a JSON file (-: standard input; format: docs/cli.md)"
     )
-    group.add_argument(
-        "--complete",
-        metavar="KIND",
-        action="append",
-        default=[],
-        help="Treat the given labels, envs, image, or description as complete (repeatable)",
+    arguments.add_repeatable(
+        group, "--complete", metavar="KIND", help="Treat the given labels, envs, image, or description as complete"
     )
 
 
@@ -281,6 +266,8 @@ def _declared(options: Namespace) -> Declared:
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
     """Return the configuration of each service, independent of the order of the options."""
+    import json
+
     services: dict[str, dict[str, Any]] = {}
     values = arguments.pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
     for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in values.items()):
@@ -293,15 +280,9 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
             raise BentoError(f"--config: {path} is set twice. Keep one value.")
         if keys:
             at[keys[-1]] = _json_or_text(values[path])
-    ordered: dict[str, dict[str, Any]] = _sorted(services)
+    # Sorted keys, as in the attribute of the rule.
+    ordered: dict[str, dict[str, Any]] = json.loads(json.dumps(services, sort_keys=True))
     return ordered
-
-
-def _sorted(value: Any) -> Any:
-    """Return a value with sorted keys, as in the attribute of the rule."""
-    if isinstance(value, dict):
-        return {key: _sorted(inner) for key, inner in sorted(value.items())}
-    return [_sorted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:

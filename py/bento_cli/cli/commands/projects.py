@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
-from bento_cli.cli import show, status
+from bento_cli.cli import arguments, show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -109,12 +109,8 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "model", metavar="ORGANIZATION/NAME[@REVISION]", help="Model on Hugging Face Hub (default revision: main)"
     )
     parser.add_argument("--endpoint", metavar="URL", help="URL of the hub (default: HF_ENDPOINT)")
-    parser.add_argument(
-        "--include", metavar="PATTERN", action="append", default=[], help="Include only matching files (repeatable)"
-    )
-    parser.add_argument(
-        "--exclude", metavar="PATTERN", action="append", default=[], help="Exclude matching files (repeatable)"
-    )
+    arguments.add_repeatable(parser, "--include", metavar="PATTERN", help="Include only matching files")
+    arguments.add_repeatable(parser, "--exclude", metavar="PATTERN", help="Exclude matching files")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = "The token is read from HF_TOKEN, HF_TOKEN_PATH, or HF_HOME, as by Hugging Face's own tools."
 

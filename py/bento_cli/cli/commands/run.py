@@ -58,36 +58,25 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.backends import BACKENDS, VARIABLE
 
     parser.add_argument("tag", metavar="TAG", help="Tag of the Bento")
-    parser.add_argument(
+    arguments.add_repeatable(
+        parser,
         "-t",
         "--image-tag",
         "--docker-image-tag",
         metavar="NAME:TAG",
-        action="append",
-        default=[],
-        help="Name of the image (repeatable; default: the tag of the Bento)",
+        help="Name of the image; default: the tag of the Bento",
     )
     parser.add_argument(
         "--backend",
         metavar="NAME",
         help=f"Builder: {', '.join(BACKENDS)} (default: {VARIABLE}, or the first available one)",
     )
-    parser.add_argument(
-        "--enable-features",
-        metavar="LIST",
-        action="append",
-        default=[],
-        help="Comma-separated extras of bentoml to install (repeatable)",
+    arguments.add_repeatable(
+        parser, "--enable-features", metavar="LIST", help="Comma-separated extras of bentoml to install"
     )
     parser.add_argument("--run-as-root", action="store_true", help="Run the builder with sudo")
     arguments.add_no_verify(parser)
-    parser.add_argument(
-        "--opt",
-        metavar="NAME[=VALUE]",
-        action="append",
-        default=[],
-        help="Pass an option to the builder (repeatable)",
-    )
+    arguments.add_repeatable(parser, "--opt", metavar="NAME[=VALUE]", help="Pass an option to the builder")
     group = parser.add_argument_group("Builder options (not all builders support all options)")
     for name, text in sorted((_BUILDER_VALUES | _BUILDER_FLAGS).items()):
         if name in _BUILDER_FLAGS:
