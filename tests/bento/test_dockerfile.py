@@ -14,7 +14,7 @@ import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.bento.assemble import LockedRequirements
 from rules_bento.bento.env import dockerfile
-from rules_bento.bento.env.entrypoint import ENTRYPOINT
+from rules_bento.bento.env.common import ENTRYPOINT
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 

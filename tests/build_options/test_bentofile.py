@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules_bento.bento.env import dotenv
+from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read, read_arguments
 from rules_bento.build_options.document import Document
@@ -512,7 +512,7 @@ E=
 
 F: z#1
 """
-    found = dotenv.parse(text, ".env")
+    found = parse_dotenv(text, ".env")
     assert found == {"A": "1", "B": 'x "y" 1', "C": "$A", "D": "1-$A", "E": "", "F": "z#1"}
 
 
@@ -527,5 +527,5 @@ F: z#1
 )
 def test_dotenv_refused(text, message):
     with pytest.raises(BentoError) as error:
-        dotenv.parse(text, "f")
+        parse_dotenv(text, "f")
     assert message in str(error.value)

@@ -184,10 +184,10 @@ def _ignore(path: Path, _out: Path) -> None:
 
 
 def _dotenv(path: Path, _out: Path) -> None:
-    from rules_bento.bento.env import dotenv
+    from rules_bento.bento.env.common import parse_dotenv
     from rules_bento.formats import decode_text
 
-    dotenv.parse(decode_text(path.read_bytes(), path.name), path.name)
+    parse_dotenv(decode_text(path.read_bytes(), path.name), path.name)
 
 
 IMAGE = {

@@ -17,7 +17,7 @@ from rules_bento.archives.archive import assemble, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import model_refs
 from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, members
-from rules_bento.bento.settings import ApiDescription, BentoSettings
+from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document

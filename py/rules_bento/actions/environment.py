@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.bento import image_steps as images
-from rules_bento.bento.env import scripts
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -54,7 +53,7 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
     match step.kind:
         case "run_script":
             [script] = map(path, step.values)
-            scripts.check_script(script, files.read(script, at), at)
+            images.check_script(script, files.read(script, at), at)
             return images.Step("run_script", (script,))
         case "wheels":
             for wheel in map(path, step.values):

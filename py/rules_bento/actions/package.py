@@ -11,8 +11,8 @@ from rules_bento.actions import secrets
 from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import Arguments, Subcommand, check_labels
 from rules_bento.bento import assemble, image_steps
+from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.nested_requirements import check_lines
-from rules_bento.bento.settings import ApiDescription, BentoSettings
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError

@@ -28,8 +28,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rules_bento.bento.env.common import ApiDescription, BentoSettings
     from rules_bento.bento.image_steps import ImageDefinition
-    from rules_bento.bento.settings import ApiDescription, BentoSettings
     from rules_bento.models.model import BundledModel
     from rules_bento.service import Runner, Service, ServiceInfo
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from rules_bento.bento.env import python, scripts
+from rules_bento.bento.env import python
 from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.build_options import distros
 from rules_bento.build_options.document import describe_value, did_you_mean, scalar_string
@@ -357,10 +357,10 @@ class _ImageBuilder:
     def _script(self, written: str, place: str) -> ImageCommand:
         path = self._files.path(written, place)
         content = self._files.read(path, place)
-        scripts.check_script(path, content, place)
-        target = scripts.script_path(path, content)
+        check_script(path, content, place)
+        target = _script_path(path, content)
         self.files[target] = content
-        return ImageCommand(scripts.script_command(target), script=target)
+        return ImageCommand(_script_command(target), script=target)
 
     def _wheels(self, written: Sequence[str], place: str) -> None:
         for path in written:
@@ -400,3 +400,32 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
     for dependency in dependencies:
         check_package(dependency, f"{path}: project.dependencies")
     return dependencies
+
+
+def _script_path(path: str, content: bytes) -> str:
+    """Return the path of a script in the Bento.
+
+    It has a hash of the path in the build context and the content. BentoML hashes the absolute path, so its Bentos
+    depend on the location of the project.
+    """
+    import hashlib
+
+    digest = hashlib.sha256(path.encode() + b"\0" + content).hexdigest()
+    return f"env/docker/script__{digest[:32]}"
+
+
+def _script_command(script: str) -> str:
+    """Return the command of bento.yaml that runs a script of the Bento."""
+    return f"chmod +x ./{script} && ./{script}"
+
+
+def check_script(path: str, content: bytes, place: str) -> None:
+    """Raise BentoError for a script that can't be executed; without a shebang, it must be a shell script."""
+    first = content.partition(b"\n")[0]
+    if first.startswith(b"#!"):
+        if first.endswith(b"\r"):
+            raise BentoError(f"{place}: {path} has CRLF line ends, so its shebang is invalid. Save it with LF.")
+        return
+    if path.endswith((".py", ".pl", ".rb", ".js")):
+        example = "/usr/bin/env python3" if path.endswith(".py") else "/bin/sh"
+        raise BentoError(f"{place}: {path} has no shebang. Add '#!{example}' as its first line.")

@@ -1,18 +1,101 @@
-"""Common parts of `env/` and bento.yaml in both of BentoML's formats."""
+"""Common parts of `env/` and bento.yaml in both of BentoML's formats: settings, variables, and the entry point."""
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.build_options.option_checks import check_env
-from rules_bento.build_options.options import EnvVariable
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.build_options.options import BuildOptions, EnvVariable
+from rules_bento.build_options.project import ProjectFiles
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from rules_bento.build_options.options import BuildOptions
-    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.bento.env.python import LockedRequirements
+    from rules_bento.bento.image_steps import ImageDefinition
+
+# The entry point of containers, for any image builder and any POSIX shell.
+ENTRYPOINT = """\
+#!/bin/sh
+# Starts the Bento. Without arguments, or with options alone, it serves; `serve ...` and `start-http-server ...` and the
+# like are told where the Bento is; anything else is run as it stands.
+set -eu
+: "${BENTO_PATH:=/home/bentoml/bento}"
+
+for environment in /app/.venv .venv; do
+    if [ -d "$environment/bin" ]; then
+        VIRTUAL_ENV=$(cd -- "$environment" && pwd)
+        PATH="$VIRTUAL_ENV/bin:$PATH"
+        export VIRTUAL_ENV PATH
+        break
+    fi
+done
+
+# Platforms that choose the port say so in PORT.
+if [ -n "${PORT:-}" ]; then
+    BENTOML_PORT=$PORT
+    export BENTOML_PORT
+fi
+
+start() {
+    exec python -m bentoml_cli._internal.start "$@" "$BENTO_PATH"
+}
+
+if [ "$#" -eq 0 ] || [ "${1#-}" != "$1" ]; then
+    case "${BENTOML_SERVE_COMPONENT:-}" in
+    http_server) start start-http-server "$@" ;;
+    grpc_server) start start-grpc-server "$@" ;;
+    runner) start start-runner-server "$@" ;;
+    *) exec bentoml serve "$@" "$BENTO_PATH" ;;
+    esac
+fi
+
+case "$1" in
+start-http-server | start-grpc-server | start-runner-server) start "$@" ;;
+serve | serve-http | serve-grpc) exec bentoml "$@" "$BENTO_PATH" ;;
+esac
+exec "$@"
+"""
+_SETTING = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(?:=|:\s)\s*(.*)")
+_LITERAL = re.compile(r"'([^']*)'\s*(?:#.*)?")
+_QUOTED = re.compile(r'"((?:\\.|[^"\\])*)"\s*(?:#.*)?')
+_VARIABLE = re.compile(r"(\\)?\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+@dataclass(frozen=True)
+class ApiDescription:
+    """The API description of a service, which requires importing it."""
+
+    schema: dict[str, Any]  # of bento.yaml; empty for a legacy service
+    openapi: str  # content of apis/openapi.yaml
+
+
+@dataclass(frozen=True)
+class BentoSettings:
+    """The settings of a Bento in addition to its service metadata."""
+
+    creation_time: str  # ISO 8601
+    bentoml_version: str
+    python_version: str  # X.Y: of the lock, or the default of images
+    options: BuildOptions = field(default_factory=BuildOptions)
+    files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options refer to
+    version: str = ""  # default: from the content
+    readme: str | None = None  # of the project
+    loads: list[list[str]] = field(
+        default_factory=list
+    )  # calls of framework functions that load models, from `model_loads`
+    requirements: str = ""  # lines of requirements files, in addition to the options'
+    pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
+    lock: LockedRequirements | None = None  # replaces requirements
+    image: ImageDefinition | None = None  # of the target; replaces the service's own
+    api: ApiDescription | None = None  # of an imported service
+    features: tuple[str, ...] = ()  # extras of bentoml
+    spec: int | None = None  # default: 2 if it supports the options, else 1
+    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # returns the requirements of the project's uv.lock
 
 
 @dataclass(frozen=True)
@@ -31,9 +114,7 @@ def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | N
     if docker.env_file is None:
         return docker.env
     place = options.at("docker.env")
-    from rules_bento.bento.env import dotenv
-
-    variables = dotenv.parse(files.text(docker.env_file, place), docker.env_file)
+    variables = parse_dotenv(files.text(docker.env_file, place), docker.env_file)
     for name, value in variables.items():
         check_env(EnvVariable(name, value), place)
     return variables | (docker.env or {})
@@ -43,3 +124,45 @@ def merge_envs(env: dict[str, str] | None, envs: Sequence[EnvVariable]) -> tuple
     """Merge `docker.env` and `envs`, which override it."""
     named = {one.name for one in envs}
     return (*(EnvVariable(name, value) for name, value in (env or {}).items() if name not in named), *envs)
+
+
+def parse_dotenv(text: str, origin: str) -> dict[str, str]:
+    """Return the variables of a file. `$NAME` refers to earlier lines, never to this machine's environment.
+
+    Raises BentoError, with file and line, for an invalid line or an undefined `$NAME`.
+    """
+    values: dict[str, str] = {}
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        setting = _SETTING.fullmatch(line)
+        if not setting:
+            # Don't print the line, which might contain a secret.
+            raise BentoError(f"{origin}:{number}: invalid line. Write NAME=value.")
+        values[setting[1]] = _value(setting[2], values, f"{origin}:{number}")
+    return values
+
+
+def _value(text: str, variables: dict[str, str], place: str) -> str:
+    literal = _LITERAL.fullmatch(text)
+    if literal:
+        return literal[1]
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
+    if text.startswith(("'", '"')):
+        raise BentoError(f"{place}: {text!r} isn't a single quoted value. Correct the quotes.")
+    return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
+
+
+def _expand(value: str, variables: dict[str, str], place: str) -> str:
+    def replacement(match: re.Match[str]) -> str:
+        name = match[2] or match[3]
+        if match[1]:
+            return match[0][1:]
+        if name not in variables:
+            raise BentoError(f"{place}: ${name} isn't defined by a line above. Define it, or write \\${name}.")
+        return variables[name]
+
+    return _VARIABLE.sub(replacement, value)

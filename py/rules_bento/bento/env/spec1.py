@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from rules_bento.bento.env import conda, dockerfile, python, scripts
-from rules_bento.bento.env.common import Environment, docker_env, merge_envs
-from rules_bento.bento.env.entrypoint import ENTRYPOINT
+import re
+
+from rules_bento.bento.env import dockerfile, python
+from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
+from rules_bento.bento.image_steps import check_script
 from rules_bento.bento.nested_requirements import inline_requirements
 from rules_bento.build_options import distros
-from rules_bento.build_options.options import packages_place, with_defaults
+from rules_bento.build_options.options import channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any
@@ -16,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.settings import BentoSettings
-    from rules_bento.build_options.options import BuildOptions, EnvVariable
+    from rules_bento.bento.env.common import BentoSettings
+    from rules_bento.build_options.options import BuildOptions, Conda, EnvVariable
+    from rules_bento.build_options.project import ProjectFiles
 
 
 def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) -> Environment:
@@ -27,7 +30,7 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
     requirements = _requirements(settings)
     env = docker_env(options, settings.files)
     variables = merge_envs(env, envs)
-    environment = conda.environment(options.conda, settings.files, options.at("conda.environment_yml"))
+    environment = _conda_environment(options.conda, settings.files, options.at("conda.environment_yml"))
     values_of_variables = {one.name: dockerfile.quote_value(one.value) for one in variables}
     values = with_defaults(options, settings.python_version, values_of_variables, locked=settings.lock is not None)
     files = {
@@ -98,7 +101,7 @@ def _named_files(settings: BentoSettings) -> dict[str, bytes]:
     if options.docker.setup_script:
         place = options.at("docker.setup_script")
         content = files.read(options.docker.setup_script, place)
-        scripts.check_script(options.docker.setup_script, content, place)
+        check_script(options.docker.setup_script, content, place)
         named_files["env/docker/setup_script"] = content
     if options.docker.dockerfile_template:
         template = files.read(options.docker.dockerfile_template, options.at("docker.dockerfile_template"))
@@ -132,7 +135,7 @@ def _recipe(
         packages = (*packages, distro.cuda_python)
     elif not options.conda.is_empty:
         image = distro.conda_image
-        recipe = replace(recipe, python_version=conda.python_version(environment) or recipe.python_version)
+        recipe = replace(recipe, python_version=_conda_python_version(environment) or recipe.python_version)
     return replace(recipe, base_image=image, distro=distro, packages=packages)
 
 
@@ -144,3 +147,24 @@ def _dockerfile(settings: BentoSettings, recipe: dockerfile.Recipe, docker: dict
 
     place = settings.options.at("docker.dockerfile_template")
     return templates.render(settings.files.text(template, place), recipe, docker, template)
+
+
+def _conda_environment(conda: Conda, files: ProjectFiles, place: str) -> str | None:
+    """Return environment.yml: the user's file, or one with the options; None if there is nothing to install."""
+    if conda.environment_yml:
+        return files.text(conda.environment_yml, place)
+    dependencies: list[Any] = list(conda.dependencies or ())
+    if conda.pip:
+        dependencies.append({"pip": list(conda.pip)})
+    if not dependencies:
+        return None
+    import yaml
+
+    text: str = yaml.safe_dump({"channels": channels(conda) or [], "dependencies": dependencies})
+    return text
+
+
+def _conda_python_version(environment: str | None) -> str | None:
+    """Return the `X.Y` of a line such as `- python=3.11`, which determines the image's Python version."""
+    match = re.search(r"^\s*-\s*['\"]?python=+(\d+\.\d+)", environment or "", re.MULTILINE)
+    return match[1] if match else None

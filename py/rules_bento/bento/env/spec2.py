@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from rules_bento.bento.env import dockerfile, python
-from rules_bento.bento.env.common import Environment, docker_env, merge_envs
-from rules_bento.bento.env.entrypoint import ENTRYPOINT
+from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
@@ -16,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rules_bento.bento.settings import BentoSettings
+    from rules_bento.bento.env.common import BentoSettings
     from rules_bento.build_options.options import BuildOptions, EnvVariable
 
 
