@@ -7,7 +7,7 @@ import json
 import pytest
 from rules_bento.bento.declared_packages import DeclaredPackages, declared_packages
 from rules_bento.bento.image_steps import ImageDefinition, Step
-from rules_bento.bento.nested_requirements import inline_requirements
+from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import asdict

@@ -317,11 +317,11 @@ def default_store() -> Path:
 
 
 def _export(files: ProjectFiles, *, uv: str | None) -> str:
-    from rules_bento.bento.uv_export import export
+    from rules_bento.bento.named_files import export_uv_lock
 
     if not uv:
         raise BentoError("uv_lock() requires uv, which isn't installed. Run `pip install uv`.")
-    return export(files, uv)
+    return export_uv_lock(files, uv)
 
 
 def _to_plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.bento.image_steps import project_dependencies
-from rules_bento.bento.nested_requirements import inline_requirements
+from rules_bento.bento.named_files import inline_requirements
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema

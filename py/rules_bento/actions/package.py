@@ -12,7 +12,7 @@ from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import Arguments, Subcommand, check_labels
 from rules_bento.bento import assemble, image_steps
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.bento.nested_requirements import check_lines
+from rules_bento.bento.named_files import check_lines, export_uv_lock
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -145,14 +145,8 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
         api=ApiDescription(**facts["api"]) if "api" in facts else None,
         features=tuple(attributes.get("enable_features", ())),
         spec=attributes.get("spec"),
-        export_uv_lock=partial(_export_uv_lock, uv=uv, python=arguments.optional("--python") or None) if uv else None,
+        export_uv_lock=partial(export_uv_lock, uv=uv, python=arguments.optional("--python") or None) if uv else None,
     )
-
-
-def _export_uv_lock(files: ProjectFiles, *, uv: str, python: str | None) -> str:
-    from rules_bento.bento.uv_export import export
-
-    return export(files, uv, python)
 
 
 def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
     Raises BentoError for an undeclared or invalid file.
     """
     from rules_bento.bento.image_steps import step_requirements
-    from rules_bento.bento.nested_requirements import inline_requirements
+    from rules_bento.bento.named_files import inline_requirements
     from rules_bento.build_options.options import packages_place
 
     place = packages_place(options)

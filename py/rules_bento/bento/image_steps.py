@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from rules_bento.bento.env import python
-from rules_bento.bento.nested_requirements import inline_requirements
+from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options import distros
 from rules_bento.build_options.document import describe_value, did_you_mean, scalar_string
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version

@@ -1,9 +1,14 @@
-"""Reads the files that options and the image refer to, so that later actions need only these files."""
+"""Reads the files that options and the image refer to: requirements files with their includes, uv.lock, scripts."""
 
 from __future__ import annotations
 
-from rules_bento.bento.nested_requirements import inline_requirements
+import posixpath
+import re
+from pathlib import Path
+
+from rules_bento.build_options.option_checks import check_editable, check_requirement
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import CONSTRAINT_FLAGS, logical_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,9 +18,15 @@ if TYPE_CHECKING:
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
 
+_REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
+_UV_EXPORT_FLAGS = (
+    *("--frozen", "--no-header", "--no-annotate", "--no-hashes", "--no-emit-project"),
+    *("--offline", "--no-cache", "--no-config", "--no-python-downloads", "--quiet"),
+)
+
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
-    """Return the content of each referenced and declared file, by its path in the build context.
+    """Return the content of each referenced and declared file, by its path in the build context, for later actions.
 
     Unreadable files are omitted: the action that uses them reports an error.
     """
@@ -56,3 +67,70 @@ def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
             yield from call.args or ("pyproject.toml",)
         elif call.method == "uv_lock":
             yield from ("pyproject.toml", "uv.lock")
+
+
+def inline_requirements(
+    path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
+) -> str:
+    """Return the lines of a requirements file, with included files inlined.
+
+    Constraints become requirements, as in BentoML's own Bentos of spec 1, because bento.yaml can't refer to files. If
+    `constraints` is True or False, only constraints or only requirements are returned; a lock limits versions anyway.
+    Raises BentoError for an undeclared file, for a cycle, and, unless `check` is False, for lines that installers
+    reject.
+    """
+    lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
+    return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))
+
+
+def _nested_lines(
+    path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
+) -> Iterator[tuple[str, bool]]:
+    """Yield each line, and whether it is a constraint."""
+    if path in within:
+        raise BentoError(f"{place}: {path} includes itself by way of {', '.join(within)}. Remove the cycle.")
+    text = files.text(path, place)
+    if check:
+        check_lines(text, path)
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _REFERENCE.fullmatch(line.partition(" #")[0].strip())
+        if not match:
+            yield line.rstrip(), limits
+            continue
+        if "://" in match[2]:
+            raise BentoError(
+                f"{path}:{number}: can't include the remote file {match[2]!r}. Declare a copy of the file."
+            )
+        nested = files.path(posixpath.join(posixpath.dirname(path), match[2]), f"{path}:{number}")
+        limited = limits or match[1] in CONSTRAINT_FLAGS
+        inner = (*within, path)
+        yield from _nested_lines(nested, files, f"{path}:{number}", within=inner, limits=limited, check=check)
+
+
+def check_lines(text: str, path: str) -> None:
+    """Raise BentoError, with file and line, for a line that installers reject."""
+    for number, line in logical_lines(text):
+        fitting = check_editable if line.startswith("-") else check_requirement
+        fitting(line, f"{path}:{number}")
+
+
+def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:
+    """Return the requirements of uv.lock and pyproject.toml in the build context, for `Image.uv_lock()`.
+
+    `python` is an interpreter; uv finds one by default. Raises BentoError if uv fails.
+    """
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("pyproject.toml", "uv.lock"):
+            Path(folder, name).write_bytes(files.read(name, "uv_lock()"))
+        command = [str(Path(uv).absolute()), "export", *_UV_EXPORT_FLAGS, *(["--python", python] if python else [])]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise BentoError(f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path of uv.") from None
+    if done.returncode:
+        errors = re.sub(r"\s+", " ", done.stderr.replace(folder, ".")).strip()
+        raise BentoError(f"uv.lock: uv rejects the lock: {errors}. Run `uv lock` again.")
+    return done.stdout

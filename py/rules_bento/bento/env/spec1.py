@@ -7,7 +7,7 @@ import re
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import check_script
-from rules_bento.bento.nested_requirements import inline_requirements
+from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
