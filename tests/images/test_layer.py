@@ -308,7 +308,7 @@ def test_names_that_are_not_utf8(out):
 def test_entries_that_exclude_each_other(out):
     with pytest.raises(BentoError, match="a/b: the path occurs twice"):
         write_files_layer(out, [Member.inline("a/b", b""), Member.directory("a/b")], "none")
-    with pytest.raises(BentoError, match="a: is a file or a link"):
+    with pytest.raises(BentoError, match="its parent a is a file or a link"):
         write_files_layer(out, [Member.inline("a/b/c", b""), Member.symlink("a", "x")], "none")
 
 
@@ -601,7 +601,7 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
         (["--file", "{folder}", '"/x"'], "/x: .* is a directory. Use /x/ for"),
         (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': expected a plain relative path"),
         (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the path occurs twice in one layer"),
-        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x: is a file or a link, but x/f is below"),
+        (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x/f: its parent x is a file or a link"),
         (["--owner", "nobody"], "invalid owner 'nobody'. Use numbers"),
     ],
 )

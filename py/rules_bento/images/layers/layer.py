@@ -416,7 +416,7 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
             uid, gid = (above.uid, above.gid) if above else (0, 0)
             above = by_path.setdefault(folder, Member.directory(folder, uid=uid, gid=gid))
             if not above.is_directory:
-                raise BentoError(f"{folder}: file or link, but {path} is below it. Move one of them.")
+                raise BentoError(f"{path}: its parent {folder} is a file or a link. Move one of them.")
     return [by_path[path] for path in sorted(by_path)]
 
 
