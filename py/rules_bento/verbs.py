@@ -31,9 +31,10 @@ _SUBCOMMANDS = {
     "actions.snapshot": "data_layer data_part snapshot",
     "actions.wheel_layers": "bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part",
     "actions.wheels": "build_wheel describe_wheel pack_packages unpack_wheel",
+    "run.updates": "update_debs update_requirements",
 }
 # A program of another distribution has the full name of its module, such as `bento_cli.programs.deliver`.
-_PROGRAMS = "load pull push startup_trace test update_debs update_requirements venv"
+_PROGRAMS = "load pull push startup_trace test venv"
 MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 
 

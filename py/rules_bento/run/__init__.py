@@ -1,4 +1,4 @@
-"""Holds the subcommands that `bazel run` and `bazel test` start, one per module: those that use a network or a store.
+"""Holds the subcommands that `bazel run` and `bazel test` start: those that use a network or a store.
 
-The modules have the same interface as the modules of `actions`.
+Most modules are one subcommand, with `FLAGS`, `HELP`, and `run`. `rules_bento.verbs` has the modules of the others.
 """

@@ -1,0 +1,115 @@
+"""Locks requirements or Debian packages over the network, and writes the lock into the source tree, by `bazel run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rules_bento.actions.debian import REQUEST_FLAGS, read_request
+from rules_bento.actions.locks import SOURCE_FLAGS, read_sources
+from rules_bento.archives.atomic import replace_file
+from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.debian import apt
+from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text
+from rules_bento.packages import lock as locks
+from rules_bento.packages import requirement_sources, requirements, resolution
+
+_DEBS_USAGE = "bazel run %s [-- --mirror URL]"
+_REQUIREMENTS_USAGE = "bazel run %s [-- [--upgrade | --upgrade-package NAME]... [--from-bentofile FILE]]"
+
+
+@Subcommand(
+    REQUEST_FLAGS
+    | {
+        "--lock": 1,  # path from the root of the workspace
+    }
+)
+def update_debs(arguments: Arguments) -> None:
+    """Resolve with apt, and replace the lock on success."""
+    root, options = _read_command(arguments, _DEBS_USAGE, {"--mirror": 1})
+    output = root / arguments.required("--lock")
+    before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
+    with tempfile.TemporaryDirectory() as folder:
+        mirror = options["--mirror"][-1:]
+        mirrors = apt.expand_mirror(mirror[0]) if mirror else apt.host_mirrors()
+        lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
+    replace_file(output, apt.dumps(lock).encode())
+    counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
+    sys.stderr.write(f"{arguments.required('--lock')}: {counts}, {'as before' if lock == before else 'written'}\n")
+
+
+@Subcommand(
+    SOURCE_FLAGS
+    | {
+        "--lock": 1,  # path from the root of the workspace
+        "--uv": 1,
+    }
+)
+def update_requirements(arguments: Arguments) -> None:
+    """Read the sources, resolve, and replace the lock on success."""
+    flags = {"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1}
+    root, options = _read_command(arguments, _REQUIREMENTS_USAGE, flags)
+    for bentofile in options["--from-bentofile"]:
+        _import(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), bentofile), arguments, root)
+    requested, indexes = read_sources(arguments)
+    project = resolution.Project(
+        list(requested.requirements),
+        arguments.required("--requires-python"),
+        list(requested.constraints),
+        indexes,
+        arguments.repeated("--platform"),
+        list(requested.overrides),
+    )
+    output = root / arguments.required("--lock")
+    previous = locks.load(output) if output.exists() and output.stat().st_size else None
+    lock = resolution.update(
+        project,
+        previous,
+        uv=Path(arguments.required("--uv")),
+        origin=arguments.required("--target"),
+        upgrade=["*" for _ in options["--upgrade"]] + options["--upgrade-package"],
+    )
+    record = resolution.lock_inputs(requested, indexes, project.platforms)
+    lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
+    replace_file(output, locks.dumps(lock).encode())
+    count = len(lock["packages"])
+    sys.stderr.write(
+        f"{arguments.required('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n"
+    )
+
+
+def _read_command(arguments: Arguments, usage: str, flags: dict[str, int]) -> tuple[Path, dict[str, list[str]]]:
+    """Return the root of the workspace, and the values of the user's flags, each with at most one value."""
+    command = usage % arguments.required("--target")
+    root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+    if not root:
+        raise BentoError(f"This target writes into the source tree. Start it with `{command}`.")
+    options: dict[str, list[str]] = {flag: [] for flag in flags}
+    rest = list(arguments.rest)
+    while rest:
+        flag, _, value = rest.pop(0).partition("=")
+        if flag not in flags or (flags[flag] and not (value or rest)):
+            raise BentoError(f"unknown or incomplete argument {flag!r}. Run `{command}`.")
+        options[flag].append(value or rest.pop(0) if flags[flag] else value)
+    return Path(root), options
+
+
+def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
+    """Append the missing requirements of a bentofile to the first requirements file."""
+    names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
+    if not names:
+        raise BentoError(f"{bentofile}: srcs has no requirements file for the import. Add one to srcs.")
+    packages = requirement_sources.read_bentofile(bentofile)
+    target = root / names[0]
+    there = read_sources(arguments)[0].requirements
+    text = requirements.decode(target.read_bytes(), names[0])
+    new = "".join(f"{requirement}\n" for requirement in packages.requirements if requirement not in there)
+    replace_file(target, (text + ("" if text.endswith("\n") or not text else "\n") + new).encode())
+    options = "".join(f"  {option.flag} {option.value}\n" for option in packages.options)
+    if options:
+        sys.stderr.write(
+            f"{bentofile} has more options. Set them as attributes of the target and of bento.pypi:\n{options}"
+        )
