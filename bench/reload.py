@@ -97,7 +97,7 @@ def stock(checkout: Checkout, folder: Path, log: Path) -> tuple[Server, subproce
     """Serve a copy of the same sources by BentoML, over the same packages."""
     environment = folder / "venv"
     home = {"BENTOML_HOME": str(folder / "home")}
-    checkout.bazel("run", f"{TARGET}_venv", "--", "--folder", str(environment)).succeeded()
+    checkout.bazel("run", f"{TARGET}_venv", "--", "--directory", str(environment)).succeeded()
     checkout.bazel("run", TARGET, "--", "import", **home).succeeded()
     tree = folder / "tree"
     shutil.copytree(checkout.root / "examples/features", tree / "examples/features")

@@ -112,7 +112,7 @@ def _bento_layer(ctx, bento):
     models = bento.models.to_list() if ctx.attr.models != "none" else []  # only the target's own
     parts = bento.parts[:2]  # data has its own layer
     args = target_arguments(ctx)
-    args.add_all(["--folder", BENTO, "--user", USER])
+    args.add_all(["--directory", BENTO, "--user", USER])
     if ctx.attr.models == "image":
         args.add_all(["--mounted", MOUNTED])
     args.add_all(parts, before_each = "--part")

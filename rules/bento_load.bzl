@@ -9,7 +9,7 @@ def _bento_load_impl(ctx):
     described = push_manifest(ctx, ctx.attr.src)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
     if ctx.attr.backend:
         arguments += ["--backend", ctx.attr.backend]

@@ -14,7 +14,7 @@ def _assemble(ctx, model, layers):
     )
     descriptions = [layer.description for layer in layers]
     args = target_arguments(ctx)
-    args.add_all(["--format", ctx.attr.format, "--folder", BENTO, "--created", creation_time(ctx), "--model", model.description])
+    args.add_all(["--format", ctx.attr.format, "--directory", BENTO, "--created", creation_time(ctx), "--model", model.description])
     add_pairs(args, "--annotation", ctx.attr.annotations)
     args.add_all(descriptions, before_each = "--layer")
     args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])

@@ -25,7 +25,7 @@ def _bento_push_impl(ctx):
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     files = described.files + [description] + ctx.files.tag_files
-    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
     for repository in ctx.attr.mount_from:

@@ -9,7 +9,7 @@ def _bento_startup_trace_impl(ctx):
     described = push_manifest(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    arguments = ["--target", label_string(ctx.label), "--folder", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--trace", in_package(ctx.label, ctx.attr.trace)]
     arguments += ["--ready", ctx.attr.readiness_path, "--seconds", str(ctx.attr.startup_timeout_seconds)]
     for path, body in ctx.attr.requests.items():

@@ -53,7 +53,7 @@ def pack_data(ctx):
     layers = {}
     for compression in COMPRESSIONS:
         args = selecting()
-        args.add_all(["--folder", BENTO, "--user", USER])
+        args.add_all(["--directory", BENTO, "--user", USER])
         layers[compression] = write_layer(
             ctx,
             compression = compression,

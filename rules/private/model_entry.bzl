@@ -41,7 +41,7 @@ def _archive(ctx, source):
 def _layer(ctx, source, compression):
     """Declares the model as one layer."""
     args = _arguments(ctx, source)
-    args.add_all(["--folder", BENTO, "--user", USER, "--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
+    args.add_all(["--directory", BENTO, "--user", USER, "--scratch", "{}.{}.files".format(ctx.label.name, extension(compression))])
     return write_layer(
         ctx,
         compression = compression,
@@ -66,7 +66,7 @@ def _weights_layers(ctx, source, groups, folder, compression):
         args = target_arguments(ctx)
         source.place(args)
         args.add_all(files, map_each = describe_source)
-        args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder])
+        args.add_all(["--directory", BENTO, "--user", USER, "--weights", folder])
         layers.append(write_layer(
             ctx,
             compression = compression,
@@ -83,7 +83,7 @@ def _layer_of_the_rest(ctx, source, weights, folder, metadata, compression):
     source.place(args)
     args.add_all(others, map_each = describe_source)
     args.add_all(weights, map_each = _describe_weights)
-    args.add_all(["--folder", BENTO, "--user", USER, "--weights", folder, "--written-description", metadata.description])
+    args.add_all(["--directory", BENTO, "--user", USER, "--weights", folder, "--written-description", metadata.description])
     args.add_all(["--written-manifest", metadata.manifest, "--written-model-yaml", metadata.model_yaml])
     return write_layer(
         ctx,

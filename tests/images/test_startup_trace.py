@@ -294,7 +294,7 @@ def changed(image, folder, config=(), layer=None):
 
 def record(image, folder, monkeypatch, *words):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(folder))
-    arguments = ["--folder", str(image), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
+    arguments = ["--directory", str(image), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
     return verbs.run(["startup_trace", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
 
 
@@ -357,7 +357,7 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     python = os.path.realpath(sys.executable)
     starts = f"import os; os.fork() or os.setsid(); {STAYS}"
     silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
-    words = ["--folder", str(silent), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
+    words = ["--directory", str(silent), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
     code = "import sys; from rules_bento import verbs; from rules_bento.run import container; "
     code += f"container._STOPPING_SECONDS = 0.5; sys.exit(verbs.run({['startup_trace', *words, *NEVER]!r}))"
     scratch = tmp_path / "scratch"

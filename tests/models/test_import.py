@@ -118,7 +118,7 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     words += [
         "--scratch",
         "model.files",
-        "--folder",
+        "--directory",
         "/home/bentoml/bento",
         "--user",
         "1034:1034",
@@ -152,7 +152,7 @@ def test_layers_of_weights_hold_what_the_model_links_to(tmp_path):
         return [flag, path, name, f"//svc:{name}"]
 
     place = ["--target", "//svc:model", "--package", "svc", "--strip-prefix", ""]
-    image = ["--folder", "/home/bentoml/bento", "--user", "1034:1034", "--weights", "/home/bentoml/weights/m"]
+    image = ["--directory", "/home/bentoml/bento", "--user", "1034:1034", "--weights", "/home/bentoml/weights/m"]
     image += ["--compression", "none"]
     sources = [word for name in [*names, "svc/config.json"] for word in described("--source", name, name)]
     written = {"--written-description": "m.json", "--written-manifest": "m.manifest", "--written-model-yaml": "m.yaml"}
@@ -196,7 +196,7 @@ def described_model(actions, tag):
 def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, form, count):
     actions = Actions(tmp_path)
     words = ["--target", "//svc:model", "--format", form, "--created", "1980-01-01T00:00:00+00:00"]
-    words += ["--folder", "/home/bentoml/bento"]
+    words += ["--directory", "/home/bentoml/bento"]
     words += ["--model", described_model(actions, "m:v1"), "--annotation", json.dumps(LICENSES), json.dumps("MIT")]
     digests = [f"sha256:{number}" for number in range(count)]
     for digest in digests:
@@ -228,7 +228,7 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
 def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     (tmp_path / "root").mkdir()
     actions = Actions(tmp_path / "root")
-    words = ["--target", "//svc:image", "--folder", "/home/bentoml/bento", "--user", "1034", "--compression", "none"]
+    words = ["--target", "//svc:image", "--directory", "/home/bentoml/bento", "--user", "1034", "--compression", "none"]
     words += ["--mounted", "/mnt/models", "--model", described_model(actions, "m:v1")]
     outputs = {"--output": "layer", "--description": "description"}
     made = actions.run("bento_layer", words, outputs)

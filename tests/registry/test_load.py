@@ -44,7 +44,7 @@ def image(tmp_path):
 
 def load(folder, document, home, tool, *flags, code=0):
     (folder / "contents.json").write_text(json.dumps({"image": document}))
-    given = ["--target", "//:load", "--folder", folder, "--contents", "contents.json", "--reference", "app:v1"]
+    given = ["--target", "//:load", "--directory", folder, "--contents", "contents.json", "--reference", "app:v1"]
     return run("load", *given, *flags, home=home, code=code, path=f"{tool}:/usr/bin:/bin")
 
 
@@ -64,7 +64,7 @@ def test_the_layers_are_streamed(home, image, tool):
 def test_layers_of_a_base_come_from_its_registry(server, reference, home, image, tool):
     folder, made, document = image
     (folder / "contents.json").write_text(json.dumps({"image": document}))
-    run("push", "--folder", folder, "--contents", "contents.json", "--repository", reference.name, home=home)
+    run("push", "--directory", folder, "--contents", "contents.json", "--repository", reference.name, home=home)
     for blob in document["blobs"][:2]:
         (folder / blob.pop("path")).unlink()
         blob["from"] = reference.name
@@ -117,7 +117,7 @@ def index(tmp_path):
 
 def load_index(folder, document, home, tool, *flags, code=0):
     (folder / "contents.json").write_text(json.dumps(document))
-    given = ["--target", "//:load", "--folder", folder, "--contents", "contents.json", "--reference", "app:v1"]
+    given = ["--target", "//:load", "--directory", folder, "--contents", "contents.json", "--reference", "app:v1"]
     return run("load", *given, *flags, home=home, code=code, path=f"{tool}:/usr/bin:/bin")
 
 

@@ -585,7 +585,7 @@ def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool 
 
 
 def push_again(folder: Path, reference: Reference, *words: str) -> int:
-    rule = ["--target", "//x:push", "--signed", "--folder", str(folder), "--contents", "contents.json"]
+    rule = ["--target", "//x:push", "--signed", "--directory", str(folder), "--contents", "contents.json"]
     return verbs.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
 
 

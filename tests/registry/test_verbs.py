@@ -63,7 +63,7 @@ def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
     folder, made = image
     (folder / "status").write_text("STABLE_COMMIT abc123\nBUILD_USER me\n")
     (folder / "tags").write_text("from-file\n")
-    flags = ["--folder", folder, "--contents", "contents.json", "--target", "//:push", "--tag", "v1-{STABLE_COMMIT}"]
+    flags = ["--directory", folder, "--contents", "contents.json", "--target", "//:push", "--tag", "v1-{STABLE_COMMIT}"]
     flags += ["--tag-file", "tags", "--status", "status", "--repository", reference.name]
     done = run("push", *flags, "--", "--tag", "mine", home=home)
     assert done.stdout == f"{reference.name}@{made.root.descriptor.digest}\n"
@@ -74,7 +74,7 @@ def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
 
 def test_a_second_repository_gets_what_the_first_has(server, reference, home, image):
     folder, _ = image
-    flags = ["--folder", folder, "--contents", "contents.json", "--repository"]
+    flags = ["--directory", folder, "--contents", "contents.json", "--repository"]
     run("push", *flags, reference.name, home=home)
     assert "4 mounted, 0 exist already" in run("push", *flags, f"{reference.name}/second", home=home).stderr
     (home / ".cache/rules_bento/pushed.json").write_text("not JSON")
@@ -89,7 +89,7 @@ def test_a_second_repository_gets_what_the_first_has(server, reference, home, im
 def test_what_a_registry_has_lost_is_sent_on_request(registry_binary, home, image, tmp_path):
     folder, made = image
     with servers.serve(registry_binary, tmp_path / "forgetful") as server:
-        flags = ["--folder", folder, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
+        flags = ["--directory", folder, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
         run("push", *flags, home=home)
         server.blobs()[made.root.layers()[0].digest].unlink()
         assert "0 of 4 blobs sent" in run("push", *flags, home=home).stderr
@@ -100,7 +100,7 @@ def test_what_a_registry_has_lost_is_sent_on_request(registry_binary, home, imag
 
 def test_the_caller_may_name_another_repository(server, reference, home, image):
     folder, made = image
-    flags = ["--folder", folder, "--contents", "contents.json", "--repository", "registry.invalid/x"]
+    flags = ["--directory", folder, "--contents", "contents.json", "--repository", "registry.invalid/x"]
     run("push", *flags, "--", "--repository", reference.name, "--tag", "v1", home=home)
     assert servers.get(server, f"/v2/{reference.repository}/manifests/v1") == (200, made.root.content)
 
@@ -125,7 +125,7 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
 def test_wrong_settings_are_named_with_the_target(home, image, flags, said):
     folder, _ = image
     done = run(
-        "push", "--target", "//:push", "--folder", folder, "--contents", "contents.json", *flags, home=home, code=1
+        "push", "--target", "//:push", "--directory", folder, "--contents", "contents.json", *flags, home=home, code=1
     )
     assert said in done.stderr
 
@@ -147,7 +147,7 @@ def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference
     folder = tmp_path / "runfiles"
     index = index_contents(folder)
     (folder / "sbom.json").write_text("{}")
-    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "multi"]
+    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "multi"]
     run("push", *flags, "--attach", "application/vnd.cyclonedx+json", "sbom.json", home=home)
     assert servers.get(server, f"/v2/{reference.repository}/manifests/multi") == (200, index.root.content)
     tag = index.root.descriptor.digest.replace(":", "-")
@@ -158,7 +158,7 @@ def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference
 def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, home, tmp_path):
     folder = tmp_path / "runfiles"
     index = index_contents(folder)
-    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name]
+    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name]
     run("push", *flags, home=home)
     pull = ["--image", f"{reference.name}@{index.root.descriptor.digest}", "--shallow", "--platform", "linux/s390x"]
     refused = run("pull", *pull, "--platform", "linux/arm64", "--layout", tmp_path / "strict", home=home, code=1)
@@ -173,14 +173,15 @@ def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, 
 
 def test_a_base_that_is_elsewhere_is_mounted_or_streamed(server, second_server, reference, home, image):
     folder, made = image
-    flags = ["--folder", folder, "--contents", "contents.json"]
+    flags = ["--directory", folder, "--contents", "contents.json"]
     run("push", *flags, "--repository", f"{reference.name}/base", home=home)
     document = image_contents(folder, made)
     base = document["blobs"][0]
     document["blobs"][0] = {"description": base["description"], "from": f"{reference.name}/base"}
     (folder / "shallow.json").write_text(json.dumps({"image": document}))
     (folder / base["path"]).unlink()
-    flags = ["--folder", folder, "--contents", "shallow.json", "--tag", "v1", "--repository", f"{reference.name}/app"]
+    flags = ["--directory", folder, "--contents", "shallow.json", "--tag", "v1"]
+    flags += ["--repository", f"{reference.name}/app"]
     done = run("push", *flags, "--repository", f"{second_server.host}/{reference.repository}", home=home)
     first, second = [line for line in done.stderr.splitlines() if line.startswith("pushed")]
     assert "0 of 4 blobs sent (0.0 MB), 4 mounted" in first
@@ -199,7 +200,7 @@ def test_a_bento_of_a_rule_is_pushed(reference, registries, home, tmp_path):
         listed.append({"description": f"{model.part.name}.json", "part": model.part.name})
     bento = {"bento_yaml": "bento.yaml", "digest": "digest", "parts": [part.name for part in parts], "models": listed}
     (folder / "contents.json").write_text(json.dumps({"bento": bento}))
-    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
+    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
     run("push", *flags, home=home)
     pulled = pulled_archive(registries.repository(reference), "v1", tmp_path)
     assert pulled == expected_archive(tmp_path, parts, models)
@@ -207,7 +208,7 @@ def test_a_bento_of_a_rule_is_pushed(reference, registries, home, tmp_path):
 
 def test_an_image_is_pulled_into_a_layout_and_pushed_from_there(server, reference, home, image, tmp_path):
     folder, made = image
-    flags = ["--folder", folder, "--contents", "contents.json", "--repository", reference.name]
+    flags = ["--directory", folder, "--contents", "contents.json", "--repository", reference.name]
     run("push", *flags, home=home)
     pinned = f"{reference.name}@{made.root.descriptor.digest}"
     down = f"127.0.0.1:{servers.free_port()}/x"
@@ -223,7 +224,7 @@ def test_secrets_are_in_no_output(registry_binary, home, image, tmp_path):
         auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
         (home / ".docker").mkdir()
         (home / ".docker/config.json").write_text(json.dumps({"auths": {secured.host: {"auth": auth}}}))
-        flags = ["--folder", folder, "--contents", "contents.json", "--tag", "v1", "--repository"]
+        flags = ["--directory", folder, "--contents", "contents.json", "--tag", "v1", "--repository"]
         good = run("push", *flags, f"{secured.host}/a", home=home)
         (home / ".docker/config.json").write_text(json.dumps({"auths": {secured.host: {"auth": auth[:-4] + "AAAA"}}}))
         bad = run("push", *flags, f"{secured.host}/b", home=home, code=1)
@@ -236,5 +237,5 @@ def test_secrets_are_in_no_output(registry_binary, home, image, tmp_path):
 @pytest.mark.parametrize("text", ["[]", "{", '{"image": {}}', '{"image": {"manifest": "nothing"}}', "{}"])
 def test_broken_contents_are_an_error_and_no_traceback(home, tmp_path, text):
     (tmp_path / "contents.json").write_text(text)
-    flags = ["--folder", tmp_path, "--contents", "contents.json", "--repository", "registry.invalid/x"]
+    flags = ["--directory", tmp_path, "--contents", "contents.json", "--repository", "registry.invalid/x"]
     assert run("push", *flags, home=home, code=1).stderr

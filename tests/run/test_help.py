@@ -10,7 +10,7 @@ from rules_bento.verbs import run
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("verb", ["push", "load"])
 def test_run_targets_say_which_flags_they_take(capsys, verb, flag):
-    assert run([verb, "--target", "//svc:it", "--folder", ".", "--contents", "none", "--", flag]) == 0
+    assert run([verb, "--target", "//svc:it", "--directory", ".", "--contents", "none", "--", flag]) == 0
     assert capsys.readouterr().out.startswith("bazel run //svc:it -- [FLAG VALUE]...\n\n")
 
 

@@ -28,7 +28,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 @Subcommand(
     description.FLAGS
     | {
-        "--folder": 1,  # of the Bento, in the image
+        "--directory": 1,  # of the Bento, in the image
         "--model": 1,  # description
         "--mounted": 1,  # directory that images of models are mounted below, in the image
         "--part": 1,
@@ -47,7 +47,7 @@ def _bento_tar(arguments: Arguments) -> Iterator[bytes]:
     from rules_bento.archives.archive import items
     from rules_bento.models.model import ModelDescription, latest_versions
 
-    folder = arguments.required("--folder").strip("/")
+    folder = arguments.required("--directory").strip("/")
     put = _Headers(folder, **description.owner(arguments.required("--user")))
     yield put.folder(folder)
     for part in arguments.repeated("--part"):

@@ -55,7 +55,7 @@ MODEL_FLAGS = {
 _LAYER_FLAGS = {
     "--compression": 1,
     "--description": 1,
-    "--folder": 1,  # of the Bento, in the image
+    "--directory": 1,  # of the Bento, in the image
     "--output": 1,
     "--target": 1,
     "--user": 1,
@@ -270,7 +270,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
     from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
-    bento = arguments.required("--folder").strip("/")
+    bento = arguments.required("--directory").strip("/")
     folder = f"{bento}/models/{stored.tag.replace(':', '/')}"
     entries = [description.home_directory(bento, owner)]
     for file in stored.manifest.entries:
@@ -313,7 +313,7 @@ def weights_layer(arguments: Arguments) -> None:
         path = description.place(folder, entry)  # the same path for equal files with the same name
         entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     out, compression = description.output(arguments)
-    home = description.home_directory(arguments.required("--folder").strip("/"), owner)
+    home = description.home_directory(arguments.required("--directory").strip("/"), owner)
     info = write_files_layer(out, [home, *entries.values()], compression)
     description.describe(arguments, info, f"weights {', '.join(file.path for file in files)}")
 
@@ -324,7 +324,7 @@ def weights_layer(arguments: Arguments) -> None:
         "--config": 1,
         "--created": 1,
         "--digest": 1,
-        "--folder": 1,  # of a Bento, in images
+        "--directory": 1,  # of a Bento, in images
         "--format": 1,  # image or modelpack
         "--layer": 1,  # of the model; an artifact has one
         "--manifest": 1,
@@ -344,7 +344,7 @@ def model_image(arguments: Arguments) -> None:
     annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items()} | arguments.pairs("--annotation")
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.repeated("--layer")]
     if arguments.required("--format") == "modelpack":
-        folder = f"{arguments.required('--folder').strip('/')}/models/{tag.name}/{tag.version}"
+        folder = f"{arguments.required('--directory').strip('/')}/models/{tag.name}/{tag.version}"
         [layer] = layers
         image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, folder), annotations)
     else:

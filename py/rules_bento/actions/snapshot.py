@@ -344,7 +344,7 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     | {
         "--compression": 1,
         "--description": 1,
-        "--folder": 1,  # of the Bento, in the image
+        "--directory": 1,  # of the Bento, in the image
         "--output": 1,
         "--user": 1,
     }
@@ -355,7 +355,7 @@ def data_layer(arguments: Arguments) -> None:
     from rules_bento.images.layers.layer import write_files_layer
 
     owner = description.owner(arguments.required("--user"))
-    folder = arguments.required("--folder").strip("/")
+    folder = arguments.required("--directory").strip("/")
     kept = kept_data(arguments)
     entries = [description.home_directory(folder, owner)]
     for file, entry in zip(kept, selections.digest(kept).entries, strict=True):

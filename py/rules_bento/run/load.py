@@ -45,7 +45,7 @@ _CALLERS = {"--platform": 1}  # os/architecture, of an index
 
 FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
-    "--folder": 1,  # directory that its paths are relative to
+    "--directory": 1,  # directory that its paths are relative to
     "--reference": 1,
     "--target": 1,
     "--backend": 1,  # docker, podman or nerdctl; the first that answers if not given
@@ -55,7 +55,7 @@ FLAGS = {
 def run(arguments: Arguments) -> int:
     """Stream the archive to the tool, and return its exit status."""
     tool = _tool(arguments.optional("--backend"))
-    folder = Path(arguments.required("--folder"))
+    folder = Path(arguments.required("--directory"))
     document = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))
     wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)

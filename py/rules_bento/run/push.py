@@ -64,7 +64,7 @@ FLAGS = {
     **_CALLERS,
     "--attach": 2,  # media type, file: refers to the pushed manifest
     "--contents": 1,  # JSON, see run/push_contents.py
-    "--folder": 1,  # directory that the paths of --contents and --attach are relative to
+    "--directory": 1,  # directory that the paths of --contents and --attach are relative to
     "--layout": 1,  # instead of --contents: an OCI layout
     "--signed": 0,  # a key is required
     "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
@@ -141,7 +141,7 @@ def _referrers(arguments: Arguments, package: Pushable) -> list[Pushable]:
 
 
 def _folder(arguments: Arguments) -> Path:
-    return Path(arguments.optional("--folder", "."))
+    return Path(arguments.optional("--directory", "."))
 
 
 def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:

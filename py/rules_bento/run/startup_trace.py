@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
-    "--folder": 1,  # directory that its paths are relative to
+    "--directory": 1,  # directory that its paths are relative to
     "--trace": 1,  # path from the root of the workspace
     "--ready": 1,  # URL path that answers when the container is ready
     "--request": 2,  # URL path, body as JSON
@@ -94,7 +94,7 @@ def _check_times(folder: Path) -> None:
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
     """Unpack the image, and return the settings of its containers."""
-    folder = Path(arguments.required("--folder"))
+    folder = Path(arguments.required("--directory"))
     image = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((folder / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], folder, scratch)
