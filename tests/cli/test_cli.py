@@ -531,7 +531,7 @@ def test_the_order_of_flags_does_not_matter(bento, tmp_path):
     folder = tmp_path / "ordered"
     folder.mkdir()
     (folder / "service.py").write_text(
-        "import bentoml, os, json\nC = json.loads(os.environ['C'])\n\n\n@bentoml.service(name='svc', **C)\nclass Svc:\n    pass\n"
+        "import bentoml, os\nC = os.environ['C']\n\n\n@bentoml.service(name='svc', workers=C, traffic=C)\nclass Svc:\n    pass\n"
     )
     complete = [word for name in ("labels", "envs", "image", "description") for word in ("--complete", name)]
     flags = [
