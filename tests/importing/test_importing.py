@@ -336,6 +336,13 @@ def test_an_image_that_its_calls_do_not_make_is_rejected(imported, change):
     assert message.startswith("service.py:6: the image of the service: it is a copy, or was changed other than by")
 
 
+def test_lists_of_an_image_that_bentoml_changes(imported):
+    line = "image = bentoml.images.Image(commands=['first'], python_version='3.11').run('second')"
+    image = imported(f"import bentoml\n{line}\n{IMAGED}").info.image
+    assert image.arguments == {"commands": ["first"], "python_version": "3.11"}
+    assert [call.args for call in image.calls] == [("second",)]
+
+
 def test_a_path_of_an_image_that_bentoml_refuses(imported):
     line = "import bentoml, os; bentoml.images.Image().requirements_file(os.path.abspath('requirements.txt'))"
     message = refusal(imported, beside(line), files={"requirements.txt": "idna\n"})

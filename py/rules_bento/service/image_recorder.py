@@ -7,6 +7,7 @@ the import, and repeated: an image that they don't result in was changed in anot
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import inspect
 import os
@@ -16,7 +17,6 @@ from rules_bento.service.sdk_names import IMAGE_METHODS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
@@ -32,31 +32,31 @@ class Recorder:
         self._class = image_class
         self._source = source
         self._calls: dict[int, list[tuple[Any, str, dict[str, Any]]]] = {}  # with the image, to keep its identity
-        self._depth = 0  # methods call each other, as pyproject_toml calls python_packages
+        self._is_inside = False  # methods call each other, as pyproject_toml calls python_packages
         for name in ("__init__", *sorted(IMAGE_METHODS)):
             if hasattr(image_class, name):  # BentoML 1.4.30 lacks some of the methods
                 self._wrap(name)
 
     def image(self, image: Any) -> Image:
         """Return the description of an image. Raises UnfitImageError if its calls don't result in it."""
-        calls = self._calls.get(id(image))
-        if not calls or any(getattr(image, name) != value for name, value in self._repeated(calls).items()):
+        calls = [(name, values) for _, name, values in self._calls.get(id(image), [])]
+        if not calls or self._repeated(copy.deepcopy(calls)) != self._fields(image):
             raise UnfitImageError("it is a copy, or was changed other than by its methods. Call its methods")
-        first, *others = [values for _, _, values in calls]
-        names = [name for _, name, _ in calls[1:]]
-        arguments = {key: _plain(value) for key, value in first.items()}
-        return Image(arguments, tuple(ImageCall(n, _texts(v)) for n, v in zip(names, others, strict=True)))
+        arguments = {key: _plain(value) for key, value in calls[0][1].items()}
+        return Image(arguments, tuple(ImageCall(name, tuple(map(str, _values(given)))) for name, given in calls[1:]))
 
-    def _repeated(self, calls: list[tuple[Any, str, dict[str, Any]]]) -> dict[str, Any]:
+    def _repeated(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         """Repeat the constructor and the calls in the source directory, and return the fields of the image."""
         directory = os.getcwd()  # noqa: PTH109 - the same as chdir
         os.chdir(self._source)
-        with self._inside():
-            again = self._class(**calls[0][2])
-            for _, name, values in calls[1:]:
-                getattr(again, name)(*_values(values))
+        again = self._class(**calls[0][1])
+        for name, values in calls[1:]:
+            getattr(again, name)(*_values(values))
         os.chdir(directory)
-        return {field.name: getattr(again, field.name) for field in self._class.__attrs_attrs__}
+        return self._fields(again)
+
+    def _fields(self, image: Any) -> dict[str, Any]:
+        return {field.name: getattr(image, field.name) for field in self._class.__attrs_attrs__}
 
     def _wrap(self, name: str) -> None:
         method = getattr(self._class, name)
@@ -64,33 +64,25 @@ class Recorder:
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
-            if self._depth == 0:
-                with contextlib.suppress(TypeError):  # of invalid arguments, which the method itself rejects
-                    bound = list(signature.bind(image, *args, **kwargs).arguments.items())[1:]
-                    values = {key: list(value) if isinstance(value, list) else value for key, value in bound}
-                    if name == "__init__":
-                        self._calls[id(image)] = []
-                    self._calls.get(id(image), []).append((image, name, values))
-            with self._inside():
+            if self._is_inside:
                 return method(image, *args, **kwargs)
+            with contextlib.suppress(TypeError):  # of invalid arguments, which the method itself rejects
+                bound = list(signature.bind(image, *args, **kwargs).arguments.items())[1:]
+                values = {key: list(value) if isinstance(value, list) else value for key, value in bound}
+                if name == "__init__":
+                    self._calls[id(image)] = []
+                self._calls.get(id(image), []).append((image, name, values))
+            self._is_inside = True
+            try:
+                return method(image, *args, **kwargs)
+            finally:
+                self._is_inside = False
 
         setattr(self._class, name, recorded)
-
-    @contextlib.contextmanager
-    def _inside(self) -> Iterator[None]:
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
 
 
 def _values(arguments: dict[str, Any]) -> list[Any]:
     return [item for value in arguments.values() for item in (value if isinstance(value, tuple) else (value,))]
-
-
-def _texts(arguments: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(map(str, _values(arguments)))
 
 
 def _plain(value: Any) -> Any:

@@ -136,8 +136,9 @@ class LegacyReader:
         return [api for _, api in sorted(found, key=lambda each: each[0])]
 
     def _api(self, call: ast.AST, function: str) -> Api:
-        given = self._arguments(call, ["input", "output"], {"input", "output"})
-        if len(given) < 2:
+        given = self._arguments(call, ["input", "output"], {"input", "output", "route"})
+        route = self._constants.whole(self._module, given["route"]) if "route" in given else function
+        if not {"input", "output"} <= given.keys() or not isinstance(route, str):
             raise self._unsupported(call)
         kinds = []
         for side in ("input", "output"):
@@ -145,4 +146,4 @@ class LegacyReader:
             if head != "bentoml.io":
                 raise self._unsupported(given[side])
             kinds.append("BytesIOFile" if kind == "File" else kind)  # the class that `bentoml.io.File(…)` makes
-        return Api(function, function, input_type=kinds[0], output_type=kinds[1])
+        return Api(function, route, input_type=kinds[0], output_type=kinds[1])

@@ -101,47 +101,30 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
     """Return whether a statement answers an unknown."""
-    key = unknown.fact.partition(".")[2]
-    match unknown.attribute:
-        case "labels":
-            return "labels" in declared.in_full or key in declared.labels
-        case "envs":
-            return "envs" in declared.in_full or key in declared.envs
-        case "image":
-            return "image" in declared.in_full or declared.image is not None
-        case "description":
-            return "description" in declared.in_full or declared.description is not None
-    return False
-
-
-def _service_of(name: str, info: ServiceInfo) -> Service | None:
-    """Return a service by its name; by its class if its name is unknown."""
-    return next((service for service in info.services if (service.name or service.class_name) == name), None)
+    kind, _, key = unknown.fact.partition(".")
+    if unknown.attribute in ("labels", "envs"):
+        return kind in declared.in_full or key in getattr(declared, kind)
+    stated = {"image": declared.image, "description": declared.description}.get(unknown.attribute)
+    return unknown.attribute in declared.in_full or stated is not None
 
 
 # Configuration
 
 
 def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    unknowns, configs = list(info.unknowns), {}
+    unknowns, services = list(info.unknowns), {service.name or service.class_name: service for service in info.services}
     for name, stated in declared.config.items():
         place = f"{remediation.statement('service_config', declared.words)} of `{name}`"
-        service = _service_of(name, info)
-        if service is None:
-            known = _listed(service.name or service.class_name for service in info.services)
-            raise BentoError(f"{place}: the source has no such service. It has {known}. Name one of these.")
+        if name not in services:
+            raise BentoError(f"{place}: the source has no such service. It has {_listed(services)}. Name one of these.")
         own = [unknown for unknown in unknowns if unknown.attribute == "config" and unknown.service == name]
-        merged = _merged(service.config, stated, "config", {unknown.fact for unknown in own}, place)
+        merged = _merged(services[name].config, stated, "config", {unknown.fact for unknown in own}, place)
         traffic = merged.get("traffic")
-        if isinstance(traffic, dict) and any(api.is_task for api in service.apis):
+        if isinstance(traffic, dict) and any(api.is_task for api in services[name].apis):
             merged["traffic"] = {"concurrency": 1, **traffic, "external_queue": True}
-        configs[service.class_name, service.line] = merged
+        services[name] = replace(services[name], config=merged)
         unknowns = [unknown for unknown in unknowns if unknown not in own or not _has(stated, unknown.fact)]
-    services = tuple(
-        replace(service, config=configs.get((service.class_name, service.line), service.config))
-        for service in info.services
-    )
-    return replace(info, services=services, unknowns=tuple(unknowns))
+    return replace(info, services=tuple(services.values()), unknowns=tuple(unknowns))
 
 
 def _merged(

@@ -22,7 +22,7 @@ from rules_bento.service.bindings import (
     Names,
     NotConstantError,
 )
-from rules_bento.service.constants import Constants
+from rules_bento.service.constants import DEPENDS, Constants
 from rules_bento.service.import_code import WORDS, ImportCode, callee
 from rules_bento.service.legacy import LegacyReader
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
@@ -162,6 +162,15 @@ class _Reading:
         node, module = definition.node, definition.module
         return isinstance(node, ast.ClassDef) and module is not None and self._constants.code.is_service(module, node)
 
+    def _is_dependency(self, name: str) -> bool:
+        """Return whether a service of the module depends on another one."""
+        for by, node in self._constants.code.uses(self._definition(name)):
+            around = self._constants.code.parent(node)
+            call = self._constants.code.parent(around) if isinstance(around, ast.keyword) else around
+            if by is self._module and isinstance(call, ast.Call) and self._names.outside(by, call.func) in DEPENDS:
+                return True
+        return False
+
     def _may_be_service(self, name: str) -> bool:
         """Return whether a name may be a service in another way: by a call, a statement, or an own decorator."""
         for binding in self._module.bindings[name]:
@@ -175,8 +184,9 @@ class _Reading:
         return False
 
     def _only_service(self) -> str:
-        """Return the only name of the module that is, or may be, a service."""
-        names = [name for name in self._module.bindings if self._is_service(name) or self._may_be_service(name)]
+        """Return the only name of the module that is, or may be, a service; those that others depend on don't count."""
+        names = [name for name in self._module.bindings if self._is_service(name) and not self._is_dependency(name)]
+        names += [name for name in self._module.bindings if not self._is_service(name) and self._may_be_service(name)]
         if len(names) == 1:
             return names[0]
         if not names:

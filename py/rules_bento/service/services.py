@@ -156,13 +156,16 @@ class ServiceReader:
     def info(self, entry: Declaration, service: str, path: str) -> ServiceInfo:
         """Read the whole graph below an entry service. Raises BentoError if BentoML could not import it."""
         services: dict[Declaration, Service] = {}
+        envs: dict[Declaration, tuple[Env, ...]] = {}
         stack = [entry]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
             declared = stack.pop()
             if declared not in services:
                 self.label = declared.label
                 self._require_other_name(declared, list(services))
-                self._check_envs(declared)
+                noted = list(self.unknowns)
+                envs[declared] = self._envs(declared)
+                self.unknowns = self.unknowns if declared is entry else noted  # BentoML writes those of the entry
                 members = self._members(declared)
                 services[declared] = self._service(declared, members)
                 stack += [each.on for each in reversed(members.values()) if isinstance(each, _Dependency) and each.on]
@@ -181,7 +184,7 @@ class ServiceReader:
             entry_service=first.name,
             services=tuple(services.values()),
             labels=self._labels(entry, own.get("labels")) | self._openai(entry, first),
-            envs=self._envs(entry, own.get("envs")),
+            envs=envs[entry],
             description=description,
             image=self._image(entry.module, own.get("image")),
             unknowns=tuple(self.unknowns),
@@ -444,12 +447,15 @@ class ServiceReader:
             self.unknown("labels.openai_endpoint", "label `openai_endpoint`", error, "labels")
         return {"openai_endpoint": found[0].removesuffix(CHAT)} if found else {}
 
-    def _check_envs(self, declared: Declaration) -> None:
-        """Raise BentoError for variables with which BentoML can't import or build a service."""
+    def _envs(self, declared: Declaration) -> tuple[Env, ...]:
+        """Return the variables. Raises BentoError for one with which BentoML can't import or build a service."""
         value = declared.arguments.get("envs")
-        for env in value if isinstance(value, list) else ():
-            items = env.items() if isinstance(env, dict) else ()
-            known = {key: one for key, one in items if first_unknown(one) is None}
+        if value and not isinstance(value, list):
+            value = [declared.error(value, "it isn't a list")]
+        envs = []
+        for env in value or ():
+            fields = _ENV | (env if isinstance(env, dict) else {})
+            known = {key: one for key, one in fields.items() if first_unknown(one) is None}
             right = known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES
             is_text = isinstance(known.get("value"), (str, type(None)))
             if not isinstance(env, (dict, NotConstantError)) or not right or not is_text:
@@ -457,22 +463,14 @@ class ServiceReader:
                     f"{declared.place}: env {env!r} of service `{declared.label}` is invalid. Write a dict with a "
                     f"name, and optionally a value, which is a string, and a stage: {', '.join(_STAGES)}."
                 )
-
-    def _envs(self, declared: Declaration, value: Any) -> tuple[Env, ...]:
-        if value and not isinstance(value, list):
-            value = [declared.error(value, "it isn't a list")]
-        envs = []
-        for env in value or ():
-            name = env.get("name") if isinstance(env, dict) else env
-            fields = _ENV | env if isinstance(env, dict) else _ENV
-            error = first_unknown(list(fields.values()))
-            if not isinstance(name, str):
+            name, error = known.get("name"), first_unknown(list(fields.values()))
+            if not name or not isinstance(name, str):
                 self.unknown("envs", "an env", declared.error(env, "its name isn't a string"), "envs")
             elif error:
                 self.unknown(f"envs.{name}", f"env `{name}`", error, "envs")
-                envs.append(Env(name, None, fields["stage"] if isinstance(fields["stage"], str) else "all"))
+                envs.append(Env(name, None, known.get("stage", "all")))
             else:
-                envs.append(Env(name, fields["value"], fields["stage"]))
+                envs.append(Env(name, known["value"], known["stage"]))
         return tuple(envs)
 
     def _image(self, module: Module, node: Any) -> Image | None:

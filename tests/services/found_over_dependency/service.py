@@ -1,4 +1,4 @@
-# service: service.py:Outer
+# service: service.py
 import bentoml
 from other import Other
 
