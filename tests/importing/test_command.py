@@ -64,7 +64,7 @@ def test_a_module_that_include_drops_has_no_stand_in(python, project):
             ["--import", "--config", "Svc.workers=3"],
             "--import: can't be combined with --service-model, --config, or --complete.",
         ),
-        (["--import", "--python", "/nowhere"], "/nowhere: has no BentoML."),
+        (["--import", "--python", "/nowhere"], "/nowhere: BentoML isn't installed"),
     ],
 )
 def test_options_that_contradict(project, tmp_path, capsys, options, message):
