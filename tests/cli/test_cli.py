@@ -638,7 +638,7 @@ def test_standard_output_gets_the_archive_alone(bento, project):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
         assert "standard output: only an archive can be written to it" in bento.err
     bento("export", "svc:v1", "-", "--format", "folder", code=status.ERROR)
-    assert "--format folder: requires a directory." in bento.err
+    assert "`--format folder`: requires a directory, not standard output." in bento.err
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ _IMPORT = "<frozen importlib._bootstrap>"
 # The same on every machine, or without influence: mimetypes always reads its tables.
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
 _REMEDIES = {
-    _NETWORK: "Put what it fetches into a file of srcs or data, or fetch it where the service starts",
-    _PROCESS: "Put what it prints into a file of srcs, or start it where the service starts",
-    _FILE: "Declare the file in srcs or data, and name it relative to the module",
+    _NETWORK: "Put the data into a file of the Bento, or fetch it when the service starts",
+    _PROCESS: "Put its output into a file of the Bento, or start it when the service starts",
+    _FILE: "Add the file to the Bento, and name it relative to the module",
     _END: "Raise an error in its place, or leave it to where the service starts",
 }
 

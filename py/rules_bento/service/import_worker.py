@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from typing import NoReturn, TextIO
 
 _MISSING_MODULE = (
-    "Add its package to requirements (and to import_packages if it has another name), its library to deps, or its "
-    "file to srcs and include; put imports that only the running service needs into `with bentoml.importing():`"
+    "Add its package to the requirements (and to import_packages if it has another name), or its file or library to "
+    "the Bento; put imports that only the running service needs into `with bentoml.importing():`"
 )
-_MISSING_FILE = "Declare the file in srcs or data, check include and exclude, and name it relative to the module"
+_MISSING_FILE = "Add the file to the Bento, check include and exclude, and name it relative to the module"
 _UNFIT = "Write a value that bento.yaml can hold and that is the same everywhere"
 
 
