@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from rules_bento import exit_handling
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rules_bento.errors import BentoError
 
 OK = 0
 ERROR = 1  # the command failed; see the message
@@ -15,10 +11,3 @@ FOUND = 3  # `verify` found damage, `diff` found differences, `audit` found viol
 NOT_FOUND = 4  # no entry of the store has the tag
 INTERRUPTED = exit_handling.INTERRUPTED
 PIPE = 141  # the reader of the output closed it
-
-
-def of(error: BentoError) -> int:
-    """Return the exit code for an error."""
-    from bento_cli.store.entry_store import NotFoundError
-
-    return NOT_FOUND if isinstance(error, NotFoundError) else ERROR

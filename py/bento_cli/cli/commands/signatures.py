@@ -166,7 +166,7 @@ def _print_verified(verified: Verified) -> None:
     for change in verified.changes:
         show.out(f"{show.changed('changed')}  {show.plain(str(change))}")
     for tag in verified.unknown:
-        show.out(f"{show.faint('unknown')}  {tag}: can't be verified, because BentoML created it")
+        show.out(f"{show.faint('unknown')}  {tag}: can't be verified, because the store has no digests of its files")
     result = show.bad(f"{len(verified.damages)} damaged") if verified.damages else show.good("nothing damaged")
     entries = f"{verified.entries:,} {'entry' if verified.entries == 1 else 'entries'}"
     show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}.")
