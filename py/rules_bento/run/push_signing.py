@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from rules_bento.signing.keys import PrivateKey
     from rules_bento.signing.provenance import Run
 
-_STATED = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
+_PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
 
 FLAGS = {
     "--sign-key": 1,  # file, or env://NAME
     "--sign-password-file": 1,
-    **dict.fromkeys(_STATED, 1),
+    **dict.fromkeys(_PROVENANCE, 1),
 }
 
 
@@ -86,13 +86,13 @@ def signer(caller: Arguments, target: str) -> Signer | None:
     from rules_bento.signing.provenance import Run
 
     name = caller.optional("--sign-key")
-    stated = [caller.optional(flag) for flag in _STATED]
+    values = [caller.optional(flag) for flag in _PROVENANCE]
     if not name:
-        if any(stated) or caller.optional("--sign-password-file"):
+        if any(values) or caller.optional("--sign-password-file"):
             raise BentoError("--sign-key is missing: provenance must be signed. Pass --sign-key.")
         return None
-    if any(stated) and not stated[0]:
+    if any(values) and not values[0]:
         raise BentoError("--builder-id is missing: the other values are part of the provenance. Pass --builder-id.")
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, folder, caller.optional("--sign-password-file"))
-    return Signer(key, target, Run(*stated).checked() if stated[0] else None)
+    return Signer(key, target, Run(*values).checked() if values[0] else None)
