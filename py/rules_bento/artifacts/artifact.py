@@ -66,7 +66,7 @@ class BentoFacts:
 
     @property
     def tag(self) -> Tag:
-        """The tag: name and version."""
+        """Return the tag, `name:version`."""
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 

@@ -185,7 +185,7 @@ def _add(
         try:
             if is_same(layer):
                 return False
-        except BentoError:  # written by another tool: it isn't changed
+        except BentoError:  # written by another tool, so don't change it
             continue
     described, content = new
     _put(place, kind, digest, before, [(described, BytesSource(content))])
@@ -193,7 +193,7 @@ def _add(
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
-    """Copy the signatures and attestations of a digest; existing ones at the target stay. Raises as `sign` does."""
+    """Copy the signatures and attestations of a digest; existing ones at the target are kept. Raises as `sign` does."""
     for kind in (SIGNATURES, ATTESTATIONS):
         before = _listed(target, kind, digest)
         there = {to_json(layer.to_json()) for layer in before}

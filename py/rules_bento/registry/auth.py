@@ -106,7 +106,7 @@ def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Cr
 
 
 def _entry_names(reference: Reference) -> Iterator[str]:
-    """Yield the names that an entry can have, the most specific first; only podman's have repositories."""
+    """Yield possible names of an entry, the most specific first; only podman's names include repositories."""
     parts = reference.repository.split("/")
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])

@@ -136,7 +136,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, again only for logins and redirects; yield its response. `path` can be a URL."""
+        """Send a request, repeated only for logins and redirects; yield its response. `path` can be a URL."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0
@@ -175,7 +175,7 @@ class Registry:
                 raise BentoError(
                     f"{self.host}: redirects to {there.host} without encryption. Ask its owner to enable HTTPS."
                 )
-            # A registry after a proxy that terminates TLS sends http URLs of its own.
+            # A registry behind a proxy that terminates TLS returns http URLs of its own host.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
         return url
 
@@ -281,7 +281,7 @@ class Repository:
         return Upload(url, offset, upload.smallest_chunk)
 
     def after_chunk(self, upload: Upload, reply: Reply) -> Upload:
-        """Return the upload after an accepted chunk (202). Raises BentoError without an offset."""
+        """Return the upload after an accepted chunk (202). Raises BentoError if the response has no Range header."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(f"{self}: accepted a chunk without a Range header. Report this to its owner.")
@@ -336,7 +336,7 @@ class Repository:
         return Manifest.read(reply.body, reply.headers.get("Content-Type", "").partition(";")[0].strip(), origin)
 
     def put_manifest(self, manifest: Manifest, target: str) -> bool:
-        """Put a manifest; return whether the registry processed its subject, if it has one."""
+        """Upload a manifest; return whether the registry processed its subject, if it has one."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
         reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
@@ -349,7 +349,7 @@ class Repository:
         return bool(reply.headers.get("OCI-Subject"))
 
     def tags(self) -> list[str]:
-        """Return all tags, in the registry's order. Raises BentoError for too many."""
+        """Return all tags, in the registry's order. Raises BentoError if there are too many."""
         names: list[str] = []
         for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
             names += map(str, self._entries(reply, "tags", "tags", len(names)))

@@ -58,7 +58,7 @@ def new_hash(digest: str) -> Any:
 
 
 def verify(content: bytes, digest: str, origin: str) -> bytes:
-    """Return the content if it has the digest. Raises BentoError, beginning with `origin`, otherwise."""
+    """Return the content if it has the digest; otherwise, raise BentoError with a message that begins with `origin`."""
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:

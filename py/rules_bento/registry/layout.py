@@ -213,7 +213,7 @@ class Layout:
                 yield manifest
 
     def pushable(self, name: str = "") -> Pushable:
-        """Return the result of `find`, ready for `push`. Missing blobs have no source."""
+        """Return the manifest that `find` returns, ready for `push`. Missing blobs have no source."""
         root = self.find(name)
         children = self._children(root)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]

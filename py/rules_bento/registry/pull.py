@@ -112,7 +112,7 @@ def select_platforms(
 
 
 def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a manifest of a repository with all of its children and blobs, streamed from there."""
+    """Return a manifest of a repository with all of its children and blobs, streamed from the repository."""
     children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
     blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
     sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}

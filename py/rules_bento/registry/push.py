@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 
-BlobOutcome = Literal["exists", "mounted", "sent"]  # how a blob got into a repository
+BlobOutcome = Literal["exists", "mounted", "sent"]  # outcome of a blob: how the repository received it
 # Larger blobs are sent as chunks: registries keep the received part of a chunk, but not always of a PUT.
 _MAX_SINGLE_REQUEST = 4 << 20  # bytes
 _MAX_CHUNK = 32 << 20  # bytes of a chunk if the server rejects larger bodies; halved down to _MIN_CHUNK
@@ -232,7 +232,7 @@ class _RepositoryPush(NamedTuple):
             self.manifest(manifest, manifest.descriptor.digest)
 
     def manifest(self, manifest: Manifest, target: str) -> None:
-        """Put a manifest under a tag or its digest."""
+        """Upload a manifest under a tag or its digest."""
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return
@@ -273,7 +273,7 @@ def copy(
 
 
 def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield the referrers of a manifest and its children, and theirs, each after its subject."""
+    """Yield all direct and indirect referrers of a manifest and its children, each after its subject."""
     pending = [root.descriptor.digest, *(entry.digest for entry in root.children())]
     count = 0
     while pending:

@@ -29,7 +29,7 @@ class Run:
     finished_on: str = ""
 
     def checked(self) -> Run:
-        """Return itself. Raises BentoError for values that are invalid in SLSA."""
+        """Return this object. Raises BentoError if a value is invalid in SLSA."""
         if not _URI.fullmatch(self.builder_id):
             raise BentoError(
                 f"--builder-id: expected a URI that identifies the builder, got {self.builder_id!r}. "
