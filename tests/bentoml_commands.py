@@ -5,8 +5,6 @@ folder that it runs in, and the files of what it prints. The answer is its exit 
 most of what a command takes; each runs in a forked child, so that none sees what another one left behind.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

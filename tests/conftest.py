@@ -1,7 +1,5 @@
 """What tests of several kinds share."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

@@ -1,7 +1,5 @@
 """What documents say: blocks of code, code in a line, links and headings."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from dataclasses import dataclass

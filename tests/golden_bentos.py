@@ -1,9 +1,8 @@
 """The golden Bentos, where ours differ from them on purpose, and what of two Bentos can be compared."""
 
-from __future__ import annotations
-
 import json
 import re
+from pathlib import Path
 
 import yaml
 from projects import HERE, mode_of
@@ -11,8 +10,6 @@ from rules_bento.build_options import distros
 from rules_bento.packages.requirements import parse
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 OPTIONS = HERE / "golden" / "options"

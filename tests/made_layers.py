@@ -1,7 +1,5 @@
 """A wheel with all that a wheel may have, and what is in the layers made of it."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib

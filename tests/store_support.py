@@ -1,7 +1,5 @@
 """What the tests of the store, of archives, of bundles and of the command share."""
 
-from __future__ import annotations
-
 import io
 import json
 import lzma

@@ -1,7 +1,5 @@
 """Packages form layers, which docs/architecture.md shows, in two distributions with one direction."""
 
-from __future__ import annotations
-
 import ast
 import collections
 import re

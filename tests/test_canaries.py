@@ -1,19 +1,14 @@
 """Secrets that a machine has come out of no command, whatever goes wrong on the way."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
 from rules_bento.net import transfers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 CANARY = "canary7secret"
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"

@@ -1,7 +1,5 @@
 """Records do what the standard library's dataclasses do, of which they are a part that starts faster."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import importlib

@@ -1,7 +1,5 @@
 """What the action that assembles an image makes of settings, and what it refuses."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

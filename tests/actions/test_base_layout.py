@@ -1,7 +1,5 @@
 """What bento_layout_base makes of a layout that is not as it should be, and what it is told of it."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """`data` lie in a part of their own, and the Bento is the same."""
 
-from __future__ import annotations
-
 import io
 import json
 import lzma

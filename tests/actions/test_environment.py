@@ -1,7 +1,5 @@
 """BentoEnvironment: an image is checked where it is defined, and written for all Bentos that have it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

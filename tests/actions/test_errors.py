@@ -1,7 +1,5 @@
 """What cannot be built from is refused by name: target, attribute and remedy; no traceback, no output, status 1."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

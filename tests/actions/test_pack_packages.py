@@ -1,7 +1,5 @@
 """The packages of actions are few files, which Python imports alone, wherever they lie."""
 
-from __future__ import annotations
-
 import importlib.util
 import subprocess
 import sys

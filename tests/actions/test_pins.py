@@ -1,7 +1,5 @@
 """BentoPackage over libraries that take packages from a hub of rules_python: stated once, for the Python that is stated."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 from actions.test_errors import refused

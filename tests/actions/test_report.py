@@ -1,7 +1,5 @@
 """BentoReport: what is in a Bento, and what differs from another build."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

@@ -1,7 +1,5 @@
 """BentoStamp: labels of the workspace status, in bento.yaml and nowhere else."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 

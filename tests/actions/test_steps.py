@@ -1,16 +1,11 @@
 """Several verbs of one action give what each gives in an action of its own."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from verbs import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, described, packages
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = {
     "snapshot": ("manifest", "part", "service-info", "unused"),

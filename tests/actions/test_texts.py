@@ -1,7 +1,5 @@
 """Texts of attributes reach their files as they are, whatever is in them."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

@@ -1,7 +1,5 @@
 """A persistent worker gives what a process of its own would, whatever it was asked before."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -11,15 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pytest
 from verbs import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, Outcome, packages
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 SECONDS = 20
 # Tells of what a process carries along, and then changes all of it.

@@ -1,16 +1,12 @@
 """Verbs of the helper, run as actions run them: from an execution root, isolated, with the arguments in a file."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Union
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Union
 
 HELPER = Path("py/main.py").absolute()
 # As rules/private/helper.bzl has them; tests/analysis holds the rules to the same list.

@@ -1,7 +1,5 @@
 """Debian packages that are made for tests."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import lzma

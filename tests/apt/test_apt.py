@@ -1,7 +1,5 @@
 """The lock of Debian packages."""
 
-from __future__ import annotations
-
 import copy
 import json
 import os

@@ -1,7 +1,5 @@
 """The base of examples/base, for both architectures, as it is in the layers."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Reading of .deb files."""
 
-from __future__ import annotations
-
 import re
 import tarfile
 

@@ -1,7 +1,5 @@
 """Layers of Debian packages, from packages that are made here; the action is called as Bazel calls it."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

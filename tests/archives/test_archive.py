@@ -1,7 +1,5 @@
 """Archives: parts, joining, the other forms; read back by tarfile, GNU tar, xz and real BentoML."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

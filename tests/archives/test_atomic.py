@@ -1,7 +1,5 @@
 """Files and folders in the making: nobody can be written through, nothing is left, nothing is there before it is whole."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

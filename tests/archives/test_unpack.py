@@ -1,7 +1,5 @@
 """Reading archives: what BentoML's import takes, and nothing that is not whole, or does harm."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

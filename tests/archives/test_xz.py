@@ -1,7 +1,5 @@
 """xz streams: what is written, byte by byte, and that the real readers take it."""
 
-from __future__ import annotations
-
 import lzma
 import random
 import shutil

@@ -1,10 +1,9 @@
 """Packages are held against advisories and licences: what OSV's schema says, and nothing passes because it is not known."""
 
-from __future__ import annotations
-
 import json
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from bento_cli.cli import main
@@ -19,9 +18,6 @@ from rules_bento.audit import advisories, inventory, licenses, policy
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALL = {"introduced": "0"}
 HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"

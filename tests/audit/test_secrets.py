@@ -1,11 +1,11 @@
 """What looks like a secret is found wherever a Bento has it, and is never shown."""
 
-from __future__ import annotations
-
 import base64
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from bento_cli.projects import from_directory
@@ -14,10 +14,6 @@ from rules_bento.actions.snapshot import data_part, snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.audit import secrets
 from rules_bento.errors import BentoError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 # Put together when the test runs: nobody's scanner takes this file for one that leaks.
 LETTERS = "Qw3rT9yUiOpAsDfGhJkLzXcVbNm8642135eEzP7hK2vB9sXd4LqT6nRfYj1WcUo5Zg8MaCe3HiVxNb0t"

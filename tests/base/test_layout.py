@@ -1,7 +1,5 @@
 """The files that bento.base and bento_layout_base write for a layout, against the layout itself."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

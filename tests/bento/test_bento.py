@@ -1,9 +1,8 @@
 """Our Bentos beside the ones that real BentoML 1.4.40 made of the same projects (tests/golden)."""
 
-from __future__ import annotations
-
 import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,8 +29,6 @@ from projects import Listing, document_of, write_project
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def built(case: str, tmp_path: Path):

@@ -1,7 +1,5 @@
 """What a lock is held against: the packages that options and an image ask for."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

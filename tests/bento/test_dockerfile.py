@@ -1,7 +1,5 @@
 """Dockerfiles, entry point and install script: golden texts of parts, hadolint on all, shells that run the scripts."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

@@ -1,7 +1,5 @@
 """Bentos without Bazel: the same as the actions make, and what the functions take."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Projects of BentoML as BUILD and MODULE lines, and what is said about the rest."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shutil

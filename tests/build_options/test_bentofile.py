@@ -1,7 +1,5 @@
 """Reading bentofile.yaml and pyproject.toml: every key, every refusal with its line, and who wins."""
 
-from __future__ import annotations
-
 import re
 import time
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """docs/compatibility.md has a row for every option of BentoML, and compatibility_tests.py names tests of each row."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

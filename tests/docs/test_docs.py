@@ -1,7 +1,5 @@
 """What documentation says can be done: blocks run, parse or load, and names, options and links are there."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import re

@@ -1,7 +1,5 @@
 """Pages of the documentation site: each document has one, and links lead to pages."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 import sys

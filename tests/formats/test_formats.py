@@ -1,7 +1,5 @@
 """Readers of YAML, JSON and TOML: the values that the libraries give, nothing beyond the bounds, no error but ours."""
 
-from __future__ import annotations
-
 import ast
 import datetime as dt
 import json

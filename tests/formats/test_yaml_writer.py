@@ -1,7 +1,5 @@
 """The writer of YAML: PyYAML's own is the judge of each byte."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

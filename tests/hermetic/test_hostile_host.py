@@ -1,7 +1,5 @@
 """A host that does its worst changes no output: variables, PATH, locale, mode of new files, startup modules."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

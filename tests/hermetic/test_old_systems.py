@@ -1,7 +1,5 @@
 """Interpreters that are built for old systems lack what younger C libraries have; the package does without."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

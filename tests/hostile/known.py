@@ -1,7 +1,5 @@
 """Inputs that once did harm, or took all memory or time, by the reader that refuses them today."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import io
@@ -10,15 +8,12 @@ import random
 import struct
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import readers
 from readers import tar_of, zip_of
 from rules_bento.archives import tarstream
 from servers import SERVERS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SERVICE = b"\nimport bentoml\n@bentoml.service(labels={'x': 'y'})\nclass Svc:\n    @bentoml.api\n    def f(self, x: int) -> int: ...\n"
 _WHEEL = "odd-1.0.dist-info/"

@@ -1,7 +1,5 @@
 """Changes inputs at random, knowing how they are built: bytes, tokens, values, names, lengths and offsets."""
 
-from __future__ import annotations
-
 import base64
 import copy
 import io
@@ -11,11 +9,9 @@ import struct
 import tarfile
 import warnings
 import zipfile
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from random import Random
+from collections.abc import Callable
+from random import Random
+from typing import Any
 
 NAMES = (
     "../x",

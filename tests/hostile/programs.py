@@ -4,14 +4,14 @@ A case is JSON: words, and what stands where they name a file. Its reader runs t
 what came out: nothing for success, BentoError for a status and a message, and whatever else reached the caller.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import readers
 from bento_cli import cli
@@ -19,10 +19,6 @@ from bento_cli.cli import parsing, table
 from readers import Reader, tar_of, zip_of
 from rules_bento import verbs
 from rules_bento.errors import BentoError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 # An error that no part of the program has a message for; it says the place in the program, not in what was given.
 UNEXPECTED = "internal error"

@@ -1,7 +1,5 @@
 """What reads the input of others: for each reader sound inputs, made in memory, and how it is called on a file."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -9,11 +7,9 @@ import os
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any, NamedTuple
 
 DAY = "2026-01-01T00:00:00+00:00"
 

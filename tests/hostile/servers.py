@@ -5,8 +5,6 @@ body is text, or JSON that is sent as such. `@N` and `"#N"` stand for digest and
 comes before; `base64:` begins bytes. What is no such list is sent as it is, as the answer to each request.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import http.client
@@ -16,8 +14,10 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from readers import (
     CONFIG,
@@ -32,10 +32,6 @@ from readers import (
     packed,
     tar_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _HOST = "registry.example"
 

@@ -1,25 +1,20 @@
 """Hostile input of each kind is read or refused with a message, within bounds, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import re
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import known
 import pytest
 from limited import RESIDENT, run
 from mutations import mutate
 from targets import READERS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _CASES = [(reader, name) for reader, inputs in known.REFUSED.items() for name in inputs]
 

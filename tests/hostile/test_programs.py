@@ -1,7 +1,5 @@
 """Every verb and every command, whatever stands where they expect a file: a message, within bounds, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

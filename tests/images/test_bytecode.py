@@ -1,7 +1,5 @@
 """Byte code of wheels: what Python takes instead of compiling, bound to its sources, the same wherever it is made."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import marshal

@@ -1,7 +1,5 @@
 """Files of wheels that images leave out: which, what is said of them, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Images as steps: read from a source or from JSON, checked, composed, frozen."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

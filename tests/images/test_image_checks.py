@@ -1,7 +1,5 @@
 """What is wrong with an image is found before it runs, and named with its package and a way out."""
 
-from __future__ import annotations
-
 import mmap
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What of a Bento's image an image without a daemon cannot have."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

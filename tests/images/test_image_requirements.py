@@ -1,7 +1,5 @@
 """What a Bento asks of its image is there, or named with the lines that add it."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 

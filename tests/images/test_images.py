@@ -1,7 +1,5 @@
 """What an image says of itself, and that its documents agree with its layers."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

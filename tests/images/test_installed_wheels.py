@@ -3,8 +3,6 @@
 Real wheels are those that Bazel lays beside the test, or by hand those in the folder RULES_BENTO_WHEELS.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

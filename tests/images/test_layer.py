@@ -1,7 +1,5 @@
 """Layers: the installed tree, the bytes, the digests, and what real tools make of them."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """zstd:chunked: each file can be pulled alone, and the tar made of the files, by what a layer has behind its tar."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What layers of others hold: the libraries of a base, with what a layer above removes."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import struct

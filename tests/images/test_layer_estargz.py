@@ -1,7 +1,5 @@
 """eStargz: each file can be read alone, and verified, by what the table at the end of a layer says."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

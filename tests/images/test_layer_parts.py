@@ -1,7 +1,5 @@
 """Layers joined from parts: the tree of the wheels, made once for each of them."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

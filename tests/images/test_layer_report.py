@@ -1,7 +1,5 @@
 """What the report of an image's layers says: whose each byte is, and what differs."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

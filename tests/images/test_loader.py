@@ -1,7 +1,5 @@
 """Which libraries of packages are loaded: as Python and the linker find them, not by where they lie."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import json
 import os

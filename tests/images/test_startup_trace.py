@@ -1,7 +1,5 @@
 """Which files of an image a start reads: recorded of a container, and written where builds of the image read it."""
 
-from __future__ import annotations
-
 import http.server
 import io
 import json

@@ -1,7 +1,5 @@
 """Reading wheels: what is in them, and everything that no installer should take."""
 
-from __future__ import annotations
-
 import random
 import struct
 import sys

@@ -7,8 +7,6 @@ once; each build and each import runs in a forked child, so that neither sees wh
 is a model store in the place of them.
 """
 
-from __future__ import annotations
-
 import gc
 import importlib
 import importlib.util

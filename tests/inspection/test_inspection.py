@@ -4,8 +4,6 @@ Real BentoML builds each of them, so a usual run takes those of the suite whose 
 which tests/importing holds all else; RULES_BENTO_EXAMPLES=all takes all.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

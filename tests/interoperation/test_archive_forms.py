@@ -1,7 +1,5 @@
 """Each form of the example's archive, made on request, is to real BentoML what its `.bento` is."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the example builds, real BentoML imports, lists and serves."""
 
-from __future__ import annotations
-
 import json
 import tarfile
 from pathlib import Path

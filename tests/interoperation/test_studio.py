@@ -1,7 +1,5 @@
 """A Bento of two services, three models, mounted pages and a task: imported and served by real BentoML."""
 
-from __future__ import annotations
-
 import json
 import time
 import urllib.request

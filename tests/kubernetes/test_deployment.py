@@ -1,7 +1,5 @@
 """Manifests say what the services of a Bento say, as Kubernetes reads it, and refuse what it cannot be told."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """Launchers hand on what attributes and labels say; the shell that starts them makes nothing else of it."""
 
-from __future__ import annotations
-
 import os
 import string
 import subprocess

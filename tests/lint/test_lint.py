@@ -3,8 +3,6 @@
 What is checked are the files that this test declares; e2e/lint.py holds that these are all.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import os

@@ -1,7 +1,5 @@
 """Projects with conflicts (`tool.uv.conflicts`), drawn from a seed, for uv to lock."""
 
-from __future__ import annotations
-
 import itertools
 import json
 

@@ -1,7 +1,5 @@
 """A package index on loopback (PEP 503) whose wheels are nothing but metadata, made from a lock in normal form."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import http.server

@@ -1,7 +1,5 @@
 """Runs Starlark of this repository as Python, whose subset it nearly is, where a test calls plain functions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 _TYPES = {"str": "string", "NoneType": "NoneType"}

@@ -1,7 +1,5 @@
 """Wheels from sources, by real setuptools and by build systems that lie in the source."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess

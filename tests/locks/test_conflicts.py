@@ -1,7 +1,5 @@
 """Locks with conflicts (`tool.uv.conflicts`): each choice has the packages that real uv exports for it."""
 
-from __future__ import annotations
-
 import os
 import random
 import re

@@ -1,7 +1,5 @@
 """Requirements with hashes, pylock.toml and uv.lock of one project are the same lock; uv writes all three."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Locks that were made to harm, in each form: rejected with a message, or harmless."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

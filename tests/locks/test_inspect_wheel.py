@@ -1,7 +1,5 @@
 """What hubs ask of a wheel is what `zipfile` reads of it, with its sizes in 32 bits and in 64."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Files are found by their hash, with credentials from where people keep them; none is shown."""
 
-from __future__ import annotations
-
 import http.server
 import importlib.util
 import json

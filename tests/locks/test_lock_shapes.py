@@ -1,7 +1,5 @@
 """Strings of locks have shapes: each form of a lock is held to them where it is read, here and in Starlark."""
 
-from __future__ import annotations
-
 import json
 import random
 import re

@@ -1,7 +1,5 @@
 """The slice of a service: uv and pip-tools agree, sources count, and conflicts are explained."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What built Bentos require: of a lock, by either resolver, and of libraries over a hub of rules_python."""
 
-from __future__ import annotations
-
 import re
 import tarfile
 

@@ -1,7 +1,5 @@
 """What requirements files, pyproject.toml and bentofile.yaml ask for, and what a stale lock is told by."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

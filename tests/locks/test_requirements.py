@@ -1,7 +1,5 @@
 """Requirements files are read as pip reads them."""
 
-from __future__ import annotations
-
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import Option, parse

@@ -1,7 +1,5 @@
 """Sources of packages are asked for what builds them, before anything of ours is there to read them."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json

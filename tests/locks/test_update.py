@@ -1,7 +1,5 @@
 """A lock is written from sources: what stays, what moves, and from which index packages come."""
 
-from __future__ import annotations
-
 import json
 import os
 

@@ -1,7 +1,5 @@
 """Virtual environments over wheels: their console scripts, and what no wheel may put in the interpreter's place."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What `bento_model` makes, as real BentoML sees it: imported, got, loaded by its framework's module."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

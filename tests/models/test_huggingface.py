@@ -1,7 +1,5 @@
 """Snapshots of a Hugging Face hub are referenced as real BentoML references them, without asking the hub."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Models that real BentoML saved and exported are taken as they are, and real BentoML imports what comes out."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

@@ -1,7 +1,5 @@
 """A Bento that leaves its models out: to real BentoML it is what it would be with them, once they are in the store."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A server that says what a test wants it to say, byte by byte: no library of servers would."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from contextlib import contextmanager, suppress

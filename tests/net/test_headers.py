@@ -1,7 +1,5 @@
 """Headers of answers: read as the documents have them, in linear time, whatever is in them."""
 
-from __future__ import annotations
-
 import time
 from email.message import Message
 

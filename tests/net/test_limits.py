@@ -1,7 +1,5 @@
 """What is read of an answer is bounded, in bytes and in seconds, and what is no answer is a message."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import time

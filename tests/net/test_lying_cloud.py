@@ -1,7 +1,5 @@
 """Clouds that lie: transfers end, nothing goes without encryption, and no text of this machine goes there."""
 
-from __future__ import annotations
-
 import json
 import threading
 

@@ -1,7 +1,5 @@
 """Registries that lie: no secret goes elsewhere, nothing is asked without an end, and the answer is a message."""
 
-from __future__ import annotations
-
 import base64
 import json
 import threading

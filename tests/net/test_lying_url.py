@@ -1,7 +1,5 @@
 """Servers of archives that lie about what they have: what comes is right, or there is a message and nothing else."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import itertools

@@ -1,7 +1,5 @@
 """Several transfers: the first error is shown at once, whatever the others wait for."""
 
-from __future__ import annotations
-
 import threading
 import time
 

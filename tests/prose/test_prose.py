@@ -1,7 +1,5 @@
 """Messages, help, docstrings, and documents use plain technical English, as far as a program can see it."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

@@ -1,7 +1,5 @@
 """The mechanical part of the style guide in CONTRIBUTING.md: words and forms that plain technical English avoids."""
 
-from __future__ import annotations
-
 import re
 
 # Pattern -> what to write instead. Words that are right in some sentences are left to reviewers.

@@ -1,7 +1,5 @@
 """What all tests of registries have."""
 
-from __future__ import annotations
-
 import pytest
 import servers
 from registry_fixtures import home, name, progress, reference, registries, registry_binary, second_server, server

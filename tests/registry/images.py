@@ -1,7 +1,5 @@
 """Images, indexes and their parts for tests: small, and of bytes that a seed decides."""
 
-from __future__ import annotations
-
 import json
 import random
 from pathlib import Path

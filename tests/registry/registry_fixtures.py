@@ -1,7 +1,5 @@
 """Registries for tests, clients that wait for nothing, and a user who is nobody: fixtures to be imported."""
 
-from __future__ import annotations
-
 import pytest
 import servers
 from rules_bento.net.transfers import Progress

@@ -3,8 +3,6 @@
 Docker-registry 2.8 gives up an upload of which a request was cut off; its version 3 and others keep what came.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.server
 import itertools

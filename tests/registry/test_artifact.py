@@ -1,7 +1,5 @@
 """Bentos and models as artifacts: the archive that comes out is the one that went in."""
 
-from __future__ import annotations
-
 import json
 import tarfile
 

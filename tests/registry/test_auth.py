@@ -1,7 +1,5 @@
 """Registries that want to see something: passwords, tokens of a token server, identity tokens."""
 
-from __future__ import annotations
-
 import base64
 import json
 

@@ -1,7 +1,5 @@
 """A layout that images are built on: what is taken of it, and what does not agree with its index."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

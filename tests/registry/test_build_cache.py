@@ -4,8 +4,6 @@ The servers are stand-ins of a few lines, for what real ones do not do when aske
 `remote_execution` push from real ones.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.server
 import os

@@ -1,7 +1,5 @@
 """Credentials from files and real helper programs, and what is never shown of them."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """Connections that end, lie or stall at seeded places: what is pushed and pulled through them is right, or an error."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Layouts on disk, archives of docker, and images that come shallow."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

@@ -1,7 +1,5 @@
 """What `bento_load` gives to a container tool, also of layers that are only in a registry; and archives as bases."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Ways to a registry: encrypted, through a proxy, over redirects; and what is never sent along."""
 
-from __future__ import annotations
-
 import base64
 import http.server
 import json

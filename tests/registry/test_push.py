@@ -1,7 +1,5 @@
 """What arrives at a real registry, and with how many requests."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading

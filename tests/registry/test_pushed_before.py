@@ -1,7 +1,5 @@
 """What is remembered of earlier pushes: a hint, whatever the file says."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Names of images, as docker reads them."""
 
-from __future__ import annotations
-
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.registry.reference import Reference

@@ -1,7 +1,5 @@
 """What refers to an image: with the API for it, without, and when images are copied."""
 
-from __future__ import annotations
-
 import http.server
 import json
 import threading

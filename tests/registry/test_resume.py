@@ -1,7 +1,5 @@
 """Uploads that go on where they were cut, or in the chunks that a server insists on."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """What is signed here and by cosign: keys, files, layouts and what registries have; by hand, cosign itself is the judge."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

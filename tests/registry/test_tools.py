@@ -1,7 +1,5 @@
 """What other clients push, ours pulls, and the other way round: skopeo, crane and oras, those that are here."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

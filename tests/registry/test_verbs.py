@@ -1,7 +1,5 @@
 """The run targets' programs: started as Bazel starts them, and what they print."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

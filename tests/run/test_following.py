@@ -1,7 +1,5 @@
 """A server that follows edits: the real BentoML, whose workers begin with the packages in memory."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """What the helper says of itself to whoever runs a target."""
 
-from __future__ import annotations
-
 import pytest
 from rules_bento.run import load, push
 from rules_bento.verbs import run

@@ -1,7 +1,5 @@
 """The environment for editors: of the wheels that are named, with modules of the source tree, and nobody else's folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A legacy service answers over gRPC, and over HTTP as others do."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """A service of before BentoML 1.2."""
 
-from __future__ import annotations
-
 import asyncio
 
 import bentoml

@@ -1,7 +1,5 @@
 """A service whose image names a file: BentoML looks at it whenever it imports the service."""
 
-from __future__ import annotations
-
 import bentoml
 
 image = bentoml.images.Image().requirements_file("requirements.txt")

@@ -1,7 +1,5 @@
 """Servers that tests start: with options and variables, by BentoML's own classes, and such as do not start."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,12 +1,10 @@
 """The manifest: what it says of files, its text, and the identity that follows from it."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from blake3 import blake3
@@ -15,9 +13,6 @@ from hypothesis import strategies as st
 from rules_bento.errors import BentoError
 from rules_bento.sources import manifest
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TREE = TreeManifest.of([
     TreeEntry.of_bytes("src/run.sh", b"#!/bin/sh\n"),

@@ -1,7 +1,5 @@
 """Patterns mean what pathspec, and so BentoML, takes them to mean, and no list makes matching slow."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Which files get into a Bento: BentoML's golden matrix, placement, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """Lines are recorded in this process and in those that it starts, under the paths that Bazel knows."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 Nearly all Starlark is Python to `ast`, so that the shape of functions and the names that a file uses are plain.
 """
 
-from __future__ import annotations
-
 import ast
 
 MOST_PARAMETERS = 6

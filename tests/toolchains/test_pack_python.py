@@ -1,7 +1,5 @@
 """An interpreter is packed into few files, which serve alone; where they do not, actions have all of it."""
 
-from __future__ import annotations
-
 import marshal
 import subprocess
 import sys

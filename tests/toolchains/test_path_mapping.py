@@ -3,8 +3,6 @@
 `--experimental_output_paths=strip` maps the paths of Files in arguments, and of none that Starlark made a string of.
 """
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

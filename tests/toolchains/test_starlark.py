@@ -1,7 +1,5 @@
 """Starlark that is shipped is as it has to be; e2e/lint.py looks at that of tests and examples, too."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The cases that the Starlark tests hold are what the `packaging` library says."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Of real releases, and of made ones, hubs take the wheel that uv takes, for each platform, system and Python."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -3,8 +3,6 @@
 The last test provisions the real one, which takes a minute and a network: it runs if RULES_BENTO_PROVISION_TEST is 1.
 """
 
-from __future__ import annotations
-
 import fcntl
 import importlib.util
 import os

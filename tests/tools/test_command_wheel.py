@@ -1,7 +1,5 @@
 """The wheels of the library and of the command: their dependencies, contents, and commands."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os

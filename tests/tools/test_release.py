@@ -1,7 +1,5 @@
 """tools/release.py: the archive of a commit, its entry in a registry, its notes."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

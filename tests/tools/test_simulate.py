@@ -1,7 +1,5 @@
 """What bench/simulate.py reckons is what one reckons by hand for a small world, and the same each time."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import sys

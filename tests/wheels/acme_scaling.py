@@ -1,7 +1,5 @@
 """What the wheel holds."""
 
-from __future__ import annotations
-
 
 def scaled(value: float) -> float:
     """Half of it."""

@@ -1,7 +1,5 @@
 """Real BentoML serves a Bento with a wheel of the repository's own."""
 
-from __future__ import annotations
-
 
 def test_the_wheel_answers(client):
     assert client.scale(value=3) == 1.5

@@ -1,7 +1,5 @@
 """Bentos carry wheels that no index has, and install them by their hashes, with what these need."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
