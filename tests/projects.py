@@ -94,11 +94,7 @@ class RealBuilder:
             "TMPDIR": str(folder),
         }
         self._process = subprocess.Popen(
-            [str(python), str(BUILDER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
+            [str(python), str(BUILDER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self.version, self.python_version = self._versions(python)
 

@@ -129,12 +129,7 @@ def expected(files):
 
 def command(*arguments):
     """How tests start our command in a process of its own."""
-    return [
-        sys.executable,
-        "-c",
-        "import sys; from bento_cli.cli import main; sys.exit(main())",
-        *map(str, arguments),
-    ]
+    return [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())", *map(str, arguments)]
 
 
 class Conversation:

@@ -34,10 +34,7 @@ def image(outcome):
 
 def test_files_are_known_from_the_root_and_requirements_by_their_text(actions):
     made = image(environment(actions, [["run_script", "setup.sh"], ["requirements_file", "r.txt"]], distro="alpine"))
-    assert made == {
-        "distro": "alpine",
-        "steps": [["run_script", "envs/setup.sh"], ["requirements", "attrs\nidna\n"]],
-    }
+    assert made == {"distro": "alpine", "steps": [["run_script", "envs/setup.sh"], ["requirements", "attrs\nidna\n"]]}
 
 
 def test_one_extends_another(actions):

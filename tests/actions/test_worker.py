@@ -465,11 +465,7 @@ def test_responses_hold_what_is_printed(tmp_path: Path) -> None:
         assert loud["output"].count("{") == 200_000
         assert all(text in loud["output"] for text in ("\ufffd", "of a child", "to a person"))
         assert "ZeroDivisionError: of a verb" in worker.ask(["raise"])["output"]
-        assert worker.ask(["die"]) == {
-            "exitCode": 9,
-            "output": "the process was ended by signal 9\n",
-            "requestId": 0,
-        }
+        assert worker.ask(["die"]) == {"exitCode": 9, "output": "the process was ended by signal 9\n", "requestId": 0}
         assert worker.ask([])["exitCode"] == 3
 
 

@@ -7,12 +7,7 @@ import tarfile
 
 import zstandard
 
-COMPRESS = {
-    "": bytes,
-    ".gz": gzip.compress,
-    ".xz": lzma.compress,
-    ".zst": zstandard.ZstdCompressor().compress,
-}
+COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
 
 
 def member(path, *, data=None, mode=0o644, uid=0, gid=0, link=None, hard=None, kind=None):

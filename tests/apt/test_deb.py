@@ -133,10 +133,7 @@ def test_a_damaged_package_is_named(tmp_path, damage):
 
 @pytest.mark.parametrize(
     ("members", "problem"),
-    [
-        ({"debian-binary": b"2.0\n"}, "has no data.tar"),
-        ({"data.tar.lz": b"x"}, "compression .lz"),
-    ],
+    [({"debian-binary": b"2.0\n"}, "has no data.tar"), ({"data.tar.lz": b"x"}, "compression .lz")],
 )
 def test_what_is_missing_is_said(tmp_path, members, problem):
     path = tmp_path / "odd.deb"

@@ -149,10 +149,7 @@ def test_a_path_of_the_old_layout_is_the_same_path(make, tmp_path):
 
 
 def test_a_link_where_another_package_has_a_folder_is_an_error(make, tmp_path):
-    error = make(
-        one(tmp_path, member("usr/x"), name="aa"),
-        one(tmp_path, member("usr/x", link="y"), name="bb"),
-    )
+    error = make(one(tmp_path, member("usr/x"), name="aa"), one(tmp_path, member("usr/x", link="y"), name="bb"))
     assert "bb: /usr/x is a directory only in another package" in error
 
 
@@ -244,13 +241,7 @@ def test_users_and_folders(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "problem"),
-    [
-        ("0", "reserved"),
-        ("65534", "reserved"),
-        ("x", "Use digits"),
-        ("70000", "from 1 to 65533"),
-    ],
+    ("number", "problem"), [("0", "reserved"), ("65534", "reserved"), ("x", "Use digits"), ("70000", "from 1 to 65533")]
 )
 def test_a_number_that_a_user_cannot_have(make, tmp_path, number, problem):
     error = make(one(tmp_path, member("usr/x", data=b"")), user=[("me", number)])

@@ -134,11 +134,7 @@ def test_joined_parts_hold_the_tar_of_all(tmp_path_factory, groups):
 
 @pytest.mark.parametrize("threads", [1, 2, 4, None])
 def test_threads_do_not_show_in_a_part(tmp_path, threads):
-    members = [
-        Member.inline("a", RANDOM),
-        Member.inline("b", b"text" * 700_000),
-        Member.inline("c", RANDOM[:9]),
-    ]
+    members = [Member.inline("a", RANDOM), Member.inline("b", b"text" * 700_000), Member.inline("c", RANDOM[:9])]
     one = archive.write_measured_part(tmp_path / "one", members)
     archive.write_part(tmp_path / "more", members, threads=threads)
     assert (tmp_path / "more").read_bytes() == (tmp_path / "one").read_bytes()

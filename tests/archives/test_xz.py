@@ -30,8 +30,7 @@ def xz_tool():
 def runs():
     """Pieces of input: incompressible, repetitive or short, of sizes around those that matter."""
     size = st.one_of(
-        st.integers(0, 70_000),
-        st.sampled_from([xz.BLOCK - 1, xz.BLOCK, xz.BLOCK + 1, 65_535, 65_536, 65_537]),
+        st.integers(0, 70_000), st.sampled_from([xz.BLOCK - 1, xz.BLOCK, xz.BLOCK + 1, 65_535, 65_536, 65_537])
     )
     return st.lists(
         st.builds(lambda source, length: source[:length], st.sampled_from([RANDOM, TEXT]), size), max_size=5

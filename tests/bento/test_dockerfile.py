@@ -24,11 +24,7 @@ import bentoml
 class Svc:
     pass
 """
-LOCK = LockedRequirements(
-    "bentoml\n",
-    "bentoml==1.4.40\n",
-    "bentoml==1.4.40 \\\n    --hash=sha256:" + 64 * "0" + "\n",
-)
+LOCK = LockedRequirements("bentoml\n", "bentoml==1.4.40\n", "bentoml==1.4.40 \\\n    --hash=sha256:" + 64 * "0" + "\n")
 
 
 @pytest.fixture
@@ -163,8 +159,7 @@ def test_a_blank_ends_no_path_that_is_copied(project):
 
 
 @pytest.mark.parametrize(
-    ("locked", "copied"),
-    [("", True), ("lock_python_packages=True", True), ("lock_python_packages=False", False)],
+    ("locked", "copied"), [("", True), ("lock_python_packages=True", True), ("lock_python_packages=False", False)]
 )
 def test_wheels_of_the_project_are_there_before_packages_where_bentoml_locks(project, locked, copied):
     (project / "wheels").mkdir()
@@ -193,10 +188,7 @@ def test_a_script_is_named_by_its_path_and_content(project, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [
-        ("#!/bin/sh\r\necho\r\n", "has CRLF line ends"),
-        ("print()\n", "has no shebang. Add '#!/usr/bin/env python3'"),
-    ],
+    [("#!/bin/sh\r\necho\r\n", "has CRLF line ends"), ("print()\n", "has no shebang. Add '#!/usr/bin/env python3'")],
 )
 def test_scripts_that_cannot_run(project, content, message):
     (project / "s.py").write_bytes(content.encode())
@@ -500,21 +492,9 @@ def tool(folder: Path, name: str) -> None:
         (["start-http-server", "x"], {}, "python -m bentoml_cli._internal.start start-http-server x /b port="),
         (["echo", "a b"], {}, "a b"),
         ([], {"PORT": "8080"}, "bentoml serve /b port=8080"),
-        (
-            ["-x"],
-            {"BENTOML_SERVE_COMPONENT": "runner"},
-            f"{START} start-runner-server -x /b port=",
-        ),
-        (
-            [],
-            {"BENTOML_SERVE_COMPONENT": "http_server"},
-            f"{START} start-http-server /b port=",
-        ),
-        (
-            [],
-            {"BENTOML_SERVE_COMPONENT": "grpc_server"},
-            f"{START} start-grpc-server /b port=",
-        ),
+        (["-x"], {"BENTOML_SERVE_COMPONENT": "runner"}, f"{START} start-runner-server -x /b port="),
+        ([], {"BENTOML_SERVE_COMPONENT": "http_server"}, f"{START} start-http-server /b port="),
+        ([], {"BENTOML_SERVE_COMPONENT": "grpc_server"}, f"{START} start-grpc-server /b port="),
     ],
 )
 def test_entrypoint(tmp_path, shell, arguments, variables, expected):

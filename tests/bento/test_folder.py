@@ -630,16 +630,8 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         ),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
         ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "isn't the locked Python version 3.11"),
-        (
-            {"python": {"packages": ["attrs"]}},
-            ExtraOptions(lock=LOCK),
-            "attrs isn't in the lock subset",
-        ),
-        (
-            {"python": {"packages": ["acme"]}},
-            ExtraOptions(lock=OF_WHEELS),
-            "acme isn't in the lock subset",
-        ),
+        ({"python": {"packages": ["attrs"]}}, ExtraOptions(lock=LOCK), "attrs isn't in the lock subset"),
+        ({"python": {"packages": ["acme"]}}, ExtraOptions(lock=OF_WHEELS), "acme isn't in the lock subset"),
         ({}, ExtraOptions(lock=LOCK, features=("grpc",)), "the lock's bentoml doesn't have grpc. Add 'bentoml[grpc]'"),
         ({}, ExtraOptions(features=("grcp",)), "unknown feature 'grcp'. Did you mean 'grpc'?"),
         ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "the file with hashes doesn't have bentoml"),

@@ -176,10 +176,7 @@ REFUSED = [
     ("python:\n  no_index: 'no'", "b.yaml:2: python.no_index: expected true or false, got the string 'no'"),
     ("python:\n  packages: numpy", "b.yaml:2: python.packages: expected a list of strings, got the string 'numpy'"),
     ('python:\n  packages: ["a\\nb"]', "is empty or has several lines"),
-    (
-        "python:\n  packages: ['--extra-index-url x']",
-        "is a pip option, not a package. Set python.extra_index_url",
-    ),
+    ("python:\n  packages: ['--extra-index-url x']", "is a pip option, not a package. Set python.extra_index_url"),
     ("python:\n  packages: ['--pre']", "is a pip option, not a package. Put it into a requirements_txt file"),
     (
         "python:\n  packages: ['-e .']",
@@ -190,10 +187,7 @@ REFUSED = [
         "installs a directory, which the image doesn't have when it installs",
     ),
     ("python:\n  packages: ['=1']", "invalid requirement '=1' (PEP 508)"),
-    (
-        "python:\n  packages: [six, 'numpy>>1']",
-        "b.yaml:2: python.packages: invalid requirement 'numpy>>1' (PEP 508)",
-    ),
+    ("python:\n  packages: [six, 'numpy>>1']", "b.yaml:2: python.packages: invalid requirement 'numpy>>1' (PEP 508)"),
     ("python:\n  packages: ['a b c']", "b.yaml:2: python.packages: invalid requirement 'a b c' (PEP 508)"),
     ("python:\n  packages: [six, 'numpy[x]=1.26']", "invalid requirement 'numpy[x]=1.26' (PEP 508). Write '=='"),
     ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores it if"),
@@ -204,14 +198,8 @@ REFUSED = [
     ("conda:\n  channels: a", "b.yaml:2: conda.channels: expected a list of strings, got the string 'a'"),
     ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: invalid mapping"),
     ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies: expected a string, got the number 1"),
-    (
-        "conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]",
-        "b.yaml:3: conda.dependencies: 'pip' is set twice",
-    ),
-    (
-        "conda:\n  environment_yml: e\n  pip: [a]",
-        "b.yaml:3: conda.pip: BentoML ignores it if",
-    ),
+    ("conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]", "b.yaml:3: conda.dependencies: 'pip' is set twice"),
+    ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores it if"),
     (
         "conda:\n  pip: [a]\ndocker:\n  cuda_version: 12",
         "b.yaml:4: docker.cuda_version: BentoML has no image with CUDA and conda",

@@ -223,10 +223,7 @@ def test_any_bytes_are_read_or_refused(data):
         ("{a: " * 101, f"o:1: more than {MAX_DEPTH} levels of nesting"),
         ("- " * 101 + "a", f"o:1: more than {MAX_DEPTH} levels of nesting"),
         (LAUGHS, "o:6: more than 500,000 values"),
-        (
-            "a: &a " + "x" * (1 << 20) + "\nb: [" + "*a, " * 100 + "]",
-            "o:2: more than 500,000 values or 64 MiB of text",
-        ),
+        ("a: &a " + "x" * (1 << 20) + "\nb: [" + "*a, " * 100 + "]", "o:2: more than 500,000 values or 64 MiB of text"),
         ("[" + "1," * MAX_VALUES + "]", "o:1: more than 500,000 values"),
         ("#" * (MAX_BYTES + 1), "o: exceeds 16 MiB"),
     ],
@@ -291,15 +288,7 @@ def test_lines_of_values():
     assert value["3.10"] == {"b": [1, {"c": 2}], "e": "as 1.50"}
     assert [
         lines.get(path) for path in [(), ("a",), ("a", "b", 1, "c"), ("d",), ("d", "b", 0), ("3.10", "b"), ("x",)]
-    ] == [
-        1,
-        1,
-        4,
-        5,
-        3,
-        2,
-        None,
-    ]
+    ] == [1, 1, 4, 5, 3, 2, None]
 
 
 def test_keys_that_are_one_for_python_stand_twice():

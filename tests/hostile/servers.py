@@ -19,19 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from readers import (
-    CONFIG,
-    DAY,
-    INDEX,
-    MANIFEST,
-    POOL,
-    SHA,
-    Reader,
-    bento_document,
-    bento_files,
-    packed,
-    tar_of,
-)
+from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, tar_of
 
 _HOST = "registry.example"
 
@@ -465,7 +453,7 @@ def _of_dropbox() -> list[bytes]:
             ["oauth2/token", 200, {}, {"access_token": "a", "expires_in": 14400}],
             ["get_metadata", 200, {}, found],
             ["files/download", 206, {"Content-Range": "bytes 0-6/7"}, "content"],
-        ),
+        )
     ]
 
 
@@ -481,9 +469,7 @@ def _of_gcs() -> list[bytes]:
         "generation": "12",
         "md5Hash": base64.b64encode(hashlib.md5(b"content").digest()).decode(),
     }
-    return [
-        _script(["alt=media", 206, {"Content-Range": "bytes 0-6/7"}, "content"], ["/o/", 200, {}, found]),
-    ]
+    return [_script(["alt=media", 206, {"Content-Range": "bytes 0-6/7"}, "content"], ["/o/", 200, {}, found])]
 
 
 def _hub(_out: Path) -> None:

@@ -121,10 +121,7 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
     ("own", "words"),
     [
         (["*.aa"], "pattern 1 of exclude[\"acme-tools\"] of bento.pypi ('*.aa') matches no file. Did you mean '*.a'?"),
-        (
-            ["*.a", "acme/test/"],
-            "pattern 2 of exclude[\"acme-tools\"] of bento.pypi ('acme/test/') matches no file",
-        ),
+        (["*.a", "acme/test/"], "pattern 2 of exclude[\"acme-tools\"] of bento.pypi ('acme/test/') matches no file"),
         (["acme/test/"], "Did you mean 'acme/tests'?"),
         (["Tests/"], "Did you mean 'tests'?"),
         (["./acme/tests/"], "Did you mean 'acme/tests'?"),

@@ -10,17 +10,7 @@ import zlib
 
 import pytest
 import zstandard
-from made_layers import (
-    COMPRESSIONS,
-    LARGE,
-    LAYOUT,
-    SITE,
-    members,
-    odd_wheel,
-    parts_of,
-    two_wheels,
-    unpacked,
-)
+from made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
 from made_wheels import Maker
 from rules_bento.archives import zipread
 from rules_bento.errors import BentoError

@@ -363,11 +363,7 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     program = subprocess.Popen(
         [sys.executable, "-c", code],
         env=os.environ
-        | {
-            "BUILD_WORKSPACE_DIRECTORY": str(tmp_path),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "TMPDIR": str(scratch),
-        },
+        | {"BUILD_WORKSPACE_DIRECTORY": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(scratch)},
         start_new_session=True,
     )
     mark = f"{python}\0-S\0-c\0{starts}".encode()

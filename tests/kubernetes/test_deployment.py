@@ -108,9 +108,7 @@ def test_the_same_inputs_give_the_same_bytes(rule):
 
 def test_services_find_each_other_by_the_names_of_their_kubernetes_services(rule):
     document = bento(
-        service("Studio", "DigitArchive"),
-        service("DigitArchive", "index", http={"port": 8080}),
-        service("index"),
+        service("Studio", "DigitArchive"), service("DigitArchive", "index", http={"port": 8080}), service("index")
     )
     objects = rule(document)
     assert [name for kind, name in objects if kind == "Service"] == [

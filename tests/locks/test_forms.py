@@ -267,10 +267,7 @@ def out_of_shape(value):
         yield (
             {other: value[other] for other in value if other != key}
             if isinstance(value, dict)
-            else [
-                *value[:key],
-                *value[key + 1 :],
-            ]
+            else [*value[:key], *value[key + 1 :]]
         )
         if isinstance(inner, (dict, list)):
             for changed in out_of_shape(inner):

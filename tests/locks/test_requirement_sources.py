@@ -157,10 +157,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "-r absent.txt\n",
-            r"r\.in:1: absent\.txt isn't declared\. Add it to srcs, constraints, or overrides\.",
-        ),
+        ("-r absent.txt\n", r"r\.in:1: absent\.txt isn't declared\. Add it to srcs, constraints, or overrides\."),
         ("-r /etc/passwd\n", r"r\.in:1: /etc/passwd isn't declared"),
         ("-r https://host/r.txt\n", r"r\.in:1: can't include the remote file 'https://host/r\.txt'"),
         ("flask\n-e .\n", r"r\.in:2: the option -e isn't supported: it installs a directory\. Add code .* deps"),

@@ -70,10 +70,7 @@ def test_the_next_page_is_on_the_same_server(registries):
     with liar(lambda _: reply(body=b'{"tags": ["secret"]}')) as other:
         for url in (f"http://localhost:{other.port}/latest", f"{other.url}/v2/a/b/tags/list", f"//{other.host}/x"):
             page = reply(headers={"Link": f'<{url}>; rel="next"'}, body=b'{"tags": ["v1"]}')
-            with (
-                liar(registry({"tags/list": page})) as server,
-                pytest.raises(BentoError, match="on another server"),
-            ):
+            with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="on another server"):
                 of(server, registries).tags()
         assert not other.requests
 

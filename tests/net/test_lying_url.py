@@ -104,10 +104,7 @@ def test_a_validator_that_cannot_be_sent_back(tmp_path, tag):
 
 @pytest.mark.parametrize("location", ["http://[", "ftp://x/", "http://x:99999/", "//a b/", "http://\u00fc..x/"])
 def test_a_redirect_to_no_address(tmp_path, location):
-    with (
-        liar(lambda _: reply(302, {"Location": location})) as server,
-        pytest.raises(BentoError, match="invalid URL"),
-    ):
+    with liar(lambda _: reply(302, {"Location": location})) as server, pytest.raises(BentoError, match="invalid URL"):
         fetch(f"{server.url}/x.bento", tmp_path)
     assert len(server.requests) == 1
 

@@ -23,9 +23,7 @@ NAMES = ["a", "b", "c", "aa", "ab", ".a", "a.b", "-", "[", "]", "\\", "!a", "#",
 
 lines_of_patterns = st.lists(
     st.builds(
-        str.__add__,
-        st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join),
-        st.sampled_from(["", "\n"]),
+        str.__add__, st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join), st.sampled_from(["", "\n"])
     ),
     max_size=4,
 )

@@ -277,12 +277,7 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: BentoP
         ),
         ("a.py", "svc/..", "srcs", r"^build_ctx is 'svc/\.\.'"),
         ("a.py", "../foo+/..", "srcs", r"^build_ctx is '\.\./foo\+/\.\.'"),
-        (
-            "svc/a.py",
-            "../foo+/svc",
-            "srcs",
-            r"srcs has 'svc/a\.py', which isn't in the build context, '\.\./foo",
-        ),
+        ("svc/a.py", "../foo+/svc", "srcs", r"srcs has 'svc/a\.py', which isn't in the build context, '\.\./foo"),
     ],
 )
 def test_refused_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:

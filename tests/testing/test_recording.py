@@ -61,11 +61,7 @@ def test_files_are_found_in_the_bento_and_told_by_their_path_in_the_workspace(mo
 
     assert service.double(2) == 4
     found.finish(tmp_path / "report")
-    ran, idle, never = (
-        ["1,1", "2,1", "5,1", "6,0"],
-        ["1,1", "2,1", "5,1", "6,0"],
-        ["1,0", "2,0", "5,0", "6,0"],
-    )
+    ran, idle, never = (["1,1", "2,1", "5,1", "6,0"], ["1,1", "2,1", "5,1", "6,0"], ["1,0", "2,0", "5,0", "6,0"])
     assert lines_of(tmp_path / "report") == dict(zip(names, (ran, idle, never), strict=False))
 
 

@@ -14,12 +14,7 @@ import pytest
 
 ROOT = Path(__file__).absolute().parent.parent.parent
 PROGRAM = ROOT / "tools/release.py"
-COPIED = (
-    ".bcr/metadata.template.json",
-    ".bcr/presubmit.yml",
-    ".bcr/source.template.json",
-    ".gitattributes",
-)
+COPIED = (".bcr/metadata.template.json", ".bcr/presubmit.yml", ".bcr/source.template.json", ".gitattributes")
 LEFT_OUT = (
     ".ci/run",
     ".github/workflows/ci.yaml",
