@@ -14,14 +14,9 @@ CANARY = "canary7secret"
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 SCHEMES = ("http", "https", "ftp", "ftps", "sftp", "nothing")
 VARIABLES = (
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AZURE_STORAGE_KEY",
-    "DROPBOX_TOKEN",
-    "FTP_PASSWORD",
-    "GITHUB_TOKEN",
-    "UNKNOWN_TO_ALL",
-)
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "DROPBOX_TOKEN", "FTP_PASSWORD",
+    "GITHUB_TOKEN", "UNKNOWN_TO_ALL",
+)  # fmt: skip
 REFUSALS = {"/401": 401, "/403": 403, "/404": 404, "/moved": 302, "/lie": 200}
 
 

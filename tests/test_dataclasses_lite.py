@@ -203,18 +203,9 @@ def test_no_module_of_the_package_imports_the_standard_librarys_records() -> Non
 VERBS = sorted(verbs.MODULES)
 # Modules of the standard library that cost a start one to forty million instructions, and that no verb needs for it.
 DEAR = {
-    "argparse",
-    "asyncio",
-    "ast",
-    "dataclasses",
-    "dis",
-    "http.client",
-    "importlib.metadata",
-    "inspect",
-    "ssl",
-    "tarfile",
-    "typing",
-}
+    "argparse", "asyncio", "ast", "dataclasses", "dis", "http.client", "importlib.metadata", "inspect", "ssl",
+    "tarfile", "typing",
+}  # fmt: skip
 
 
 def test_no_verb_imports_at_its_start_what_is_dear_there() -> None:

@@ -31,14 +31,9 @@ def words(verb: str, folder: str) -> list[str]:
     given = {
         "snapshot": ["--service", "service:Service", *patterns] + [word for source in sources for word in source],
         "package": [
-            "--options",
-            '{"service": "service:Service"}',
-            *settings,
-            *read,
-            "--description-file",
-            "svc/notes.md",
+            "--options", '{"service": "service:Service"}', *settings, *read, "--description-file", "svc/notes.md",
         ],
-    }
+    }  # fmt: skip
     outputs = [word for name in NAMES[verb] for word in (f"--{name}", f"{folder}/{verb}.{name}")]
     return ["--target", LABEL, *given[verb], *outputs]
 

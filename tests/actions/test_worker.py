@@ -62,21 +62,12 @@ def run(words):
     return eval(words[1]) or 0
 """
 CHANGES = [
-    "1",
-    "1 / 0",
-    "os.chdir('/')",
-    "os.umask(0o071) * 0",
-    "os.environ.update(MORE='1')",
-    "sys.path.append('/more')",
-    "sys.argv.append('more')",
-    "warnings.simplefilter('error')",
-    "os.open('/', os.O_RDONLY) * 0",
-    "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
-    "sys.setrecursionlimit(2000)",
-    "signal.signal(signal.SIGUSR1, signal.SIG_IGN) * 0",
-    "locale.setlocale(locale.LC_ALL, 'C') and 0",
+    "1", "1 / 0", "os.chdir('/')", "os.umask(0o071) * 0", "os.environ.update(MORE='1')", "sys.path.append('/more')",
+    "sys.argv.append('more')", "warnings.simplefilter('error')", "os.open('/', os.O_RDONLY) * 0",
+    "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "sys.setrecursionlimit(2000)",
+    "signal.signal(signal.SIGUSR1, signal.SIG_IGN) * 0", "locale.setlocale(locale.LC_ALL, 'C') and 0",
     "__import__('fractions') and 0",
-]
+]  # fmt: skip
 # Runs verbs one after the other, twice, and then others, and tells which variables of modules these changed.
 WATCHED = """\
 import functools, json, sys, types
@@ -117,15 +108,11 @@ print(json.dumps([codes, changed, sorted(caches())]))
 """
 # Caches of what is given by value.
 OF_VALUES = {
-    "rules_bento.archives.archive._end_block",
-    "rules_bento.archives.tarstream.owner",
-    "rules_bento.packages.lock_subset._load_resolution",
-    "rules_bento.packages.lock_subset._matches_platform",
-    "rules_bento.packages.lock_subset._with_hashes",
-    "rules_bento.sources.patterns._expression",
-    "rules_bento.sources.patterns._segments",
-    "rules_bento.sources.snapshot._normalised",
-}
+    "rules_bento.archives.archive._end_block", "rules_bento.archives.tarstream.owner",
+    "rules_bento.packages.lock_subset._load_resolution", "rules_bento.packages.lock_subset._matches_platform",
+    "rules_bento.packages.lock_subset._with_hashes", "rules_bento.sources.patterns._expression",
+    "rules_bento.sources.patterns._segments", "rules_bento.sources.snapshot._normalised",
+}  # fmt: skip
 SLOW = """\
 import fcntl, os, pathlib, time
 def run(words):
@@ -273,18 +260,12 @@ HEADS = [
     "(" * 300 + "1" + ")" * 300 + "\n",
 ]
 ARGUMENTS = [
-    "",
-    "labels=LABELS",
-    "labels={'a': args.name}",
-    "name='größe-s'",
-    "envs=[{'name': 'A', 'value': '1'}]",
-    "envs=['A']",
-    "traffic={'timeout': 5}",
-    "traffic={'timeout': '5'}",
+    "", "labels=LABELS", "labels={'a': args.name}", "name='größe-s'", "envs=[{'name': 'A', 'value': '1'}]",
+    "envs=['A']", "traffic={'timeout': 5}", "traffic={'timeout': '5'}",
     "image=bentoml.images.Image(python_version='3.11').python_packages('idna').run('echo a')",
     "image=bentoml.images.Image(python_version='3.11').requirements_file('requirements.txt')",
     "description='file: README.md'",
-]
+]  # fmt: skip
 BODIES = [
     "    @bentoml.api\n    def ask(self, text: str) -> str:\n        return text\n",
     "    @bentoml.task\n    def ask(self, text: str) -> str:\n        return text\n",

@@ -277,12 +277,8 @@ def test_a_folder_is_a_form(tmp_path):
     (tmp_path / "env/docker/entrypoint.sh").chmod(0o755)
     found = contents(tmp_path, "folder")
     assert {item.path for item, _ in found if item.kind == "folder"} == {
-        "empty",
-        "env",
-        "env/docker",
-        "src",
-        "src/package",
-    }
+        "empty", "env", "env/docker", "src", "src/package",
+    }  # fmt: skip
     assert {item.path for item, _ in found if item.executable} == {"env/docker/entrypoint.sh"}
     assert files_of(tmp_path, "folder") == FILES | {"src/link": "service.py"}
     (tmp_path / "src/out").symlink_to("/etc")
@@ -493,16 +489,10 @@ def test_sizes_are_numbers_that_can_be(size):
 @pytest.mark.parametrize(
     "records",
     [
-        b"9 size=-1\n",
-        b"7 path=",
-        b"99 path=a\n",
-        b"path=a\n",
-        b"0 path=a\n",
-        b"11 size=1e3\n",
-        b"12 path=a\nxx\n",
+        b"9 size=-1\n", b"7 path=", b"99 path=a\n", b"path=a\n", b"0 path=a\n", b"11 size=1e3\n", b"12 path=a\nxx\n",
         b"3 =\n",
     ],
-)
+)  # fmt: skip
 def test_attributes_are_well_formed(records):
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, len(records)

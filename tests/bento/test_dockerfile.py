@@ -125,12 +125,8 @@ def test_variables_by_stage(project):
 
 def test_steps_keep_their_order(project):
     calls = [
-        'run("echo 1")',
-        'system_packages("vim")',
-        'run_script("s.py")',
-        'python_packages("idna")',
-        'run("echo 2")',
-    ]
+        'run("echo 1")', 'system_packages("vim")', 'run_script("s.py")', 'python_packages("idna")', 'run("echo 2")',
+    ]  # fmt: skip
     (project / "service.py").write_text(image_with(*calls, 'run_script("s.sh")', 'build_include("data/")'))
     made = files(project)
     lines = instructions(made["env/docker/Dockerfile"])

@@ -116,13 +116,8 @@ def test_a_project_that_is_a_workspace(tmp_path):
     assert made.ignore == "bazel-bin\nbazel-out\nbazel-testlogs\nbazel-project\n.venv\n"
     excluded = re.search(r"exclude = \[(.*?)\]", made.build, re.DOTALL)[1]
     assert re.findall(r'"(.+)"', excluded) == [
-        ".bazelignore",
-        ".bazelrc",
-        ".bazelversion",
-        "BUILD.bazel",
-        "MODULE.bazel",
-        "MODULE.bazel.lock",
-    ]
+        ".bazelignore", ".bazelrc", ".bazelversion", "BUILD.bazel", "MODULE.bazel", "MODULE.bazel.lock",
+    ]  # fmt: skip
     assert made.ignore in made.text()
     assert migrate(folder, "svc").ignore == ""
     assert 'exclude = ["BUILD.bazel"],' in migrate(folder, "svc").build

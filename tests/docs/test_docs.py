@@ -34,34 +34,13 @@ REPOSITORY = Repository(ROOT)
 BLOCKS = [block for path in documents(ROOT) for block in blocks(path)]
 # What MODULE.bazel may say beside extensions, and rules of others that the documentation shows ours with.
 OF_BAZEL = [
-    "archive_override",
-    "bazel_dep",
-    "git_override",
-    "local_path_override",
-    "module",
-    "register_toolchains",
-    "use_repo",
-    "image_manifest_from_oci_layout",
-    "oci_image",
-    "py_library",
-    "py_test",
-]
+    "archive_override", "bazel_dep", "git_override", "local_path_override", "module", "register_toolchains",
+    "use_repo", "image_manifest_from_oci_layout", "oci_image", "py_library", "py_test",
+]  # fmt: skip
 PROGRAMS = [
-    "bentoml",
-    "cat",
-    "cd",
-    "cosign",
-    "curl",
-    "docker",
-    "export",
-    "git",
-    "ibazel",
-    "kubectl",
-    "mkdir",
-    "pip",
-    "podman",
-    "uv",
-]
+    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "ibazel", "kubectl", "mkdir", "pip",
+    "podman", "uv",
+]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
     "https://bentoml.com",
@@ -186,15 +165,10 @@ def bento_problem(words: list[str]) -> str:
 @pytest.mark.parametrize(
     "line",
     [
-        "bento lst",
-        "bento list --no-such",
-        "bazel biuld //:x",
-        "bazel run @rules_bento//tools:bento -- lst",
-        "python3 e2e/run.py no_such",
-        "e2e/no_such.py",
-        "bentoctl deploy",
+        "bento lst", "bento list --no-such", "bazel biuld //:x", "bazel run @rules_bento//tools:bento -- lst",
+        "python3 e2e/run.py no_such", "e2e/no_such.py", "bentoctl deploy",
     ],
-)
+)  # fmt: skip
 def test_a_command_that_nothing_takes_is_found(line: str):
     assert problem_of(line.split())
 

@@ -76,71 +76,23 @@ def test_what_pyyaml_writes_is_read_as_pyyaml_does(value, style, wide):
 
 WORDS = [
     *(
-        "a",
-        "b: ",
-        "- ",
-        "? ",
-        ": ",
-        "[",
-        "]",
-        "{",
-        "}",
-        ", ",
-        "\n",
-        "\n  ",
-        "\n    ",
-        "&a ",
-        "*a",
-        "&b ",
-        "*b",
-        "<<: ",
-        "= ",
+        "a", "b: ", "- ", "? ", ": ", "[", "]", "{", "}", ", ", "\n", "\n  ", "\n    ", "&a ", "*a", "&b ", "*b",
+        "<<: ", "= ",
     ),
     *(
-        "!!str ",
-        "!!int ",
-        "!!float ",
-        "!!bool ",
-        "!!null ",
-        "!!seq ",
-        "!!map ",
-        "!!set ",
-        "!!omap ",
-        "!!binary ",
-        "! ",
-        "!x ",
+        "!!str ", "!!int ", "!!float ", "!!bool ", "!!null ", "!!seq ", "!!map ", "!!set ", "!!omap ", "!!binary ",
+        "! ", "!x ",
     ),
     *(
-        "1",
-        "0b_",
-        "0x1F",
-        "-017",
-        "1_0",
-        "1.5",
-        "1e400",
-        "1.0e+400",
-        ".inf",
-        "-.INF",
-        ".nan",
-        "1:30",
-        "0:30.5",
+        "1", "0b_", "0x1F", "-017", "1_0", "1.5", "1e400", "1.0e+400", ".inf", "-.INF", ".nan", "1:30", "0:30.5",
         "01:30",
     ),
     *("yes", "Off", "~", "null", "'q'", '"\\ud800"', '"\\0"', "2026-01-01", "2001-99-99", "2001-01-01t1:02:03.4-99:99"),
     *(
-        "|\n  x\n",
-        ">-\n  x\n",
-        "---\n",
-        "...\n",
-        "%YAML 1.1\n",
-        "%TAG ! !!\n",
-        "# c\n",
-        "\t",
-        "\u00e9",
-        "\ufeff",
+        "|\n  x\n", ">-\n  x\n", "---\n", "...\n", "%YAML 1.1\n", "%TAG ! !!\n", "# c\n", "\t", "\u00e9", "\ufeff",
         "\u2028",
     ),
-]
+]  # fmt: skip
 
 
 @settings(max_examples=1500, deadline=None)
@@ -246,18 +198,10 @@ def test_merges_take_no_longer_than_what_they_bring():
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "# nothing",
-        "---",
-        "a:\nb:",
-        "=: 1",
-        "! 12",
-        "'<<': 1",
-        "a: &x b\n*x : c",
-        "<<: {a: 1}\n<<: {a: 2, b: 1}",
-        "0: 1\n00_: 2",
+        "", "# nothing", "---", "a:\nb:", "=: 1", "! 12", "'<<': 1", "a: &x b\n*x : c",
+        "<<: {a: 1}\n<<: {a: 2, b: 1}", "0: 1\n00_: 2",
     ],
-)
+)  # fmt: skip
 def test_yaml_that_is_taken(text):
     try:
         expected = yaml.safe_load(text)
@@ -400,43 +344,18 @@ def test_an_object_is_asked_for():
         st.sampled_from(
             [
                 *(
-                    "a",
-                    "b.c",
-                    '"q.r"',
-                    "'l'",
-                    " = ",
-                    "1",
-                    "1.5",
-                    "[",
-                    "]",
-                    "{",
-                    "}",
-                    ", ",
-                    "\n",
-                    "[[t]]\n",
-                    "[t.u]\n",
-                    "# c\n",
+                    "a", "b.c", '"q.r"', "'l'", " = ", "1", "1.5", "[", "]", "{", "}", ", ", "\n", "[[t]]\n",
+                    "[t.u]\n", "# c\n",
                 ),
                 *(
-                    '"s"',
-                    '"""m\n"""',
-                    "'''\n'''",
-                    '"\\""',
-                    "inf",
-                    "2026-01-01",
-                    "true",
-                    "1_0",
-                    ".",
-                    "0x1",
-                    '"""',
-                    "'''",
-                    "\r\n",
+                    '"s"', '"""m\n"""', "'''\n'''", '"\\""', "inf", "2026-01-01", "true", "1_0", ".", "0x1", '"""',
+                    "'''", "\r\n",
                 ),
             ]
         ),
         max_size=16,
     ).map("".join)
-)
+)  # fmt: skip
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the judge is the standard library's reader")
 def test_toml_is_read_as_the_standard_library_does_or_refused(text):
     import tomllib
@@ -512,23 +431,10 @@ def test_mutated_documents_are_read_or_refused(read):
             place = chosen.randrange(len(data) + 1)
             data[place : place + chosen.randint(0, 3)] = chosen.choice(
                 [
-                    b"[",
-                    b"{",
-                    b"&a ",
-                    b"*a",
-                    b"!!x ",
-                    b'"',
-                    b"\xff",
-                    b"\\",
-                    b":",
-                    b"\n",
-                    b"\t",
-                    b"1e999",
-                    b"-",
-                    b"?",
-                    b"\0",
+                    b"[", b"{", b"&a ", b"*a", b"!!x ", b'"', b"\xff", b"\\", b":", b"\n", b"\t", b"1e999", b"-",
+                    b"?", b"\0",
                 ]
-            )
+            )  # fmt: skip
         try:
             read(bytes(data), "o")
         except FormatError as error:
@@ -673,17 +579,10 @@ MODULES = {
 NOWHERE = (
     *("tarfile", "gzip", "pickle", "shelve", "dbm", "sqlite3", "xml", "plistlib", "imaplib", "smtplib"),
     *(
-        "email.message_from_bytes",
-        "email.message_from_string",
-        "email.parser",
-        "email.feedparser",
-        "ast.literal_eval",
-        "urllib3",
-        "requests",
-        "httpx",
-        "paramiko",
+        "email.message_from_bytes", "email.message_from_string", "email.parser", "email.feedparser",
+        "ast.literal_eval", "urllib3", "requests", "httpx", "paramiko",
     ),
-)
+)  # fmt: skip
 
 
 def modules_of(tree):

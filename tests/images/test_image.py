@@ -74,19 +74,9 @@ def test_requirements_of_all_kinds():
         ("build_include", "data/"),
     )
     lines = [
-        "a",
-        "b>=1",
-        "idna<4",
-        "scipy",
-        "numpy",
-        "attrs",
-        "idna",
-        "attrs",
-        "idna",
-        "x",
-        "y",
+        "a", "b>=1", "idna<4", "scipy", "numpy", "attrs", "idna", "attrs", "idna", "x", "y",
         "./wheels/w-1-py3-none-any.whl",
-    ]
+    ]  # fmt: skip
     assert made.requirements.splitlines() == lines
     assert made.build_include == ("wheels", "data/")
     assert made.files == {"src/wheels/w-1-py3-none-any.whl": b"wheel"}

@@ -393,16 +393,8 @@ def prefetched(folder, compression, name):
     (folder / "in.json").write_text(json.dumps(described), "utf-8")
     (folder / "start.json").write_text(json.dumps({"files": [name]}), "utf-8")
     words = [
-        "--layer",
-        "in.json",
-        "in",
-        "--startup-trace",
-        "start.json",
-        "--output",
-        "out",
-        "--description",
-        "out.json",
-    ]
+        "--layer", "in.json", "in", "--startup-trace", "start.json", "--output", "out", "--description", "out.json",
+    ]  # fmt: skip
     paths = [word if word.startswith("--") else str(folder / word) for word in words]
     assert verbs.run(["prefetch_layer", *paths, "--compression", "estargz", "--target", "//:image"]) == 0
     return json.loads((folder / "out.json").read_text("utf-8"))

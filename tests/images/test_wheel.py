@@ -128,16 +128,8 @@ def test_any_size(tmp_path_factory, sizes):
 
 def test_names_of_every_kind(tmp_path):
     names = [
-        "größe/été.py",
-        "日本/語.txt",
-        "with space/a b.py",
-        "a,b.txt",
-        'quo"te.txt',
-        "-dash",
-        "dots..py",
-        "...",
-        "ab:c",
-    ]
+        "größe/été.py", "日本/語.txt", "with space/a b.py", "a,b.txt", 'quo"te.txt', "-dash", "dots..py", "...", "ab:c",
+    ]  # fmt: skip
     maker = Maker().add({name: name for name in names})
     found = contents(Wheel.read(maker.write(tmp_path)))
     assert {name: found[name][0].decode() for name in names} == dict(zip(names, names, strict=True))
@@ -463,17 +455,10 @@ def test_metadata_that_is_not_a_wheels(tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        "run = nothing",
-        "run = a:b:c",
-        "run = a:b; import os",
-        "run",
-        "../run = a:b",
-        "a/b = a:b",
-        "t\tb = a:b",
-        "run =",
-        "[open",
+        "run = nothing", "run = a:b:c", "run = a:b; import os", "run", "../run = a:b", "a/b = a:b", "t\tb = a:b",
+        "run =", "[open",
     ],
-)
+)  # fmt: skip
 def test_entry_points_that_are_no_commands(tmp_path, line):
     refused(Maker().entry_points(f"[console_scripts]\n{line}\n").write(tmp_path), "odd-1.0")
 

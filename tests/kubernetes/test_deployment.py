@@ -272,20 +272,8 @@ def expanded(text, values):
 
 
 DOLLARS = (
-    "$",
-    "$$",
-    "$$$",
-    "a$$b",
-    "$(SECRET)",
-    "$$(SECRET)",
-    "$$$(SECRET)",
-    "$(",
-    "$()",
-    "$SECRET",
-    "x$",
-    "$)(",
-    "$(\n)",
-)
+    "$", "$$", "$$$", "a$$b", "$(SECRET)", "$$(SECRET)", "$$$(SECRET)", "$(", "$()", "$SECRET", "x$", "$)(", "$(\n)",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("value", DOLLARS)

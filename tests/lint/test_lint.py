@@ -30,19 +30,10 @@ LENIENT_SETTINGS = {
     "warn_unused_ignores": False,
     # What a test has made a line above is what it takes it for.
     "disable_error_code": [
-        "arg-type",
-        "assignment",
-        "attr-defined",
-        "call-overload",
-        "import-not-found",
-        "import-untyped",
-        "index",
-        "list-item",
-        "misc",
-        "operator",
-        "union-attr",
+        "arg-type", "assignment", "attr-defined", "call-overload", "import-not-found", "import-untyped", "index",
+        "list-item", "misc", "operator", "union-attr",
     ],
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -152,21 +152,9 @@ def test_the_resolver_is_asked_where_answers_do_not_say_all(tmp_path, monkeypatc
 
 VERSIONS = ("1", "1.0", "1.2.3", "1.2.3", "2.0", "2.0", "2.1rc1", "3.0.post1", "2.0+cpu")
 CLAUSES = (
-    ">=1",
-    ">0.9",
-    "<=3",
-    "<9",
-    "!=1.1",
-    "!=2.*",
-    "~=1.0",
-    "~=2.0",
-    "==2.*",
-    "==1",
-    "<2rc1",
-    ">=1.0rc1",
-    "===1.0",
+    ">=1", ">0.9", "<=3", "<9", "!=1.1", "!=2.*", "~=1.0", "~=2.0", "==2.*", "==1", "<2rc1", ">=1.0rc1", "===1.0",
     ">2",
-)
+)  # fmt: skip
 MARKERS = (" ; sys_platform == 'linux'", " ; python_version < '3'")
 
 
@@ -234,15 +222,9 @@ class Drawn:
 
     VERSIONS = ("1.0", "2.0rc1", "3!1.0", "1.0.post1", "0.dev2", "2024.10.1")
     CONDITIONS = (
-        "",
-        "",
-        "",
-        "sys_platform == 'linux'",
-        "sys_platform == 'darwin'",
-        "python_version < '3.12'",
-        "python_full_version >= '3.12.4'",
-        "platform_machine == 'aarch64' or python_version >= '3.13'",
-    )
+        "", "", "", "sys_platform == 'linux'", "sys_platform == 'darwin'", "python_version < '3.12'",
+        "python_full_version >= '3.12.4'", "platform_machine == 'aarch64' or python_version >= '3.13'",
+    )  # fmt: skip
 
     def __init__(self, chance: Random) -> None:
         self.target = Target(
@@ -456,23 +438,13 @@ def test_uv_says_the_same_without_an_interpreter(tmp_path, monkeypatch, platform
 
 
 MARKERS = (
-    "implementation_name == 'cpython'",
-    "os_name == 'posix'",
-    "platform_machine == 'aarch64'",
-    "platform_machine == 'x86_64'",
-    "platform_python_implementation == 'CPython'",
-    "platform_python_implementation == 'PyPy'",
-    "platform_release == ''",
-    "platform_system == 'Darwin'",
-    "platform_system == 'Linux'",
-    "platform_version == ''",
-    "python_full_version < '3.12.4'",
-    "python_full_version == '3.12.*'",
-    "python_version < '3.12'",
-    "python_version >= '3.12'",
-    "sys_platform == 'darwin'",
-    "sys_platform == 'linux'",
-)
+    "implementation_name == 'cpython'", "os_name == 'posix'", "platform_machine == 'aarch64'",
+    "platform_machine == 'x86_64'", "platform_python_implementation == 'CPython'",
+    "platform_python_implementation == 'PyPy'", "platform_release == ''", "platform_system == 'Darwin'",
+    "platform_system == 'Linux'", "platform_version == ''", "python_full_version < '3.12.4'",
+    "python_full_version == '3.12.*'", "python_version < '3.12'", "python_version >= '3.12'",
+    "sys_platform == 'darwin'", "sys_platform == 'linux'",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.12.4"])

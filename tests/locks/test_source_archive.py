@@ -16,18 +16,9 @@ from rules_bento.formats import MAX_BYTES
 FOLDER = Path("toolchains/private").absolute()
 PROGRAM = FOLDER / "source_archive.py"
 READERS = {
-    "bz2",
-    "gzip",
-    "http.client",
-    "lzma",
-    "netrc",
-    "pickle",
-    "tarfile",
-    "tomllib",
-    "urllib.request",
-    "zipfile",
+    "bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomllib", "urllib.request", "zipfile",
     "zlib",
-}
+}  # fmt: skip
 KNOWN = {
     "locate.py": {"http.client", "netrc", "urllib.request"},
     "pack_python.py": {"zipfile"},  # writes

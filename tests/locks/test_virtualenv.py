@@ -60,17 +60,12 @@ def test_nothing_is_written_through_what_is_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "text",
     [
-        "[console_scripts]\n../../x = x:A.main\n",
-        "[console_scripts]\n.. = x:A.main\n",
-        "[console_scripts]\na/b = x:A.main\n",
-        "[console_scripts]\nrun = x; import os\n",
-        "[console_scripts]\nrun = x\n",
-        "[console_scripts]\nrun = x:A\n  import os\n",
-        "[console_scripts\n",
-        "run = x:A\n",
-        b"\xff\xfe",
+        "[console_scripts]\n../../x = x:A.main\n", "[console_scripts]\n.. = x:A.main\n",
+        "[console_scripts]\na/b = x:A.main\n", "[console_scripts]\nrun = x; import os\n",
+        "[console_scripts]\nrun = x\n", "[console_scripts]\nrun = x:A\n  import os\n", "[console_scripts\n",
+        "run = x:A\n", b"\xff\xfe",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_console_script_is_told(tmp_path, text):
     with pytest.raises(BentoError, match=r"x-1\.dist-info: invalid (console script|entry_points\.txt)"):
         make_environment(tmp_path / "env", [site(tmp_path, text)])

@@ -10,10 +10,5 @@ def test_the_bento_has_them_where_python_finds_them(bento):
         path.relative_to(bento.path / "src").as_posix() for path in bento.path.glob("src/**/*") if path.is_file()
     )
     assert names == [
-        "bentofile.yaml",
-        "greeting.txt",
-        "made.py",
-        "schemas/iris.json",
-        "schemas/iris_pb2.py",
-        "service.py",
-    ]
+        "bentofile.yaml", "greeting.txt", "made.py", "schemas/iris.json", "schemas/iris_pb2.py", "service.py",
+    ]  # fmt: skip

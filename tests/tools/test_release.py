@@ -16,14 +16,9 @@ ROOT = Path(__file__).absolute().parent.parent.parent
 PROGRAM = ROOT / "tools/release.py"
 COPIED = (".bcr/metadata.template.json", ".bcr/presubmit.yml", ".bcr/source.template.json", ".gitattributes")
 LEFT_OUT = (
-    ".ci/run",
-    ".github/workflows/ci.yaml",
-    "bench/build.py",
-    "e2e/BUILD.bazel",
-    "e2e/monorepo/MODULE.bazel",
-    "e2e/run.py",
-    "tests/deep/down/test_it.py",
-)
+    ".ci/run", ".github/workflows/ci.yaml", "bench/build.py", "e2e/BUILD.bazel", "e2e/monorepo/MODULE.bazel",
+    "e2e/run.py", "tests/deep/down/test_it.py",
+)  # fmt: skip
 KEPT = (
     "BUILD.bazel",
     "CHANGELOG.md",
