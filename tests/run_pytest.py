@@ -18,13 +18,8 @@ def main() -> int:
 
     report = os.environ.get("XML_OUTPUT_FILE")
     options = [
-        "-p",
-        "no:cacheprovider",
-        "--color=yes",
-        "-q",
-        "--rootdir=.",
-        f"--basetemp={os.environ['TEST_TMPDIR']}/t",
-    ]
+        "-p", "no:cacheprovider", "--color=yes", "-q", "--rootdir=.", f"--basetemp={os.environ['TEST_TMPDIR']}/t",
+    ]  # fmt: skip
     if report:
         options.append(f"--junitxml={report}")
     chosen = os.environ.get("TESTBRIDGE_TEST_ONLY")

@@ -174,13 +174,9 @@ def test_xz_reads_it(xz_tool, tmp_path):
     [totals] = [line.split("\t") for line in listing.splitlines() if line.startswith("file")]
     blocks = -(-len(RANDOM + TEXT) // xz.BLOCK)
     assert totals[1:7] == [
-        "1",
-        str(blocks),
-        str(file.stat().st_size),
-        str(len(RANDOM + TEXT)),
-        f"{file.stat().st_size / len(RANDOM + TEXT):.3f}",
-        "CRC32",
-    ]
+        "1", str(blocks), str(file.stat().st_size), str(len(RANDOM + TEXT)),
+        f"{file.stat().st_size / len(RANDOM + TEXT):.3f}", "CRC32",
+    ]  # fmt: skip
     # Block headers give both sizes, so all cores can decode.
     assert [line.split("\t")[12] for line in listing.splitlines() if line.startswith("block")] == ["cu"] * blocks
     for threads in "1", "2":

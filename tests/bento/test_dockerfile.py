@@ -429,16 +429,9 @@ def test_hadolint(project, hadolint, case):
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dockerfiles"
 WHOLE = [
-    *(f"distro {name}" for name in distros.NAMES),
-    "base image",
-    "conda",
-    "cuda",
-    "cuda on ubi8",
-    "lock",
-    "script",
-    "script in spec 1",
-    "variables",
-]
+    *(f"distro {name}" for name in distros.NAMES), "base image", "conda", "cuda", "cuda on ubi8", "lock", "script",
+    "script in spec 1", "variables",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", WHOLE)

@@ -184,16 +184,10 @@ def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form):
     words += ["--created", "2020-01-01T00:00:00Z", "--format", form, "--output", str(tmp_path / "bill")]
     run(
         [
-            "sbom",
-            *words,
-            "--allow-record-mismatch",
-            "acme-tools",
-            "--excluded",
-            str(excluded),
-            "--excluded",
+            "sbom", *words, "--allow-record-mismatch", "acme-tools", "--excluded", str(excluded), "--excluded",
             str(nothing),
         ]
-    )
+    )  # fmt: skip
     bill = json.loads((tmp_path / "bill").read_text())
     [package] = [part for part in bill.get("components", bill.get("packages")) if "excludes files" in json.dumps(part)]
     assert package["name"] == "acme-tools"

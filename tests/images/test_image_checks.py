@@ -149,17 +149,9 @@ def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, mach
 def test_a_part_of_layers_tells_of_the_machine_code_that_is_in_it(tmp_path):
     wheel = Maker("acme").add({"acme/_a.so": head(183, kind=2), "acme/b.py": ""}).write(tmp_path)
     words = [
-        "--wheel",
-        str(wheel),
-        "--prefix",
-        "/env",
-        "--python-version",
-        "3.12",
-        "--user",
-        "1034",
-        "--compression",
+        "--wheel", str(wheel), "--prefix", "/env", "--python-version", "3.12", "--user", "1034", "--compression",
         "none",
-    ]
+    ]  # fmt: skip
     outputs = {name: tmp_path / name for name in ("output", "listing", "libraries")}
     assert (
         run(["wheel_part", *words, *(word for name, path in outputs.items() for word in (f"--{name}", str(path)))]) == 0

@@ -104,16 +104,9 @@ def test_what_is_built_installs_and_unpacks(tmp_path):
     if sys.platform == "linux" and os.uname().machine == "x86_64":
         uv = os.environ["RULES_BENTO_UV"]
         command = [
-            uv,
-            "pip",
-            "install",
-            "--offline",
-            "--no-index",
-            "--no-cache",
-            "--target",
-            str(tmp_path / "t"),
+            uv, "pip", "install", "--offline", "--no-index", "--no-cache", "--target", str(tmp_path / "t"),
             str(wheel),
-        ]
+        ]  # fmt: skip
         subprocess.run([*command, "--python", sys.executable], check=True, capture_output=True)
         assert (tmp_path / "t" / "mod.py").read_text("utf-8") == "X = 5\n"
 

@@ -24,16 +24,8 @@ def stub(bento, tmp_path_factory):
     port, metrics = free_port(), free_port()
     log = tmp_path_factory.mktemp("grpc") / "log"
     command = [
-        "bentoml",
-        "serve-grpc",
-        str(bento.path),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--api-workers",
-        "1",
-    ]
+        "bentoml", "serve-grpc", str(bento.path), "--host", "127.0.0.1", "--port", str(port), "--api-workers", "1",
+    ]  # fmt: skip
     variables = os.environ | {"BENTOML_CONFIG_OPTIONS": f"api_server.grpc.metrics.port={metrics}"}
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=variables, cwd=log.parent, stdout=output, stderr=output)

@@ -118,13 +118,9 @@ def test_the_entry_is_that_of_a_registry(repository, tmp_path):
     files = released(repository, out, GITHUB_REPOSITORY="someone/fork")
     entry = "modules/rules_bento/1.2.3"
     assert sorted(files) == [
-        f"{entry}/MODULE.bazel",
-        f"{entry}/presubmit.yml",
-        f"{entry}/source.json",
-        "modules/rules_bento/metadata.json",
-        "notes.md",
-        NAME,
-    ]
+        f"{entry}/MODULE.bazel", f"{entry}/presubmit.yml", f"{entry}/source.json",
+        "modules/rules_bento/metadata.json", "notes.md", NAME,
+    ]  # fmt: skip
     assert files[f"{entry}/MODULE.bazel"] == MODULE.encode()
     integrity = "sha256-" + base64.b64encode(sha256(files[NAME]).digest()).decode()
     assert json.loads(files[f"{entry}/source.json"]) == {
