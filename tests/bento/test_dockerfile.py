@@ -58,69 +58,12 @@ def image_with(*calls: str, arguments: str = "") -> str:
     return SERVICE.replace("@bentoml.service", f"@bentoml.service(image=bentoml.images.Image({arguments}){chain})")
 
 
-def test_default(project):
-    text = dockerfile_of(project)
-    lines = instructions(text)
-    assert lines[0] == "FROM python:3.11-slim AS base-container"
-    assert lines[-3:] == [
-        "EXPOSE 3000 3001",
-        "USER $BENTO_USER_UID:$BENTO_USER_GID",
-        'ENTRYPOINT ["/home/bentoml/bento/env/docker/entrypoint.sh"]',
-    ]
-    assert [line for line in lines if line.startswith("COPY")] == [
-        "COPY env/python ./env/python/",
-        "COPY --chown=$BENTO_USER:$BENTO_USER src ./src/",
-        "COPY --chown=$BENTO_USER:$BENTO_USER README.md bento.yaml ./",
-        "COPY --chmod=755 env/docker/entrypoint.sh /home/bentoml/bento/env/docker/entrypoint.sh",
-    ]
-    assert "RUN --mount=type=cache,target=/root/.cache/uv uv pip install -r env/python/requirements.txt" in lines
-
-
-def test_packages_come_from_the_lock_with_hashes(project):
-    text = dockerfile_of(project, extra=ExtraOptions(lock=LOCK))
-    assert "uv pip install --require-hashes -r env/python/requirements.lock.txt" in text
-
-
-def test_packages_of_the_distribution_are_installed_at_once(project):
-    lines = instructions(dockerfile_of(project, docker={"system_packages": ["curl", "libgomp1"]}))
-    [install] = [line for line in lines if "apt-get install" in line]
-    assert install == (
-        "RUN --mount=type=cache,target=/var/cache/apt,sharing=locked "
-        "--mount=type=cache,target=/var/lib/apt,sharing=locked rm -f /etc/apt/apt.conf.d/docker-clean "
-        "&& apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "
-        "ca-certificates gnupg2 bash build-essential git curl libgomp1"
-    )
-
-
 @pytest.mark.parametrize("name", distros.NAMES)
 def test_distributions(project, name):
     text = dockerfile_of(project, docker={"distro": name, "python_version": "3.12", "system_packages": ["curl"]})
     assert instructions(text)[0] == f"FROM {distros.get(name).image('3.12')} AS base-container"
     assert distros.get(name).install.split(" && ")[-1] in text.replace(" \\\n    && ", " && ")
     assert "uv venv --python 3.12 /app/.venv" in text
-
-
-def test_variables_by_stage(project):
-    envs = [
-        {"name": "ALL", "value": "x y"},
-        {"name": "NONE"},
-        {"name": "BUILD", "value": "it's", "stage": "build"},
-        {"name": "TOKEN", "stage": "build"},
-        {"name": "RUN", "value": "$r", "stage": "runtime"},
-    ]
-    lines = instructions(dockerfile_of(project, envs=envs, docker={"setup_script": "s.sh"}))
-    assert [line for line in lines if re.match(r"(ARG|ENV) (ALL|NONE)", line)] == [
-        'ARG ALL="x y"',
-        "ENV ALL=$ALL",
-        "ARG NONE",
-        "ENV NONE=$NONE",
-    ]
-    assert 'ENV RUN="\\$r"' in lines
-    assert lines.index('ENV RUN="\\$r"') > max(index for index, line in enumerate(lines) if line.startswith("RUN"))
-    [script] = [line for line in lines if line.startswith("RUN") and "script__" in line]
-    assert script.startswith("RUN --mount=type=secret,id=BUILD --mount=type=secret,id=TOKEN,required=true BUILD=")
-    assert """BUILD="$(cat /run/secrets/BUILD 2>/dev/null || printf %s 'it'"'"'s')"; export BUILD;""" in script
-    assert not any(re.match(r"(ARG|ENV) (BUILD|TOKEN)", line) for line in lines)
 
 
 def test_steps_keep_their_order(project):
@@ -218,26 +161,17 @@ def test_cuda(project, distro, version, image):
 
 def test_conda(project):
     made = files(project, conda={"dependencies": ["numpy", "python=3.12"], "pip": ["idna"]})
-    text = made["env/docker/Dockerfile"]
     assert yaml.safe_load(made["env/conda/environment.yml"]) == {
         "channels": ["conda-forge"],
         "dependencies": ["numpy", "python=3.12", {"pip": ["idna"]}],
     }
-    assert instructions(text)[0] == "FROM continuumio/miniconda3:latest AS base-container"
-    assert "conda env update -n base -f env/conda/environment.yml" in text
     # What conda installs lies outside of the virtual environment, so that one has to see it.
-    assert "uv venv --system-site-packages --python /opt/conda/bin/python3 /app/.venv" in text
     assert "include-system-site-packages = true" in made["env/python/install.sh"]
 
 
-def test_spec_1_runs_the_setup_script_on_the_whole_bento(project):
+def test_spec_1_has_the_setup_script(project):
     made = files(project, docker={"setup_script": "s.sh"}, extra=ExtraOptions(spec=1))
-    lines = instructions(made["env/docker/Dockerfile"])
     assert made["env/docker/setup_script"] == "#!/bin/sh\necho s\n"
-    assert lines.index("RUN ./env/docker/setup_script") > next(
-        i for i, line in enumerate(lines) if " src ./src/" in line
-    )
-    assert "RUN --mount=type=cache,target=/root/.cache/uv sh env/python/install.sh" in lines
 
 
 # Templates
@@ -400,9 +334,12 @@ CASES = {
     "variables": {
         "envs": [
             {"name": "A", "value": "x y"},
+            {"name": "NONE"},
             {"name": "S", "value": "it's", "stage": "build"},
-            {"name": "R", "value": "r", "stage": "runtime"},
-        ]
+            {"name": "TOKEN", "stage": "build"},
+            {"name": "R", "value": "$r", "stage": "runtime"},
+        ],
+        "docker": {"setup_script": "s.sh"},
     },
     "lock": {"extra": ExtraOptions(lock=LOCK)},
     "template": {"docker": {"dockerfile_template": "T.j2"}},

@@ -46,7 +46,7 @@ TESTS: dict[str, dict[str, str]] = {
             "bento/test_bento.py::test_whole_bentos_as_bentoml_makes_them, "
             "bento/test_folder.py::test_models_by_label_and_alias"
         ),
-        "`envs`": "[envs], [env_build_stage], bento/test_dockerfile.py::test_variables_by_stage",
+        "`envs`": "[envs], [env_build_stage], bento/test_dockerfile.py::test_golden",
         "`args`": "[args], differential",
         "`docker.distro`": (
             "[distro_debian], "
@@ -63,7 +63,7 @@ TESTS: dict[str, dict[str, str]] = {
             "[docker_env_dict], [docker_env_dict_v1], [env_list], build_options/test_bentofile.py::test_dotenv"
         ),
         "`docker.system_packages`": (
-            "[distro_debian], bento/test_dockerfile.py::test_packages_of_the_distribution_are_installed_at_once"
+            "[distro_debian], bento/test_dockerfile.py::test_golden"
         ),
         "`docker.setup_script`": (
             "[setup_script], "
@@ -81,7 +81,7 @@ TESTS: dict[str, dict[str, str]] = {
         ),
         "`python.packages`": "[py_packages], bento/test_folder.py::test_requirements",
         "`python.lock_packages`": (
-            "bento/test_dockerfile.py::test_packages_come_from_the_lock_with_hashes, bento/test_folder.py::test_refused"
+            "bento/test_dockerfile.py::test_golden, bento/test_folder.py::test_refused"
         ),
         "`python.pack_git_packages`": "bento/test_folder.py::test_refused",
         "`python.index_url`": "[py_index_opts_v1], [py_index_opts_v2]",
@@ -126,14 +126,14 @@ TESTS: dict[str, dict[str, str]] = {
     "Dockerfile, entry point, install script": {
         "base images by distribution and Python": "bento/test_dockerfile.py::test_distributions",
         "base images of CUDA and conda": "bento/test_dockerfile.py::test_cuda, bento/test_dockerfile.py::test_conda",
-        "variables by stage": "bento/test_dockerfile.py::test_variables_by_stage",
-        "`BENTO_USER`, `BENTO_USER_UID`, `BENTO_USER_GID`, `BENTO_PATH`": "bento/test_dockerfile.py::test_default",
+        "variables by stage": "bento/test_dockerfile.py::test_golden",
+        "`BENTO_USER`, `BENTO_USER_UID`, `BENTO_USER_GID`, `BENTO_PATH`": "bento/test_dockerfile.py::test_golden",
         "uv": "bento/test_dockerfile.py::test_uv_is_the_one_that_the_rules_run",
-        "requirements with hashes": "bento/test_dockerfile.py::test_packages_come_from_the_lock_with_hashes",
-        "cache mounts": "bento/test_dockerfile.py::test_packages_of_the_distribution_are_installed_at_once",
-        "order of layers": "bento/test_dockerfile.py::test_default",
+        "requirements with hashes": "bento/test_dockerfile.py::test_golden",
+        "cache mounts": "bento/test_dockerfile.py::test_golden",
+        "order of layers": "bento/test_dockerfile.py::test_golden",
         "port 3000 and 3001, entry point": (
-            "bento/test_dockerfile.py::test_default, bento/test_dockerfile.py::test_entrypoint"
+            "bento/test_dockerfile.py::test_golden, bento/test_dockerfile.py::test_entrypoint"
         ),
         "`PORT`, `BENTOML_SERVE_COMPONENT`, `serve`, `serve-http`, `serve-grpc`, `start-*`": (
             "bento/test_dockerfile.py::test_entrypoint"

@@ -25,15 +25,22 @@ RUN if command -v groupadd >/dev/null 2>&1; then \
 
 ARG A="x y"
 ENV A=$A
+ARG NONE
+ENV NONE=$NONE
 ARG BENTO_PATH=/home/bentoml/bento
 ENV BENTO_PATH=$BENTO_PATH BENTOML_HOME=/home/bentoml/ BENTOML_HF_CACHE_DIR=$BENTO_PATH/hf-models \
     BENTOML_CONTAINERIZED=true
 RUN mkdir -p "$BENTO_PATH" && chown "$BENTO_USER:$BENTO_USER" "$BENTO_PATH"
 WORKDIR $BENTO_PATH
 
+COPY --chmod=755 env/docker/script__ac4424090a96ccaad8491834c1df4e3f ./env/docker/script__ac4424090a96ccaad8491834c1df4e3f
 RUN --mount=type=secret,id=S \
+    --mount=type=secret,id=TOKEN,required=true \
+    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; TOKEN="$(cat /run/secrets/TOKEN)"; export TOKEN; ./env/docker/script__ac4424090a96ccaad8491834c1df4e3f
+RUN --mount=type=secret,id=S \
+    --mount=type=secret,id=TOKEN,required=true \
     --mount=type=cache,target=/root/.cache/pip \
-    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; if ! command -v uv >/dev/null 2>&1; then \
+    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; TOKEN="$(cat /run/secrets/TOKEN)"; export TOKEN; if ! command -v uv >/dev/null 2>&1; then \
       python3 -m venv /opt/uv \
       && printf '%s\n' 'uv==0.13.8 \
         --hash=sha256:e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984 \
@@ -47,16 +54,18 @@ RUN --mount=type=secret,id=S \
 ENV VIRTUAL_ENV=/app/.venv UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_PROGRESS=1 \
     UV_PYTHON_INSTALL_DIR=/app/python
 RUN --mount=type=secret,id=S \
-    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; uv venv --python 3.11 /app/.venv
+    --mount=type=secret,id=TOKEN,required=true \
+    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; TOKEN="$(cat /run/secrets/TOKEN)"; export TOKEN; uv venv --python 3.11 /app/.venv
 ENV PATH=/app/.venv/bin:$PATH
 COPY env/python ./env/python/
 RUN --mount=type=secret,id=S \
+    --mount=type=secret,id=TOKEN,required=true \
     --mount=type=cache,target=/root/.cache/uv \
-    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; uv pip install -r env/python/requirements.txt
+    S="$(cat /run/secrets/S 2>/dev/null || printf %s 'it'"'"'s')"; export S; TOKEN="$(cat /run/secrets/TOKEN)"; export TOKEN; uv pip install -r env/python/requirements.txt
 COPY --chown=$BENTO_USER:$BENTO_USER src ./src/
 COPY --chown=$BENTO_USER:$BENTO_USER README.md bento.yaml ./
 
-ENV R=r
+ENV R="\$r"
 COPY --chmod=755 env/docker/entrypoint.sh /home/bentoml/bento/env/docker/entrypoint.sh
 EXPOSE 3000 3001
 USER $BENTO_USER_UID:$BENTO_USER_GID
