@@ -1,7 +1,6 @@
 """What cannot be built from is refused by name: target, attribute and remedy; no traceback, no output, status 1."""
 
 import json
-import os
 import re
 import struct
 
@@ -176,39 +175,6 @@ def test_patterns_that_match_nothing_are_told_of(actions):
 # Files
 
 
-def test_two_files_for_one_path(actions):
-    lib = actions.write("lib/src/service.py", "")
-    outcome = actions.snapshot(srcs=with_service(actions), deps=[lib], more=["--import-root", "_main/lib/src"])
-    words = (
-        "svc/service.py (from srcs //svc:service.py)",
-        "lib/src/service.py (from deps //lib/src:service.py)",
-        "Remove",
-    )
-    refused(outcome, LABEL, "two files have the path service.py", *words)
-
-
-def test_a_path_that_is_absolute_or_has_dots(actions):
-    [service] = with_service(actions)
-    for path in ("/etc/passwd", "svc/../../secrets", "../secrets", "svc/./a"):
-        outcome = actions.snapshot(srcs=[service, (service, path)])
-        refused(outcome, LABEL, "srcs has", repr(path), "Declare a file of the workspace")
-
-
-@pytest.mark.parametrize("context", ["/svc", "svc/../..", "../svc/../.."])
-def test_a_build_context_that_is_absolute_or_has_dots(actions, context):
-    outcome = actions.snapshot(more=["--build-ctx", context])
-    refused(
-        outcome, LABEL, f"build_ctx is {context!r}, which is absolute or leaves its repository", "Specify a directory"
-    )
-
-
-def test_a_file_outside_of_the_build_context(actions):
-    srcs = with_service(actions, **{"other/a.py": ""})
-    words = ("has 'other/a.py', which isn't in the build context, 'svc'", "Set build_ctx", "deps")
-    refused(actions.snapshot(srcs=srcs), LABEL, "srcs", *words)
-    refused(actions.snapshot(srcs=srcs[:1], data=srcs[1:]), LABEL, "data", *words)
-
-
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd", "../../secrets", "../svc/../../secrets"])
 @pytest.mark.parametrize("folder", ["svc", "bazel-out/k8-fastbuild/bin/svc", "bazel-out/k8-fastbuild/bin/svc/tree"])
 def test_a_link_that_escapes(actions, target, folder):
@@ -288,21 +254,6 @@ def test_a_link_that_a_pattern_drops_does_no_harm(actions):
     assert (outcome.code, outcome.errors) == (0, "")
 
 
-@pytest.mark.parametrize("attribute", ["srcs", "data", "deps"])
-def test_a_name_that_is_not_utf8(actions, attribute):
-    name = actions.write(os.fsdecode(b"svc/caf\xe9.csv"))
-    attributes = {"srcs": with_service(actions)}
-    attributes[attribute] = [*attributes.get(attribute, []), name]
-    words = (rf"{attribute} //svc:caf\udce9.csv declares 'caf\udce9.csv', which isn't UTF-8", "Rename or exclude it")
-    refused(actions.snapshot(**attributes), LABEL, *words)
-
-
-def test_a_folder_in_the_place_of_a_file(actions):
-    actions.write("svc/data/a.csv")
-    outcome = actions.snapshot(srcs=[*with_service(actions), "svc/data"])
-    refused(outcome, LABEL, "data (from srcs //svc:data) is a directory, but a file is expected", "Declare files")
-
-
 @pytest.mark.parametrize(
     ("path", "remedy"), [("svc/.bentoignore", "Save it as UTF-8, or remove"), ("svc/README.md", "or set description")]
 )
@@ -310,13 +261,6 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
     outcome = actions.snapshot(srcs=with_service(actions, **{path: b"caf\xe9\n"}))
     name = path.removeprefix("svc/")
     refused(outcome, LABEL, f"{name} (from srcs //svc:{name}) is", "UTF-8", remedy)
-
-
-def test_patterns_that_are_none(actions):
-    outcome = actions.snapshot(more=["--exclude", "*.csv", "--exclude", "!"])
-    refused(outcome, LABEL, "pattern 2 of exclude: invalid pattern '!'", "Correct or remove it")
-    outcome = actions.snapshot(more=["--include", "../lib"])
-    refused(outcome, LABEL, "include has '../lib'", "Set build_ctx", "deps")
 
 
 # What the target says of the Bento

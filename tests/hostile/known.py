@@ -4,7 +4,6 @@ import copy
 import functools
 import io
 import json
-import random
 import struct
 import tarfile
 import zipfile
@@ -86,24 +85,6 @@ def large_descriptor(form: str) -> bytes:
     return readers.packed(tar_of({"bento.yaml": b"#" * (64 << 20)}), form)
 
 
-def global_records() -> bytes:
-    """Attributes for all members, which none uses."""
-    records, size = [], 0
-    number = 0
-    while size < 3 << 20:
-        key = f"{number:x}"
-        length = len(key) + 3
-        while len(f"{length} {key}=\n") != length:
-            length = len(f"{length} {key}=\n")
-        records.append(f"{length} {key}=\n")
-        size += length
-        number += 1
-    data = "".join(records).encode()
-    info = tarfile.TarInfo("g")
-    info.type, info.size = b"g", len(data)
-    return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512) + bento()
-
-
 def enormous(data: bytes, number: int = 0) -> bytes:
     """A tar whose member declares 8 EiB."""
     made = bytearray(data)
@@ -115,17 +96,15 @@ def enormous(data: bytes, number: int = 0) -> bytes:
     return bytes(made)
 
 
-def deb(control: bytes = b"", *, data: bytes = b"", cut: int = 0) -> bytes:
+def deb(control: bytes = DESCRIBED, *, data: bytes = b"") -> bytes:
     from apt.made_debs import ar_of, member, tar_of
 
-    control = control or b"Package: odd\nVersion: 1\nArchitecture: all\nDescription: x\n"
     members = {
         "debian-binary": b"2.0\n",
         "control.tar": tar_of([member("control", data=control)]),
         "data.tar": data or tar_of([member("usr/x", data=b"x" * 5000)]),
     }
-    made = ar_of(members)
-    return made[: len(made) - cut]
+    return ar_of(members)
 
 
 def elf_that_repeats() -> bytes:
@@ -196,13 +175,6 @@ def deeper(steps: int) -> bytes:
     return file.getvalue()
 
 
-_ESCAPE = b"""{% extends bento_base_template %}
-{% set env = bento_base_template.environment %}
-{% set tree = env.parse('{{ 1 }}') %}
-{% set _ = tree.body[0].nodes.append(env.extensions['jinja2.ext.LoopControlExtension'].attr("x, open('../PWNED', 'w')")) %}
-{% set __ = env.from_string(tree).render() %}
-"""
-
 # Each must be refused.
 REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "service": {
@@ -221,34 +193,8 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a NUL": lambda: service("\0"),
         "an unknown encoding": lambda: b"# coding: x\n" + SERVICE,
     },
-    "bentofile-yaml": {
-        "nested aliases": lambda: aliases(9).encode(),
-        "nested lists": lambda: b"x: " + b"[" * 100_000 + b"]" * 100_000,
-        "many keys": lambda: b"labels: {" + b", ".join(b"k%d: v" % i for i in range(300_000)) + b"}\n",
-        "a list that has itself": lambda: b"labels: &a [*a]\n",
-        "a bool that is none": lambda: b"service: !!bool x\n",
-        "a time that is none": lambda: b"service: !!timestamp x\n",
-        "sexagesimal": lambda: b"labels: {a: 1" + b":1" * 200_000 + b"}\n",
-        "UTF-16": lambda: "service: x".encode("utf-16"),
-        "half of a pair": lambda: b'labels: {a: "\\ud800"}\n',
-    },
-    "bentofile": {"another shape": lambda: b'{"python": [], "docker": 5, "models": {"a": 1}}'},
-    "pyproject": {
-        "nested lists": lambda: b"x = " + b"[" * 100_000 + b"]" * 100_000,
-        "dotted keys": lambda: b"a" + b".a" * 100_000 + b" = 1\n",
-    },
-    "ignore": {"UTF-16": lambda: "*.py\n".encode("utf-16"), "a range without an end": lambda: b"[!a-\n" * 3 + b"\\\n"},
     "dotenv": {"a NUL": lambda: b"A\0=b\n"},
-    "template": {
-        "Python's own": lambda: _ESCAPE,
-        "much text": lambda: b"FROM x\n{{ 'a' * 10**9 }}",
-        "many rounds": lambda: (
-            b"FROM x\n{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-        ),
-        "deep": lambda: b"FROM x\n{{ " + b"(" * 5000 + b")" * 5000 + b" }}",
-    },
     "module": {
-        "nested": lambda: b"x = " + b"(" * 5000 + b")" * 5000,
         "words": lambda: b"d/" * (2 << 20) + b"d",  # 840 MB of syntax tree
     },
     "cloud-contexts": {
@@ -256,27 +202,10 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "port": lambda: contexts("https://cloud.example:x"),
     },
     "requirements": {
-        "no version": lambda: b"six==\n",
-        "a bad marker": lambda: b"six==1 ; os = 'x'\n",
-        "a NUL": lambda: b"six==1\0\n",
-        "an unknown option": lambda: b"--unknown x\nsix==1\n",
         "brackets in a marker": lambda: b"six==1 ; " + b"(" * 20_000,
         "half of UTF-16": lambda: "six==1\n".encode("utf-16")[:-1],
     },
-    "uv-lock": {
-        "a version that is dynamic": lambda: readers.UV_LOCK.replace(b'version = "1.26.4"\n', b""),
-        "another shape": lambda: b'requires-python = ">=3"\npackage = {a = 1}\n',
-        "nothing": lambda: b"",
-        "nested": lambda: b"x = " + b"[" * 5000,
-    },
-    "pylock": {"another shape": lambda: b"packages = [1]\n", "no packages": lambda: b"a = 1\n"},
-    "lock": {
-        "nested": lambda: b"[" * 200_000,
-        "another shape": lambda: b'{"lock": 1, "requires_python": ">=3", "roots": [1], "packages": {}}',
-        "a list": lambda: b"[]",
-    },
     "deb-lock": {
-        "nested": lambda: b"[" * 200_000,
         "a list": lambda: b"[1]",
         "nothing else": lambda: b'{"deb_lock": 1}',
         "inputs is a number": lambda: b'{"deb_lock": 1, "inputs": 5, "packages": {}}',
@@ -284,70 +213,25 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "packages are a list": lambda: b'{"deb_lock": 1, "inputs": {}, "packages": []}',
         "a path that leaves": lambda: json.dumps(readers.DEB_LOCK).replace("pool/main", "../..").encode(),
     },
-    "advisory": {
-        "nested": lambda: b"[" * 200_000,
-        "another shape": lambda: b'{"id": "x", "affected": [1]}',
-        "no record": lambda: b"[]",
-    },
-    "advisory-yaml": {"aliases in each other": lambda: aliases(9).encode()},
     "advisories": {
         "a bomb": lambda: readers.advisories({"x.json": b"[" + b" " * (80 << 20) + b"]"}),
-        "a record that is too large": lambda: readers.advisories(
-            {"x.json": b"[" + random.Random(1).randbytes(17 << 20)}
-        ),
-        "no record": lambda: readers.advisories({"x.txt": b"{}"}),
-        "cut": lambda: readers.advisories()[:-30],
-        "no zip": lambda: b"PK\3\4",
     },
     "wheel": {
         "an entry point without a value that goes on": lambda: readers.wheel(
             {f"{_WHEEL}entry_points.txt": b"[gui_scripts]\nx\n y\n"}
         ),
-        "a path outside": lambda: readers.wheel({"../x": b"y"}),
-        "an absolute path": lambda: readers.wheel({"/x": b"y"}),
-        "a script called python": lambda: readers.wheel(
-            {f"{_WHEEL}entry_points.txt": b"[console_scripts]\npython = evil:main\n"}
-        ),
-        "another name": lambda: readers.wheel({f"{_WHEEL}METADATA": b"Metadata-Version: 2.1\nName: x\nVersion: 1.0\n"}),
         "another version": lambda: readers.wheel(
             {f"{_WHEEL}METADATA": b"Metadata-Version: 2.1\nName: odd\nVersion: 2\n"}
         ),
-        "a long path": lambda: readers.wheel({"x" * 300: b""}),
         "a bomb": lambda: readers.wheel({"odd/zeros": bytes(80 << 20)}),
-        "cut": lambda: readers.wheel()[:-30],
-        "no zip": lambda: b"PK\3\4",
     },
     "deb": {
-        "cut in its contents": lambda: deb(cut=4000),
-        "an enormous size": lambda: deb(data=enormous(tar_of({"./x": b"y"}))),
-        "a control file that is none": lambda: deb(b"\xff\xfe: x\n"),
         "a control file that goes on with nothing": lambda: deb(b" x\nPackage: odd\n"),
-        "no name": lambda: deb(b"Version: 1\n"),
-        "a path outside": lambda: deb(data=tar_of({"./../x": b"y"})),
         "2,000 folders": lambda: deb(data=tar_of({"./" + "d/" * 2000 + "x": b"y"})),
     },
     "archive-tar": {
         "a model.yaml that leads to what cannot be": lambda: bento({"models/m/v1/model.yaml": "x" * 300}),
-        "a path outside": lambda: bento({"src/../../x": b"y"}),
-        "an absolute path": lambda: bento({"/x": b"y"}),
-        "a link outside": lambda: bento({"src/x": "../../x"}),
-        "a link through a link": lambda: bento({"src/up": "..", "src/x": "up/../../x"}),
-        "a model's link to the store": lambda: tar_of(
-            {
-                "bento.yaml": descriptor(),
-                "models/clf/v1/model.yaml": json.dumps(readers.model_document()).encode(),
-                "models/clf/v1/weights": "../../../.yatai.yaml",
-            }
-        ),
-        "a hard link": lambda: special(tarfile.LNKTYPE),
-        "a device": lambda: special(tarfile.CHRTYPE),
-        "a pipe": lambda: special(tarfile.FIFOTYPE),
-        "a file twice": lambda: bento({"src/x": b"1", "SRC/X": b"2"}),
-        "3,000 folders": lambda: bento({"src/" + "a/" * 3000 + "f": b""}),
-        "an enormous size": lambda: enormous(bento({"x": b"y"}), 1),
-        "attributes for all": global_records,
         "a large descriptor": lambda: large_descriptor("tar"),
-        "pairs": lambda: tar_of({"bento.yaml": b"commands: !!pairs\n" + b"- k: &a [lol]\n"}),
         "a name that leaves": lambda: bento(name="../../x"),
         "a version that leaves": lambda: bento(version="../x"),
     },
@@ -356,8 +240,6 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "cut": lambda: readers.packed(bento(), "xz")[:-40],
         "zeros after its end": lambda: readers.packed(bento(), "xz") + bytes(65 << 20),
     },
-    "archive-gz": {"cut": lambda: readers.packed(bento(), "gz")[:-9]},
-    "archive-bz2": {"cut": lambda: readers.packed(bento(), "bz2")[:-9]},
     "archive-zst": {"cut": lambda: readers.packed(bento(), "zst")[:-3], "no frame": lambda: b"\x28\xb5\x2f\xfd"},
     "archive-zip": {
         "a bomb of bzip2": lambda: zeros(zipfile.ZIP_BZIP2, 257),
@@ -366,27 +248,12 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a path outside": lambda: zip_of({"bento.yaml": descriptor(), "../x": b"y"}),
     },
     "bundle": {
-        "nested lists": lambda: tar_of({"bundle.json": b"[" * 200_000}),
         "another shape": lambda: tar_of({"bundle.json": b'{"format": "bentobundle/1", "models": 5, "bentos": [{}]}'}),
         "no list": lambda: tar_of({"bentos/hi/v1.bento": b"x"}),
         "zeros after its end": lambda: readers.READERS["bundle"].seeds()[0] + bytes(65 << 20),
     },
-    "bento.yaml": {
-        "nested aliases": lambda: (aliases(9)).encode() + b"name: x\n",
-        "pairs": lambda: b"commands: !!pairs [k: v]\n",
-        "nested lists": lambda: b"args: {a: " + b"[" * 200_000 + b"]" * 200_000 + b"}\n",
-        "lists nested 900 times": lambda: descriptor('"args": {"a": ' + "[" * 900 + "]" * 900 + "}"),
-        "sexagesimal": lambda: b"args: {a: 1" + b":1" * 200_000 + b"}\n",
-        "a long number": lambda: b"labels: {a: 0x" + b"f" * 5000 + b"}\n",
-        "a key that is a list": lambda: b"args: {? [a, b] : c}\n",
-        "half of a pair": lambda: b'labels: {a: "\\ud800"}\n',
-        "a time that is none": lambda: b"creation_time: 9999-99-99\n",
-        "a zone that is none": lambda: b"args: {a: 2001-12-14t21:59:43.10-99:99}\n",
-    },
-    "model.yaml": {"bytes that are none": lambda: b"metadata: {a: !!binary 'a'}\n", "a list": lambda: b"[]"},
     "model-files": {
         "labels that are a text": lambda: json.dumps({**readers.model_document(), "labels": "x"}).encode(),
-        "nested lists": lambda: b"a: " + b"[" * 200_000,
         "another shape": lambda: b"name: [x]\nversion: {}\n",
     },
     "layout": {
@@ -406,16 +273,10 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "layers that are a number": lambda: docker([{"Config": "c.json", "Layers": 5}]),
         "a mapping": lambda: docker({"a": 1}),
         "a number": lambda: docker([3]),
-        "nested lists": lambda: tar_of({"manifest.json": b"[" * 200_000}),
         "a config that is nowhere": lambda: docker([{"Config": "../c.json", "Layers": []}]),
         "a size that is no number": lambda: pax_size("A"),
         "a name that cannot be shown": lambda: tar_of({"manifest.json": "\udc80"}, tarfile.GNU_FORMAT),
         "a link to itself": lambda: tar_of({"manifest.json": "manifest.json"}),
-    },
-    "manifest": {
-        "nested lists": lambda: b"[" * 200_000,
-        "a size that is a text": lambda: b'{"layers": [{"mediaType": "x", "digest": "sha256:00", "size": "1"}]}',
-        "layers that are a number": lambda: b'{"layers": 5}',
     },
     "base-layer": {
         "an enormous size": lambda: enormous(tar_of({"x": b"y"})),
@@ -431,8 +292,6 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "model-archive": {"a name that no file can have": lambda: tar_of({"model.yaml": b"", "x" * 300: b""})},
     "wheel-unpacked": {
         "a file that is damaged, after others": wheel_with_a_wrong_sum,
-        "a path outside": lambda: readers.wheel({"../x": b"y"}),
-        "an absolute path": lambda: readers.wheel({"/x": b"y"}),
     },
     "docker-config": {
         "helpers that are a text": lambda: json.dumps({"credHelpers": "x"}).encode(),

@@ -531,14 +531,6 @@ def test_gnu_tar(wheel, out, compression, tmp_path):
     } == files
 
 
-def test_tarfile_as_a_stream(wheel, out):
-    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
-    # Not "r|gz", which stops at the end of the first gzip member.
-    with gzip.open(out) as file, tarfile.open(fileobj=file, mode="r|") as tar:
-        found = {info.name: tar.extractfile(info).read() for info in tar if info.isfile()}
-    assert found == {name: data for name, (entry, data) in members(out, "gzip").items() if entry.isfile()}
-
-
 MEASURED = r"""
 import re, sys
 from pathlib import Path

@@ -176,42 +176,16 @@ LOCKS = {
 }
 # They are read, and do nothing: uv.lock names hosts and folders that nobody asks; uv reads an index without running code.
 HARMLESS = {
-    f"wheel {WHEELS[0]}": "only the file name counts",
-    f"wheel {WHEELS[2]}": "not a file that is used",
-    f"wheel {WHEELS[10]}": "not a file that is used",
-    f"wheel {WHEELS[11]}": "not a file that is used",
-    f"wheel {WHEELS[3]}": "only the file name counts",
-    f"wheel {WHEELS[4]}": "only the file name counts",
-    f"wheel {WHEELS[5]}": "not a file that is used",
-    f"wheel {WHEELS[6]}": "not a file that is used",
-    f"wheel {WHEELS[7]}": "not a file that is used",
-    f"wheel {WHEELS[12]}": "only the file name counts",
-    f"wheel {WHEELS[13]}": "found by its hash",
-    f"wheel {WHEELS[14]}": "found by its hash",
-    f"wheel {WHEELS[15]}": "a spelling of the name",
-    f"wheel {WHEELS[16]}": "not a file that is used",
-    f"wheel {WHEELS[17]}": "not a file that is used",
-    f"source {SOURCES[0]}": "registries aren't read",
-    f"source {SOURCES[5]}": "git reads a folder without running code of it",
-    f"source {SOURCES[13]}": "a member of the workspace",
-    f"source {SOURCES[15]}": "registries aren't read",
-    f"source {SOURCES[16]}": "registries aren't read",
-    f"source {SOURCES[17]}": "a member of the workspace",
-    "edge cycle": "a cycle is a graph",
-    "edge version": "one version is locked, so the edge has none",
-    f"line {LINES[1]}": "an index",
-    f"line {LINES[4]}": "an index",
-    f"line {LINES[5]}": "an index",
-    f"line {LINES[6]}": "an index",
-    f"line {LINES[7]}": "an index",
-    f"line {LINES[8]}": "an index",
-    f"line {LINES[14]}": "git reads a folder without running code of it",
-    f"line {LINES[20]}": "found by its hash",
-    f"pylock {PYLOCKS[1]}": "found by its hash",
-    f"pylock {PYLOCKS[2]}": "found by its hash",
-    f"pylock {PYLOCKS[3]}": "found by its hash",
-    f"pylock {PYLOCKS[5]}": "found by its hash",
-}
+    *(f"wheel {WHEELS[n]}" for n in (0, 3, 4, 12)),  # only the file name counts
+    *(f"wheel {WHEELS[n]}" for n in (2, 5, 6, 7, 10, 11, 16, 17)),  # not a file that is used
+    *(f"wheel {WHEELS[n]}" for n in (13, 14, 15)),  # found by its hash, or another spelling of the name
+    *(f"source {SOURCES[n]}" for n in (0, 15, 16)),  # registries aren't read
+    *(f"source {SOURCES[n]}" for n in (13, 17)),  # members of the workspace
+    *(f"line {LINES[n]}" for n in (1, 4, 5, 6, 7, 8)),  # an index
+    f"source {SOURCES[5]}", f"line {LINES[14]}",  # git reads a folder without running code of it
+    f"line {LINES[20]}", *(f"pylock {PYLOCKS[n]}" for n in (1, 2, 3, 5)),  # found by its hash
+    "edge cycle", "edge version",  # a graph may have one; and one version is locked, so the edge has none
+}  # fmt: skip
 
 
 def read(path, form, text):

@@ -269,19 +269,6 @@ def test_a_manifest_is_bounded(registries):
         of(server, registries).get_manifest("v1")
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"manifests": 5}, {"manifests": "abc"}, {"manifests": [5]}, {"layers": 5}, {"layers": [None], "config": 5},
-        {"manifests": [{"digest": DIGEST, "size": 2**70}]}, {"manifests": [{"digest": DIGEST, "size": True}]},
-        {"mediaType": 5}, {"mediaType": []}, {"config": []}, [], 5, None,
-    ],
-)  # fmt: skip
-def test_manifests_of_another_shape(document):
-    with pytest.raises(BentoError, match=r"manifest\.test|isn't a valid descriptor"):
-        Manifest.read(json.dumps(document).encode(), "", "manifest.test")
-
-
 @pytest.mark.parametrize("platform", [5, [], "linux", {"os": 5, "architecture": ["x"]}, {"os": None}])
 def test_platforms_and_annotations_of_another_shape(registries, platform, tmp_path):
     entry = {"mediaType": oci.MANIFEST, "digest": DIGEST, "size": 5, "platform": platform, "annotations": [1]}

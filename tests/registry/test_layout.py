@@ -182,12 +182,14 @@ def test_json_beyond_the_bounds_is_no_manifest(content):
         {"config": GOOD, "layers": [GOOD | {"annotations": 1}]},
         {"config": GOOD, "layers": [GOOD | {"artifactType": []}]},
         {"manifests": 1},
+        {"manifests": "abc"},
+        {"manifests": [5]},
         {"manifests": [GOOD | {"platform": "linux"}]},
         {"manifests": [GOOD | {"platform": {"os": ["linux"]}}]},
     ],
 )
 def test_what_is_no_manifest_is_refused(document):
-    with pytest.raises(BentoError):
+    with pytest.raises(BentoError, match=r"somewhere|isn't a valid descriptor"):
         Manifest.read(json.dumps(document).encode(), "", "somewhere")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import servers
 from images import make_image
+from net.liar import liar, reply
 from relay import DOWN, UP, Cut, Relay
 from rules_bento.errors import BentoError
 from rules_bento.net.host_settings import is_loopback, proxy_for
@@ -235,78 +236,31 @@ def test_this_machine_is_known_by_its_names():
     assert not any(map(is_loopback, ["localhost.test", "10.0.0.1", "registry.test"]))
 
 
-class Storage(http.server.BaseHTTPRequestHandler):
-    """Where a registry sends those who want a blob."""
-
-    content = b""
-    headers_seen: list[dict[str, str]] = []
-
-    def do_GET(self) -> None:
-        self.headers_seen.append({key.lower(): value for key, value in self.headers.items()})
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.content)))
-        self.end_headers()
-        self.wfile.write(self.content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def redirecting(location: str, status: int = 307) -> type[http.server.BaseHTTPRequestHandler]:
-    class Redirecting(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path != "/v2/" and self.headers.get("Authorization") is None:
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", 'Basic realm="x"')
-            else:
-                self.send_response(status)
-                self.send_header("Location", location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Redirecting
-
-
-def test_credentials_do_not_follow_to_another_server(home, registries, monkeypatch):
-    monkeypatch.setattr(Storage, "content", b"a blob")
-    monkeypatch.setattr(Storage, "headers_seen", [])
+def test_credentials_do_not_follow_to_another_server(home, registries):
     blob = oci.Descriptor.from_content(b"a blob", "")
-    with running(Storage) as storage, running(redirecting(f"http://{storage}/x?signature=s")) as registry:
+
+    def send_on(request):
+        if request.path != "/v2/" and "authorization" not in request.headers:
+            return reply(401, {"WWW-Authenticate": 'Basic realm="x"'})
+        return reply(307, {"Location": f"{storage.url}/x?signature=s"})
+
+    with liar(lambda _: reply(body=b"a blob")) as storage, liar(send_on) as registry:
         (home / ".docker").mkdir()
         auth = base64.b64encode(b"me:secret").decode()
-        (home / ".docker/config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
-        repository = registries.repository(Reference.parse(f"{registry}/a"))
-        assert repository.read_blob(blob) == b"a blob"
-    [seen] = Storage.headers_seen
-    assert "authorization" not in seen
-
-
-def test_a_circle_of_redirects_ends(home, registries):
-    with running(redirecting("/v2/a/blobs/again")) as registry:
-        (home / ".docker").mkdir()
-        auth = base64.b64encode(b"me:secret").decode()
-        (home / ".docker/config.json").write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
-        with pytest.raises(BentoError, match="returned 307"):
-            registries.repository(Reference.parse(f"{registry}/a")).read_blob(oci.Descriptor.from_content(b"x", ""))
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+        assert registries.repository(Reference.parse(f"{registry.host}/a")).read_blob(blob) == b"a blob"
+    assert any("authorization" in request.headers for request in registry.requests)
+    [seen] = storage.requests
+    assert "authorization" not in seen.headers
 
 
 def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_terminal(registries):
-    class Rude(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[2J way"}]}).encode()
-            self.send_response(403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with running(Rude) as registry, pytest.raises(BentoError, match=r"returned 403 \(no\[2J way\)"):
-        registries.repository(Reference.parse(f"{registry}/a")).tags()
+    body = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[2J way"}]}).encode()
+    with (
+        liar(lambda _: reply(403, body=body)) as registry,
+        pytest.raises(BentoError, match=r"returned 403 \(no\[2J way\)"),
+    ):
+        registries.repository(Reference.parse(f"{registry.host}/a")).tags()
 
 
 def test_no_module_here_names_a_public_registry_but_the_one_of_the_format():
