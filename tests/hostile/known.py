@@ -10,6 +10,8 @@ import zipfile
 from collections.abc import Callable
 
 import readers
+from apt.made_debs import ar_of, member
+from apt.made_debs import tar_of as tar_of_members
 from readers import tar_of, zip_of
 from rules_bento.archives import tarstream
 from servers import SERVERS
@@ -97,12 +99,10 @@ def enormous(data: bytes, number: int = 0) -> bytes:
 
 
 def deb(control: bytes = DESCRIBED, *, data: bytes = b"") -> bytes:
-    from apt.made_debs import ar_of, member, tar_of
-
     members = {
         "debian-binary": b"2.0\n",
-        "control.tar": tar_of([member("control", data=control)]),
-        "data.tar": data or tar_of([member("usr/x", data=b"x" * 5000)]),
+        "control.tar": tar_of_members([member("control", data=control)]),
+        "data.tar": data or tar_of_members([member("usr/x", data=b"x" * 5000)]),
     }
     return ar_of(members)
 

@@ -1,11 +1,7 @@
 """Runs readers on inputs within bounds of memory and time, in processes of their own, and says how each ended."""
 
-from __future__ import annotations
-
-import contextlib
 import faulthandler
 import gc
-import importlib
 import json
 import os
 import re
@@ -17,15 +13,12 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from readers import Reader
 from rules_bento.errors import BentoError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from readers import Reader
 
 MEMORY = 1 << 30
 """Bytes of address space beyond what the process has when it starts."""
@@ -92,24 +85,13 @@ def _batch(reader: Reader, inputs: Sequence[bytes]) -> Iterator[Outcome]:
                 return
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                told = json.loads(line)
-                if isinstance(told, dict):
-                    _import(told["imported"])
-                    continue
-                outcome = Outcome(*told)
+                outcome = Outcome(*json.loads(line))
                 yield outcome
                 count += 1
                 if outcome.kind == "memory":
                     os.waitpid(child, 0)
                     return
     os.waitpid(child, 0)
-
-
-def _import(names: Sequence[str]) -> None:
-    """Import what a process has imported, so that the next ones find it and do not import it again."""
-    for name in names:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
 
 
 def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
@@ -120,7 +102,6 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
     try:
         faulthandler.disable()  # a crash is told by the parent
         gc.freeze()  # what the parent has: else looking for garbage takes longer than most readers
-        known = set(sys.modules)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -130,8 +111,6 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
         for number, data in enumerate(inputs):
             if number == 1:
                 gc.freeze()  # what the first one has imported
-                imported = sorted(set(sys.modules) - known)
-                os.write(answer, json.dumps({"imported": imported}).encode() + b"\n")
             used = resource.getrusage(resource.RUSAGE_SELF)
             spent = int(used.ru_utime + used.ru_stime) + SECONDS + 1
             resource.setrlimit(resource.RLIMIT_CPU, (spent, resource.RLIM_INFINITY))

@@ -1,15 +1,70 @@
 """What reads the input of others: for each reader sound inputs, made in memory, and how it is called on a file."""
 
+import bz2
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
+import zstandard
+from apt.made_debs import ar_of, member
+from apt.made_debs import tar_of as tar_of_members
+from bento_cli.library import Store
+from bento_cli.projects import from_directory, migrate, workspace
+from bento_cli.sharing import bundle
+from bento_cli.sharing.cloud.contexts import Contexts, make
+from bento_cli.store.home import Home
+from bento_cli.store.import_session import Options
+from bento_cli.transports.address import parse
+from blake3 import blake3
+from made_wheels import record_line
+from packaging.version import Version
+from rules_bento.actions import reports
+from rules_bento.actions.service import check_api
+from rules_bento.actions.wheels import unpack_wheel
+from rules_bento.arguments import Arguments
+from rules_bento.audit import advisories as audit_records
+from rules_bento.bento import descriptors, image_steps
+from rules_bento.bento.env import dockerfile, template
+from rules_bento.bento.env.common import parse_dotenv
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.build_options import bentofile
+from rules_bento.debian import apt
+from rules_bento.debian.deb import Deb
+from rules_bento.debian.rootfs import PathFilter, Rootfs
+from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text
+from rules_bento.formats.json import read_object
+from rules_bento.images import rootfs
+from rules_bento.images.layer_report import read_packages
+from rules_bento.images.layers import contents
+from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.wheels.elf import read_elf
+from rules_bento.images.wheels.install import InstallLayout
+from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.models import model_store
+from rules_bento.net import headers, host_settings
+from rules_bento.packages import build, requirements, resolution
+from rules_bento.registry import auth, base_images, docker_archive
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.reference import Reference
+from rules_bento.service import read_service, require_known, to_json
+from rules_bento.signing import SignatureError, cosign
+from rules_bento.sources.patterns import Patterns, SourceFilter
+from rules_bento.sources.snapshot import DeclaredFile
 
 DAY = "2026-01-01T00:00:00+00:00"
 
@@ -95,8 +150,6 @@ class Svc:
 
 
 def _service(path: Path, _out: Path) -> None:
-    from rules_bento.service import read_service, require_known, to_json
-
     info = read_service("service:Svc", {"service.py": path.read_bytes()})
     json.dumps(to_json(info), ensure_ascii=False).encode()
     require_known(info)
@@ -135,14 +188,10 @@ def _document(document: Any) -> bytes:
 
 
 def _yaml_seeds() -> list[bytes]:
-    import yaml
-
     return [yaml.safe_dump(OPTIONS).encode(), b"service: &s 'service:Svc'\nname: *s\nlabels: {<<: {a: b}, c: d}\n"]
 
 
 def _bentofile(path: Path, _out: Path) -> None:
-    from rules_bento.build_options import bentofile
-
     bentofile.read(path, path.name)
 
 
@@ -169,21 +218,11 @@ number = 0x1F
 
 
 def _ignore(path: Path, _out: Path) -> None:
-    from rules_bento.formats import decode_text
-    from rules_bento.sources.patterns import Patterns, SourceFilter
-
     lines = Patterns(decode_text(path.read_bytes(), path.name).splitlines(), path.name, "line")
     filtering = SourceFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
     for name in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
         filtering.keeps(name, filtered=True)
         filtering.reason(name, filtered=True)
-
-
-def _dotenv(path: Path, _out: Path) -> None:
-    from rules_bento.bento.env.common import parse_dotenv
-    from rules_bento.formats import decode_text
-
-    parse_dotenv(decode_text(path.read_bytes(), path.name), path.name)
 
 
 IMAGE = {
@@ -193,12 +232,6 @@ IMAGE = {
     "lock_python_packages": False,
     "steps": [["system_packages", "curl"], ["run", "true"], ["python_packages", "idna>=3"], ["run_after", "true"]],
 }
-
-
-def _image(path: Path, _out: Path) -> None:
-    from rules_bento.bento import image_steps
-
-    image_steps.read(path.read_bytes(), path.name)
 
 
 TEMPLATE = b"""\
@@ -217,10 +250,6 @@ RUN echo {{ name | bash_quote }} {{ expands_bento_path('src', 'x') }}
 
 
 def _template(path: Path, _out: Path) -> None:
-    import jinja2.sandbox  # noqa: F401 - else each rendering, in a process of its own, imports it again
-    from rules_bento.bento.env import dockerfile, template
-    from rules_bento.formats import decode_text
-
     template._SECONDS = 1  # in place of 5, for those inputs of which it is the end; this process has no other use
     recipe = dockerfile.Recipe(base_image="debian:12", install="true")
     template.render(decode_text(path.read_bytes(), path.name), recipe, {"distro": "debian"}, path.name)
@@ -233,13 +262,6 @@ bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(name = "pypi", lock = "//:requirements.lock.json")
 use_repo(bento, "pypi", other = "x")
 """
-
-
-def _module(path: Path, _out: Path) -> None:
-    from bento_cli.projects import workspace
-    from rules_bento.formats import decode_text
-
-    workspace.read(decode_text(path.read_bytes(), path.name), path.name)
 
 
 # Locks
@@ -322,8 +344,6 @@ LOCK = {
 
 
 def _requirements(path: Path, _out: Path) -> None:
-    from rules_bento.packages import requirements, resolution
-
     text = requirements.decode(path.read_bytes(), path.name)
     found, _ = requirements.parse(text, path.name)
     for requirement in found:
@@ -332,15 +352,7 @@ def _requirements(path: Path, _out: Path) -> None:
 
 
 def _lock(path: Path, _out: Path) -> None:
-    from rules_bento.packages import resolution
-
     resolution.normalize(path, uv=Path("uv-is-not-asked"), requires_python=">=3.10")
-
-
-def _pylock(path: Path, _out: Path) -> None:
-    from rules_bento.packages import requirements, resolution
-
-    resolution._read_pylock(requirements.decode(path.read_bytes(), path.name), path.name)
 
 
 DEB_LOCK = {
@@ -365,9 +377,6 @@ DEB_LOCK = {
 
 
 def _deb_lock(path: Path, _out: Path) -> None:
-    from rules_bento.debian import apt
-    from rules_bento.formats import decode_text
-
     lock = apt.loads(decode_text(path.read_bytes(), path.name), path.name)
     apt.find_problems(lock, apt.Request(["trixie"], ["amd64"], ["aa"], []))
 
@@ -415,34 +424,19 @@ def wheel(more: dict[str, bytes] | None = None) -> bytes:
         f"{info}entry_points.txt": b"[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd2 = odd.x:main.y\n",
         **(more or {}),
     }
-    from made_wheels import record_line
-
     rows = [record_line(name, data) for name, data in files.items()]
     files[f"{info}RECORD"] = "\n".join([*rows, f"{info}RECORD,,", ""]).encode()
     return zip_of(files)
 
 
 def _wheel(path: Path, out: Path) -> None:
-    from rules_bento.images.layers.layer import write_wheel_layer
-    from rules_bento.images.wheels.install import InstallLayout
-    from rules_bento.images.wheels.libraries import Libraries
-    from rules_bento.images.wheels.wheel import Wheel
-
     Libraries.read(Wheel.read(path))
     out.mkdir()
     write_wheel_layer(out / "layer", Wheel.read(path), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
 
 
-def _elf(path: Path, _out: Path) -> None:
-    from rules_bento.images.wheels.elf import read_elf
-
-    read_elf(path.read_bytes())
-
-
 def debs() -> list[bytes]:
     """Packages in tars that are not compressed, so that what is in them can be changed."""
-    from apt.made_debs import ar_of, member, tar_of
-
     control = b"Package: odd\nVersion: 1.0-1\nArchitecture: amd64\nDepends: a | b (>= 1), c\nDescription: x\n y\n"
     files = [
         member("usr"),
@@ -457,13 +451,12 @@ def debs() -> list[bytes]:
         member("md5sums", data=b"0" * 32 + b"  usr/bin/odd\n"),
         member("conffiles", data=b"/etc/odd.conf\n"),
     ]
-    return [ar_of({"debian-binary": b"2.0\n", "control.tar": tar_of(controls), "data.tar": tar_of(files)})]
+    return [
+        ar_of({"debian-binary": b"2.0\n", "control.tar": tar_of_members(controls), "data.tar": tar_of_members(files)})
+    ]
 
 
 def _deb(path: Path, _out: Path) -> None:
-    from rules_bento.debian.deb import Deb
-    from rules_bento.debian.rootfs import PathFilter, Rootfs
-
     root = Rootfs(None, PathFilter.from_patterns(["/usr/share/doc/*"], []), lambda path: path.startswith("etc/"))
     for _ in root.install(Deb(path)):
         pass
@@ -498,10 +491,7 @@ def advisories(records: dict[str, bytes] | None = None) -> bytes:
 
 
 def _audit(path: Path, _out: Path) -> None:
-    from packaging.version import Version
-    from rules_bento.audit import advisories
-
-    for advisory in advisories.read_database([(path, path.name)], ["odd"]).advisories:
+    for advisory in audit_records.read_database([(path, path.name)], ["odd"]).advisories:
         advisory.match("odd", Version("1.1"))
         advisory.rating_of("odd")
 
@@ -575,12 +565,6 @@ def bento_files() -> dict[str, bytes | str]:
 
 def packed(data: bytes, form: str) -> bytes:
     """A tar in one of the forms of an archive."""
-    import bz2
-    import gzip
-    import lzma
-
-    import zstandard
-
     pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.ZstdCompressor().compress}
     return pack[form](data) if form in pack else data
 
@@ -596,17 +580,7 @@ def _archives(form: str) -> Callable[[], list[bytes]]:
     return seeds
 
 
-def _import(path: Path, out: Path) -> None:
-    from bento_cli.library import Store
-
-    Store(out).bentos.import_archive(path)
-
-
 def _bundles() -> list[bytes]:
-    import lzma
-
-    from blake3 import blake3
-
     model = lzma.compress(tar_of({"model.yaml": _document(model_document()), "weights": b"w"}), preset=0)
     bento = lzma.compress(tar_of({k: v for k, v in bento_files().items() if not k.startswith("models/")}), preset=0)
     models, bentos = "models/clf/v1.bentomodel", "bentos/hi/v1.bento"
@@ -626,20 +600,8 @@ def _bundles() -> list[bytes]:
     return [tar_of({models: model, bentos: bento, "bundle.json": _document(index)}, tarfile.USTAR_FORMAT)]
 
 
-def _bundle(path: Path, out: Path) -> None:
-    from bento_cli.sharing import bundle
-    from bento_cli.store.home import Home
-    from bento_cli.store.import_session import Options
-
-    bundle.read(Home(out), path, Options())
-
-
 def _descriptor(kind: str) -> Callable[[Path, Path], None]:
     def read(path: Path, _out: Path) -> None:
-        import yaml
-        from rules_bento.bento import descriptors
-        from rules_bento.bento.kinds import BENTO, MODEL
-
         found = descriptors.parse(BENTO if kind == "bento" else MODEL, path.read_bytes(), path.name)
         yaml.safe_dump(found.document).encode()
 
@@ -647,9 +609,6 @@ def _descriptor(kind: str) -> Callable[[Path, Path], None]:
 
 
 def _model(path: Path, _out: Path) -> None:
-    from rules_bento.models import model_store
-    from rules_bento.sources.snapshot import DeclaredFile
-
     path.with_name("out").write_bytes(b"w")
     weights = DeclaredFile("weights", str(path.with_name("out")), "x")
     model_store.from_files([DeclaredFile("model.yaml", str(path), "x"), weights], "the model")
@@ -690,8 +649,6 @@ INDEX = {
 
 def image(documents: bytes) -> dict[str, bytes]:
     """The files of a layout from its config, manifest and index, in which digests and sizes are put."""
-    from hashlib import sha256
-
     layer = tar_of({"usr/lib/libc.so.6": b"x", "etc/os-release": b"ID=debian\n"})
     blobs = {"layer": layer}
     try:
@@ -710,9 +667,6 @@ def image(documents: bytes) -> dict[str, bytes]:
 
 
 def _layout(path: Path, out: Path) -> None:
-    from rules_bento.registry import base_images
-    from rules_bento.registry.layout import Layout
-
     for name, data in image(path.read_bytes()).items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(data)
@@ -758,10 +712,6 @@ class _AnyKey:
 
 
 def _signatures(path: Path, _out: Path) -> None:
-    from rules_bento.errors import BentoError
-    from rules_bento.formats.json import read_object
-    from rules_bento.signing import SignatureError, cosign
-
     document, key, digest = read_object(path.read_bytes(), path.name), _AnyKey(), f"sha256:{SHA}"
     parts = {name: _document(document.get(name)) for name in ("payload", "statement", "envelope", "file", "bundle")}
     refused = []
@@ -791,15 +741,7 @@ def _docker_archives() -> list[bytes]:
     return [tar_of(docker), tar_of(image(_document([CONFIG, MANIFEST, INDEX])))]
 
 
-def _docker_archive(path: Path, _out: Path) -> None:
-    from rules_bento.registry import docker_archive
-
-    docker_archive.read(path)
-
-
 def _manifest(path: Path, _out: Path) -> None:
-    from rules_bento.registry import descriptor as oci
-
     manifest = oci.Manifest.read(path.read_bytes(), "", path.name)
     _ = (manifest.blobs(), manifest.children(), manifest.subject)
     if not manifest.is_index:
@@ -819,13 +761,7 @@ def _manifests() -> list[bytes]:
     return [filled(MANIFEST | {"subject": subject, "artifactType": "a/b"}), filled(INDEX)]
 
 
-def _layer(path: Path, _out: Path) -> None:
-    _layer_of(path, "")
-
-
 def _layer_of(path: Path, ending: str) -> None:
-    from rules_bento.images.layers import contents
-
     layers = [(path, f"{_TYPE}layer.v1.tar{ending}")]
     contents.read_files(layers, lambda path, _head: ".so" in path)
     contents.read_files(layers + layers, lambda _path, _head: True, lambda path: path.startswith("etc/"))
@@ -839,8 +775,6 @@ def _layers() -> list[bytes]:
 
 
 def _headers(path: Path, _out: Path) -> None:
-    from rules_bento.net import headers
-
     for line in path.read_bytes().decode("latin-1").splitlines():
         list(headers.challenges(line))
         headers.next_link(line)
@@ -858,10 +792,6 @@ bytes 0-9/100
 
 
 def _addresses(path: Path, _out: Path) -> None:
-    from bento_cli.transports.address import parse
-    from rules_bento.errors import BentoError
-    from rules_bento.registry.reference import Reference
-
     for line in path.read_bytes().decode("utf-8", "replace").splitlines():
         for read in (parse, Reference.parse):
             try:
@@ -887,8 +817,6 @@ def _setting(name: str, read: Callable[[], object]) -> Callable[[Path, Path], No
     """A reader of the file that a variable names."""
 
     def reading(path: Path, out: Path) -> None:
-        import os
-
         kept = dict(os.environ)
         # No other file that users have.
         os.environ.update(HOME=str(out), NETRC=str(out), DOCKER_CONFIG=str(out), XDG_CONFIG_HOME=str(out))
@@ -904,27 +832,17 @@ def _setting(name: str, read: Callable[[], object]) -> Callable[[Path, Path], No
 
 
 def _netrc() -> None:
-    from rules_bento.net import host_settings
-
     for host in ("files.example", "other.example"):
         host_settings.netrc_login(host)
         host_settings.netrc_login(host, "me")
 
 
 def _credentials() -> None:
-    from rules_bento.registry import auth
-    from rules_bento.registry.reference import Reference
-
     for name in ("registry.example/a/b", "other.example:5000/c", "docker.io/library/x"):
         auth.find_credentials(Reference.parse(name))
 
 
 def _contexts() -> None:
-    import os
-
-    from bento_cli.sharing.cloud.contexts import Contexts, make
-    from bento_cli.store.home import Home
-
     contexts = Contexts(Home(Path(os.environ["BENTOML_HOME"])))
     context = contexts.get()
     make(context.name, context.endpoint, context.api_token)
@@ -966,9 +884,6 @@ API: dict[str, Any] = {
 
 
 def _api(path: Path, _out: Path) -> None:
-    from rules_bento.actions.service import check_api
-    from rules_bento.arguments import Arguments
-
     schema = path.with_name("out")
     schema.write_bytes(_document(API))
     given = ["--golden", str(path), "--golden-path", path.name, "--schema", str(schema), "--target", "//:x"]
@@ -983,12 +898,6 @@ REPORT: dict[str, Any] = {
     "packages": [{"name": "numpy", "version": "1"}],
     "files": [{"path": "src/x.py", "size": 3, "content": "0" * 64}],
 }
-
-
-def _report(path: Path, _out: Path) -> None:
-    from rules_bento.actions import reports
-
-    reports._read_other_report(str(path), path.name)
 
 
 DPKG = b"""\
@@ -1019,8 +928,6 @@ VERSION_ID="13"
 
 
 def _system(path: Path, _out: Path) -> None:
-    from rules_bento.images.system_packages import SystemFiles
-
     data = path.read_bytes()
     names = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/x", "lib/apk/db/installed", "etc/os-release")
     found = SystemFiles.from_files({name: data for name in names if SystemFiles.has(name)})
@@ -1028,9 +935,6 @@ def _system(path: Path, _out: Path) -> None:
 
 
 def _stanzas(path: Path, _out: Path) -> None:
-    from rules_bento.debian import apt
-    from rules_bento.errors import BentoError
-
     try:
         stanzas = apt.parse_stanzas(path.read_bytes().decode("utf-8", "replace"))
     except ValueError as error:
@@ -1067,16 +971,7 @@ def _wheel_texts(path: Path, out: Path) -> None:
         whole.rename(path)
 
 
-def _unpack_wheel(path: Path, out: Path) -> None:
-    from rules_bento.actions.wheels import unpack_wheel
-    from rules_bento.arguments import Arguments
-
-    unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.flags))
-
-
 def _packed_debs() -> list[bytes]:
-    from apt.made_debs import ar_of
-
     (plain,) = debs()
     found, at = {}, 8
     while at < len(plain):
@@ -1096,8 +991,6 @@ def _packed_debs() -> list[bytes]:
 
 def _packed_layer(form: str, ending: str) -> Reader:
     def read(path: Path, _out: Path) -> None:
-        from rules_bento.images.layer_report import read_packages
-
         _layer_of(path, ending)
         read_packages(path, f"{_TYPE}layer.v1.tar{ending}", "home/bentoml/bento")
 
@@ -1113,26 +1006,12 @@ def _sdists() -> list[bytes]:
     return [tar_of(files, form) for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)]
 
 
-def _sdist(path: Path, out: Path) -> None:
-    from rules_bento.packages import build
-
-    build.unpack(path, out)
-
-
-def _exported(path: Path, out: Path) -> None:
-    from rules_bento.models import model_store
-
-    model_store.from_files(model_store.unpack_model(path, "clf.bentomodel.tar", out), "the model")
-
-
 def _models() -> list[bytes]:
     files: dict[str, bytes | str] = {"model.yaml": _document(model_document()), "weights": b"w" * 2000, "l": "weights"}
     return [tar_of(files), tar_of({f"models/clf/v1/{name}": of for name, of in files.items()}, tarfile.GNU_FORMAT)]
 
 
 def _root(path: Path, out: Path) -> None:
-    from rules_bento.images import rootfs
-
     out.mkdir()
     rootfs.unpack([(path, f"{_TYPE}layer.v1.tar")] * 2, out)
 
@@ -1163,10 +1042,6 @@ def _project(path: Path, out: Path) -> None:
 
     A value is a file's text, or `{"link": TARGET}` or `{"pipe": ""}`. Nothing of `OUTSIDE` may come out.
     """
-    from bento_cli.projects import from_directory, migrate
-    from blake3 import blake3
-    from rules_bento.errors import BentoError
-
     folder = out.with_name("out") / "project" / "in"
     folder.mkdir(parents=True)
     (secret := folder / OUTSIDE).parent.mkdir()
@@ -1211,42 +1086,81 @@ READERS: dict[str, Reader] = {
     "ignore": Reader(
         "text", ".bentoignore", lambda: [b"*.pyc\n!keep.pyc\n/data/**/x\n# c\n[a-z]?[!0]*\n\\!x\n"], _ignore
     ),
-    "dotenv": Reader("text", ".env", lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"], _dotenv),
+    "dotenv": Reader(
+        "text",
+        ".env",
+        lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"],
+        lambda path, _out: parse_dotenv(decode_text(path.read_bytes(), path.name), path.name),
+    ),
     "template": Reader("text", "Dockerfile.template", lambda: [TEMPLATE], _template),
-    "image": Reader("document", "image.json", lambda: [_document(IMAGE)], _image),
-    "module": Reader("text", "MODULE.bazel", lambda: [MODULE], _module),
+    "image": Reader(
+        "document",
+        "image.json",
+        lambda: [_document(IMAGE)],
+        lambda path, _out: image_steps.read(path.read_bytes(), path.name),
+    ),
+    "module": Reader(
+        "text",
+        "MODULE.bazel",
+        lambda: [MODULE],
+        lambda path, _out: workspace.read(decode_text(path.read_bytes(), path.name), path.name),
+    ),
     "requirements": Reader("text", "requirements.txt", lambda: [REQUIREMENTS], _requirements),
     "uv-lock": Reader("text", "uv.lock", lambda: [UV_LOCK], _lock),
-    "pylock": Reader("text", "pylock.toml", lambda: [PYLOCK], _pylock),
+    "pylock": Reader(
+        "text",
+        "pylock.toml",
+        lambda: [PYLOCK],
+        lambda path, _out: resolution._read_pylock(requirements.decode(path.read_bytes(), path.name), path.name),
+    ),
     "lock": Reader("document", "requirements.lock.json", lambda: [_document(LOCK)], _lock),
     "deb-lock": Reader("document", "debs.lock.json", lambda: [_document(DEB_LOCK)], _deb_lock),
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
     "advisory": Reader("document", "PYSEC-2024-1.json", lambda: [_document(ADVISORY)], _audit),
     "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", lambda: [_document(ADVISORY)], _audit),
     "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
-    "elf": Reader("binary", "lib.so", lambda: [elf()], _elf),
+    "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
     **{
-        f"archive-{form}": Reader(form, "x.bento" if form == "xz" else f"x.{form}", _archives(form), _import, POOL)
+        f"archive-{form}": Reader(
+            form,
+            "x.bento" if form == "xz" else f"x.{form}",
+            _archives(form),
+            lambda path, out: Store(out).bentos.import_archive(path),
+            POOL,
+        )
         for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
     },
-    "bundle": Reader("tar", "x.bentobundle", _bundles, _bundle, POOL),
+    "bundle": Reader("tar", "x.bentobundle", _bundles, lambda path, out: bundle.read(Home(out), path, Options()), POOL),
     "bento.yaml": Reader("document", "bento.yaml", lambda: [_document(bento_document())], _descriptor("bento")),
     "model.yaml": Reader("document", "model.yaml", lambda: [_document(model_document())], _descriptor("model")),
     "model-files": Reader("document", "model.yaml", lambda: [_document(model_document())], _model),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
     "signatures": Reader("document", "signatures.json", _signed, _signatures),
-    "docker-archive": Reader("tar", "image.tar", _docker_archives, _docker_archive),
+    "docker-archive": Reader("tar", "image.tar", _docker_archives, lambda path, _out: docker_archive.read(path)),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
-    "base-layer": Reader("tar", "layer.tar", _layers, _layer),
+    "base-layer": Reader("tar", "layer.tar", _layers, lambda path, _out: _layer_of(path, "")),
     "image-unpacked": Reader("tar", "layer.tar", _roots, _root, ""),
     "base-layer-gzip": _packed_layer("gz", "+gzip"),
     "base-layer-zstd": _packed_layer("zst", "+zstd"),
     "deb-packed": Reader("deb", "odd_1.0-1_amd64.deb", _packed_debs, _deb),
     "wheel-texts": Reader("text", "texts", _texts_of_wheel, _wheel_texts),
-    "wheel-unpacked": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _unpack_wheel),
-    "sdist": Reader("tar", "odd-1.tar", _sdists, _sdist, ""),
-    "model-archive": Reader("tar", "clf.bentomodel.tar", _models, _exported, ""),
+    "wheel-unpacked": Reader(
+        "zip",
+        "odd-1.0-py3-none-any.whl",
+        lambda: [wheel()],
+        lambda path, out: unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.flags)),
+    ),
+    "sdist": Reader("tar", "odd-1.tar", _sdists, lambda path, out: build.unpack(path, out), ""),
+    "model-archive": Reader(
+        "tar",
+        "clf.bentomodel.tar",
+        _models,
+        lambda path, out: model_store.from_files(
+            model_store.unpack_model(path, "clf.bentomodel.tar", out), "the model"
+        ),
+        "",
+    ),
     "project": Reader("document", "project.json", lambda: [_document(PROJECT)], _project, "project/"),
     "netrc": Reader("text", "netrc", lambda: [NETRC], _setting("NETRC", _netrc)),
     "docker-config": Reader(
@@ -1256,7 +1170,12 @@ READERS: dict[str, Reader] = {
         "document", ".yatai.yaml", lambda: [_document(CONTEXTS)], _setting("BENTOML_HOME", _contexts)
     ),
     "api": Reader("document", "api.json", lambda: [_document(API)], _api),
-    "report": Reader("document", "report.json", lambda: [_document(REPORT)], _report),
+    "report": Reader(
+        "document",
+        "report.json",
+        lambda: [_document(REPORT)],
+        lambda path, _out: reports._read_other_report(str(path), path.name),
+    ),
     "system-files": Reader("text", "status", lambda: [DPKG], _system),
     "stanzas": Reader("text", "Packages", lambda: [DPKG.partition(b"\nP:")[0]], _stanzas),
     "headers": Reader("text", "headers", lambda: [HEADERS], _headers),

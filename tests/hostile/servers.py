@@ -19,7 +19,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bento_cli.library import Store
+from bento_cli.sharing.cloud import pulling, pushing
+from bento_cli.sharing.cloud.client import Cloud
+from bento_cli.sharing.cloud.contexts import make
+from bento_cli.sharing.huggingface import pin
+from bento_cli.sharing.registry.pulling import pull as pull_entry
+from bento_cli.sharing.urls import NullCounter
+from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.home import Home
+from bento_cli.transports import sftp, source
+from bento_cli.transports.address import parse
+from bento_cli.transports.download import downloaded
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, tar_of
+from rules_bento.archives import tarstream, xz
+from rules_bento.artifacts import artifact
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.errors import BentoError
+from rules_bento.net import ConnectionLostError, host_settings, transfers
+from rules_bento.registry.client import Registries
+from rules_bento.registry.descriptor import Manifest
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.pull import pull
+from rules_bento.registry.push import upload
+from rules_bento.registry.pushable import BytesSource
+from rules_bento.registry.reference import Reference
+from rules_bento.run import push_cache
 
 _HOST = "registry.example"
 
@@ -91,8 +118,6 @@ class Wire(socket.socket):
 @contextmanager
 def playing(data: bytes, out: Path) -> Iterator[None]:
     """Let all connections of HTTP play a script, with nobody waiting and nobody's credentials."""
-    from rules_bento.net import host_settings, transfers
-
     script = Script(data)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -115,8 +140,6 @@ def _no_wait(_seconds: float) -> None:
 
 
 def _counter() -> Any:
-    from bento_cli.sharing.urls import NullCounter
-
     return NullCounter()
 
 
@@ -135,9 +158,6 @@ def _of_server(read: Callable[[Path], None]) -> Callable[[Path, Path], None]:
 @contextmanager
 def given_up() -> Iterator[None]:
     """Raise BentoError for a connection that fails, as callers do after some attempts."""
-    from rules_bento.errors import BentoError
-    from rules_bento.net import ConnectionLostError
-
     try:
         yield
     except ConnectionLostError as error:
@@ -152,14 +172,10 @@ def _bytes(data: bytes) -> str:
 
 
 def _registries() -> Any:
-    from rules_bento.registry.client import Registries
-
     return Registries(sleep=_no_wait, patience=5)
 
 
 def _repository(registries: Any) -> Any:
-    from rules_bento.registry.reference import Reference
-
     return registries.repository(Reference.parse(f"{_HOST}/a/b:v1"))
 
 
@@ -179,18 +195,12 @@ def _image_script() -> bytes:
 
 
 def _pull_image(out: Path) -> None:
-    from rules_bento.registry.layout import Layout
-    from rules_bento.registry.pull import pull
-    from rules_bento.registry.reference import Reference
-
     with _registries() as registries:
         layout = Layout.create(out / "layout")
         pull([Reference.parse(f"{_HOST}/a/b:v1")], layout, registries, _counter(), platforms=["linux/amd64"])
 
 
 def _artifact_script(*, bento: bool) -> bytes:
-    from rules_bento.artifacts import artifact
-
     files = bento_files()
     models = {name: of for name, of in files.items() if name.startswith("models/clf/v1/")}
     described = {"tag": "clf:v1", "module": "bentoml.sklearn", "creation_time": DAY, "blake3": SHA, "size": 1}
@@ -219,15 +229,11 @@ def _artifact_script(*, bento: bool) -> bytes:
 
 
 def _annotations(kind: str) -> dict[str, str]:
-    from rules_bento.artifacts import artifact
-
     return {artifact.MODEL_ANNOTATION: "clf:v1"} if kind == artifact.MODEL_PART else {}
 
 
 def _part(files: dict[str, bytes | str]) -> bytes:
     """A part of an archive, as registries have them."""
-    from rules_bento.archives import tarstream, xz
-
     members = [
         tarstream.Member.symlink(name, of) if isinstance(of, str) else tarstream.Member.inline(name, of)
         for name, of in files.items()
@@ -237,14 +243,9 @@ def _part(files: dict[str, bytes | str]) -> bytes:
 
 def _pull_entry(kind: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
-        from bento_cli.sharing.registry.pulling import pull
-        from bento_cli.store.home import Home
-        from rules_bento.bento.kinds import BENTO, MODEL
-        from rules_bento.registry.reference import Reference
-
         with _registries() as registries:
             chosen = BENTO if kind == "bento" else MODEL
-            pull(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, _counter())
+            pull_entry(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, _counter())
 
     return read
 
@@ -292,10 +293,6 @@ def _tokens() -> list[bytes]:
 
 
 def _push(_out: Path) -> None:
-    from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.push import upload
-    from rules_bento.registry.pushable import BytesSource
-
     content = b"content" * 10
     with _registries() as registries:
         repository = _repository(registries)
@@ -326,19 +323,12 @@ def _uploads() -> list[bytes]:
 
 
 def _cloud() -> Any:
-    from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.sharing.cloud.contexts import make
-
     return Cloud(make("x", "https://cloud.example", "t0ken"), sleep=_no_wait, patience=5)
 
 
 def _pull_from_cloud(out: Path) -> None:
-    from bento_cli.sharing.cloud.pulling import pull
-    from bento_cli.store.home import Home
-    from rules_bento.bento.kinds import BENTO
-
     with _cloud() as cloud:
-        pull(Home(out), BENTO, "hi", cloud, _counter())
+        pulling.pull(Home(out), BENTO, "hi", cloud, _counter())
 
 
 def _cloud_answers() -> list[bytes]:
@@ -371,18 +361,13 @@ def _cloud_answers() -> list[bytes]:
 
 
 def _push_to_cloud(out: Path) -> None:
-    from bento_cli.library import Store
-    from bento_cli.sharing.cloud.pushing import push
-    from bento_cli.store.entry_store import EntryStore
-    from rules_bento.bento.kinds import BENTO
-
     archive = out.with_name("x.tar")
     archive.write_bytes(tar_of({name: of for name, of in bento_files().items() if name != "src/link"}))
     store = Store(out)
     store.bentos.import_archive(archive)
     archive.unlink()
     with _cloud() as cloud:
-        push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, _counter())
+        pushing.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, _counter())
 
 
 def _cloud_uploads() -> list[bytes]:
@@ -411,9 +396,6 @@ def _cloud_uploads() -> list[bytes]:
 
 def _download(address: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
-        from bento_cli.transports.address import parse
-        from bento_cli.transports.download import downloaded
-
         with downloaded(parse(address), out / "transfers", _counter()) as file:
             file.read()
 
@@ -439,8 +421,6 @@ def _dropbox(out: Path) -> None:
 
 
 def _of_dropbox() -> list[bytes]:
-    from bento_cli.transports import source
-
     found = {
         ".tag": "file",
         "rev": "1",
@@ -472,12 +452,6 @@ def _of_gcs() -> list[bytes]:
     return [_script(["alt=media", 206, {"Content-Range": "bytes 0-6/7"}, "content"], ["/o/", 200, {}, found])]
 
 
-def _hub(_out: Path) -> None:
-    from bento_cli.sharing.huggingface import pin
-
-    pin("a/b", endpoint="https://hub.example", exclude=["*.md"])
-
-
 def _of_hub() -> list[bytes]:
     files = [{"rfilename": "x/w.bin", "size": 3, "lfs": {"sha256": SHA, "size": 3}}, {"rfilename": "config.json"}]
     return [
@@ -489,8 +463,6 @@ def _of_hub() -> list[bytes]:
 
 
 def _cache_over_http(_out: Path) -> None:
-    from rules_bento.run import push_cache
-
     found = push_cache.settings({"--remote_cache": ["http://cache.example/kept"]})
     assert found
     connect, push_cache._connect = push_cache._connect, lambda *_: Wire(_current[0])
@@ -536,8 +508,6 @@ class _Told(socket.socket):
 
 
 def _grpc(path: Path, _out: Path) -> None:
-    from rules_bento.run import push_cache
-
     found = push_cache.settings({"--remote_cache": ["grpc://cache.example"]})
     assert found
     connect, push_cache._connect = push_cache._connect, lambda *_: _Told(path.read_bytes())
@@ -550,9 +520,6 @@ def _grpc(path: Path, _out: Path) -> None:
 
 
 def _grpc_answers() -> list[bytes]:
-    from h2.config import H2Configuration
-    from h2.connection import H2Connection
-
     client, server = H2Connection(), H2Connection(H2Configuration(client_side=False))
     client.initiate_connection()
     client.send_headers(1, [(":method", "POST"), (":scheme", "http"), (":path", "/x"), (":authority", "x")])
@@ -581,9 +548,6 @@ class _Ssh:
 
 
 def _sftp(path: Path, _out: Path) -> None:
-    from bento_cli.transports import sftp
-    from bento_cli.transports.address import parse
-
     address = parse("sftp://me@host.example/x.bento")
     assert address
     popen, pair = sftp.subprocess.Popen, sftp.socket.socketpair
@@ -635,7 +599,12 @@ SERVERS: dict[str, Reader] = {
     "url": Reader("script", "script.json", _urls, _of_server(_download("https://files.example/x.bento")), "transfers/"),
     "dropbox": Reader("script", "script.json", _of_dropbox, _of_server(_dropbox), "transfers/"),
     "gcs": Reader("script", "script.json", _of_gcs, _of_server(_gcs), "transfers/"),
-    "hub": Reader("script", "script.json", _of_hub, _of_server(_hub)),
+    "hub": Reader(
+        "script",
+        "script.json",
+        _of_hub,
+        _of_server(lambda _out: pin("a/b", endpoint="https://hub.example", exclude=["*.md"])),
+    ),
     "cache-http": Reader(
         "script",
         "script.json",
