@@ -62,9 +62,7 @@ TESTS: dict[str, dict[str, str]] = {
         "`docker.env`": (
             "[docker_env_dict], [docker_env_dict_v1], [env_list], build_options/test_bentofile.py::test_dotenv"
         ),
-        "`docker.system_packages`": (
-            "[distro_debian], bento/test_dockerfile.py::test_golden"
-        ),
+        "`docker.system_packages`": ("[distro_debian], bento/test_dockerfile.py::test_golden"),
         "`docker.setup_script`": (
             "[setup_script], "
             "bento/test_dockerfile.py::test_steps_keep_their_order, "
@@ -80,9 +78,7 @@ TESTS: dict[str, dict[str, str]] = {
             "[py_reqtxt_plain], [py_reqtxt_v1], images/test_image.py::test_requirements_of_all_kinds"
         ),
         "`python.packages`": "[py_packages], bento/test_folder.py::test_requirements",
-        "`python.lock_packages`": (
-            "bento/test_dockerfile.py::test_golden, bento/test_folder.py::test_refused"
-        ),
+        "`python.lock_packages`": ("bento/test_dockerfile.py::test_golden, bento/test_folder.py::test_refused"),
         "`python.pack_git_packages`": "bento/test_folder.py::test_refused",
         "`python.index_url`": "[py_index_opts_v1], [py_index_opts_v2]",
         "`python.no_index`": "[py_no_index_v2], [py_index_opts_v1]",

@@ -12,7 +12,6 @@ from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, writ
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.verbs import run
 
 BENTO = "/home/bentoml/bento"
 COMPRESSIONS = list(MEDIA_TYPES)
@@ -125,24 +124,3 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path):
     assert "4.0 kB" in read.cells
     assert "+4.0 kB" in read.cells
     assert page(told) == text
-
-
-@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
-def test_bill_and_report_say_whose_record_is_wrong(tmp_path, form):
-    for name, text in {"config": '{"architecture": "amd64"}', "digest": f"sha256:{'0' * 64}", "tag": "svc:1"}.items():
-        (tmp_path / name).write_text(text)
-    words = ["--base-config", "config", "--bento-digest", "digest", "--digest", "digest", "--tag", "tag"]
-    words = [word if word.startswith("--") else str(tmp_path / word) for word in words]
-    words += ["--wheel", "acme", "1", "a" * 64, "--wheel", "other", "2", "b" * 64, "--allow-record-mismatch", "acme"]
-    words += ["--created", "2020-01-01T00:00:00Z", "--format", form, "--output", str(tmp_path / "bill")]
-    run(["sbom", *words])
-    bill = json.loads((tmp_path / "bill").read_text())
-    told = [part["name"] for part in bill.get("components", bill.get("packages")) if "RECORD" in json.dumps(part)]
-    assert told == ["acme"]
-    report, html = tmp_path / "report", tmp_path / "html"
-    words = ["--target", "//:image", "--bento", BENTO, "--output", str(report), "--page", str(html)]
-    run(["layer_report", *words])
-    assert "record_mismatches" not in report.read_text() + html.read_text()
-    run(["layer_report", *words, "--allow-record-mismatch", "acme"])
-    assert json.loads(report.read_text())["record_mismatches"] == ["acme"]
-    assert "Wheels with an invalid RECORD" in html.read_text()

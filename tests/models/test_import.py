@@ -114,15 +114,8 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     (tmp_path / "root").mkdir()
     words = ["--target", "//svc:model", "--archive", str(tmp_path / "w.bentomodel"), "w.bentomodel"]
     words += [
-        "--scratch",
-        "model.files",
-        "--directory",
-        "/home/bentoml/bento",
-        "--user",
-        "1034:1034",
-        "--compression",
-        "none",
-    ]
+        "--scratch", "model.files", "--directory", "/home/bentoml/bento", "--user", "1034:1034", "--compression", "none",
+    ]  # fmt: skip
     made = Actions(tmp_path / "root").run("model_layer", words, {"--output": "layer", "--description": "description"})
     assert made.code == 0, made.errors
     with tarfile.open(fileobj=io.BytesIO(made.outputs["--output"])) as layer:

@@ -7,7 +7,6 @@ import time
 
 import pytest
 from liar import liar, reply
-from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Progress
@@ -394,25 +393,6 @@ def test_who_waited_for_another_download_leaves_nothing_behind(registries, tmp_p
     assert [name.name for name in tmp_path.iterdir() if "layer" in name.name] == ["layer"]
     assert path.read_bytes() == content
     assert sum("blobs" in request.path for request in server.requests) == 1
-
-
-MODEL = {"tag": "m:v1", "module": "", "creation_time": "", "blake3": "", "size": 1, "labels": {}}
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        [], {}, {"models": 5}, {"models": [5], "bento": {}, "digest": ""}, {"models": [], "bento": [], "digest": ""},
-        {"models": [], "bento": {"name": 5}, "digest": ""}, {"models": [{**MODEL, "tag": 5}], "bento": {}, "digest": ""},
-        {"models": [{**MODEL, "labels": 5}], "bento": {"name": "a", "version": "b"}, "digest": ""},
-        {"models": [{**MODEL, "size": "1"}], "bento": {"name": "a", "version": "b"}, "digest": ""},
-    ],
-)  # fmt: skip
-def test_configs_of_another_shape(config):
-    described = {"mediaType": artifact.BENTO_CONFIG, "digest": DIGEST, "size": 5}
-    manifest = Manifest.read(json.dumps({"config": described, "layers": []}).encode(), oci.MANIFEST, "test")
-    with pytest.raises(BentoError, match="can.t be read"):
-        artifact.read_facts(manifest, json.dumps(config).encode(), "test")
 
 
 def test_bearer_comes_before_basic():
