@@ -10,8 +10,7 @@ TESTS: dict[str, dict[str, str]] = {
         "`name`": "bentofiles/test_bentofiles.py::test_attributes_win",
         "`description`": "bentofiles/test_bentofiles.py::test_attributes_say_the_same",
         "`labels`": (
-            "bentofiles/test_bentofiles.py::test_attributes_win, "
-            "actions/test_stamp.py::test_labels_are_added, "
+            "bentofiles/test_bentofiles.py::test_attributes_win, actions/test_stamp.py::test_labels_are_added, "
             "e2e/stamping.py"
         ),
         "`include`, `exclude`": "bentofiles/test_bentofiles.py::test_attributes_win",
@@ -34,8 +33,7 @@ TESTS: dict[str, dict[str, str]] = {
         "`description`": "[desc], [desc_file], [label_prec], bento/test_folder.py::test_refused",
         "`labels`": "[label_prec], differential",
         "`include`": (
-            "sources/test_snapshot.py, "
-            "differential, "
+            "sources/test_snapshot.py, differential, "
             "actions/test_errors.py::test_patterns_that_match_nothing_are_told_of"
         ),
         "`exclude`": "sources/test_snapshot.py, differential",
@@ -49,10 +47,7 @@ TESTS: dict[str, dict[str, str]] = {
         "`envs`": "[envs], [env_build_stage], bento/test_dockerfile.py::test_golden",
         "`args`": "[args], differential",
         "`docker.distro`": (
-            "[distro_debian], "
-            "[distro_alpine], "
-            "[distro_ubi8], "
-            "[distro_amazonlinux], "
+            "[distro_debian], [distro_alpine], [distro_ubi8], [distro_amazonlinux], "
             "bento/test_dockerfile.py::test_distributions"
         ),
         "`docker.python_version`": (
@@ -64,13 +59,11 @@ TESTS: dict[str, dict[str, str]] = {
         ),
         "`docker.system_packages`": ("[distro_debian], bento/test_dockerfile.py::test_golden"),
         "`docker.setup_script`": (
-            "[setup_script], "
-            "bento/test_dockerfile.py::test_steps_keep_their_order, "
+            "[setup_script], bento/test_dockerfile.py::test_steps_keep_their_order, "
             "bento/test_dockerfile.py::test_scripts_that_cannot_run"
         ),
         "`docker.base_image`": (
-            "[base_image], "
-            "[base_image_v1], "
+            "[base_image], [base_image_v1], "
             "bento/test_dockerfile.py::test_base_image_gets_packages_only_where_they_are_asked_for"
         ),
         "`docker.dockerfile_template`": "[template], bento/test_dockerfile.py::test_template_blocks",
