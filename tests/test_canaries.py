@@ -1,13 +1,12 @@
 """Secrets that a machine has come out of no command, whatever goes wrong on the way."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
+from net.liar import Request, liar, reply
 from rules_bento.net import transfers
 
 CANARY = "canary7secret"
@@ -20,34 +19,20 @@ VARIABLES = (
 REFUSALS = {"/401": 401, "/403": 403, "/404": 404, "/moved": 302, "/lie": 200}
 
 
-class _Refusing(BaseHTTPRequestHandler):
-    """Says no to everything, and says back what opened it, as proxies do."""
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        code = next((code for path, code in REFUSALS.items() if path in self.path), 401)
-        told = f"{self.path} {self.headers}".encode()
-        self.send_response(code)
-        if code == 302:
-            self.send_header("Location", f"http://{CANARY}:{CANARY}@127.0.0.1:1{self.path}?{CANARY}")
-        self.send_header("WWW-Authenticate", 'Basic realm="here"')
-        self.send_header("Content-Length", str(len(told)))
-        self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else told)
-
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
+def refusal(request: Request) -> bytes:
+    """Say no to everything, and say back what opened it, as proxies do."""
+    code = next((code for path, code in REFUSALS.items() if path in request.path), 401)
+    told = f"{request.path} {request.headers}".encode()
+    headers = {"WWW-Authenticate": 'Basic realm="here"', "Content-Length": str(len(told))}
+    if code == 302:
+        headers["Location"] = f"http://{CANARY}:{CANARY}@127.0.0.1:1{request.path}?{CANARY}"
+    return reply(code, headers, b"" if request.method == "HEAD" else told)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    running = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{running.server_port}"
-    running.shutdown()
-    running.server_close()
+    with liar(refusal) as running:
+        yield running.host
 
 
 @pytest.fixture

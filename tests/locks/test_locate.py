@@ -1,17 +1,15 @@
 """Files are found by their hash, with credentials from where people keep them; none is shown."""
 
-import http.server
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from locks.metadata_index import Index, package, serve, uv_that_distrusts
+from net.liar import liar, reply
 from rules_bento.net import limits
 
 UV = os.environ["RULES_BENTO_UV"]
@@ -156,25 +154,6 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, monkeypatch, c
     assert "isn't a file name, so the lock is damaged" in capsys.readouterr().err
 
 
-@contextmanager
-def server(answer):
-    """A server whose GET is `answer`, and its port."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        do_GET = answer
-
-        def log_message(self, *_arguments):
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    try:
-        yield running.server_port
-    finally:
-        running.shutdown()
-        running.server_close()
-
-
 @pytest.mark.parametrize("found", [{"login": "alice", "password": "s3cret"}, {"token": "s3cret"}])
 @pytest.mark.parametrize("elsewhere", ["localhost", "127.0.0.1"])
 def test_credentials_stay_with_the_server_that_they_are_for(tmp_path, monkeypatch, found, elsewhere):
@@ -182,20 +161,17 @@ def test_credentials_stay_with_the_server_that_they_are_for(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     shown = []
 
-    def give(handler):
-        shown.append(handler.headers.get("Authorization"))
-        handler.send_response(200)
-        handler.end_headers()
-        handler.wfile.write(b"wheel")
+    def give(request):
+        shown.append(request.headers.get("authorization"))
+        return reply(body=b"wheel")
 
-    def send_on(handler):
-        shown.append(handler.headers.get("Authorization"))
-        handler.send_response(302)
-        handler.send_header("Location", f"http://{elsewhere}:{other}/{FILE}" if handler.path == "/there" else "/there")
-        handler.end_headers()
+    def send_on(request):
+        shown.append(request.headers.get("authorization"))
+        location = f"http://{elsewhere}:{other.port}/{FILE}" if request.path == "/there" else "/there"
+        return reply(302, {"Location": location})
 
-    with server(give) as other, server(send_on) as index:
-        path = locate_module()._download({"url": f"http://127.0.0.1:{index}/{FILE}", **found}, FILE)
+    with liar(give) as other, liar(send_on) as index:
+        path = locate_module()._download({"url": f"{index.url}/{FILE}", **found}, FILE)
     assert (tmp_path / path).read_bytes() == b"wheel"
     assert shown[0] == shown[1]
     assert shown[0].startswith(("Basic ", "Bearer "))
@@ -206,13 +182,9 @@ def test_credentials_stay_with_the_server_that_they_are_for(tmp_path, monkeypatc
 def test_a_trusted_host_that_sends_us_to_no_server(tmp_path, monkeypatch, location):
     monkeypatch.chdir(tmp_path)
 
-    def send_on(handler):
-        handler.send_response(302)
-        handler.send_header("Location", location)
-        handler.end_headers()
-
-    with server(send_on) as index, pytest.raises((OSError, ValueError)):
-        locate_module()._download({"url": f"http://127.0.0.1:{index}/{FILE}"}, FILE)
+    answer = reply(302, {"Location": location})
+    with liar(lambda _: answer) as index, pytest.raises((OSError, ValueError)):
+        locate_module()._download({"url": f"{index.url}/{FILE}"}, FILE)
     assert not (tmp_path / "download" / FILE).exists()
 
 

@@ -5,7 +5,6 @@ The servers are stand-ins of a few lines, for what real ones do not do when aske
 """
 
 import hashlib
-import http.server
 import os
 import socket
 import threading
@@ -17,6 +16,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
+from net.liar import liar, reply
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.transport import Transport
@@ -67,26 +67,15 @@ def settings(url: str, *more: str):
 
 @contextmanager
 def http_cache(content: bytes, wanted: str = ""):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            known = self.path == f"/kept/cas/{DIGEST}"
-            allowed = not wanted or self.headers.get("x-key") == wanted
-            self.send_response(401 if not allowed else 200 if known else 404)
-            self.send_header("Content-Length", str(len(CONTENT) if known and allowed else 0))
-            self.end_headers()
-            if known and allowed:
-                self.wfile.write(content)
+    def answer(request):
+        if wanted and request.headers.get("x-key") != wanted:
+            return reply(401)
+        if request.path != f"/kept/cas/{DIGEST}":
+            return reply(404)
+        return reply(200, {"Content-Length": str(len(CONTENT))}, content)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_port}/kept"
-    finally:
-        running.shutdown()
-        running.server_close()
+    with liar(answer) as running:
+        yield f"{running.url}/kept"
 
 
 @contextmanager
@@ -290,16 +279,9 @@ def test_a_registry_may_be_slower_than_the_cache(monkeypatch):
 
 @pytest.mark.parametrize("size", [9_000, 200_000])
 def test_the_head_of_a_cache_s_answer_is_bounded(size):
-    def serve() -> None:
-        channel, _ = listening.accept()
-        with channel, suppress(OSError):
-            channel.recv(1 << 16)
-            channel.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"a" * size + b"\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(BentoError, match="response headers exceed"):
-            pushed(settings(f"http://127.0.0.1:{listening.getsockname()[1]}/kept"))
+    head = b"HTTP/1.1 200 OK\r\nX: " + b"a" * size + b"\r\n\r\n"
+    with liar(lambda _: head) as server, pytest.raises(BentoError, match="response headers exceed"):
+        pushed(settings(f"{server.url}/kept"))
 
 
 def test_nobody_listens():

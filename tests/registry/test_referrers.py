@@ -1,13 +1,12 @@
 """What refers to an image: with the API for it, without, and when images are copied."""
 
-import http.server
 import json
-import threading
 import urllib.parse
 
 import pytest
 import servers
 from images import make_image, make_index
+from net.liar import liar, reply
 from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
@@ -118,31 +117,17 @@ def test_with_the_api_pages_are_followed_and_types_chosen(registries):
         for number in range(5)
     ]
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urllib.parse.urlsplit(self.path)
-            page = int(urllib.parse.parse_qs(parts.query).get("page", ["0"])[0])
-            body = json.dumps({"schemaVersion": 2, "manifests": items[page * 2 : page * 2 + 2]}).encode()
-            self.send_response(200)
-            if page * 2 + 2 < len(items):
-                self.send_header("Link", f'<{parts.path}?page={page + 1}>; rel="next"')
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request):
+        parts = urllib.parse.urlsplit(request.path)
+        page = int(urllib.parse.parse_qs(parts.query).get("page", ["0"])[0])
+        link = {"Link": f'<{parts.path}?page={page + 1}>; rel="next"'} if page * 2 + 2 < len(items) else {}
+        return reply(200, link, oci.to_bytes({"schemaVersion": 2, "manifests": items[page * 2 : page * 2 + 2]}))
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        repository = registries.repository(Reference.parse(f"127.0.0.1:{server.server_port}/a"))
+    with liar(answer) as server:
+        repository = registries.repository(Reference.parse(f"{server.host}/a"))
         assert [item.digest for item in repository.referrers(subject)] == [item["digest"] for item in items]
         chosen = repository.referrers(subject, "type/1")  # the server does not choose, so we do
         assert [item.digest for item in chosen] == [items[1]["digest"], items[3]["digest"]]
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_all_tags_are_listed_page_by_page(server, reference, registries, progress, tmp_path, monkeypatch):
