@@ -8,8 +8,6 @@ import tarfile
 import pytest
 from verbs import Actions
 
-ZEROS = f"sha256:{'0' * 64}"
-
 
 @pytest.fixture
 def actions(tmp_path):
@@ -94,18 +92,6 @@ def test_an_image_of_another_platform_is_named(actions):
     )
 
 
-def test_a_layer_that_is_not_its_digest(actions):
-    [layer] = write_layout(actions)
-    path = f"dir/blobs/{layer['digest'].replace(':', '/')}"
-    actions.write(path, b"?" * layer["size"])
-    assert (
-        refused(describe(actions))
-        == f"//x:base: {path}: content doesn't match the digest {layer['digest']}. Build it again."
-    )
-    actions.write(path, b"?")
-    assert f"{path}: expected {layer['size']} bytes, got 1." in refused(describe(actions))
-
-
 @pytest.mark.parametrize(
     ("path", "content", "what"),
     [
@@ -114,9 +100,6 @@ def test_a_layer_that_is_not_its_digest(actions):
         ("oci-layout", '{"imageLayoutVersion": "2"}', "OCI layout version 2 isn't supported"),
         ("index.json", "", "index.json:1"),
         ("index.json", "{}", "no image for linux/amd64"),
-        ("index.json", "[" * 100_000, "index.json"),
-        ("index.json", '{"manifests": [{"digest": "sha256:../../x", "size": 1}]}', "isn't a valid descriptor"),
-        ("index.json", f'{{"manifests": [{{"digest": "{ZEROS}", "size": 1}}]}}', f"missing blob {ZEROS}"),
     ],
 )
 def test_a_folder_that_is_no_layout(actions, path, content, what):

@@ -57,18 +57,8 @@ def test_one_extends_another(actions):
         ([["wheels", "a.whl"]], {}, ["wheels: 'a.whl' is not among srcs"]),
         ([["requirements_file", "options.txt"]], {}, ["options.txt requires no packages. Remove the step"]),
         ([["requirements_file", "wrong.txt"]], {}, ["envs/wrong.txt:2: invalid requirement '=broken'"]),
-        ([["python_packages", "-r r.txt"]], {}, ["python_packages: '-r r.txt' is a pip option"]),
-        ([["system_packages", "curl; rm"]], {}, ["system_packages: invalid system package 'curl; rm'"]),
-        ([["system_packages"]], {}, ["system_packages: no arguments"]),
-        ([["run", "a\nb"]], {}, ["run: a command must be a single line"]),
         ([["rnu", "a"]], {}, ["unknown image step 'rnu'. Did you mean 'run'?"]),
         ([], {"python_version": "3.7"}, ["no image has Python 3.7. Use 3.9"]),
-        ([], {"python_version": "three"}, ["python_version: invalid Python version 'three'"]),
-        (
-            [["python_packages", "idna"], ["run", "a"], ["python_packages", "attrs"]],
-            {},
-            ["python_packages follows a command that runs after the Python packages", "Move it before"],
-        ),
     ],
 )
 def test_what_no_image_can_have(actions, steps, fields, words):
@@ -79,4 +69,5 @@ def test_packages_behind_the_commands_of_what_it_extends(actions):
     base = environment(actions, [["python_packages", "idna"], ["run", "echo"]])
     (actions.root / "bazel-out/environment.image.json").unlink()
     outcome = environment(actions, [["python_packages", "attrs"]], extends=base.outputs["--output"])
-    refused(outcome, TARGET, "python_packages follows a command that runs after the Python packages")
+    words = ("python_packages follows a command that runs after the Python packages", "Move it before")
+    refused(outcome, TARGET, *words)
