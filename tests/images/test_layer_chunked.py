@@ -11,14 +11,11 @@ from base64 import b64decode
 
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from made_layers import LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
+from made_layers import LARGE, LAYOUT, SITE, odd_wheel, unpacked
 from made_wheels import Maker
 from rules_bento.archives.tarstream import Member
 from rules_bento.images.layers import chunked, toc_layer
-from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
-from rules_bento.images.layers.parts import join_parts
+from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.wheel import Wheel
 
 SKIPPABLE = b"\x50\x2a\x4d\x18"
@@ -172,38 +169,6 @@ def test_a_large_file_is_pulled_in_chunks(tmp_path, monkeypatch):
     assert sizes == {"a.bin": [100_000] * 5 + [1], "b.bin": [100_000] * 5}
 
 
-def test_parts_are_copied_and_their_entries_move(tmp_path):
-    wheels = [Maker(name).add({f"{name}.py": name * 99}).write(tmp_path) for name in ("one", "two", "three")]
-    parts = parts_of(tmp_path, wheels, "zstd:chunked")
-    info = join_parts(tmp_path / "out", parts, LAYOUT, "zstd:chunked")
-    found, _ = check(tmp_path / "out", info)
-    assert {f"{SITE}/{name}.py" for name in ("one", "two", "three")} <= found.keys()
-    written = (tmp_path / "out").read_bytes()
-    assert all(part.path.read_bytes() in written for part in parts)
-
-
-def test_of_a_file_that_two_wheels_have_the_later_one_is_pulled(tmp_path):
-    parts = parts_of(tmp_path, two_wheels(tmp_path), "zstd:chunked")
-    info = join_parts(tmp_path / "out", parts, LAYOUT, "zstd:chunked")
-    _, contents = check(tmp_path / "out", info)
-    assert contents[f"{SITE}/tests/a.py"] == b"two"
-
-
-def test_a_hard_link_of_a_system(tmp_path):
-    with tarfile.open(tmp_path / "in", "w", format=tarfile.PAX_FORMAT) as tar:
-        file = tarfile.TarInfo("usr/a")
-        file.size, file.mtime = 3, 1_700_000_000
-        tar.addfile(file, io.BytesIO(b"abc"))
-        link = tarfile.TarInfo("usr/b")
-        link.type, link.linkname = tarfile.LNKTYPE, "usr/a"
-        tar.addfile(link)
-    content = (tmp_path / "in").read_bytes()[: 3 * 512]
-    info = write_tar_layer(tmp_path / "out", (content[at : at + 7] for at in range(0, len(content), 7)), "zstd:chunked")
-    found, _ = check(tmp_path / "out", info)
-    assert found["usr/a"]["modtime"] == "2023-11-14T22:13:20Z"
-    assert (found["usr/b"]["type"], found["usr/b"]["linkName"]) == ("hardlink", "usr/a")
-
-
 @pytest.mark.parametrize("files", [{}, {"a": b""}, {"a": b"1"}, {"z": bytes(512)}])
 def test_few_files_or_none(tmp_path, files):
     info = write_files_layer(tmp_path / "out", [Member.inline(*file) for file in files.items()], "zstd:chunked")
@@ -234,38 +199,8 @@ def test_what_compresses_by_less_than_a_quarter_is_stored_unless_it_is_of_a_whee
     assert write_wheel_layer(tmp_path / "out", wheel, LAYOUT, "zstd:chunked").size < 0.9 * len(weights)
 
 
-@pytest.mark.parametrize("threads", [2, 3])
-def test_the_bytes_do_not_depend_on_threads(tmp_path, threads):
-    wheel = Wheel.read(odd_wheel().write(tmp_path))
-    infos = {
-        write_wheel_layer(tmp_path / "out", wheel, LAYOUT, "zstd:chunked", threads=count) for count in (1, threads)
-    }
-    assert len(infos) == 1
-
-
 def test_others_do_without_the_package_for_checksums(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastcrc", None)
     wheel = Wheel.read(odd_wheel().write(tmp_path))
     for compression in ("zstd", "gzip", "estargz", "none"):
         write_wheel_layer(tmp_path / compression, wheel, LAYOUT, compression)
-
-
-NAMES = st.text(st.sampled_from("abü"), min_size=1, max_size=3)
-FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=0, max_size=8)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    files=FILES, links=st.dictionaries(NAMES, NAMES, max_size=3), chunk=st.integers(1, 900), threads=st.integers(1, 3)
-)
-def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
-    folder = tmp_path_factory.mktemp("layer")
-    entries = [Member.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
-    entries += [Member.symlink(f"links/{name}", target) for name, target in links.items()]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(toc_layer, "CHUNK", chunk)
-        info = write_files_layer(folder / "out", entries, "zstd:chunked", threads=threads)
-        check(folder / "out", info)
-    write_files_layer(folder / "plain", entries, "zstd")
-    found, plain = members(folder / "out", "zstd:chunked"), members(folder / "plain", "zstd")
-    assert {name: data for name, (_, data) in found.items()} == {name: data for name, (_, data) in plain.items()}

@@ -23,6 +23,7 @@ from rules_bento.images.layers import deflate, deflate_blocks, estargz, prioriti
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.wheel import Wheel
+from test_layer_chunked import check as check_chunked
 
 FOOTER = 51
 PREFETCHED = ".prefetch.landmark"
@@ -124,6 +125,16 @@ def check(path, info):
     return found
 
 
+FORMATS = pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
+
+
+def check_either(path, info, compression):
+    """The entries of the table of either format, and the contents of its files, both of which are held to the tar."""
+    if compression == "estargz":
+        return check(path, info), read_by_table(path.read_bytes())[1]
+    return check_chunked(path, info)
+
+
 def stamp(seconds):
     from datetime import datetime, timezone
 
@@ -165,7 +176,7 @@ def test_a_large_file_is_cut_alike_whoever_inflates_and_compresses(tmp_path, mon
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
+@FORMATS
 def test_a_table_does_not_depend_on_threads(tmp_path, monkeypatch, compression):
     monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
     files = {"a.bin": LARGE[:150_000], "b.bin": LARGE[:150_000], "c.txt": TEXT[:150_000], "d.txt": "d"}
@@ -187,7 +198,7 @@ def test_a_stream_whose_last_piece_holds_no_contents_is_carried_over_whole(tmp_p
     check(tmp_path / "out", info)
 
 
-@pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
+@FORMATS
 @pytest.mark.parametrize("name", ["small.py", "large.bin"])
 def test_digests_of_record_are_verified_before_they_are_the_tables(tmp_path, monkeypatch, compression, name):
     monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
@@ -219,26 +230,29 @@ def test_the_streams_of_small_files_are_carried_over(tmp_path):
         assert b"".join(chunk.packed for chunk in chunks)[1:] in written
 
 
-def test_parts_are_copied_and_their_entries_move(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "zstandard", None)  # which these actions have not
+@FORMATS
+def test_parts_are_copied_and_their_entries_move(tmp_path, monkeypatch, compression):
+    if compression == "estargz":
+        monkeypatch.setitem(sys.modules, "zstandard", None)  # which these actions have not
     wheels = [Maker(name).add({f"{name}.py": name * 99}).write(tmp_path) for name in ("one", "two", "three")]
-    parts = parts_of(tmp_path, wheels, "estargz")
-    info = join_parts(tmp_path / "out", parts, LAYOUT, "estargz")
-    found = check(tmp_path / "out", info)
+    parts = parts_of(tmp_path, wheels, compression)
+    info = join_parts(tmp_path / "out", parts, LAYOUT, compression)
+    found, _ = check_either(tmp_path / "out", info, compression)
     assert {f"{SITE}/{name}.py" for name in ("one", "two", "three")} <= found.keys()
     written = (tmp_path / "out").read_bytes()
     assert all(part.path.read_bytes() in written for part in parts)
 
 
-def test_of_a_file_that_two_wheels_have_the_later_one_is_read(tmp_path):
-    parts = parts_of(tmp_path, two_wheels(tmp_path), "estargz")
-    info = join_parts(tmp_path / "out", parts, LAYOUT, "estargz")
-    check(tmp_path / "out", info)
-    _, contents = read_by_table((tmp_path / "out").read_bytes())
+@FORMATS
+def test_of_a_file_that_two_wheels_have_the_later_one_is_read(tmp_path, compression):
+    parts = parts_of(tmp_path, two_wheels(tmp_path), compression)
+    info = join_parts(tmp_path / "out", parts, LAYOUT, compression)
+    _, contents = check_either(tmp_path / "out", info, compression)
     assert contents[f"{SITE}/tests/a.py"] == b"two"
 
 
-def test_a_hard_link_of_a_system(tmp_path):
+@FORMATS
+def test_a_hard_link_of_a_system(tmp_path, compression):
     with tarfile.open(tmp_path / "in", "w", format=tarfile.PAX_FORMAT) as tar:
         file = tarfile.TarInfo("usr/a")
         file.size, file.mtime = 3, 1_700_000_000
@@ -247,8 +261,8 @@ def test_a_hard_link_of_a_system(tmp_path):
         link.type, link.linkname = tarfile.LNKTYPE, "usr/a"
         tar.addfile(link)
     content = (tmp_path / "in").read_bytes()[: 3 * 512]
-    info = write_tar_layer(tmp_path / "out", (content[at : at + 7] for at in range(0, len(content), 7)), "estargz")
-    found = check(tmp_path / "out", info)
+    info = write_tar_layer(tmp_path / "out", (content[at : at + 7] for at in range(0, len(content), 7)), compression)
+    found, _ = check_either(tmp_path / "out", info, compression)
     assert found["usr/a"]["modtime"] == "2023-11-14T22:13:20Z"
     assert (found["usr/b"]["type"], found["usr/b"]["linkName"]) == ("hardlink", "usr/a")
 
@@ -264,21 +278,26 @@ NAMES = st.text(st.sampled_from("abü"), min_size=1, max_size=3)
 FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=0, max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
-    files=FILES, links=st.dictionaries(NAMES, NAMES, max_size=3), chunk=st.integers(1, 900), threads=st.integers(1, 3)
+    files=FILES,
+    links=st.dictionaries(NAMES, NAMES, max_size=3),
+    chunk=st.integers(1, 900),
+    threads=st.integers(1, 3),
+    formats=st.sampled_from([("estargz", "gzip"), ("zstd:chunked", "zstd")]),
 )
-def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads):
+def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads, formats):
     folder = tmp_path_factory.mktemp("layer")
+    compression, plain = formats
     entries = [Member.inline(f"app/{name}", data, uid=7) for name, data in files.items()]
     entries += [Member.symlink(f"links/{name}", target) for name, target in links.items()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toc_layer, "CHUNK", chunk)
-        info = write_files_layer(folder / "out", entries, "estargz", threads=threads)
-        check(folder / "out", info)
-    write_files_layer(folder / "plain", entries, "gzip")
-    found, plain = members(folder / "out", "estargz"), members(folder / "plain", "gzip")
-    assert {name: data for name, (_, data) in found.items()} == {name: data for name, (_, data) in plain.items()}
+        info = write_files_layer(folder / "out", entries, compression, threads=threads)
+        check_either(folder / "out", info, compression)
+    write_files_layer(folder / "plain", entries, plain)
+    found, expected = members(folder / "out", compression), members(folder / "plain", plain)
+    assert {name: data for name, (_, data) in found.items()} == {name: data for name, (_, data) in expected.items()}
 
 
 # What a start reads comes first.
