@@ -45,8 +45,11 @@ def store(tmp_path):
     return store_of(tmp_path / "models")
 
 
-def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(), models=()) -> Path:
-    """The archive that the rule's actions make of the files of a folder."""
+def by_actions(work: Path, folder: Path, *words: str, snapshot_words=(), package_words=(), made=None) -> Path:
+    """The archive that the rule's actions make of the files of a folder, with the models of a Bento that was made."""
+    work.mkdir()
+    models = model_files(work, made) if made else ()
+    snapshot_words, package_words = (*snapshot_words, *words), (*package_words, *words)
     sources = [
         word
         for path in sorted(folder.rglob("*"))
@@ -54,17 +57,8 @@ def by_actions(work: Path, folder: Path, *, snapshot_words=(), package_words=(),
         for word in ("--source", str(path), f"svc/{path.relative_to(folder)}", "//svc:file")
     ]
     out = {name: str(work / name) for name in ("manifest", "service", "sources", "unused", "metadata")}
-    words = [
-        "--target",
-        "//svc:b",
-        "--build-ctx",
-        "svc",
-        "--manifest",
-        out["manifest"],
-        "--service-info",
-        out["service"],
-    ]
-    words += ["--part", out["sources"], "--unused", out["unused"], *sources, *snapshot_words]
+    words = ["--target", "//svc:b", "--build-ctx", "svc", "--manifest", out["manifest"], *sources, *snapshot_words]
+    words += ["--service-info", out["service"], "--part", out["sources"], "--unused", out["unused"]]
     snapshot.run(Arguments(words, snapshot.flags))
     words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
     words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
@@ -91,42 +85,18 @@ def model_files(work: Path, made) -> list[tuple[Path, Path]]:
     return found
 
 
-def test_the_same_bytes_as_the_actions(folder, store, tmp_path):
+@pytest.mark.parametrize("as_file", [False, True])
+def test_the_same_bytes_as_the_actions(folder, store, tmp_path, as_file):
+    """Whether they have the options of the bentofile as attributes, or the file itself."""
     made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
-    ours = made.archive(tmp_path / "ours.bento")
+    options = {} if as_file else yaml.safe_load((folder / "bentofile.yaml").read_text())
+    words = ["--options", json.dumps(options | {"service": "service:Iris"})]
+    words += ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"] if as_file else []
     work = tmp_path / "work"
-    work.mkdir()
-    bentofile = yaml.safe_load((folder / "bentofile.yaml").read_text())
-    options = {key: value for key, value in bentofile.items() if key != "service"}
-    theirs = by_actions(
-        work,
-        folder,
-        snapshot_words=["--service", "service:Iris", "--include", "*.py"],
-        package_words=["--options", json.dumps(options | {"service": "service:Iris"})],
-        models=model_files(work, made),
-    )
+    chosen = ["--service", "service:Iris", "--include", "*.py"]
+    theirs = by_actions(work, folder, snapshot_words=chosen, package_words=words, made=made)
     assert (work / "tag").read_text().strip() == str(made.tag)
     assert (work / "digest").read_text().strip() == made.digest
-    assert ours.read_bytes() == theirs.read_bytes()
-
-
-def test_the_same_bytes_with_the_bentofile_itself(folder, store, tmp_path):
-    made = build_bentofile(build_ctx=folder, extra=ExtraOptions(store=store))
-    work = tmp_path / "work"
-    work.mkdir()
-    theirs = by_actions(
-        work,
-        folder,
-        snapshot_words=["--service", "service:Iris", "--include", "*.py"],
-        package_words=[
-            "--options",
-            '{"service": "service:Iris"}',
-            "--bentofile",
-            str(folder / "bentofile.yaml"),
-            "bentofile.yaml",
-        ],
-        models=model_files(work, made),
-    )
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
@@ -160,9 +130,7 @@ def test_files_that_options_name_travel_with_the_facts(tmp_path):
     folder = write_project(tmp_path / "svc", {"files": NAMING}, "")
     made = build_bentofile(build_ctx=folder)
     work = tmp_path / "work"
-    work.mkdir()
-    words = ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"]
-    theirs = by_actions(work, folder, snapshot_words=words, package_words=words)
+    theirs = by_actions(work, folder, "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml")
     unused = (work / "unused").read_text("utf-8")
     assert "unnamed.txt" in unused
     assert not any(name in unused for name in ("req.txt", "more.txt", "s.sh", "t.sh", "vars.env", "D.md", "bentofile"))
@@ -227,10 +195,8 @@ def test_an_option_cannot_name_what_is_outside(elsewhere, option, leave):
     else:
         assert "private key" not in str(migrate.migrate(folder, "svc"))
     work = elsewhere / "work"
-    work.mkdir()
-    words = ["--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml"]
     with pytest.raises(BentoError, match="which is absolute or leaves the workspace"):
-        by_actions(work, folder, snapshot_words=words, package_words=words)
+        by_actions(work, folder, "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml")
     assert not any("private key" in path.read_text("utf-8", "replace") for path in work.iterdir())
 
 
@@ -447,13 +413,10 @@ def test_a_model_without_a_module_that_a_framework_loads_is_rejected(tmp_path, s
     message = re.escape("loads raw_model:v1, which has no module, so the service would fail")
     with pytest.raises(BentoError, match=rf"^service\.py:7: bentoml\.\w+\.\w+ {message}"):
         build(build_ctx=folder, models=choices, extra=ExtraOptions(store=store))
-    work = tmp_path / "work"
-    work.mkdir()
     plain = write_project(tmp_path / "plain", {}, SERVICE)
     made = build(build_ctx=plain, models=choices, extra=ExtraOptions(store=store))
-    options = ["--options", json.dumps({"models": choices})]
     with pytest.raises(BentoError, match=message):
-        by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+        by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
 
 
 @pytest.mark.parametrize(
@@ -503,10 +466,8 @@ def test_a_readme_keeps_its_bytes(tmp_path, options):
     (folder / "README.md").write_bytes(content)
     made = build(build_ctx=folder, extra=ExtraOptions(), **options)
     assert made.bento.files["README.md"] == content
-    work = tmp_path / "work"
-    work.mkdir()
     words = ["--options", json.dumps(options)] if options else []
-    theirs = by_actions(work, folder, snapshot_words=words, package_words=words)
+    theirs = by_actions(tmp_path / "work", folder, *words)
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
@@ -556,10 +517,7 @@ def test_an_alias_is_of_the_chosen_version_alone(tmp_path, versions, choices, en
     made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
     own = yaml.safe_load(made.bento.files["bento.yaml"])["models"]
     assert [(entry["tag"].partition(":")[2], entry.get("alias")) for entry in own] == entries
-    work = tmp_path / "work"
-    work.mkdir()
-    options = ["--options", json.dumps({"models": choices})]
-    theirs = by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+    theirs = by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
@@ -571,10 +529,7 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
     made = build(build_ctx=folder, models=choices, extra=ExtraOptions(store=versions))
     [row] = yaml.safe_load(made.bento.files["bento.yaml"])["services"]
     assert [model["tag"] for model in row["models"]] == ["raw_model:v1"]
-    work = tmp_path / "work"
-    work.mkdir()
-    options = ["--options", json.dumps({"models": choices})]
-    theirs = by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+    theirs = by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
@@ -597,11 +552,8 @@ def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, v
     made = build(
         build_ctx=folder, models=["raw_model:v1", "raw_model:v2", "iris_clf"], extra=ExtraOptions(store=versions)
     )
-    work = tmp_path / "work"
-    work.mkdir()
-    options = ["--options", json.dumps({"models": choices})]
     with pytest.raises(BentoError, match=message):
-        by_actions(work, folder, snapshot_words=options, package_words=options, models=model_files(work, made))
+        by_actions(tmp_path / "work", folder, "--options", json.dumps({"models": choices}), made=made)
 
 
 LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n", "bentoml==1.4.39 --hash=x\n")

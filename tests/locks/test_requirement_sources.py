@@ -196,9 +196,9 @@ def test_indexes_have_no_credentials_and_known_names():
     assert "token" not in str(caught.value)
 
 
-def check(folder, lock: dict, *flags: str) -> int:
+def check(folder, lock: dict | None, *flags: str) -> int:
     """The status of the test target's program."""
-    (folder / "lock.json").write_text(locks.dumps(lock), "utf-8")
+    (folder / "lock.json").write_text(locks.dumps(lock) if lock else "", "utf-8")
     arguments = ["check_requirements", "--target", "//:test", "--update", "//:update", "--requires-python", ">=3.10"]
     arguments += ["--lock", str(folder / "lock.json"), "lock.json", "--source", str(folder / "r.in"), "r.in", *flags]
     return run(arguments)
@@ -273,9 +273,5 @@ def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):
 
 
 def test_a_lock_that_was_never_written_is_stale(tmp_path, locked, capsys):
-    (tmp_path / "r.in").write_text("web>=2\n", "utf-8")
-    (tmp_path / "lock.json").write_text("", "utf-8")
-    arguments = ["check_requirements", "--target", "//:test", "--update", "//:update", "--requires-python", ">=3.10"]
-    arguments += ["--lock", str(tmp_path / "lock.json"), "lock.json", "--source", str(tmp_path / "r.in"), "r.in"]
-    assert run(arguments) == 1
+    assert check(tmp_path, None) == 1
     assert "r.in:1: web>=2 is not locked" in capsys.readouterr().err
