@@ -21,21 +21,19 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def update(
-    workspace,
-    address: str,
-    *options: str,
-    status: int = 0,
-    uv: object = UV,
-    platforms: tuple[str, ...] = (),
-    **indexes: object,
-) -> dict[str, list[str]]:
-    """Run the target; the versions that the lock has then, by package."""
+def started(workspace, address: str, *words: str, uv: object = UV, **indexes: object) -> int:
+    """Run the target; its status."""
     arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", str(uv)]
     arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in", "--group", "*"]
-    arguments += [word for platform in platforms for word in ("--platform", platform)]
-    arguments += ["--extra", "*", "--indexes", json.dumps({"default": address, **indexes}), "--", *options]
-    assert run(arguments) == status
+    return run([*arguments, "--extra", "*", "--indexes", json.dumps({"default": address, **indexes}), *words])
+
+
+def update(
+    workspace, address: str, *options: str, status: int = 0, platforms: tuple[str, ...] = (), **more: object
+) -> dict[str, list[str]]:
+    """Run the target; the versions that the lock has then, by package."""
+    words = [word for platform in platforms for word in ("--platform", platform)]
+    assert started(workspace, address, *words, "--", *options, **more) == status
     if not (workspace / "lock.json").exists():
         return {}
     found: dict[str, list[str]] = {}
@@ -109,21 +107,16 @@ def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd)
     index = Index([package("web", "1.0", "core<1"), package("core", "1.0"), package("more", "1.0")])
     (workspace / "r.in").write_text("web\n", "utf-8")
     (workspace / "over.txt").write_text("core==1.0\nmore\n", "utf-8")
-    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
-    arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in"]
     with serve(index) as address:
-        arguments += ["--indexes", json.dumps({"default": address})]
-        assert run([*arguments, "--override", str(workspace / "over.txt"), "over.txt"]) == 0
+        assert started(workspace, address, "--override", str(workspace / "over.txt"), "over.txt") == 0
         lock = locks.load(workspace / "lock.json")
         assert [entry["name"] for entry in lock["packages"]] == ["core", "web"], "an override asks for nothing"
         assert lock["inputs"]["overrides"] == ["core==1.0", "more"]
-        assert run(arguments) == 1, "without it, there is no solution"
+        assert started(workspace, address) == 1, "without it, there is no solution"
 
 
 def run_fails(workspace, address: str) -> str:
-    arguments = ["update_requirements", "--target", "//:update", "--lock", "lock.json", "--uv", UV]
-    arguments += ["--requires-python", ">=3.10", "--source", str(workspace / "r.in"), "r.in"]
-    assert run([*arguments, "--indexes", json.dumps({"default": address})]) == 1
+    assert started(workspace, address) == 1
     return (workspace / "lock.json").read_text("utf-8")
 
 
