@@ -364,13 +364,6 @@ def test_names_of_a_large_library_do_not_stay_in_memory(tmp_path):
         assert mapped() - before > 24 << 10  # which is what a search of all at once takes
 
 
-def test_cut_libraries_are_no_error():
-    for path in system_libraries()[:3]:
-        data = path.read_bytes()
-        for end in range(0, len(data), max(1, len(data) // 50)):
-            read_elf(data[:end])
-
-
 def test_libraries_of_a_wheel(tmp_path):
     [first, *_] = system_libraries()
     files = {"acme/_a.so": first.read_bytes(), "acme/a.so": "text", "acme/b.so": macho(6), "acme/b.py": ""}

@@ -142,35 +142,6 @@ def test_filter_is_bentomls_four_tests(
 
 
 @pytest.mark.parametrize(
-    ("line", "path", "expected"),
-    [
-        ("data.csv", "pkg/data.csv", True),
-        ("/data.csv", "pkg/data.csv", False),
-        ("pkg", "pkg/a/b.py", True),
-        ("pkg/*.py", "pkg/deep/x.py", False),
-        ("pkg/**", "pkg", False),
-        ("**/*.csv", "a.csv", True),
-        ("*.txt", "Upper.TXT", False),
-        ("*.{csv,txt}", "a.csv", False),
-        ("./service.py", "service.py", False),
-        (".", "service.py", False),
-        ("/", "service.py", False),
-        ("a//b", "a/b", False),
-        ("[!x]", "a", True),
-        ("a[!x]b", "a/b", True),  # pathspec's own: a set may match a slash
-        ("[", "[", False),  # git discards it
-        ("\\#a", "#a", True),
-        ("a ", "a", True),
-        ("a\\ ", "a ", True),
-        ("x/\r\n", "x/a", True),
-    ],
-)
-def test_oddities(line: str, path: str, expected: bool) -> None:
-    assert matches([line], path) is expected
-    compare([line], [path])
-
-
-@pytest.mark.parametrize(
     ("line", "remark"),
     [("!", "exclamation"), ("a\\", "backslash"), ("a\\ \n", "backslash"), ("[z-a]", "a set of characters")],
 )
