@@ -90,20 +90,26 @@ def test_a_whiteout_of_no_name_is_refused_and_removes_nothing(tmp_path, name):
     assert found(tmp_path / "root") == {"a/b": b"data", "b": b"data"}
 
 
-@pytest.mark.parametrize("target", ["..", "a/..", "", "a", "missing/b", "a/b/../../..", "x" * 300, "a\0b"])
-def test_a_hard_link_to_what_is_no_file_of_the_image_is_refused(tmp_path, target):
-    with pytest.raises(BentoError, match=r"0\.tar: "):
-        unpacked(tmp_path, [file("a/b"), (member("c", tarfile.LNKTYPE, target), b"")])
+NO_FILES = ("..", "a/..", "", "a", "missing/b", "a/b/../../..", "x" * 300, "a\0b")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        *(([file("a/b"), (member("c", tarfile.LNKTYPE, target), b"")], r"0\.tar: ") for target in NO_FILES),
+        ([file("a/" * 300 + "b")], "more than 256 nested directories"),
+        ([file("x" * 300)], r"cannot be unpacked \(File name too long\)"),
+        *(([file(name)], "cannot be unpacked") for name in ("..", "a/..")),
+        ([link("a", "b"), link("b", "a"), file("a/c")], "its links form a loop"),
+    ],
+)
+def test_what_has_no_place_in_the_image_is_refused(tmp_path, members, message):
+    with pytest.raises(BentoError, match=message):
+        unpacked(tmp_path, members)
 
 
 def test_a_hard_link_to_itself_keeps_the_file(tmp_path):
     assert found(unpacked(tmp_path, [file("a"), (member("./a", tarfile.LNKTYPE, "a"), b"")])) == {"a": b"data"}
-
-
-@pytest.mark.parametrize("name", ["a/" * 300 + "b", "x" * 300])
-def test_a_path_that_no_system_has_is_refused(tmp_path, name):
-    with pytest.raises(BentoError, match=r"more than 256 nested directories|cannot be unpacked \(File name too long\)"):
-        unpacked(tmp_path, [file(name)])
 
 
 def test_what_a_layer_empties_is_empty_below_the_folders_that_it_names(tmp_path):
@@ -160,17 +166,6 @@ def test_hard_links_and_what_is_no_file(tmp_path):
     hard = member("usr/b", tarfile.LNKTYPE, "lib/a"), b""
     layer = [link("lib", "usr/lib"), file("lib/a"), hard, (member("dev/null", tarfile.CHRTYPE), b"")]
     assert found(unpacked(tmp_path, layer)) == {"usr/lib/a": b"data", "usr/b": b"data"}
-
-
-@pytest.mark.parametrize("name", ["..", "a/.."])
-def test_a_name_that_is_no_name_is_refused(tmp_path, name):
-    with pytest.raises(BentoError, match=r"cannot be unpacked"):
-        unpacked(tmp_path, [file(name)])
-
-
-def test_links_in_a_circle_are_refused(tmp_path):
-    with pytest.raises(BentoError, match="its links form a loop"):
-        unpacked(tmp_path, [link("a", "b"), link("b", "a"), file("a/c")])
 
 
 def test_a_profile_is_read_as_it_was_written():
