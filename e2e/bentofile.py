@@ -91,15 +91,9 @@ def bento(checkout: Checkout, *words: str) -> str:
     return checkout.bazel("run", "@rules_bento//tools:bento", "--", *words, workspace=WORKSPACE).succeeded().output
 
 
-def pasted(checkout: Checkout, folder: str) -> dict[str, str]:
-    """Save what is printed where it says, and lock as the first note says."""
-    made = json.loads(bento(checkout, "migrate", folder, "-o", "json"))
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + made["module"])
-    checkout.write(f"{WORKSPACE}/{folder}/BUILD.bazel", made["build"])
-    for name, text in zip(made["names"], (made["requirements"], made["constraints"]), strict=True):
-        if text:
-            checkout.write(f"{WORKSPACE}/{folder}/{name}", text)
+def moved(checkout: Checkout, folder: str) -> dict[str, str]:
+    """Let the command write its files, and lock as the first note says."""
+    made = json.loads(bento(checkout, "migrate", folder, "--write", "-o", "json"))
     update = f"//{folder}:requirements.update"
     assert f"`bazel run {update}`" in made["notes"][0], made["notes"]
     checkout.bazel("run", update, workspace=WORKSPACE).succeeded()
@@ -108,7 +102,7 @@ def pasted(checkout: Checkout, folder: str) -> dict[str, str]:
 
 
 def migrated(checkout: Checkout) -> None:
-    pasted(checkout, "svc")
+    moved(checkout, "svc")
     checkout.build(TARGET, "--output_groups=+bento_yaml", workspace=WORKSPACE)
     written = checkout.read(f"{WORKSPACE}/bazel-bin/svc/greeter_bento.bento.yaml")
     for part in ("owner: e2e", "--force-confdef curl", "./env/docker/script__", "name: MODE", "bentoml=="):
@@ -120,7 +114,7 @@ def other_projects_move_in(checkout: Checkout) -> None:
     for folder, files in OTHERS.items():
         for path, text in files.items():
             checkout.write(f"{WORKSPACE}/{folder}/{path}", text)
-        pasted(checkout, folder)
+        moved(checkout, folder)
     targets = [f"//{folder}:{name}" for folder, name in zip(OTHERS, ("monitored_bento", "greeter_bento"), strict=True)]
     checkout.build(*targets, "--output_groups=+bento_yaml", workspace=WORKSPACE)
     monitored, with_model = (bento_yaml(checkout, target) for target in targets)

@@ -568,6 +568,69 @@ def test_migrate(bento, project):
     assert sorted(path.name for path in project.iterdir()) == ["bentofile.yaml", "service.py"]
 
 
+def test_migrate_writes_files_once(bento, project):
+    root = project.parent
+    (root / "MODULE.bazel").write_text('module(name = "shop")\n')
+    written = bento("migrate", project, "--write")
+    assert "MODULE.bazel: added lines" in written
+    assert "BUILD.bazel: created, added" in written
+    assert "requirements.in: created" in written
+    assert "see above" not in written
+    module = (root / "MODULE.bazel").read_text()
+    assert module.startswith('module(name = "shop")\n\nbazel_dep(name = "rules_bento"')
+    build = (project / "BUILD.bazel").read_text()
+    assert build.startswith('load("@rules_bento//rules:defs.bzl", "bento_package", "bento_requirements"')
+    changed = build.replace('srcs = ["requirements.in"]', "srcs = []").replace("python_version", "# python_version")
+    (project / "BUILD.bazel").write_text(changed)
+    assert "kept (replace with --force)" in bento("migrate", project, "--write")
+    assert (project / "BUILD.bazel").read_text() == changed
+    assert (root / "MODULE.bazel").read_text() == module
+    made = json.loads(bento("migrate", project, "--write", "--force", "-o", "json"))
+    assert any("BUILD.bazel: replaced" in line for line in made["written"])
+
+
+def test_migrate_adds_targets_to_a_build_file(bento, project):
+    existing = """\
+# Ours.
+load("//tools:defs.bzl", "lint")
+load("@rules_bento//rules:defs.bzl", "bento_venv", package = "bento_package")
+
+lint(name = "lint")
+"""
+    (project / "BUILD").write_text(existing)
+    assert "BUILD: added svc_bento, requirements.update" in bento("migrate", project, "--write")
+    build = (project / "BUILD").read_text()
+    rules = '"bento_package", "bento_requirements", "bento_requirements_test", "bento_venv", package = "bento_package"'
+    assert f'load("@rules_bento//rules:defs.bzl", {rules})\n\nlint(name = "lint")\n\nbento_package(\n' in build
+    assert build.startswith('# Ours.\nload("//tools:defs.bzl", "lint")\n')
+    assert not (project / "BUILD.bazel").exists()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        ("x = = 1\n", "BUILD.bazel:1: invalid syntax. Correct the file."),
+        (
+            'load("//a:b.bzl", "bento_package")\n',
+            "BUILD.bazel:1: 'bento_package' isn't the rule of @rules_bento//rules",
+        ),
+    ],
+)
+def test_migrate_writes_nothing_if_a_file_is_invalid(bento, project, build, message):
+    (project / "BUILD.bazel").write_text(build)
+    bento("migrate", project, "--write", code=status.ERROR)
+    assert message in bento.err
+    assert not (project / "MODULE.bazel").exists()
+    assert (project / "BUILD.bazel").read_text() == build
+
+
+def test_migrate_rejects_options_that_do_not_fit(bento, project):
+    bento("migrate", project, "--force", code=status.ERROR)
+    assert "--force: applies only to --write. Add --write." in bento.err
+    bento("migrate", project, "--write", "--package", "x/y", code=status.ERROR)
+    assert "--package: --write writes to the root. Omit --package." in bento.err
+
+
 # ---- Bad input --------------------------------------------------------------------------------------------------
 
 

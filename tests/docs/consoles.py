@@ -9,7 +9,6 @@ GIVEN = (
     "bazel build //examples/iris:iris_deployment",
     "bazel run //examples/iris:iris -- import",
     "bazel run //examples/iris:iris_venv",
-    "bazel run @rules_bento//tools:bento -- migrate svc",
     "tools/bazel build //examples/iris:iris_bento",
 )
 # Given elsewhere in another workspace, with other names, or on other ports: the file that does.
@@ -22,6 +21,7 @@ HELD = {
     "bazel build //svc:iris_bento": "e2e/bentofile.py",
     "bazel run //:hello -- --port 3000": "e2e/tutorial.py",
     "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
+    "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
     "bento build svc": "tests/cli/test_cli.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",

@@ -1,6 +1,6 @@
 """Migrates a BentoML project to Bazel: returns BUILD and MODULE lines, and notes on the remaining work.
 
-`migrate` only reads a directory. It writes nothing and imports nothing of the project.
+`migrate` only reads a directory, and imports nothing of the project. `write` adds the result to the workspace's files.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
+from rules_bento.archives.atomic import replace_file
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.dataclasses_lite import dataclass
@@ -24,7 +25,7 @@ from rules_bento.typing_lite import Any
 from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import ExtraOptions as ExtraOptions
 from bento_cli.projects.from_directory import build_bentofile, default_store, project_files, selected
-from bento_cli.projects.starlark import StarlarkCode, call
+from bento_cli.projects.starlark import StarlarkCode, call, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 
 TYPE_CHECKING = False
@@ -57,13 +58,14 @@ class Migration:
     ignore: str  # lines of .bazelignore if the project is the root of a workspace
     notes: tuple[str, ...]  # remaining work, and options that aren't migrated
     names: tuple[str, str]  # names of the files of requirements and constraints
+    build_name: str  # name of the BUILD file
 
     def text(self) -> str:
         """Return all contents and notes, for a terminal."""
         parts = [
             ("MODULE.bazel", self.module),
             (".bazelignore", self.ignore),
-            ("BUILD.bazel", self.build),
+            (self.build_name, self.build),
             (self.names[0], self.requirements),
             (self.names[1], self.constraints),
         ]
@@ -101,19 +103,25 @@ def migrate(
     store: str | Path | None = None,
     workspace: Workspace | None = None,
     hub: str | None = None,
+    is_written: bool = False,
 ) -> Migration:
     """Migrate the project in a directory, which is the package `package` of the workspace.
 
     `bentofile` is a path in the directory, by default bentofile.yaml or pyproject.toml. `store` is BentoML's model
-    store. `hub` is the name of an existing or new package hub; the default is an unused name. Raises BentoError for an
-    invalid project.
+    store. `hub` is the name of an existing or new package hub; the default is an unused name. With `is_written`, notes
+    assume that `write` follows. Raises BentoError for an invalid project.
     """
     project = _read(Path(folder), package, bentofile, Path(store) if store else default_store())
     packages = migrate_packages.read(project.options, project.info, project.files)
     package_hub = _hub(project, packages, workspace or Workspace(), hub)
     models, model_notes = _models(project)
-    notes = [*_lock_notes(project, packages, package_hub), *packages.notes, *model_notes, *_unknown_notes(project)]
-    notes += [*_package_notes(project), *_option_notes(project), *_trial_build_notes(project)]
+    notes = [
+        *_lock_notes(project, packages, package_hub, is_written),
+        *packages.notes,
+        *model_notes,
+        *_unknown_notes(project),
+    ]
+    notes += [*_package_notes(project, is_written), *_option_notes(project), *_trial_build_notes(project)]
     locks = not (packages.is_locked or package_hub.is_declared)
     return Migration(
         _module_file(project, packages, package_hub),
@@ -123,7 +131,49 @@ def migrate(
         _ignore_file(project),
         tuple(notes),
         packages.files,
+        _build_name(project),
     )
+
+
+def write(migration: Migration, root: Path, folder: Path, *, force: bool = False) -> list[str]:
+    """Add a migration to the workspace at `root` and the project in `folder`. Returns one line for each file.
+
+    Existing targets and files stay; with `force`, targets and requirements are replaced. Raises BentoError, and writes
+    nothing, if a file is invalid.
+    """
+    files: dict[Path, str] = {}
+    report = []
+    for path, lines in ((root / "MODULE.bazel", migration.module), (root / ".bazelignore", migration.ignore)):
+        existing = _existing(path)
+        if path.name == ".bazelignore":
+            lines = "".join(f"{line}\n" for line in lines.splitlines() if line not in (existing or "").splitlines())
+        if lines:
+            separator = "" if not existing else "" if path.name == ".bazelignore" else "\n"
+            files[path] = f"{(existing or '').rstrip()}\n{separator}{lines}" if existing else lines
+            report.append(f"{path.name}: {'created' if existing is None else 'added lines'}")
+    path = folder / migration.build_name
+    existing = _existing(path)
+    merged = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
+    files[path] = merged.text
+    states = {"added": merged.added, "replaced": merged.replaced, "kept (replace with --force)": merged.kept}
+    parts = [f"{state} {', '.join(names)}" for state, names in states.items() if names] or ["unchanged"]
+    report.append(f"{migration.build_name}: {'created, ' if existing is None else ''}{'; '.join(parts)}")
+    for name, text in zip(migration.names, (migration.requirements, migration.constraints), strict=True):
+        existing = _existing(folder / name)
+        if text and existing in (None, text):
+            report.append(f"{name}: {'unchanged' if existing else 'created'}")
+        elif text:
+            report.append(f"{name}: {'replaced' if force else 'kept (replace with --force)'}")
+        if text and (force or existing is None):
+            files[folder / name] = text
+    for path, text in files.items():
+        if text != _existing(path):
+            replace_file(path, text.encode())
+    return report
+
+
+def _existing(path: Path) -> str | None:
+    return path.read_text("utf-8", errors="surrogateescape") if path.is_file() else None
 
 
 def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Project:
@@ -167,17 +217,16 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
     return _PackageHub(name, name in workspace.hubs, workspace)
 
 
-def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub) -> list[str]:
+def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
     """Return notes on the lock."""
     if hub.is_declared:
         return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.stated)}."]
     if packages.is_locked:
         return []
     files = " and ".join(packages.files[: 2 if packages.constraints else 1])
-    return [
-        f"Packages: the project has no lock. Save {files} (see above) in {project.package or 'the root'}, and run "
-        f"`bazel run //{project.package}:requirements.update`."
-    ]
+    save = "" if is_written else f"Save {files} (see above) in {project.package or 'the root'}, and run "
+    update = f"`bazel run //{project.package}:requirements.update`"
+    return [f"Packages: the project has no lock. {save or 'Run '}{update}."]
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
@@ -268,13 +317,13 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     )
 
 
-def _package_notes(project: _Project) -> list[str]:
+def _package_notes(project: _Project, is_written: bool) -> list[str]:
     """Return notes on directories that are Bazel packages already, because globs exclude them."""
     notes = []
     for path in project.packages:
         folder = path.rpartition("/")[0]
         inside = [file for file in project.kept if file.startswith(f"{folder}/") and file != path] if folder else []
-        if not folder:
+        if not folder and not is_written:
             notes.append(f"{path}: the file exists. Add the lines above to it.")
         elif inside:
             notes.append(
@@ -284,8 +333,12 @@ def _package_notes(project: _Project) -> list[str]:
     return notes
 
 
+def _build_name(project: _Project) -> str:
+    return "BUILD" if "BUILD" in project.packages and "BUILD.bazel" not in project.packages else "BUILD.bazel"
+
+
 def _excluded_files(project: _Project) -> list[str]:
-    return ["BUILD.bazel"] if project.package else ["BUILD.bazel", *_BAZEL_FILES]
+    return [_build_name(project)] if project.package else [_build_name(project), *_BAZEL_FILES]
 
 
 def _ignore_file(project: _Project) -> str:
@@ -301,7 +354,6 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
     update = [] if packages.is_locked or hub.is_declared else _update(packages)
     excluded = [*_excluded_files(project), *(_lock_files(packages) if update else [])]
     rules = sorted({re.match(r"\w+", rule)[0] for rule in [*models, *update]} | {"bento_package"})  # type: ignore[index]
-    load = f'load("@rules_bento//rules:defs.bzl", {", ".join(f"{chr(34)}{rule}{chr(34)}" for rule in rules)})\n'
     names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
     data = sorted(path for path in project.data if not path.startswith(tuple(f"models/{name}/" for name in names)))
     python = project.options.docker.python_version
@@ -316,7 +368,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
         "requirements": [f"@{hub.name}//{target}" for target in packages.targets],
         "service": project.info.service,
     }
-    return "\n\n".join([load.rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
+    return "\n\n".join([load(rules).rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:

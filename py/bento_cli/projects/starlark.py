@@ -1,8 +1,19 @@
-"""Formats values and calls for BUILD and MODULE files, as buildifier does."""
+"""Writes values and calls for BUILD and MODULE files, as buildifier and buildozer do."""
 
 from __future__ import annotations
 
+import ast
+
+from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+RULES = "@rules_bento//rules:defs.bzl"
 
 
 class StarlarkCode(str):
@@ -15,6 +26,11 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
     """Return the call of a rule or tag, without attributes that have no value."""
     stated = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in stated.items()) + ")"
+
+
+def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
+    """Return the statement that loads rules."""
+    return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
 
 
 def literal(value: Any, depth: int = 0) -> str:
@@ -39,3 +55,86 @@ def _laid_out(start: str, items: list[str], end: str, depth: int) -> str:
         return start + "".join(items) + end
     indent = "    " * depth
     return f"{start}\n" + "".join(f"{indent}    {item},\n" for item in items) + indent + end
+
+
+@dataclass(frozen=True)
+class MergedBuildFile:
+    """A BUILD file with the targets of another one."""
+
+    text: str
+    added: tuple[str, ...]  # names of targets
+    replaced: tuple[str, ...]
+    kept: tuple[str, ...]  # existing targets that differ from the new ones
+
+
+def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
+    """Add the loads and targets of a generated BUILD file to an existing one.
+
+    Existing targets stay unless `force` is set. Raises BentoError, with `origin` and line, for an invalid file.
+    """
+    calls = _calls(existing, origin)
+    targets = {name: node for node in calls if (name := _target_name(node))}
+    names: dict[str, list[str]] = {"added": [], "replaced": [], "kept": []}
+    lines = [f"{line}\n" for line in existing.splitlines()]
+    edits = []  # first line, line after the last one, and new text
+    rules = set()
+    for node in _calls(new, origin):
+        name, text = _target_name(node), f"{ast.get_source_segment(new, node)}\n"
+        old = targets.get(name)
+        if not name or (old and ast.dump(old) == ast.dump(node)):
+            continue
+        state = "added" if old is None else "replaced" if force else "kept"
+        names[state].append(name)
+        if state != "kept":
+            rules.add(ast.unparse(node.func))
+            end = len(lines)
+            edits.append((end, end, f"\n{text}") if old is None else (old.lineno - 1, old.end_lineno or end, text))
+    edits = sorted([*_load_edits(calls, lines, rules, origin), *edits], key=lambda edit: edit[0])
+    for first, after, text in edits[::-1]:
+        lines[first:after] = [text]
+    return MergedBuildFile("".join(lines).lstrip("\n"), *(tuple(names[state]) for state in names))
+
+
+def _calls(text: str, origin: str) -> list[ast.Call]:
+    """Return the top-level calls of a BUILD file, whose syntax is a subset of Python's."""
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise BentoError(f"{origin}:{line}: invalid syntax. Correct the file.") from None
+    return [node.value for node in statements if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+
+
+def _target_name(call: ast.Call) -> str:
+    """Return the value of `name`, or an empty string."""
+    values = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+    return str(values[0].value) if values and isinstance(values[0], ast.Constant) else ""
+
+
+def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
+    """Return the edit that loads missing rules: in the existing load of their file, or else after the last load."""
+    loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
+    missing, own = set(rules), None
+    for node in loads:
+        file, *symbols = map(ast.literal_eval, node.args)
+        loaded = {symbol: symbol for symbol in symbols} | {
+            str(each.arg): ast.literal_eval(each.value) for each in node.keywords
+        }
+        own = node if file == RULES else own
+        for rule in sorted(rules & set(loaded)):
+            if file != RULES or loaded[rule] != rule:
+                raise BentoError(f"{origin}:{node.lineno}: {rule!r} isn't the rule of {RULES}. Rename it in the file.")
+        missing -= set(loaded)
+    if not missing:
+        return []
+    if own:
+        symbols = sorted({*missing, *map(ast.literal_eval, own.args[1:])})
+        aliases = [f"{each.arg} = {literal(ast.literal_eval(each.value))}" for each in own.keywords]
+        return [(own.lineno - 1, own.end_lineno or own.lineno, load(symbols, aliases))]
+    if loads:
+        end = loads[-1].end_lineno or 0
+        return [(end, end, load(sorted(missing)))]
+    first = calls[0].lineno - 1 if calls else len(lines)
+    while first and lines[first - 1].startswith("#"):
+        first -= 1
+    return [(first, first, load(sorted(missing)) + "\n" * bool(calls))]

@@ -33,9 +33,16 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--package", metavar="PATH", help="Bazel package of the project (default: its path in the workspace)"
     )
+    parser.add_argument(
+        "--write", action="store_true", help="Add the lines to MODULE.bazel and BUILD.bazel, and write requirements"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="With --write, replace existing targets and requirements files"
+    )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "No files are written, and your code isn't executed. Notes list everything that must be migrated manually."
+        "Without --write, no files are written. Your code isn't executed. Notes list everything that must be migrated\n"
+        "manually."
     )
 
 
@@ -45,13 +52,17 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.bento.kinds import MODEL
     from rules_bento.dataclasses_lite import asdict
 
-    from bento_cli.projects.migrate import migrate
+    from bento_cli.projects.migrate import migrate, write
     from bento_cli.projects.workspace import Workspace, find_root, read_root
 
     project = Path(options.project)
-    root, package = find_root(project), options.package
-    if package is None:
-        package = project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
+    root = find_root(project)
+    own_package = project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
+    package = own_package if options.package is None else options.package
+    if options.force and not options.write:
+        raise BentoError("--force: applies only to --write. Add --write.")
+    if options.write and package.strip("/") != own_package:
+        raise BentoError(f"--package: --write writes to {own_package or 'the root'}. Omit --package.")
     migration = migrate(
         project,
         package,
@@ -59,9 +70,13 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
         store=store.home.entries_dir(MODEL),
         workspace=read_root(root) if root else Workspace(),
         hub=options.hub,
+        is_written=options.write,
     )
-    if not show.data(asdict(migration), options.output):
-        show.out(migration.text().rstrip("\n"))
+    written = write(migration, root or project, project, force=options.force) if options.write else []
+    if not show.data(asdict(migration) | ({"written": written} if options.write else {}), options.output):
+        notes = [f"# - {note}" for note in migration.notes]
+        lines = [*written, *(["", "# Remaining work:"] if notes else []), *notes]
+        show.out("\n".join(lines) if options.write else migration.text().rstrip("\n"))
     return status.OK
 
 
