@@ -77,7 +77,6 @@ def a_project_moves_over(bench: Workbench) -> str:
     """Build what `bento migrate` prints; an option rebuilds little, and the command makes the rule's bytes."""
     checkout = bench.checkout("moved")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", "")
     for path, text in FILES.items():
         checkout.write(f"{WORKSPACE}/svc/{path}", text)
     migrated(checkout)

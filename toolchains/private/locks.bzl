@@ -53,8 +53,7 @@ def absence_of_lock(mctx, label):
     """
     if label.workspace_root:
         return None
-    root = mctx.path(Label("@@//:MODULE.bazel")).dirname
-    lock = root.get_child("/".join([part for part in [label.package, label.name] if part]))
+    lock = mctx.path(label)
     mctx.watch(lock)
     if lock.exists and not (_is_normal_form(label) and mctx.read(lock).strip() == ""):
         return None
