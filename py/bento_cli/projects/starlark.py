@@ -107,8 +107,12 @@ def _calls(text: str, origin: str) -> list[ast.Call]:
 
 def _target_name(call: ast.Call) -> str:
     """Return the value of `name`, or an empty string."""
-    values = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
-    return str(values[0].value) if values and isinstance(values[0], ast.Constant) else ""
+    return next((_string(keyword.value) for keyword in call.keywords if keyword.arg == "name"), "")
+
+
+def _string(node: ast.expr) -> str:
+    """Return the value of a string, or an empty string for another expression."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
@@ -116,10 +120,8 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:
-        file, *symbols = map(ast.literal_eval, node.args)
-        loaded = {symbol: symbol for symbol in symbols} | {
-            str(each.arg): ast.literal_eval(each.value) for each in node.keywords
-        }
+        file, *symbols = map(_string, node.args)
+        loaded = {symbol: symbol for symbol in symbols} | {str(each.arg): _string(each.value) for each in node.keywords}
         own = node if file == RULES else own
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
@@ -128,8 +130,8 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
     if not missing:
         return []
     if own:
-        symbols = sorted({*missing, *map(ast.literal_eval, own.args[1:])})
-        aliases = [f"{each.arg} = {literal(ast.literal_eval(each.value))}" for each in own.keywords]
+        symbols = sorted({*missing, *map(_string, own.args[1:])})
+        aliases = [f"{each.arg} = {literal(_string(each.value))}" for each in own.keywords]
         return [(own.lineno - 1, own.end_lineno or own.lineno, load(symbols, aliases))]
     if loads:
         end = loads[-1].end_lineno or 0
