@@ -60,7 +60,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
         args.add_all(["--model", model.description, model.manifest])
     for file in ctx.files.report_against:
         args.add_all(["--against", file, file.short_path])
-    args.add_all(["--output", report, "--page", page])
+    args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
     run_helper(
         ctx,
         mnemonic = "BentoReport",
@@ -102,7 +102,7 @@ def write_layer_report(ctx, layers, parts):
     args.add_all(ctx.files.report_against, before_each = "--against")
     args.add_all([part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
-    args.add_all(["--output", report, "--page", page])
+    args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
     run_helper(
         ctx,
         mnemonic = "BentoLayerReport",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     {
         "--against": 2,  # report of another build, name in messages
         "--archive": 1,
+        "--date": 1,  # creation time
         "--digest": 1,  # file
         "--manifest": 1,
         "--model": 2,  # description, manifest
@@ -61,7 +62,8 @@ def report(arguments: Arguments) -> None:
         document["against"] = {key: other[key] for key in ("tag", "digest")}
         document["changes"] = bento_report.changes(document, other)
     Path(arguments.required("--output")).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    Path(arguments.required("--page")).write_text(bento_report.page(document), "utf-8")
+    page = bento_report.page(document, arguments.optional("--date"))
+    Path(arguments.required("--page")).write_text(page, "utf-8")
 
 
 def _read_other_report(path: str, name: str) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
         "--against": 1,  # report of another image
         "--bento": 1,  # directory of the Bento in the image
         "--elsewhere": 1,  # description of a layer that isn't fetched
+        "--date": 1,  # creation time
         "--excluded": 1,  # number and size of the files that are excluded from a wheel
         "--layer": 2,  # description, blob
         "--output": 1,
@@ -112,7 +115,7 @@ def layer_report(arguments: Arguments) -> None:
         report["changes"] = layer_reports.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.required("--output")).write_text(text, "utf-8")
-    Path(arguments.required("--page")).write_text(layer_reports.page(report), "utf-8")
+    Path(arguments.required("--page")).write_text(layer_reports.page(report, arguments.optional("--date")), "utf-8")
 
 
 @Subcommand(

@@ -157,7 +157,7 @@ _KINDS = {
 }
 
 
-def page(report: dict[str, Any]) -> str:
+def page(report: dict[str, Any], date: str | None = None) -> str:
     """Return the HTML of a report (`layer_report`)."""
     layers = report["layers"]
     stored = sum(layer["size"] for layer in layers)
@@ -168,6 +168,9 @@ def page(report: dict[str, Any]) -> str:
         _KINDS,
         _tree(report),
         _sections(report),
+        changes=_changes(report["changes"]) if "changes" in report else "",
+        documentation="docs/images.md",
+        date=date,
     )
 
 
@@ -194,8 +197,6 @@ def _package_node(package: dict[str, Any]) -> MapNode:
 
 
 def _sections(report: dict[str, Any]) -> Iterator[str]:
-    if "changes" in report:
-        yield pages.heading("Changes", _changes(report["changes"]))
     if wrong := report.get("record_mismatches"):
         text = f"Accepted by their hashes, as configured in bento.pypi: {', '.join(wrong)}."
         yield pages.heading("Wheels with an invalid RECORD", pages.paragraph(text))
@@ -203,13 +204,13 @@ def _sections(report: dict[str, Any]) -> Iterator[str]:
         rows = [(one["name"], one["version"], str(one["files"]), pages.size(one["size"])) for one in excluded]
         saved = pages.size(sum(one["size"] for one in excluded))
         title = f"Excluded from packages by bento.pypi: {saved}"
-        yield pages.heading(title, pages.table(("name", "version", "files", "unpacked"), rows))
+        yield pages.heading(title, pages.table(("Name", "Version", "Files", "Unpacked size"), rows))
     for number, layer in enumerate(report["layers"], 1):
         rows = [
             (_KINDS[package["kind"]], package["name"], package["version"], pages.size(package["size"]))
             for package in layer["packages"]
         ]
-        body = pages.table(("", "name", "version", "unpacked"), rows)
+        body = pages.table(("Kind", "Name", "Version", "Unpacked size"), rows)
         title = f"{number}. {layer['name']}, {pages.size(layer['size'])} in a registry"
         yield pages.section(title, body if rows else pages.paragraph("This layer was not fetched."))
 
@@ -221,4 +222,4 @@ def _changes(changes: list[dict[str, Any]]) -> str:
     for change in changes:
         versions = pages.versions(change["before"], change["after"])
         rows.append((_KINDS[change["kind"]], change["name"], versions, pages.difference(change["change"])))
-    return pages.table(("", "name", "version", "unpacked"), rows)
+    return pages.table(("Kind", "Name", "Version", "Unpacked size"), rows)

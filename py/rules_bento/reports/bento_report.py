@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.reports.page import MapNode, difference, document, heading, paragraph, section, table, versions
+from rules_bento.reports.page import MapNode, difference, document, paragraph, section, table, versions
 from rules_bento.reports.page import size as format_size
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
@@ -108,7 +108,7 @@ def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], t
 _KINDS = {"bento": "sources", "other": "environment", "model": "model"}
 
 
-def page(report: dict[str, Any]) -> str:
+def page(report: dict[str, Any], date: str | None = None) -> str:
     """Return the HTML of a report (with the fields that the subcommand `report` adds)."""
     tree = _tree(report)
     files, models = report["files"], report["models"]
@@ -119,7 +119,16 @@ def page(report: dict[str, Any]) -> str:
         f"{_count(len(models), 'model')} of {format_size(sum(model['size'] for model in models))}, "
         f"{_count(len(report['packages']), 'package')}; {format_size(report['archive_size'])} as an archive.",
     ]
-    return document(report["tag"], summary, _KINDS, tree, _sections(report))
+    return document(
+        report["tag"],
+        summary,
+        _KINDS,
+        tree,
+        _sections(report),
+        changes=_changes(report) if "changes" in report else "",
+        documentation="docs/ci.md",
+        date=date,
+    )
 
 
 def _tree(report: dict[str, Any]) -> MapNode:
@@ -150,32 +159,30 @@ def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> 
 
 
 def _sections(report: dict[str, Any]) -> Iterator[str]:
-    if "changes" in report:
-        yield heading("Changes", _changes(report))
     for service in report["services"]:
         title = f"Service {service['name']}, {_count(len(service['apis']), 'API')}"
         yield section(title, _service(service), is_open=True)
     for model in report["models"]:
         yield section(f"Model {model['tag']}, {format_size(model['size'])}", _model(model))
     packages = [(package["name"], package["version"]) for package in report["packages"]]
-    yield section(_count(len(packages), "package"), table(("name", "version"), packages, last="text"))
+    yield section(_count(len(packages), "package"), table(("Name", "Version"), packages, last="text"))
     files = report["files"]
     rows = [(file["path"], format_size(file["size"])) for file in files]
     total = format_size(sum(file["size"] for file in files))
-    yield section(f"{_count(len(files), 'file')}, {total}", table(("path", "size"), rows))
+    yield section(f"{_count(len(files), 'file')}, {total}", table(("Path", "Size"), rows))
 
 
 def _service(service: dict[str, Any]) -> str:
     rows = [(api["route"], api["name"], api["what"]) for api in service["apis"]]
     rows += [(path, "", "mounted") for path in service["mounts"]]
     doc = paragraph(service["doc"]) if service["doc"] else ""
-    return doc + table(("route", "name", ""), rows, last="text")
+    return doc + table(("Route", "Name", "Types"), rows, last="text")
 
 
 def _model(model: dict[str, Any]) -> str:
     facts = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
     rows = [(file["path"], format_size(file["size"])) for file in model["files"]]
-    return paragraph(", ".join(facts)) + table(("path", "size"), rows)
+    return paragraph(", ".join(facts)) + table(("Path", "Size"), rows)
 
 
 def _changes(report: dict[str, Any]) -> str:
@@ -191,7 +198,7 @@ def _changes(report: dict[str, Any]) -> str:
         )
         for change in report["changes"]
     ]
-    return known + table(("", "name", "what", "size"), rows)
+    return known + table(("Kind", "Name", "Change", "Size"), rows)
 
 
 def _change_of(change: dict[str, Any]) -> str:

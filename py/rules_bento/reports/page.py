@@ -11,6 +11,9 @@ from html import escape
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
+VERSION = "0.1.0"
+_UNSTAMPED = "1980-01-01"  # the date of builds that set no creation time
+_FEW = 20  # files or packages: the tables show them at a glance, so the map starts collapsed
 _MAX_VERSION = 24  # characters of a version
 
 _PAGE = """\
@@ -37,6 +40,7 @@ p {{ margin: .3rem 0; }}
 #trail button {{ font: inherit; color: inherit; background: none; border: 0; padding: .4rem .2rem;
   text-align: left; text-decoration: underline; }}
 .key span {{ display: inline-block; padding: 0 .5rem; margin-right: .3rem; border-radius: 2px; color: #111; }}
+footer {{ margin-top: 1rem; opacity: .8; }}
 table {{ border-collapse: collapse; width: 100%; }}
 .wide {{ overflow-x: auto; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .25rem .5rem .25rem 0; text-align: left;
@@ -46,11 +50,14 @@ th, .kind {{ white-space: nowrap; }}
 summary {{ padding: .4rem 0; cursor: pointer; }}
 </style>
 <h1>{title}</h1>
-{summary}<p class="key">{key}</p>
+{summary}{changes}<details id="figure"{is_open}><summary>Map</summary>
+<p class="key">{key}</p>
 <noscript><p>The map needs JavaScript; the tables below have the same data.</p></noscript>
 <nav id="trail" aria-label="Position in the map"></nav>
 <div id="map" role="group" aria-label="Map of the contents: areas are sizes"></div>
-{sections}<script type="application/json" id="tree">{tree}</script>
+</details>
+{sections}<footer>{footer}</footer>
+<script type="application/json" id="tree">{tree}</script>
 <script>{script}</script>
 </html>
 """
@@ -127,6 +134,7 @@ function draw() {
   }));
 }
 addEventListener("resize", draw);
+document.getElementById("figure").addEventListener("toggle", draw);
 draw();
 """
 
@@ -147,21 +155,38 @@ class MapNode:
 
 
 def document(
-    title: str, summary: Iterable[str], kinds: Mapping[str, str], tree: MapNode, sections: Iterable[str]
+    title: str,
+    summary: Iterable[str],
+    kinds: Mapping[str, str],
+    tree: MapNode,
+    sections: Iterable[str],
+    *,
+    changes: str = "",
+    documentation: str,
+    date: str | None = None,
 ) -> str:
-    """Return the HTML of a page, from plain text (title, summary) and from HTML of `section` and `table` (sections).
+    """Return the HTML of a page, from plain text (title, summary) and from HTML (changes and sections).
 
-    `kinds` has the meaning of the map's colors, by class.
+    `kinds` has the meaning of the map's colors, by class. `documentation` is a page of the documentation. `date` is
+    the creation time of the build's outputs.
     """
+    footer = [f"rules_bento {VERSION}", *([date] if date and not date.startswith(_UNSTAMPED) else [])]
     return _PAGE.format(
         title=escape(title),
         summary="".join(f"<p>{escape(text)}</p>\n" for text in summary),
         key="".join(f'<span class="{kind}">{name}</span>' for kind, name in kinds.items()),
+        changes=heading("Changes", changes) if changes else "",
+        is_open=" open" * (_leaves(tree) > _FEW),
         sections="".join(sections),
+        footer=escape(" · ".join([*footer, f"For an explanation of this report, see {documentation}."])),
         # So that the data cannot end the element.
         tree=json.dumps(tree.data(), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
         script=_SCRIPT,
     )
+
+
+def _leaves(node: MapNode) -> int:
+    return sum(map(_leaves, node.children)) or 1
 
 
 def section(title: str, body: str, *, is_open: bool = False) -> str:
@@ -182,13 +207,13 @@ def paragraph(text: str) -> str:
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
     """Return the HTML of a table of strings; `last` is the class of the last column, `size` for numbers.
 
-    A first column without a title has the kind of each row.
+    A first column with the title "Kind" isn't wrapped.
     """
     return '<div class="wide"><table>\n' + "".join(_lines(titles, rows, last)) + "</table></div>\n"
 
 
 def _lines(titles: Sequence[str], rows: Iterable[Sequence[str]], last: str) -> Iterator[str]:
-    classes = ["" if titles[0] else "kind", *[""] * (len(titles) - 2), last]
+    classes = ["kind" if titles[0] == "Kind" else "", *[""] * (len(titles) - 2), last]
     styles = [f' class="{name}"' if name else "" for name in classes]
     heads = (f'<th scope="col"{style}>{escape(title)}</th>' for title, style in zip(titles, styles, strict=True))
     yield "<tr>" + "".join(heads) + "</tr>\n"
