@@ -124,6 +124,7 @@ def test_the_entry_is_that_of_a_registry(repository, tmp_path):
     assert files[f"{entry}/MODULE.bazel"] == MODULE.encode()
     integrity = "sha256-" + base64.b64encode(sha256(files[NAME]).digest()).decode()
     assert json.loads(files[f"{entry}/source.json"]) == {
+        "docs_url": "https://github.com/someone/fork/releases/download/v1.2.3/rules_bento-v1.2.3.docs.tar.gz",
         "integrity": integrity,
         "strip_prefix": "rules_bento-1.2.3",
         "url": f"https://github.com/someone/fork/releases/download/v1.2.3/{NAME}",
