@@ -209,7 +209,7 @@ def test_a_bento_gets_none_of_our_variables_that_was_not_asked_for(tales, bento,
     wanted = {"name": "AWS_SECRET_ACCESS_KEY", "stage": "build"}
     tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted)
     out = bento("containerize", tag, "--backend", "docker", code=status.ERROR)
-    assert "AWS_SECRET_ACCESS_KEY: no value, but building the image" in out
+    assert "AWS_SECRET_ACCESS_KEY: the variable has no value, but the image" in out
     tag = with_envs(store, tmp_path, b"FROM scratch\n", wanted | {"value": "of the Bento"}, tag="hy:v1")
     bento("containerize", tag, "--backend", "docker")
     assert (tales / "secret").read_text() == "of the Bento"
@@ -227,7 +227,7 @@ def test_names_of_variables_are_no_paths(name, tales, bento, store, tmp_path):
         b"FROM scratch\n",
         {"name": name.format(victim=victim), "value": "of an attacker", "stage": "build"},
     )
-    assert "invalid name of a variable" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
+    assert "invalid variable name" in bento("containerize", tag, "--backend", "docker", code=status.ERROR)
     assert victim.read_text() == "untouched"
 
 
@@ -266,8 +266,8 @@ def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--backend", "kaniko"], "invalid backend 'kaniko'. Valid values: docker,"),
-        (["--backend", "native"], "only the rule bento_image"),
+        (["--backend", "kaniko"], "--backend: invalid value 'kaniko'. Valid values: docker,"),
+        (["--backend", "native"], "--backend: native isn't supported"),
         (["--backend", "buildx", "--load", "--push"], "can't be combined"),
         (["--enable-features", "gprc"], "Did you mean 'grpc'"),
         (["--backend", "buildctl", "--quiet"], "buildctl doesn't support this option"),
@@ -281,7 +281,7 @@ def test_what_is_wrong_is_said(words, message, tales, bento):
 def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "sick")
     out = bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
-    assert "docker: not available: `docker version" in out
+    assert "--backend: docker isn't available: `docker version" in out
     assert "Cannot connect to the daemon. Use another --backend: podman, buildah, nerdctl, buildctl" in out
 
 

@@ -117,7 +117,7 @@ def test_answers_that_are_none_are_refused(hub, content, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda file: file.write_bytes(b"\xff\xfe"), "not UTF-8, so not a token of the Hugging Face Hub"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "the token of the Hugging Face Hub isn't UTF-8"),
         (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "exceeds 16 MiB"),
         (lambda file: file.symlink_to("/proc/self/mem"), "cannot read the token: Input/output error"),
     ],
@@ -140,7 +140,7 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     assert "hf_wrong" not in str(caught.value)
     monkeypatch.delenv("HF_ENDPOINT")
     with pytest.raises(
-        BentoError, match=r"The address of the Hugging Face Hub is missing\. Pass --endpoint, or set HF_ENDPOINT"
+        BentoError, match=r"--endpoint: expected an http:// or https:// URL\. Pass a valid URL, or set HF_ENDPOINT"
     ):
         pin("Acme/Tiny-BERT")
     for name in ("../x", "a/b/c", "a b", ""):
@@ -149,6 +149,6 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     for revision in ("v1\n", "\udc80"):
         with pytest.raises(BentoError, match=r"invalid revision .*\. Write a branch, a tag, or a commit"):
             pin("Acme/Tiny-BERT", revision)
-    with pytest.raises(BentoError, match=r"the address of the Hub has a query") as caught:
+    with pytest.raises(BentoError, match=r"the address of the Hub contains a query") as caught:
         pin("Acme/Tiny-BERT", endpoint=f"{hub.address}?token=hf_wrong")
     assert "hf_wrong" not in str(caught.value)

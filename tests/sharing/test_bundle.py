@@ -155,7 +155,7 @@ def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
     with pytest.raises(NotFoundError, match=r"hi:v1: a model is missing: big"):
         bundle.write(copy.home, ["hi:v1"], tmp_path / "out")
     (copy.bentos.get("he").path / "README.md").unlink()
-    with pytest.raises(BentoError, match=r"Import these again:\nBento he:v1: README\.md: is missing"):
+    with pytest.raises(BentoError, match=r"Import the following entries again:\nBento he:v1: README\.md: is missing"):
         bundle.write(copy.home, ["he"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,1 +1,1 @@
-"""Transfers entries of the store: registries, BentoCloud and Yatai, image builders, bundles, URLs, and servers."""
+"""Transfers entries to and from registries, BentoCloud, Yatai, bundles, and URLs; builds images; serves Bentos."""

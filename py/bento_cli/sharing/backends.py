@@ -1,4 +1,4 @@
-"""Describes the builders: their names, whether they are available, and their default variables."""
+"""Describes the image builders, checks whether they are available, and creates their command lines."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ VARIABLE = "BENTOML_CONTAINERIZE_BACKEND"
 
 @dataclass(frozen=True)
 class Backend:
-    """Describes a builder; `command` creates its command line."""
+    """Describes an image builder: its program, subcommand, requirements, and default variables."""
 
     name: str
     program: str
     words: tuple[str, ...] = ("build",)
-    buildkit: bool = True  # always supports BuildKit's features: progress, secrets for single steps
-    probes: tuple[tuple[str, ...], ...] = ()  # commands that must succeed
-    daemon: bool = False  # requires buildkitd
+    buildkit: bool = True  # always supports BuildKit's features, such as progress and secrets
+    probes: tuple[tuple[str, ...], ...] = ()  # commands that succeed if the builder is available
+    daemon: bool = False  # default values of environment variables
     variables: Mapping[str, str] = field(default_factory=dict)  # default values of variables
 
     def problem(self) -> str:
-        """Return why this builder isn't available, or "" if it is, by BentoML's own checks, which run once."""
+        """Return why this builder isn't available, or an empty string. Checks the same conditions as BentoML."""
         if not which(self.program):
             return f"{self.program} is not installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
@@ -60,29 +60,30 @@ BACKENDS = {
     )
 }
 
-# buildx is a plugin of docker
+# docker includes buildx as a plugin.
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(asked: str = "") -> Backend:
-    """Return the backend with the given name, else from BentoML's variable, else the first available backend.
+    """Return the backend with the given name; by default, the backend of BentoML's variable or the first available one.
 
-    Raises BentoError for an unknown or unavailable backend.
+    Raises BentoError if the backend is unknown or not available.
     """
+    source = "--backend" if asked else VARIABLE
     asked = asked or os.environ.get(VARIABLE, "")
     if asked == "native":
         raise BentoError(
-            "native: without an image builder, only the rule bento_image builds images, from locked wheels and a base "
-            "image with a digest. Use the rule, or another backend."
+            f"{source}: native isn't supported, because the bento command requires an image builder. Use another "
+            "backend, or build the image with the rule bento_image."
         )
     if asked and asked not in BACKENDS:
-        raise BentoError(f"invalid backend {asked!r}. Valid values: {', '.join(BACKENDS)}.")
+        raise BentoError(f"{source}: invalid value {asked!r}. Valid values: {', '.join(BACKENDS)}.")
     if asked:
         problem = BACKENDS[asked].problem()
         if problem:
             others = ", ".join(backend.name for backend in usable() if backend.name != asked)
             way_out = f"Use another --backend: {others}." if others else "Install it, or another builder."
-            raise BentoError(f"{asked}: not available: {problem}. {way_out}")
+            raise BentoError(f"{source}: {asked} isn't available: {problem}. {way_out}")
         return BACKENDS[asked]
     for backend in usable():
         return backend
@@ -110,18 +111,18 @@ _FIRST = {
     ),
     "nerdctl": ("build-arg", "cache-from", "cache-to", "label", "output", "secret"),
 }
-# Options of buildctl itself; all others are for its frontend.
+# Options of buildctl. All other options are passed to its frontend.
 _OF_BUILDCTL = (
     *("output", "progress", "trace", "local", "frontend", "opt", "no-cache", "export-cache", "import-cache"),
     *("secret", "allow", "ssh", "metadata-file"),
 )
-# Options of docker, and their names in buildctl's frontend.
+# Names of docker's options, and the corresponding names in buildctl's frontend.
 _OF_FRONTEND = {"cache-to": "export-cache", "cache-from": "import-cache"}
 _KEYED = ("build-arg", "label", "build-context")
 
 
 class Job(NamedTuple):
-    """Describes a build: the directory, its Dockerfile, the names of the image, and the options."""
+    """Describes a build: the context directory, the Dockerfile, the names of the image, and the builder's options."""
 
     context: Path
     dockerfile: Path
@@ -130,7 +131,7 @@ class Job(NamedTuple):
 
 
 def words(backend: Backend, job: Job) -> list[str]:
-    """Return the arguments of the backend's program, beginning with its command.
+    """Return the arguments for the backend's program, starting with the subcommand.
 
     Raises BentoError for conflicting options.
     """
@@ -171,6 +172,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return the output option for an archive for `docker load`, with all names."""
+    """Return buildctl's output option that writes an archive for `docker load` with all image names."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

@@ -54,16 +54,16 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """Lists the imported entries, models first, and the tags that the store already had."""
+    """Lists the imported entries, models first, and the tags that already existed in the store."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]
 
 
 def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Write a bundle of Bentos and the models that they require; returns its contents.
+    """Write a bundle of Bentos and the models that they require, and return its contents.
 
-    All entries are verified first. Raises NotFoundError for a Bento or model that isn't in the store.
+    Verifies all entries first. Raises NotFoundError if a Bento or model isn't in the store.
     """
     bentos = list({entry.path: entry for entry in map(EntryStore(home, BENTO).get, tags)}.values())
     needed = {entry.path: export.models_of(home, entry) for entry in bentos}
@@ -82,9 +82,9 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 
 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
-    """Import all entries of a bundle, after the bundle was read to its end and all digests were verified.
+    """Import all entries of a bundle, after reading the complete bundle and verifying all digests.
 
-    Existing entries are skipped. Raises BentoError for an invalid bundle.
+    Skips existing entries. Raises BentoError if the bundle is invalid.
     """
     drafts: list[StagedImport] = []
     known: list[str] = []
@@ -101,9 +101,9 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
 
 
 def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
-    """Write the archives of a bundle to a directory, which must not exist; returns their paths.
+    """Write the archives of a bundle to a directory, which must not exist, and return their paths.
 
-    Raises BentoError for an invalid bundle, and for an existing directory.
+    Raises BentoError if the bundle is invalid or the directory exists.
     """
     unfinished = unique(folder.parent if folder.parent.is_dir() else Path())
     try:
@@ -124,7 +124,7 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
 
 
 class _BundlePart:
-    """Reads a part of a bundle once, as a file."""
+    """Reads a part of a bundle as a file. Each part can be read only once."""
 
     def __init__(self, bundle: Path, kind: Kind, tag: Tag, file: str, contents: Contents) -> None:
         from blake3 import blake3
@@ -138,26 +138,26 @@ class _BundlePart:
         self._hasher = blake3()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece, of any size, or nothing at the end."""
+        """Return the next bytes of the part, of any number, or no bytes at the end."""
         piece = next(self._contents, b"")
         self._hasher.update(piece)
         self.size += len(piece)
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """Return the part's row in the contents, after the part was read to its end."""
+        """Read the part to its end, and return its row for bundle.json."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Append an entry as an archive, which must be complete before its size is known."""
+    """Append an entry as an archive, after writing it to a temporary file, because the tar header contains its size."""
     from blake3 import blake3
 
     name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
     hasher = blake3()
-    with TemporaryFile(dir=out.parent) as archive:  # the file has no name, so it is removed in any case
+    with TemporaryFile(dir=out.parent) as archive:  # the file has no name, so the system removes it when it is closed
         export.write(archive, "xz", export.contents(entry, ()))
         size = archive.tell()
         archive.seek(0)
@@ -172,7 +172,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
-    """Yield the parts of a bundle, each to be read before the next; at the end, compare all parts with the contents."""
+    """Yield the parts of a bundle, which must be read in order, then compare all parts with bundle.json."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
@@ -200,7 +200,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind of a part from its name."""
+    """Return the kind and tag of a part, which its name contains."""
     folder, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if folder == kind.folder and rest.endswith(f".{kind.extension}"):

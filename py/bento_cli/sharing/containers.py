@@ -1,4 +1,4 @@
-"""Builds an image: writes the context, runs the builder, and reports the result."""
+"""Builds an image of a Bento: writes the build context, runs the builder, and reports the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STANDARD_ERROR = 2  # of the process, even if sys.stderr was replaced
+_STANDARD_ERROR = 2  # standard error of the process, even if sys.stderr was replaced
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,9 +53,9 @@ def containerize(
     as_root: bool = False,
     check: bool = True,
 ) -> Containerized:
-    """Build an image of a Bento with the given names, or else its tag; the builder's output goes to standard error.
+    """Build an image of a Bento with the given names, by default its tag. The builder's output goes to standard error.
 
-    Raises BentoError if the build fails. The context and secrets are removed in any case.
+    Raises BentoError if the build fails. Always removes the context and the secrets.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
@@ -84,14 +84,14 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the builder's secrets: the requested secrets, and the Bento's variables of the stage `build`.
+    """Yield the builder's secrets: the requested secrets, and the Bento's environment variables for the stage `build`.
 
-    A Bento can come from another person. It names variables, but the user decides which variables of the environment
-    its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and else from
-    the Bento. The values are in files that only the user can read. The files have numbers as names, because names of
-    variables come from the Bento, and exist while the builder runs.
+    A Bento can come from another person and can name any variables, but the user decides which variables of the
+    environment its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and
+    otherwise from the Bento. The values are written to files that only the user can read, and that exist while the
+    builder runs. The file names are numbers, because the names of the variables come from the Bento.
 
-    Raises BentoError for an invalid name of a variable, and for a variable without a value.
+    Raises BentoError if a variable has an invalid name or no value.
     """
     secrets = list(asked)
     with tempfile.TemporaryDirectory(prefix="bento-secrets-") as folder:
@@ -102,7 +102,7 @@ def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
             value = os.environ.get(name, "") if of_ours else value
             if not value:
                 raise BentoError(
-                    f"{name}: no value, but building the image of {entry.tag} requires one. "
+                    f"{name}: the variable has no value, but the image of {entry.tag} requires it. "
                     + (
                         "Set the variable."
                         if of_ours
@@ -121,7 +121,7 @@ def _build_variables(entry: Entry) -> dict[str, str]:
     for name in variables:
         if not _VARIABLE.fullmatch(name):
             raise BentoError(
-                f"{entry.tag}: invalid name of a variable {name!r}. Rename the variable and build the Bento again."
+                f"{entry.tag}: invalid variable name {name!r}. Rename the variable and build the Bento again."
             )
     return variables
 
@@ -132,21 +132,21 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Stream the image to the first program that can load it; returns the program."""
+    """Stream the image to the first program that can load it, and return the name of the program."""
     runner = find_loader()
     if not runner:
         raise BentoError(
             f"buildctl: no program can load the image. Install or start one of {', '.join(LOADERS)}, or "
-            "write it to a file with `--opt output=type=oci,dest=image.tar`."
+            "write the image to a file with `--opt output=type=oci,dest=image.tar`."
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,
         _started([runner, "load"], variables, None, process.stdout) as loading,
     ):
         if process.stdout:
-            process.stdout.close()  # only the loader has this end, so the builder notices when the loader ends
+            process.stdout.close()  # keep only the loader's copy open, so that the builder fails if the loader exits
         built, loaded = process.wait(), loading.wait()
-        if built != -signal.SIGPIPE:  # else the loader stopped reading
+        if built != -signal.SIGPIPE:  # SIGPIPE means that the loader failed first
             _judge(command, built)
         _judge([runner, "load"], loaded)
         _judge(command, built)
@@ -157,7 +157,7 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process that is stopped with this one, and never outlives the block."""
+    """Start a process, and stop it when the block ends or a signal stops the command."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
@@ -211,26 +211,26 @@ _FOLDERS = ("models", "hf-models")  # directories that BentoML's own Dockerfiles
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Yield the directory, until the block ends. With `check`, all files are first compared with the manifest.
+    """Yield the build context, a directory that exists until the block ends. With `check`, verifies all files first.
 
-    Raises BentoError for a missing model, and for a Bento without a Dockerfile.
+    Raises BentoError if a model is missing, or the Bento has no Dockerfile.
     """
     models = models_of(home, entry)
     if check:
         verification.require_intact(home, [entry, *models])
     with tempfile.TemporaryDirectory(prefix="bento-context-") as scratch:
-        # The parent protects the context from other users, although builders read it as another user.
+        # The parent directory protects the context from other users, although builders read it as another user.
         folder = Path(scratch, "bento")
         write_folder(folder, contents(entry, models))
         for name in _FOLDERS:
             if not (folder / name).is_dir() and os.path.lexists(folder / name):
                 raise BentoError(
-                    f"{entry.tag}: {name} must be a directory, because its Dockerfile might copy it. Rename the file."
+                    f"{entry.tag}: {name} isn't a directory, but the Dockerfile might copy it as one. Rename the file."
                 )
             (folder / name).mkdir(exist_ok=True)
         dockerfile = folder / DOCKERFILE
         if not dockerfile.is_file():
-            raise BentoError(f"{entry.tag}: no {DOCKERFILE}, which builders require. Build the Bento again.")
+            raise BentoError(f"{entry.tag}: {DOCKERFILE} is missing, but builders require it. Build the Bento again.")
         if features:
             _add_features(dockerfile, features, str(entry.description.document["bentoml_version"]))
         _even_out(folder)
@@ -238,12 +238,12 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Install extras of BentoML next to the packages, before the Dockerfile switches to an unprivileged user."""
+    """Insert a command that installs extras of BentoML, before the Dockerfile switches to an unprivileged user."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
     if not stages:
-        raise BentoError(f"{DOCKERFILE}: no FROM. Build the Bento again.")
+        raise BentoError(f"{DOCKERFILE}: the instruction FROM is missing. Build the Bento again.")
     after = [number for number in last if number > stages[-1] and not lines[number].startswith("USER 0")]
     at = after[-2] if len(after) > 1 and lines[after[-2]].upper().startswith("USER") else (after or [len(lines)])[-1]
     pinned = f"=={version}" if version else ""
@@ -252,7 +252,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(folder: Path) -> None:
-    """Set one modification time on all files; their modes are already correct."""
+    """Set the same modification time on all files and directories."""
     for name, folders, files in os.walk(folder, topdown=False):
         for entry in (*files, *folders):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

@@ -1,7 +1,6 @@
-"""Resolves a revision on the Hugging Face Hub to a commit, and gets the SHA-256 of each file.
+"""Resolves a revision on the Hugging Face Hub to a commit, and gets the SHA-256 digest of each file.
 
-Two requests of the HTTP API cover files that the Hub stores outside of git; the other files, which are small, are
-downloaded.
+The API provides the digests of files that the Hub stores outside of git. All other files are small, and are downloaded.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 _MODEL = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _COMMIT = re.compile("[0-9a-f]{40}")
-_MOST_BYTES = 16 << 20  # bytes of a response of the API
+_MOST_BYTES = 16 << 20  # maximum size of an API response in bytes
 _ANSWER = {"sha": str, "siblings": [{"rfilename": str, "lfs?": {"sha256?": str}}]}
 
 
@@ -45,7 +44,7 @@ class Snapshot:
 
     model_id: str
     revision: str
-    files: dict[str, str]  # path to SHA-256
+    files: dict[str, str]  # path to SHA-256 digest
 
 
 def pin(
@@ -92,7 +91,7 @@ def pin(
 
 
 def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Match a path with the patterns as the Hub's own client does: a directory includes everything in it."""
+    """Return whether a path matches the patterns, by the rules of the Hub's client. A directory includes its files."""
 
     def named(patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
@@ -101,21 +100,21 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """Sends requests to the Hub with the user's token. Messages contain its address without secrets."""
+    """Sends requests to the Hub with the user's token. Its string, for messages, is the address without secrets."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
         if not self._endpoint.startswith(("https://", "http://")):
-            raise BentoError("The address of the Hugging Face Hub is missing. Pass --endpoint, or set HF_ENDPOINT.")
+            raise BentoError("--endpoint: expected an http:// or https:// URL. Pass a valid URL, or set HF_ENDPOINT.")
         if "?" in self._endpoint or "#" in self._endpoint:
-            raise BentoError(f"{self}: the address of the Hub has a query. Remove the query.")
+            raise BentoError(f"{self}: the address of the Hub contains a query or a fragment. Remove it.")
         self._token = _token()
 
     def __str__(self) -> str:
         return display_url(self._endpoint)
 
     def answer(self, path: str) -> dict[str, Any]:
-        """Return the response of the API. Raises BentoError."""
+        """Send a request to the API, and return its JSON response. Raises BentoError if the response is invalid."""
         try:
             value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:
@@ -124,17 +123,20 @@ class _Hub:
         return value
 
     def sha256(self, path: str) -> str:
-        """Return the hash of a file. Raises BentoError."""
+        """Download a file, and return its SHA-256 digest."""
         return self._read(path, _hashed)
 
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
-        """Return the result of `take` for the bytes; starts again if the connection is interrupted."""
+        """Pass the content of a response to `take` and return its result. Repeats the request after interruptions.
+
+        Raises BentoError if all attempts fail, or the token would be sent without encryption.
+        """
         address = addresses.parse(self._endpoint + path)
         if address is None:
             raise BentoError(f"{self}: not an HTTP URL. Write --endpoint as https://HOST.")
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
-                f"{self}: your token would be sent without encryption. Use an https:// address, or remove the token "
+                f"{self}: the token would be sent without encryption. Use an https:// address, or remove the token "
                 f"(HF_TOKEN, or the file in HF_TOKEN_PATH or HF_HOME)."
             )
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
@@ -151,7 +153,7 @@ def _bounded(pieces: Iterable[Buffer]) -> bytes:
     for piece in pieces:
         content += piece
         if len(content) > _MOST_BYTES:
-            raise BentoError(f"The response of the Hub exceeds {_MOST_BYTES >> 20} MiB. Check --endpoint.")
+            raise BentoError(f"The response from the Hub exceeds {_MOST_BYTES >> 20} MiB. Check --endpoint.")
     return bytes(content)
 
 
@@ -163,7 +165,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the user's token, from the places where the Hub's own client keeps it. Raises BentoError."""
+    """Return the user's token from the locations of the Hub's client. Raises BentoError if a file can't be read."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
@@ -173,4 +175,4 @@ def _token() -> str:
     except OSError as error:
         raise BentoError(f"{file}: cannot read the token: {error.strerror}. Log in again.") from None
     except UnicodeDecodeError:
-        raise BentoError(f"{file}: not UTF-8, so not a token of the Hugging Face Hub. Log in again.") from None
+        raise BentoError(f"{file}: the token of the Hugging Face Hub isn't UTF-8. Log in again.") from None

@@ -1,4 +1,4 @@
-"""Serves a Bento of the store with real BentoML, from an environment that has the Bento's packages."""
+"""Serves a Bento of the store with BentoML, in an environment that has the Bento's packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 
-# What `bentoml` of the environment runs: `-m bentoml` would run a bentoml.py of the current directory.
+# The code of the environment's `bentoml` program. `-m bentoml` could run a bentoml.py in the current directory.
 _SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
 
 
@@ -32,30 +32,30 @@ class ServerCommand(NamedTuple):
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return the command that serves an entry with options of `bentoml serve`; `python` is as in `interpreter`.
+    """Return the command that serves an entry. `options` are passed to `bentoml serve`, and `python` to `interpreter`.
 
     The command names the Bento by its directory, because BentoML first searches for a module with the name of a tag in
-    the current directory. Raises BentoError for a missing model, and if no BentoML is found.
+    the current directory. Raises BentoError if a model or BentoML is missing.
     """
     models_of(home, entry)
     chosen = interpreter(python)
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
-    # Programs that a service starts come from its environment.
+    # Services find programs of their environment on PATH.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
     return ServerCommand([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
 
 
 def interpreter(asked: str = "") -> Path:
-    """Return the Python that has BentoML: the given interpreter, or the interpreter of the given environment.
+    """Return the Python interpreter that has BentoML. `asked` is an interpreter or an environment.
 
-    Default: VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if none has
-    BentoML.
+    The default is VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if no
+    interpreter has BentoML.
     """
     if asked:
         path = Path(asked)
         if path.is_dir():
             path = path / "bin" / "python"
-        elif path.name == asked:  # a program of PATH, not a file of the current directory
+        elif path.name == asked:  # the name of a program on PATH, not a file in the current directory
             path = Path(which(asked) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
@@ -72,16 +72,16 @@ def interpreter(asked: str = "") -> Path:
         if _has_bentoml(candidate):
             return candidate
     raise BentoError(
-        "BentoML is not installed. Activate an environment that has the Bento's packages ("
+        "BentoML isn't installed. Activate an environment that has the Bento's packages ("
         "env/python/requirements.txt), or pass it with --python."
     )
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Check whether an interpreter can import BentoML, by running it, because its path can be set in many ways.
+    """Return whether an interpreter can import BentoML. Runs it, because sys.path can be configured in many ways.
 
-    A directory named bentoml, such as the store in a home, doesn't count: Python imports it as a package without an
-    origin.
+    A directory named bentoml, such as the store in a home directory, doesn't count: Python imports it as a package
+    without an origin.
     """
     import subprocess
 

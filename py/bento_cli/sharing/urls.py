@@ -35,10 +35,10 @@ class NullCounter:
     """Counts nothing, for callers without progress."""
 
     def expect(self, size: int) -> None:
-        """Ignore that `size` more bytes will be transferred."""
+        """Do nothing."""
 
     def advance(self, size: int) -> None:
-        """Ignore that `size` bytes were transferred."""
+        """Do nothing."""
 
 
 def receive(
@@ -52,9 +52,9 @@ def receive(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive from a URL and verify `sha256` if it is given.
+    """Import an archive from a URL, and verify `sha256` if it is given.
 
-    Raises as `import_archive` does, and BentoError if the transfer is incomplete.
+    Raises the same errors as `import_archive`, and BentoError if the transfer fails.
     """
     form = form or form_from_name(address.name)
     if form == "folder":
@@ -90,10 +90,10 @@ def send(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write an entry to a URL as `store.export.export` does, atomically.
+    """Write an entry to a URL atomically, in the same formats as `store.export.export`.
 
-    A path that ends with a slash, or is empty, gets `NAME-VERSION` with a suffix. Raises BentoError for a format that
-    can't be sent.
+    If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError if the
+    format is a directory.
     """
     if form == "folder":
         raise BentoError(f"{address}: directories can't be exported to a URL. Choose another format.")
@@ -102,7 +102,7 @@ def send(
     taken = export.models_of(home, entry) if models and kind is BENTO else []
     members = export.checked_members(home, entry, taken, progress, check=check)
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryFile(dir=home.staging) as file:  # the file has no name, so it is removed in any case
+    with TemporaryFile(dir=home.staging) as file:  # the file has no name, so the system removes it when it is closed
         export.write(file, form, members)
         upload(address, file, counter or NullCounter())
     return export.exported(entry, address, taken)
