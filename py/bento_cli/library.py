@@ -6,8 +6,8 @@
     for bento in Store().bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions use the `Store` of the default home; `home` selects another one. They work on the same directories as
-BentoML (`bento_cli.store.home` finds them), also while BentoML is running. Errors are BentoError.
+The functions use the `Store` of the default home; `home` selects another one. They use the same directories as BentoML
+(see `bento_cli.store.home`), and can run at the same time as BentoML. Errors are BentoError.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class EntryCollection:
-    """Gives access to the Bentos, or the models, of one store. Raises NotFoundError if nothing has a tag."""
+    """Provides access to the Bentos or the models of a store. Methods raise NotFoundError if no entry matches a tag."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self.home = home
@@ -64,17 +64,17 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries by name and version, the entries of a name, or the entry of a tag; skips all others."""
+        """Return all entries, the entries of a name, or the entry of a tag, sorted. Ignores invalid directories."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry of a tag or of a unique prefix of it, or the latest entry of a name."""
+        """Return the entry of a tag or of a unique prefix of a tag, or the latest entry of a name."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
         """Delete the entry that `get` returns for a tag with a version, or all entries of a name.
 
-        Doesn't delete a model that a Bento needs, except with `force`. Returns the deleted entries.
+        Requires `force` to delete a model that a Bento requires. Returns the deleted entries.
         """
         from rules_bento.tag import Tag
 
@@ -95,11 +95,11 @@ class EntryCollection:
         sha256: str = "",
         counter: Counter | None = None,
     ) -> Imported:
-        """Import an archive or a directory; the format is `form`, by default detected from the name.
+        """Import an archive or a directory. By default, detects the format `form`.
 
         `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts its bytes, and
-        `sha256`, if given, is verified. Raises BentoError for an invalid archive, a wrong checksum, and an entry that
-        exists.
+        `sha256`, if given, is verified. Raises BentoError if the archive is invalid, the checksum is wrong, or the
+        entry exists.
         """
         from bento_cli.store.import_session import import_archive
         from bento_cli.transports.address import parse
@@ -114,7 +114,7 @@ class EntryCollection:
                 )
             source = local(source)
         if sha256:
-            raise BentoError("sha256: only supported for a URL. Omit it for a local file.")
+            raise BentoError("sha256: only supported for URLs. Omit it for a local file.")
         return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
 
     def export(
@@ -128,11 +128,11 @@ class EntryCollection:
         progress: Progress | None = None,
         counter: Counter | None = None,
     ) -> Exported:
-        """Export an entry to a file, directory, or URL as `bentoml export` does (see `exporting.destination`).
+        """Export an entry to a file, directory, or URL as `bentoml export` does (see `store.export.destination`).
 
-        `models=False` excludes a Bento's models; `check` reads all files first. `progress` counts packed bytes,
-        `counter` bytes that are sent to a URL. Raises BentoError for a damaged entry, and if the destination can't be
-        written.
+        `models=False` excludes a Bento's models; `check` verifies all files first. `progress` counts packed bytes, and
+        `counter` counts bytes that are sent to a URL. Raises BentoError if the entry is damaged, or the destination
+        can't be written.
         """
         from bento_cli.store.export import export
         from bento_cli.transports.address import parse
@@ -148,12 +148,12 @@ class EntryCollection:
 
 
 class Store:
-    """Gives access to a BentoML home: its `bentos` and `models`."""
+    """Provides access to a BentoML home: its `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """Use the home, by default BentoML's: BENTOML_HOME, else `~/bentoml`. It need not exist.
+        """Use the given home, by default BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
 
-        A `durable` store waits for the disk, so that changes survive a power failure.
+        If `durable`, changes are flushed to the disk, so that they survive a power failure.
         """
         self.home = Home.find(home, durable=durable)
         self.bentos = EntryCollection(self.home, BENTO)
@@ -164,22 +164,22 @@ class Store:
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Compare entries with their imported contents; all entries by default."""
+        """Compare entries, by default all, with their imported contents."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
 
     def gc(self, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
-        """Remove unused data; entries aren't changed.
+        """Remove unused data. Entries aren't changed.
 
-        `waiting` is called if another process is creating entries, which must end first.
+        Calls `waiting` before waiting for another process that is adding entries.
         """
         from bento_cli.store.delete import collect
 
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """Return the differences of two Bentos or models, given as tags or paths of archives."""
+        """Return the differences between two Bentos or models. Each is a tag or the path of an archive."""
         from bento_cli.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -190,23 +190,23 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path if the string isn't a tag: it has a slash or the suffix of an archive, or the file exists."""
+    """Return the path if the string names an archive: it contains a slash, has an archive suffix, or names a file."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
 
 def local(text: str) -> Path:
-    """Return a local path. Raises BentoError for an address of another machine."""
+    """Return the local path of a string. Raises BentoError for the address of another machine."""
     scheme, colon, rest = text.partition("://")
     if not colon:
         return Path(text)
     if scheme in ("file", "osfs") and rest.startswith("/"):
         return Path(rest)
-    raise BentoError(f"{text}: only local files are supported. Copy it to this machine first.")
+    raise BentoError(f"{text}: only local files are supported. Copy the file to this machine first.")
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return the archive that a string names, and its format; `-` is standard input. Returns None for a tag."""
+    """Return the archive that a string names, and its format. `-` means standard input. Returns None for a tag."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
@@ -214,7 +214,7 @@ def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
     """Return `form`, or else the format of a directory, of a file by its name, or of a stream by its first bytes.
 
-    Raises BentoError for a zip archive in a pipe, because its directory is at the end.
+    Raises BentoError for a zip archive in a pipe, because the directory of a zip archive is at its end.
     """
     if isinstance(source, Path):
         return form or ("folder" if source.is_dir() else form_from_name(source.name))
@@ -235,17 +235,20 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return all Bentos by name and version, the Bentos of a name, or the Bento of a tag."""
+    """Return all Bentos, the Bentos of a name, or the Bento of a tag, sorted by tag."""
     return Store(home).section(kind).list(tag)
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento of a tag or of a unique prefix of it, or the latest of a name. Raises NotFoundError."""
+    """Return the Bento of a tag or of a unique prefix of a tag, or the latest Bento of a name. Raises NotFoundError."""
     return Store(home).section(kind).get(tag)
 
 
 def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
-    """Delete a Bento, or all of a name, and return the deleted entries. A model that a Bento needs requires `force`."""
+    """Delete a Bento, or all Bentos of a name. Returns the deleted entries.
+
+    Requires `force` to delete a model that a Bento requires.
+    """
     return Store(home).section(kind).delete(tag, force=force)
 
 
@@ -270,7 +273,7 @@ def export_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Exported:
-    """Write a Bento, by default with its models, to a file or directory that BentoML imports."""
+    """Write a Bento, by default with its models, to a file or directory that BentoML can import."""
     return Store(home).section(kind).export(tag, out, form, models=models)
 
 
@@ -311,7 +314,7 @@ def pull(
         return pull(Store(home).home, kind, reference, registries, progress, options, force=force)
 
 
-# The same functions for models.
+# The same functions for models
 list_models = partial(list, kind=MODEL)
 get_model = partial(get, kind=MODEL)
 delete_model = partial(delete, kind=MODEL)
@@ -330,7 +333,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with docker, podman, or another backend; `options` are the backend's, by name."""
+    """Build an image of a Bento with docker, podman, or another backend. `options` has the backend's options."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 
@@ -339,7 +342,7 @@ def containerize(
 
 
 def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> subprocess.Popen[bytes]:
-    """Start real BentoML's server for a Bento, with options of `bentoml serve`; the caller stops it."""
+    """Start BentoML's server for a Bento, with options of `bentoml serve`. The caller must stop the server."""
     import subprocess
 
     from bento_cli.sharing.serving import server
@@ -350,12 +353,12 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare entries with their imported contents; all entries by default."""
+    """Compare entries, by default all, with their imported contents."""
     return Store(home).verify(*entries)
 
 
 def diff(one: str, other: str, *, home: HomePath = None) -> Difference:
-    """Return the differences of two Bentos, given as tags or paths of archives."""
+    """Return the differences between two Bentos. Each is a tag or the path of an archive."""
     return Store(home).diff(one, other)
 
 

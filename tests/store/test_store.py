@@ -123,7 +123,7 @@ def test_models_that_are_there_are_kept_and_told(store):
     done = put(store, "hi:v2", models=CLF)
     assert (done.models, done.known, done.notes) == ((), (Tag("clf", "v1"),), ())
     done = put(store, "hi:v3", models={"clf:v1": model_files(payload=b"changed")})
-    assert "with other contents" in done.notes[0]
+    assert "differs from the model in the store" in done.notes[0]
     assert tree(store.models.get("clf:v1").path) == expected(CLF["clf:v1"])
 
 
@@ -207,7 +207,7 @@ def test_deleting(store):
     put(store, "hi:v1", DAY_1, CLF)
     put(store, "hi:v2", DAY_2, CLF)
     put(store, "ho:v1")
-    with pytest.raises(BentoError, match=r"clf:v1: used by hi:v1, hi:v2\."):
+    with pytest.raises(BentoError, match=r"clf:v1: required by hi:v1, hi:v2\."):
         store.models.delete("clf:v1")
     assert [str(entry.tag) for entry in store.bentos.delete("hi")] == ["hi:v1", "hi:v2"]
     assert not (store.home.root / "bentos/hi").exists()

@@ -1,4 +1,4 @@
-"""Deletes entries from the store, and their contents from the pool unless other entries use them."""
+"""Deletes entries from the store, and removes their files from the pool if no other entries use them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete exactly this entry; with `force` also a model that a Bento requires.
+    """Delete exactly this entry. Requires `force` to delete a model that a Bento requires.
 
-    Raises NotFoundError if the entry doesn't exist, BentoError for a model that a Bento requires.
+    Raises NotFoundError if the entry doesn't exist, and BentoError if a Bento requires the model.
     """
-    # The lock prevents other processes from removing the trash as left over while this process needs it.
+    # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
-                raise BentoError(f"{tag}: used by {', '.join(map(str, users))}. Delete these first, or use --force.")
+                raise BentoError(
+                    f"{tag}: required by {', '.join(map(str, users))}. Delete these first, or use --force."
+                )
             removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 
@@ -59,7 +61,7 @@ def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
 
 
 def discard(home: Home, removed: Removed) -> None:
-    """Remove the files of an entry, and their contents in the pool that no other entry links to."""
+    """Remove the files of an entry, and the files of the pool that no other entry links to."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [
@@ -68,13 +70,13 @@ def discard(home: Home, removed: Removed) -> None:
     shared = [place for place in places if _names(place) > 1]
     shutil.rmtree(trash, ignore_errors=True)
     for place in shared:
-        # If the pool shares blocks instead of links, `gc` finds unused contents.
+        # If the pool shares blocks instead of links, `gc` finds unused files.
         if _names(place) == 1:
             place.unlink(missing_ok=True)
 
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
-    """List the Bentos that require a model, as BentoML does: without Bentos that contain their models."""
+    """List the Bentos that require a model from the store. Like BentoML, ignores Bentos that contain their models."""
     return [
         entry.tag
         for entry in EntryStore(home, BENTO).list().entries
@@ -83,8 +85,8 @@ def users_of(home: Home, model: Tag) -> list[Tag]:
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
-    """Return the files in the manifest of an entry; empty if it has none."""
-    with suppress(BentoError):  # an entry with a damaged manifest can be deleted
+    """Return the files in the manifest of an entry, or no files if the manifest is missing or damaged."""
+    with suppress(BentoError):  # an entry with a damaged manifest can still be deleted
         record = import_manifests.read(home, kind, tag, EntryStore(home, kind).path(tag))
         return record.entries if record else ()
     return ()
@@ -99,7 +101,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """Counts what was removed, or would be removed by a dry run."""
+    """Counts what was removed, or what a dry run would remove."""
 
     files: int
     size: int  # bytes
@@ -109,7 +111,7 @@ class Collected:
 def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
     """Remove unused data. Entries aren't changed.
 
-    A content of the pool is in use if an entry has a hard link to it, or if the manifest of an entry names it.
+    A file of the pool is in use if an entry has a hard link to it, or if the manifest of an entry names its digest.
     `waiting` is called if other processes must finish adding entries first.
     """
     from bento_cli.transports import download
@@ -151,7 +153,7 @@ def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
             try:
                 record = import_manifests.read(home, kind, tag, entries.path(tag))
             except BentoError:
-                continue  # `verify` reports it; its contents stay as long as they have another hard link
+                continue  # `verify` reports the damage; pooled files that still have another hard link are kept
             if record is None:
                 orphans.append((kind, tag))
                 continue

@@ -30,7 +30,7 @@ _MODELS = "models/"
 
 @dataclass(frozen=True)
 class Side:
-    """Holds one of two compared entries: its files by path (without a Bento's models) and its descriptor."""
+    """Holds one of two compared entries: its files by path (without the models of a Bento) and its descriptor."""
 
     name: str
     kind: Kind
@@ -40,7 +40,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """Lists the differences between two sides: files, fields of the descriptor (dotted), and models (by tag)."""
+    """Lists the differences between two sides: files, fields of the descriptor (dotted names), and models (by tag)."""
 
     added: tuple[File, ...] = ()
     removed: tuple[File, ...] = ()
@@ -87,7 +87,9 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
             files[item.path] = File(item.path, item.size, mode, import_session.digest(contents))
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
-        raise BentoError(f"{path}: neither {BENTO.descriptor} nor {MODEL.descriptor} exists. Pass a Bento or a model.")
+        raise BentoError(
+            f"{path}: contains neither {BENTO.descriptor} nor {MODEL.descriptor}. Pass a Bento or a model."
+        )
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
     description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
@@ -115,7 +117,7 @@ def compare(one: Side, other: Side) -> Difference:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """List the leaves of a document by dotted name; empty lists and mappings are leaves."""
+    """Return the leaf values of a document by dotted name. Empty lists and mappings are leaves."""
     if isinstance(value, dict) and value:
         pairs = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
     elif isinstance(value, list) and value:

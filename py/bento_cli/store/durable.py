@@ -1,4 +1,4 @@
-"""Writes files atomically and, if the home requires it, so that they survive a power failure."""
+"""Writes files atomically. If the home is durable, the changes survive a power failure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from bento_cli.store.home import Home
 
-_CURRENT_FOLDER, _EXCHANGE = -100, 2  # of renameat2
-_SWAP = 2  # of renamex_np
+_CURRENT_FOLDER, _EXCHANGE = -100, 2  # flag of renameat2
+_SWAP = 2  # flag of renamex_np
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV)
 _FEW = 64  # up to this number, flushing single files is faster than flushing the whole file system
 
 
 def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
-    """Flush the files, and all directories in the tree `folder`, to the disk."""
+    """Flush the given files, and all directories in the tree `folder`, to the disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(folder)):
         return
     for path in files:
@@ -33,7 +33,7 @@ def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
 
 
 def flush_folder(home: Home, path: Path) -> None:
-    """Flush the names in a directory to the disk."""
+    """Flush the file names in a directory to the disk."""
     if home.durable:
         _flush(path)
 
@@ -55,7 +55,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths of one file system atomically. Returns False, without a change, if this isn't supported."""
+    """Exchange two paths on a file system atomically. Returns False, without a change, if this isn't supported."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

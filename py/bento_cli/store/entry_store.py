@@ -1,8 +1,8 @@
-"""Keeps the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, by BentoML's rules.
+"""Manages the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, by BentoML's rules.
 
-BentoML's processes can do the same at any time and take no lock. Therefore an entry appears and disappears by one
-rename, and the pointer is written before the entry appears. Readers, BentoML's and this one, repair a pointer to a
-missing entry.
+BentoML's processes can change the store at any time, and don't use locks. Therefore an entry is added or removed by one
+rename, and the pointer is written before the entry is added. All readers, also BentoML, repair a pointer to a missing
+entry.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time for comparisons; without a time zone, the time zone of this machine is assumed."""
+        """The creation time for comparisons. A time without a time zone is in the time zone of this machine."""
         return to_local(self.creation_time)
 
     @property
@@ -72,7 +72,7 @@ class Entry:
         return self.summary.models
 
     def size(self) -> int:
-        """Count the bytes of all files as BentoML does: including links to files, without directories."""
+        """Count the bytes of all files as BentoML does: with the targets of links to files, without directories."""
         return tree_size(self.path)
 
 
@@ -101,7 +101,7 @@ class EntryStore:
         return self.folder / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
-        """Check whether an entry with exactly this tag exists."""
+        """Return whether an entry with exactly this tag exists."""
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
@@ -120,9 +120,9 @@ class EntryStore:
         return self._list([(name, version) for version in _folders(self.folder / name)])
 
     def find(self, text: str) -> Tag:
-        """Resolve a name, a tag, or a unique prefix of a tag; a name means its latest version.
+        """Resolve a name, a tag, or a unique prefix of a tag. A name resolves to its latest version.
 
-        Raises NotFoundError if no entry matches, BentoError if several match.
+        Raises NotFoundError if no entry matches, and BentoError if several entries match.
         """
         name, version = self._query(text)
         if version in ("", LATEST):
@@ -132,7 +132,7 @@ class EntryStore:
         versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
         if len(versions) > 1:
             raise BentoError(
-                f"{text}: ambiguous, matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more "
+                f"{text}: ambiguous: matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more "
                 "characters."
             )
         if not versions:
@@ -140,13 +140,13 @@ class EntryStore:
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """Return the entry that `find` resolves. Raises as `find`, and BentoError for an invalid descriptor."""
+        """Return the entry that `find` resolves. Raises BentoError if its descriptor is invalid."""
         path = self.path(self.find(text))
         description = descriptors.of_folder(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
-        """Move a tree into the store as the entry of the description's tag.
+        """Move a tree into the store as the entry with the description's tag.
 
         Raises BentoError if the entry exists, or the tree cannot be moved.
         """
@@ -171,7 +171,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange a tree with the entry of the description's tag, atomically.
+        """Exchange a tree with the entry that has the description's tag, atomically.
 
         Returns None, without any change, if the system doesn't support this.
         """
@@ -199,17 +199,17 @@ class EntryStore:
                 f"{tag}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`."
             ) from None
         import_manifests.remove(self.home, self.kind, tag)
-        newest = self._newest(tag.name, last=True)  # BentoML is not consistent here
+        newest = self._newest(tag.name, last=True)  # BentoML selects the last of equal times only here
         if newest is None:
             (path.parent / LATEST).unlink(missing_ok=True)
-            with suppress(OSError):  # files that BentoML didn't write
+            with suppress(OSError):  # the directory contains files that BentoML didn't write
                 path.parent.rmdir()
         else:
             durable.write(self.home, path.parent / LATEST, newest.version.encode())
         durable.flush_folder(self.home, self.folder)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Split a tag into name and version, which might be empty; ignores case, as BentoML does."""
+        """Split a tag into name and version, which might be empty. Ignores case, as BentoML does."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
@@ -245,7 +245,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """The newest version; of versions with equal times, the first by name, or the `last`."""
+        """Return the newest version. If several have the same time, return the first, or with `last` the last."""
         entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
         if last:
             entries.reverse()
@@ -253,7 +253,7 @@ class EntryStore:
         return Tag(name, newest.path.name) if newest else None
 
     def _point_at(self, description: descriptors.Description) -> None:
-        """Make `latest` name the tag, unless a newer version exists."""
+        """Write the description's version to the `latest` pointer, unless a newer version exists."""
         name = description.tag.name
         with suppress(NotFoundError):
             if to_local(description.creation_time) < self.get(name).moment:

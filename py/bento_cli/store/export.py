@@ -51,8 +51,8 @@ class Exported:
 
     entry: Entry
     path: Path | Address
-    models: tuple[Tag, ...]  # exported models
-    excluded: tuple[str, ...]  # models of Hugging Face, which are fetched when the Bento is served
+    models: tuple[Tag, ...]  # models in the archive
+    excluded: tuple[str, ...]  # models on the Hugging Face Hub, which are downloaded when the Bento is served
 
 
 def export(
@@ -69,7 +69,7 @@ def export(
     """Write the entry to `out`, in `form` or the format of the suffix of `out` (see `destination`).
 
     With `models`, a Bento's archive contains its models. With `check`, all files are first compared with the manifest.
-    Raises BentoError for a damaged entry, a model that isn't in the store, and a file that the format doesn't support.
+    Raises BentoError if the entry is damaged, a model isn't in the store, or the format doesn't support a file.
     """
     path, form = destination(kind, entry.tag, out, form)
     taken = models_of(home, entry) if models and kind is BENTO else []
@@ -92,7 +92,7 @@ def checked_members(
 
 
 def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
-    """Describe an export."""
+    """Return the description of a completed export."""
     excluded: tuple[str, ...] = ()
     if entry.kind is BENTO:
         excluded = tuple(model.tag for model in entry.description.models if model.registry == "huggingface")
@@ -100,10 +100,10 @@ def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exporte
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
-    """Return the path and format of `bentoml export TAG OUT`, also for relative paths.
+    """Return the path and format that `bentoml export TAG OUT` uses.
 
-    An empty `out` is the current directory. In a directory, or if `out` ends with a slash, the file is `NAME-VERSION`
-    with a suffix. If the suffix of `out` is unknown, the default suffix is appended.
+    An empty `out` means the current directory. If `out` is a directory or ends with a slash, the file name is
+    `NAME-VERSION` with a suffix. If the suffix of `out` is unknown, the default suffix is appended.
     """
     path = Path(out or ".")
     if form == "folder":
@@ -114,7 +114,7 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
 
 
 def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
-    """Return the name and format of an archive; without a `name`, the default name."""
+    """Return the file name and format of an archive. The default name is `NAME-VERSION` with a suffix."""
     suffix = f".{kind.extension}"
     if not name:
         return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
@@ -129,7 +129,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
     """Return the models that a Bento requires, from its own directory or else from the store.
 
-    Raises NotFoundError, which names the Bento, for a missing model.
+    Raises NotFoundError, with the tag of the Bento, if a model is missing.
     """
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
@@ -142,7 +142,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of the entry's tree and, in `models/`, of the models, by path. Raises as `walk`."""
+    """Yield the members of the entry and of the models (in `models/`) by path. Raises the same errors as `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
@@ -206,7 +206,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield the members of a directory tree, without times and owners, except the top-level name `skip`.
+    """Yield the members of a directory tree, without times and owners. Omits the top-level name `skip`.
 
     Raises BentoError for anything except files, directories, and links.
     """
@@ -228,7 +228,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return a directory's entries with paths that begin with `prefix`, in reverse order, for `pop`."""
+    """Return a directory's entries with paths that begin with `prefix`, in reverse order for `pop`."""
     with os.scandir(folder) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
@@ -247,7 +247,7 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:
-    """Write the members as a directory, atomically. An empty directory can exist.
+    """Write the members as a directory, atomically. An existing directory must be empty.
 
     Raises BentoError if the directory isn't empty, or cannot be written.
     """

@@ -36,14 +36,14 @@ def unique(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Home:
-    """Names the paths in a home. None of them must exist."""
+    """Names the paths in a home. The paths don't need to exist."""
 
     root: Path
-    durable: bool = True  # flush to the disk, so that changes survive a power failure
+    durable: bool = True  # flush changes to the disk, so that they survive a power failure
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """Find the home: the given directory, else BENTOML_HOME, else `~/bentoml`.
+        """Find the home: the given directory, or else BENTOML_HOME, or else `~/bentoml`.
 
         Expands `~` and variables as BentoML does.
         """
@@ -61,7 +61,7 @@ class Home:
 
     @property
     def pool(self) -> Path:
-        """The directory of contents, each named by its digest."""
+        """The directory of shared file contents, each named by its digest."""
         return self.own / "pool"
 
     @property
@@ -100,7 +100,7 @@ class Home:
 
 @contextmanager
 def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock for changing the list of entries. The block must be short: it reads and writes only names."""
+    """Hold the lock for changing the list of entries. The block must be short."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -110,7 +110,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 def staging_lock(home: Home) -> Iterator[None]:
     """Hold the shared lock for adding or removing entries. It prevents other processes from removing staged data."""
     with _open(home, "lock") as file:
-        # If no other process has the lock, existing files are of processes that died.
+        # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
             _clear(home)
         _flock(file, exclusive=False)
@@ -119,7 +119,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's lock exclusively. `waiting` is called if another process has the lock."""
+    """Hold the store's lock exclusively. Calls `waiting` if another process has the lock."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -130,7 +130,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove files of processes that died."""
+    """Remove files left by processes that died."""
     import shutil
 
     for folder in (home.staging, home.trash):
@@ -148,7 +148,7 @@ def _open(home: Home, name: str) -> Iterator[int]:
     try:
         yield file
     finally:
-        os.close(file)  # which gives the lock back; so does the end of the process
+        os.close(file)  # closing the file releases the lock
 
 
 def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
@@ -160,7 +160,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 def forget_downloads(home: Home, names: Iterable[str]) -> None:
-    """Remove complete and partial (`.NAME`) files whose names have these prefixes, unless another process uses them."""
+    """Remove complete and partial (`.NAME`) downloads whose names begin with `names`, except files in use."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):
@@ -172,5 +172,5 @@ def forget_downloads(home: Home, names: Iterable[str]) -> None:
                     path.unlink()
             else:
                 path.unlink()
-    with suppress(OSError):  # the directory has files of other pulls
+    with suppress(OSError):  # the directory contains downloads of other pulls
         home.downloads.rmdir()

@@ -46,8 +46,8 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
         return None
     except (OSError, ValueError, BentoError) as error:
         raise BentoError(
-            f"{place}: the manifest of {tag} cannot be read ({error}). Remove the file; the {kind.noun} can then no "
-            f"longer be verified."
+            f"{place}: the manifest of {tag} cannot be read ({error}). Remove the file. Then the {kind.noun} "
+            f"can't be verified."
         ) from None
     return manifest if _is_of(manifest, kind, folder) else None
 
@@ -60,7 +60,7 @@ class ManifestCache:
         self._known: dict[Path, TreeManifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
-        """Return the result of `read`. Raises as `read`."""
+        """Return the manifest of an entry, or None. Raises the same errors as `read`."""
         if folder not in self._known:
             self._known[folder] = read(self._home, kind, tag, folder)
         return self._known[folder]
@@ -86,11 +86,11 @@ def remove(home: Home, kind: Kind, tag: Tag) -> None:
     try:
         place.parent.rmdir()
     except OSError:
-        return  # other versions have manifests
+        return  # the directory contains manifests of other versions
 
 
 def tags(home: Home, kind: Kind) -> Iterator[Tag]:
-    """Yield the tags of all manifests, including tags of deleted entries."""
+    """Yield the tags of all manifests, also of deleted entries."""
     for place in home.records(kind).glob("*/*"):
         yield Tag(place.parent.name, place.name)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _MODELS = "models"
-# Never shared: BentoML overwrites the Dockerfile in a copy of the tree, and descriptors differ between versions.
+# Never shared: BentoML overwrites the Dockerfile in a copy of the tree, and each version has its own descriptor.
 _PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
 
 
@@ -45,8 +45,8 @@ class Options:
 
     limits: Limits = field(default_factory=unpack.Limits)
     models: bool = True  # also import the models of a Bento
-    replace: bool = False  # replace an entry with the same tag; else this is an error
-    share: bool = True  # share equal files with other entries; else every file is a writable copy
+    replace: bool = False  # replace an entry with the same tag; otherwise an existing entry is an error
+    share: bool = True  # share equal files with other entries; otherwise write each file as a writable copy
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Imported:
     """Describes the result of an import."""
 
     entry: Entry
-    models: tuple[Entry, ...]  # imported models
-    known: tuple[Tag, ...]  # models that the store already had
+    models: tuple[Entry, ...]  # models that were imported
+    known: tuple[Tag, ...]  # models that already existed in the store
     notes: tuple[str, ...]  # warnings
 
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Open a session. When the block ends, everything that was not committed is removed."""
+    """Open a session that imports archives. When the block ends, removes everything that was not committed."""
     import shutil
 
     with staging_lock(home):
@@ -81,9 +81,9 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. Raises BentoError as `unpack.read` does, and for an entry that BentoML couldn't load.
+    """Import an archive. An existing tag is an error for the archive's own entry; existing models are skipped.
 
-    An existing tag is an error for the archive's own entry; existing models in the archive are skipped.
+    Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML couldn't load.
     """
     with import_session(home, options or Options()) as session:
         staged = session.stage(kind, source, form, progress)
@@ -132,9 +132,9 @@ class ImportSession:
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
-        """Add staged imports to the store in their order, the models of each import before its entry.
+        """Add staged imports to the store in the given order. The models of each import are added before its entry.
 
-        Raises BentoError for an existing entry, or a model that was deleted since it was staged.
+        Raises BentoError if an entry exists, or if a model was deleted since it was staged.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
@@ -148,7 +148,9 @@ class ImportSession:
         entries = EntryStore(self._home, MODEL)
         gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
-            raise BentoError(f"{gone[0]}: model was deleted during the import of its Bento. Import the Bento again.")
+            raise BentoError(
+                f"{gone[0]}: the model was deleted during the import of its Bento. Import the Bento again."
+            )
         models: list[Entry] = []
         known = list(staged.known)
         for part in staged.models:
@@ -182,7 +184,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Sorts the members of one archive into the tree of the Bento and the trees of its models."""
+    """Writes the members of one archive to the tree of the Bento and the trees of its models."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home
@@ -236,7 +238,7 @@ class _Reader:
             self._add(item, iter(()), where)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Read the descriptor as soon as possible, because the rest of the archive might be large."""
+        """Read the descriptor as soon as it is written, because the rest of the archive might be large."""
         data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
@@ -273,7 +275,7 @@ class _Reader:
             self._known[tag][path] = digest(contents)
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model; None if the store already has the model."""
+        """Return the tree for a model, or None if the model is already in the store."""
         if tag in self._known:
             return None
         if tag not in self._models:
@@ -287,7 +289,7 @@ class _Reader:
 
     def _model_part(self, tag: Tag, tree: Tree, where: str) -> _Part:
         place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
-        # Links that are safe in the archive might not be safe in the store, where the model has another directory.
+        # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
         if not (tree.folder / MODEL.descriptor).is_file():
             raise BentoError(f"{place}: no {MODEL.descriptor}, so it isn't a model. Remove the directory.")
@@ -300,14 +302,14 @@ class _Reader:
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
-        """Yield a warning for each model that the store has with other contents."""
+        """Yield a warning for each model whose contents in the store differ from the archive."""
         for tag, digests in self._known.items():
             record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
-                yield f"The store has the model {tag} with other contents than the archive. The store's model was kept."
+                yield f"The model {tag} in the archive differs from the model in the store, which was kept."
 
 
-_SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might have them
+_SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might already contain them
 
 
 class Tree:
@@ -320,7 +322,7 @@ class Tree:
         self._pool = shared
         self._entries: list[TreeEntry] = []
         self._written: list[Path] = []
-        folder.mkdir(mode=0o700, parents=True)  # as BentoML's
+        folder.mkdir(mode=0o700, parents=True)  # the mode of BentoML's directories
         self._folders = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
@@ -338,7 +340,9 @@ class Tree:
                 self.size += item.size
         except OSError as error:
             reason = error.strerror or error
-            raise BentoError(f"{item.path}: cannot write to {target}: {reason}. Free space, or rename it.") from error
+            raise BentoError(
+                f"{item.path}: cannot write to {target}: {reason}. Free space, or rename the file."
+            ) from error
 
     def manifest(self) -> TreeManifest:
         """Create the manifest of the tree."""
@@ -370,7 +374,7 @@ class Tree:
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:
-    """Compute the digest of a content without storing it."""
+    """Compute the digest of a file's content without writing it."""
     from blake3 import blake3
 
     hasher = blake3()

@@ -1,15 +1,15 @@
-"""Keeps contents by their BLAKE3 digest, so that files that many entries share are on the disk only once.
+"""Stores file contents by BLAKE3 digest, so that entries share equal files.
 
 A file of an entry is a hard link to the file in the pool, or a copy that shares its blocks (reflink) if the file system
 supports this (btrfs, XFS). If neither is possible, entries have separate files and the pool isn't used.
 
-A write to a hard link changes the file in all entries. BentoML never writes to files of entries (found by reading its
-source and by experiment), but services and people might. Therefore linked files are read-only (0444, 0555), which
-protects them from all users except root. Their modification time follows from their digest, so the pool detects a
-changed file before it reaches another entry. (A constant time doesn't work: Python, make, and rsync consider files with
-equal size and time to be equal.) Copies that share blocks are writable (0644, 0755).
+A write to a hard link changes the file in all entries. BentoML never writes to files of entries (according to its
+source code and to experiments), but services and people might. Therefore linked files are read-only (0444, 0555), which
+protects them from all users except root. Their modification time is derived from their digest, so the pool detects a
+changed file before another entry uses it. A constant time doesn't work: Python, make, and rsync consider files with the
+same size and time to be equal. Copies that share blocks are writable (0644, 0755).
 
-Executable files are stored separately, because the mode belongs to the file and not to its names.
+Executable files are stored separately, because all hard links of a file have the same mode.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SharingMethod = Literal["reflink", "link", "copy"]
-"""How a file of an entry shares a content of the pool."""
+"""How a file of an entry shares a file of the pool."""
 
 _FICLONE = 0x40049409  # linux/fs.h
 _EPOCH = 315_532_800  # 1980, the first year that zip archives support
@@ -35,34 +35,34 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """Return the modification time of a content in nanoseconds: a whole second from 1980 to 1988."""
+    """Return the modification time for a digest in nanoseconds: a whole second from 1980 to 1988."""
     return (_EPOCH + int(digest[:7], 16)) * 10**9
 
 
 class Pool:
-    """Keeps contents in a directory; `scratch` is an existing directory on the same file system."""
+    """Stores file contents in a directory. `scratch` is an existing directory on the same file system."""
 
     def __init__(self, folder: Path, scratch: Path, way: SharingMethod | None = None) -> None:
-        """Use a directory as the pool; detects `way` (how files are shared) if it isn't given."""
+        """Use a directory as the pool. By default, detects `way`, the method of sharing files."""
         self.folder = folder
         self._scratch = scratch
         self._given = way
 
     @property
     def way(self) -> SharingMethod:
-        """How contents are shared: by reflinks, hard links, or copies."""
+        """The method of sharing files: reflinks, hard links, or copies."""
         if self._given is None:
             self._given = self._probe()
         return self._given
 
     def place(self, digest: str, *, executable: bool) -> Path:
-        """The path of a content in the pool, which might not exist."""
+        """The path in the pool for a digest. The file might not exist."""
         return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
         """Create the file `target` with this content; `target` must not exist.
 
-        Returns the digest, and whether the content is new to the pool.
+        Returns the digest, and whether the pool did not contain the file.
         """
         from blake3 import blake3
 
@@ -78,7 +78,7 @@ class Pool:
     def add(
         self, contents: Iterable[bytes | memoryview], size: int, target: Path, *, executable: bool
     ) -> tuple[str, bool]:
-        """Create a file as `put` does, with a content that is too large for memory."""
+        """Create a file as `put` does, from content that is too large for memory."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
         if self._share(digest, size, shared, executable=executable):
@@ -88,7 +88,7 @@ class Pool:
         return digest, True
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
-        """Create `target` from the pool's content; returns False if the pool doesn't have it."""
+        """Create `target` from the file in the pool. Returns False if the pool doesn't contain the file."""
         place = self.place(digest, executable=executable)
         if not self._intact(place, digest, size):
             return False
@@ -102,13 +102,13 @@ class Pool:
         except OSError as error:
             if error.errno != errno.EMLINK:
                 raise
-            # The file has the maximum number of links (65,000 on ext4): a new file replaces it in the pool.
+            # The file has the maximum number of links (65,000 on ext4). A new file replaces it in the pool.
             place.unlink(missing_ok=True)
             return False
         return True
 
     def _intact(self, place: Path, digest: str, size: int) -> bool:
-        """Check whether the pool has the content unchanged. Removes changed contents from the pool."""
+        """Return whether the pool contains the file unchanged. Removes a changed file from the pool."""
         if self.way == "copy":
             return False
         try:
@@ -121,7 +121,7 @@ class Pool:
         return False
 
     def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
-        """Add the content of a new file to the pool."""
+        """Add a new file to the pool."""
         if self.way == "copy":
             return
         place = self.place(digest, executable=executable)
@@ -133,7 +133,7 @@ class Pool:
 
     def _keep_at(self, place: Path, target: Path, digest: str, *, executable: bool) -> None:
         if self.way == "link":
-            with suppress(FileExistsError):  # another process was faster
+            with suppress(FileExistsError):  # another process has added the file
                 os.link(target, place)
             return
         copy = unique(self._scratch)
@@ -159,7 +159,7 @@ class Pool:
 def write(
     target: Path, contents: Iterable[bytes | memoryview], *, executable: bool = False, linked: bool = False
 ) -> str:
-    """Write a new file of an entry, read-only if `linked`; returns the digest of its content."""
+    """Write a new file of an entry, read-only if `linked`, and return the digest of its content."""
     from blake3 import blake3
 
     hasher = blake3()
@@ -178,7 +178,7 @@ def write(
 
 
 def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
-    """Create a copy that shares the blocks of a file. Raises OSError, without a file, if this isn't supported."""
+    """Create a copy that shares the blocks of a file. Raises OSError, and creates no file, if this isn't supported."""
     import fcntl
 
     out = os.open(target, _NEW, 0o755 if executable else 0o644)

@@ -1,6 +1,6 @@
 """Caches the fields of descriptors that listings show, so that a listing doesn't parse thousands of descriptors.
 
-Each kind has one JSON file. The fields of an entry are valid while its descriptor is the same file (inode, size, and
+Each kind has one JSON file. The fields of an entry are valid if its descriptor is unchanged (inode, size, and
 modification time). The file can be removed without loss.
 """
 
@@ -33,7 +33,7 @@ class Summary:
 
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none
-    module: str  # of a model
+    module: str  # only for models
     models: tuple[str, ...]  # tags of the models that a Bento gets from the store
 
     @classmethod
@@ -63,7 +63,7 @@ class Summaries:
             stamp = [status.st_ino, status.st_size, status.st_mtime_ns]
         except OSError:
             stamp = []  # parsing the descriptor reports the problem
-        with suppress(BentoError, ValueError, TypeError, AttributeError, KeyError):  # damaged: it is written again
+        with suppress(BentoError, ValueError, TypeError, AttributeError, KeyError):  # a damaged file is replaced
             before, tag, created, module, models = self._cached[key]
             if before == stamp:
                 return Summary(Tag.parse(tag, ""), parse_time(created), str(module), tuple(map(str, models)))
@@ -76,7 +76,7 @@ class Summaries:
         return summary
 
     def save(self) -> None:
-        """Write the summaries of existing entries if one is new, and the store is writable."""
+        """Write the summaries of existing entries if an entry is new and the store is writable."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
-_PIECE = 4 << 20  # bytes that are hashed at once, on all cores; a mapped file would count as memory in use
+_PIECE = 4 << 20  # bytes per block, which all cores hash; a mapped file would count as used memory
 _MADE_BY_PYTHON = "__pycache__"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Describes a difference to a manifest: `path` in the entry, or empty for the entry itself."""
+    """Describes a difference from a manifest. `path` is relative to the entry; it is empty for the entry itself."""
 
-    noun: str  # Bento, model or pool
+    noun: str  # Bento, model, or pool
     tag: str
     path: str
     problem: str
@@ -44,12 +44,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """Counts what was verified, and lists damages. Entries that BentoML built have no manifest and aren't compared."""
+    """Counts verified entries and files, and lists the damage. Entries that BentoML built have no manifest."""
 
     entries: int
     files: int
     damages: tuple[Finding, ...]
-    changes: tuple[Finding, ...]  # without loss: added files, changed executable bits
+    changes: tuple[Finding, ...]  # harmless changes: added files, changed executable bits
     unknown: tuple[str, ...]  # tags of entries without a manifest
 
 
@@ -59,7 +59,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Read all files of the entries, shared files only once. `noted` has manifests that were read before."""
+    """Compare the files of the entries with the manifests. Reads shared files once. `noted` caches the manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -83,7 +83,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries, directories that aren't entries, and contents that only the pool has."""
+    """Verify all entries of the store and all files of the pool. Reports directories that aren't entries as damaged."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
@@ -94,14 +94,14 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise BentoError that lists the damages of the entries, if any. `noted` is as in `verify`."""
+    """Raise BentoError with a list of damaged files if an entry is damaged. `noted` caches the manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
-        raise BentoError("\n".join(["The store is damaged. Import these again:", *map(str, damages)]))
+        raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))
 
 
 class _Digests:
-    """Computes digests of files, and reads a file with several names only once."""
+    """Computes digests of files. Reads a file with several names only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -131,7 +131,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all entries of a directory tree except directories, in the order of the disk."""
+    """Yield all entries of a directory tree except directories, in the order of the file system."""
     pending = [str(folder)]
     while pending:
         with os.scandir(pending.pop()) as scan:
@@ -143,7 +143,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(folder: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield the differences between manifest and files: whether it is damage, the path, and the problem."""
+    """Yield the differences between the manifest and the files: whether it is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(folder / file.path, file, digests)
@@ -178,13 +178,13 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Verify contents of the pool that no entry links to; the others are verified as files of entries."""
+    """Verify files of the pool that no entry links to. `verify` reads the other files with their entries."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
         status = entry.stat(follow_symlinks=False)
         digest = os.path.basename(os.path.dirname(entry.path)) + entry.name.removesuffix("-x")  # noqa: PTH119, PTH120
-        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # modified contents are never used
+        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # changed files are never used
             continue
         if progress:
             progress(status.st_size)
