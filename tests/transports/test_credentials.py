@@ -141,7 +141,7 @@ def test_the_variables_of_azure(monkeypatch):
     for name in ("CONNECTION_STRING", "ACCOUNT_NAME", "ACCOUNT_KEY", "SAS_TOKEN", "ENDPOINT"):
         monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
     address = parse("az://box/x")
-    with pytest.raises(BentoError, match=r"az://box/x: no storage account. Set AZURE_STORAGE_ACCOUNT_NAME"):
+    with pytest.raises(BentoError, match=r"az://box/x: missing storage account. Set AZURE_STORAGE_ACCOUNT_NAME"):
         object_store.open(address)
     monkeypatch.setenv(
         "AZURE_STORAGE_CONNECTION_STRING",

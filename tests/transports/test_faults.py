@@ -194,7 +194,7 @@ def test_wrong_bytes_of_an_upload_are_noticed(kind, serve, store):
     server = serve(kind)
     with Relay(server.port, forever=Fault(flip_up=400_000)) as relay:
         serve(kind, relay.port)
-        with pytest.raises(BentoError, match="MD5 hash|the server stores other bytes than were sent"):
+        with pytest.raises(BentoError, match="MD5 hash|the uploaded file differs from the sent data"):
             store.bentos.export(TAG, server.url("x.tar", relay.port))
     assert server.names() == []
 

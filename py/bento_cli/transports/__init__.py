@@ -1,5 +1,5 @@
-"""Reads archives from other machines, in ranges, and writes them there atomically.
+"""Downloads archives from other machines in ranges, and uploads archives atomically.
 
-`address.py` parses URLs, `remote.py` declares the interface of a protocol, and each protocol is a module. The store
-uses `download.py`.
+`address.py` parses URLs, `remote.py` declares the interface of a protocol, and each protocol is a module. Other
+packages use `download.py`.
 """

@@ -1,4 +1,4 @@
-"""Parses URLs as `bentoml import` and `bentoml export` do, and shows them without secrets."""
+"""Parses the URLs that `bentoml import` and `bentoml export` support, and displays them without secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.net import host_settings
 
 _WEB = ("http", "https")
-_SHORTEST_TOKEN = 8  # characters; a shorter user is a name, which can be a part of other words
+_SHORTEST_TOKEN = 8  # characters; a shorter user name isn't redacted, because it might be a part of other words
 _LOCAL = ("file", "osfs", "tar", "zip")
 # OpenSSH rejects these since 9.6. Older versions can pass both to a shell, by `ProxyCommand` or `Match exec`.
 _SHELL_IN_HOST = re.compile(r"""^-|[\s'`"$\\;&<>|(){}]""")
@@ -23,7 +23,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Holds the address of one archive. Its string has no password, no query, and no HTTP user (perhaps a token)."""
+    """Holds the address of one archive. The string omits the password, the query, and the HTTP user (or token)."""
 
     scheme: str
     host: str  # a server, a bucket, or a container; for Azure also `container@account`
@@ -31,7 +31,7 @@ class Address:
     port: int | None = None
     user: str = ""
     password: str = field(default="", repr=False)
-    query: str = field(default="", repr=False)  # of http and https
+    query: str = field(default="", repr=False)  # only for http and https
 
     def __str__(self) -> str:
         place = self._place("" if self.scheme in _WEB else self.user)
@@ -52,7 +52,7 @@ class Address:
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return user and password of the address, or else of netrc; an unknown value is empty.
+        """Return the user and the password of the address, or else of netrc. Unknown values are empty.
 
         Raises BentoError if netrc can't be read.
         """
@@ -61,7 +61,7 @@ class Address:
         return host_settings.netrc_login(self.host, self.user) or (self.user, "")
 
     def redact(self, text: object) -> str:
-        """Return a string of another program without the secrets of this address."""
+        """Return the output of another program without the secrets of this address."""
         shown = str(text)
         token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):
@@ -74,7 +74,7 @@ class Address:
 
 
 def parse(text: str) -> Address | None:
-    """Parse a URL; returns None for a local path or a local URL.
+    """Parse a URL. Returns None for a local path or a local URL.
 
     Raises BentoError if no transport supports the URL.
     """
@@ -90,12 +90,12 @@ def parse(text: str) -> Address | None:
         return _of_web(scheme, text)
     # As in fsspec, everything after the host is the path: keys and names can contain `?`, `#` and `%`.
     netloc, slash, path = rest.partition("/")
-    if scheme == "dropbox":  # Dropbox has no hosts
+    if scheme == "dropbox":  # Dropbox URLs have no host
         return Address(scheme, "", "/" + (f"{netloc}/{path}" if slash else netloc).lstrip("/"))
     if scheme in ("ftp", "ftps", "sftp"):
         return _with_server(scheme, netloc, slash + path)
     if not netloc:
-        raise BentoError(f"{scheme}:///{path}: has no bucket. Write {scheme}://BUCKET/PATH.")
+        raise BentoError(f"{scheme}:///{path}: the bucket is missing. Write {scheme}://BUCKET/PATH.")
     return Address(scheme, netloc, f"/{path}")
 
 
@@ -103,7 +103,7 @@ def _of_web(scheme: str, text: str) -> Address:
     try:
         parts = urlsplit(text)
     except ValueError:  # the URL isn't shown, because it might contain a password
-        raise BentoError(f"{scheme}://…: has an invalid host. Write {scheme}://HOST[:PORT]/PATH.") from None
+        raise BentoError(f"{scheme}://…: the host is invalid. Write {scheme}://HOST[:PORT]/PATH.") from None
     server = _with_server(scheme, parts.netloc, parts.path or "/")
     return replace(server, query=parts.query)
 
@@ -116,12 +116,12 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
         host, port = None, None
     if not host:
         # The rest of the URL isn't shown, because it might contain a password.
-        raise BentoError(f"{scheme}://…{path}: has no host, or an invalid port. Write {scheme}://HOST[:PORT]/PATH.")
+        raise BentoError(f"{scheme}://…{path}: missing host or invalid port. Write {scheme}://HOST[:PORT]/PATH.")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if _CONTROL.search(user + password):
-        raise BentoError(f"{scheme}://…{path}: its user or password contains a control character. Remove it.")
+        raise BentoError(f"{scheme}://…{path}: the user or password contains a control character. Remove it.")
     if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
         raise BentoError(
-            f"{scheme}://…{path}: its host or user begins with '-' or contains a character of the shell. Remove it."
+            f"{scheme}://…{path}: the host or user begins with '-' or contains a shell metacharacter. Remove it."
         )
     return Address(scheme, host, path or "/", port, user, password)

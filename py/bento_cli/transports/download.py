@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 PIECE = 8 << 20
 HEAD = 1 << 20
-"""Bytes that `look` is given."""
+"""The maximum number of bytes that `look` receives."""
 
-_TRIES = 3  # of the whole archive, if its content is wrong
+_TRIES = 3  # downloads of the complete archive, if its digest is wrong
 _BLOCK = 1 << 20
 
 
@@ -43,10 +43,11 @@ _BLOCK = 1 << 20
 def downloaded(
     address: Address, folder: Path, counter: Counter, sha256: str = "", look: Callable[[bytes], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """Yield the archive as an open file whose name is the address; it is removed when the block ends.
+    """Yield the archive as an open file whose name is the address. The file is removed when the block ends.
 
-    Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is given. `look` gets the first bytes
-    of a large archive; if it raises an error, the archive isn't downloaded. Raises BentoError.
+    Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is given. `look` receives the first
+    bytes of a large archive before the download, and can raise an error to prevent it. Raises BentoError if the
+    download fails.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
@@ -63,7 +64,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """Return the first bytes of a large archive; nothing for a small archive, or after a failed connection."""
+    """Return the first bytes of a large archive, or nothing for a small archive or after a failed connection."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:
@@ -116,7 +117,7 @@ def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], counter: Counter) -> None:
-    """Receive a range, resume it after an interruption, and record complete pieces."""
+    """Download a range and record its complete pieces. Resumes the download after interruptions."""
     at, end = span
     retry = Retry()
     while at < end:
@@ -137,7 +138,7 @@ def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], 
 
 
 def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
-    """Receive the complete archive; without ranges, an interrupted download starts again."""
+    """Download the complete archive. Without ranges, an interrupted download starts again."""
 
     def once() -> None:
         part.clear()
@@ -157,11 +158,11 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    return BentoError(f"{remote.address}: {size} bytes are more than the limit of {limits.BODY}. Use a smaller file.")
+    return BentoError(f"{remote.address}: has {size} bytes, but the limit is {limits.BODY} bytes. Use a smaller file.")
 
 
 class _Count:
-    """Counts for several threads; can be reset."""
+    """Counts the bytes that several threads transfer. The counts can be reset."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -169,13 +170,13 @@ class _Count:
         self._expected = self._done = 0
 
     def expect(self, size: int) -> None:
-        """Count `size` bytes more to transfer."""
+        """Add `size` bytes to the expected number."""
         with self._lock:
             self._expected += size
             self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """Count `size` bytes that were transferred."""
+        """Add `size` bytes to the transferred number."""
         with self._lock:
             self._done += size
             self._counter.advance(size)
@@ -187,7 +188,7 @@ class _Count:
 
 
 class _Part:
-    """Holds the downloaded part of one version of an archive. Other processes wait until it is closed."""
+    """Holds the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
 
     def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -212,7 +213,7 @@ class _Part:
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
         """Return the missing ranges, each at most about 1/`most` of the archive, and the number of existing bytes.
 
-        Long ranges need few requests; an interruption loses at most a piece.
+        Long ranges need few requests. An interruption loses at most one piece per range.
         """
         done = set(self._done.read_bytes().split(b"\n")[:-1]) if self._done.exists() else set()
         os.ftruncate(self.file.fileno(), size)
@@ -239,7 +240,7 @@ class _Part:
             at += count
 
     def note(self, start: int, end: int, last: int) -> None:
-        """Record the pieces that became complete between two offsets; `last` is the end of a range."""
+        """Record the pieces that became complete between two offsets. `last` is the end of the range."""
         pieces = range(start // PIECE, end // PIECE)
         numbers = [*pieces, end // PIECE] if end == last and end % PIECE else [*pieces]
         if numbers:
@@ -250,7 +251,7 @@ class _Part:
                 os.close(file)
 
     def clear(self) -> None:
-        """Remove the content."""
+        """Discard the downloaded data."""
         self._done.unlink(missing_ok=True)
         os.ftruncate(self.file.fileno(), 0)
 
@@ -262,7 +263,7 @@ class _Part:
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """Describe how the bytes differ from the expected digests; empty if they don't."""
+    """Describe how the data differs from the expected digests. Returns an empty string if all digests match."""
     if not digests:
         return ""
     running = {name: new_hash(name) for name in digests}
@@ -279,7 +280,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove files of interrupted downloads, except of running ones. Returns the number of files, and their bytes."""
+    """Remove the files of interrupted, not of running, downloads. Returns the number of files and bytes."""
     files = size = 0
     for path in sorted(folder.glob("*.part")) if folder.is_dir() else ():
         with path.open("rb") as file:
@@ -296,7 +297,7 @@ def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
 
 
 def upload(address: Address, file: BinaryIO, counter: Counter) -> Source:
-    """Write an open file on the disk to an address, atomically. Raises BentoError."""
+    """Upload an open file to an address atomically. Raises BentoError if the upload fails."""
     source = Source(file)
     counter.expect(source.size)
     with opened(address) as remote:

@@ -1,8 +1,8 @@
-"""Dropbox's HTTP API (version 2): `dropbox://PATH`.
+"""Transfers files with Dropbox's HTTP API (version 2): `dropbox://PATH`.
 
-Credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), which get
-a new token. DROPBOX_ENDPOINT is another server for all requests. `content_hash` of the API verifies uploads and
-downloads.
+Credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN with DROPBOX_APP_KEY (and DROPBOX_APP_SECRET), which are
+exchanged for a new token. DROPBOX_ENDPOINT replaces the server for all requests. The API's `content_hash` verifies
+uploads and downloads.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _REMEDY = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KE
 
 
 class Dropbox(Remote):
-    """Reads and writes one file of a Dropbox."""
+    """Reads and writes one file in Dropbox."""
 
     parallel = 4
 
@@ -79,7 +79,7 @@ class Dropbox(Remote):
             except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
-                continue  # the server responds to a chunk that it already has with the correct offset
+                continue  # for a chunk that the server already has, it responds with the correct offset
             retry.progressed(reached - at)
             if reached - at < min(len(chunk), MIN_PROGRESS) and not retry.again():
                 raise self.unreachable(ConnectionLostError("the server accepts no more data"))
@@ -89,18 +89,18 @@ class Dropbox(Remote):
         try:
             made = self.attempt(lambda: self._finish(session, source.size))
         except BentoError:
-            # If the response of a completed session was lost, the session doesn't exist anymore.
+            # If the response to the last request was lost, the session doesn't exist anymore.
             made = self._call("files/get_metadata", {"path": self.address.path})
             if made.get("content_hash") != digest:
                 raise
         if made.get("size") != source.size or made.get("content_hash") != digest:
-            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export the entry again.")
+            raise BentoError(f"{self.address}: the uploaded file differs from the sent data. Export the entry again.")
 
     def close(self) -> None:
         self._transport.close()
 
     def _append(self, session: str, chunk: bytes, at: int) -> int:
-        """Send a chunk. Returns how many bytes the server has."""
+        """Send a chunk. Returns the number of bytes that the server has."""
         about = {
             "cursor": {"session_id": session, "offset": at},
             "content_hash": hash_of(DROPBOX, chunk),
@@ -130,7 +130,7 @@ class Dropbox(Remote):
             return json_of(response)
 
     def _call(self, verb: str, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request whose argument is its body."""
+        """Send a request with the argument in the body."""
         headers = {"Content-Type": "application/json", **self._authorization()}
         body = BytesBody(json.dumps(about).encode())
         with self._transport.exchange("POST", f"{self._api}/2/{verb}", headers, body) as response:
@@ -141,7 +141,7 @@ class Dropbox(Remote):
     def _ask(
         self, verb: str, about: Mapping[str, Any], headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Iterator[Response]:
-        """Send a request whose argument is a header."""
+        """Send a request with the argument in a header."""
         everything = {
             "Dropbox-API-Arg": json.dumps(about).replace("\x7f", "\\u007f"),
             **({} if body is None else {"Content-Type": "application/octet-stream"}),

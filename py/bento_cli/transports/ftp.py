@@ -1,4 +1,4 @@
-"""FTP and FTPS (TLS by AUTH, or implicit on port 990) by `ftplib`; credentials are in the URL or in netrc."""
+"""Transfers files with FTP and FTPS (explicit, or implicit on port 990). Credentials are in the URL or in netrc."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNKNOWN = ("500", "501", "502", "504")  # the server doesn't support the comman
 
 
 class Ftp(RenameUpload):
-    """Reads and writes one file. Keeps the connection; consecutive reads are one transfer."""
+    """Reads and writes one file. Keeps the connection open; consecutive reads use one transfer."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -95,7 +95,7 @@ class Ftp(RenameUpload):
             except ftplib.error_perm as error:
                 if str(error).startswith(_UNKNOWN):
                     raise BentoError(
-                        f"{self.address}: the server lacks SIZE, so uploads can't be verified. Use another server."
+                        f"{self.address}: uploads can't be verified without the command SIZE. Use another server."
                     ) from None
                 return None
 
@@ -109,7 +109,7 @@ class Ftp(RenameUpload):
             ftp = self._connect()
             try:
                 ftp.rename(path, target)
-            except ftplib.error_perm:  # some servers don't replace files
+            except ftplib.error_perm:  # some servers don't replace existing files
                 if self.size(path) is None and self.size(target) is not None:
                     return  # the response to an earlier rename was lost
                 ftp.delete(target)
@@ -144,7 +144,7 @@ class Ftp(RenameUpload):
         return self._ftp
 
     def _end(self) -> None:
-        """End a complete transfer: the server's reply contains its status."""
+        """End a complete transfer, and check its status in the server's reply."""
         if self._data:
             self._data.close()
             self._data = None
@@ -152,7 +152,7 @@ class Ftp(RenameUpload):
             self._ftp.voidresp()
 
     def _hang_up_data(self) -> None:
-        """Close an unfinished transfer and its connection: a new connection is simpler than to abort the transfer."""
+        """Close the connection of an incomplete transfer. A new connection is simpler than aborting the transfer."""
         if self._data:
             self._hang_up()
 
@@ -170,13 +170,13 @@ class Ftp(RenameUpload):
             self._hang_up()
             raise self.refused(
                 f"its certificate isn't trusted: {error.verify_message}",
-                "Add its authority to the file in SSL_CERT_FILE.",
+                "Add the certificate authority to the file in SSL_CERT_FILE.",
             ) from None
         except ftplib.error_perm as error:
             self._hang_up()
             login = str(error).startswith("53")
             remedy = (
-                "Put user and password for the host into ~/.netrc."
+                "Add the user and password for the host to ~/.netrc."
                 if login
                 else "Check the path, and the permissions of the user."
             )
@@ -195,7 +195,7 @@ class Ftp(RenameUpload):
 
 
 class _Bounded(ftplib.FTP):
-    """Limits the length of replies."""
+    """Limits the length of the server's replies."""
 
     _size = 0
 
@@ -212,7 +212,7 @@ class _Bounded(ftplib.FTP):
 
 
 class _Tls(_Bounded, ftplib.FTP_TLS):
-    """Resumes the TLS session of the control connection in data connections, as many servers require."""
+    """Resumes the TLS session of the control connection for data connections, as many servers require."""
 
     def __init__(self, context: ssl.SSLContext, *, implicit: bool) -> None:
         super().__init__(context=context)

@@ -1,8 +1,9 @@
-"""Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
+"""Transfers objects with Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
 
 Uploads are resumable sessions: the server reports how much it has, so an interruption loses only the current chunk. The
-server verifies the upload with our MD5. google-auth finds the credentials (application default credentials); without
-credentials, public objects can be read. STORAGE_EMULATOR_HOST is an emulator, which gets no credentials.
+server compares the upload with an MD5 digest. google-auth finds the credentials (application default credentials).
+Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, which gets no
+credentials.
 """
 
 from __future__ import annotations
@@ -109,13 +110,13 @@ class Gcs(Remote):
             counter.advance(reached - at)
             at = reached
         if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:
-            raise BentoError(f"{self.address}: the server has other bytes than were sent. Export the entry again.")
+            raise BentoError(f"{self.address}: the uploaded object differs from the sent data. Export the entry again.")
 
     def close(self) -> None:
         self._transport.close()
 
     def _begin(self, about: Mapping[str, Any], size: int) -> str:
-        """Start a session and return its URL."""
+        """Start an upload session and return its URL."""
         headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(size)}
         with self._ask("POST", self._uploads, headers, BytesBody(json.dumps(about).encode())) as response:
             self._check(response, (200, 201))
@@ -126,7 +127,7 @@ class Gcs(Remote):
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send a chunk, or only a query. Returns how many bytes the server has, and the complete object."""
+        """Send a chunk, or request the status. Returns how many bytes the server has, and the completed object."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:
@@ -167,7 +168,7 @@ class Gcs(Remote):
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """Return a function that returns the header for a request."""
+    """Return a function that returns the value of the Authorization header for a request."""
     try:
         from google import auth
         from google.auth import exceptions
@@ -179,7 +180,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
         return dict
 
     def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
-        """Send one request of google-auth over our connections, so that google-auth needs no HTTP client."""
+        """Send a request of google-auth with this HTTP client, so that google-auth needs no HTTP library."""
         data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
         try:
             with transport.exchange(method, url, dict(headers or {}), data) as response:

@@ -1,6 +1,6 @@
-"""Reads over HTTP and HTTPS, in ranges if the server supports them (RFC 9110).
+"""Downloads files over HTTP and HTTPS, in ranges if the server supports them (RFC 9110).
 
-Credentials, of the URL or else of netrc, are sent only to the server in the URL, not to the targets of redirects.
+Credentials in the URL, or else in netrc, are sent only to the server in the URL, not to the targets of redirects.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from bento_cli.transports.source import Source
 
 _REMEDIES = {
-    401: "Add user and password for the host to ~/.netrc.",
+    401: "Add the user and password for the host to ~/.netrc.",
     403: "Request access, or a new URL if this one is signed and has expired.",
 }
 
 
 class Http(Remote):
-    """Reads one URL."""
+    """Reads the file at a URL."""
 
     parallel = 4
 
@@ -77,9 +77,7 @@ class Http(Remote):
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
-        raise BentoError(
-            f"{self.address}: {self.address.scheme} supports only imports. Export to a file or an object store."
-        )
+        raise BentoError(f"{self.address}: can't export to {self.address.scheme}. Export to a file or an object store.")
 
     def close(self) -> None:
         self._transport.close()
@@ -127,13 +125,13 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag, or else the time of the last change."""
+    """Return a validator for `If-Range`: a strong entity tag, or else the time of the last modification."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests of the complete file in the headers: by RFC 9530, or as object stores and proxies send them.
+    """Return the digests of the complete file from headers of RFC 9530, object stores, and proxies.
 
     Invalid headers are ignored, as RFC 9530 requires.
     """
@@ -149,7 +147,7 @@ def _digests(headers: Message) -> dict[str, str]:
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:
-    """Decode a digest in base64; returns it by its name in hexadecimal, or nothing if it is invalid."""
+    """Decode a base64 digest. Returns its name and hexadecimal value, or an empty mapping if it is invalid."""
     try:
         digest = b64decode(value, validate=True)
     except ValueError:

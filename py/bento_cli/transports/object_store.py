@@ -1,16 +1,16 @@
-"""Objects of S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`), by obstore (object_store of Rust).
+"""Transfers objects of S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`) with obstore.
 
 obstore signs requests, sends parts in parallel, retries each part, and aborts failed uploads. `download.py` resumes
 interrupted reads.
 
-S3 uses the credentials, region, and endpoint of the AWS command line: environment, profiles, single sign-on, and roles
-of containers and machines. botocore finds them; without botocore, obstore reads only the environment and the metadata
+S3 uses the credentials, region, and endpoint of the AWS CLI: the environment, profiles, single sign-on, and roles of
+containers and machines. botocore finds them. Without botocore, obstore reads only the environment and the metadata
 service of the machine.
 
 Azure uses the variables of adlfs, as BentoML does: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with
-AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds credentials if it is
-installed; else obstore does, from fewer sources. `abfs` and `abfss` mean `az`, and `az://CONTAINER@ACCOUNT.…/BLOB`
-names the account.
+AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds the credentials if it
+is installed; otherwise obstore uses fewer sources. `abfs` and `abfss` are aliases of `az`, and
+`az://CONTAINER@ACCOUNT.…/BLOB` names the account.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 PART = 8 << 20
 _MAX_PARTS = 9_000  # S3's limit is 10,000
-_UPLOADS = 6  # parallel parts, which are in memory
+_UPLOADS = 6  # number of parallel parts, which are kept in memory
 _PIECE = 1 << 20
-_LEASE = timedelta(minutes=5)  # after this time botocore is called again, which renews expired credentials
+_LEASE = timedelta(minutes=5)  # time after which botocore renews expired credentials
 
 BACKOFF = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2}
-_READ_RETRIES, _WRITE_RETRIES = 1, 6  # retries by obstore; `download.py` retries reads itself
+_READ_RETRIES, _WRITE_RETRIES = 1, 6  # retries in obstore; `download.py` retries reads itself
 CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "600s", "user_agent": "rules_bento"}
 _S3_REMEDY = "Check the credentials (`aws configure`, AWS_PROFILE) and the region (AWS_REGION)."
 _AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STRING) and their roles."
 
 
 def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
-    """Return a client for the address. Raises BentoError if obstore is missing, or the account of Azure is unknown."""
+    """Return a client for the address. Raises BentoError if obstore or the Azure account is missing."""
     try:
         from obstore import store as stores
     except ImportError:
@@ -60,7 +60,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
         make, remedy = partial(stores.AzureStore, container), _AZURE_REMEDY
     else:
         options = _s3_options()
-        # Each part has its own SHA-256, which the server verifies.
+        # The server verifies the SHA-256 digest of each part.
         make, remedy = partial(stores.S3Store, address.host, checksum_algorithm="sha256"), _S3_REMEDY
     client = {**CLIENT, "allow_http": options.get("endpoint", "").startswith("http:")}
     make = partial(make, client_options=client, **options)
@@ -70,7 +70,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 class ObjectStore(Remote):
     """Reads and writes one object in a bucket or container.
 
-    `make` creates a store of obstore with a configuration of its retries.
+    `make` creates an obstore store with a retry configuration.
     """
 
     parallel = 4
@@ -137,7 +137,7 @@ class ObjectStore(Remote):
             raise (self.unreachable(failure) if isinstance(failure, ConnectionLostError) else failure) from None
         stat = self.attempt(self.stat)
         if stat.size != source.size:
-            raise BentoError(f"{self.address}: {stat.size} bytes arrived, but {source.size} were sent. Try again.")
+            raise BentoError(f"{self.address}: {stat.size} of {source.size} bytes arrived. Try again.")
 
     def _failure(self, error: Exception) -> BaseException:
         from obstore import exceptions
@@ -164,13 +164,13 @@ def _retries(count: int) -> dict[str, Any]:
 
 
 def _final(reason: str) -> bool:
-    """Check whether an error is permanent: a response of the server other than a temporary one."""
+    """Return whether an error is permanent: invalid credentials, or a response with a status that isn't temporary."""
     match = re.search(r"status code: (\d{3})", reason)
     return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in reason.lower()
 
 
 def _first_line(error: Exception) -> str:
-    """Return the line of an error that helps users; the other lines are for Rust, and contain signed addresses."""
+    """Return the first line of an error. The other lines contain details of Rust, and signed addresses."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
@@ -192,7 +192,7 @@ def _s3_options() -> dict[str, Any]:
         options["endpoint"] = endpoint
     credentials = session.get_credentials()
     if credentials is None:
-        return {**options, "skip_signature": True}  # public objects can be read
+        return {**options, "skip_signature": True}  # public objects can be read without credentials
 
     def provide() -> dict[str, Any]:
         now = credentials.get_frozen_credentials()
@@ -207,7 +207,7 @@ def _s3_options() -> dict[str, Any]:
 
 
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
-    """Read account, key or signature, and endpoint from the environment; `host` can name the account."""
+    """Read the account, the key or signature, and the endpoint from the environment. `host` can name the account."""
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
     names = {
@@ -228,7 +228,7 @@ def azure_options(address: Address, host: str = "") -> dict[str, Any]:
     options: dict[str, Any] = {option: value for option, value in found.items() if value}
     if "account_name" not in options:
         raise BentoError(
-            f"{address}: no storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
+            f"{address}: missing storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
         )
     if options.keys() & {"account_key", "sas_key"}:
         return options

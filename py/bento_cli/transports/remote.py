@@ -1,4 +1,4 @@
-"""Declares the interface of a protocol, and the modules that implement it."""
+"""Declares the interface of a protocol, and selects the module that implements it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Buffer = bytes | bytearray | memoryview
 
-# By scheme: what creates a client for an address, in a module of this package.
+# For each scheme, the module in this package and the callable that creates a client for an address.
 _CLIENTS = {
     "http": "http.Http",
     "https": "http.Http",
@@ -51,14 +51,14 @@ class ChangedError(Exception):
 class Stat:
     """Describes the file at an address.
 
-    `size` is in bytes, or None if the server doesn't report it; `version` differs for other contents, and is empty if
-    the server has none; `digests` are hexadecimal, by their names in `hashlib`.
+    `size` is in bytes, or None if the server doesn't report it; `version` changes with the content, and is empty if the
+    server has no versions; `digests` are hexadecimal, by their names in `hashlib`.
     """
 
     size: int | None
     version: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
-    ranges: bool = True  # the server can send ranges
+    ranges: bool = True  # the server supports ranges
 
 
 class Remote(ABC):
@@ -75,27 +75,27 @@ class Remote(ABC):
 
     @abstractmethod
     def stat(self) -> Stat:
-        """Describe the file at the address. Raises MissingError."""
+        """Describe the file at the address. Raises MissingError if the file doesn't exist."""
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
         """Yield the bytes from `start` to `end` (None: to the end) of the file that `stat` describes.
 
-        A piece is valid until the next one. Raises ChangedError if the file has another version.
+        A piece is valid only until the next piece is read. Raises ChangedError if the file has another version.
         """
 
     @abstractmethod
     def write(self, source: Source, counter: Counter) -> None:
-        """Write the source to the address atomically; replaces an existing file.
+        """Write the source to the address atomically. Replaces an existing file.
 
-        Resumes after an interruption. Raises BentoError if several attempts fail.
+        Resumes the upload after an interruption. Raises BentoError if several attempts fail.
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
-        """Run a step that can be repeated; raises BentoError when too many attempts failed."""
+        """Run a step, and repeat it after interruptions. Raises BentoError after too many failed attempts."""
         retry = retry or Retry()
         while True:
             try:
@@ -115,12 +115,13 @@ class Remote(ABC):
 
     def refused(self, reason: object, remedy: str) -> BentoError:
         """Return the error for a request that the server rejected."""
-        return BentoError(f"{self.address}: rejected ({self.address.redact(reason).rstrip('.')}). {remedy}")
+        reason = self.address.redact(reason).rstrip(".")
+        return BentoError(f"{self.address}: the server rejected the request ({reason}). {remedy}")
 
 
 @contextmanager
 def opened(address: Address) -> Iterator[Remote]:
-    """Open a client for an address until the block ends. Raises BentoError if the package for it is missing."""
+    """Open a client for an address until the block ends. Raises BentoError if a required package is missing."""
     module, _, name = _CLIENTS[address.scheme].partition(".")
     remote: Remote = getattr(import_module(f"bento_cli.transports.{module}"), name)(address)
     try:
@@ -131,7 +132,7 @@ def opened(address: Address) -> Iterator[Remote]:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Raise ConnectionLostError for a response that lacks fields, or has fields of other types."""
+    """Convert errors from unexpected responses (missing fields or wrong types) to ConnectionLostError."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -139,7 +140,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package of a transport."""
+    """Return the error for a missing package that a transport requires."""
     return BentoError(
         f"{extra}: requires the package {package}, which isn't installed. Install it: "
         f"pip install 'rules-bento-cli[{extra}]'; with Bazel, run @rules_bento//tools:bento_with_transports."
@@ -158,17 +159,17 @@ def json_of(response: Response) -> dict[str, Any]:
         raise ConnectionLostError("the response isn't valid JSON") from None
 
 
-_TRIES = 2  # of the complete upload, if its content is wrong
+_TRIES = 2  # complete uploads, if the content on the server is wrong
 
 
 class RenameUpload(Remote):
-    """Uploads for protocols without atomic uploads: writes a temporary file in the same directory, and renames it.
+    """Uploads with protocols that can't replace files atomically: writes a temporary file, and renames it.
 
     The temporary name depends on the content, so another run can resume the upload.
     """
 
     guarded = True
-    """Whether the protocol detects bytes that are damaged in transit."""
+    """Whether the protocol detects data that is damaged in transit."""
 
     window = 0
     """Bytes at the end of an interrupted file that might be incomplete, because they are written in any order."""
@@ -187,11 +188,11 @@ class RenameUpload(Remote):
             self.attempt(lambda: self.remove(part))
             counter.advance(-source.size)
         raise BentoError(
-            f"{self.address}: the server stores other bytes than were sent. Check its disk, and try again."
+            f"{self.address}: the uploaded file differs from the sent data. Check the server's disk, and try again."
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the missing bytes. Returns whether an earlier run sent some of them."""
+        """Send the missing bytes. Returns whether an earlier run has sent some bytes."""
         retry = Retry()
         left = None
         at = furthest = 0
@@ -219,7 +220,7 @@ class RenameUpload(Remote):
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Read the file back and compare it."""
+        """Return whether the file on the server has the content of the source. Downloads the file if necessary."""
         from blake3 import blake3
 
         def once() -> str:
@@ -232,11 +233,11 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def size(self, path: str) -> int | None:
-        """Return the size of a file, None if it doesn't exist."""
+        """Return the size of a file, or None if the file doesn't exist."""
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Write the source from `at` to a file that has `at` bytes; yields the number of bytes of each piece."""
+        """Append the source from offset `at` to a file that has `at` bytes. Yields the size of each piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
@@ -244,12 +245,12 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def make_folder(self, path: str) -> None:
-        """Create a directory, if it doesn't exist. Later steps report failures."""
+        """Create a directory if it doesn't exist. Later steps report failures."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:
-        """Rename a file; replaces an existing file."""
+        """Rename a file. Replaces an existing file."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """Remove a file, if it exists."""
+        """Remove a file if it exists."""

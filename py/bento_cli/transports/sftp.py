@@ -1,4 +1,4 @@
-"""SFTP over the `ssh` of this machine: version 3 of the protocol, with many requests in flight.
+"""Transfers files with SFTP (version 3) over this machine's `ssh`, with many parallel requests.
 
 OpenSSH handles known hosts, `~/.ssh/config`, keys, the agent, and jump hosts. It also encrypts, in its own process, so
 a transfer is as fast as with OpenSSH's `sftp`.
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from bento_cli.transports.remote import Buffer, Remote
     from bento_cli.transports.source import Source
 
-_PATIENCE = 60  # seconds without any progress
-_LEAST = 1 << 15  # bytes of a request that every server supports
-_MOST = 1 << 18  # bytes of a request, if the server supports more
+_PATIENCE = 60  # seconds without progress
+_LEAST = 1 << 15  # maximum bytes of a request that every server supports
+_MOST = 1 << 18  # maximum bytes of a request if the server supports more
 UNDER_WAY = 4 << 20
-"""Bytes in flight."""
+"""The maximum number of requested bytes without a response."""
 
 _OPTIONS = {
     "BatchMode": "yes",
-    "Ciphers": "^aes128-gcm@openssh.com,aes256-gcm@openssh.com",  # needs half the processor time of the default
+    "Ciphers": "^aes128-gcm@openssh.com,aes256-gcm@openssh.com",  # these need half the CPU time of the default
     "ClearAllForwardings": "yes",
     "ConnectTimeout": str(_PATIENCE),
     "ControlMaster": "no",
@@ -59,7 +59,7 @@ _SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # flags for attributes
 
 
 class _StatusError(Exception):
-    """Reports an error of the server. Users never see it."""
+    """Reports an error status of the server. Users never see it."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -74,7 +74,7 @@ class _Answer(NamedTuple):
 
 
 class OpenSsh(RenameUpload):
-    """Reads and writes one file by SFTP. `program` is `ssh`."""
+    """Reads and writes one file with SFTP. `program` is the path of `ssh`."""
 
     window = UNDER_WAY
 
@@ -146,7 +146,7 @@ class OpenSsh(RenameUpload):
             self._session = None
 
     def _stat(self, path: str) -> tuple[int, int] | None:
-        """Return the size and the time of the last change (in seconds); None if the file doesn't exist."""
+        """Return the size and the modification time in seconds, or None if the file doesn't exist."""
         try:
             return _attributes(self._open().ask(_STAT, _path(path), _ATTRIBUTES))
         except _StatusError as error:
@@ -178,7 +178,7 @@ class OpenSsh(RenameUpload):
             if "Host key verification failed" in reason:
                 raise self.refused(
                     "the key of the host is unknown or changed",
-                    f"Check the key and add it to ~/.ssh/known_hosts, for example with `ssh {self.address.host}`.",
+                    f"Check the key, and add it to ~/.ssh/known_hosts, for example with `ssh {self.address.host}`.",
                 ) from None
             last = reason.strip().rpartition("\n")[2].strip()
             if "Permission denied" in reason:
@@ -188,12 +188,12 @@ class OpenSsh(RenameUpload):
             reason = last if isinstance(error, ConnectionError) else ""
             raise ConnectionLostError(reason or str(error) or type(error).__name__) from None
         except GeneratorExit:
-            self.close()  # responses are still in flight
+            self.close()  # some responses are still outstanding
             raise
 
 
 class _Session:
-    """Runs `ssh`, connected to the SFTP server. Raises OSError for failures."""
+    """Runs `ssh`, which connects to the SFTP server. Raises OSError if the connection fails."""
 
     def __init__(self, program: str, words: list[str], password: str) -> None:
         self._number = 0
@@ -225,7 +225,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Negotiate the version of SFTP, and read the size limits of the server."""
+        """Negotiate the version of SFTP, and get the size limits of the server."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
@@ -272,7 +272,7 @@ class _Session:
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source from `at`; yields the number of bytes of each confirmed request."""
+        """Write the source from offset `at`. Yields the number of bytes of each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
         for data in source.pieces(at, self._piece):
@@ -285,11 +285,11 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """Send one request and return the body of its response of the type `wanted`. Raises _StatusError."""
+        """Send one request, and return the body of the response of the type `wanted`. Raises _StatusError."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
-        """End the program, and return its error output."""
+        """Stop the program, and return its error output."""
         self._socket.close()
         try:
             self._process.wait(2)
@@ -385,7 +385,7 @@ def _path(path: str) -> bytes:
 
 
 def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
-    """Split a body into its first string and the rest."""
+    """Split a body into its first string and the remaining bytes."""
     (size,) = struct.unpack_from(">I", body)
     if 4 + size > len(body):
         raise OSError("the server sent a truncated packet")
@@ -393,7 +393,7 @@ def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
 
 
 def _attributes(body: memoryview) -> tuple[int, int]:
-    """Return size and time of the last change; 0 for unknown values."""
+    """Return the size and the modification time; 0 for unknown values."""
     (flags,) = struct.unpack_from(">I", body)
     at, size, changed = 4, 0, 0
     if flags & _SIZE:
@@ -410,7 +410,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
     program = which("ssh")
     if not program:
         raise BentoError(
-            f"{address}: SFTP requires OpenSSH's program ssh, which isn't on PATH. Install it: Debian's package is "
+            f"{address}: SFTP requires OpenSSH's ssh, which isn't on PATH. Install OpenSSH: Debian's package is "
             f"openssh-client, Alpine's openssh-client-default; macOS includes it."
         )
     return OpenSsh(address, program)

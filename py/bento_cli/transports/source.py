@@ -1,4 +1,4 @@
-"""Reads the file of an upload, and computes the digests that servers use: `hashlib`'s and Dropbox's own."""
+"""Reads the file of an upload, and computes the digests that servers use: from `hashlib`, and Dropbox's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20
 
 
 class Source:
-    """Reads the bytes of an upload, from any offset and repeatedly, for several threads."""
+    """Provides the bytes of an upload. Several threads can read from any offset, repeatedly."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.flush()
@@ -26,14 +26,14 @@ class Source:
         self.size = os.fstat(self._file).st_size
 
     def read(self, at: int, size: int) -> bytes:
-        """Return `size` bytes from `at`, fewer at the end of the file."""
+        """Return `size` bytes from offset `at`, or fewer at the end of the file."""
         data = os.pread(self._file, size, at)
         while len(data) < min(size, self.size - at):
             data += os.pread(self._file, size - len(data), at + len(data))
         return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `at` to `end` in pieces of `size`."""
+        """Yield the bytes from offset `at` to `end` in pieces of `size`."""
         stop = self.size if end is None else end
         while at < stop:
             yield self.read(at, min(size, stop - at))
@@ -41,12 +41,12 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the file in hexadecimal."""
+        """The SHA-256 digest of the file in hexadecimal."""
         return self.digest("sha256")
 
     @cached_property
     def blake3(self) -> str:
-        """The BLAKE3 of the file in hexadecimal: the fastest digest, used where no server compares it."""
+        """The BLAKE3 digest of the file in hexadecimal, for local comparisons, because BLAKE3 is the fastest digest."""
         from blake3 import blake3
 
         digester = blake3()
@@ -55,14 +55,14 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return a digest in hexadecimal; `new_hash` defines the names."""
+        """Return a digest in hexadecimal. `new_hash` lists the valid names."""
         digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Return several digests, computed in parallel."""
+        """Compute several digests in parallel."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 
@@ -103,14 +103,14 @@ def new_hash(name: str) -> Hash:
 
 
 def hash_of(name: str, data: bytes) -> str:
-    """Hash some bytes; returns the digest in hexadecimal."""
+    """Return the digest of the data in hexadecimal."""
     made = new_hash(name)
     made.update(data)
     return made.hexdigest()
 
 
 class _Dropbox:
-    """Computes SHA-256 over the SHA-256 of each block of 4 MiB."""
+    """Computes Dropbox's content hash: SHA-256 of the concatenated SHA-256 digests of blocks of 4 MiB."""
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()
