@@ -1,10 +1,10 @@
-"""Tabulates what each action reads, writes and takes: `python bench/actions.py [--rounds N] [--isolated]`.
+"""Measures what each action reads, writes, and costs: `python bench/actions.py [--rounds N] [--isolated]`.
 
-The real Bazel builds the examples with all their output groups, and targets of the tests for what these do not
-have, one action at a time: in processes of their own (sandboxed), and in persistent workers that have started before.
-Each round runs again what may be in a worker; printed are medians over rounds and actions of a kind. Inputs are those
-beside the interpreter's, times are what Bazel notes, with the making of sandboxes. What runs code of others, and what
-makes the helper, is never in a worker. Needs an index, for a package without a wheel.
+Bazel builds the examples with all output groups, and further targets of the tests, one action at a time: in separate
+sandboxed processes, and in persistent workers that are already running. Each round repeats the actions that can run in
+a worker. The table contains medians over the rounds and the actions of a kind. Inputs exclude the interpreter. Times
+are from Bazel's log, and include the creation of sandboxes. Actions that run foreign code or build the helper never run
+in a worker. Requires a package index, for a package without a wheel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NEVER = "never"  # in a worker
 
 
 def build(checkout: Checkout, rounds: int, options: Sequence[str]) -> tuple[list[Spawn], list[Spawn]]:
-    """Build in rounds; return the processes of cold actions and those of workers."""
+    """Build in rounds. Return the processes of cold actions and the processes of workers."""
     checkout.write("status.sh", "#!/bin/sh\necho STABLE_GIT_COMMIT abc\n")
     (checkout.root / "status.sh").chmod(0o755)
     status = f"--workspace_status_command={checkout.root}/status.sh"
@@ -62,7 +62,7 @@ def build_wheels(checkout: Checkout) -> list[Spawn]:
 
 
 def of_kinds(spawns: Iterable[Spawn]) -> dict[str, list[Spawn]]:
-    """Group the processes of our actions by mnemonic."""
+    """Group the processes of the rules' actions by mnemonic."""
     found: dict[str, list[Spawn]] = defaultdict(list)
     for spawn in spawns:
         if spawn.mnemonic.startswith("Bento"):
@@ -76,7 +76,7 @@ def size(count: float) -> str:
 
 
 def milliseconds(spawns: list[Spawn]) -> str:
-    """Return the median of the processes' times; a mark if there are none."""
+    """Return the median of the processes' times, or a dash if there are no processes."""
     return f"{1000 * median(spawn.seconds for spawn in spawns):.0f}" if spawns else NEVER
 
 

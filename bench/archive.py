@@ -1,11 +1,11 @@
-"""Measures archives of Bentos beside `bentoml export`, tar with xz, and what `bentoml import` takes for each.
+"""Compares archives of Bentos with `bentoml export` and tar with xz, and measures `bentoml import` of each archive.
 
     python bench/archive.py [--bentoml COMMAND] [--megabytes N] [--runs N] [--slow]
 
-One table: for each kind of content a Bento with that content in src/, packed by each tool, median of the runs.
-"cpu" is user and system seconds of the process and its children, "peak" the largest resident size of one of
-them. Tools that hand weights to liblzma need minutes for the large ones: they run with --slow. Without a BentoML
-command its rows and the import column stay empty.
+Prints one table: for each kind of content, each tool packs a Bento with this content in src/ (median of the runs).
+"cpu" is the user and system time in seconds of the process and its children, "peak" the largest resident size of one
+process. Tools that compress weights with liblzma need minutes for large weights, and run only with --slow. Without a
+BentoML command, its rows and the import column are empty.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PIECE = 1 << 20
 
 
 class Used(NamedTuple):
-    """Holds what a command used: wall seconds, CPU seconds, peak memory in MB."""
+    """Holds the resources of a command: wall seconds, CPU seconds, and peak memory in MB."""
 
     wall: float
     cpu: float
@@ -39,7 +39,7 @@ class Used(NamedTuple):
 
 
 def run(command: Sequence[str | Path], **variables: str) -> Used:
-    """Run the command to its end; an error ends the benchmark."""
+    """Run a command. Exits if the command fails."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **variables})
     _, status, usage = os.wait4(process.pid, 0)
@@ -64,7 +64,7 @@ def write_sources(folder: Path, megabytes: int) -> None:
 
 
 def write_json(folder: Path, megabytes: int) -> None:
-    """Write records of short texts and numbers."""
+    """Write records of short strings and numbers."""
     chance = random.Random(1)
     with (folder / "records.jsonl").open("w") as file:
         for number in range(megabytes * 11_000):
@@ -73,7 +73,7 @@ def write_json(folder: Path, megabytes: int) -> None:
 
 
 def write_forest(folder: Path, megabytes: int) -> None:
-    """Write a stand-in for a pickled forest: arrays of nodes with small integers and repeated thresholds."""
+    """Write data similar to a pickled forest: arrays of nodes with small integers and repeated thresholds."""
     chance = random.Random(2)
     with (folder / "forest.pkl").open("wb") as file:
         for _ in range(megabytes):
@@ -83,7 +83,7 @@ def write_forest(folder: Path, megabytes: int) -> None:
 
 
 def write_weights(folder: Path, megabytes: int) -> None:
-    """Write 32-bit floats as in a trained layer: any mantissa, few exponents."""
+    """Write 32-bit floats similar to a trained layer: any mantissa, few exponents."""
     chance = random.Random(3)
     exponents = bytes(chance.choices([0x3A, 0x3B, 0x3C, 0xBA, 0xBB, 0xBC], weights=[1, 3, 5, 1, 3, 5], k=256))
     with (folder / "model.safetensors").open("wb") as file:
@@ -94,7 +94,7 @@ def write_weights(folder: Path, megabytes: int) -> None:
 
 
 def write_random(folder: Path, megabytes: int) -> None:
-    """Write bytes that do not compress."""
+    """Write incompressible bytes."""
     with (folder / "model.bin").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(PIECE))
@@ -111,7 +111,7 @@ LARGE = ("weights", "random")
 
 
 def make_bento(home: Path, kind: str, megabytes: int) -> Path:
-    """Make a Bento in the store at `home`, with content of the kind in src/."""
+    """Create a Bento in the store at `home`, with content of the given kind in src/."""
     name = kind.replace(" ", "-")
     bento = home / "bentos" / name / "v1"
     (bento / "src").mkdir(parents=True)
@@ -124,7 +124,7 @@ def make_bento(home: Path, kind: str, megabytes: int) -> Path:
 
 
 def pack(folder: Path, out: Path, threads: int) -> None:
-    """Pack as our actions do, in the measured process: one part of all files, then the archive."""
+    """Pack in the measured process as the actions do: one part with all files, then the archive."""
     sys.path.insert(0, str(PACKAGE))
     from rules_bento.archives import archive
     from rules_bento.archives.tarstream import Member
@@ -192,7 +192,7 @@ def compare(kind: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def import_seconds(file: Path, folder: Path, options: argparse.Namespace) -> str:
-    """Return how long real BentoML takes to import the file."""
+    """Return the time that BentoML needs to import the file."""
     if not options.bentoml:
         return ""
     used = []

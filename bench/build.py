@@ -1,12 +1,13 @@
-"""Measures builds by the rules beside `bentoml build`, of the same projects.
+"""Compares builds by the rules with `bentoml build` of the same projects.
 
     python bench/build.py --bentoml COMMAND [--files N ...] [--megabytes N] [--export-megabytes N]
 
-CPU seconds, user and system, of all processes that a build starts; of ours, those of the actions and, behind the plus,
-those of Bazel's server and client. "first" is with nothing built (BentoML: with an empty cache of uv), "again" with the
-outputs removed (BentoML: a second build), "no-op" with nothing changed, "one line" with a line of the service changed.
-`tools/bazel` builds a scratch workspace, and its server runs before these are measured. The last table has archives
-of one file that does not compress; that of `bentoml export` is smaller, for it takes half a second for each megabyte.
+The tables contain CPU seconds (user and system) of all processes that a build starts. For the rules, they are the
+seconds of the actions and, after the plus, of Bazel's server and client. "first" is a build from scratch (BentoML: with
+an empty cache of uv), "again" a build after the outputs were removed (BentoML: a second build), "no-op" a build without
+changes, and "one line" a build after a one-line change of the service. `tools/bazel` builds a scratch workspace; its
+server is started before the measurement. The last table contains archives of one incompressible file. The archive of
+`bentoml export` is smaller, because BentoML spends half a second on each megabyte.
 """
 
 from __future__ import annotations
@@ -56,18 +57,18 @@ UNIT = os.sysconf("SC_CLK_TCK")
 
 
 class Used(NamedTuple):
-    """Holds the CPU seconds of what is compared, and of what runs around it."""
+    """Holds the CPU seconds of the compared work, and of Bazel's server and client."""
 
     work: float
     around: float = 0
 
     def __str__(self) -> str:
-        """Show both figures, the second if it is not zero."""
+        """Format both figures, or only the first if the second is zero."""
         return f"{self.work:.2f}" + (f" + {self.around:.2f}" if self.around else "")
 
 
 def run(command: list[str], folder: Path, **variables: str) -> float:
-    """Run a command to its end; its CPU seconds. An error ends the benchmark."""
+    """Run a command, and return its CPU seconds. Exits if the command fails."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | variables
@@ -83,10 +84,10 @@ def run(command: list[str], folder: Path, **variables: str) -> float:
 
 
 class Rules:
-    """Runs builds in a scratch workspace, and measures the server of its Bazel."""
+    """Runs builds in a scratch workspace, and measures its Bazel server."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the workspace, whose packages are for others to fill."""
+        """Create the workspace, without packages."""
         self.root = folder
         folder.mkdir()
         (folder / "MODULE.bazel").write_text(MODULE.format(repository=REPOSITORY))
@@ -96,11 +97,11 @@ class Rules:
         shutil.copy(REPOSITORY / "e2e/smoke/requirements.lock.json", folder)
 
     def bazel(self, command: str, *arguments: str) -> float:
-        """Run a command of Bazel's; the client's CPU seconds."""
+        """Run a Bazel command, and return the CPU seconds of the client."""
         return run([str(REPOSITORY / "tools/bazel"), command, "--noshow_progress", *arguments], self.root)
 
     def start(self, target: str) -> float:
-        """Fetch what a target needs; CPU seconds of a server that is new, until it knows that nothing is to be done."""
+        """Fetch the dependencies of a target. Return the CPU seconds of a new server for a build without actions."""
         self.bazel("build", target)
         self.bazel("shutdown")
         client = self.bazel("build", target)
@@ -117,13 +118,13 @@ class Rules:
         return Used(actions_after - actions, server_after - server + client)
 
     def _spent(self) -> tuple[float, float]:
-        """Return the CPU seconds of the server itself, and of the processes that it waited for."""
+        """Return the CPU seconds of the server and of the processes that it waited for."""
         fields = [int(field) for field in self._stat.read_text().rpartition(") ")[2].split()[11:15]]
         return sum(fields[:2]) / UNIT, sum(fields[2:]) / UNIT
 
 
 class Project:
-    """Holds the same files twice: as a package of the workspace, and as a project of BentoML's."""
+    """Holds the same files twice: as a package of the workspace, and as a BentoML project."""
 
     def __init__(self, name: str, rules: Rules, folder: Path, contents: dict[str, bytes]) -> None:
         """Write the files."""
@@ -138,7 +139,7 @@ class Project:
         (self._package / "BUILD.bazel").write_text(BUILD)
 
     def ours(self, *, lock: bool) -> list[Used]:
-        """Measure four builds by the rules: the first, again, without a change, and after a changed line."""
+        """Measure four builds by the rules: the first, again, without a change, and after a one-line change."""
         target = f"//{self.name}:{'locked' if lock else 'unlocked'}"
         measured = []
         for _ in ("first", "again"):
@@ -149,7 +150,7 @@ class Project:
         return [*measured, self._rules.build(target)]
 
     def theirs(self, bentoml: str, home: Path, *, lock: bool) -> list[Used]:
-        """Measure four builds by BentoML: the first, again, without a change, and after a changed line."""
+        """Measure four builds by BentoML: the first, again, without a change, and after a one-line change."""
         (self._folder / "bentofile.yaml").write_text(
             f"service: service:Hello\npython:\n  packages: ['bentoml==1.4.39']\n  lock_packages: {str(lock).lower()}\n"
         )
@@ -186,7 +187,7 @@ def show(project: Project, bentoml: str, home: Path) -> None:
 
 
 def archives(rules: Rules, bentoml: str, home: Path, folder: Path, megabytes: int, exported: int) -> None:
-    """Measure and print what archives of a file cost."""
+    """Measure and print the cost of archives of one file."""
     print(f"\n{'archive of':14} {'tool':24} {'cpu s':>8} {'MB/cpu s':>9}")
     bento = home / "bentos/big/v1"
     (bento / "src").mkdir(parents=True)

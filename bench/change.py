@@ -1,14 +1,14 @@
-"""Measures a changed line of a service up to its image and a registry, for images of several sizes.
+"""Measures a one-line change of a service up to its image and a registry, for images of several sizes.
 
     python bench/change.py --registry DOCKER_REGISTRY [--megabytes N,N,...] [--runs N] [--no-buildah]
 
-The image is that of examples/iris with a model of so many megabytes that do not compress. "seconds" is Bazel's elapsed
-time for the build after the change, "in actions" the part of it that its actions take one after the other on the clock,
-"cpu" their user and system seconds; medians of the runs. "written" are the bytes of all that they wrote. "pushed" is
-what `bento_push` then sends: requests that write, and bytes. In a checkout of its own.
+The image is the image of examples/iris with an incompressible model of the given size. "seconds" is Bazel's elapsed
+time for the build after the change, "in actions" the wall time of its actions, "cpu" their user and system seconds, and
+"written" the bytes that they wrote; all are medians of the runs. "pushed" is what `bento_push` then sends: write
+requests and bytes. The benchmark uses a separate checkout.
 
-buildah builds the Dockerfile of the same Bento, on a base of Debian's packages, with all that it has cached; its "cpu"
-is that of all its processes, and "written" what its store grew by. Three times the largest model has to fit into /tmp.
+buildah builds the Dockerfile of the same Bento with a warm cache, on a base of Debian's packages. Its "cpu" includes
+all its processes, and "written" is the growth of its store. /tmp needs space for three times the largest model.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Service:
 
 
 def write_workspace(checkout: Checkout, megabytes: int) -> str:
-    """Write a package with a service and a model of that size; return its label."""
+    """Write a package with a service and a model of the given size, and return its label."""
     folder = f"bench/change_{megabytes}"
     checkout.write(f"{folder}/BUILD.bazel", BUILD)
     checkout.write(f"{folder}/service.py", SOURCE.format(0))
@@ -81,12 +81,12 @@ def write_workspace(checkout: Checkout, megabytes: int) -> str:
 
 
 def push(checkout: Checkout, label: str, relay: Relay) -> None:
-    """Push the image by the relay."""
+    """Push the image through the counting relay."""
     checkout.bazel("run", f"{label}:push", "--", "--repository", f"{relay.host}/bench/app", "--tag", "v1").succeeded()
 
 
 def measure(checkout: Checkout, label: str, runs: int, binary: str) -> str:
-    """Return the cells of a row for our images."""
+    """Return the cells of a row for the rules' image."""
     checkout.build(f"{label}:image")
     server = Path("/proc", checkout.bazel("info", "server_pid").succeeded().output.strip(), "stat")
     with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as registry:
@@ -118,16 +118,16 @@ def measure(checkout: Checkout, label: str, runs: int, binary: str) -> str:
 
 
 def spent(stat: Path) -> float:
-    """Return the CPU seconds of the processes that a process has waited for."""
+    """Return the CPU seconds of the child processes that a process has waited for."""
     fields = stat.read_text("utf-8").rpartition(") ")[2].split()
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 class Buildah:
-    """Builds images by buildah, with a store of its own and a Bento as the context."""
+    """Builds images with buildah in a separate store. The context is a Bento."""
 
     def __init__(self, checkout: Checkout, folder: Path) -> None:
-        """Make the base, and unpack a Bento whose model is empty so far."""
+        """Create the base image, and unpack a Bento with an empty model."""
         self._store = folder / "images"
         self._engine = Engine(folder)
         self._engine.make_base()
@@ -141,7 +141,7 @@ class Buildah:
         self._built = 0
 
     def measure(self, weights: Path, runs: int) -> str:
-        """Return the cells of a row for a model of these weights."""
+        """Return the cells of a row for a model with these weights."""
         self._weights.unlink()
         os.link(weights, self._weights)
         self._build()
@@ -153,7 +153,7 @@ class Buildah:
         return f"{statistics.median(seconds):.2f} | | {statistics.median(cpu):.2f} | {max(written) / 1e3:,.0f} kB | |"
 
     def _build(self) -> tuple[float, float, int]:
-        """Build the image anew and drop the one before; seconds, CPU seconds, bytes that were added."""
+        """Build the image again and delete the previous image. Return the seconds, CPU seconds, and added bytes."""
         self._built += 1
         before = kept(self._store)
         dockerfile = self._context / "env/docker/Dockerfile"
@@ -173,12 +173,12 @@ class Buildah:
         return seconds, usage.ru_utime + usage.ru_stime, written
 
     def close(self) -> None:
-        """Unmount what the builds have mounted."""
+        """Unmount the file systems of the builds."""
         self._engine.close()
 
 
 def kept(folder: Path) -> int:
-    """Return the bytes on the disk of the files below a folder."""
+    """Return the disk usage of the files in a directory."""
     return sum(path.lstat().st_blocks for path in folder.rglob("*")) * 512
 
 

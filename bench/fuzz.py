@@ -1,10 +1,11 @@
-"""Runs readers on inputs that are changed at random: an end other than success or BentoError is a finding.
+"""Runs parsers on randomly mutated inputs. Each result except success or BentoError is a finding.
 
-    python bench/fuzz.py [TARGET]... [--runs N] [--seed S] [--keep FOLDER] [--list]
+    python bench/fuzz.py [TARGET]... [--runs N] [--seed S] [--keep DIRECTORY] [--list]
 
-Each input is read in a child process with 1 GB of memory and 10 seconds. A finding is also what leaves a file outside,
-or half of one, or an open descriptor, or takes more than 600 MB. Without a TARGET all are tried. `--keep` is a folder
-for the inputs that were found, by target, seed and number. The status is 1 if there is a finding.
+Each input is read in a child process with 1 GB of memory and 10 seconds. It is also a finding if a file outside of the
+directory, an incomplete file, or an open descriptor remains, or if the process needs more than 600 MB. Without a
+TARGET, all targets are run. `--keep` saves the inputs of findings by target, seed, and number. The exit code is 1 if
+there is a finding.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _BATCH = 500
 
 
 def tried(target: str, runs: int, seed: int) -> Iterator[tuple[int, bytes, Outcome]]:
-    """Yield the number, the bytes and the outcome of each input."""
+    """Yield the number, the bytes, and the outcome of each input."""
     reader = READERS[target]
     seeds = reader.seeds()
     random = Random(f"{target} {seed}")
@@ -42,7 +43,7 @@ def tried(target: str, runs: int, seed: int) -> Iterator[tuple[int, bytes, Outco
 
 
 def report(target: str, options: argparse.Namespace) -> int:
-    """Try a target, print a line for it and one for each kind of finding; returns how many findings there are."""
+    """Run a target, and print a line for it and for each kind of finding. Returns the number of findings."""
     start = time.monotonic()
     kinds: collections.Counter[str] = collections.Counter()
     found: dict[tuple[str, str], int] = {}
@@ -66,7 +67,7 @@ def report(target: str, options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Try the targets that are named."""
+    """Run the selected targets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     parser.add_argument("--runs", type=int, default=1000)

@@ -1,10 +1,10 @@
-"""Counts what a fixed set of changes costs: `python bench/gate.py [--write]`.
+"""Counts the cost of a fixed set of changes: `python bench/gate.py [--write]`.
 
-Six services over one lock and one library, and one with a model, are built from nothing, without a change, and after
-each of the changes; the real Bazel counts processes, their inputs, bytes that a cache has not yet, and configured
-targets, of a first build and again after each change. None of these is a time, so they are the same on every machine.
-Printed is what is more than bench/gate.json has; `--write` replaces that file, for a commit whose reviewer reads the
-diff. The scenario `gate` of e2e holds the same.
+Six services with one lock and one library, and a service with a model, are built from scratch, without a change, and
+after each change. Bazel counts the processes, their inputs, the bytes that a cache doesn't have, and the configured
+targets. No figure is a time, so the figures are the same on every machine. The program prints the figures that exceed
+bench/gate.json; `--write` replaces this file in a commit, whose diff is reviewed. The e2e scenario `gate` compares the
+same figures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import workbench
 
 
 def main() -> int:
-    """Count, and compare or write."""
+    """Count the costs, and compare or write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="replace bench/gate.json")
     options = parser.parse_args()

@@ -1,17 +1,18 @@
-"""Measures wheels to a layer, beside `uv pip install` + `tar` + a compressor, and this machine's own limits.
+"""Compares layers of wheels with `uv pip install` + `tar` + a compressor, and with the limits of this machine.
 
-    python bench/layer.py FOLDER [--runs N] [--uv COMMAND] [--img COMMAND]
+    python bench/layer.py DIRECTORY [--runs N] [--uv COMMAND] [--img COMMAND]
 
-All on one core. FOLDER has wheels for the Python that runs this. "cpu" is user and system seconds of a way and all
-its processes, median of the runs; MB/s are unpacked bytes in that time, so that other work on the machine has little
-say; "wall" is the clock. "size" is relative to `gzip -6` or `zstd -3`, "peak" the largest resident size of one process.
+All methods run on one core. DIRECTORY contains wheels for the Python that runs this program. "cpu" is the user and
+system time in seconds of a method with all its processes (median of the runs); MB/s are unpacked bytes per CPU second,
+which other work on the machine hardly affects; "wall" is the elapsed time. "size" is relative to `gzip -6` or `zstd
+-3`, and "peak" the largest resident size of one process.
 
-The ways of uv neither verify RECORD nor compute digests, and start from an empty cache; `img` is rules_img's tool,
-which makes a layer, with its digests, of what uv has installed. Each way has an empty folder to
-write to; removing it is not measured. Ours are compiled before they are measured, as they are for actions, and inflate
-by ISA-L if it is here, as actions do; the first line says so. The limits inflate all files in memory, compress them
-(zstd in the frames of a layer, gzip not at all) and take SHA-256 of both; "limit, RECORD" takes that of each file, too,
-which must be done to know that RECORD is true. They write nothing.
+The methods with uv neither verify RECORD nor compute digests, and start with an empty cache. `img` is the tool of
+rules_img, which creates a layer with digests from the packages that uv installed. Each method writes to an empty
+directory, whose removal isn't measured. The modules of rules_bento are compiled before the measurement, and use ISA-L
+if it is installed, as in actions; the first line reports this. The limits decompress all files in memory, compress them
+(zstd in the frames of a layer, gzip not at all), and compute SHA-256 of both. "limit, RECORD" also computes SHA-256 of
+each file, which is necessary to verify RECORD. The limits write no files.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ ALONE = 2 << 20  # as rules/private/wheel_groups.bzl has it
 
 
 class Used(NamedTuple):
-    """Holds what a way used: wall seconds, CPU seconds, peak memory in MB, bytes of the layer (0: none)."""
+    """Holds the resources of a method: wall seconds, CPU seconds, peak memory in MB, and the size of the layer."""
 
     wall: float
     cpu: float
@@ -46,7 +47,7 @@ class Used(NamedTuple):
 
 
 def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
-    """Write a layer as our actions do, in the measured process: large wheels alone, parts of the others joined."""
+    """Write a layer in the measured process as the actions do: large wheels directly, the others from parts."""
     from rules_bento.images.layers.layer import write_wheel_layer
     from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
     from rules_bento.images.wheels.install import InstallLayout
@@ -65,7 +66,7 @@ def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
 
 
 def limit(kind: str, wheels: Sequence[Path]) -> None:
-    """Inflate, hash and compress, and do nothing else: no way to make a layer takes less."""
+    """Only decompress, hash, and compress the files, which is the minimum for any method."""
     import hashlib
 
     from rules_bento.archives.zipread import DEFLATED, fast_zlib
@@ -112,13 +113,13 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
 
 
 def one_core() -> None:
-    """Keep this process and its children on the last core that it may use."""
+    """Restrict this process and its children to the last available core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def run(command: Sequence[str | Path], out: Path) -> Used:
-    """Run a way to its end on one core, in an empty folder; an error ends the benchmark."""
+    """Run a method on one core in an empty directory. Exits if the method fails."""
     shutil.rmtree(out.parent, ignore_errors=True)
     out.parent.mkdir()
     before = os.times()
@@ -138,7 +139,7 @@ def run(command: Sequence[str | Path], out: Path) -> Used:
 def ways(
     wheels: Sequence[Path], compiled: Path, uv: str | None, img: str | None, out: Path
 ) -> dict[str, list[str | Path]]:
-    """Return the commands of the available ways, by name; byte code goes to `compiled`."""
+    """Return the commands of the available methods by name. Bytecode is written to `compiled`."""
     options = ["-I", "-X", f"pycache_prefix={compiled}"]
     ours: list[str | Path] = [sys.executable, *options, Path(__file__), "--out", out, *wheels]
     found: dict[str, list[str | Path]] = {}
@@ -164,7 +165,7 @@ def ways(
 
 
 def unpacked(wheels: Sequence[Path]) -> int:
-    """Return the unpacked bytes of all files."""
+    """Return the total unpacked size of all files."""
     from rules_bento.images.wheels.wheel import Wheel
 
     return sum(member.size for wheel in wheels for member in Wheel.read(wheel).members)
@@ -178,7 +179,7 @@ def median(used: Sequence[Used]) -> Used:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheels", type=Path, nargs="+", metavar="FOLDER", help="a folder of wheels, or wheels")
+    parser.add_argument("wheels", type=Path, nargs="+", metavar="DIRECTORY", help="a directory of wheels, or wheels")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--uv", default=os.environ.get("RULES_BENTO_UV") or shutil.which("uv"))
     parser.add_argument("--img", help="rules_img's tool")
@@ -197,7 +198,7 @@ def main() -> None:
 
 
 def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
-    """Run all ways in turn, so that what else the machine does meets all of them."""
+    """Run all methods in turn, so that other work on the machine affects all of them."""
     from rules_bento.archives.zipread import fast_zlib
 
     size = unpacked(wheels)
@@ -216,7 +217,7 @@ def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
 
 
 def show(figures: dict[str, Used], size: int) -> None:
-    """Print the rows, each kind beside the pipeline and the limit of its kind."""
+    """Print the rows of each kind with the pipeline and the limit of the same kind."""
     columns = ("way", "MB/s", "cpu s", "wall s", "peak MB", "layer MB", "size", "x pipeline", "% of limit", "% RECORD")
     print("{:20} {:>6} {:>6} {:>7} {:>8} {:>9} {:>6} {:>11} {:>11} {:>9}".format(*columns))
     for way, used in figures.items():

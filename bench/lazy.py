@@ -1,15 +1,16 @@
-"""Measures whole and lazy pulls of images by containerd, over a slow link, to the first answer of a service.
+"""Measures complete and lazy pulls of images by containerd over a slow link, until a service responds.
 
-    python bench/lazy.py --storage FOLDER [--megabytes N] [--request PATH BODY] [--idle] NAME...
+    python bench/lazy.py --storage DIRECTORY [--megabytes N] [--request PATH BODY] [--idle] NAME...
 
-`--storage` is a folder of docker-registry to which the images have been pushed; a NAME is REPOSITORY:TAG in it. Each
-image is pulled whole, and lazily if it has layers of eStargz, by containerd and a stargz-snapshotter that have nothing
-yet, and started. "ready" is seconds from the start of the pull until /readyz answers, "answer" until the request does;
-"read" is what the registry had sent by then, in MB and as a share of the image's layers; "requests" are those that it
-had answered. `--idle` keeps stargz-snapshotter from fetching in the background what nothing has asked for.
+`--storage` is a directory of docker-registry that contains the images; a NAME is REPOSITORY:TAG in it. containerd and
+stargz-snapshotter, both without any cached data, pull each image completely, and also lazily if it has eStargz layers,
+and start it. "ready" is the time in seconds from the start of the pull until /readyz responds, "answer" until the
+request is answered; "read" is the data that the registry had sent by then, in MB and as a share of the image's layers;
+"requests" are the requests that it had answered. `--idle` prevents stargz-snapshotter from fetching data in the
+background.
 
-It takes Linux, root, and docker-registry, containerd, ctr, runc, containerd-stargz-grpc and ctr-remote on PATH. All
-runs in namespaces of its own: their loopback is the link, which `tc` slows down, and nothing is left behind.
+Requires Linux, root, and docker-registry, containerd, ctr, runc, containerd-stargz-grpc, and ctr-remote on PATH. All
+processes run in separate namespaces, whose loopback interface is the link that `tc` slows down. All data is removed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
 
 
 class Row(NamedTuple):
-    """Holds what a start took."""
+    """Holds the measurements of a container start."""
 
     pulled: float
     ready: float
@@ -53,14 +54,14 @@ class Row(NamedTuple):
 
 
 def answered(log: Path) -> tuple[int, int]:
-    """Return how many requests the registry has answered, and the bytes that it sent."""
+    """Return the number of requests that the registry has answered, and the bytes that it has sent."""
     answers = [line for line in log.read_text().splitlines() if 'msg="response completed"' in line]
     sizes = [int(line.rpartition("http.response.written=")[2]) for line in answers if "method=GET" in line]
     return len(answers), sum(sizes)
 
 
 def read(url: str, body: str = "") -> bytes:
-    """Return the answer of a service, as soon as it has one."""
+    """Return the response of a service as soon as it is available."""
     end = time.monotonic() + SECONDS
     asked = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"})
     while True:
@@ -77,7 +78,7 @@ def read(url: str, body: str = "") -> bytes:
 
 @contextmanager
 def started(command: list[str], log: Path) -> Iterator[None]:
-    """Run a server for the length of the block."""
+    """Run a server until the block ends."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
         try:
@@ -89,7 +90,7 @@ def started(command: list[str], log: Path) -> Iterator[None]:
 
 @contextmanager
 def registry(storage: Path, folder: Path) -> Iterator[None]:
-    """Run the registry for the length of the block; requests are logged in the folder's `registry.log`."""
+    """Run the registry until the block ends. It logs requests in `registry.log` of the directory."""
     settings = {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -104,7 +105,7 @@ def registry(storage: Path, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def engine(folder: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
-    """Run an empty containerd, with stargz-snapshotter if that is chosen, for the length of the block."""
+    """Run an empty containerd until the block ends, with stargz-snapshotter if it is selected."""
     socket, lazy = folder / "containerd.sock", folder / "stargz.sock"
     (folder / "stargz.toml").write_text(f"no_background_fetch = {str(is_idle).lower()}\n")
     (folder / "containerd.toml").write_text(
@@ -126,7 +127,7 @@ def engine(folder: Path, snapshotter: str, *, is_idle: bool) -> Iterator[None]:
 
 
 def start(name: str, way: str, options: argparse.Namespace) -> Row:
-    """Pull and start an image where nothing is."""
+    """Pull and start an image without cached data."""
     pull, snapshotter = WAYS[way]
     image = f"{REGISTRY}/{name}"
     with tempfile.TemporaryDirectory(prefix="lazy-", dir=options.folder) as held, ExitStack() as stack:
@@ -151,14 +152,14 @@ def start(name: str, way: str, options: argparse.Namespace) -> Row:
 
 
 def run(command: list[str]) -> None:
-    """Run a command; an error ends the benchmark."""
+    """Run a command. Exits if the command fails."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
 
 
 def size_of(name: str, options: argparse.Namespace) -> tuple[float, bool]:
-    """Return the megabytes of an image's layers, and whether any is of eStargz."""
+    """Return the size of an image's layers in megabytes, and whether a layer has the format eStargz."""
     repository, _, tag = name.rpartition(":")
     with tempfile.TemporaryDirectory() as folder, registry(options.storage, Path(folder)):
         url = f"http://{REGISTRY}/v2/{repository}/manifests/{tag}"

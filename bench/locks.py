@@ -1,12 +1,12 @@
-"""Measures a service's slice of a lock beside uv and BentoML, and what a Bento with a large wheel downloads.
+"""Compares subsets of a lock for a service with uv and BentoML, and measures the downloads for a large wheel.
 
     python bench/locks.py [--uv UV] [--bentoml COMMAND] [--runs N] [--large]
 
-The first table has a row for each size of lock (seconds, median of the runs): the slice by the helper, cold, with uv
-and with pip-tools; `uv pip compile` with what it remembers; `bentoml build` of an empty service, which resolves over
-the network, and without lock_packages. All resolve the same requirements; ours and uv's have to agree. ``--large``
-builds, with the real Bazel and an empty repository cache, a Bento that requires torch, and tells how long the extension
-took and what was downloaded. Needs an index.
+The first table has a row for each size of lock (seconds, median of the runs): the subset by the helper without a cache,
+with uv and with pip-tools; `uv pip compile` with its cache; and `bentoml build` of an empty service, with
+lock_packages, which resolves over the network, and without. All tools resolve the same requirements; the results of the
+helper and uv must be equal. ``--large`` builds a Bento that requires torch, with Bazel and an empty repository cache,
+and prints the time of the extension and the size of the downloads. Requires a package index.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
 def seconds(command: list[str], runs: int, folder: Path | None = None, **variables: str) -> float:
-    """Return the median of the wall times of a command, which has to succeed."""
+    """Return the median wall time of a command, which must succeed."""
     used = []
     for _ in range(runs):
         began = time.perf_counter()
@@ -57,7 +57,7 @@ def seconds(command: list[str], runs: int, folder: Path | None = None, **variabl
 
 
 def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
-    """Lock requirements over the network; the files that a hub has for the packages of this platform."""
+    """Lock requirements over the network. Return the files that a package hub contains for this platform."""
     (folder / "r.in").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
     command = [*HELPER, "update_requirements", "--target", "bench", "--lock", "lock.json", "--uv", uv]
     command += ["--requires-python", f"=={MINOR}.*", "--source", str(folder / "r.in"), "r.in"]
@@ -79,7 +79,7 @@ def make_lock(folder: Path, requirements: list[str], uv: str) -> list[Path]:
 
 
 def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]) -> list[str]:
-    """Return the command of the slice of a lock."""
+    """Return the command that writes a subset of a lock."""
     lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
     lines += ["--python", sys.executable, "--output", str(folder / "locked")]
     lines += [word for line in requirements for word in ("--requirement", line)]
@@ -91,13 +91,13 @@ def slice_command(folder: Path, paths: list[Path], requirements: list[str], uv: 
 
 
 def pins(hashed: str) -> str:
-    """Return requirements without their hashes."""
+    """Return the requirements without their hashes."""
     lines = [line for line in hashed.splitlines() if not line.startswith("    --hash=")]
     return "".join(line.removesuffix(" \\") + "\n" for line in lines)
 
 
 def compile_command(folder: Path, uv: str) -> list[str]:
-    """Return uv's command over the network, with its cache, and with hashes as a lock has them."""
+    """Return uv's command that resolves over the network, with its cache, and writes hashes as in a lock."""
     command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras", "--generate-hashes"]
     command += ["--python", sys.executable, "--python-platform", f"{os.uname().machine}-manylinux_2_28"]
     command += ["--constraints", str(folder / "constraints.txt")]
@@ -105,7 +105,7 @@ def compile_command(folder: Path, uv: str) -> list[str]:
 
 
 def bentoml_builds(folder: Path, requirements: list[str], bentoml: str, runs: int) -> list[float]:
-    """Measure `bentoml build` of an empty service, with lock_packages and without."""
+    """Measure `bentoml build` of an empty service, with and without lock_packages."""
     project = folder / "project"
     project.mkdir()
     (project / "service.py").write_text(SERVICE, "utf-8")
@@ -119,7 +119,7 @@ def bentoml_builds(folder: Path, requirements: list[str], bentoml: str, runs: in
 
 
 def pip_tools_roots() -> list[str]:
-    """Return the folder that pip-tools is imported from, if this interpreter has it."""
+    """Return the directory that contains pip-tools, if this interpreter has it."""
     done = subprocess.run(
         [sys.executable, "-c", "import piptools; print(piptools.__path__[0])"],
         capture_output=True,
@@ -158,7 +158,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def download(options: argparse.Namespace) -> None:
-    """Build a Bento that requires torch from nothing, and tell what came over the wire."""
+    """Build a Bento that requires torch from scratch, and print the size of the downloads."""
     from workbench import Workbench
 
     with Workbench() as bench:

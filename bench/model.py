@@ -1,13 +1,12 @@
-"""Measures a large model and the Bento that bundles it, through our actions and through BentoML.
+"""Measures a large model and a Bento that contains it, with the actions and with BentoML.
 
-    python bench/model.py [--bentoml COMMAND] [--megabytes N] [--slow-megabytes N] [--folder FOLDER]
+    python bench/model.py [--bentoml COMMAND] [--megabytes N] [--slow-megabytes N] [--folder DIRECTORY]
 
-One table, one run: the verbs that the actions are, as actions start them, in the interpreter that runs this (blake3
-and PyYAML have to be there), beside BentoML, and beside `cp`, for what the disk allows. "cpu" is user and system
-seconds of a process and its children, MB/s are bytes of the model on the clock, "peak" is the largest resident size.
-
-The model does not compress. A `.bento` of it takes BentoML minutes, so that is made of `--slow-megabytes`. FOLDER,
-where all is written, needs room for six times the model.
+Prints one table of one run: the subcommands of the actions, in the interpreter that runs this program (blake3 and
+PyYAML must be installed), BentoML, and `cp` as the limit of the disk. "cpu" is the user and system time in seconds of a
+process and its children, MB/s are bytes of the model per elapsed second, and "peak" is the largest resident size. The
+model is incompressible. BentoML needs minutes for a `.bento`, so this row uses `--slow-megabytes`. DIRECTORY needs
+space for six times the model.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ FORMS = {"tar": ".tar", "gz": ".tar.gz", "zip": ".zip", "folder": ".folder"}
 
 
 class Bench:
-    """Measures commands on a folder with a model, and prints the table."""
+    """Measures commands in a directory with a model, and prints the table."""
 
     def __init__(self, folder: Path, megabytes: int, bentoml: str | None) -> None:
-        """Write the model's one file."""
+        """Write the only file of the model."""
         self.folder = folder
         self.megabytes = megabytes
         self.bentoml = bentoml
@@ -57,7 +56,7 @@ class Bench:
         )
 
     def ours(self, name: str, verb: str, words: Sequence[str | Path]) -> None:
-        """Measure a verb."""
+        """Measure a subcommand of the helper."""
         arguments = self.folder / "arguments"
         arguments.write_text("".join(f"{word}\n" for word in words))
         packages: list[str | Path] = []
@@ -69,7 +68,7 @@ class Bench:
         self.measure(name, [sys.executable, *FLAGS, PACKAGE / "main.py", *packages, verb, f"@{arguments}"])
 
     def actions(self) -> None:
-        """Measure BentoModel, BentoArchive, and BentoExport of each form; the `.bento` stays."""
+        """Measure BentoModel, BentoArchive, and BentoExport in each format. Keeps the `.bento`."""
         at = self.folder
         words = [
             "--target",
@@ -112,7 +111,7 @@ class Bench:
         write_part(part, [Member.inline("bento.yaml", bento_yaml(model).encode())])
 
     def peer(self, *suffixes: str) -> None:
-        """Measure BentoML's own exports of the same Bento, and its imports of the last one and of ours."""
+        """Measure BentoML's exports of the same Bento, and its imports of the last export and of the rules' archive."""
         if not self.bentoml:
             return
         archives = [self.folder / "ours.bento"] if (self.folder / "ours.bento").exists() else []
@@ -129,7 +128,7 @@ class Bench:
             output.unlink()
 
     def _store(self) -> None:
-        """Put the Bento and its model where BentoML has them."""
+        """Write the Bento and its model to the directories of a BentoML store."""
         model = self.folder / "home/models/weights/v1"
         bento = self.folder / "home/bentos/big/v1"
         for folder in (model, bento):

@@ -13,7 +13,7 @@ OURS, OTHER = "#3f51b5", "#9fa8da"
 
 
 class Plot(NamedTuple):
-    """Bars: a label, a pattern whose group is the value in a row of the tables, and whether it is ours."""
+    """Describes the bars: a label, a pattern whose group is the value in a table, and whether it is rules_bento."""
 
     title: str
     unit: str
@@ -87,7 +87,7 @@ def svg(plot: Plot, tables: str) -> str:
 
 
 def drawn(root: Path) -> dict[str, str]:
-    """Return the plots, by the paths of their files."""
+    """Return the plots by path."""
     tables = (root / TABLES).read_text("utf-8")
     return {f"docs/pictures/{name}.svg": svg(plot, tables) for name, plot in PLOTS.items()}
 

@@ -1,10 +1,10 @@
-"""Counts the services of public repositories that import with the packages of BentoML and FastAPI, and stand-ins.
+"""Counts the services of public repositories that can be imported with BentoML, FastAPI, and stubs.
 
     public_imports.py CORPUS SITE_PACKAGES [--only TEXT]
 
-CORPUS has a clone of each repository; SITE_PACKAGES has BentoML and its dependencies, and might have more packages,
-which are hidden. A service that needs a model of the store gets an empty model of that name, as a target would declare.
-If a message names a package to import, the service is imported again with that package.
+CORPUS contains a clone of each repository; SITE_PACKAGES contains BentoML and its dependencies. Other packages in
+SITE_PACKAGES are hidden. If a service requires a model of the store, an empty model with this name is provided. If a
+message names a missing package, the service is imported again with this package.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ creation_time: '2020-01-01T00:00:00+00:00'
 
 
 def cases(corpus: Path) -> Iterator[tuple[Path, Path, str]]:
-    """Yield the project's folder, the file, and the name of each service."""
+    """Yield the project directory, the file, and the name of each service."""
     for file in sorted(corpus.rglob("*.py")):
         if file.relative_to(corpus).parts[:2] == ("BentoML", "src"):
             continue
@@ -76,14 +76,14 @@ def bento(folder: Path, root: Path, models: set[str]) -> Path:
 
 
 class Environments:
-    """Environments with the closure of BentoML and of other packages."""
+    """Provides environments that contain BentoML, other packages, and their transitive dependencies."""
 
     def __init__(self, folder: Path, site_packages: Path) -> None:
         self._folder, self._site_packages = folder, site_packages
         self._made: dict[frozenset[str], tuple[Path, Path]] = {}
 
     def get(self, packages: frozenset[str]) -> tuple[Path, Path]:
-        """The interpreter, and the folder of its modules."""
+        """Return the interpreter, and the directory of its modules."""
         if packages not in self._made:
             folder = self._folder / str(len(self._made))
             site = link_closure(folder / "site", [self._site_packages], "bentoml", "fastapi", *packages)
@@ -91,12 +91,12 @@ class Environments:
         return self._made[packages]
 
     def has(self, package: str) -> bool:
-        """Whether SITE_PACKAGES has it."""
+        """Return whether SITE_PACKAGES contains the package."""
         return package in closure([self._site_packages], package)
 
 
 def attempt(root: Path, service: str, environments: Environments, site_packages: Path) -> tuple[str, set[str]]:
-    """Import a service, with the models and packages that the messages name; return the problem, and the packages."""
+    """Import a service with the models and packages that messages name. Return the problem and the packages."""
     models: set[str] = set()
     packages: set[str] = set()
     while True:
@@ -124,7 +124,7 @@ def attempt(root: Path, service: str, environments: Environments, site_packages:
 
 
 def main() -> None:
-    """Count, and print the result of each service."""
+    """Count the services, and print the result of each service."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("site_packages", type=Path)

@@ -1,9 +1,9 @@
-"""Counts the services of checked-out projects that are analyzed statically, and compares them with a real import.
+"""Counts the services of projects that can be analyzed statically, and compares the results with real imports.
 
-    python bench/public_services.py FOLDER [--import PYTHON] [--verbose]
+    python bench/public_services.py DIRECTORY [--import PYTHON] [--verbose]
 
-Each folder below FOLDER is a project. PYTHON is an interpreter that has BentoML; a service whose other packages it
-lacks is not compared. Nothing is written but the table.
+Each subdirectory of DIRECTORY is a project. PYTHON is an interpreter that has BentoML; a service that requires other
+packages that are missing there isn't compared. The program only prints a table.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ print("\\n" + json.dumps({
 
 
 def services_of(folder: Path) -> list[tuple[Path, str, str]]:
-    """Return the services below a folder: the folder of each project, the module, and the name in it."""
+    """Return the services in a directory: the project directory, the module, and the name of each service."""
     found = []
     for file in sorted(folder.rglob("*.py")):
         text = file.read_text(errors="replace")
@@ -67,7 +67,7 @@ def services_of(folder: Path) -> list[tuple[Path, str, str]]:
 
 
 def facts(info: ServiceInfo) -> dict[str, object]:
-    """Return what is compared of a service that was read."""
+    """Return the metadata to compare of a statically analyzed service."""
     rows = [
         {
             "name": one.name,
@@ -90,7 +90,7 @@ def facts(info: ServiceInfo) -> dict[str, object]:
 
 
 def imported(python: str, root: Path, module: str, name: str) -> dict[str, object] | None:
-    """Return the same by importing; None where that fails."""
+    """Return the same metadata from an import, or None if the import fails."""
     done = subprocess.run(
         [python, "-c", _IMPORT, str(root), module, name], capture_output=True, text=True, check=False, timeout=120
     )
@@ -98,7 +98,7 @@ def imported(python: str, root: Path, module: str, name: str) -> dict[str, objec
 
 
 def differing(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
-    """Name what differs."""
+    """Return the names of the differing fields."""
     if isinstance(theirs["labels"], dict):
         theirs["labels"].pop("openai_endpoint", None)
         given = ours["labels"]
@@ -112,7 +112,7 @@ def differing(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
 
 
 def main() -> None:
-    """Count, and print the rejections."""
+    """Count the services, and print the rejected services."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--import", dest="python", help="interpreter with BentoML to compare with")

@@ -1,12 +1,12 @@
-"""Measures pushes to a real registry on this machine, beside skopeo, crane and oras.
+"""Compares pushes to a real registry on this machine with skopeo, crane, and oras.
 
     python bench/push.py --registry DOCKER_REGISTRY [--layers N] [--megabytes N] [--runs N] [--jobs N,N,...]
 
-Three pushes of an image of N layers of so many megabytes that do not compress, each to a fresh registry: cold, again,
-and after one layer has changed. Tools that are not on PATH are left out. "seconds" is the best of the runs on the
-clock, of everything from the start of the program; "cpu" is user and system seconds of the program, "peak" its largest
-resident size; the registry's own work is the same for all. "writes" are requests that are not HEAD or GET, and "MB" is
-what went up for an image of a megabyte, both seen by a relay in a run of their own.
+Pushes an image with N incompressible layers of the given size three times to a new registry: first, again, and after a
+change of one layer. Tools that aren't on PATH are omitted. "seconds" is the best elapsed time of the runs, from the
+start of the program; "cpu" is the user and system time of the program in seconds, and "peak" its largest resident size.
+The registry does the same work for all tools. "writes" are requests except HEAD and GET, and "MB" is the uploaded data
+for an image with layers of one megabyte; a relay counts both in separate runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 class Used(NamedTuple):
-    """Holds what a command used: wall seconds, CPU seconds, peak memory in MB."""
+    """Holds the resources of a command: wall seconds, CPU seconds, and peak memory in MB."""
 
     wall: float
     cpu: float
@@ -47,7 +47,7 @@ class Used(NamedTuple):
 
 
 def run(command: list[str]) -> Used:
-    """Run the command to its end; an error ends the benchmark."""
+    """Run a command. Exits if the command fails."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     _, status, usage = os.wait4(process.pid, 0)
@@ -61,7 +61,7 @@ def run(command: list[str]) -> Used:
 
 
 def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = None) -> None:
-    """Write an OCI layout of an image; with `earlier`, of that one's layers but the last, which is a new small one."""
+    """Write an OCI layout of an image. With `earlier`, only the last layer differs from this image, and is small."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -103,7 +103,7 @@ def write_layout(folder: Path, layers: int, size: int, earlier: Path | None = No
 
 
 def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], list[str]]]:
-    """Return for each tool a function that makes the command to push a layout under a name."""
+    """Return for each tool a function that creates the command to push a layout to a name."""
     main = [sys.executable, "-I", "-S", "-B", str(package / "main.py"), "push"]
     skopeo = ["skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"]
     found: dict[str, Callable[[Path, str], list[str]]] = {
@@ -124,14 +124,14 @@ def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], 
 
 
 def measure(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[Used]:
-    """Measure the three pushes into a fresh registry."""
+    """Measure the three pushes to a new registry."""
     with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
         name = f"{server.host}/bench/app"
         return [run(command(layout, name)) for layout in (first, first, second)]
 
 
 def count(binary: str, command: Callable[[Path, str], list[str]], first: Path, second: Path) -> list[tuple[int, float]]:
-    """Count the requests that write, and the megabytes sent, of the three pushes."""
+    """Count the write requests and the sent megabytes of the three pushes."""
     found = []
     with tempfile.TemporaryDirectory() as folder, servers.serve(binary, Path(folder)) as server:
         for layout in (first, first, second):

@@ -1,10 +1,11 @@
-"""Measures a changed line of a service up to the first answer that has it: ours with `--reload`, and BentoML's.
+"""Measures the time from a one-line change of a service to the first response with the change.
 
     python bench/reload.py [--edits N]
 
-Both serve examples/iris from the same wheels: ours what Bazel has built, BentoML's the source tree, in the
-environment that `iris_venv` makes. They take turns. Seconds are those of the clock, from the moment that the
-file is there to an answer which has the edit; a client asks all the time. In a checkout of its own.
+Compares `--reload` of rules_bento with BentoML. Both serve examples/iris with the same wheels: rules_bento serves the
+Bento that Bazel built, and BentoML serves the source tree in the environment that `iris_venv` creates. They run in
+turn. The time is the elapsed time in seconds from writing the file to a response with the change; a client sends
+requests continuously. The benchmark uses a separate checkout.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ PAUSE = 3.0
 
 
 class Server(NamedTuple):
-    """Describes a server that follows a file."""
+    """Describes a server that reloads a file."""
 
     name: str
     source: Path
@@ -63,7 +64,7 @@ class Server(NamedTuple):
             return int(json.load(response)[0])
 
     def seconds_until(self, number: int, limit: float) -> float:
-        """Return how long it takes until the answer is this number."""
+        """Return the time until the response has this number."""
         began = time.monotonic()
         while True:
             try:
@@ -76,7 +77,7 @@ class Server(NamedTuple):
             time.sleep(0.01)
 
     def edit(self, number: int) -> float:
-        """Save another line, in one step as editors do; seconds until it is served."""
+        """Replace a line atomically, as editors do. Return the seconds until the change is served."""
         text = self.source.read_text("utf-8")
         start = text.index("return [int(species)")
         end = text.index(" for species", start)
@@ -87,14 +88,14 @@ class Server(NamedTuple):
 
 
 def ours(checkout: Checkout, log: Path) -> tuple[Server, subprocess.Popen[bytes]]:
-    """Serve what Bazel has built."""
+    """Serve the Bento that Bazel built."""
     port = free_port()
     process = checkout.start(TARGET, "--reload", "--port", str(port), "--host", "127.0.0.1", log=log)
     return Server("bazel run -- --reload", checkout.root / SERVICE, port, log), process
 
 
 def stock(checkout: Checkout, folder: Path, log: Path) -> tuple[Server, subprocess.Popen[bytes]]:
-    """Serve a copy of the same sources by BentoML, over the same packages."""
+    """Serve a copy of the same sources with BentoML and the same packages."""
     environment = folder / "venv"
     home = {"BENTOML_HOME": str(folder / "home")}
     checkout.bazel("run", f"{TARGET}_venv", "--", "--directory", str(environment)).succeeded()

@@ -1,12 +1,12 @@
 """Measures a repository of many services: `python bench/scale.py [--workers] [--against COMMIT] [N]...`.
 
-N services share one lock (that of e2e/monorepo) and one library; each tenth requires scikit-learn as well. The real
-Bazel loads and analyses them in a server that has just started (repositories are there), builds all, builds again
-without a change, with another line in one service, with another line in the library, and with another version of a
-package of the lock that scikit-learn needs. Counted are the processes that ran, what they wrote, and Bazel's own
-seconds; `heap` is what the server holds after the analysis. With `--workers` actions run in persistent workers that
-see only what they declare, two for each core. With `--against` the services of another commit of this repository are
-built beside them, step by step, so that both find the machine in the same state. Needs an index the first time.
+N services share one lock (of e2e/monorepo) and one library; every tenth service also requires scikit-learn. Bazel loads
+and analyzes the services in a new server (repositories are already fetched), builds all services, and builds again
+without a change, after a change of one service, after a change of the library, and with another version of a locked
+package that scikit-learn requires. The table contains the number of processes, the bytes that they wrote, and Bazel's
+elapsed time; `heap` is the server's memory after the analysis. With `--workers`, actions run in sandboxed persistent
+workers, two for each core. With `--against`, each step also builds the services of another commit of this repository,
+so that the state of the machine is the same for both. Requires a package index for the first run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Repository:
     """Builds the services of one checkout, with given options."""
 
     def __init__(self, name: str, checkout: Checkout, options: Sequence[str]) -> None:
-        """Name it, as rows do."""
+        """Set the name for the rows."""
         self.name = name
         self.checkout = checkout
         self._options = options
@@ -59,7 +59,7 @@ class Repository:
         return self.checkout.build(costs.SERVICES, *self._options, *options, workspace=WORKSPACE)
 
     def analyse(self) -> Result:
-        """Load and analyse all services in a new server, and tell how much that is."""
+        """Load and analyze all services in a new server, and print the counts and the heap size."""
         self.build("--nobuild")
         self.checkout.bazel("shutdown", workspace=WORKSPACE)
         analysed = self.build("--nobuild")
@@ -87,7 +87,7 @@ def change_library(checkout: Checkout) -> None:
 
 
 def change_lock(checkout: Checkout) -> None:
-    """Give a package of the lock another version."""
+    """Change the locked version of a package."""
     costs.write_newer_package(checkout, WORKSPACE)
 
 
@@ -101,7 +101,7 @@ STEPS: dict[str, Callable[[Checkout], None] | None] = {
 
 
 def measure(repositories: Sequence[Repository], number: int) -> None:
-    """Print the table of one number of services: each step in one repository after the other."""
+    """Print the table for one number of services. Each step runs in one repository after the other."""
     print(f"\n{number} services")
     for repository in repositories:
         make_services(repository.checkout, number)
@@ -119,7 +119,7 @@ def measure(repositories: Sequence[Repository], number: int) -> None:
 
 
 def show(step: str, results: dict[str, Result]) -> None:
-    """Print what a step took, and how many times as long as the last repository the first one took."""
+    """Print the cost of a step, and the ratio of the first repository to the last."""
     for name, result in results.items():
         print(measured(step, name, result), flush=True)
     if len(results) > 1:
@@ -128,7 +128,7 @@ def show(step: str, results: dict[str, Result]) -> None:
 
 
 def exported(commit: str, folder: Path) -> Path:
-    """Write the files of a commit of this repository to a folder, those too that an archive of a release leaves out."""
+    """Write the files of a commit of this repository to a directory, also the files that a release archive excludes."""
     folder.mkdir()
     index = {**os.environ, "GIT_INDEX_FILE": str(folder.with_name(f"{folder.name}.index"))}
     for command in (["read-tree", commit], ["checkout-index", "--all", f"--prefix={folder}/"]):

@@ -1,10 +1,10 @@
 """Computes the cost of 10,000 services from measured figures: `python bench/simulate.py` (docs/contributing/scale.md).
 
-Each commit changes one service, a library, a package of the lock or a model. CI builds all services and their images
-after it, with a remote cache that drops what nobody has used for some days; developers build what is theirs. What the
-actions of a change write is in bench/gate.json, what else was measured in MEASURED, and what nobody can measure here,
-who changes what, in World. Commits are drawn with a fixed seed: choices are held against each other over the same
-ones, and a run has the same result everywhere.
+Each commit changes one service, a library, a locked package, or a model. CI then builds all services and their images
+with a remote cache that deletes data after some unused days; developers build their services. bench/gate.json contains
+what the actions of a change write, MEASURED contains other measurements, and World contains the assumptions that can't
+be measured. Commits are drawn with a fixed seed, so all choices are compared on the same commits, and the result is the
+same on every machine.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class World:
 
 @dataclass(frozen=True)
 class Choice:
-    """Holds the choices that users have, the defaults being ours."""
+    """Holds the choices that users have. The defaults are the defaults of rules_bento."""
 
     archives: str = WHOLE
     layers: str = GROUPS
@@ -98,7 +98,7 @@ class Choice:
 
 @dataclass
 class Cost:
-    """Sums up what a number of days costs: counts, CPU seconds and bytes."""
+    """Sums up the cost of a number of days: counts, CPU seconds, and bytes."""
 
     actions: int = 0
     looked_up: int = 0
@@ -114,10 +114,10 @@ class Cost:
 
 
 class Gate:
-    """Tells by change what one service runs and writes, from bench/gate.json and without the bytes of a model."""
+    """Provides the processes and bytes of one service by change, from bench/gate.json without the bytes of a model."""
 
     def __init__(self, counted: dict[str, Any]) -> None:
-        """Divide the costs of the gate's services by their number."""
+        """Divide the costs in bench/gate.json by the number of services."""
         self.count: dict[str, int] = {}
         self.written: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
@@ -131,7 +131,7 @@ class Gate:
 
 @dataclass
 class _Service:
-    """Holds what the cache has of a service: the bytes of its model, and the days on which it was written."""
+    """Holds the cached data of a service: the bytes of its model, and the days on which it was written."""
 
     model: float
     changed: int = -1
@@ -142,7 +142,7 @@ class Simulation:
     """Simulates the days of one choice."""
 
     def __init__(self, world: World, choice: Choice, gate: Gate) -> None:
-        """Hand out models, and begin with a cache that was filled before the first day."""
+        """Assign models to services, and start with a cache that was filled before the first day."""
         self._world, self._choice, self._gate = world, choice, gate
         self._share = MEASURED["in workers"].value if choice.workers else 1.0
         self._random = random.Random(world.seed)
@@ -189,7 +189,7 @@ class Simulation:
         return [draw(world.services)]
 
     def _rebuild(self, change: str, service: _Service, day: int) -> None:
-        """Run a service's actions, and put what they write into the cache in the place of what was there."""
+        """Run the actions of a service, and replace its data in the cache."""
         cost, choice = self.cost, self._choice
         cost.actions += self._gate.count[change] + OF_IMAGE
         joined = service.model if choice.archives != WITHOUT else 0.0
@@ -209,16 +209,16 @@ class Simulation:
             service.model_changed = day
 
     def _replace(self, written: float, before: int, day: int) -> None:
-        """Upload bytes, and leave as many behind that were written on the day `before`."""
+        """Upload bytes, and count the replaced bytes, which were written on the day `before`, as outdated."""
         self.cost.uploaded += written
         self._left[self._last_use(before, day)] += int(written)
 
     def _seconds(self, change: str) -> float:
-        """Return the CPU seconds of a Bento's actions and its image's."""
+        """Return the CPU seconds of the actions for a Bento and its image."""
         return (self._gate.seconds[change] + MEASURED["an image"].value) * self._share
 
     def _lay(self, services: range | list[int], day: int) -> None:
-        """Write the layers that have the package."""
+        """Write the layers that contain the package."""
         sets = min(self._world.closures, len(services))
         written = {
             GROUPS: sets * MEASURED["a group"].value,
@@ -230,11 +230,11 @@ class Simulation:
         self._left[day] += int(written)
 
     def _last_use(self, written: int, day: int) -> int:
-        """Return the day on which an entry was last used: each fresh runner asks for all entries."""
+        """Return the day on which an entry was last used. Each new runner requests all entries."""
         return day if self._choice.runners == FRESH else written
 
     def _look_up(self, services: int, change: str) -> None:
-        """Count what CI asks of the cache: a fresh runner asks for all actions, a kept one for those that run."""
+        """Count CI's cache requests: a new runner requests all actions, a persistent runner only those that run."""
         fresh = self._choice.runners == FRESH
         count = self._world.services if fresh else services
         asked = count * (self._gate.count["from nothing" if fresh else change] + OF_IMAGE)
@@ -243,7 +243,7 @@ class Simulation:
         self.cost.analysis += count * MEASURED["analysis"].value
 
     def _develop(self, day: int) -> None:
-        """Count what developers build in a day: their own edits, and what commits have changed."""
+        """Count the builds of developers in a day: their own edits, and the changes of commits."""
         world, cost = self._world, self.cost
         edits = world.developers * world.edits * world.hours
         cost.actions += edits * self._gate.count[LINE]
@@ -262,7 +262,7 @@ class Simulation:
                 cost.cpu += service.model * MEASURED["a byte that is joined"].value
 
     def _held(self) -> float:
-        """Return the bytes in the cache at the end: what is current, and what was used within the retention."""
+        """Return the bytes in the cache at the end: current data, and data that was used within the retention time."""
         world = self._world
         first = world.days - world.retention
         small = self._gate.written["from nothing"] + MEASURED["bytes of an image"].value
@@ -288,7 +288,7 @@ CHOICES = {
 
 
 def rows(world: World, gate: Gate) -> list[str]:
-    """Return a row for each choice, with its figures for a day."""
+    """Return a row for each choice, with its figures per day."""
     found = [
         "| a day | actions | CPU hours | analysis, hours | looked up | to the cache | from it | held | pushed |",
         "|" + "---|" * 9,
@@ -310,7 +310,7 @@ def rows(world: World, gate: Gate) -> list[str]:
 
 
 def shares(world: World, gate: Gate) -> list[str]:
-    """Return a row for each kind of change: what a commit of it sends to the cache, with models and without."""
+    """Return a row for each kind of change: the bytes that a commit sends to the cache, with and without models."""
     found = ["| a commit changes | of so many | to the cache in a day | without models |", "|---|---|---|---|"]
     whole, without = (
         Simulation(world, choice, gate).run().by_change for choice in (Choice(), Choice(archives=WITHOUT))
@@ -322,7 +322,7 @@ def shares(world: World, gate: Gate) -> list[str]:
 
 
 def size(count: float) -> str:
-    """Format bytes for people."""
+    """Format bytes for display."""
     for unit, name in ((TB, "TB"), (GB, "GB"), (MB, "MB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"
@@ -330,7 +330,7 @@ def size(count: float) -> str:
 
 
 def tables(world: World, gate: Gate) -> str:
-    """Return the tables that are printed."""
+    """Return the tables to print."""
     measured = [f"| {name} | {found.value:.3g} {found.unit} | {found.where} |" for name, found in MEASURED.items()]
     assumed = [f"| `{one.name}` | {getattr(world, one.name)} |" for one in fields(world)]
     parts = (

@@ -1,10 +1,10 @@
-"""Measures selecting and hashing the files of a Bento, beside pathspec and BentoML.
+"""Compares selecting and hashing the files of a Bento with pathspec and BentoML.
 
     python bench/snapshot.py [--bentoml PYTHON] [--rounds N]
 
-prints a table (milliseconds, best of the rounds) for 1,000 and 10,000 files, 20 lines of exclude and two ignore
-files. All columns walk the same folder with the same patterns and must keep the same files. ``--bentoml`` names an
-interpreter that can import BentoML; without it that column stays empty.
+Prints a table (milliseconds, best of the rounds) for 1,000 and 10,000 files, 20 exclude patterns, and two ignore files.
+All columns walk the same directory with the same patterns and must select the same files. ``--bentoml`` names an
+interpreter that can import BentoML; without it, this column is empty.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def make_tree(root: Path, count: int) -> None:
-    """Write ``count`` small files, as a project has them, and the ignore files."""
+    """Write ``count`` small files similar to a project, and the ignore files."""
     for index in range(count):
         folder = root / FOLDERS[index % len(FOLDERS)].format(index % 40)
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def row(folder: str, count: int, rounds: int, bentoml: str | None) -> str:
 
 
 def plain_pathspec(folder: str) -> int:
-    """Walk and match with pathspec, the ignore files only where they apply: how many files it keeps."""
+    """Walk and match with pathspec, each ignore file only in its directory. Return the number of selected files."""
     from pathspec import PathSpec
     from rules_bento.sources.patterns import BUILT_IN
 
@@ -126,7 +126,7 @@ def plain_pathspec(folder: str) -> int:
 
 
 def best(rounds: int, work: Callable[[], T]) -> tuple[float, T]:
-    """Return the least seconds that ``work`` took, and its result."""
+    """Return the shortest time of ``work`` in seconds, and its result."""
     seconds = []
     for _ in range(rounds):
         begin = time.perf_counter()

@@ -1,10 +1,10 @@
-"""Measures the start of the helper, which each action pays.
+"""Measures the startup of the helper, which each action requires.
 
     tools/bazel run //bench:startup [-- --runs N]
 
-prints a table (milliseconds, best of the runs): from the start of the process to the first line of `main`, and to the
-first line of each verb, for the program of byte code that actions start, and for its sources. Verbs get the packages
-that the benchmark itself can import. Beside Bazel, `python3 bench/startup.py` measures the Python that runs it.
+Prints a table (milliseconds, best of the runs): from the start of the process to the first line of `main`, and to the
+first line of each subcommand, for the bytecode that actions start and for its sources. Subcommands use the packages
+that the benchmark can import. Without Bazel, `python3 bench/startup.py` measures the Python that runs it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ STAMP = "import os, time; os.write(1, str(time.monotonic_ns()).encode()); os._ex
 
 
 class Helper:
-    """Copies the helper, and makes the copy print the time at the first line of a function and exit."""
+    """Copies the helper, and changes the copy to print the time at the first line of a function and exit."""
 
     def __init__(self, python: str, folder: Path, functions: Mapping[str, str]) -> None:
-        """Copy, put the stamp into the functions of modules (relative to py/), and pack as the toolchain does."""
+        """Copy the helper, insert the time stamp into the functions, and pack it as the toolchain does."""
         shutil.copytree(PY, folder, ignore=shutil.ignore_patterns("__pycache__"))
         for function, source in functions.items():
             put_stamp(folder / source, function)
@@ -47,7 +47,7 @@ class Helper:
 
 
 def put_stamp(source: Path, function: str) -> None:
-    """Make a function's first statement the stamp."""
+    """Insert the time stamp as the first statement of a function."""
     text = source.read_text("utf-8")
     [found] = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == function]
     first = found.body[1] if ast.get_docstring(found) else found.body[0]
@@ -57,13 +57,13 @@ def put_stamp(source: Path, function: str) -> None:
 
 
 def package_folders() -> list[str]:
-    """Return the folders of the helper's third-party packages."""
+    """Return the directories of the helper's third-party packages."""
     found = [importlib.util.find_spec(name) for name in PACKAGES]
     return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin))
 
 
 def measure(command: list[str], runs: int) -> str:
-    """Return the milliseconds until the stamp, or an error if there was none."""
+    """Return the milliseconds until the time stamp, or the error if the time stamp is missing."""
     times = []
     for _ in range(runs):
         began = time.monotonic_ns()

@@ -1,11 +1,11 @@
-"""Measures the `bento` command beside `bentoml`, on stores of the same content.
+"""Compares the `bento` command with `bentoml`, on stores with the same content.
 
     python bench/store.py [--bentoml COMMAND] [--runs N] [--megabytes N] [--entries N ...] [--slow]
 
-One table: for each operation the tools, median of the runs. "cpu" is user and system seconds of the process and its
-children, "peak" the largest resident size of one of them. `bentoml export` of large files needs minutes of liblzma: it
-runs with --slow. Without a BentoML command its rows stay out. "no sync" is without waiting for the disk, which
-`bentoml` never does.
+Prints one table: for each operation, the tools (median of the runs). "cpu" is the user and system time in seconds of
+the process and its children, "peak" the largest resident size of one process. `bentoml export` of large files spends
+minutes in liblzma, and runs only with --slow. Without a BentoML command, its rows are omitted. "no sync" doesn't wait
+for the disk, as `bentoml` never does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OURS = [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.e
 
 
 class Used(NamedTuple):
-    """Holds what a command used: wall seconds, CPU seconds, peak memory in MB."""
+    """Holds the resources of a command: wall seconds, CPU seconds, and peak memory in MB."""
 
     wall: float
     cpu: float
@@ -41,7 +41,7 @@ class Used(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Describes an operation of a tool: its command, and what sets up the store before each run."""
+    """Describes an operation of a tool: its command, and the function that prepares the store before each run."""
 
     operation: str
     tool: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 def run(command: Sequence[str], home: Path) -> Used:
-    """Run the command to its end; an error ends the benchmark."""
+    """Run a command. Exits if the command fails."""
     variables = {
         **os.environ,
         "BENTOML_HOME": str(home),
@@ -69,7 +69,7 @@ def run(command: Sequence[str], home: Path) -> Used:
 
 
 def show(row: Row, runs: int) -> None:
-    """Measure and print a line."""
+    """Measure a row and print it."""
     used = [run(row.command, row.home()) for _ in range(runs)]
     middle = Used(*(statistics.median(values) for values in zip(*used, strict=True)))
     print(f"{row.operation:36} {row.tool:16} {middle.wall:8.2f} {middle.cpu:8.2f} {middle.peak:6.0f}", flush=True)
@@ -131,14 +131,14 @@ def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> No
 
 
 def small_files(version: int) -> Iterator[tuple[str, int, BinaryIO]]:
-    """Yield 10,000 files, of which a hundred differ between versions."""
+    """Yield 10,000 files; one hundred of them differ between versions."""
     for number in range(10_000):
         text = f"# {number} {version if number % 100 == 0 else ''}\n".encode() * (1 + number % 40)
         yield f"src/package{number % 40}/module{number}.py", len(text), io.BytesIO(text)
 
 
 class Noise(io.RawIOBase):
-    """Reads as an endless file that does not compress, as weights do not."""
+    """Provides an endless file that is incompressible, as weights are."""
 
     def read(self, size: int = -1) -> bytes:
         """Return random bytes."""
@@ -173,7 +173,7 @@ def main() -> None:
 
 
 def listing(folder: Path, entries: int, options: argparse.Namespace) -> None:
-    """Measure `list` of many Bentos, `get` of one of them."""
+    """Measure `list` of many Bentos, and `get` of one Bento."""
     fill(folder, entries)
 
     def anew() -> Path:
@@ -198,7 +198,7 @@ def moving(
     contents: Callable[[int], Iterator[tuple[str, int, BinaryIO]]],
     options: argparse.Namespace,
 ) -> None:
-    """Measure import and export."""
+    """Measure imports and exports."""
     first, second, out = folder / "v1.bento", folder / "v2.bento", folder / "out.bento"
     many = contents is small_files
     pack(first, "hi:v1", contents(1))

@@ -1,12 +1,11 @@
-"""Measures transfers of one large file: ours beside other clients, to servers that run already.
+"""Compares transfers of one large file with other clients. The servers must be running.
 
     python bench/transports.py --megabytes 1000 [--others PYTHON] URL...
 
-One table: for each URL (of a file that may be written) and client MB/s of the upload and of the download, seconds of
-the processor that the client took for it, and the peak of its resident memory in MB. `--others` is an interpreter with
-boto3, fsspec and its relatives; a client that is not there stays out. Credentials and addresses of emulators are those
-of the environment; others than ours want a password in the URL. The bytes that come are compared with those that were
-sent.
+Prints one table: for each client and URL (of a file that can be overwritten), the MB/s, CPU seconds, and peak resident
+memory in MB of the upload and the download. `--others` is an interpreter with boto3, fsspec, and related packages;
+missing clients are omitted. Credentials and addresses of emulators come from the environment; other clients require the
+password in the URL. The received bytes are compared with the sent bytes.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ CLIENTS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def measure(python: str, code: str, url: str, path: Path) -> tuple[float, float, float]:
-    """Return wall seconds, CPU seconds, and the peak of resident MB; zeros if it failed."""
+    """Return wall seconds, CPU seconds, and peak resident MB, or zeros if the command failed."""
     begin = time.perf_counter()
     process = subprocess.Popen(
         [python, "-c", f"import sys\nurl, path = sys.argv[1:]\n{code}", url, str(path)],
@@ -122,7 +121,7 @@ def measure(python: str, code: str, url: str, path: Path) -> tuple[float, float,
 
 
 def compare(url: str, source: Path, others: str) -> None:
-    """Print the rows of one URL: sending, then receiving, by each client."""
+    """Print the rows of one URL: uploads, then downloads, with each client."""
     scheme = url.partition("://")[0]
     clients = {"bento": (sys.executable, _OURS_PUT if scheme != "http" else "", _OURS_GET)}
     clients |= {name: (others, *code) for name, code in CLIENTS.get(scheme, {}).items()}

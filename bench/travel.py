@@ -1,10 +1,10 @@
-"""Measures one large Bento to and from a registry and a cloud on this machine, beside BentoML's client and oras.
+"""Compares transfers of a large Bento to and from a local registry and cloud with BentoML's client and oras.
 
     python bench/travel.py [--registry DOCKER_REGISTRY] [--bentoml COMMAND] [--megabytes N] [--runs N]
 
-A line for each operation and tool: median of the runs on the clock, "cpu" of the program and its children, "peak" the
-largest resident size of one of them. The cloud is the stand-in of the tests, in a process of its own.
-BentoML has no registries; oras pushes and pulls a file of that size, without a store.
+Prints a line for each operation and tool: the median elapsed time of the runs, "cpu" of the program and its children,
+and "peak", the largest resident size of one process. The cloud is the fake server of the tests, in a separate process.
+BentoML doesn't support registries; oras pushes and pulls a file of the same size, without a store.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def fresh(folder: Path, before: Callable[[], object]) -> Callable[[], Path]:
-    """Empty stores, each after something was done."""
+    """Return a function that calls `before` and creates an empty store."""
 
     def home() -> Path:
         before()
@@ -71,7 +71,7 @@ def fresh(folder: Path, before: Callable[[], object]) -> Callable[[], Path]:
 
 
 def registry(folder: Path, home: Path, title: str, options: argparse.Namespace) -> None:
-    """Measure a registry: pushes to a repository each."""
+    """Measure a registry. Each push uses a new repository."""
     with servers.serve(options.registry, folder / "registry") as server:
         for number in range(options.runs):
             place = f"oci://{server.host}/bench/{number}"
@@ -102,7 +102,7 @@ def registry(folder: Path, home: Path, title: str, options: argparse.Namespace) 
 
 
 def cloud(folder: Path, home: Path, title: str, strategy: str, options: argparse.Namespace) -> None:
-    """Measure a cloud that wants its bytes in one of the ways."""
+    """Measure a cloud with one of its upload methods."""
     command = [sys.executable, "-c", CLOUD, str(ROOT / "tests/distribution"), strategy]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
