@@ -1,4 +1,4 @@
-"""Builds images on bases of a registry, and on archives, which are pulled only when they are needed."""
+"""Builds images on bases from a registry and on archives, which are pulled only if they are needed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ FETCHED = "--//rules:base_layers=fetched"
 
 
 def images_are_built_on_pulled_bases(bench: Workbench) -> str:
-    """Build on a base behind a password and a mirror: two documents suffice, layers are fetched when asked for."""
+    """Build on a base behind a password and a mirror: only two documents are read, and layers are pulled on demand."""
     distribution.need("skopeo")
     checkout = bench.plain
     checkout.build("//tests/images:gzip_debs_layer")
@@ -167,7 +167,7 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
 
 
 def write_misfits(folder: Path, layer: bytes) -> None:
-    """Write bases that nothing can be built on: without libraries, for another machine, with a blob missing."""
+    """Write invalid bases: without libraries, for another architecture, and with a missing blob."""
     write_layout(folder / "bare", [layer], ("amd64",))
     call("skopeo", "copy", "--quiet", f"oci:{folder / 'bare'}:3", f"docker-archive:{folder / 'bare.tar'}")
     shutil.rmtree(folder / "bare")
@@ -177,7 +177,7 @@ def write_misfits(folder: Path, layer: bytes) -> None:
 
 
 def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
-    """Check that each misfit's error says which base it is, what is wrong, and what to do."""
+    """Check that each invalid base causes an error with its name, the problem, and a remedy."""
     for target, *texts in (
         ("//tests/bases:bare", "@bare: has no libc.so.6", "Use a base with the GNU C library"),
         ("@foreign", "no image for linux/amd64 or linux/arm64, only for linux/s390x"),
@@ -208,7 +208,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
 
 
 def unpacked(checkout: Checkout, layers: list[bytes]) -> None:
-    """Check that an archive that skopeo saves in docker's form is a base, too."""
+    """Check that an archive in docker's format, written by skopeo, is also a valid base."""
     checkout.build("//tests/bases:saved", "--output_groups=+oci_layout")
     layout = (checkout.root / "bazel-bin/tests/bases/saved.oci").resolve()
     diff_ids = json.loads(call("skopeo", "inspect", "--config", "--raw", f"oci:{layout}:latest"))["rootfs"]["diff_ids"]
@@ -228,7 +228,7 @@ def random_layer() -> bytes:
 def write_layout(
     folder: Path, contents: list[bytes], architectures: Sequence[str] = ("amd64", "arm64", "s390x")
 ) -> str:
-    """Write an OCI layout of an index for these architectures, called 3. Returns its digest."""
+    """Write an OCI layout with an index for these architectures and the tag 3. Returns its digest."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 

@@ -1,4 +1,4 @@
-"""Moves projects of BentoML's to Bazel: the bentofile stays, and Bazel reads it."""
+"""Migrates BentoML projects to Bazel. The bentofile remains, and Bazel reads it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Greeter:
 
 
 def a_project_moves_over(bench: Workbench) -> str:
-    """Build what `bento migrate` prints; an option rebuilds little, and the command makes the rule's bytes."""
+    """Build the output of `bento migrate`: an option rebuilds little, and `bento build` writes the same bytes."""
     checkout = bench.checkout("moved")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
     for path, text in FILES.items():
@@ -91,7 +91,7 @@ def bento(checkout: Checkout, *words: str) -> str:
 
 
 def moved(checkout: Checkout, folder: str) -> dict[str, str]:
-    """Let the command write its files, and lock as the first note says."""
+    """Let the command write its files, and lock as the first note describes."""
     made = json.loads(bento(checkout, "migrate", folder, "--write", "-o", "json"))
     update = f"//{folder}:requirements.update"
     assert f"`bazel run {update}`" in made["notes"][0], made["notes"]
@@ -109,7 +109,7 @@ def migrated(checkout: Checkout) -> None:
 
 
 def other_projects_move_in(checkout: Checkout) -> None:
-    """Migrate further projects, each with a hub of its own, for its own Python."""
+    """Migrate further projects, each with a separate package hub for its own Python version."""
     for folder, files in OTHERS.items():
         for path, text in files.items():
             checkout.write(f"{WORKSPACE}/{folder}/{path}", text)
@@ -124,7 +124,7 @@ def other_projects_move_in(checkout: Checkout) -> None:
 
 
 def bento_yaml(checkout: Checkout, target: str) -> str:
-    """Return a target's bento.yaml, which is not in bazel-bin for another Python."""
+    """Return the bento.yaml of a target. With another Python version, it isn't in bazel-bin."""
     asked = checkout.bazel(
         "cquery", target, "--output=files", "--output_groups=bento_yaml", workspace=WORKSPACE
     ).succeeded()
@@ -143,7 +143,7 @@ def an_option_reruns_one_action(checkout: Checkout) -> None:
 
 
 def the_command_makes_the_same_bytes(checkout: Checkout) -> int:
-    """Compare `bento build` with the rule, without the hub that locks packages, which the command does not have."""
+    """Compare `bento build` with the rule without the package hub, which the command doesn't support."""
     checkout.edit(f"{WORKSPACE}/svc/BUILD.bazel", '    requirements = ["@pypi//bentoml"],\n', "")
     checkout.build(TARGET, workspace=WORKSPACE)
     bento(checkout, "build", "svc", "--archive", "by_command.bento", "--creation-time", CREATION_TIME)

@@ -1,4 +1,4 @@
-"""Makes images of a Bento of the store by podman and buildah, started by the command that Bazel runs."""
+"""Builds images of a Bento from the store with podman and buildah, by the command that Bazel runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ image: {base_image: scratch, python_version: '3.11'}
 
 
 def builders_make_the_same_image(bench: Workbench) -> str:
-    """Build one Bento by two builders: all files have the modes and times of the context, and options arrive."""
+    """Build a Bento with two builders: all files have the modes and times of the context, and options are passed."""
     need(*TOOLS)
     folder, home = bench.folder / "built-bento", bench.folder / "built-home"
     for path, text in BENTO.items():

@@ -1,4 +1,4 @@
-"""Runs a real remote cache: nginx of Debian's package, which stores what it is sent (WebDAV), on loopback."""
+"""Runs a real remote cache on the loopback interface: Debian's nginx, which stores uploads (WebDAV)."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class Transfer:
 
 
 class CacheServer(Server):
-    """Runs the server, which keeps what it is sent in its folder."""
+    """Runs the server, which stores uploads in its directory."""
 
     def command(self) -> list[str]:
-        """Unpack it, and write its settings."""
+        """Unpack the server, and write its settings."""
         unpack_package("nginx", self.folder / "program")
         (self.folder / "temporary").mkdir()
         (self.folder / "kept").mkdir()
@@ -84,9 +84,9 @@ class CacheServer(Server):
         return [Transfer(method, kind, digest, int(status), int(sent)) for method, kind, digest, status, sent in found]
 
     def content(self, digest: str) -> Path:
-        """Return the path of the file that holds a content."""
+        """Return the path of the file that contains a blob."""
         return self.folder / "kept/cas" / digest
 
     def evict_contents(self) -> None:
-        """Forget all contents, and keep what is known of actions: as a cache does that is full."""
+        """Remove all blobs, but keep the action results, as a full cache might do."""
         shutil.rmtree(self.folder / "kept/cas")

@@ -1,4 +1,4 @@
-"""Checks that secrets of the caller are in nothing that a build makes, says or logs."""
+"""Checks that the user's secrets appear in no output, message, or log of a build."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ bento_package(
 
 
 def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
-    """Search outputs, layers and the execution log of all examples, and the output of a failing build, for secrets."""
+    """Search outputs, layers, the execution log of all examples, and the output of a failing build for secrets."""
     checkout = bench.plain
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | tokens(checkout)
     log = checkout.root / "canaries.json"
@@ -89,7 +89,7 @@ def the_callers_secrets_go_nowhere(bench: Workbench) -> str:
 
 
 def tokens(checkout: Checkout) -> dict[str, str]:
-    """Write files with a secret, and return the variables that say where they are."""
+    """Write files with a secret, and return the variables with their paths."""
     checkout.write("secrets/netrc", f"machine localhost login me password {CANARY}\n")
     places = {"NETRC": checkout.root / "secrets/netrc"}
     for variable, name in TOKEN_FILES.items():

@@ -1,4 +1,4 @@
-"""The command without Bazel: pip installs it for the newest Python of Debian, that of the root of tools/bazel."""
+"""Tests the command without Bazel: pip installs it for Debian's newest Python, in the root of tools/bazel."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SECONDS_TO_SERVE = 120
 
 
 def the_command_is_installed_by_pip(bench: Workbench) -> str:
-    """Its commands on a Bento with a model of real BentoML, which serves what they have carried."""
+    """Run the commands on a Bento with a model that BentoML built, and serve the result with BentoML."""
     checkout = bench.checkout("command")
     folder = checkout.root.parent / "installed"
     (folder / "svc").mkdir(parents=True)
@@ -86,7 +86,7 @@ def the_command_is_installed_by_pip(bench: Workbench) -> str:
 
 
 class Shell:
-    """Gives commands in a folder, where the root's /usr is the machine's."""
+    """Runs commands in a directory. The root's /usr replaces the /usr of the machine."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self.home = folder / "home"
@@ -96,7 +96,7 @@ class Shell:
         self._enter += ["sh", str(root)]
 
     def __call__(self, *words: str, code: int | None = 0) -> str:
-        """What a command prints, which has to end with a code; None for any."""
+        """Return the output of a command, which must exit with `code`; None allows any exit code."""
         done = subprocess.run(
             [*self._enter, *words],
             cwd=self._folder,
@@ -110,11 +110,11 @@ class Shell:
         return done.stdout
 
     def data(self, *words: str, code: int | None = 0) -> list[dict[str, str]]:
-        """What a command of `bento` says as JSON."""
+        """Return the parsed JSON output of a `bento` command."""
         return json.loads(self("venv/bin/bento", *words, "-o", "json", code=code))
 
     def served(self, tag: str) -> str:
-        """The first answer of a server."""
+        """Return the first response of a server."""
         port = free_port()
         words = ["venv/bin/bento", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
         log = self._folder / "served.log"

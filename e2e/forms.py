@@ -1,4 +1,4 @@
-"""Reads locks of real projects: all forms make the same hub, and hubs hold what uv resolves."""
+"""Reads locks of real projects: all formats create the same package hub, and hubs contain what uv resolves."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ use_repo(bento, "{name}")
 
 
 def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
-    """Compare targets, closures, wheels and hashes of the forms, for a Python that this machine need not have."""
+    """Compare targets, dependencies, wheels, and hashes of the formats, also for a Python that isn't installed."""
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     write_locks(checkout)
@@ -96,7 +96,7 @@ def all_forms_of_a_lock_are_one_hub(bench: Workbench) -> str:
 
 
 def hubs_hold_what_uv_resolves(bench: Workbench) -> str:
-    """Compare hubs of large sets with what uv resolves for each platform, without downloading a wheel."""
+    """Compare large package hubs with what uv resolves for each platform, without downloading wheels."""
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     cases = [(name, platform, python) for name in SETS for platform, python in zip(PLATFORMS, PYTHONS, strict=True)]
@@ -127,7 +127,7 @@ def hub_of(name: str, platform: str, python: str) -> str:
 
 
 def lock(checkout: Checkout, name: str) -> None:
-    """Lock as `bazel run` of a bento_requirements target does."""
+    """Lock as `bazel run` with a bento_requirements target does."""
     folder = checkout.root / WORKSPACE
     [packaging] = external_folder(checkout, ".").glob("*bento_tools__packaging__*_modules/site-packages")
     command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "--packages", packaging]
@@ -145,7 +145,7 @@ def lock(checkout: Checkout, name: str) -> None:
 
 
 def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[tuple[str, str]]:
-    """Return what uv resolves, constrained to the locked versions."""
+    """Return what uv resolves with the locked versions as constraints."""
     folder = checkout.root / WORKSPACE
     packages = json.loads((folder / f"{name}.json").read_text("utf-8"))["packages"]
     names = [package["name"] for package in packages]
@@ -163,7 +163,7 @@ def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[t
 
 
 def declare(checkout: Checkout, hubs: list[tuple[str, str, list[str], str]]) -> None:
-    """Add hubs to the workspace: name, lock, platforms, Python; and have them made."""
+    """Add package hubs (name, lock, platforms, Python) to the workspace, and fetch them."""
     text = "".join(
         HUB.format(name=name, lock=lock, platforms=json.dumps(platforms), python=python)
         for name, lock, platforms, python in hubs
@@ -194,7 +194,7 @@ def write_locks(checkout: Checkout) -> None:
 
 
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
-    """Return the files of a hub, and what it has of the lock, by path, with the hub's name replaced in them."""
+    """Return the files of a package hub and the packages of its lock by path, without the name of the hub."""
     found = {}
     for kind in ("", "__lock"):
         [root] = external_folder(checkout, WORKSPACE).glob(f"*bento~{hub}{kind}")

@@ -1,4 +1,4 @@
-"""Checks that the caller's variables reach no action."""
+"""Checks that the user's environment variables reach no action."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ genrule(
 
 
 def variables_of_the_caller_rerun_nothing(bench: Workbench) -> str:
-    """Build with variables in the environment, and with those of `--action_env`: no action of a Bento runs again."""
+    """Build with environment variables, and with variables of `--action_env`: no action of a Bento runs again."""
     checkout = bench.plain
     checkout.write("control/BUILD.bazel", EXAMPLE)
     targets = (TARGET, "//control")

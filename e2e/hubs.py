@@ -1,4 +1,4 @@
-"""Checks hubs of absent locks, for other platforms, under another name, of wheels with BUILD files; interpreters."""
+"""Checks package hubs with missing locks, other platforms, other names, and BUILD files in wheels; and interpreters."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
 
 
 def hubs_say_what_is_missing(bench: Workbench) -> str:
-    """Write a lock where there is none; check that other platforms and names are refused with those that exist."""
+    """Create a missing lock. Check that unsupported platforms and names are rejected with the valid values."""
     checkout = bench.checkout("hubs")
     lock = write_workspace(checkout)
     a_lock_that_is_not_there_can_be_written(checkout, lock)
@@ -83,7 +83,7 @@ def hubs_say_what_is_missing(bench: Workbench) -> str:
 
 
 def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> None:
-    """Build the target that writes an absent lock; a Bento beside it fails until Bazel sees the lock."""
+    """Build the target that writes a missing lock. A Bento of the same package fails until the lock exists."""
     built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
     message = "@pypi: its lock //:requirements.lock.json doesn't exist yet. `bazel run` the bento_requirements target"
     assert message in built.errors, built.told()
@@ -97,7 +97,7 @@ def a_lock_that_is_not_there_can_be_written(checkout: Checkout, lock: str) -> No
 
 
 def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
-    """Check that modules below BUILD files are there, by the hub's local name and by canonical labels."""
+    """Check that modules below BUILD files are included, with the hub's local name and with canonical labels."""
     checkout.build("@mine//acme", "//:all_of_them", workspace=WORKSPACE)
     listed = checkout.bazel("cquery", "@mine//acme", "--output=files", workspace=WORKSPACE).succeeded().output.split()
     found = {path.partition("/site-packages/")[2] for path in listed}
@@ -106,10 +106,10 @@ def wheels_with_build_files_are_whole(checkout: Checkout) -> None:
 
 
 def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
-    """Check that two hubs of one name are refused, with the module or the modules that have them.
+    """Check that two package hubs with the same name are rejected with an error that names the modules.
 
-    Of one name are also two of which one has that name beside its own, for build systems or what it read of a lock. A
-    root module need not have a name.
+    This includes hubs whose additional repositories, for build systems or metadata of a lock, have the same name. A
+    root module can lack a name.
     """
     tag = 'bento.pypi(name = "pypi", lock = "//:requirements.lock.json")\n'
     use = "use_repo(bento, mine"
@@ -134,7 +134,7 @@ def hubs_of_one_name_are_refused(checkout: Checkout) -> None:
 
 
 def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
-    """Check the errors for a missing package: Bazel's own, which docs/locks.md quotes, and that of `requirement`."""
+    """Check the errors for a missing package: from Bazel (quoted in docs/locks.md), and from `requirement`."""
     failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
     assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
     load = 'load("@mine//:requirements.bzl", "requirement")\n\nfilegroup(name = "x", srcs = [requirement("{}")])\n'
@@ -146,7 +146,7 @@ def packages_that_a_hub_lacks_are_named(checkout: Checkout) -> None:
 
 
 def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
-    """Check the error for a package that markers leave out, of all platforms and of the build's."""
+    """Check the error for a package that markers exclude on all platforms, or on the platform of the build."""
     for package, platform, where in (
         ("elsewhere", "linux_amd64", "on none"),
         ("machine", "linux_arm64", "only on linux_x86_64"),
@@ -159,7 +159,7 @@ def packages_that_markers_leave_out_say_so(checkout: Checkout) -> None:
 
 
 def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str) -> None:
-    """Check that modules share a hub if they agree; otherwise the error names them, and what differs."""
+    """Check that modules share a package hub if their settings are equal. Otherwise the error lists the differences."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module + DEPENDENCY)
     checkout.write(f"{WORKSPACE}/other/MODULE.bazel", OTHER)
@@ -175,7 +175,7 @@ def names_are_shared_by_modules_that_say_the_same(checkout: Checkout, lock: str)
 
 
 def other_platforms_are_named(checkout: Checkout) -> None:
-    """Check the errors for a hub without the platform, the Python version, or a valid platform name."""
+    """Check the errors for a hub without the platform or the Python version, and for an invalid platform name."""
     build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", re.sub(r'python_version = "[\d.]+"', 'python_version = "3.9"', module))
@@ -191,7 +191,7 @@ def other_platforms_are_named(checkout: Checkout) -> None:
 
 
 def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
-    """Check the errors for two interpreters, for one that is no Python, and for an old one."""
+    """Check the errors for two interpreters, for a file that isn't a Python interpreter, and for an old interpreter."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     one = 'bento_tools.python(interpreter = "python3")'
     absent = one.replace("python3", "python3.99")
@@ -212,7 +212,7 @@ def interpreters_that_do_not_fit_are_named(checkout: Checkout) -> None:
 
 
 def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) -> None:
-    """Check the error for an edge to a missing package; an extra may have the name of its package."""
+    """Check the error for a dependency on a missing package. An extra can have the name of its package."""
     content = json.loads(lock)
     [acme] = [package for package in content["packages"] if package["name"] == "acme"]
     acme["extras"] = {"acme": [{"name": "bentoml"}]}
@@ -230,7 +230,7 @@ def locks_that_contradict_themselves_are_refused(checkout: Checkout, lock: str) 
 
 
 def hostile_locks_do_nothing(checkout: Checkout, lock: str, folder: Path) -> None:
-    """Check that strings of a lock reach no command line or BUILD file, and that reading a lock builds nothing."""
+    """Check that strings of a lock reach no command line or BUILD file, and that reading a lock runs no build."""
     mark = folder / "ran"
     address, commit = hostile_source(folder / "evil", mark)
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
@@ -271,7 +271,7 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
 
 
 def hostile_source(folder: Path, mark: Path) -> tuple[str, str]:
-    """Make a repository of a package whose build leaves a mark; return its address and a commit."""
+    """Create a repository with a package whose build writes a marker file. Returns its address and a commit."""
     folder.mkdir(parents=True)
     project = '[project]\nname = "acme"\nversion = "1.0"\ndynamic = ["dependencies"]\n'
     system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
@@ -284,7 +284,7 @@ def hostile_source(folder: Path, mark: Path) -> tuple[str, str]:
 
 
 def write_workspace(checkout: Checkout) -> str:
-    """Write the workspace except the lock, whose text is returned."""
+    """Write the workspace except the lock, and return the content of the lock."""
     wheels = checkout.root / WORKSPACE / "wheels"
     wheels.mkdir(parents=True)
     shipped = {f"acme/{name}/{file}": "" for name in BUILD_FILES for file in (name, "data.txt")}
@@ -304,7 +304,7 @@ def write_workspace(checkout: Checkout) -> str:
 
 
 def write_wheel(folder: Path, name: str, files: dict[str, str]) -> dict[str, str]:
-    """Write a wheel; return its name and SHA-256."""
+    """Write a wheel, and return its name and SHA-256 digest."""
     path = folder / f"{name}-1.0-py3-none-any.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:

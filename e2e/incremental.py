@@ -1,4 +1,4 @@
-"""Checks that a change reruns what depends on it, and nothing else."""
+"""Checks that a change reruns only the actions that depend on it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
 def changes_rerun_what_they_must(bench: Workbench) -> str:
-    """Count the processes of the execution log, which has none for hits of Bazel's action cache."""
+    """Count the processes in the execution log, which omits hits of Bazel's action cache."""
     checkout = bench.plain
     seconds = a_comment_in_the_service(checkout)
     a_name_in_the_library(checkout)
@@ -60,7 +60,7 @@ def a_comment_in_the_service(checkout: Checkout) -> float:
 
 
 def a_name_in_the_library(checkout: Checkout) -> None:
-    """Change the library, which trains the model, too."""
+    """Change the library, which also trains the model."""
     tag = checkout.read(TAG)
     checkout.edit("examples/features/iris.py", "measured", "sizes")
     expected = ["BentoArchive", "BentoPackage", "Genrule"]
@@ -100,7 +100,7 @@ def a_file_that_no_pattern_keeps(checkout: Checkout) -> None:
 
 
 def a_line_beside_data(checkout: Checkout) -> None:
-    """Change a source beside data, which may be large: they are packed again only if they change."""
+    """Change a source next to data, which might be large. The data is packed again only if it changes."""
     checkout.write("beside/BUILD.bazel", DATA)
     checkout.write("beside/service.py", SERVICE)
     checkout.write("beside/table.csv", "1,2\n")

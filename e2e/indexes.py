@@ -1,4 +1,4 @@
-"""Locks from a private index with a password: pypiserver on loopback, with one package of a public name."""
+"""Locks from a private index with a password: pypiserver on the loopback interface, with a package of a public name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
 
 
 def a_private_index_wins_and_keeps_its_password(bench: Workbench) -> str:
-    """Lock with the environment's credentials, fetch with netrc's, fail with wrong ones; search outputs for them."""
+    """Lock with credentials of the environment, fetch with netrc, and fail with wrong credentials. Search outputs."""
     checkout = bench.checkout("private")
     with index(bench.folder / "index") as address:
         write_workspace(checkout, address)
@@ -111,7 +111,7 @@ def write_workspace(checkout: Checkout, address: str) -> None:
 
 
 def files_with(text: bytes, folder: Path) -> list[Path]:
-    """Return the files below a folder that contain a text; links are not followed."""
+    """Return the files in a directory that contain a string. Links aren't followed."""
     found = []
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -128,7 +128,7 @@ def files_with(text: bytes, folder: Path) -> list[Path]:
 
 @contextmanager
 def index(folder: Path):
-    """Run a real pypiserver that wants a password for everything; yield its address."""
+    """Run pypiserver with a required password. Yields its address."""
     packages = folder / "packages"
     packages.mkdir(parents=True)
     write_wheel(packages, CONFUSED, "0.0.1", "OURS = True\n")

@@ -1,4 +1,4 @@
-"""Checks that actions make the same bytes in whatever Python runs them."""
+"""Checks that actions write the same bytes with every Python interpreter."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ bento_policy_test(name = "policy_test", allow_licenses = ["MIT"], bento = ":hell
 
 
 def interpreters_make_the_same(bench: Workbench) -> str:
-    """Run every kind of action in the Python of locked packages and in a newer one of the machine; that packed, too."""
+    """Run every kind of action with the Python of locked packages, unpacked and packed, and with a newer Python."""
     checkout = bench.spare
     write_targets(checkout)
     checkout.edit("MODULE.bazel", INTERPRETER, INTERPRETER + COMPILER)
@@ -220,7 +220,7 @@ def interpreters_make_the_same(bench: Workbench) -> str:
 
 
 def inputs_are_packed(spawns: list[Spawn]) -> None:
-    """Check that actions have the packed files, and none of the some hundreds that there were."""
+    """Check that actions have the packed files as inputs, and not hundreds of separate files."""
     assert spawns, "no action ran"
     for spawn in spawns:
         packed = [path for path in spawn.inputs if "/packed_python/" in path]
@@ -230,7 +230,7 @@ def inputs_are_packed(spawns: list[Spawn]) -> None:
 
 
 def write_targets(checkout: Checkout) -> None:
-    """Write a package for each kind of action, over a hub of one wheel."""
+    """Write a package with a target for each kind of action, and a package hub with one wheel."""
     checkout.write("twice/BUILD.bazel", BUILD)
     checkout.write("twice/unpacked_python.bzl", UNPACKED_RULE)
     checkout.write("twice/service.py", SERVICE)
@@ -247,7 +247,7 @@ def write_targets(checkout: Checkout) -> None:
 
 
 def write_wheel(folder: Path, name: str, version: str, platform: str = "any", more: str = "") -> dict[str, str]:
-    """Write a wheel, and return its name and its SHA-256."""
+    """Write a wheel, and return its name and SHA-256 digest."""
     info, purelib = f"{name}-{version}.dist-info", str(platform == "any").lower()
     texts = {
         f"{name}/__init__.py": f"NAME = {name!r}\n",
@@ -276,12 +276,12 @@ def built(checkout: Checkout) -> list[Spawn]:
 
 
 def mnemonics(checkout: Checkout) -> set[str]:
-    """Return the mnemonics that the rules have."""
+    """Return the mnemonics of the rules."""
     lines = [line for path in checkout.root.glob("rules/**/*.bzl") for line in path.read_text("utf-8").splitlines()]
     return {name for line in lines if "mnemonic = " in line for name in re.findall(r'"(Bento[A-Za-z]+)"', line)}
 
 
 def differing(first: list[Spawn], second: list[Spawn]) -> str:
-    """Return the actions that made other bytes, or ran in one of the builds alone."""
+    """Return the actions that wrote different bytes, or ran in only one of the builds."""
     made, again = ({(spawn.mnemonic, spawn.target): spawn.outputs for spawn in spawns} for spawns in (first, second))
     return "\n".join(str(key) for key in made | again if made.get(key) != again.get(key))

@@ -1,4 +1,4 @@
-"""Checks that ruff and mypy see every Python file, Bazel every test file, and that Starlark keeps its rules."""
+"""Checks that the linters check every file, that Bazel runs every test file, and that documented code works."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OURS = re.compile(r"bento_\w+|image_step")
 
 
 def lint_sees_every_file(bench: Workbench) -> str:
-    """Check that files declared to //tests/lint or named by documents exist, and that each test file has a target."""
+    """Check that the files of //tests/lint and of the documentation exist, and that each test file has a target."""
     starlark = files_that_end_in(".bzl", ".bazel")
     found = [finding for path in starlark for finding in findings(path, (REPOSITORY / path).read_text("utf-8"))]
     assert not found, "\n".join(found)
@@ -54,7 +54,7 @@ def lint_sees_every_file(bench: Workbench) -> str:
 
 
 def odd_subjects() -> list[str]:
-    """Commits since the style guide whose subjects are not conventional, or longer than 65 characters."""
+    """Return the commits since the style guide whose subjects aren't conventional or exceed 65 characters."""
     log = subprocess.run(
         ["git", "-C", str(REPOSITORY), "log", "--no-merges", "--format=%h %s", f"{STYLE_GUIDE_SINCE}..HEAD"],
         capture_output=True,
@@ -66,7 +66,7 @@ def odd_subjects() -> list[str]:
 
 
 def documented_targets_load(checkout: Checkout) -> int:
-    """Load each block of a BUILD file that documents show, in a package of its own."""
+    """Load each BUILD file block of the documentation in a separate package."""
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
         # Three dots stand for what a reader knows.
         if block.language == "starlark" and "…" not in block.text:
@@ -77,7 +77,7 @@ def documented_targets_load(checkout: Checkout) -> int:
 
 
 def documented_modules_load(checkout: Checkout) -> int:
-    """Evaluate what documents declare in MODULE.bazel by `bento`, each under another name, without fetching."""
+    """Evaluate the `bento` tags of the documented MODULE.bazel blocks, each with another name, without fetching."""
     names, tags = [], []
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
         for tag in declarations(block.text.replace("…", "0" * 64)) if block.language == "starlark" else []:
@@ -100,7 +100,7 @@ def documented_modules_load(checkout: Checkout) -> int:
 
 
 def documented_commands_run(checkout: Checkout, home: Path) -> None:
-    """Run the commands that tests/docs/consoles.py gives to this scenario; whatever runs the others has to exist."""
+    """Run the commands that tests/docs/consoles.py assigns to this scenario. The other scenarios must exist."""
     gone = [path for path in HELD.values() if not (REPOSITORY / path).is_file()]
     assert not gone, f"tests/docs/consoles.py names {gone}"
     for path, text in FILES.items():
@@ -123,7 +123,7 @@ def declarations(text: str) -> list[ast.Call]:
 
 
 def build_file(text: str) -> str:
-    """Return a BUILD file of the targets of ours in a block, with the load of their rules."""
+    """Return a BUILD file with the targets of this project's rules in a block, and with the load statement."""
     statements = [
         statement
         for statement in ast.parse(text).body
@@ -139,7 +139,7 @@ def build_file(text: str) -> str:
 
 
 def files_of(checkout: Checkout, query: str) -> set[str]:
-    """Return the source files among the labels that a query gives."""
+    """Return the source files in the labels of a query result."""
     asked = checkout.bazel("query", f"kind('source file', {query})", "--noimplicit_deps").succeeded()
     labels = (label.removeprefix("//") for label in asked.output.split())
     return {label.replace(":", "/").removeprefix("/") for label in labels}

@@ -1,4 +1,4 @@
-"""Checks that unfit packages are refused when they are built, not before; the hub is that of a module below."""
+"""Checks that invalid packages of another module's package hub are rejected when they are built, not before."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ MESSAGES = {
 
 
 def misfits_are_told_of_when_they_are_built(bench: Workbench) -> str:
-    """Build a Bento that states unfit wheels; build each wheel, which fails with its name and the reason."""
+    """Build a Bento with invalid wheels, and then each wheel, which fails with its name and the reason."""
     checkout = bench.checkout("misfits")
     write_workspace(checkout)
     checkout.build("@below//:bento", "@below//:bentoml", "@below//:acme_taken_in_image", workspace=WORKSPACE)
@@ -116,7 +116,7 @@ def write_workspace(checkout: Checkout) -> None:
 
 
 def write_wheel(folder: Path, name: str, tag: str, metadata: str = "") -> dict[str, str]:
-    """Write a wheel whose RECORD lists none of its files, for image rules to notice; return its name and SHA-256."""
+    """Write a wheel whose RECORD lists none of its files, which image rules reject. Returns its name and digest."""
     path = folder / f"{name}-1.0-{tag}.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:

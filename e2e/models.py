@@ -1,4 +1,4 @@
-"""Fetches models from servers on loopback: files and exports by HTTP, a hub of Hugging Face's kind, a registry."""
+"""Fetches models from local servers: files and exports over HTTP, a fake Hugging Face Hub, and a registry."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
 def models_come_from_elsewhere(bench: Workbench) -> str:
-    """Fetch models only for targets that need them, with verified hashes; the token is shown and kept nowhere."""
+    """Fetch models only for targets that require them, and verify their hashes. The token is sent but never stored."""
     checkout = bench.checkout("models", cache=bench.folder / "models-cache")
     archive = exported()
     with server(archive) as (address, asked):
@@ -108,7 +108,7 @@ def models_come_from_elsewhere(bench: Workbench) -> str:
 
 
 def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str, archive: bytes) -> None:
-    """Push a model to a real registry and pull it: it is the same, with its tag."""
+    """Push a model to a real registry and pull it: the contents and the tag are the same."""
     with RegistryServer(bench.folder / "models-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/plain")
@@ -161,7 +161,7 @@ def write_workspace(
 
 @contextmanager
 def server(archive: bytes):
-    """Run a server, whose large hub files are redirected; yield its address and the list of requested paths."""
+    """Run a server that redirects large files of the Hub. Yields its address and the list of requested paths."""
     asked: list[str] = []
     snapshot = f"/acme/tiny/resolve/{REVISION}/"
 

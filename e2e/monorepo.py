@@ -1,4 +1,4 @@
-"""Builds a workspace of three services with different packages, one lock and one library."""
+"""Builds a workspace of three services with different packages, one lock, and one library."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PYTHON = 'python_version = "3.11"'
 
 
 def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
-    """Compare slices with uv's; install Bentos by hashes in fresh environments, import and serve them."""
+    """Compare subsets of the lock with uv's; install Bentos by hashes in new environments, and serve them."""
     checkout = bench.checkout("monorepo")
     # The wheels of this scenario's servers run in this interpreter.
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PYTHON, f'python_version = "{HERE}"')
@@ -43,7 +43,7 @@ def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
 
 
 def changes_touch_what_they_must(bench: Workbench) -> str:
-    """Change a line of the lock and a service's packages; check what is fetched, rerun and evaluated again."""
+    """Change a locked package and the packages of a service. Check what is fetched, rerun, and evaluated again."""
     checkout = bench.monorepo
     first = evaluations(checkout, "first")
     again = evaluations(checkout, "again")
@@ -76,7 +76,7 @@ def a_changed_line_of_the_lock(checkout: Checkout) -> None:
 
 
 def wheels_of(checkout: Checkout) -> list[Path]:
-    """Return the fetched repositories of wheels of the workspace's hub."""
+    """Return the fetched wheel repositories of the workspace's package hub."""
     external = external_folder(checkout)
     return sorted(path for path in external.iterdir() if re.search(r"pypi__\w+__linux_", path.name) and path.is_dir())
 
@@ -87,7 +87,7 @@ def external_folder(checkout: Checkout, workspace: str = WORKSPACE) -> Path:
 
 
 def evaluations(checkout: Checkout, name: str) -> int:
-    """Return how often the extension `bento` ran in a build."""
+    """Return the number of evaluations of the extension `bento` in a build."""
     profile = checkout.root / f"{name}.profile"
     checkout.build(*BENTOS, f"--profile={profile}", "--noslim_profile", workspace=WORKSPACE)
     events = json.loads(profile.read_text("utf-8"))["traceEvents"]
@@ -95,7 +95,7 @@ def evaluations(checkout: Checkout, name: str) -> int:
 
 
 def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
-    """Compare with what uv resolves over the network, from the packages' own metadata and the locked versions."""
+    """Compare with what uv resolves over the network, from the metadata of the packages and the locked versions."""
     locked = locked_of(checkout, service)
     roots = checkout.root / "roots.in"
     roots.write_text(locked["roots"], "utf-8")
@@ -117,14 +117,14 @@ def the_slice_is_what_uv_says(checkout: Checkout, service: str) -> None:
 
 
 def locked_of(checkout: Checkout, service: str) -> dict[str, str]:
-    """Return the requirements of a Bento, and what it asks for."""
+    """Return the locked requirements of a Bento, and its direct requirements."""
     path = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.locked.json"
     locked: dict[str, str] = json.loads(path.read_text("utf-8"))
     return locked
 
 
 def real_bentoml_serves(checkout: Checkout, service: str, folder: Path) -> float:
-    """Install by hashes into a fresh environment, import, serve, ask."""
+    """Install by hashes in a new environment, import and serve the Bento, and send a request."""
     began = time.monotonic()
     bento = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.bento"
     locked = folder.with_name(f"{folder.name}.requirements.lock.txt")

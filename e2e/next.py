@@ -1,4 +1,4 @@
-"""Checks that the rules work with what the next releases of Bazel demand."""
+"""Checks that the rules are compatible with the next Bazel releases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ old = rule(
 
 
 def the_next_bazel_is_met(bench: Workbench) -> str:
-    """Analyse all targets, and build Bentos, with the flags that Bazel 8 and 9 set."""
+    """Analyze all targets, and build Bentos, with the flags that Bazel 8 and 9 set."""
     checkout = bench.checkout("next")
     checkout.build("//...", FLAGS, "--nobuild")
     built = checkout.build(TARGET, OF_PACKAGES, FLAGS)

@@ -1,4 +1,4 @@
-"""Builds without a network: from downloads cached by hash for all workspaces of a machine, or vendored."""
+"""Builds without a network: from a shared download cache, or from vendored files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORKSPACE = "e2e/smoke"  # whose own test imports the Bento
 
 
 def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
-    """Build with the cache that the first checkout filled, without a network or the caches of uv and pip."""
+    """Build with the download cache of the first checkout, without a network or the caches of uv and pip."""
     first = bench.checkout("consumer", cache=bench.folder / "fresh")
     first.bazel("test", "//...", workspace=WORKSPACE).succeeded()
     cut_off = Surroundings(

@@ -1,4 +1,4 @@
-"""Runs `bazel coverage` of services, and checks what a failing test of one shows."""
+"""Runs `bazel coverage` of services, and checks the output of a failing service test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MERGER = "--coverage_report_generator=//tools:bento"
 
 
 def coverage_reaches_into_servers(bench: Workbench) -> str:
-    """Check that lines run by the processes of both services are recorded, by their paths in the workspace."""
+    """Check that coverage includes the server processes of both services, with paths relative to the workspace."""
     checkout = bench.plain
     checkout.edit(SERVICE, "    @bentoml.task\n", "    def idle(self) -> None:\n        return\n\n    @bentoml.task\n")
     checkout.bazel("coverage", MERGER, TEST).succeeded()
@@ -32,7 +32,7 @@ def coverage_reaches_into_servers(bench: Workbench) -> str:
 
 
 def recorded(checkout: Checkout) -> dict[str, dict[int, int]]:
-    """Return how often each line of each file ran, in all shards."""
+    """Return the number of executions of each line of each file in all shards."""
     counts: dict[str, dict[int, int]] = {}
     for report in sorted((checkout.root / "bazel-testlogs/examples/studio/studio_test").glob("*/coverage.dat")):
         lines: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Runs a real registry: Debian's."""
+"""Runs a real registry: Debian's docker-registry."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 class RegistryServer(Server):
-    """Runs the registry, which keeps what is pushed in its folder."""
+    """Runs the registry, which stores pushed data in its directory."""
 
     def command(self) -> list[str]:
-        """Unpack it, and write its settings."""
+        """Unpack the registry, and write its settings."""
         unpack_package("docker-registry", self.folder / "program")
         settings = self.folder / "config.yml"
         settings.write_text(SETTINGS.format(folder=self.folder, port=self.port))

@@ -1,4 +1,4 @@
-"""Shares builds of several machines over a real cache server, and recovers from one that loses contents."""
+"""Shares builds of several machines through a real cache server, and recovers from lost cache contents."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SMALL = 200_000  # bytes
 
 
 def two_machines_share_a_cache(bench: Workbench) -> str:
-    """Build on two machines: the second runs no action of ours, and downloads no more than it asks for."""
+    """Build on two machines: the second runs no action of the rules, and downloads only the requested outputs."""
     first, second = bench.here, bench.there
     with CacheServer(bench.folder / "cache") as cache:
         for checkout in (first, second):
@@ -93,9 +93,9 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
 
 
 def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServer, workspace: str) -> list[Spawn]:
-    """Check that the second finds all actions in the cache, with the same outputs.
+    """Check that the second build finds all actions in the cache, with the same outputs.
 
-    Returns them, as they ran in the first.
+    Returns the actions as they ran in the first build.
     """
     targets = WORKSPACES[workspace]
     built = ours(first.build(*targets, CI, workspace=workspace))
@@ -116,7 +116,7 @@ def the_second_runs_nothing(first: Checkout, second: Checkout, cache: CacheServe
 
 
 def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: CacheServer) -> int:
-    """Build as the preset says: the archive is fetched, and none of its parts. Returns its bytes."""
+    """Build with the preset, which downloads the archive but not its parts. Returns the bytes of the archive."""
     cache.transfers()
     second.build(BENTO, *OTHERWISE)
     fetched = downloads(cache)
@@ -127,7 +127,7 @@ def only_what_is_asked_for_is_fetched(first: Checkout, second: Checkout, cache: 
 
 
 def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> None:
-    """Push contents that are in the cache only; nothing is built."""
+    """Push contents that are only in the cache. No action runs."""
     second.write("tests/pushed/BUILD.bazel", PUSH)
     with RegistryServer(bench.folder / "remote-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
@@ -142,7 +142,7 @@ def pushes_what_it_does_not_have(first: Checkout, second: Checkout, cache: Cache
 
 
 def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
-    """Load layers that are in the cache only; nothing is built. What docker would read is kept and checked."""
+    """Load layers that are only in the cache. No action runs. The input of docker is saved and verified."""
     program, given = bench.folder / "docker-bin/docker", bench.folder / "given.tar"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\ncat > "{given}"\n')
@@ -165,7 +165,7 @@ def loads_what_it_does_not_have(checkout: Checkout, bench: Workbench) -> None:
 
 
 def layers_go_from_cache_to_registry(checkout: Checkout, cache: CacheServer, behind: Sequence[str]) -> None:
-    """Push without Bazel's downloading layers: the push fetches those that the registry lacks, and none twice."""
+    """Push without downloading layers by Bazel: the push fetches each missing layer of the registry once."""
     command = ("run", "//tests/pushed:pushed_image", *OTHERWISE, "--remote_download_minimal", FROM_CACHE, *behind)
     lost = checkout.bazel(*command)
     assert "Pass the build's --remote_cache" in lost.errors, lost.told()
@@ -190,7 +190,7 @@ def built_layers(checkout: Checkout) -> set[str]:
 
 
 def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: CacheServer) -> None:
-    """Put wrong bytes into the cache: they are refused, and the action runs here."""
+    """Write wrong bytes to the cache: they are rejected, and the action runs locally."""
     digest = first.digest(ARCHIVE)
     right = cache.content(digest).read_bytes()
     cache.content(digest).write_bytes(bytes(len(right)))
@@ -202,7 +202,7 @@ def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: Cach
 
 
 def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
-    """Delete the cache's contents between two builds: what is needed is built again."""
+    """Delete the contents of the cache between two builds: the required outputs are built again."""
     options = (BENTO, *OTHERWISE, "--remote_download_minimal")
     second.bazel("clean").succeeded()
     second.build(*options)
@@ -215,7 +215,7 @@ def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
 
 
 def downloads(cache: CacheServer) -> dict[str, int]:
-    """Return the digests and sizes of the contents that were fetched since the last call."""
+    """Return the digests and sizes of the blobs that were downloaded since the last call."""
     return {
         transfer.digest: transfer.sent
         for transfer in cache.transfers()
@@ -224,17 +224,17 @@ def downloads(cache: CacheServer) -> dict[str, int]:
 
 
 def ours(result: Result) -> list[Spawn]:
-    """Return our actions."""
+    """Return the actions of the rules."""
     return [spawn for spawn in result.spawns if spawn.mnemonic.startswith("Bento")]
 
 
 def preset(cache: CacheServer) -> str:
-    """Return the bazelrc that docs/ci.md has users copy, with the address of our server."""
+    """Return the bazelrc block of docs/ci.md with the address of the server."""
     [lines, *_] = documented_bazelrc()
     assert lines.count(ADDRESS) == 1, lines
     return lines.replace(ADDRESS, cache.url)
 
 
 def documented_bazelrc() -> list[str]:
-    """Return the blocks of docs/ci.md that users copy into .bazelrc: for caches, workers, and servers of one build."""
+    """Return the .bazelrc blocks of docs/ci.md: for caches, workers, and servers of one build."""
     return [block.text for block in blocks(REPOSITORY / "docs/ci.md") if block.language == "bazelrc"]

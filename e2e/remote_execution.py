@@ -1,4 +1,4 @@
-"""Runs actions on remote machines that have nothing of ours: declared inputs are enough, and few."""
+"""Runs actions on remote machines without Python or a shell: declared inputs are sufficient, and few."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ INTERPRETER_BYTES = 32_000_000
 
 
 def actions_run_where_there_is_nothing(bench: Workbench) -> str:
-    """Run on workers without a shell or a Python; compare with the bytes of local execution, and count inputs."""
+    """Run on workers without a shell or Python. Compare with the bytes of local execution, and count the inputs."""
     checkout = bench.here
     a_lock_without_an_interpreter_is_refused(checkout)
     checkout.edit("MODULE.bazel", OTHER_INTERPRETER, INTERPRETER)
@@ -64,12 +64,12 @@ def locally_built(checkout: Checkout) -> list[Spawn]:
 
 
 def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
-    """Return what actions wrote, without paths, which are mapped in one of the builds."""
+    """Return the outputs of actions without paths, which one of the builds maps."""
     return {(spawn.mnemonic, spawn.target, *sorted(spawn.outputs.values())) for spawn in spawns if spawn.outputs}
 
 
 def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
-    """Run tests on workers with bash and the programs that Bazel's test-setup.sh needs, but no Python or network."""
+    """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
     checkout.bazel("clean").succeeded()  # what the other server has, this one has not
     with ExecutionServer(bench.folder / "test-executor", tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
@@ -78,7 +78,7 @@ def tests_run_where_there_is_bash(checkout: Checkout, bench: Workbench) -> None:
 
 
 def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServer, bench: Workbench) -> None:
-    """Push layers by ByteStream, from the server where the workers left them."""
+    """Push layers with ByteStream, from the server to which the workers uploaded them."""
     checkout.write("tests/pushed/BUILD.bazel", PUSH)
     checkout.bazel("clean").succeeded()
     with RegistryServer(bench.folder / "execution-registry") as registry:
@@ -92,7 +92,7 @@ def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServ
 
 
 def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
-    """Check that the error says what to do."""
+    """Check that the error contains a remedy."""
     checkout.edit("MODULE.bazel", INTERPRETER, OTHER_INTERPRETER)
     refused = checkout.bazel("build", "--nobuild", "//toolchains:helper")
     assert refused.code != 0, refused.told()
@@ -100,7 +100,7 @@ def a_lock_without_an_interpreter_is_refused(checkout: Checkout) -> None:
 
 
 def inputs_are_few(spawns: list[Spawn]) -> None:
-    """Check the number of inputs, so that nobody adds a tree of files to an action by accident."""
+    """Check the number of inputs, so that no tree of files becomes an input unintentionally."""
     for spawn in spawns:
         interpreter = [path for path in spawn.inputs if "bento_python" in path]
         assert len(interpreter) == INTERPRETER_FILES, f"{spawn.mnemonic}: the interpreter has {len(interpreter)} files"

@@ -1,4 +1,4 @@
-"""Builds the same commit in different places: the outputs are the same."""
+"""Builds the same commit in different environments, and compares the outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ genrule(
 
 
 def two_places_give_the_same_bytes(bench: Workbench) -> str:
-    """Compare two checkouts that share no action cache, nor anything else that a build could notice."""
+    """Compare two checkouts that share no action cache, and that differ in everything that a build could detect."""
     here, there = bench.here, bench.there
     first = outputs_of(here)
     second = outputs_of(there, "--compilation_mode=opt", "--jobs=1")
@@ -44,7 +44,7 @@ def two_places_give_the_same_bytes(bench: Workbench) -> str:
 
 
 def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
-    """Return the digests of all that the actions of the Bento wrote, by mnemonic and path."""
+    """Return the digests of all outputs of a Bento's actions, by mnemonic and path."""
     checkout.bazel("clean").succeeded()
     checkout.write("witness/BUILD.bazel", WITNESS)
     built = checkout.build(TARGET, "//witness", f"--output_groups=+{',+'.join(GROUPS)}", *options)

@@ -1,4 +1,4 @@
-"""Uses a release from a registry: its archive is whole, and MODULE.bazel resolves without an override."""
+"""Uses a release from a registry: its archive is complete, and MODULE.bazel resolves without overrides."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit
 
 
 def the_modules_resolve_by_a_registry(bench: Workbench) -> str:
-    """Resolve by a registry in a folder, with real names and versions and the sources that Debian carries.
+    """Resolve with a registry in a directory, with real names and versions and Debian's sources.
 
-    Bazel's own modules, of which Debian has no registry, stay overridden.
+    Bazel's own modules remain overridden, because Debian has no registry for them.
     """
     checkout = bench.checkout("resolution")
     root = provisioned_root(checkout.root)
@@ -86,7 +86,7 @@ def version_of(checkout: Checkout) -> str:
 
 
 def release(checkout: Checkout, registry: Path) -> None:
-    """Put the archive of what is checked out into the registry, as tools/release.py makes it of a commit."""
+    """Add the archive of the checkout to the registry, as tools/release.py writes it for a commit."""
     for words in (["init", "--quiet"], ["add", "--all"], [*NOBODY, "commit", "--quiet", "--message=release"]):
         subprocess.run(["git", *words], cwd=checkout.root, check=True)
     command = [sys.executable, "tools/release.py", str(registry)]
@@ -98,12 +98,12 @@ def release(checkout: Checkout, registry: Path) -> None:
 
 
 def dependencies(module: str) -> dict[str, str]:
-    """Name and version of each bazel_dep."""
+    """Return the name and version of each bazel_dep."""
     return dict(re.findall(r'^bazel_dep\(name = "([^"]+)", version = "([^"]+)"', module, re.MULTILINE))
 
 
 def split_overrides(rc: str, needed: dict[str, str]) -> tuple[dict[str, Path], str]:
-    """Return the folders of the needed modules, and the rest of Debian's bazelrc."""
+    """Return the directories of the required modules, and the remaining lines of Debian's bazelrc."""
     ours: dict[str, Path] = {}
     others = []
     for line in rc.splitlines():
@@ -117,7 +117,7 @@ def split_overrides(rc: str, needed: dict[str, str]) -> tuple[dict[str, Path], s
 
 
 def add_module(registry: Path, root: Path, name: str, version: str, folder: Path) -> None:
-    """Say that a version of a module is what lies in a folder of the root."""
+    """Add a module version to the registry, with the files in a directory of the root."""
     text = (root / folder.relative_to(SEEN_AS) / "MODULE.bazel").read_text("utf-8")
     place = registry / "modules" / name / version
     place.mkdir(parents=True)

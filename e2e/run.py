@@ -1,7 +1,7 @@
 """Runs the scenarios: `python3 e2e/run.py [--keep] [SCENARIO]...`.
 
-Each drives the real `tools/bazel` in checkouts of its own, below a temporary folder that is removed at the end. One
-line tells of each; the last is `N passed, N failed`.
+Each scenario runs `tools/bazel` in separate checkouts in a temporary directory, which is removed at the end. The
+program prints one line for each scenario; the last line is `N passed, N failed`.
 """
 
 from __future__ import annotations
@@ -117,13 +117,13 @@ STOPPED = threading.Event()
 
 
 def stop(*_: object) -> None:
-    """End at a signal, with neither servers nor folders left behind: what runs is ended, nothing else begins."""
+    """Handle a signal: stop the running scenario and all servers, and start no other scenario."""
     STOPPED.set()
     subprocess.run(["pkill", "-TERM", "-P", str(os.getpid())], check=False)
 
 
 def passes(name: str, bench: Workbench) -> bool:
-    """Run one scenario, and tell how it went."""
+    """Run one scenario, and print the result."""
     began = time.monotonic()
     try:
         verdict, remark = "ok  ", SCENARIOS[name](bench)

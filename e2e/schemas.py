@@ -1,4 +1,4 @@
-"""Validates the documents of images against the schemas of those who specify them."""
+"""Validates the documents of images against the official schemas."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ assert list(Draft202012Validator(CONFIG_SCHEMA).iter_errors({**pulled.config, "m
 
 
 def documents_follow_their_schemas(bench: Workbench) -> str:
-    """Validate by OCI's schemas, and CycloneDX's and SPDX's own libraries; a stamped revision changes no layer."""
+    """Validate with OCI's schemas and the libraries of CycloneDX and SPDX. A stamped revision changes no layer."""
     checkout = bench.plain
     checkout.write("tests/documents/BUILD.bazel", BUILD)
     checkout.write("tests/documents/one.safetensors", "one")
@@ -158,7 +158,7 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
 def referrers(bench: Workbench, status: str, python: Path) -> dict[str, str]:
     """Push an image, and return the files of the attached manifest and of the referrers list, with their schemas.
 
-    A model goes there, too, and is pulled by the judge of models.
+    Also pushes a model, and pulls it with a reference implementation.
     """
     folder = bench.folder / "referrers"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Runs servers on the loopback interface, of programs that are unpacked and never installed."""
+"""Runs servers on the loopback interface, from unpacked programs that aren't installed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SECONDS_TO_START = 20
 
 
 class Server(ABC):
-    """Runs a program that listens, for the length of a `with`."""
+    """Runs a server program until the end of the `with` block."""
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is made, for the program, its settings and what it keeps."""
+        """Create the directory `folder` for the program, its settings, and its data."""
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -31,7 +31,7 @@ class Server(ABC):
         """Provision the program, and return the command that starts it."""
 
     def variables(self) -> dict[str, str]:
-        """Return what its environment has beside the caller's variables."""
+        """Return environment variables for the program, in addition to the environment of the caller."""
         return {}
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class Server(ABC):
 
 
 def unpack_package(package: str, folder: Path) -> None:
-    """Fetch a package of Debian's and unpack it."""
+    """Fetch and unpack a Debian package."""
     folder.mkdir(parents=True, exist_ok=True)
     download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", package]
     if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
@@ -73,7 +73,7 @@ def unpack_package(package: str, folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Serves Bentos by `bazel run`: real BentoML follows edits, and leaves nothing when it is told to stop."""
+"""Serves Bentos with `bazel run`: BentoML reloads edits, and no process remains when it is stopped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EDIT = ("return len(self.drawings)", "return -len(self.drawings)")
 
 
 def bentos_are_served(bench: Workbench) -> str:
-    """Serve two services and a legacy one, over HTTP and gRPC; end them by SIGINT, SIGTERM and SIGHUP."""
+    """Serve two services and a legacy service over HTTP and gRPC. Stop them with SIGINT, SIGTERM, and SIGHUP."""
     checkout = bench.plain
     checkout.write("asking/client.py", CLIENT)
     checkout.write("asking/BUILD.bazel", CLIENT_BUILD)
@@ -72,7 +72,7 @@ def bentos_are_served(bench: Workbench) -> str:
 
 
 class Serving:
-    """Starts servers that write to a folder, which has to be empty before and after."""
+    """Starts servers that write to a directory, which must be empty before and after."""
 
     def __init__(self, checkout: Checkout, folder: Path) -> None:
         self._checkout = checkout
@@ -82,7 +82,7 @@ class Serving:
 
     @contextmanager
     def of(self, target: str, *options: str, until: signal.Signals) -> Iterator[None]:
-        """Serve for the block, which the signal ends."""
+        """Serve until the block ends, and stop the server with the signal."""
         process = self._start(target, *options)
         try:
             yield
@@ -93,7 +93,7 @@ class Serving:
         self._nothing_is_left()
 
     def stop_early(self) -> None:
-        """Stop the program before there is a server."""
+        """Stop the program before the server is started."""
         process = self._start(STUDIO)
         while not any(self._folder.iterdir()):
             assert process.poll() is None, self.written()
@@ -116,9 +116,9 @@ class Serving:
                 time.sleep(0.1)
 
     def is_edited(self, port: int) -> None:
-        """Change a line of a service that another one calls: both serve the change, and nothing is built.
+        """Change a line of a service that another service calls. Both serve the change, and no action runs.
 
-        What is asked while one worker takes the place of another may fail.
+        Requests might fail while a worker is replaced.
         """
         self._checkout.edit(SERVICE, *EDIT)
         try:

@@ -1,4 +1,4 @@
-"""Builds ten services of one repository: what their images have in common is made once."""
+"""Builds ten services of one repository, and checks that the common parts of their images are built once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Service:
 
 
 def each_wheel_is_converted_once(bench: Workbench) -> str:
-    """Count an action for each wheel, two for a large one, however many services have different packages."""
+    """Check that each wheel has one action, and large wheels two, although the services have different packages."""
     checkout = bench.plain
     build = LOAD
     for number in range(SERVICES):
@@ -58,7 +58,7 @@ def each_wheel_is_converted_once(bench: Workbench) -> str:
 
 
 def conversions(checkout: Checkout, targets: str) -> dict[str, int]:
-    """Return how many actions read a wheel to make layers of it, by the wheel's path."""
+    """Return the number of actions that read each wheel to build layers, by the path of the wheel."""
     query = f'mnemonic("BentoLayer", deps({targets}))'
     graph = json.loads(checkout.bazel("aquery", "--output=jsonproto", query).succeeded().output)
     fragments = {fragment["id"]: fragment for fragment in graph["pathFragments"]}

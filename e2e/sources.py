@@ -56,7 +56,7 @@ py-modules = ["acme_git"]
 
 
 def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
-    """Build the same bytes in two places, without a network in the build; missing packages are named."""
+    """Build the same bytes in two environments, without a network. Errors name missing packages."""
     checkout = bench.checkout("built")
     address, commit = repository(bench.folder / "git")
     write_workspace(checkout, f"acme-git @ git+{address}@{commit}\nantlr4-python3-runtime==4.9.3\n")
@@ -101,9 +101,9 @@ def write_workspace(checkout: Checkout, requirements: str) -> None:
 
 
 def repository(folder: Path) -> tuple[str, str]:
-    """Make a repository; return its address, and a commit that is at the end of no branch.
+    """Create a repository. Returns its address, and a commit that no branch points to.
 
-    uv takes https, ssh and file.
+    uv supports https, ssh, and file.
     """
     work = folder / "acme"
     work.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Stamps Bentos with labels: a new commit alone rebuilds nothing that takes long, and no other Bento."""
+"""Stamps Bentos with labels: a new commit reruns only fast actions, and rebuilds no other Bento."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARCHIVES = "bazel-bin/stamps"
 
 
 def a_new_commit_rebuilds_little(bench: Workbench) -> str:
-    """Build after new commits: stable keys rewrite the archive's bento.yaml, volatile ones only with another change."""
+    """Build after new commits: stable keys rewrite the archive's bento.yaml, volatile keys only with other changes."""
     checkout = bench.plain
     checkout.write("stamps/BUILD.bazel", BUILD)
     checkout.write("stamps/service.py", "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n")
@@ -73,7 +73,7 @@ def tag(checkout: Checkout, name: str) -> str:
 
 
 def labels_of_the_command_line(checkout: Checkout) -> None:
-    """Set labels on the command line: they become part of the identity."""
+    """Set labels on the command line. They become part of the Bento's identity."""
     before = tag(checkout, "plain")
     labels = ["--//rules:labels=team=ml", "--//rules:labels=note=a=b"]
     checkout.build("//stamps:plain", "--output_groups=+tag", *labels)

@@ -1,4 +1,4 @@
-"""Follows docs/tutorial.md: saves its blocks in an empty folder, and gives its commands to the real Bazel."""
+"""Follows docs/tutorial.md: saves its code blocks in an empty directory, and runs its commands with Bazel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
 
 
 def the_tutorial_is_walked_through(bench: Workbench) -> str:
-    """Go from an empty folder to a service that answers, a test, an image in a registry and a manifest of it."""
+    """Go from an empty directory to a running service, a test, an image in a registry, and a Kubernetes manifest."""
     checkout = bench.checkout("tutorial")
     (checkout.root / WORKSPACE).mkdir()
     text = checkout.read(PAGE)
@@ -66,7 +66,7 @@ class Walk:
         self._serving: list[str] = []
 
     def take(self, block: Block) -> None:
-        """Save a file, or give commands."""
+        """Save a file, or run commands."""
         if block.language != "console":
             self._save(block)
             return
@@ -97,7 +97,7 @@ class Walk:
         self._checkout.write(path, text)
 
     def _sentence(self, line: int) -> str:
-        """Return the lines of text above a block."""
+        """Return the lines above a block."""
         above = self._lines[: line - 1]
         while above and not above[-1]:
             above.pop()
@@ -105,7 +105,7 @@ class Walk:
         return " ".join(above[begins + 1 :])
 
     def _give(self, words: list[str], printed: list[str]) -> None:
-        """Give a command, which prints what the page says but for numbers; lines of Bazel's own statistics aside."""
+        """Run a command, and compare its output with the page, except numbers and Bazel's statistics."""
         program, command, *arguments = words
         if program == "curl":
             assert self._served(words) == printed
@@ -120,7 +120,7 @@ class Walk:
         assert not missing, f"the page has {missing}, which is not printed\n{done.told()}"
 
     def _served(self, words: list[str]) -> list[str]:
-        """Serve as the command before said, and ask as curl would."""
+        """Start the server with the previous command, and send the request as curl does."""
         port = str(free_port())
         [address] = [word for word in words if word.startswith("localhost:")]
         headers = dict(re.findall(r"([\w-]+): ([^']+)", words[words.index("-H") + 1]))

@@ -1,4 +1,4 @@
-"""Builds images that would fail only in production: the build fails, with package and remedy."""
+"""Checks that builds of images that would fail in production fail with the package and a remedy."""
 
 from __future__ import annotations
 
@@ -120,11 +120,10 @@ LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another pa
 
 
 def images_that_cannot_run_fail_the_build(bench: Workbench) -> str:
-    """Build images that are too large, lack C++'s library in the base, or lack a package that the Bento asks for.
+    """Build images that are too large, lack the C++ library in the base, or lack a required package.
 
-    The second has a program for another machine in a layer, too.
-
-    All build without validations; the last with the lines that the message has.
+    The second image also has a program for another architecture in a layer. All images build without validations; the
+    last image also builds with the lines in the message.
     """
     checkout = bench.plain
     checkout.write("tests/unfit/program", PROGRAM)

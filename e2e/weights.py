@@ -1,4 +1,4 @@
-"""Checks that large parts are made again only if they have changed."""
+"""Checks that large parts are built again only if they change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LARGE = '    large = bentoml.models.BentoModel("weights_large:latest")\n'
 
 
 def weights_rerun_what_holds_them(bench: Workbench) -> str:
-    """Count the processes of the execution log, with their targets."""
+    """Count the processes in the execution log, with their targets."""
     checkout = bench.plain
     checkout.write("heavy/BUILD.bazel", BUILD)
     checkout.write("heavy/service.py", SERVICE.format(name="Both") + LARGE)
@@ -59,7 +59,7 @@ def weights_rerun_what_holds_them(bench: Workbench) -> str:
 
 
 def a_weight(checkout: Checkout) -> None:
-    """Change a weight: the Bentos that hold the model get new versions, which are digests of their contents."""
+    """Change a weight: the Bentos that contain the model get new versions, which are digests of their contents."""
     tags = tags_of(checkout)
     checkout.write("heavy/large/second.bin", "trained once more\n" * 100_000)
     ran = build(checkout)
@@ -70,7 +70,7 @@ def a_weight(checkout: Checkout) -> None:
 
 
 def a_line(checkout: Checkout) -> None:
-    """Change a line: the parts of models are the same, so that joining is all that is done for them."""
+    """Change a line: the parts of models are unchanged, so they are only joined again."""
     tags = tags_of(checkout)
     checkout.edit("heavy/other.py", "@bentoml", "# A remark.\n@bentoml")
     ran = build(checkout)
@@ -79,7 +79,7 @@ def a_line(checkout: Checkout) -> None:
 
 
 def the_tree(checkout: Checkout) -> None:
-    """Show by `bazel run` what is in a Bento, and count models that its archive leaves out."""
+    """Print the contents of a Bento with `bazel run`, and count the models that its archive excludes."""
     for bento in ("apart", "both"):
         shown = checkout.bazel("run", f"//heavy:{bento}", "--", "tree", "-o", "json").succeeded().output
         sizes = {child["name"]: child["size"] for child in json.loads(shown)["children"]}

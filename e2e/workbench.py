@@ -1,4 +1,4 @@
-"""Makes checkouts of this repository, and runs the real Bazel in them."""
+"""Creates checkouts of this repository, and runs Bazel in them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ bento_tools.python(interpreter = "python3")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Describes what a machine has that a build must not depend on."""
+    """Describes properties of a machine that a build must not depend on."""
 
     variables: dict[str, str] = field(default_factory=dict)
     clock: str = ""  # as faketime reads it: `+400d`
@@ -46,7 +46,7 @@ class Surroundings:
     user: int = 0  # who it is; 0 for the caller
 
     def enter(self, command: list[str], scratch: Path) -> list[str]:
-        """Return the command that runs another one in these surroundings; `scratch` is for what the clock needs."""
+        """Return the command that runs another one in this environment. `scratch` has files to change the clock."""
         if not (self.clock or self.host_name or self.user) and self.network:
             return command
         given = {"host_name": self.host_name, "network": self.network, "clock": self.clock, "scratch": str(scratch)}
@@ -109,7 +109,7 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """How long the command took, as Bazel says."""
+        """The elapsed time that Bazel reports for the command."""
         found = re.search(r"Elapsed time: ([0-9.]+)s", self.errors)
         return float(found[1]) if found else 0.0
 
@@ -124,7 +124,7 @@ class Result:
 
 
 class Checkout:
-    """Holds a copy of this repository, with a Bazel of its own."""
+    """Holds a copy of this repository with a separate Bazel server."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Checkout:
         source: Path = REPOSITORY,
         startup: Sequence[str] = (),
     ) -> None:
-        """Copy `source`; `cache` is where Bazel keeps downloads, `startup` are options of its servers."""
+        """Copy `source`. `cache` is Bazel's download cache, and `startup` contains options of its servers."""
         self.root = folder / "rules_bento"
         self._scratch = folder / "scratch"
         self._scratch.mkdir(parents=True)
@@ -148,34 +148,34 @@ class Checkout:
         self._mask()
 
     def _mask(self) -> None:
-        """Give the files the modes that a checkout with this umask has."""
+        """Set the modes of the files for a checkout with this umask."""
         for path in [self.root, *self.root.rglob("*")]:
             if not path.is_symlink():
                 path.chmod((0o777 if path.stat().st_mode & 0o100 else 0o666) & ~self._surroundings.umask)
 
     def write(self, path: str, text: str) -> None:
-        """Make or replace a file."""
+        """Create or replace a file."""
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(text, "utf-8")
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Replace a text that must be there."""
+        """Replace a string that must occur in a file."""
         text = (self.root / path).read_text("utf-8")
         assert old in text, f"{path} has no {old!r} any more"
         self.write(path, text.replace(old, new))
 
     def read(self, path: str) -> str:
-        """Return the text of a file."""
+        """Return the content of a file."""
         return (self.root / path).read_text("utf-8")
 
     def digest(self, path: str) -> str:
-        """Return the SHA-256 of a file."""
+        """Return the SHA-256 digest of a file."""
         return sha256((self.root / path).read_bytes()).hexdigest()
 
     def bazel(
         self, command: str, *arguments: str, workspace: str = ".", startup: Sequence[str] = (), **variables: str
     ) -> Result:
-        """Run a command of Bazel's in a workspace of the checkout."""
+        """Run a Bazel command in a workspace of the checkout."""
         log = self._scratch / "spawns.json"
         log.unlink(missing_ok=True)
         options = [f"--repository_cache={self._cache}"]
@@ -204,7 +204,7 @@ class Checkout:
     def start(
         self, target: str, *arguments: str, log: Path, workspace: str = ".", **variables: str
     ) -> subprocess.Popen[bytes]:
-        """Run a target, and do not wait; Bazel's client becomes the program."""
+        """Run a target without waiting. The target replaces the process of Bazel's client."""
         program = [str(self.root / "tools/bazel"), *self._startup, "run", f"--repository_cache={self._cache}"]
         with log.open("wb") as output:
             return subprocess.Popen(
@@ -217,7 +217,7 @@ class Checkout:
             )
 
     def build(self, *arguments: str, workspace: str = ".", **variables: str) -> Result:
-        """Build, with success."""
+        """Build, and check that the build succeeds."""
         return self.bazel("build", *arguments, workspace=workspace, startup=(), **variables).succeeded()
 
     def close(self) -> None:
@@ -234,10 +234,10 @@ class Checkout:
 
 
 class Workbench:
-    """Makes checkouts in a temporary folder."""
+    """Creates checkouts in a temporary directory."""
 
     def __init__(self, *, keep: bool = False, startup: Sequence[str] = ()) -> None:
-        """Make the folder; `keep` leaves it at the end, `startup` are options of all servers."""
+        """Create the directory. `keep` keeps it at the end; `startup` contains options of all servers."""
         self.folder = Path(tempfile.mkdtemp(prefix="rules_bento-e2e-"))
         self._keep = keep
         self._startup = startup
@@ -263,7 +263,7 @@ class Workbench:
         surroundings: Surroundings | None = None,
         source: Path = REPOSITORY,
     ) -> Checkout:
-        """Copy the repository, or another `source`, to `name` in the folder."""
+        """Copy the repository, or another `source`, to `name` in the directory."""
         place = self.folder / name
         made = Checkout(place, cache or self.downloads, surroundings or Surroundings(), source, self._startup)
         self._checkouts.append(made)
@@ -271,37 +271,37 @@ class Workbench:
 
     @cached_property
     def plain(self) -> Checkout:
-        """Return the checkout for scenarios that do not depend on others' changes."""
+        """Return the checkout for scenarios that require an unchanged repository."""
         return self.checkout("plain")
 
     @cached_property
     def spare(self) -> Checkout:
-        """Return the checkout for scenarios that work on whatever another has left."""
+        """Return the checkout for scenarios that work after changes of other scenarios."""
         return self.checkout("spare")
 
     @cached_property
     def here(self) -> Checkout:
-        """Return one of two checkouts that are compared."""
+        """Return the first of two checkouts to compare."""
         return self.checkout("here")
 
     @cached_property
     def there(self) -> Checkout:
-        """Return the other one: of another user, on another day, as on another machine."""
+        """Return the second of two checkouts to compare: with another user, date, and machine."""
         return self.checkout("a/place/elsewhere/with/a/longer/path", surroundings=ELSEWHERE)
 
     @cached_property
     def locks(self) -> Checkout:
-        """Return the checkout whose e2e/smoke gets further hubs."""
+        """Return the checkout in which scenarios add package hubs to e2e/smoke."""
         return self.checkout("locks")
 
     @cached_property
     def monorepo(self) -> Checkout:
-        """Return the checkout whose e2e/monorepo is changed by one scenario after the other."""
+        """Return the checkout in which several scenarios change e2e/monorepo."""
         return self.checkout("monorepo_changes")
 
     @cached_property
     def downloads(self) -> Path:
-        """Return the folder of this repository's Bazel for downloads, so that none is repeated."""
+        """Return the download cache of this repository's Bazel, so that no download is repeated."""
         # By a Bazel of its own: that of the repository may have work to do.
         startup = ["--batch", f"--output_base={self.folder}/downloads"]
         command = [str(REPOSITORY / "tools/bazel"), *startup, "info", "repository_cache"]
@@ -310,9 +310,9 @@ class Workbench:
 
 
 def with_python_here(module: str) -> str:
-    """Set up a user's MODULE.bazel so that actions and hubs are for the Python that Bazel's programs run in.
+    """Change MODULE.bazel so that actions and package hubs use the Python that runs Bazel's programs.
 
-    rules_python fetches its interpreters from where not every machine gets to, and its programs run in that one anyway.
+    The interpreters of rules_python are downloaded from servers that not every machine can reach.
     """
     version = str((provisioned_root(REPOSITORY) / "usr/bin/python3").readlink()).removeprefix("python")
     if "python_version" not in module:
@@ -321,7 +321,7 @@ def with_python_here(module: str) -> str:
 
 
 def read_spawns(log: Path) -> list[Spawn]:
-    """Read Bazel's execution log, a row of JSON objects."""
+    """Read Bazel's execution log, a sequence of JSON objects."""
     decoder, text, at = json.JSONDecoder(), log.read_text("utf-8"), 0
     spawns = []
     while begin := _NOT_SPACE.search(text, at):  # no copy of what is left, which may be a thousand actions' inputs
@@ -347,6 +347,6 @@ def gunzip(data: bytes) -> bytes:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all in it; Bazel's outputs are read-only."""
+    """Remove a directory tree. Bazel's outputs are read-only."""
     for command in (["chmod", "-R", "u+w"], ["rm", "-rf"]):
         subprocess.run([*command, str(folder)], check=True)

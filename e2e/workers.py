@@ -1,4 +1,4 @@
-"""Checks that persistent workers make the same bytes as other processes, and that they may die."""
+"""Checks that persistent workers write the same bytes as other processes, and that workers can be killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ATTEMPTS = 3
 
 
 def workers_make_the_same(bench: Workbench) -> str:
-    """Build in workers and without: cache keys, bytes and errors are the same."""
+    """Build with and without workers: cache keys, bytes, and errors are the same."""
     checkout = bench.spare
     cold = ours(checkout.build(*TARGETS))
     isolated = in_workers(checkout, *documented_options(), MAPPED)
@@ -58,7 +58,7 @@ def workers_make_the_same(bench: Workbench) -> str:
 
 
 def documented_options() -> list[str]:
-    """Return the options that docs/ci.md has users copy for workers."""
+    """Return the options for workers in docs/ci.md."""
     [_, lines, _] = documented_bazelrc()
     options = re.findall(r"^common (--.*)$", lines, re.MULTILINE)
     assert HARDENED in options, lines
@@ -66,7 +66,7 @@ def documented_options() -> list[str]:
 
 
 def servers_for_one_build_start(checkout: Checkout) -> None:
-    """Start a server with the options that docs/ci.md has for machines that begin with nothing."""
+    """Start a server with the options of docs/ci.md for machines without existing state."""
     [*_, lines] = documented_bazelrc()
     startup, common = (re.findall(rf"^{kind} (--.*)$", lines, re.MULTILINE) for kind in ("startup", "common"))
     assert startup, lines
@@ -75,7 +75,7 @@ def servers_for_one_build_start(checkout: Checkout) -> None:
 
 
 def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:
-    """Build all in workers; Bazel builds again, because other options are other actions to it."""
+    """Build all targets with workers. Bazel builds again, because options are part of the action key."""
     spawns = ours(checkout.build(*TARGETS, *WORKERS, *options))
     elsewhere = {spawn.mnemonic for spawn in spawns if spawn.runner != "worker"}
     assert elsewhere <= NEVER, f"did not run in a worker: {elsewhere}"
@@ -83,13 +83,13 @@ def in_workers(checkout: Checkout, *options: str) -> list[Spawn]:
 
 
 def contents(spawns: list[Spawn]) -> list[tuple[str, str, list[str]]]:
-    """Return what actions wrote, without the paths."""
+    """Return the outputs of actions without paths."""
     made = [spawn for spawn in spawns if spawn.mnemonic not in NEVER]
     return sorted((spawn.mnemonic, spawn.target, sorted(spawn.outputs.values())) for spawn in made)
 
 
 def mistakes_are_told_the_same(checkout: Checkout) -> None:
-    """Build with an error: both tell the same, and the worker goes on, where the server does that started it."""
+    """Build with an error: the message is the same with and without workers, and the worker remains running."""
     right = checkout.read(SOURCE)
     seen = []
     for attempt in range(ATTEMPTS):
@@ -114,7 +114,7 @@ def mistakes_are_told_the_same(checkout: Checkout) -> None:
 
 
 def a_dead_worker_costs_a_repetition(checkout: Checkout) -> None:
-    """Kill workers: between two requests nothing fails; during one the build fails, and the next succeeds."""
+    """Kill workers. Between requests, no build fails; during a request, the build fails and the next one succeeds."""
     for pid in workers(checkout):
         os.kill(pid, signal.SIGKILL)
     checkout.write(SOURCE, checkout.read(SOURCE) + "\n# Another line.\n")
@@ -135,7 +135,7 @@ def a_dead_worker_costs_a_repetition(checkout: Checkout) -> None:
 
 
 def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int]:
-    """Return the processes of a checkout that wait for requests, or for those of one verb."""
+    """Return the processes of a checkout that are workers, or only the workers of one subcommand."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -148,7 +148,7 @@ def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int
 
 
 def is_asked(pid: int) -> bool:
-    """Return whether a request waits for a worker."""
+    """Return whether a request is waiting for a worker."""
     with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as stdin:
         return any(ioctl(stdin, FIONREAD, bytes(4)))  # how many bytes
 
