@@ -1,8 +1,8 @@
 """Reads the declarations of Starlark files: rules, providers, extensions, macros, and flags, with their documentation.
 
-Starlark with declarations is Python, except for `load` and the names that Bazel defines. So the program runs the files
-with names that record their calls. The same names check calls: code blocks of the documentation are run, and an unknown
-attribute of a rule is an error.
+Starlark declarations are valid Python, except for `load` and the names that Bazel defines. Therefore the program runs
+the files with replacements for these names, which record their calls. The replacements also check calls: the code
+blocks of the documentation are run, and an unknown attribute of a rule is an error.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ANY_RULE = {
 }
 _ANY_PROGRAM = {"args"}
 _ANY_TEST = {"args", "flaky", "local", "shard_count", "size", "timeout"}
-# Rules of Bazel, of which only the name is checked.
+# Bazel's own rules, whose calls are checked only for a name.
 _NATIVE = ("alias", "config_setting", "constraint_value", "filegroup", "genrule", "platform", "test_suite")
 # Results of an analysis.
 _UNKNOWN = (
@@ -116,12 +116,12 @@ class Attribute:
         if self.values and value not in self.values:
             raise DeclarationError(f"{name} is {value!r}. Use one of: {', '.join(map(repr, self.values))}")
         if not self.empty and not value:
-            raise DeclarationError(f"{name} is empty")
+            raise DeclarationError(f"{name} must not be empty")
 
 
 @dataclass
 class Attributes:
-    """Describes a callable with attributes."""
+    """Describes a callable that has attributes."""
 
     doc: str
     attrs: dict[str, Attribute]
@@ -146,7 +146,7 @@ class Rule(Attributes):
     """Describes a rule."""
 
     def __call__(self, **given: object) -> None:
-        """Check a target. Raises DeclarationError."""
+        """Check a target. Raises DeclarationError if an attribute is invalid."""
         if "name" not in given:
             raise DeclarationError(f"{self.name} lacks name")
         self.check(given)
@@ -258,7 +258,7 @@ class Repository:
         return self._files[path]
 
     def run(self, text: str, path: str, names: dict[str, Any]) -> None:
-        """Run a file, or a code block at `path`, with `names`. Raises DeclarationError."""
+        """Run a file, or a code block at `path`, with `names`. Raises DeclarationError if it fails."""
 
         def load(label: str, *same: str, **renamed: str) -> None:
             known = self._defined(label, path.rpartition("/")[0])
@@ -281,7 +281,7 @@ class Repository:
 
 
 def _name(found: dict[str, Any]) -> None:
-    """Give rules, providers, extensions, and tags the names of their variables."""
+    """Set the names of rules, providers, extensions, and tags to the names of their variables."""
     for name, value in found.items():
         if isinstance(value, (Attributes, Extension, Provider)) and not value.name:
             value.name = name.removeprefix("_")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Lists every message of the product: `python3 tools/messages.py [DIRECTORY]...`.
 
-Messages are the string arguments of exceptions that are raised, of `fail` in Starlark, of notes that the command
-prints, and the help of its options. `{}` represents a value. Reviewers read the list; tests/prose checks it.
+Messages are the string arguments of exceptions that are raised, of `fail` in Starlark, and of notes that the command
+prints, and the help of its options. `{}` represents a value. Reviewers read the list, and tests/prose checks it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Message:
     """Describes a message.
 
     Attributes:
-        kind: `error`, `note` or `help`.
+        kind: `error`, `note`, or `help`.
         path: the source file.
-        line: the line in it, from 1.
+        line: the line number, from 1.
         text: the message, with `{}` for each value.
-        is_for_people: it is shown as it is; other exceptions are caught, and their text becomes a part of a message.
+        is_for_people: users see the message unchanged. Other exceptions are caught, and become a part of a message.
 
     """
 
@@ -68,7 +68,7 @@ def messages(root: Path, directories: tuple[str, ...] = DIRECTORIES) -> Iterator
 
 
 def _of_tree(tree: ast.Module, path: str) -> Iterator[Message]:
-    """Starlark that this project writes is valid syntax of Python, so one parser reads both."""
+    """Yield the messages of a syntax tree. The project's Starlark is valid Python, so one parser reads both."""
     found = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -89,7 +89,7 @@ def _raises(name: str, path: str) -> bool:
 
 
 def _text(node: ast.expr) -> str:
-    """The text of an expression, with `{}` for each value; empty where it has no text of its own."""
+    """Return the string of an expression, with `{}` for each value, or an empty string for any other expression."""
     match node:
         case ast.Constant(value=str(text)):
             return text

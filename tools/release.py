@@ -23,7 +23,7 @@ from pathlib import Path
 
 _NAME = "rules_bento"
 _TEMPLATES = ".bcr"
-# Settings of a clone or user that change archives of git.
+# Settings of a clone or a user that change the archives of git.
 _NOTHING_LOCAL = ("tar.umask=0022", "core.attributesFile=/dev/null", "core.autocrlf=false", "core.eol=lf")
 
 
@@ -66,7 +66,7 @@ def _version(module: str) -> str:
 
 
 def _archive(commit: str, version: str) -> bytes:
-    """Return the archive: git sorts and dates it by the commit, and .gitattributes excludes files."""
+    """Return the archive. git sorts its files and sets the time of the commit; .gitattributes excludes files."""
     packed = io.BytesIO()
     # Unlike gzip.compress, it writes the same header in all Python versions.
     with gzip.GzipFile("", "wb", fileobj=packed, mtime=0) as stream:
@@ -111,7 +111,7 @@ def _integrity(archive: Path) -> str:
 
 
 def _notes(version: str, changelog: str) -> str:
-    """Return how to depend on the version, and its section of the changelog."""
+    """Return the instructions to depend on the version, and the section of the changelog for the version."""
     section = re.search(rf"^## {re.escape(version)}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     changes = section[1].strip() if section else ""
     if not changes:

@@ -699,9 +699,9 @@ def test_standard_output_gets_the_archive_alone(bento, project):
     bento("build", project, "--version", "v1")
     for words in (["-o", "json"], ["-o", "path"]):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
-        assert "standard output: only an archive can be written to it" in bento.err
+        assert "standard output: can't be a terminal, or be combined with --output" in bento.err
     bento("export", "svc:v1", "-", "--format", "folder", code=status.ERROR)
-    assert "`--format folder`: requires a directory, not standard output." in bento.err
+    assert "--format: `folder` requires a directory as the output." in bento.err
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
     if options.output != "text" or sys.stdout.isatty():
         raise BentoError(
-            "standard output: only an archive can be written to it, and not to a terminal. Use a file or a pipe, and "
-            "remove --output."
+            "standard output: can't be a terminal, or be combined with --output. Use a file or a pipe, and remove "
+            "--output."
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "archive")
@@ -100,7 +100,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def private_key(name: str, options: Namespace) -> PrivateKey:
-    """Return the private key of a command line. Raises BentoError as `read_private` does."""
+    """Return the private key that an option names. Raises BentoError if it can't be read."""
     from rules_bento.signing.keys import read_private
 
     return read_private(name, Path(), options.sign_password_file)

@@ -150,7 +150,7 @@ def yaml(value: Any) -> None:
 
 
 def data(value: Any, output: str) -> bool:
-    """Print a value as JSON or YAML if `output` selects it; returns whether it did."""
+    """Print a value as JSON or YAML if `output` selects it. Returns whether the value was printed."""
     if output == "json":
         json(value)
     elif output == "yaml":
@@ -176,7 +176,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 @contextmanager
 def transfer(verb: str, url: str) -> Iterator[Counter | None]:
-    """Yield a counter that shows the progress of a transfer; None if the text isn't a URL."""
+    """Yield a counter that shows the progress of a transfer, or None if the argument isn't a URL."""
     from bento_cli.transports.address import parse
 
     address = parse(url) if "://" in url else None

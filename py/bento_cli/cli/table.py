@@ -1,9 +1,9 @@
 """Lists the commands.
 
-The command `models list` is two functions of a module of `commands`: `add_list_arguments(parser, kind)` adds the
+For the command `models list`, a module in `commands` has two functions: `add_list_arguments(parser, kind)` adds the
 arguments and the parser's epilog, and `run_list(options, store, kind)` runs the command and returns an exit code of
-`status`. One function can serve Bentos and models, which `kind` distinguishes. Arguments with the metavar TAG complete
-to the tags of the kind, and arguments with PATH to files.
+`status`. A function can serve both Bentos and models, which `kind` distinguishes. The shell completes arguments with
+the metavar TAG to tags of this kind, and arguments with PATH to files.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Command:
     summary: str
     kind: Kind = BENTO
     hidden: bool = False
-    forwards: bool = False  # passes unknown arguments to another program; its module has a function `split_NAME`
+    forwards: bool = False  # passes unknown arguments to another program; the module has a function `split_NAME`
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of the command to a parser."""
         self._function("add_{}_arguments")(parser, self.kind)
 
     def split(self, words: list[str]) -> tuple[list[str], list[str]]:
-        """Return the own arguments of a command that forwards, and the arguments that it forwards."""
+        """Split arguments into the command's own arguments and the arguments for another program."""
         own, forwarded = self._function("split_{}")(words)
         return own, forwarded
 

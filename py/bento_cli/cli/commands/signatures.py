@@ -180,7 +180,7 @@ def _verify_signatures(options: Namespace) -> int:
     from rules_bento.signing.keys import read_public
 
     if not options.tags:
-        raise BentoError(f"--key: requires something to verify. Name archives, OCI layouts, or {arguments.REFERENCE}.")
+        raise BentoError(f"--key: no artifact to verify. Name archives, OCI layouts, or {arguments.REFERENCE}.")
     if options.signature and len(options.tags) != 1:
         raise BentoError("--signature: only supported for one archive. Name one archive.")
     key = read_public(options.key, Path())
