@@ -127,7 +127,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     models, check = not getattr(options, "no_models", False), not options.no_verify
     if options.out == "-":
         if options.format == "folder":
-            raise BentoError("--format: `folder` requires a directory as the output. Name one, or choose another format.")
+            raise BentoError("--format: `folder` requires a directory as the output. Name one, or change the format.")
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"
             section.export(options.tag, out, form, models=models, check=check, progress=progress)
