@@ -362,7 +362,7 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
         "the signed document isn't a payload of an image": signed(
             to_json({"critical": {**critical, "type": "atomic container signature"}}), key
         ),
-        "nested more than": signed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", key),
+        "levels of nesting": signed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", key),
     }
     for message, item in hostile.items():
         attach(place, digest, [item])

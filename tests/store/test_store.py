@@ -22,8 +22,8 @@ import yaml
 from bento_cli import library as api
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.store import delete, import_manifests, pool
-from bento_cli.store.entry_store import Entry
 from bento_cli.store.home import staging_lock
+from bento_cli.store.summaries import Summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.bento import descriptors
@@ -1381,4 +1381,4 @@ def test_models_are_those_of_all_services():
     )
     description = descriptors.parse(BENTO, text, "here")
     assert [model.tag for model in description.models] == ["a:1", "b:2", "h:3"]
-    assert Entry(BENTO, Path(), description).models == ("a:1", "b:2")
+    assert Summary.of(description).models == ("a:1", "b:2")

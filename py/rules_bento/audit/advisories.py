@@ -3,7 +3,7 @@
 A database is files, directories, and zips, as published by osv.dev. It is read one record at a time, and only records
 of the audited packages are kept. As in OSV's schema, a version is affected if it is listed or in a range of events;
 withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits,
-`Match.certain` is false, and it counts as a match. Ratings are those of the CVSS 3 base score.
+`Match.certain` is false, and it counts as a match. Ratings come from CVSS 3 base scores.
 """
 
 from __future__ import annotations
