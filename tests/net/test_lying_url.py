@@ -88,7 +88,7 @@ def test_a_body_without_a_size_has_an_end(tmp_path, monkeypatch):
     chunked = reply(200, {"Transfer-Encoding": "chunked"}, b"3e8\r\n" + b"a" * 1000 + b"\r\n" + b"1\r\na\r\n0\r\n\r\n")
     with (
         liar(lambda _: chunked) as server,
-        pytest.raises(BentoError, match="has 1001 bytes, but the limit is 1000 bytes"),
+        pytest.raises(BentoError, match="1001 bytes exceed the limit of 1000 bytes"),
     ):
         fetch(f"{server.url}/x.bento", tmp_path)
 

@@ -158,7 +158,7 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    return BentoError(f"{remote.address}: has {size} bytes, but the limit is {limits.BODY} bytes. Use a smaller file.")
+    return BentoError(f"{remote.address}: {size} bytes exceed the limit of {limits.BODY} bytes. Use a smaller file.")
 
 
 class _Count:
