@@ -12,6 +12,7 @@ from contextlib import suppress
 from rules_bento.bento import descriptors
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_object
 from rules_bento.formats.times import parse_time
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -51,9 +52,8 @@ class Summaries:
         self._path = home.summaries(kind)
         self._cached: dict[str, Any] = {}
         self._changed = False
-        with suppress(OSError, ValueError, RecursionError):
-            cached = json.loads(self._path.read_bytes())
-            self._cached = cached if isinstance(cached, dict) else {}
+        with suppress(OSError, BentoError):
+            self._cached = read_object(self._path.read_bytes(), str(self._path))
 
     def of(self, folder: Path) -> Summary:
         """Return the summary of the entry in a directory. Raises BentoError if its descriptor cannot be read."""

@@ -268,6 +268,8 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
     """Return the configuration of each service, independent of the order of the options."""
     import json
 
+    from rules_bento.formats.json import read_object
+
     services: dict[str, dict[str, Any]] = {}
     values = arguments.pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
     for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in values.items()):
@@ -281,8 +283,7 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
         if keys:
             at[keys[-1]] = _json_or_text(values[path])
     # Sorted keys, as in the attribute of the rule.
-    ordered: dict[str, dict[str, Any]] = json.loads(json.dumps(services, sort_keys=True))
-    return ordered
+    return read_object(json.dumps(services, sort_keys=True), "--config")
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
