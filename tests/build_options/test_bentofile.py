@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.build_options import option_reader
@@ -219,6 +219,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.dictionaries(st.sampled_from([key.partition(".")[0] for key in KEYS]), VALUES, max_size=4))
 def test_any_values_are_options_or_refused(data):
     try:
