@@ -179,7 +179,7 @@ def succeeds(step: Callable[[], object]) -> bool:
 
 
 def module(kind: str) -> str:
-    return {"gs": "gcs", "ftps": "ftp"}.get(kind, kind)
+    return {"gs": "gcs", "ftps": "ftp", "s3": "object_store", "az": "object_store"}.get(kind, kind)
 
 
 def same_or_empty(store: Store, wanted: Store) -> bool:
