@@ -200,6 +200,8 @@ def test_bazel_is_told_of_the_attribute_that_layers_have():
 
 def mentioned_problem(words: list[str]) -> str:
     """Why words of a sentence are no command: what it needs beside them may be left out."""
+    if words[0] == "help":
+        words = words[1:]
     found = table.find(words)
     if found is None:
         return "" if table.is_group(words[0]) and words[1:] in ([], ["…"]) else "no such command"
