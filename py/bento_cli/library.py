@@ -24,7 +24,7 @@ from rules_bento.bento.kinds import BENTO as BENTO
 from rules_bento.bento.kinds import MODEL as MODEL
 from rules_bento.bento.kinds import Kind as Kind
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, cast
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Sequence, cast
 
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
@@ -32,8 +32,6 @@ from bento_cli.store.home import Home as Home
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Collection, Sequence
-    from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.net.transfers import Counter

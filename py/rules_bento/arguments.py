@@ -6,11 +6,7 @@ In an arguments file, each line is one argument. Strings, which can have several
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
+from rules_bento.typing_lite import Callable, Mapping
 
 THEN = "--then"
 

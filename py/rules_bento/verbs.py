@@ -8,10 +8,7 @@ import sys
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import Any
+from rules_bento.typing_lite import Any
 
 # The subcommands of each module: those that Bazel runs in a sandbox, and those of `bazel run` and `bazel test`.
 _SUBCOMMANDS = {

@@ -22,12 +22,8 @@ import sys
 import traceback
 
 from rules_bento.arguments import THEN
+from rules_bento.typing_lite import Any, Callable, NoReturn
 from rules_bento.verbs import find
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, NoReturn
 
 _INVALID_REQUEST = "a worker of rules_bento received an invalid request, and stops: "
 _MAX_REQUESTS = 500  # per fork, so that memory of large requests is released

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -11,12 +11,9 @@ import sys
 
 from rules_bento import exit_handling
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import Sequence
 
 from bento_cli.cli import status
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 from bento_cli.cli import show
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ActionsContainer
-    from collections.abc import Iterator
 
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries

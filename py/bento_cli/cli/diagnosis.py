@@ -13,11 +13,10 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.net.transport import display_url
 from rules_bento.programs import which
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Iterator, Mapping
 
     from bento_cli.projects.workspace import Workspace
 

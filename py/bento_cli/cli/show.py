@@ -10,12 +10,11 @@ from functools import partial
 
 from rules_bento import exit_handling
 from rules_bento.formats.times import to_local
-from rules_bento.typing_lite import TYPE_CHECKING, Any, TextIO
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Sequence, TextIO
 
 if TYPE_CHECKING:
     import datetime as dt
     from argparse import ArgumentParser
-    from collections.abc import Iterable, Iterator, Sequence
 
     from rules_bento.archives.unpack import Progress
     from rules_bento.net.transfers import Counter

@@ -10,12 +10,10 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.arguments import Arguments
 
     from bento_cli.library import Store

@@ -20,9 +20,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-TYPE_CHECKING = False
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import FrameType, ModuleType
 

@@ -17,13 +17,12 @@ from pathlib import Path
 
 from rules_bento.archives.archive import transcode
 from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.programs import deliver, reload_forkserver
 from bento_cli.programs.watch import BuildWatcher, SourceWatcher
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import FrameType
 
     from rules_bento.arguments import Arguments

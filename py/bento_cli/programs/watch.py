@@ -11,10 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from rules_bento.typing_lite import Callable, Sequence
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
 _READ = 1 << 16

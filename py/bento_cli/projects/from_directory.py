@@ -28,12 +28,9 @@ from rules_bento.errors import BentoError
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources.snapshot import DeclaredFile, Selection

@@ -20,7 +20,7 @@ from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_model_loads
 from rules_bento.service.remediation import IMPORT, way
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import ExtraOptions as ExtraOptions
@@ -28,10 +28,7 @@ from bento_cli.projects.from_directory import build_bentofile, default_store, pr
 from bento_cli.projects.starlark import StarlarkCode, call, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import Model, Service, ServiceInfo
 

@@ -6,12 +6,7 @@ import ast
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+from rules_bento.typing_lite import Any, Sequence
 
 RULES = "@rules_bento//rules:defs.bzl"
 

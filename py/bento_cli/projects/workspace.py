@@ -8,10 +8,9 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 MAX_CHARACTERS = 1 << 20  # each needs about 200 bytes of memory

@@ -9,10 +9,9 @@ from rules_bento.errors import BentoError
 from rules_bento.images.engines import DOCKER_PROBE, find_problem
 from rules_bento.programs import which
 from rules_bento.registry.reference import DEFAULT_REGISTRY, has_registry
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     Options = Mapping[str, Sequence[str] | bool]

@@ -27,7 +27,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence, cast
 
 from bento_cli.store import export
 from bento_cli.store.entry_store import EntryStore
@@ -36,9 +36,6 @@ from bento_cli.store.import_session import import_session
 from bento_cli.store.verification import require_intact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import BinaryIO
-
     from rules_bento.archives.unpack import Contents, Limits, Progress
     from rules_bento.bento.kinds import Kind
 

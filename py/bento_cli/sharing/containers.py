@@ -14,15 +14,13 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.programs import which
-from rules_bento.typing_lite import IO, TYPE_CHECKING
+from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.backends import Job, words
 from bento_cli.store import verification
 from bento_cli.store.export import contents, models_of, write_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from bento_cli.sharing.backends import Backend, Options
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home

@@ -18,16 +18,13 @@ from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.transport import display_url
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Sequence, TypeVar
 
 from bento_cli.transports import address as addresses
 from bento_cli.transports.http import Http
 from bento_cli.transports.remote import MissingError, Stat
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any, TypeVar
-
     from bento_cli.transports.remote import Buffer
 
     _Taken = TypeVar("_Taken")

@@ -9,13 +9,11 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH, which
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.store.export import models_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
@@ -17,7 +17,6 @@ from bento_cli.store.pool import Pool
 from bento_cli.store.verification import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from rules_bento.bento.kinds import Kind

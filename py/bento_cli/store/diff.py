@@ -10,15 +10,13 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry as File
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Mapping
 
 from bento_cli.store import import_session
 from bento_cli.store.verification import digest_of, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-    from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind

@@ -6,12 +6,11 @@ import errno
 import os
 import sys
 
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.store.home import unique
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from bento_cli.store.home import Home

@@ -15,14 +15,13 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import to_local
 from rules_bento.tag import Tag, check_word
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.store import durable, import_manifests
 from bento_cli.store.summaries import Summaries, Summary
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rules_bento.bento.kinds import Kind

@@ -18,14 +18,12 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
 
 from bento_cli.store import verification
 from bento_cli.store.entry_store import LATEST, EntryStore, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.bento.kinds import Kind
     from rules_bento.tag import Tag

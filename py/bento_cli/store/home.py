@@ -21,11 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from rules_bento.bento.kinds import Kind
 
 

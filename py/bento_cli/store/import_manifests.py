@@ -13,13 +13,12 @@ from contextlib import suppress
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 from bento_cli.store import durable
 from bento_cli.store.pool import digest_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rules_bento.bento.kinds import Kind

@@ -16,7 +16,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.tag import Tag, check_version, check_word
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
 
 from bento_cli.store import delete, durable, import_manifests, pool
 from bento_cli.store.entry_store import LATEST, EntryStore
@@ -24,9 +24,7 @@ from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
     from rules_bento.archives.unpack import Contents, Form, Limits, Progress, SafeMember
     from rules_bento.bento.kinds import Kind

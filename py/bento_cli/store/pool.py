@@ -19,12 +19,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from rules_bento.typing_lite import TYPE_CHECKING, Literal
+from rules_bento.typing_lite import Iterable, Literal
 
 from bento_cli.store.home import unique
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SharingMethod = Literal["reflink", "link", "copy"]
 """How a file of an entry shares a file of the pool."""

@@ -9,14 +9,13 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.pool import digest_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rules_bento.sources.manifest import TreeEntry as File

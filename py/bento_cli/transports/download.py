@@ -16,15 +16,13 @@ from threading import Lock
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Retry, parallel_map
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator
 
 from bento_cli.transports.remote import ChangedError, opened
 from bento_cli.transports.source import Source, new_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
     from rules_bento.net.transfers import Counter
 

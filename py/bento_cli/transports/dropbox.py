@@ -18,14 +18,12 @@ from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import BytesBody, Transport
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 from bento_cli.transports.remote import ChangedError, Remote, Stat, json_of, understood
 from bento_cli.transports.source import DROPBOX, hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
 

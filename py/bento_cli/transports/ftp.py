@@ -8,13 +8,12 @@ from contextlib import contextmanager, suppress
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, host_settings, limits
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 from bento_cli.transports.remote import RenameUpload, Stat
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from bento_cli.transports.address import Address
     from bento_cli.transports.remote import Buffer

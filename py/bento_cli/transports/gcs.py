@@ -24,14 +24,12 @@ from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import MIN_PROGRESS, TRANSIENT, Retry
 from rules_bento.net.transport import BytesBody, Origin, Transport, resolve
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 from bento_cli.transports.remote import ChangedError, Remote, Stat, json_of, needs, understood
 from bento_cli.transports.source import Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Body, Response
 

@@ -14,12 +14,11 @@ from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import Origin, Transport, resolve
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 from bento_cli.transports.remote import ChangedError, Remote, Stat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from email.message import Message
 
     from rules_bento.net.transfers import Counter

@@ -22,13 +22,11 @@ from functools import partial
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
 
 from bento_cli.transports.remote import ChangedError, Remote, Stat, needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from rules_bento.net.transfers import Counter
 
     from bento_cli.transports.address import Address

@@ -11,11 +11,9 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
 from rules_bento.net.transfers import Retry
-from rules_bento.typing_lite import TYPE_CHECKING, Any, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response
 

@@ -19,14 +19,11 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.programs import which
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator
 
 from bento_cli.transports.remote import RenameUpload, Stat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import IO
-
     from bento_cli.transports.address import Address
     from bento_cli.transports.remote import Buffer, Remote
     from bento_cli.transports.source import Source

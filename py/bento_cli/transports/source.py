@@ -7,12 +7,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-from rules_bento.typing_lite import TYPE_CHECKING, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Protocol
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
-    from typing import BinaryIO
 
 _BLOCK = 1 << 20
 

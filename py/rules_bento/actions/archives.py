@@ -7,12 +7,9 @@ from pathlib import Path
 from rules_bento.archives.archive import items, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments, Subcommand
-from rules_bento.typing_lite import cast
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence, cast
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from rules_bento.archives.archive import Form
 
 

@@ -10,11 +10,9 @@ from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
 from rules_bento.images.layers import description
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.debian.rootfs import Rootfs
 
 

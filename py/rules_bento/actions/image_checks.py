@@ -9,11 +9,9 @@ from pathlib import Path
 from rules_bento.arguments import Arguments, Subcommand, read_text
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rules_bento.images import image_requirements
 
 

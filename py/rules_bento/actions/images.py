@@ -11,9 +11,8 @@ from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION, digest_of
 from rules_bento.images import oci_image
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload
 

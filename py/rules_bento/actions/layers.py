@@ -14,11 +14,9 @@ from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.models.model import ModelDescription
 
 

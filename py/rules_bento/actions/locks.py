@@ -9,12 +9,9 @@ from pathlib import Path
 from rules_bento.arguments import Arguments, Subcommand, read_text
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from rules_bento.packages import lock_subset, requirement_sources
     from rules_bento.packages.indexes import Indexes
     from rules_bento.packages.lock import Lock

@@ -15,12 +15,9 @@ from rules_bento.formats import read_file
 from rules_bento.models.model import MODEL_YAML, ModelDescription, make_entry
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.images import oci_image
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources import snapshot

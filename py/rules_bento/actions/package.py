@@ -18,12 +18,9 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.formats.differences import FieldDifference
 
 

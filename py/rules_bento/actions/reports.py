@@ -10,12 +10,9 @@ from rules_bento.arguments import Arguments, Subcommand, read_text
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
-from rules_bento.typing_lite import Any, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, cast
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.images import layer_report as layer_reports
 
 

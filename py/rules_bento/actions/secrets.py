@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 
+if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
     from rules_bento.sources.snapshot import DeclaredFile
 

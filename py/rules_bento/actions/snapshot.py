@@ -15,12 +15,9 @@ from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
 from rules_bento.sources import snapshot as selections
 from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 

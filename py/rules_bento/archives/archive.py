@@ -19,10 +19,9 @@ from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.archives.tarstream import check_links
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 

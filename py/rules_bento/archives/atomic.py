@@ -12,10 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rules_bento.typing_lite import BinaryIO, Iterator
 
 _MODE = 0o666  # before the umask, as in `open`
 _UNFINISHED = r"\.[0-9a-f]{24}\.part"

@@ -7,10 +7,7 @@ bytes after it. This module reads each stream until its file ends, and reports t
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from rules_bento.typing_lite import Any, BinaryIO, Callable, Iterable, Iterator
 
 PIECE = 1 << 20  # the maximum bytes of a decoded piece (except for zstd, see `_Zstd`)
 # The maximum zeros after the end of an archive or a stream. A sparse file can have terabytes of them.

@@ -14,11 +14,9 @@ from rules_bento.archives.streams import MAX_PADDING
 from rules_bento.archives.tarstream import RECORD as RECORD
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
     Members = Iterator[tuple["TarMember", Iterator[bytes | memoryview]]]
 
 _READ = 1 << 20

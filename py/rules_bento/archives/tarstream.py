@@ -14,11 +14,7 @@ from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
+from rules_bento.typing_lite import Iterable, Iterator, Mapping
 
 RECORD = 512  # the unit of a tar in bytes: headers and contents begin at multiples of it
 REGULAR, LINK, FOLDER = b"0", b"2", b"5"

@@ -16,11 +16,9 @@ from pathlib import Path
 from rules_bento.archives.tarstream import MAX_DEPTH, check_links, is_utf8, read_source
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     Contents = Iterator[bytes | memoryview]
     Progress = Callable[[int], None]
     """Receives the number of bytes that were read from the source since the last call."""

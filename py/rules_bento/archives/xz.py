@@ -22,10 +22,7 @@ from collections import deque
 from itertools import chain, islice
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+from rules_bento.typing_lite import BinaryIO, Callable, Iterable, Iterator, Sequence, TypeVar
 
 # Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better, but need more
 # memory and cache, and blur the choice between storing and compressing.

@@ -11,11 +11,7 @@ import struct
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-    from typing import Any, BinaryIO
+from rules_bento.typing_lite import Any, BinaryIO, Collection, Iterable, Iterator
 
 PIECE = 1 << 18  # bytes of a read, and of a piece of contents; measured: it fits the L2 cache
 STORED, DEFLATED, BZIP2 = 0, 8, 12

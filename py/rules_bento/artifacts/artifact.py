@@ -20,11 +20,9 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from rules_bento.archives.archive import PartInfo
     from rules_bento.registry.client import Repository
     from rules_bento.registry.pushable import BlobSource

@@ -20,12 +20,9 @@ from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RemoteSource
 from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
 from rules_bento.signing.keys import sha256_digest
-from rules_bento.typing_lite import TYPE_CHECKING, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Any
-
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries
     from rules_bento.registry.layout import Layout

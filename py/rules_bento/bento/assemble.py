@@ -22,12 +22,9 @@ from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.packages.requirements import WHEELS
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.bento.env.common import ApiDescription, BentoSettings
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model import BundledModel

@@ -12,11 +12,9 @@ import datetime as dt
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import parse_time
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     Conversion = Callable[[Any, str], Any]
     """Converts a value at a place in a document. Raises BentoError, whose message begins with the place."""
 

@@ -7,12 +7,9 @@ import re
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name, parse, requirement_name
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles

@@ -27,10 +27,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file
 from rules_bento.formats.times import parse_time
 from rules_bento.tag import Tag, check_version, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from rules_bento.bento.coerce import Conversion

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rules_bento.models.model import ModelDescription
 
 

@@ -15,12 +15,9 @@ from rules_bento.build_options.option_checks import check_package, check_system_
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.service.sdk_names import IMAGE
-from rules_bento.typing_lite import Any, Literal, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Sequence, cast
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import Image as DeclaredImage

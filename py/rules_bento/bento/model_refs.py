@@ -8,11 +8,9 @@ import re
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rules_bento.build_options.options import BuildOptions, ModelChoice

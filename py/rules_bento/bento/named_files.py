@@ -9,11 +9,9 @@ from pathlib import Path
 from rules_bento.build_options.option_checks import check_editable, check_requirement
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import CONSTRAINT_FLAGS, logical_lines
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 
 from rules_bento.dataclasses_lite import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+from rules_bento.typing_lite import Any, Iterator
 
 _LONGEST = 200
 _MISSING = object()

@@ -5,10 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from rules_bento.programs import which
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from rules_bento.typing_lite import Sequence
 
 LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference
 # Arguments of a docker command that fails without a daemon.

@@ -7,11 +7,9 @@ import re
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.sources.cpu_arch import COMPATIBLE, wrong_architecture
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
     from rules_bento.images.oci_image import Layer
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.images.wheels.loader import File

@@ -11,10 +11,7 @@ from rules_bento.build_options.option_checks import is_system_package
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.system_packages import InstalledPackage, PackageRequest
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 
 class UnsupportedStep(NamedTuple):

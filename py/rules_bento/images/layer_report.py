@@ -10,10 +10,9 @@ from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.images.layers.contents import members
 from rules_bento.reports import page as pages
 from rules_bento.reports.page import MapNode
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rules_bento.images.oci_image import Layer

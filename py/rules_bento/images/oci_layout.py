@@ -8,10 +8,9 @@ import shutil
 from rules_bento.archives import tarstream
 from rules_bento.formats.oci import LAYOUT, MANIFEST, REFERENCE, digest_of
 from rules_bento.images.oci_image import descriptor
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rules_bento.images.oci_image import OciImage

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import contents
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from rules_bento.archives.tarread import TarMember
 
 _MAX_LINKS = 40  # on one path, as in Linux

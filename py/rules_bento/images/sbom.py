@@ -9,11 +9,9 @@ import json
 from urllib.parse import quote
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from rules_bento.models.model import ModelDescription
 
 Format = Literal["cyclonedx", "spdx"]

@@ -6,10 +6,7 @@ import json
 
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from rules_bento.typing_lite import Iterable
 
 
 def dumps(files: Iterable[str]) -> str:

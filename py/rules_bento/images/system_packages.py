@@ -7,10 +7,7 @@ import json
 import re
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+from rules_bento.typing_lite import Iterable, Iterator, Mapping
 
 _STATUS = "var/lib/dpkg/status"
 _STATUS_OF_ONE = "var/lib/dpkg/status.d/"  # distroless has a file for each package

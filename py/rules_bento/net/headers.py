@@ -8,10 +8,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rules_bento.typing_lite import Iterator
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")

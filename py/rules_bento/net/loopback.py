@@ -7,10 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rules_bento.typing_lite import Callable
 
 _TICK = 0.05  # seconds
 _PATIENCE = 60  # seconds for an answer

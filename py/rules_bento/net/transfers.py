@@ -13,13 +13,11 @@ from contextlib import contextmanager, nullcontext
 
 from rules_bento.errors import BentoError
 from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.typing_lite import TYPE_CHECKING, Protocol, TextIO, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Protocol, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
     from email.message import Message
     from pathlib import Path
-    from typing import BinaryIO
 
 
 JOBS = 6  # parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network

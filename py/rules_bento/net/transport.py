@@ -21,10 +21,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
 from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from rules_bento.typing_lite import Any, Iterator, Mapping, Protocol
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")

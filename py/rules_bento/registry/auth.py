@@ -25,11 +25,9 @@ from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.transport import BytesBody, Origin, resolve
 from rules_bento.programs import which
 from rules_bento.registry.errors import response_error
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from rules_bento.net.transport import Transport
     from rules_bento.registry.reference import Reference
 

@@ -11,10 +11,9 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import COPY_AGAIN
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from rules_bento.registry.layout import Layout

@@ -22,10 +22,9 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import response_error
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
     from contextlib import AbstractContextManager
     from email.message import Message
 

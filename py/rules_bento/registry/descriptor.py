@@ -17,10 +17,7 @@ from rules_bento.formats.oci import digest_of as digest_of
 from rules_bento.formats.oci import to_bytes as to_bytes
 from rules_bento.formats.schema import validate, without_nulls
 from rules_bento.net import limits
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+from rules_bento.typing_lite import Any, Callable, Iterable, Iterator, Mapping
 
 EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -18,10 +18,9 @@ from rules_bento.net import limits
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # Annotations of `cosign save` for images, their signatures, and their attestations.

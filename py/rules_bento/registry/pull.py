@@ -9,12 +9,20 @@ from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_afte
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
 from rules_bento.registry.pushable import Pushable, RemoteSource
-from rules_bento.typing_lite import TYPE_CHECKING, TypeVar
+from rules_bento.typing_lite import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+    TypeVar,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import Any, BinaryIO
 
     from rules_bento.net.transfers import Counter
     from rules_bento.net.transport import Response

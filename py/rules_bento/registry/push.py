@@ -12,11 +12,9 @@ from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.pull import from_repository
 from rules_bento.registry.pushable import BodyPart
-from rules_bento.typing_lite import TYPE_CHECKING, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Literal, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor

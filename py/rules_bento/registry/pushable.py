@@ -8,12 +8,11 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.typing_lite import TYPE_CHECKING, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, Mapping, Protocol, Sequence
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rules_bento.net.transfers import Tally

@@ -14,10 +14,7 @@ from pathlib import Path
 
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from rules_bento.typing_lite import Iterable, Mapping
 
 _MAX_REPOSITORIES = 64
 _MAX_BYTES = 4 << 20  # of the file

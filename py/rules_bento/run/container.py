@@ -17,11 +17,9 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs
-from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     Use = Callable[[Callable[[], bool]], None]
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>

@@ -24,12 +24,9 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.pull import download
 from rules_bento.registry.reference import Reference
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
     from rules_bento.net.transfers import Counter
 
 # Machine names of the kernel, as docker reports them, to their names in OCI images.

@@ -22,12 +22,10 @@ from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 from rules_bento.workspace_status import read_status, substitute
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rules_bento.registry.push import PushResult
     from rules_bento.registry.pushable import Pushable
 

@@ -29,11 +29,9 @@ from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.net.transfers import Tally
     from rules_bento.registry.pushable import BlobSource
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from rules_bento.arguments import Arguments
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries

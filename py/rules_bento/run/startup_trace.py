@@ -21,11 +21,9 @@ from rules_bento.images import oci_image, rootfs, startup_trace
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rules_bento.arguments import Arguments
 
 FLAGS = {

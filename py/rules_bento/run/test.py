@@ -12,9 +12,8 @@ from pathlib import Path
 from rules_bento.actions.archives import write_bento
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 

@@ -24,10 +24,7 @@ from rules_bento.service.metadata import (
 )
 from rules_bento.service.overrides import Declared, override, snake_case
 from rules_bento.service.remediation import require_known
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from rules_bento.typing_lite import Mapping
 
 __all__ = ["Api", "Declared", "Dependency", "Env", "HuggingFace", "Image", "ImageCall", "Model", "Runner"]
 __all__ += ["Service", "ServiceInfo", "SourceTree", "Unknown", "from_json", "override", "read_service"]

@@ -9,11 +9,9 @@ import ast
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.service.sdk_names import public_name
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.service.python_files import PythonFiles
 
 # Kinds of bindings and definitions.

@@ -23,12 +23,9 @@ from rules_bento.service.bindings import (
 )
 from rules_bento.service.import_code import callee
 from rules_bento.service.sdk_names import words
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
     from rules_bento.service.import_code import ImportCode
 
 MAX_NODES = 100_000  # of all values that are expanded for one service

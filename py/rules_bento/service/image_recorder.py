@@ -14,11 +14,10 @@ import os
 
 from rules_bento.service.metadata import Image, ImageCall
 from rules_bento.service.sdk_names import IMAGE_METHODS
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
 
 class UnfitImageError(Exception):

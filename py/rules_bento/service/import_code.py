@@ -10,11 +10,9 @@ import ast
 
 from rules_bento.service.bindings import FUNCTIONS, Binding, Module, Names, NotConstantError, dotted, is_guard
 from rules_bento.service.sdk_names import public_name, words
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from rules_bento.service.bindings import Definition
 
 # Attributes that lead from any object to names, modules, or classes, or that change them without naming them.

@@ -15,11 +15,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.differences import FieldDifference, differences
 from rules_bento.formats.json import read_object
 from rules_bento.service.metadata import ServiceInfo, from_json
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from rules_bento.typing_lite import Any, Mapping, Sequence
 
 # rules_bento comes after the wheels on the path; the current directory isn't on it.
 _START = (

@@ -11,13 +11,11 @@ import os
 import sys
 
 from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
     from types import FrameType
-    from typing import Any, NoReturn
 
 _END = "ends the process"
 _FILE = "reads a file"

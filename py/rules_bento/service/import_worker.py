@@ -27,11 +27,7 @@ from rules_bento.service.metadata import (
     ServiceInfo,
     to_json,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import NoReturn, TextIO
+from rules_bento.typing_lite import Any, Iterator, NoReturn, TextIO
 
 _MISSING_MODULE = (
     "Add its package to the requirements (and to import_packages if it has another name), or its file or library to "

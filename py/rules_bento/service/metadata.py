@@ -7,12 +7,9 @@ and `apis`.
 from __future__ import annotations
 
 from rules_bento.dataclasses_lite import asdict, dataclass, field
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Literal, TypeAlias
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from typing import Any, Literal, TypeAlias
-
     Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 

@@ -11,11 +11,9 @@ import re
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import configuration, remediation
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Mapping
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
     from rules_bento.service.metadata import Json, Model, Service, ServiceInfo, Unknown
     from rules_bento.service.remediation import Words
 

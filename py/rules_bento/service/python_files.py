@@ -10,10 +10,7 @@ from itertools import islice
 
 from rules_bento.errors import BentoError
 from rules_bento.service.metadata import SourceTree
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+from rules_bento.typing_lite import Collection, Mapping
 
 # A module that people write is far below both. Parsing needs some 500 bytes for each word or sign.
 MAX_BYTES = 8 << 20

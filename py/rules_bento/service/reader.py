@@ -28,11 +28,7 @@ from rules_bento.service.legacy import LegacyReader
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.python_files import PythonFiles
 from rules_bento.service.services import ServiceReader
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Literal
+from rules_bento.typing_lite import Iterable, Literal, Mapping
 
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
 _OLD = "`bentoml.Service` isn't supported. Write `bentoml.legacy.Service`, the name of that class since BentoML 1.4"

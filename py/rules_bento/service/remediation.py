@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Literal, TypeAlias
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from typing import Literal, TypeAlias
-
     from rules_bento.service.metadata import ServiceInfo, Unknown
 
     Words: TypeAlias = Literal["attributes", "flags"]

@@ -33,11 +33,9 @@ from rules_bento.service.metadata import (
 from rules_bento.service.mounts import CHAT, MOUNTS, chat_paths, join_paths
 from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rules_bento.service.metadata import Json
 
 _HUB_VARIABLE = b"HF_ENDPOINT"  # BentoML reads it if a `HuggingFaceModel` has no `endpoint`

@@ -21,13 +21,11 @@ from importlib import machinery
 from types import ModuleType
 
 from rules_bento.service.import_sandbox import Refusal
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import CodeType, FrameType
-    from typing import Any, NoReturn
 
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
 _IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")

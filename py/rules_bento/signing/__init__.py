@@ -6,10 +6,7 @@ Only the process that pushes or signs has the key: actions only import `provenan
 from __future__ import annotations
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from rules_bento.typing_lite import Any, Mapping
 
 
 class SignatureError(BentoError):

@@ -15,10 +15,9 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.signing import from_base64
-from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 PASSWORD = "COSIGN_PASSWORD"  # the environment variable with the password of an encrypted key, as for cosign

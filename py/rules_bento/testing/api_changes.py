@@ -10,10 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rules_bento.typing_lite import Any, Iterator, Literal
 
 Schema = dict[str, Any]
 _Way = Literal["wider", "narrower", "other"]

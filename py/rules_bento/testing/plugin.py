@@ -11,10 +11,9 @@ import pytest
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.testing.server import NotReadyError, Server
 from rules_bento.testing.server import serve as run_server
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 

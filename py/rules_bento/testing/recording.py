@@ -11,11 +11,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.sources.snapshot import DEPENDENCIES, place
-from rules_bento.typing_lite import Any
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from rules_bento.typing_lite import Any, Iterable, Mapping
 
 # Interpreters of the environment read it at startup; the name sorts after the wheels' directories.
 _STARTUP = "wheels_recorded.pth"

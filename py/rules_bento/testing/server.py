@@ -11,10 +11,9 @@ from contextlib import contextmanager
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.net import loopback
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _STOPPING_SECONDS = 60

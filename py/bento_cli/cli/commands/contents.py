@@ -5,15 +5,13 @@ from __future__ import annotations
 from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence
 
 from bento_cli.cli import show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind

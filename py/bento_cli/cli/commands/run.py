@@ -6,13 +6,12 @@ import os
 import re
 import sys
 
-from rules_bento.typing_lite import TYPE_CHECKING, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, NoReturn, Sequence
 
 from bento_cli.cli import arguments, show, status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
 
     from rules_bento.bento.kinds import Kind
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import SUPPRESS
 
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable
 
 from bento_cli.cli import parsing, show, status, table
 
 if TYPE_CHECKING:
     from argparse import Action, ArgumentParser, Namespace
-    from collections.abc import Iterable
 
     from rules_bento.bento.kinds import Kind
 

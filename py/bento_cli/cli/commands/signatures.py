@@ -6,14 +6,13 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.signing import SignatureError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
 
 from bento_cli.cli import arguments, show, status
 from bento_cli.store.verification import Finding, Verified
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from typing import BinaryIO
 
     from rules_bento.archives.unpack import Form
     from rules_bento.artifacts.signatures import Place

@@ -14,11 +14,9 @@ from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import TRANSIENT, Retry, pause, retry_after
 from rules_bento.net.transport import BytesBody, Origin, Transport, display_url
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from rules_bento.bento.kinds import Kind
     from rules_bento.net.transport import Body, Response
     from rules_bento.tag import Tag

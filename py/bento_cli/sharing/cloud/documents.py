@@ -8,13 +8,11 @@ from rules_bento.bento.kinds import BENTO
 from rules_bento.formats.times import parse_time
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.store.export import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.bento.descriptors import Description, ModelReference
 
     from bento_cli.store.entry_store import Entry

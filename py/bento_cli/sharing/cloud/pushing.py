@@ -8,7 +8,7 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.net import transfers
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import CloudPaths
@@ -18,8 +18,6 @@ from bento_cli.store.export import models_of, walk
 from bento_cli.store.home import staging_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.bento.descriptors import Description, ModelReference
     from rules_bento.net.transfers import Counter
 

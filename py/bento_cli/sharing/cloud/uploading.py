@@ -22,14 +22,13 @@ from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
 from rules_bento.registry.pushable import BodyPart, BytesSource, FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
 
 from bento_cli.sharing.cloud.client import CloudError
 from bento_cli.store import durable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.net.transfers import Counter

@@ -18,14 +18,13 @@ from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.store import import_manifests
 from bento_cli.store.home import staging_lock, unique
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.artifact import BentoFacts

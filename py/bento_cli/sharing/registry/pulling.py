@@ -16,14 +16,13 @@ from rules_bento.errors import BentoError
 from rules_bento.net import transfers
 from rules_bento.registry.pull import download
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, cast
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Sequence, cast
 
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import forget_downloads, staging_lock
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rules_bento.bento.kinds import Kind

@@ -10,15 +10,13 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import PushResult
 from rules_bento.registry.push import push as push_package
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Sequence
 
 from bento_cli.sharing.registry import packing
 from bento_cli.store import verification
 from bento_cli.store.export import models_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.reference import Reference

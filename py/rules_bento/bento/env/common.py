@@ -9,12 +9,9 @@ from rules_bento.build_options.options import BuildOptions, EnvVariable
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.bento.image_steps import ImageDefinition
 

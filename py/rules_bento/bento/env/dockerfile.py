@@ -11,11 +11,9 @@ import re
 import shlex
 
 from rules_bento.dataclasses_lite import dataclass
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.bento.image_steps import ImageCommand
     from rules_bento.build_options.distros import Distro
     from rules_bento.build_options.options import EnvVariable

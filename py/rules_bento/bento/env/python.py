@@ -9,11 +9,9 @@ import shlex
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name, parse, requirement_name
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.build_options.options import Python
     from rules_bento.packages.requirements import Requirement
 

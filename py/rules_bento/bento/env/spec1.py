@@ -12,12 +12,9 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.options import channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.bento.env.common import BentoSettings
     from rules_bento.build_options.options import BuildOptions, Conda, EnvVariable
     from rules_bento.build_options.project import ProjectFiles

@@ -10,11 +10,9 @@ from rules_bento.build_options.options import packages_place
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rules_bento.bento.env.common import BentoSettings
     from rules_bento.build_options.options import BuildOptions, EnvVariable
 

@@ -14,11 +14,7 @@ import shlex
 
 from rules_bento.bento.env import dockerfile
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
+from rules_bento.typing_lite import Any, Callable, NoReturn
 
 # Limits of a rendering: CPU seconds, address space, and size of the Dockerfile. Typical templates need a few
 # hundredths of a second.

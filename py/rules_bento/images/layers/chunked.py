@@ -19,11 +19,9 @@ from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import headers, toc_layer, zstd
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 
 TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"

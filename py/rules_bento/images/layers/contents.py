@@ -5,10 +5,9 @@ from __future__ import annotations
 from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
 from rules_bento.sources.cpu_arch import HEAD
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 # How a layer removes files of the layers below: OCI image layer specification, "Whiteouts".

@@ -20,11 +20,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
+from rules_bento.typing_lite import Iterator, Sequence
 
 Bits = tuple[int, int]  # a piece of a stream: a number with the bits of the stream, the lowest first, and their count
 Runs = tuple[tuple[int, int], ...]  # widths of codes: the number of consecutive symbols with a width, and the width

@@ -20,10 +20,7 @@ from itertools import chain
 
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import Chunk, fast_zlib
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rules_bento.typing_lite import Iterator
 
 _WINDOW = 32 << 10
 _READ = 32 << 10  # bytes of a stream to read at a time: about one block

@@ -7,11 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from rules_bento.archives.tarstream import Member
     from rules_bento.arguments import Arguments
     from rules_bento.images.layers import layer

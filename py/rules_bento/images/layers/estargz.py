@@ -14,11 +14,9 @@ from rules_bento.archives.tarstream import END
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import gzip, headers, toc_layer
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.toc_layer import Count, TocEntry, TocMember
 

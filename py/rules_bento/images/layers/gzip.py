@@ -12,10 +12,7 @@ import struct
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.images.layers import deflate
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from rules_bento.typing_lite import Iterable, Iterator
 
 # Kinds of contents: the lines of RECORD; contents without a stream, or none; contents with their part of a deflate
 # stream; all contents of a file, with a joinable stream.

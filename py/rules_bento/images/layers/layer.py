@@ -26,10 +26,9 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
 from rules_bento.images.wheels.install import InstallLayout, installed_files, installed_folders
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Literal
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 

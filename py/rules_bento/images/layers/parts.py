@@ -17,10 +17,9 @@ from rules_bento.archives.zipread import fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch

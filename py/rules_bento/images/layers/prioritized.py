@@ -22,10 +22,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import estargz, gzip, headers, layer
 from rules_bento.images.layers.toc_layer import CHUNK
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from rules_bento.images.layers.toc_layer import TocEntry

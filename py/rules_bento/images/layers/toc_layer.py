@@ -18,11 +18,9 @@ from rules_bento.archives.zipread import PIECE, Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import digest_of
 from rules_bento.images.layers import deflate_blocks, gzip
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from rules_bento.archives.tarread import TarMember
 
     Count = Callable[[bytes | memoryview], None]

@@ -11,10 +11,7 @@ import sys
 from bisect import bisect_left
 
 from rules_bento.archives import xz
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from rules_bento.typing_lite import Callable, Mapping
 
 _LEVEL = 3
 _LEVEL_TABLE = 1

@@ -15,12 +15,10 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.parts import PartListing
 from rules_bento.images.wheels.install import installed_files
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from typing import IO
 
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.layer import Compression

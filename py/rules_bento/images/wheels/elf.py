@@ -11,11 +11,9 @@ import re
 import struct
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from rules_bento.archives.zipread import Chunk
 
     Fetch = Callable[[int, int], None]

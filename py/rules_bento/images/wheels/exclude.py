@@ -11,11 +11,9 @@ from rules_bento.archives.tarstream import folders_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError, nearest
 from rules_bento.sources.patterns import Patterns
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from rules_bento.images.wheels.wheel import Wheel
     from rules_bento.sources.patterns import Rule
 

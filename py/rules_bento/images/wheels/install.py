@@ -13,11 +13,9 @@ from rules_bento.archives.tarstream import folders_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import SIGNATURES
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
     from rules_bento.archives.zipread import ZipMember
     from rules_bento.images.wheels.wheel import EntryPoint, Wheel
 

@@ -9,11 +9,9 @@ from itertools import chain
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.sources.cpu_arch import HEAD, machine_of
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from rules_bento.archives.zipread import Chunk, ZipMember
     from rules_bento.images.wheels.wheel import Wheel
 

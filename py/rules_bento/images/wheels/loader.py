@@ -12,11 +12,9 @@ import re
 from collections import defaultdict
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from rules_bento.images.wheels.elf import Elf
     from rules_bento.images.wheels.libraries import Libraries
 

@@ -11,10 +11,7 @@ import re
 import warnings
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+from rules_bento.typing_lite import Callable, Collection, Iterable, Iterator
 
 _WORD = re.compile(r"[A-Za-z0-9_+-]+")
 _PATH = re.compile(r"[\w.]*\.[\w.]+")

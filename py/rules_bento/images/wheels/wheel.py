@@ -18,11 +18,9 @@ from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk,
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-
     from rules_bento.audit.licenses import DeclaredLicense
 
 
