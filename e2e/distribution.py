@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 IMAGE = "tests/images/gzip_image"
 SERVICE = "examples/iris/service.py"
 BUILD = """\
-load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image", "bento_package", "bento_push")
+load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image", "bento_package", "bento_push", "bento_push_all")
 
 bento_push(
     name = "push",
@@ -42,6 +42,26 @@ bento_push(
     stamp = 1,
     tag_files = ["tags"],
     remote_tags = ["v1-{{STABLE_TEAM}}"],
+)
+
+bento_push(
+    name = "push_iris",
+    src = "//tests/images:gzip_image",
+    repositories = ["{plain}/all/iris"],
+)
+
+bento_push(
+    name = "push_reader",
+    src = ":reader_image",
+    repositories = ["{plain}/all/reader"],
+)
+
+bento_push_all(
+    name = "push_all",
+    pushes = [
+        ":push_iris",
+        ":push_reader",
+    ],
 )
 
 bento_load(
@@ -126,7 +146,19 @@ def images_travel_by_registries(bench: Workbench) -> str:
         bill = (checkout.root / f"bazel-bin/{IMAGE}.cdx.json").read_bytes()
         assert attached(plain, digest) == bill
         again = counted(checkout, plain)
-        assert again.writes == [], f"the second push wrote: {again.writes}"
+        # The registry verifies that it has the blobs of the image and of the SBOM.
+        assert again.writes == [
+            f"PUT /v2/team/iris/manifests/{digest}",
+            f"PUT /v2/team/iris/manifests/{attached_digest(plain, digest)}",
+        ], again.writes
+        both = checkout.bazel("run", "//tests/travel:push_all").succeeded()
+        for name in ("iris", "reader"):
+            assert f"{plain.host}/all/{name}@sha256:" in both.output, both.told()
+        mounted = re.search(r"pushed 2 images: .* sent .*, (\d+) mounted, 0 exist already", both.errors)
+        assert mounted, both.told()
+        assert int(mounted[1]) > len(json.loads(checkout.read(f"bazel-bin/{IMAGE}.manifest.json"))["layers"]), (
+            both.told()
+        )
         original = checkout.read(SERVICE)
         checkout.edit(SERVICE, "0 setosa,", "Species: 0 setosa,")
         changed = counted(checkout, plain)
@@ -289,12 +321,18 @@ def listed_tags(server: servers.Server) -> list[str]:
 
 def attached(server: servers.Server, digest: str) -> bytes:
     """Return the SBOM that refers to an image, by the referrers tag of older registries."""
+    manifest = json.loads(servers.get(server, f"/v2/team/iris/manifests/{attached_digest(server, digest)}")[1])
+    assert manifest["subject"]["digest"] == digest
+    return servers.get(server, f"/v2/team/iris/blobs/{manifest['layers'][0]['digest']}")[1]
+
+
+def attached_digest(server: servers.Server, digest: str) -> str:
+    """Return the digest of the SBOM's manifest."""
     index = json.loads(servers.get(server, f"/v2/team/iris/manifests/{digest.replace(':', '-')}")[1])
     [entry] = index["manifests"]
     assert entry["artifactType"] == "application/vnd.cyclonedx+json"
-    manifest = json.loads(servers.get(server, f"/v2/team/iris/manifests/{entry['digest']}")[1])
-    assert manifest["subject"]["digest"] == digest
-    return servers.get(server, f"/v2/team/iris/blobs/{manifest['layers'][0]['digest']}")[1]
+    digest_of_manifest: str = entry["digest"]
+    return digest_of_manifest
 
 
 class Counted:

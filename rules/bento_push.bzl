@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
-load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoFlagInfo")
+load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoPushInfo")
 load("//rules/private:push_manifest.bzl", "PUSHABLE", "push_manifest")
 load("//rules/private:transitions.bzl", "host_cfg")
 
@@ -25,7 +25,7 @@ def _bento_push_impl(ctx):
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     files = described.files + [description] + ctx.files.tag_files
-    arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments = ["--target", label_string(ctx.label), "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
     for repository in ctx.attr.mount_from:
@@ -35,7 +35,7 @@ def _bento_push_impl(ctx):
     for file in ctx.files.tag_files:
         arguments += ["--tag-file", runfile_path(ctx, file)]
     for file in _status(ctx):
-        arguments += ["--status", runfile(ctx, file)]
+        arguments += ["--status", runfile_path(ctx, file)]
         files.append(file)
     if ctx.attr.signed:
         arguments.append("--signed")
@@ -44,14 +44,13 @@ def _bento_push_impl(ctx):
 
     # A few packages, only for a target that signs or reads a cache.
     more_modules = depset(transitive = more).to_list()
-    launcher = helper_launcher(
-        ctx,
-        arguments = arguments,
-        files = depset(files),
-        modules = runtime_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules,
-        verb = "push",
-    )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
+    modules = runtime_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules
+    launcher = helper_launcher(ctx, arguments = ["--directory", RUNFILES] + arguments, files = depset(files), modules = modules, verb = "push")
+    links = ctx.runfiles(root_symlinks = described.links)
+    return [
+        BentoPushInfo(arguments = tuple(arguments), modules = tuple(modules), runfiles = ctx.runfiles(files).merge(links)),
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(links)),
+    ]
 
 bento_push = rule(
     implementation = _bento_push_impl,

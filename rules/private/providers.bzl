@@ -38,6 +38,15 @@ BentoImagePackagesInfo = provider(
     },
 )
 
+BentoPushInfo = provider(
+    doc = "One push, for a program with several pushes.",
+    fields = {
+        "arguments": "tuple[str] - flags of the helper, with paths relative to the runfiles.",
+        "modules": "tuple[BentoWheelModulesInfo] - packages that the helper imports.",
+        "runfiles": "runfiles - files of the push, without its program.",
+    },
+)
+
 BentoPythonInfo = provider(
     doc = "A CPython that runs actions or programs.",
     fields = {

@@ -42,8 +42,9 @@ def _image(ctx, image, leave_built, attested, below = ""):
 def _index(ctx, info, leave_built, attested):
     """Describes an index. Its images have files of equal names for several platforms, so each gets a directory."""
     images, links = [], {}
+    directory = "/".join([part for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"] if part])
     for number, image in enumerate(info.images):
-        below = "{}.images/{}".format(ctx.label.name, number)
+        below = "{}/{}".format(directory, number)
         contents, files = _image(ctx, image, leave_built, attested, below)
         images.append(contents)
         links |= {_path(ctx, file, below): file for file in files}

@@ -48,39 +48,46 @@ def test_a_second_push_after_a_changed_layer_sends_that_layer_config_and_manifes
     assert pushed.size == 7_001 + changed.root.config.size
 
 
-def test_a_third_push_of_the_same_writes_nothing(server, reference, registries, progress, tmp_path):
+def test_an_unchanged_image_takes_three_requests(server, reference, registries, progress, tmp_path):
     image = make_image(tmp_path)
     push(image, [reference.with_tag("v1")], registries, progress)
     with Relay(server.port) as relay:
         through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
         [pushed] = push(image, [through], registries, progress)
     assert (pushed.sent, pushed.size) == (0, 0)
-    assert {line.partition(" ")[0] for line in relay.requests} - {"GET"} == {"HEAD"}
-    asked = [line.split(" ")[1] for line in relay.requests if line.startswith("HEAD")]
-    assert [path.rpartition("/")[2] for path in asked] == [image.root.descriptor.digest, "v1"]
+    requests = [line.split(" ")[:2] for line in relay.requests if "/manifests/" in line or "/blobs/" in line]
+    digest = image.root.descriptor.digest
+    assert [(method, path.rpartition("/")[2]) for method, path in requests] == [
+        ("HEAD", digest),
+        ("PUT", digest),
+        ("HEAD", "v1"),
+    ]
 
 
-def test_a_blob_that_the_registry_has_lost_is_sent_where_blobs_are_checked(
-    registry_binary, name, registries, progress, tmp_path
-):
+@pytest.mark.parametrize("check_blobs", [False, True])
+def test_a_lost_blob_is_sent_again(registry_binary, name, registries, progress, tmp_path, check_blobs):
     image = make_image(tmp_path / "image")
     lost = image.root.layers()[1]
     with servers.serve(registry_binary, tmp_path / "registry") as server:
         reference = Reference.parse(f"{server.host}/t/{name}:v1")
         push(image, [reference], registries, progress)
         server.blobs()[lost.digest].unlink()
-        [pushed] = push(image, [reference], registries, progress)
-        assert pushed.sent == 0, "the manifest says that all is there"
-        assert lost.digest not in server.blobs()
-        [pushed] = push(image, [reference], registries, progress, check_blobs=True)
+        [pushed] = push(image, [reference], registries, progress, check_blobs=check_blobs)
         assert (pushed.blobs, pushed.sent, pushed.size) == (4, 1, lost.size)
         status, content = servers.get(server, f"/v2/{reference.repository}/blobs/{lost.digest}")
         assert (status, "sha256:" + hashlib.sha256(content).hexdigest()) == (200, lost.digest)
-        with Relay(server.port) as relay:
-            through = Reference.parse(f"{relay.host}/{reference.repository}:v1")
-            [pushed] = push(image, [through], registries, progress, check_blobs=True)
-        assert pushed.sent == 0
-        assert {line.partition(" ")[0] for line in relay.requests} - {"GET"} == {"HEAD"}
+
+
+def test_a_registry_can_reject_an_existing_manifest(server, reference, registries, progress, tmp_path, monkeypatch):
+    image = make_image(tmp_path)
+    push(image, [reference.with_tag("v1")], registries, progress)
+
+    def reject(self, manifest, target):
+        raise RegistryError(f"{self}: exists", 403, ("DENIED",))
+
+    monkeypatch.setattr(Repository, "put_manifest", reject)
+    [pushed] = push(image, [reference.with_tag("v1")], registries, progress)
+    assert pushed.sent == 0
 
 
 def test_an_index_that_is_there_is_asked_for_with_its_images(server, reference, registries, progress, tmp_path):
@@ -90,6 +97,7 @@ def test_an_index_that_is_there_is_asked_for_with_its_images(server, reference, 
         through = Reference.parse(f"{relay.host}/{reference.repository}:multi")
         push(index, [through], registries, progress)
     assert len([line for line in relay.requests if line.startswith("HEAD")]) == len(index.manifests()) + 1
+    assert len([line for line in relay.requests if line.startswith("PUT")]) == len(index.manifests())
 
 
 def test_a_blob_is_mounted_from_where_an_earlier_push_left_it(server, reference, registries, progress, tmp_path):

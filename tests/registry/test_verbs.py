@@ -33,14 +33,14 @@ def run(
     return done
 
 
-def image_contents(folder: Path, image) -> dict:
-    (folder / "manifest.json").write_bytes(image.root.content)
+def image_contents(folder: Path, image, below: str = "") -> dict:
+    (folder / f"{below}manifest.json").write_bytes(image.root.content)
     blobs = []
     for number, layer in enumerate(image.root.layers()):
-        description = folder / f"{number}.layer.json"
+        description = folder / f"{below}{number}.layer.json"
         description.write_text(json.dumps({"digest": layer.digest, "size": layer.size}))
-        blobs.append({"path": layer.digest[7:], "description": description.name})
-    return {"manifest": "manifest.json", "config": image.root.config.digest[7:], "blobs": blobs}
+        blobs.append({"path": layer.digest[7:], "description": f"{below}{description.name}"})
+    return {"manifest": f"{below}manifest.json", "config": image.root.config.digest[7:], "blobs": blobs}
 
 
 @pytest.fixture
@@ -79,16 +79,47 @@ def test_a_second_repository_gets_what_the_first_has(server, reference, home, im
     assert "4 mounted" in run("push", *flags, f"{reference.name}/fifth", "--", *named, home=home).stderr
 
 
-def test_what_a_registry_has_lost_is_sent_on_request(registry_binary, home, image, tmp_path):
+def test_a_lost_blob_is_sent_again(registry_binary, home, image, tmp_path):
     folder, made = image
+    lost = made.root.layers()[0].digest
     with servers.serve(registry_binary, tmp_path / "forgetful") as server:
         flags = ["--directory", folder, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
-        run("push", *flags, home=home)
-        server.blobs()[made.root.layers()[0].digest].unlink()
-        assert "0 of 4 blobs sent" in run("push", *flags, home=home).stderr
-        assert "1 of 4 blobs sent" in run("push", *flags, "--", "--check-blobs", home=home).stderr
+        assert "4 of 4 blobs sent" in run("push", *flags, home=home).stderr
+        for words in ([], ["--", "--check-blobs"]):
+            server.blobs()[lost].unlink()
+            assert "1 of 4 blobs sent" in run("push", *flags, *words, home=home).stderr
+            assert lost in server.blobs()
         server.assert_sound()
-        assert made.root.layers()[0].digest in server.blobs()
+
+
+def test_several_images_are_pushed_together(registry_binary, home, tmp_path):
+    folder, count, shared = tmp_path / "runfiles", 5, 120_000
+    with servers.serve(registry_binary, tmp_path / "registry") as server:
+        pushes = []
+        for number in range(count):
+            made = make_image(folder, [shared, 1_000 + number])
+            (folder / f"{number}").mkdir()
+            contents = folder / f"{number}.contents.json"
+            contents.write_text(json.dumps({"image": image_contents(folder, made, f"{number}/")}))
+            pushes.append(["--contents", contents.name, "--repository", f"{server.host}/t/s{number}", "--tag", "v1"])
+        (folder / "pushes.json").write_text(json.dumps({"pushes": pushes}))
+        flags = ["--directory", folder, "--pushes", "pushes.json", "--target", "//:push_all"]
+        done = run("push", *flags, "--", "--tag", "v2", home=home)
+        assert [line.partition("@")[0] for line in done.stdout.splitlines()] == [
+            f"{server.host}/t/s{number}" for number in range(count)
+        ]
+        assert f"pushed 5 images: {1 + 2 * count} of {3 * count} blobs sent" in done.stderr
+        assert f"{count - 1} mounted, 0 exist already" in done.stderr
+        for number in range(count):
+            for tag in ("v1", "v2"):
+                assert servers.get(server, f"/v2/t/s{number}/manifests/{tag}")[0] == 200
+        again = run("push", *flags, home=home)
+        assert f"0 of {3 * count} blobs sent" in again.stderr
+        refused = run("push", *flags, "--", "--repository", f"{server.host}/t/one", home=home, code=1)
+        assert refused.stderr == (
+            "//:push_all: --repository: several images can't be pushed to one repository. Set the attribute of each "
+            "bento_push, or run the bento_push.\n"
+        )
 
 
 def test_the_caller_may_name_another_repository(server, reference, home, image):

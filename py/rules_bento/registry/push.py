@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.dataclasses_lite import NamedTuple, replace
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits, transfers
 from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
@@ -171,65 +171,117 @@ def push(
     check_blobs: bool = False,
 ) -> list[PushResult]:
     """Push to repositories, with their tags or by digest; return one result for each. Tags are written last."""
-    blobs = package.blobs()
+    [results] = push_all([(package, targets)], registries, counter, jobs=jobs, check_blobs=check_blobs)
+    return results
+
+
+def push_all(
+    pushes: Iterable[tuple[Pushable, Iterable[Reference]]],
+    registries: Registries,
+    counter: Counter,
+    *,
+    jobs: int = transfers.JOBS,
+    check_blobs: bool = False,
+) -> list[list[PushResult]]:
+    """Push several packages as `push` does; return one list of results for each package.
+
+    A blob is sent to one repository of each registry, and mounted in the other repositories. Manifests are written
+    after all blobs of all packages.
+    """
+    all_pushes = [_repository_pushes(package, targets, registries) for package, targets in pushes]
+    every = [push for of_package in all_pushes for push in of_package]
+    if not check_blobs:
+        transfers.parallel_map(_RepositoryPush.check, every, counter, jobs)
+    _send_blobs([push for push in every if not push.is_complete], counter, jobs)
+    transfers.parallel_map(_RepositoryPush.write_manifests, every, counter, jobs)
+    return [[push.result() for push in of_package] for of_package in all_pushes]
+
+
+def _repository_pushes(
+    package: Pushable, targets: Iterable[Reference], registries: Registries
+) -> list[_RepositoryPush]:
     tags: dict[Reference, list[str]] = {}
     for target in targets:
         tags.setdefault(target.with_digest(package.root.descriptor.digest), []).extend(filter(None, [target.tag]))
-    pushed: list[PushResult] = []
-    for reference, names in tags.items():
-        before = [*(earlier.reference.name for earlier in pushed), *package.mount_from]
-        repository_push = _RepositoryPush(registries.repository(reference), reference, package, before, check_blobs)
-        outcomes = repository_push.push(blobs, names, counter, jobs)
-        sent = [blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"]
-        pushed.append(PushResult(reference, len(blobs), len(sent), outcomes.count("mounted"), sum(sent)))
-    return pushed
+    blobs = package.blobs()
+    return [
+        _RepositoryPush(registries.repository(reference), reference, package, blobs, names)
+        for reference, names in tags.items()
+    ]
 
 
-class _RepositoryPush(NamedTuple):
+def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) -> None:
+    """Send each missing blob to the first repository of each registry, then mount the blob in the others."""
+    first: dict[tuple[str, str], tuple[_RepositoryPush, Descriptor]] = {}
+    others: list[tuple[_RepositoryPush, Descriptor, str]] = []
+    for push in pushes:
+        for blob in push.blobs:
+            owner, _ = first.setdefault((push.reference.registry, blob.digest), (push, blob))
+            if owner is not push:
+                others.append((push, blob, owner.reference.name))
+    largest = sorted(first.values(), key=lambda item: -item[1].size)
+    transfers.parallel_map(lambda item, counter: item[0].send_blob(item[1], counter), largest, counter, jobs)
+    transfers.parallel_map(lambda item, counter: item[0].send_blob(item[1], counter, item[2]), others, counter, jobs)
+
+
+@dataclass
+class _RepositoryPush:
     repository: Repository
-    reference: Reference
+    reference: Reference  # with digest
     package: Pushable
-    mount_from: Sequence[str]
-    check_blobs: bool  # check each blob even if the manifests exist
+    blobs: Sequence[Descriptor]
+    tags: Sequence[str]
+    outcomes: dict[str, BlobOutcome] = field(default_factory=dict)  # by digest; blobs that exist can be missing
+    is_complete: bool = False
 
-    def has_manifests(self) -> bool:
-        """Return whether the registry has all manifests, and therefore all of their blobs."""
-        return all(
-            self.repository.manifest_digest(manifest.descriptor.digest) == manifest.descriptor.digest
-            for manifest in reversed(self.package.manifests())
-        )
+    def check(self, _: Counter) -> None:
+        """Check whether the registry has all manifests, and all of their blobs as far as it verifies them."""
+        manifests = self.package.manifests()
+        if any(
+            self.repository.manifest_digest(manifest.descriptor.digest) != manifest.descriptor.digest
+            for manifest in reversed(manifests)
+        ):
+            return
+        try:
+            # A registry verifies the blobs of a manifest that it receives, but might have lost one since.
+            for manifest in manifests:
+                self.repository.put_manifest(manifest, manifest.descriptor.digest)
+        except RegistryError as error:  # some registries never accept a manifest again
+            self.is_complete = _UNKNOWN_BLOBS.isdisjoint(error.codes)
+        else:
+            self.is_complete = True
 
-    def push(self, blobs: Sequence[Descriptor], names: Sequence[str], counter: Counter, jobs: int) -> list[BlobOutcome]:
-        """Send blobs, manifests, and tags; return each blob's outcome."""
+    def send_blob(self, blob: Descriptor, counter: Counter, mount_from: str = "") -> None:
+        """Send or mount a blob unless it exists."""
+        mounts = self.package.mounts.get(blob.digest, ())[:_MAX_MOUNTS]
+        names = [*filter(None, [mount_from]), *self.package.mount_from, *mounts]
+        here = [name.partition("/")[2] for name in names if name.startswith(f"{self.reference.registry}/")]
+        repositories = [name for name in dict.fromkeys(here) if name != self.reference.repository]
+        source = self.package.sources[blob.digest]
+        outcome = upload(self.repository, blob.digest, blob.size, source, counter, mount_from=repositories)
+        if outcome != "exists":
+            self.outcomes[blob.digest] = outcome
+
+    def write_manifests(self, counter: Counter) -> None:
+        """Upload missing manifests, and those of the tags; if the registry lacks a blob, send the blobs first."""
         retry = self.repository.registry.retry()
-        outcomes: list[BlobOutcome] = ["exists"] * len(blobs)
+        # Without tags, the root has only its digest.
+        untagged = [] if self.is_complete else self.package.children if self.tags else self.package.manifests()
         while True:
             try:
-                if self.check_blobs or not self.has_manifests():
-                    tried = transfers.parallel_map(self.blob, blobs, counter, jobs)
-                    outcomes = [old if new == "exists" else new for old, new in zip(outcomes, tried, strict=True)]
-                    self.manifests(tagged=bool(names))
-                for name in names:
-                    self.manifest(self.package.root, name)
-                return outcomes
+                for manifest in untagged:
+                    self._put(manifest, manifest.descriptor.digest)
+                for tag in self.tags:
+                    self._put(self.package.root, tag)
+                return
             except RegistryError as error:
                 # While another client commits a blob, docker's registry can report it as existing and as unknown.
                 if _UNKNOWN_BLOBS.isdisjoint(error.codes) or not retry.again():
                     raise
+            for blob in self.blobs:
+                self.send_blob(blob, counter)
 
-    def blob(self, blob: Descriptor, counter: Counter) -> BlobOutcome:
-        source = self.package.sources[blob.digest]
-        names = [*self.mount_from, *self.package.mounts.get(blob.digest, ())[:_MAX_MOUNTS]]
-        here = [name.partition("/")[2] for name in names if name.startswith(f"{self.reference.registry}/")]
-        others = [name for name in dict.fromkeys(here) if name != self.reference.repository]
-        return upload(self.repository, blob.digest, blob.size, source, counter, mount_from=others)
-
-    def manifests(self, *, tagged: bool) -> None:
-        """Put the manifests by digest; the root only by its tags, if it has any."""
-        for manifest in self.package.children if tagged else self.package.manifests():
-            self.manifest(manifest, manifest.descriptor.digest)
-
-    def manifest(self, manifest: Manifest, target: str) -> None:
+    def _put(self, manifest: Manifest, target: str) -> None:
         """Upload a manifest under a tag or its digest."""
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
@@ -237,6 +289,12 @@ class _RepositoryPush(NamedTuple):
         noted = self.repository.put_manifest(manifest, target)
         if manifest.subject and not noted:
             _add_to_referrers_tag(self.repository, manifest.subject.digest, manifest)
+
+    def result(self) -> PushResult:
+        """Count the outcomes."""
+        outcomes = list(self.outcomes.values())
+        sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
+        return PushResult(self.reference, len(self.blobs), len(sent), outcomes.count("mounted"), sum(sent))
 
 
 def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manifest) -> None:

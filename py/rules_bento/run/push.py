@@ -11,14 +11,15 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments
 from rules_bento.artifacts import artifact
-from rules_bento.dataclasses_lite import replace
+from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
+from rules_bento.formats.json import read_object
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transfers import JOBS, Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.push import push
+from rules_bento.registry.push import push_all
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory
@@ -26,6 +27,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
+    from rules_bento.net.transfers import Counter
     from rules_bento.registry.push import PushResult
     from rules_bento.registry.pushable import Pushable
 
@@ -44,6 +46,8 @@ Pushes the blobs that the registries lack.
 --invocation-id ID, --started-on TIME, --finished-on TIME: add these values to the provenance
 --remote_*, --credential_helper, --tls_*: Bazel's flags, for layers that are only in a remote cache
 """
+
+_MAX_NAMES = 3  # repositories that the progress line names
 
 _CALLERS = (
     push_cache.FLAGS
@@ -64,6 +68,7 @@ FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
     "--directory": 1,  # directory that the paths of --contents and --attach are relative to
     "--layout": 1,  # instead of --contents: an OCI layout
+    "--pushes": 1,  # instead of --contents: a JSON object; `pushes` lists the arguments of each push
     "--signed": 0,  # a key is required
     "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
     "--tag-file": 1,  # one tag per line
@@ -71,42 +76,88 @@ FLAGS = {
 }
 
 
+class _Push(NamedTuple):
+    """Holds one push of a rule: its arguments, the content, and the targets."""
+
+    arguments: Arguments
+    package: Pushable
+    targets: list[Reference]
+
+
 def run(arguments: Arguments) -> None:
     """Push to each repository; print a line `registry/name@digest` for each to the standard output."""
     caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
-    status = read_status(_folder(arguments) / file for file in arguments.repeated("--status"))
-    targets = _targets(arguments, caller, status)
-    insecure = arguments.repeated("--insecure") + caller.repeated("--insecure")
     cache = push_cache.settings({flag: caller.repeated(flag) for flag in push_cache.FLAGS})
-    signer = _signer(arguments, caller)
+    each = _pushes(arguments, caller)
+    signer = _signer(each, caller)
+    insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
     with Registries(insecure) as registries:
-        before = BlobHistory.from_user_cache()
-        package = _package(arguments, registries, cache)
-        named = [
-            Reference.parse(text).name for text in arguments.repeated("--mount-from") + caller.repeated("--mount-from")
-        ]
-        package = replace(package, mount_from=[*package.mount_from, *named], mounts=before.repositories())
-        with Progress(f"pushing to {', '.join(sorted({target.name for target in targets}))}") as progress:
+        history = BlobHistory.from_user_cache()
+        pushes = [_read(one, caller, registries, cache, history) for one in each]
+        names = sorted({target.name for push in pushes for target in push.targets})
+        into = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} repositories"
+        with Progress(f"pushing to {into}") as progress:
             if signer:
-                # Sign before the tags refer to the manifests.
-                signer.sign(package, _definitions(arguments, package), targets, registries, progress)
-            check_blobs = caller.has("--check-blobs")
-            pushed = push(
-                package, targets, registries, progress, jobs=_jobs(arguments, caller), check_blobs=check_blobs
-            )
-            for referrer in _referrers(arguments, package):
-                untagged = [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in pushed]
-                push(referrer, untagged, registries, progress)
-    before.note((entry.reference.name for entry in pushed), (blob.digest for blob in package.blobs()))
-    for entry in pushed:
-        tags = sorted({target.tag for target in targets if target.name == entry.reference.name and target.tag})
-        sys.stderr.write(f"{_report(entry, tags)}\n")
-        sys.stdout.write(f"{entry.reference}\n")
+                _sign(pushes, signer, registries, progress)
+            jobs, check_blobs = _jobs(arguments, caller), caller.has("--check-blobs")
+            pairs = [(push.package, push.targets) for push in pushes]
+            pushed = push_all(pairs, registries, progress, jobs=jobs, check_blobs=check_blobs)
+            referrers = [
+                (referrer, [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in entries])
+                for push, entries in zip(pushes, pushed, strict=True)
+                for referrer in _referrers(push.arguments, push.package)
+            ]
+            push_all(referrers, registries, progress, jobs=jobs)
+    for push, entries in zip(pushes, pushed, strict=True):
+        history.note((entry.reference.name for entry in entries), (blob.digest for blob in push.package.blobs()))
+        for entry in entries:
+            tags = sorted({target.tag for target in push.targets if target.name == entry.reference.name and target.tag})
+            name = f"{entry.reference.name}{' as ' if tags else ''}{', '.join(tags)}"
+            sys.stderr.write(_report(name, [entry]))
+            sys.stdout.write(f"{entry.reference}\n")
+    if len(pushes) > 1:
+        sys.stderr.write(_report(f"{len(pushes)} images", [entry for entries in pushed for entry in entries]))
 
 
-def _signer(arguments: Arguments, caller: Arguments) -> push_signing.Signer | None:
-    signer = push_signing.signer(caller, arguments.optional("--target"))
-    if arguments.has("--signed") and not signer:
+def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
+    """Return the arguments of each push of `--pushes`, or else the program's own."""
+    file = arguments.optional("--pushes")
+    if not file:
+        return [arguments]
+    if caller.has("--repository"):
+        raise BentoError(
+            "--repository: several images can't be pushed to one repository. Set the attribute of each bento_push, "
+            "or run the bento_push."
+        )
+    folder = _folder(arguments)
+    document = read_object((folder / file).read_bytes(), file)
+    return [Arguments(["--directory", str(folder), *words], FLAGS) for words in document["pushes"]]
+
+
+def _read(
+    arguments: Arguments,
+    caller: Arguments,
+    registries: Registries,
+    cache: push_cache.Settings | None,
+    history: BlobHistory,
+) -> _Push:
+    package = _package(arguments, registries, cache)
+    named = arguments.repeated("--mount-from") + caller.repeated("--mount-from")
+    mount_from = [*package.mount_from, *(Reference.parse(text).name for text in named)]
+    package = replace(package, mount_from=mount_from, mounts=history.repositories())
+    return _Push(arguments, package, _targets(arguments, caller))
+
+
+def _sign(pushes: list[_Push], signer: push_signing.Signer, registries: Registries, counter: Counter) -> None:
+    """Sign before the tags refer to the manifests."""
+    for push in pushes:
+        one = signer._replace(target=push.arguments.optional("--target"))
+        one.sign(push.package, _definitions(push.arguments, push.package), push.targets, registries, counter)
+
+
+def _signer(pushes: list[Arguments], caller: Arguments) -> push_signing.Signer | None:
+    signer = push_signing.signer(caller, "")
+    if not signer and any(push.has("--signed") for push in pushes):
         raise BentoError("signed: requires a private key. Run with `-- --sign-key FILE`.")
     return signer
 
@@ -142,7 +193,8 @@ def _folder(arguments: Arguments) -> Path:
     return Path(arguments.optional("--directory", "."))
 
 
-def _targets(arguments: Arguments, caller: Arguments, status: dict[str, str]) -> list[Reference]:
+def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
+    status = read_status(_folder(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
         raise BentoError("repository: no value. Set the attribute, or run with `-- --repository registry/name`.")
@@ -165,9 +217,10 @@ def _jobs(arguments: Arguments, caller: Arguments) -> int:
     return jobs
 
 
-def _report(pushed: PushResult, tags: list[str]) -> str:
-    there = pushed.blobs - pushed.sent - pushed.mounted
+def _report(name: str, results: list[PushResult]) -> str:
+    blobs, sent = sum(result.blobs for result in results), sum(result.sent for result in results)
+    mounted, size = sum(result.mounted for result in results), sum(result.size for result in results) / 1_000_000
     return (
-        f"pushed {pushed.reference.name}{' as ' if tags else ''}{', '.join(tags)}: {pushed.sent} of {pushed.blobs} "
-        f"blobs sent ({pushed.size / 1_000_000:.1f} MB), {pushed.mounted} mounted, {there} exist already"
+        f"pushed {name}: {sent} of {blobs} blobs sent ({size:.1f} MB), {mounted} mounted, "
+        f"{blobs - sent - mounted} exist already\n"
     )

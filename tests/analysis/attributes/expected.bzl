@@ -1249,15 +1249,15 @@ EXPECTED = {
     "push": {
         "push": [
             "push",
-            "--target :push",
             "--directory \"$runfiles\"",
+            "--target :push",
             "--contents push.contents.json",
             "--repository registry.example.com/{STABLE_TEAM}/acme",
             "--mount-from registry.example.com/other",
             "--tag latest",
             "--tag-file tag.txt",
-            "--status \"$runfiles\"/stable-status.txt",
-            "--status \"$runfiles\"/volatile-status.txt",
+            "--status stable-status.txt",
+            "--status volatile-status.txt",
             "--signed",
         ],
         "push.contents.json": {
@@ -1279,11 +1279,50 @@ EXPECTED = {
             },
         },
     },
+    "push_all": {
+        "push_all": [
+            "push",
+            "--target :push_all",
+            "--directory \"$runfiles\"",
+            "--pushes push_all.pushes.json",
+        ],
+        "push_all.pushes.json": {
+            "pushes": [
+                [
+                    "--target",
+                    ":push",
+                    "--contents",
+                    "push.contents.json",
+                    "--repository",
+                    "registry.example.com/{STABLE_TEAM}/acme",
+                    "--mount-from",
+                    "registry.example.com/other",
+                    "--tag",
+                    "latest",
+                    "--tag-file",
+                    "tag.txt",
+                    "--status",
+                    "stable-status.txt",
+                    "--status",
+                    "volatile-status.txt",
+                    "--signed",
+                ],
+                [
+                    "--target",
+                    ":push_model",
+                    "--contents",
+                    "push_model.contents.json",
+                    "--repository",
+                    "registry.example.com/weights",
+                ],
+            ],
+        },
+    },
     "push_image": {
         "push_image": [
             "push",
-            "--target :push_image",
             "--directory \"$runfiles\"",
+            "--target :push_image",
             "--contents push_image.contents.json",
             "--repository registry.example.com/weights",
         ],
@@ -1291,8 +1330,8 @@ EXPECTED = {
     "push_model": {
         "push_model": [
             "push",
-            "--target :push_model",
             "--directory \"$runfiles\"",
+            "--target :push_model",
             "--contents push_model.contents.json",
             "--repository registry.example.com/weights",
         ],

@@ -1,0 +1,40 @@
+"""Defines bento_push_all, a program that runs several pushes together."""
+
+load("//rules/private:attributes.bzl", "label_string")
+load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
+load("//rules/private:providers.bzl", "BentoPushInfo")
+
+def _bento_push_all_impl(ctx):
+    pushes = [target[BentoPushInfo] for target in ctx.attr.pushes]
+    file = ctx.actions.declare_file(ctx.label.name + ".pushes.json")
+    ctx.actions.write(file, json.encode({"pushes": [push.arguments for push in pushes]}))
+    modules = {module: None for push in pushes for module in push.modules}
+    launcher = helper_launcher(
+        ctx,
+        arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--pushes", runfile_path(ctx, file)],
+        files = depset([file]),
+        modules = modules.keys(),
+        verb = "push",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge_all([push.runfiles for push in pushes]))]
+
+bento_push_all = rule(
+    implementation = _bento_push_all_impl,
+    doc = """Pushes many images, Bentos, and models to their repositories in one program with `bazel run`.
+
+```starlark
+bento_push_all(
+    name = "push_all",
+    pushes = ["//billing:push", "//search:push"],
+)
+```
+
+A blob that several repositories of a registry lack is sent to one repository and mounted in the others. Tags are written after all blobs. An
+interrupted push resumes when you run the program again. An unchanged image takes three requests.
+
+After `--`, pass the arguments of `bento_push`, except `--repository`. They apply to all pushes.""",
+    attrs = {
+        "pushes": attr.label_list(allow_empty = False, doc = "The `bento_push` targets to run.", mandatory = True, providers = [BentoPushInfo]),
+    } | RUN_RUNTIME,
+    executable = True,
+)
