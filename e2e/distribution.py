@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 IMAGE = "tests/images/gzip_image"
 SERVICE = "examples/iris/service.py"
 BUILD = """\
-load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image", "bento_package", "bento_push", "bento_push_all")
+load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image", "bento_package")
+load("//rules:defs.bzl", "bento_push", "bento_push_all")
 
 bento_push(
     name = "push",

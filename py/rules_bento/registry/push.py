@@ -263,7 +263,7 @@ class _RepositoryPush:
             self.outcomes[blob.digest] = outcome
 
     def write_manifests(self, counter: Counter) -> None:
-        """Upload missing manifests, and those of the tags; if the registry lacks a blob, send the blobs first."""
+        """Upload missing manifests, then the tags; if the registry reports a missing blob, send the blobs first."""
         retry = self.repository.registry.retry()
         # Without tags, the root has only its digest.
         untagged = [] if self.is_complete else self.package.children if self.tags else self.package.manifests()
