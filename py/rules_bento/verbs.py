@@ -31,7 +31,7 @@ _SUBCOMMANDS = {
     "run.updates": "update_debs update_requirements",
 }
 # A program of another distribution has the full name of its module, such as `bento_cli.programs.deliver`.
-_PROGRAMS = "load pull push startup_trace test venv"
+_PROGRAMS = "load pull push startup_test startup_trace test venv"
 MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 
 

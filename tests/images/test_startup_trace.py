@@ -4,6 +4,7 @@ import http.server
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -299,6 +300,54 @@ def test_what_a_start_reads_is_written(image, tmp_path, monkeypatch, capfd):
     assert any("ld-linux" in path or "libc." in path for path in read)
     assert os.path.realpath(file_with(http.server.__file__))[1:] in read
     assert not list(tmp_path.glob("*.unfinished"))
+
+
+def limit(image, *words):
+    arguments = ["--directory", str(image), "--contents", "contents.json", "--target", "//:x", "--ready", "/readyz"]
+    limits = {"--seconds": "60", "--max-megabytes": "0", "--max-cpu-seconds": "0"}
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    return verbs.run(["startup_test", *arguments, *(word for pair in (limits | given).items() for word in pair)])
+
+
+def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
+    assert limit(image, "--max-megabytes", "1000", "--max-cpu-seconds", "100", "--forbidden-import", "torch") == 0
+    report = capfd.readouterr().out
+    read, size = re.match(r"files read: (\d+), ([\d.]+) MB\nCPU: \d+\.\d\d s\n", report).groups()
+    assert 10 < int(read) < 1_000
+    assert 1 < float(size) < 1_000
+    assert re.search(r"^ +0\.\d{3}  http$", report, re.MULTILINE)
+    assert re.search(r"^ +\d{5,}  /.*lib.*\.so", report, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (
+            ("--max-megabytes", "1"),
+            r"//:x: max_megabytes: the startup needs \d+\.\d, more than 1\. Change the service, or",
+        ),
+        (("--forbidden-import", "http"), r"//:x: forbidden_imports: the startup imports http\. Change"),
+        (("--forbidden-import", "http.server"), r"//:x: forbidden_imports: the startup imports http\.server\. Change"),
+    ],
+)
+def test_a_startup_above_a_limit_fails(image, capfd, words, problem):
+    assert limit(image, *words) == 1
+    assert re.search(problem, capfd.readouterr().out)
+
+
+def test_cpu_time_includes_ended_processes_and_children(image, tmp_path, capfd):
+    burns = "import os, time\nif not os.fork():\n while time.process_time() < 0.6: pass\n os._exit(0)\nos.wait()\n"
+    burns += "exec(open('/srv/service.py').read())"
+    busy = changed(image, tmp_path / "busy", {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", burns]})
+    assert limit(busy) == 0, capfd.readouterr().err
+    assert float(re.search(r"^CPU: ([\d.]+) s$", capfd.readouterr().out, re.MULTILINE)[1]) >= 0.6
+
+
+def test_imports_that_python_does_not_report_are_an_error(image, tmp_path, capfd):
+    quiet = [os.path.realpath(sys.executable), "-S", "-E", "/srv/service.py"]
+    isolated = changed(image, tmp_path / "isolated", {"Entrypoint": quiet})
+    assert limit(isolated, "--forbidden-import", "torch") == 1
+    assert "forbidden_imports: the image's Python reports no imports." in capfd.readouterr().err
 
 
 def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):

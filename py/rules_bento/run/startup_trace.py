@@ -11,34 +11,46 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import is_utf8
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, rootfs, startup_trace
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
 
-FLAGS = {
+STARTUP_FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
     "--directory": 1,  # directory that its paths are relative to
-    "--trace": 1,  # path from the root of the workspace
     "--ready": 1,  # URL path that answers when the container is ready
     "--request": 2,  # URL path, body as JSON
     "--seconds": 1,  # timeout of the startup
     "--target": 1,
 }
+FLAGS = {**STARTUP_FLAGS, "--trace": 1}  # path from the root of the workspace
 
-_SHOWN = 4000  # bytes of the log, from its end
+_READ = 1 << 20  # bytes of the log, from its end
+_SHOWN = 4000  # characters of these in an error
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _LATER = 1 << 30  # seconds since 1970, before every access
+
+
+class Startup(NamedTuple):
+    """Describes a startup, until the container has answered all requests."""
+
+    files: dict[str, int]  # sizes of the files that were read, by path in the image
+    cpu_seconds: float  # user and system time of all processes
+    log: str
 
 
 def run(arguments: Arguments) -> None:
@@ -47,9 +59,21 @@ def run(arguments: Arguments) -> None:
     workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not workspace:
         raise BentoError(f"This target writes into the source tree. Start it with `bazel run {target}`.")
-    if sys.platform != "linux":
-        raise BentoError("recording a trace requires Linux. Run the target on Linux, and commit the trace.")
     output = Path(workspace, arguments.required("--trace"))
+    read = start(arguments).files
+    with atomic_file(output) as file:
+        file.write(startup_trace.dumps(read).encode())
+    megabytes = sum(read.values()) / 1e6
+    sys.stderr.write(f"{arguments.required('--trace')}: a startup reads {len(read)} files, {megabytes:.1f} MB\n")
+
+
+def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
+    """Start a container of the image with additional variables, send the requests, and stop the container.
+
+    Raises BentoError, with the end of the container's log, if it doesn't answer.
+    """
+    if sys.platform != "linux":
+        raise BentoError("starting an image requires Linux. Run the target on Linux.")
     for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
@@ -58,10 +82,10 @@ def run(arguments: Arguments) -> None:
         _check_times(root)
         settings = _unpack(arguments, root, Path(scratch))
         port = min(settings["ExposedPorts"], default="3000/tcp").partition("/")[0]
-        use = partial(_use, arguments, f"http://127.0.0.1:{port}")
-        log = Path(scratch, "log")
+        log, cpu = Path(scratch, "log"), Path(scratch, "cpu")
+        use = partial(_use, arguments, f"http://127.0.0.1:{port}", cpu)
         try:
-            container.run(_container(settings, root), log, use)
+            container.run(_container(settings, variables, root), log, use)
         except BentoError as error:
             raise BentoError(f"{error}{_end_of(log)}") from None
         read = {
@@ -70,10 +94,7 @@ def run(arguments: Arguments) -> None:
             if status.st_atime > _LATER > status.st_mtime  # skip files that the container wrote
             and is_utf8(path)  # a trace and the table of a layer can't name it otherwise
         }
-    with atomic_file(output) as file:
-        file.write(startup_trace.dumps(read).encode())
-    megabytes = sum(read.values()) / 1e6
-    sys.stderr.write(f"{arguments.required('--trace')}: a startup reads {len(read)} files, {megabytes:.1f} MB\n")
+        return Startup(read, float(cpu.read_text()), log.read_text("utf-8", "replace"))
 
 
 def _check_times(folder: Path) -> None:
@@ -101,7 +122,7 @@ def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
     return {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
 
 
-def _container(settings: dict[str, Any], root: Path) -> container.Container:
+def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Path) -> container.Container:
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
@@ -109,29 +130,53 @@ def _container(settings: dict[str, Any], root: Path) -> container.Container:
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
-        variables={name: value for name, _, value in (variable.partition("=") for variable in settings["Env"])},
+        variables={
+            **{name: value for name, _, value in (variable.partition("=") for variable in settings["Env"])},
+            **variables,
+        },
         working_dir=settings["WorkingDir"],
         user=(int(user), int(group)),
     )
 
 
-def _use(arguments: Arguments, url: str, has_ended: Callable[[], bool]) -> None:
-    """Wait for the container, and send the requests."""
+def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool]) -> None:
+    """Wait for the container, send the requests, and write the used CPU seconds to a file."""
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
             raise BentoError("the container ended before it answered")
-        raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Increase timeout_seconds")
+        raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Increase startup_timeout_seconds")
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
             raise BentoError(f"{url}{path}: {error}. Correct requests") from None
+    cpu.write_text(str(_cpu_seconds()))
+
+
+def _cpu_seconds() -> float:
+    """Return the user and system time of the processes that this process started, and of all that they started."""
+    times: dict[
+        int, tuple[int, int]
+    ] = {}  # by process: its parent, and the ticks of the process and its ended children
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # the process has ended
+            fields = file.read_text("utf-8", "replace").rpartition(")")[2].split()
+            times[int(file.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+    ticks, pending = 0, [os.getpid()]
+    while pending:
+        parent = pending.pop()
+        children = [process for process, (of, _) in times.items() if of == parent]
+        ticks += sum(times[process][1] for process in children)
+        pending += children
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _end_of(log: Path) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - _SHOWN, 0))
-        return f"; its log ends with:\n{file.read(_SHOWN).decode('utf-8', 'replace')}"
+        file.seek(max(file.seek(0, os.SEEK_END) - _READ, 0))
+        lines = file.read(_READ).decode("utf-8", "replace").splitlines(keepends=True)
+    # Lines of PYTHONPROFILEIMPORTTIME, which a test sets, would hide the others.
+    return f"; its log ends with:\n{''.join(line for line in lines if not line.startswith('import time:'))[-_SHOWN:]}"

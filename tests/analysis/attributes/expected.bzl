@@ -1425,16 +1425,30 @@ EXPECTED = {
             "--contents requiring_package.sources.part",
         ],
     },
+    "startup_test": {
+        "startup_test": [
+            "startup_test",
+            "--target :startup_test",
+            "--directory \"$runfiles\"",
+            "--contents startup_test.contents.json",
+            "--ready /healthz",
+            "--seconds 9",
+            "--request /predict {}",
+            "--max-megabytes 7",
+            "--max-cpu-seconds 8",
+            "--forbidden-import torch",
+        ],
+    },
     "startup_trace": {
         "startup_trace": [
             "startup_trace",
             "--target :startup_trace",
             "--directory \"$runfiles\"",
             "--contents startup_trace.contents.json",
-            "--trace trace.json",
             "--ready /healthz",
             "--seconds 9",
             "--request /predict {}",
+            "--trace trace.json",
         ],
     },
     "test": {

@@ -1,0 +1,77 @@
+"""Tests what a startup of an image reads, computes, and imports, by `bazel test`."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from rules_bento.errors import BentoError
+from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.run import startup_trace
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable
+
+if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
+
+FLAGS = {
+    **startup_trace.STARTUP_FLAGS,
+    "--max-megabytes": 1,  # 0: no limit
+    "--max-cpu-seconds": 1,  # 0: no limit
+    "--forbidden-import": 1,  # module that no process imports (repeatable)
+}
+
+_SHOWN = 15  # packages and files in the report
+# A line of `PYTHONPROFILEIMPORTTIME`: microseconds of the module, and with those that it imports; then its name.
+_IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
+
+
+def run(arguments: Arguments) -> int:
+    """Start a container, and print a report. Return 1 if the startup exceeds a limit, or imports a forbidden module."""
+    startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
+    imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
+    forbidden = arguments.repeated("--forbidden-import")
+    if forbidden and not imports:
+        raise BentoError("forbidden_imports: the image's Python reports no imports. Start it without -E and -I.")
+    size = sum(startup.files.values())
+    problems = [
+        *_exceeded("max_megabytes", size / 1e6, arguments.required("--max-megabytes")),
+        *_exceeded("max_cpu_seconds", startup.cpu_seconds, arguments.required("--max-cpu-seconds")),
+        *(f"forbidden_imports: the startup imports {name}" for name in _imported(forbidden, imports)),
+    ]
+    largest = sorted(startup.files.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
+    report = [
+        f"files read: {len(startup.files)}, {size / 1e6:.1f} MB",
+        f"CPU: {startup.cpu_seconds:.2f} s",
+        "seconds of imports, by package:",
+        *(f"{seconds:10.3f}  {name}" for name, seconds in _by_package(imports)[:_SHOWN]),
+        "bytes of the largest files:",
+        *(f"{count:10}  /{path}" for path, count in largest),
+        *(
+            f"{arguments.required('--target')}: {problem}. Change the service, or the attribute."
+            for problem in problems
+        ),
+    ]
+    sys.stdout.write("\n".join(report) + "\n")
+    return int(bool(problems))
+
+
+def _exceeded(name: str, value: float, limit: str) -> list[str]:
+    allowed = parse_nonnegative_int(limit)
+    if allowed is None:
+        raise BentoError(f"{name}: expected a number that isn't negative, got {limit}. Correct the attribute.")
+    return [f"{name}: the startup needs {value:.1f}, more than {allowed}"] if 0 < allowed < value else []
+
+
+def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:
+    """Return the forbidden modules that a process imported, or a module below them."""
+    names = {name for name, _ in imports}
+    return [module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in names)]
+
+
+def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
+    """Return the seconds of the modules of each top-level package, over all processes, largest first."""
+    seconds: dict[str, float] = {}
+    for name, microseconds in imports:
+        package = name.partition(".")[0]
+        seconds[package] = seconds.get(package, 0) + microseconds / 1e6
+    return sorted(seconds.items(), key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,47 @@
+"""Defines bento_startup_test, which limits what a startup of an image reads, computes, and imports."""
+
+load("//rules/private:attributes.bzl", "label_string")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runtime_modules")
+load("//rules/private:startup.bzl", "STARTUP", "startup_files")
+
+def _bento_startup_test_impl(ctx):
+    for name in ["max_megabytes", "max_cpu_seconds"]:
+        if getattr(ctx.attr, name) < 0:
+            fail("{}: {} is negative. Set a limit, or omit it.".format(label_string(ctx.label), name))
+    startup = startup_files(ctx)
+    arguments = startup.arguments + ["--max-megabytes", str(ctx.attr.max_megabytes), "--max-cpu-seconds", str(ctx.attr.max_cpu_seconds)]
+    for module in ctx.attr.forbidden_imports:
+        arguments += ["--forbidden-import", module]
+    launcher = helper_launcher(
+        ctx,
+        arguments = arguments,
+        files = startup.files,
+        modules = runtime_modules(ctx, ["zstandard"]),
+        verb = "startup_test",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
+
+bento_startup_test = rule(
+    implementation = _bento_startup_test_impl,
+    doc = """Tests that a startup of an image reads, computes, and imports no more than allowed.
+
+```starlark
+bento_startup_test(
+    name = "iris_startup_test",
+    image = ":iris_image",
+    max_megabytes = 250,
+    max_cpu_seconds = 20,
+    forbidden_imports = ["torch"],
+)
+```
+
+The test runs a container in Linux namespaces, without a container engine, until the container is ready and has answered the requests. Its log
+lists imports by cost and the largest files. `max_megabytes` is the same on each machine; choose a generous `max_cpu_seconds`. The test requires
+Linux on the CPU architecture of the image.""",
+    attrs = {
+        "forbidden_imports": attr.string_list(doc = "Python modules that no process of the container imports, each with the modules below it."),
+        "max_megabytes": attr.int(doc = "Maximum total size of the files that the startup reads, in units of 1,000,000 bytes. Default: 0, no limit."),
+        "max_cpu_seconds": attr.int(doc = "Maximum CPU time of all processes, until the last answer. Default: 0, no limit."),
+    } | STARTUP | TEST_RUNTIME,
+    test = True,
+)
