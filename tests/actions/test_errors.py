@@ -135,14 +135,16 @@ def test_a_service_that_a_pattern_drops(actions):
         outcome,
         LABEL,
         "service 'service:Service' requires service.py",
-        "pattern 2 of exclude ('serv*') drops it",
+        "pattern 2 of exclude ('serv*') excludes it",
         "Change",
     )
     outcome = actions.snapshot(more=["--include", "*.txt"])
     refused(outcome, LABEL, "service 'service:Service' requires", "no pattern of include matches it", "Change")
     srcs = with_service(actions, **{"svc/.bentoignore": "# mine\n*.py\n"})
     outcome = actions.snapshot(srcs=srcs)
-    refused(outcome, LABEL, "service 'service:Service' requires", "line 2 of .bentoignore ('*.py') drops it", "Change")
+    refused(
+        outcome, LABEL, "service 'service:Service' requires", "line 2 of .bentoignore ('*.py') excludes it", "Change"
+    )
 
 
 def test_patterns_that_keep_nothing(actions):

@@ -212,7 +212,7 @@ def test_require_kept() -> None:
     assert require_kept(selection, ["service/__init__.py", "service.py"], what=what).path == "service.py"
     with pytest.raises(
         BentoError,
-        match=r"^service 'service:Iris' requires old\.py \(from //svc:bento\), but pattern 2 of exclude \('old\*'\) drops",
+        match=r"^service 'service:Iris' requires old\.py \(from //svc:bento\), but pattern 2 of exclude \('old\*'\) excludes",
     ):
         require_kept(selection, ["old.py", "old/__init__.py"], what=what)
     with pytest.raises(

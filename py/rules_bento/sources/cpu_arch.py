@@ -1,8 +1,7 @@
-"""Detects which machine a file with machine code is for, by its first bytes.
+"""Detects the machine (the processor architecture) of machine code, by the first bytes of a file.
 
-It uses the System V ABI, chapter 4, for ELF, and `mach-o/loader.h` and `mach-o/fat.h` for macOS. Machines have Go's
-names, as in images. Machine code that the system neither starts nor loads has none: object files, and code of GPUs and
-of the kernel.
+The formats are ELF (System V ABI, chapter 4), and Mach-O (`mach-o/loader.h`, `mach-o/fat.h`). Machines have Go's names,
+as in images. Files that a system neither starts nor loads have no machine: object files, and code of GPUs and kernels.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import struct
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Iterable, Mapping, Sequence
 
-HEAD = 20  # how many bytes are enough
+HEAD = 20  # required number of first bytes
 _MACHINES = {
     (3, "<"): "386",
     (8, ">"): "mips64",
@@ -35,10 +34,10 @@ _STARTED, _LOADED = 2, 3  # ET_EXEC, ET_DYN
 _MACHO = {b"\xcf\xfa\xed\xfe": "<", b"\xce\xfa\xed\xfe": "<", b"\xfe\xed\xfa\xcf": ">", b"\xfe\xed\xfa\xce": ">"}
 _MACHO_TYPES = (2, 6, 8)  # MH_EXECUTE, MH_DYLIB, MH_BUNDLE
 _FAT = b"\xca\xfe\xba\xbe"
-_FIRST_JAVA = 45  # a Java class begins like a fat file, with its version at the position of the machine count
+_FIRST_JAVA = 45  # Java classes begin like fat files, with a version, from 45, in place of the number of machines
 _MACOS = "macOS"
-# The words for machines and systems in a path, and their separators. They are compiled on their first use, because few
-# packages and Bentos have such files.
+# Words for machines and systems in a path, and their separators. Few packages and Bentos have such files, so the
+# patterns are compiled on their first use.
 _WORDS = (
     r"(?i)(?<![a-z0-9])(?:x86[_-]64|amd64|x64|x86|i[3-6]86|aarch64|arm64|arm|armv[5-8][a-z]*|armhf|ppc64(?:le|el)?"
     r"|powerpc64(?:le)?|s390x|riscv64|loong(?:arch)?64|mips64(?:el|le)?|darwin|macos|macosx|osx|linux|gnu|musl)(?![a-z0-9])"
@@ -48,7 +47,7 @@ _MAX_SHOWN = 20
 
 
 def machine_of(head: bytes) -> str:
-    """Return the machine for a file with these first bytes; empty for a file without machine code."""
+    """Return the machine of a file from its first bytes (`HEAD`); empty for a file without machine code."""
     if len(head) < HEAD:
         return ""
     if head[:4] == b"\x7fELF":
@@ -64,7 +63,7 @@ def machine_of(head: bytes) -> str:
 def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked: Sequence[str]) -> None:
     """Raise BentoError for files of a Bento (path to machine) that its platform can neither start nor load.
 
-    `unchecked` are names of ignored files. A name without a file is an error, because it is obsolete.
+    `unchecked` are names of ignored files; a name without a file is an error.
     """
     own = _SYSTEMS.get(platform, "")
     wrong = wrong_architecture(files, (own, *COMPATIBLE.get(own, ()))) if own else {}
@@ -78,7 +77,7 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
         lines += [f"  and {len(shown) - _MAX_SHOWN} more"] if len(shown) > _MAX_SHOWN else []
         listed = ", ".join(f'"{name}"' for name in sorted({names[path] for path in shown} | set(unchecked)))
         lines.append(
-            f"Replace them by files for {platform} (with select() for several platforms), exclude them, "
+            f"Replace them with files for {platform} (with select() for several platforms), exclude them, "
             f"or set platform. If the service uses them as data, set ignore_libraries = [{listed}]"
         )
     for name in sorted(set(unchecked) - set(names.values())):
@@ -90,18 +89,17 @@ def reject_wrong_architecture(files: Mapping[str, str], platform: str, unchecked
 def wrong_architecture(files: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
     """Return the `files` (path to machine) that no machine of `own` starts or loads.
 
-    A path can differ from another path only in the machine's name. Such a file is omitted if a variant is for a machine
-    of `own`.
+    Omits a file if its path differs from the path of a file for `own` only in the name of the machine.
     """
-    taken = frozenset(own)
-    there = {_unspecific(path) for path, machine in files.items() if machine in taken}
+    supported = frozenset(own)
+    variants = {_unspecific(path) for path, machine in files.items() if machine in supported}
     return {
         path: machine
         for path, machine in files.items()
-        if machine not in taken and not (re.search(_WORDS, path) and _unspecific(path) in there)
+        if machine not in supported and not (re.search(_WORDS, path) and _unspecific(path) in variants)
     }
 
 
 def _unspecific(path: str) -> str:
-    """Return a file's name without the words for a machine or a system."""
+    """Return the name of a file without the words for machines and systems."""
     return re.sub(_BETWEEN, ".", re.sub(_WORDS, "", path.rpartition("/")[2]))

@@ -1,4 +1,4 @@
-"""Provides the manifest of a Bento tree, its identity, and the version that is computed from the identity."""
+"""Lists the entries of a Bento's directory tree, and derives its identity and its version."""
 
 from __future__ import annotations
 
@@ -32,16 +32,14 @@ _PIECE = 4 << 20  # bytes per read, hashed on all cores
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """Describes a file or a symbolic link of a tree: exactly one of ``blake3`` and ``link`` is set."""
+    """A file or a symbolic link of a tree; exactly one of ``blake3`` and ``link`` is set."""
 
     path: str  # POSIX, relative to the tree
     size: int  # bytes; 0 for a link
     mode: int  # permission bits: 0o644 or 0o755; 0o777 for a link
     blake3: str | None  # of the content, 64 hexadecimal digits
     link: str | None = None  # the target as it is stored
-    machine: str = field(
-        default="", compare=False
-    )  # machine of its machine code, by Go's name; not part of the identity
+    machine: str = field(default="", compare=False)  # Go's name of the architecture; not part of the identity
 
     @staticmethod
     def of_bytes(path: str, content: bytes) -> TreeEntry:
@@ -57,9 +55,9 @@ class TreeEntry:
 
     @staticmethod
     def of_file(path: str, source: str, origin: str) -> TreeEntry:
-        """Return the entry of the file at ``source``, which ``origin`` declared.
+        """Hash the file at ``source``, which ``origin`` declares, and return its entry.
 
-        Raises BentoError if it isn't a regular file, or can't be read.
+        Raises BentoError for a special or unreadable file.
         """
         try:
             file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -75,7 +73,7 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class TreeManifest:
-    """Holds the entries of a tree, sorted by the UTF-8 bytes of their paths."""
+    """The entries of a tree, sorted by the UTF-8 bytes of their paths."""
 
     entries: tuple[TreeEntry, ...]
 
@@ -91,11 +89,11 @@ class TreeManifest:
 
     @staticmethod
     def from_json(text: str, origin: str) -> TreeManifest:
-        """Read the output of `to_json`. Raises BentoError, naming ``origin``, for other contents."""
+        """Parse JSON of `to_json`. Raises BentoError, with ``origin`` as its prefix, for invalid JSON."""
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
-            raise BentoError(f"{origin} isn't a manifest of rules_bento ({error}). Build it again.") from None
+            raise BentoError(f"{origin}: invalid manifest ({error}). Build it again.") from None
 
     def to_json(self) -> str:
         """Return a JSON array with one entry per line; equal entries give equal strings."""
@@ -103,15 +101,15 @@ class TreeManifest:
         return f"[\n{lines}\n]\n" if lines else "[]\n"
 
     def under(self, folder: str) -> TreeManifest:
-        """Return the same entries below a directory (``src``) of a larger tree."""
+        """Return the entries with their paths below a directory, such as ``src``."""
         return TreeManifest(tuple([replace(entry, path=f"{folder}/{entry.path}") for entry in self.entries]))
 
     def identity(self) -> bytes:
-        """Return BLAKE3 (32 bytes) of the tree: paths, executable bits, link targets, and contents.
+        """Return the BLAKE3 digest (32 bytes) of the paths, executable bits, link targets, and contents.
 
-        The hashed bytes are "bento-tree-1" and, for each entry, its kind ("f", "x" for an executable file, "l" for a
-        link), its path, and its content's hexadecimal digest or its target. A NUL, which none of them can contain,
-        follows each. Raises BentoError for a path with a NUL.
+        The hashed strings are "bento-tree-1" and, for each entry, its kind ("f" for a file, "x" for an executable file,
+        or "l" for a link), its path, and its content's hexadecimal digest or its target. A NUL terminates each string.
+        Raises BentoError for a path with a NUL.
         """
         from blake3 import blake3
 
@@ -130,9 +128,9 @@ class TreeManifest:
 
 
 def content_version(digest: bytes) -> str:
-    """Return the version for a digest: its first 160 bits as 32 characters of [a-z2-7].
+    """Return the version for a digest: its first 160 bits in lowercase base32 (RFC 4648), 32 characters.
 
-    The encoding is RFC 4648's base32 in lower case, the alphabet of BentoML's own versions.
+    BentoML's own versions have the same alphabet.
     """
     from base64 import b32encode
 
@@ -140,7 +138,7 @@ def content_version(digest: bytes) -> str:
 
 
 def open_source(path: str) -> BinaryIO:
-    """Open a file. Raises OSError, without waiting, also for a pipe, a device, or a directory."""
+    """Open a regular file. Raises OSError without delay for a pipe, a device, or a directory."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
@@ -167,9 +165,9 @@ def _from_object(item: dict[str, Any]) -> TreeEntry:
 def _mode(beginning: bytes) -> int:
     """Return the permission bits of a file, derived from its content.
 
-    The disk's bits aren't reliable: Bazel makes every output 0555, remote execution can set them on all inputs, git
-    stores one bit, and a umask removes some. So a file is executable if the kernel could execute it: a script that
-    names its interpreter, or an ELF binary. BentoML's import ignores the bit.
+    The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set it for all
+    inputs, git stores only one bit, and a umask removes bits. Therefore, scripts with a shebang and ELF files are
+    executable. BentoML's import ignores the bit.
     """
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
@@ -192,7 +190,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
 
 def _machine(beginning: bytes) -> str:
-    """Return the machine of a file. Few files have one; only for them are more modules imported."""
+    """Return the machine of a file; empty for a file without machine code, which needs no further imports."""
     if not beginning.startswith(_MACHINE_CODE):
         return ""
     from rules_bento.sources.cpu_arch import HEAD, machine_of
@@ -201,7 +199,7 @@ def _machine(beginning: bytes) -> str:
 
 
 def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return size, first bytes, and digest of a large file, in pieces: a mapping needs memory and isn't faster."""
+    """Return the size, first bytes, and digest of a large file, in pieces because a memory map isn't faster."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads

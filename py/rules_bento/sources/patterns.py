@@ -1,19 +1,19 @@
-"""BentoML's include, exclude and ``.bentoignore``: read by pathspec (1.1.1, "gitwildmatch"), matched in linear time.
+"""BentoML's include, exclude, and ``.bentoignore``: parsed by pathspec (1.1.1, "gitwildmatch"), matched in linear time.
 
-pathspec makes a regular expression of each line and tries all of them on each path: the time grows with the number of
-lines, and an expression with several stars backtracks (four `a*` take 0.1 s for a path, five take seconds). Therefore,
-pathspec only parses the lines, and the expressions of a list become one automaton, which reads a path once.
+pathspec compiles each line to a regular expression and tries all of them on each path. The time grows with the number
+of lines, and an expression with several stars backtracks: four `a*` need 0.1 s for a path, five need seconds.
+Therefore, pathspec only parses the lines. The expressions of all lists become one automaton, which reads a path once.
 
-The pieces of the expressions (a character, a set, a star, a run of directories) are laid out one after the other, and
-the position before each is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the
-pieces before it, of its own line, match the prefix: a nondeterministic automaton without a stack (K. Thompson, CACM
-11:6, 1968) in bits (R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). A character shifts the bits whose piece accepts
-it, and keeps those at a loop. Lines are in order, so the highest accepting bit belongs to the last line that matches.
-Steps are remembered (`State` is a deterministic automaton, built on demand), up to a limit.
+The pieces of the expressions (a character, a set, a star, or any number of directories) are numbered, and the position
+before each piece is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the pieces
+before it, of the same line, match the prefix: a nondeterministic automaton without a stack (K. Thompson, CACM 11:6,
+1968) in bits (R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). A character shifts the bits whose piece accepts it, and
+keeps the bits of loops. Lines are in order, so the highest accepting bit of a list belongs to its last matching line.
+`_State` caches the steps, up to a limit, as a deterministic automaton that is built on demand.
 
-The language is pathspec's, including its oddities (tests compare both on generated lines and paths): `[!a]` matches a
-slash, `./x` matches nothing, a later `!line` wins even inside an excluded directory. Only names with a line break might
-differ, and a Bento contains none.
+The language is pathspec's, including its peculiarities (tests compare both for generated lines and paths): `[!a]`
+matches a slash, `./x` matches nothing, and a later `!line` applies even inside of an excluded directory. Only names
+with a line break might differ, and a Bento contains none.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ import re
 import warnings
 from array import array
 from bisect import bisect_right
-from functools import lru_cache
-from itertools import chain
+from functools import cached_property, lru_cache
+from itertools import accumulate, chain, pairwise
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Iterable, Mapping
+from rules_bento.typing_lite import Iterable, Mapping, Sequence
 
 BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 
-# What an automaton remembers before it starts afresh. A project of 100,000 files needs a few thousand steps and a
-# few hundred states; the limits are for lists and names that somebody made up to fill the memory.
+# Limits of an automaton's cache. A project of 100,000 files needs a few thousand steps and a few hundred states. The
+# limits are for malicious lists and names.
 _MAX_STEPS = 100_000
 _MAX_STATES = 10_000
 _MAX_BITS = 1 << 28  # of all states together: 32 MB
-# Of all patterns in a list: the time for each step grows with them. BentoML needs minutes for as many.
-MAX_CHARACTERS = 1 << 18
+# The time of a step grows with the patterns. BentoML needs minutes for as many.
+MAX_CHARACTERS = 1 << 18  # of all patterns in a list
 MAX_SETS = 1_000  # of different sets of characters in a list, because compiling one takes up to 2 ms
-_KEPT = 64  # lines that are not read anew: each filter has the built-in ones, and several the same
+_CACHED = 64  # parsed lines, because all filters have the built-in exclusions, and several filters have equal lines
 
-# A name at any depth without escapes and sets, and of more than stars; a slash behind it matches only a directory.
+# A name at any depth without escapes and sets, with more than stars; a trailing slash matches only a directory.
 _PLAIN = re.compile(r"(?!\*+/?\Z)(?P<name>[\w.*-]+)(?P<folder>/?)")
 
-# The pieces of pathspec's expressions. No set of a user has a slash, for lines are split at slashes first.
+# The pieces of pathspec's expressions. Sets of users have no slash, because lines are split at slashes first.
 _PIECE = re.compile(
     r"""
       (?P<gap> \^\(\?:\.\+/\)\? | \(\?:/\.\+\)\?/ )  # "**" at the beginning; between two others
@@ -59,42 +59,40 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _STARS = {"[^/]+": ("?", "*"), "[^/]*": ("*",), "[^/]": ("?",)}  # a whole component is never empty
-# pathspec's short forms: what matches all paths, and all in a directory.
+# pathspec's short forms for all paths, and for all paths in a directory.
 _ANYWHERE: dict[str, tuple[str, ...]] = {".": (), "/": ("**",), "(?P<ps_d>/)": ("**",)}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Describes one line of a list that can decide about a path."""
+    """A line of a list that can decide about a path."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
     where: str  # "pattern 2 of exclude", "line 3 of pkg/.bentoignore"
-    negated: bool  # begins with "!": a path that it matches does not belong to the list
+    negated: bool  # begins with "!": the list doesn't contain a path that the line matches
 
     def __str__(self) -> str:
         return f"{self.where} ({self.text!r})"
 
 
-class State(dict[str, "State"]):
-    """Holds the state of an automaton after some characters; ``state[character]`` is the next one."""
+class _State(dict[str, "_State"]):
+    """The state of an automaton after a prefix of a path; ``state[character]`` is the next state."""
 
-    __slots__ = ("_owner", "bits", "matched", "rule")
+    __slots__ = ("_automaton", "bits", "matched", "rules")
 
-    def __init__(self, owner: Patterns, bits: int) -> None:
-        self._owner = owner
+    def __init__(self, automaton: _Automaton, bits: int) -> None:
+        self._automaton = automaton
         self.bits = bits
-        #: The last rule that matches a path that ends here.
-        self.rule = owner._rule_at(bits)
-        #: Whether a path that ends here belongs to the list.
-        self.matched = self.rule is not None and not self.rule.negated
+        self.rules = automaton.rules_at(bits)  # the deciding rule of each list that has one, by the list's number
+        self.matched = frozenset([number for number, rule in self.rules.items() if not rule.negated])
 
-    def __missing__(self, character: str) -> State:
-        following = self[character] = self._owner._step(self.bits, character)
+    def __missing__(self, character: str) -> _State:
+        following = self[character] = self._automaton.step(self.bits, character)
         return following
 
-    def after(self, text: str) -> State:
-        """Return the state after some more characters."""
+    def after(self, text: str) -> _State:
+        """Return the state after more characters."""
         state = self
         for character in text:
             state = state[character]
@@ -104,19 +102,18 @@ class State(dict[str, "State"]):
 class Patterns:
     """Matches paths against one list of patterns, in which the last line that matches a path decides.
 
-    ``lines`` may end in line breaks. ``unit`` and ``origin`` name their location ("pattern 2 of exclude").
-    Raises BentoError for a line that pathspec cannot read.
+    ``lines`` can end with line breaks. ``unit`` and ``origin`` describe the place of a line in messages ("pattern 2 of
+    exclude"). ``rules`` are the lines that can decide: all except empty lines and comments. Raises BentoError for a
+    line that pathspec can't parse.
     """
 
-    __slots__ = ("_layout", "_masks", "_max_states", "_rules", "_states", "_steps", "start")
-
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
-        self._layout = _Layout()
-        self._rules: list[Rule] = []
+        self.layout = _Layout()
+        self.rules: list[Rule] = []
         characters = 0
         for number, line in enumerate(lines, 1):
-            # pathspec looks for the escaped blank before it strips: in a file the line break hides it, and the
-            # stripped line then ends in a lone backslash, an error there as here.
+            # pathspec looks for an escaped blank before it strips. In a file, the line break hides the blank, and the
+            # stripped line ends with a single backslash, which is an error in pathspec too.
             text = line if line.endswith("\\ ") else line.rstrip()
             characters += len(text)
             if characters > MAX_CHARACTERS and not text.startswith("#"):
@@ -125,39 +122,30 @@ class Patterns:
                     f"some, or name directories."
                 )
             self._add(text, number, f"{unit} {number} of {origin}")
-        self._layout.finish()
-        self._masks: dict[str, tuple[int, int]] = {}
-        self._states: dict[int, State] = {}
-        self._steps = 0
-        self._max_states = min(_MAX_STATES, _MAX_BITS // (self._layout.size + 1))
-        self.start = self._state(self._layout.start())
+        self.layout.finish()
+
+    @cached_property
+    def _start(self) -> _State:
+        automaton = _Automaton((self,))
+        return automaton.state(automaton.start(0))
 
     def rule(self, path: str) -> Rule | None:
         """Return the line that decides about ``path`` (relative, POSIX, no empty or dot components), or None."""
-        return self.start.after(path).rule
+        return self._start.after(path).rules.get(0)
 
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """Return the lines that can decide: not empty lines and comments."""
-        return tuple(self._rules)
-
-    def unmatched(self, paths: Iterable[str]) -> tuple[Rule, ...]:
-        """Return the lines that match none of ``paths``, negated ones too."""
+    def unmatched(self, paths: Iterable[str]) -> list[Rule]:
+        """Return the lines, including negated ones, that match none of ``paths``."""
         reached = 0
         for path in paths:
-            reached |= self.start.after(path).bits
+            reached |= self._start.after(path).bits
         return self.unreached(reached)
 
-    def unreached(self, reached: int) -> tuple[Rule, ...]:
-        """Return the lines that match no path; ``reached`` are the bits at the ends of all paths."""
-        # A text of the bits, because shifting a long number once for each rule takes quadratic time.
-        positions = f"{reached & self._layout.accepting:b}"[::-1]
-        ends = [*self._layout.starts, self._layout.size][1:]
-        return tuple(
-            rule
-            for rule, start, end in zip(self._rules, self._layout.starts, ends, strict=True)
-            if "1" not in positions[start:end]
-        )
+    def unreached(self, reached: int) -> list[Rule]:
+        """Return the lines that match no path; ``reached`` has the bits at the ends of all paths."""
+        # A string of bits, because shifting a long number once for each rule takes quadratic time.
+        positions = f"{reached & self.layout.accepting:b}"[::-1]
+        bounds = pairwise([*self.layout.starts, self.layout.size])
+        return [rule for rule, (start, end) in zip(self.rules, bounds, strict=True) if "1" not in positions[start:end]]
 
     def _add(self, text: str, number: int, where: str) -> None:
         try:
@@ -166,21 +154,55 @@ class Patterns:
             reason = "nothing follows the exclamation mark" if text == "!" else "its backslash escapes nothing"
             raise BentoError(f"{where}: invalid pattern {text!r}: {reason}. Correct or remove it.") from None
         if expression is None:
-            return  # empty, a comment, or a "[" without its "]", which git ignores
+            return  # an empty line, a comment, or a "[" without its "]", which git ignores
         try:
-            self._layout.add(_segments(expression))
+            self.layout.add(_segments(expression))
         except ValueError as error:
             raise BentoError(f"{where}: invalid pattern {text!r}: {error}. Correct or remove it.") from None
-        self._rules.append(Rule(text, number, where, negated=not included))
+        self.rules.append(Rule(text, number, where, negated=not included))
 
-    def _rule_at(self, bits: int) -> Rule | None:
-        accepted = bits & self._layout.accepting
-        if not accepted:
-            return None
-        # Patterns lie one after the other, so the highest bit belongs to the last that matches.
-        return self._rules[bisect_right(self._layout.starts, accepted.bit_length() - 1) - 1]
 
-    def _step(self, bits: int, character: str) -> State:
+class _Automaton:
+    """Matches paths against several lists in one pass. The bits of later lists are higher."""
+
+    def __init__(self, lists: Sequence[Patterns]) -> None:
+        self._lists = lists
+        self._offsets = list(accumulate([patterns.layout.size for patterns in lists], initial=0))
+        self._accepting = self._join(patterns.layout.accepting for patterns in lists)
+        self._gaps = self._join(patterns.layout.gaps for patterns in lists)
+        self._masks: dict[str, tuple[int, int]] = {}
+        self._states: dict[int, _State] = {}
+        self._steps = 0
+        self._max_states = min(_MAX_STATES, _MAX_BITS // (self._offsets[-1] + 1))
+
+    def _join(self, bits: Iterable[int]) -> int:
+        """Combine the bits of each list."""
+        joined = 0
+        for offset, own in zip(self._offsets, bits, strict=False):
+            joined |= own << offset
+        return joined
+
+    def start(self, *numbers: int) -> int:
+        """Return the bits of lists, specified by their numbers, before the first character."""
+        return self._join(
+            patterns.layout.start() if number in numbers else 0 for number, patterns in enumerate(self._lists)
+        )
+
+    def rules_at(self, bits: int) -> dict[int, Rule]:
+        """Return the last matching rule of each list that has one, by the list's number."""
+        accepted = bits & self._accepting
+        rules = {}
+        while accepted:
+            number = bisect_right(self._offsets, accepted.bit_length() - 1) - 1
+            patterns, offset = self._lists[number], self._offsets[number]
+            # The positions of a list's patterns are consecutive, so the highest bit belongs to the last match.
+            position = accepted.bit_length() - 1 - offset
+            rules[number] = patterns.rules[bisect_right(patterns.layout.starts, position) - 1]
+            accepted &= (1 << offset) - 1
+        return rules
+
+    def step(self, bits: int, character: str) -> _State:
+        """Return the state after one more character."""
         self._steps += 1
         if self._steps > _MAX_STEPS or len(self._states) > self._max_states:
             for state in self._states.values():
@@ -191,125 +213,95 @@ class Patterns:
         if masks is None:
             if len(self._masks) > self._max_states:
                 self._masks.clear()
-            masks = self._masks[character] = self._layout.masks(character)
-        moving, staying = masks
-        moved = (bits & moving) << 1
+            moving, staying = zip(*[patterns.layout.masks(character) for patterns in self._lists], strict=True)
+            masks = self._masks[character] = self._join(moving), self._join(staying)
+        moved = (bits & masks[0]) << 1
         # "**" also matches no directory: a state that reaches it has also passed it.
-        moved |= (moved & self._layout.gaps) << 1
-        return self._state(moved | bits & staying)
+        moved |= (moved & self._gaps) << 1
+        return self.state(moved | bits & masks[1])
 
-    def _state(self, bits: int) -> State:
+    def state(self, bits: int) -> _State:
+        """Return the cached state with these bits."""
         state = self._states.get(bits)
         if state is None:
-            state = self._states[bits] = State(self, bits)
+            state = self._states[bits] = _State(self, bits)
         return state
 
 
-class _Verdict(dict[str, "_Verdict"]):
-    """Steps the states of all lists together: one look-up for each character."""
-
-    __slots__ = ("_owner", "kept", "states")
-
-    def __init__(self, owner: SourceFilter, states: tuple[State, ...]) -> None:
-        self._owner = owner
-        self.states = states  # built-in, include, exclude, and each .bentoignore above
-        built_in, include, *dropping = states
-        self.kept = include.matched and not any(state.matched for state in (built_in, *dropping))
-
-    def __missing__(self, character: str) -> _Verdict:
-        following = self._owner._verdict(tuple([state[character] for state in self.states]))
-        self[character] = following
-        return following
+_INCLUDE, _BUILT_IN, _EXCLUDE = range(3)  # numbers of lists; files named .bentoignore follow
+_KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 
 
 class SourceFilter:
-    """Decides whether a Bento keeps a path: BentoML's four tests, each with a list of its own.
+    """Decides whether a Bento includes a path: BentoML's four tests, each with a list of its own.
 
-    ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of the ``.bentoignore`` in it. Paths are
-    relative and POSIX, without empty or dot components.
+    ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
+    POSIX, without empty or dot components.
     """
 
-    __slots__ = ("_folders", "_ignored", "_include", "_max_verdicts", "_reached", "_verdicts")
-
     def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
-        self._ignored = ignored
+        built_in = Patterns(BUILT_IN, "the built-in exclusions")
+        folders = sorted(ignored)
+        self._ignored = {folder: number for number, folder in enumerate(folders, _EXCLUDE + 1)}
         self._include = include
         self._reached = 0
-        self._max_verdicts = min(lines._max_states for lines in (include, exclude, *ignored.values()))
-        self._verdicts: dict[tuple[int, ...], _Verdict] = {}
-        root = self._verdict((Patterns(BUILT_IN, "the built-in exclusions").start, include.start, exclude.start))
-        self._folders = {"": self._with_ignore_file("", root)}
+        self._automaton = _Automaton([include, built_in, exclude, *(ignored[folder] for folder in folders)])
+        root = self._automaton.start(_INCLUDE, _BUILT_IN, _EXCLUDE)
+        self._folders = {"": self._with_ignore_file("", self._automaton.state(root))}
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Return whether the Bento holds ``path``; unless ``filtered``, only the built-in exclusions count."""
-        verdict = self._at(path)
+        """Return whether the Bento includes ``path``; unless ``filtered``, only the built-in exclusions apply."""
+        state = self._at(path)
         if not filtered:
-            return not verdict.states[0].matched
-        self._reached |= verdict.states[1].bits
-        return verdict.kept
+            return _BUILT_IN not in state.matched
+        self._reached |= state.bits
+        return state.matched == _KEPT
 
-    def idle(self) -> tuple[Rule, ...]:
+    def idle(self) -> list[Rule]:
         """Return the lines of ``include`` that would include files, but match none of the paths of `keeps`."""
-        return tuple(rule for rule in self._include.unreached(self._reached) if not rule.negated)
+        return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
         """Return the reason why ``path`` isn't in the Bento; None if the Bento includes it."""
-        verdict = self._at(path)
-        built_in, include, *dropping = verdict.states
-        if built_in.matched:
-            return f"{built_in.rule} drops it, and no line includes it again"
-        if not filtered or verdict.kept:
+        state = self._at(path)
+        if _BUILT_IN in state.matched:
+            return f"{state.rules[_BUILT_IN]} excludes it, and built-in exclusions can't be overridden"
+        if not filtered or state.matched == _KEPT:
             return None
-        if not include.matched:
-            rule = include.rule
-            return f"{rule} drops it" if rule else "no pattern of include matches it (none may begin with './')"
-        return f"{next(state.rule for state in dropping if state.matched)} drops it"
+        if _INCLUDE in state.matched:
+            return f"{state.rules[min(state.matched - _KEPT)]} excludes it"
+        rule = state.rules.get(_INCLUDE)
+        return f"{rule} excludes it" if rule else "no pattern of include matches it (none can begin with './')"
 
-    def _at(self, path: str) -> _Verdict:
+    def _at(self, path: str) -> _State:
         folder, _, name = path.rpartition("/")
-        verdict = self._folders.get(folder)
-        if verdict is None:
-            verdict = self._enter(folder)
-        for character in name:
-            verdict = verdict[character]
-        return verdict
+        state = self._folders.get(folder)
+        if state is None:
+            state = self._enter(folder)
+        return state.after(name)
 
-    def _enter(self, folder: str) -> _Verdict:
+    def _enter(self, folder: str) -> _State:
         known = folder
         while known not in self._folders:
             known = known.rpartition("/")[0]
-        verdict = self._folders[known]
-        # Not by recursion: a path may have more folders than Python has stack.
+        state = self._folders[known]
+        # Not recursive: a path can have more directories than Python's stack has frames.
         for name in folder[len(known) :].strip("/").split("/"):
             known = f"{known}/{name}" if known else name
-            for character in f"{name}/":
-                verdict = verdict[character]
-            verdict = self._folders[known] = self._with_ignore_file(known, verdict)
-        return verdict
+            state = self._folders[known] = self._with_ignore_file(known, state.after(f"{name}/"))
+        return state
 
-    def _with_ignore_file(self, folder: str, verdict: _Verdict) -> _Verdict:
-        patterns = self._ignored.get(folder)
-        return self._verdict((*verdict.states, patterns.start)) if patterns else verdict
-
-    def _verdict(self, states: tuple[State, ...]) -> _Verdict:
-        # States are unique while something holds them, and each verdict holds its own.
-        key = tuple(map(id, states))
-        verdict = self._verdicts.get(key)
-        if verdict is None:
-            if len(self._verdicts) > self._max_verdicts:
-                for other in self._verdicts.values():
-                    other.clear()
-                self._verdicts.clear()
-            verdict = self._verdicts[key] = _Verdict(self, states)
-        return verdict
+    def _with_ignore_file(self, folder: str, state: _State) -> _State:
+        number = self._ignored.get(folder)
+        return state if number is None else self._automaton.state(state.bits | self._automaton.start(number))
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def _expression(text: str) -> tuple[str | None, bool | None]:
     """Return a line as pathspec's regular expression, and False if the line begins with "!"; None for a comment.
 
-    A plain name, as most lines are, is spelt out here as pathspec does it (a test compares the two), for importing
-    pathspec costs a tenth of an action. Raises ValueError for an invalid pattern.
+    Most lines are plain names. They are expanded without pathspec (a test compares the two), because its import takes a
+    tenth of an action's time. Raises ValueError for an invalid pattern.
     """
     plain = _PLAIN.fullmatch(text)
     if plain:
@@ -323,12 +315,12 @@ def _expression(text: str) -> tuple[str | None, bool | None]:
     return written
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def _segments(expression: str) -> list[str | list[str]]:
-    """Return the components of the paths that pathspec's expression describes, each as its tokens.
+    """Split pathspec's expression into the components of a path, each a list of tokens.
 
     "**" matches any number of directories, and at the end their contents. Tokens are "*", "?", "[...]" in the syntax of
-    ``re``, and "=" before any other character. Raises ValueError for a part that pathspec doesn't generate.
+    ``re``, and any other character after "=". Raises ValueError for a part that pathspec doesn't generate.
     """
     if expression in _ANYWHERE:
         return ["**", ["?", "*"], *_ANYWHERE[expression]]
@@ -365,7 +357,7 @@ def _segments(expression: str) -> list[str | list[str]]:
 
 def _compiled(bracket: str) -> re.Pattern[str]:
     with warnings.catch_warnings():
-        # "[[a]" and "[a&&b]" may mean something else to a later Python; they are plain sets today.
+        # "[[a]" and "[a&&b]" are plain sets, but might have another meaning in a later Python.
         warnings.simplefilter("ignore", FutureWarning)
         try:
             return re.compile(bracket)
@@ -374,25 +366,25 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 
 
 class _Layout:
-    """Numbers the positions of an automaton, each between two pieces of a pattern, each a bit.
+    """Numbers the positions between the pieces of a list's patterns; each position is a bit.
 
-    A character moves a bit on to the next position where the piece takes it, and lets it stay where the
-    position is a loop ("*", "**", and the end of a pattern that has matched a directory).
+    A character moves a bit to the next position if the piece accepts the character. The bit stays if its position is a
+    loop: "*", "**", and the end of a pattern that has matched a directory.
     """
 
     def __init__(self) -> None:
         self.size = 0  # positions so far
         self.starts: list[int] = []  # first position of each pattern
-        self._literals: dict[str, array[int]] = {}  # positions that this one character leaves
-        self._brackets: dict[re.Pattern[str], array[int]] = {}  # positions that a set of characters leaves
-        self._accepting = array("L")  # positions at which a path has matched, if it ends
+        self._literals: dict[str, array[int]] = {}  # positions of a piece that accepts only this character
+        self._brackets: dict[re.Pattern[str], array[int]] = {}  # positions of a set of characters
+        self._accepting = array("L")  # positions where the complete pattern matches
         self._gaps = array("L")  # positions of "**"
-        self._within = array("L")  # positions that all but a slash leave
-        self._stars = array("L")  # positions that all but a slash stay at
-        self._loops = array("L")  # positions that every character stays at
+        self._within = array("L")  # positions of a piece that accepts all characters except a slash
+        self._stars = array("L")  # loops for all characters except a slash
+        self._loops = array("L")  # loops for all characters
 
     def finish(self) -> None:
-        """Turn positions into bits, all at once: to add a bit to a long number takes as long as to write it."""
+        """Convert positions to bits, all at once, because adding a bit to a long number copies the number."""
         self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
         self._leaving, self._looping = self._bits(self._within), self._bits(self._loops)
         self._staying = self._looping | self._bits(self._stars)
@@ -404,9 +396,9 @@ class _Layout:
         return int.from_bytes(written, "little")
 
     def add(self, segments: list[str | list[str]]) -> None:
-        """Lay out a pattern: the tokens of each component, or "**" in its place.
+        """Add the components of a pattern, as `_segments` returns them.
 
-        Raises ValueError for a bracket expression that ``re`` rejects.
+        Raises ValueError for a set of characters that ``re`` rejects, or for too many sets.
         """
         brackets: dict[str, re.Pattern[str]] = {}
         for token in chain.from_iterable(tokens for tokens in segments if isinstance(tokens, list)):
@@ -425,12 +417,12 @@ class _Layout:
         self._end(of_folder=segments[-1] == "**")
 
     def start(self) -> int:
-        """Return the positions before the first character."""
+        """Return the bits before the first character."""
         firsts = self._bits(self.starts)
         return firsts | (firsts & self.gaps) << 1
 
     def masks(self, character: str) -> tuple[int, int]:
-        """Return the positions that ``character`` leaves, and those that it stays at."""
+        """Return the bits that ``character`` moves, and the bits that it keeps."""
         leaving = [positions for pattern, positions in self._brackets.items() if pattern.match(character)]
         if character in self._literals:
             leaving.append(self._literals[character])

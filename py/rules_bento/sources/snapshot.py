@@ -1,8 +1,8 @@
-"""Selects the declared files for a Bento's ``src/``, and their paths.
+"""Selects files for a Bento's ``src/``, and determines their paths.
 
-BentoML walks a directory. In rules_bento each file is declared, by a Bazel target, or by `walk` for a plain directory.
-The rules for these files are BentoML's: a file is kept if ``include`` matches its path, and ``exclude``, the built-in
-exclusions, and each ``.bentoignore`` in a directory above it, each list on its own, don't drop it.
+BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` does for a plain directory.
+Files are selected as in BentoML: ``include`` must match the path of a file, and the other lists must not match it:
+``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_LINKS = 40  # the limit of Linux
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """Describes one file that a target or a directory declares."""
+    """A file that a target or a directory declares."""
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
@@ -44,21 +44,21 @@ class DeclaredFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """Holds the declared files, kept and dropped, each sorted by path."""
+    """The kept and the dropped files, each sorted by path."""
 
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
-    idle: tuple[Rule, ...]  # include patterns without a declared file
+    idle: Sequence[Rule]  # include patterns without a declared file
     _filter: SourceFilter = field(repr=False, compare=False)
 
     def reason(self, file: DeclaredFile) -> str | None:
-        """Return the line and list that dropped ``file``, in words; None if it is kept."""
+        """Return the reason why ``file`` was dropped, with the pattern and its list; None if it is kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
 @dataclass(frozen=True)
 class BentoPath:
-    """Holds the path of a declared file in the Bento's src/, and whether patterns apply to it (see `SourceFile`)."""
+    """The path of a declared file in the Bento's src/, and whether patterns apply to it (see `DeclaredFile`)."""
 
     path: str
     filtered: bool
@@ -69,9 +69,9 @@ def place(
 ) -> BentoPath:
     """Return the path in src/ of a file of ``attribute`` of the target ``label``.
 
-    ``short_path`` is Bazel's (``svc/a.py``, ``../repo+/a.py``), and so is ``build_ctx``, a directory ("" is the root of
-    the main repository). ``import_roots`` are entries of ``PyInfo.imports`` (``_main/lib/src``, ``repo+``); the root of
-    each repository is always an import root.
+    ``short_path`` and ``build_ctx`` are short paths of Bazel (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
+    directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
+    (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
     Files below the build context keep their path in it. Files of ``deps`` outside of the build context, or below a
     deeper import root, are placed where Python finds them: below the longest import root. Raises BentoError for a file
@@ -79,7 +79,7 @@ def place(
     repository.
     """
     home, context = _context(build_ctx)
-    repository, path = _split_repository(short_path, label, attribute)
+    repository, path = _split_file(short_path, label, attribute)
     inside = repository == home and _is_below(path, context)
     root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
     if inside and len(root) <= len(context):
@@ -135,12 +135,12 @@ def select(
 ) -> Selection:
     """Apply BentoML's include, exclude, and ``.bentoignore`` rules to declared files.
 
-    A ``.bentoignore`` takes effect if it is declared (with ``filtered``), whether it is kept or not. ``src_layout``
-    strips a leading ``src/`` from the paths that are kept; patterns match the path before.
+    A ``.bentoignore`` applies if it is declared (with ``filtered``), even if it isn't kept. ``src_layout`` removes a
+    leading ``src/`` from the paths of kept files, after patterns are matched.
 
-    Raises BentoError for a path that is absolute, leaves the Bento, isn't UTF-8, or has a line break; for an unreadable
-    pattern or ignore file; for two files at one path, or a file where another needs a directory; for a link that is
-    absolute, leaves the Bento, or has a target that isn't declared.
+    Raises BentoError for a path that is absolute, leaves the Bento, isn't UTF-8, or has a line break; for an invalid
+    pattern or an unreadable ignore file; for two files with the same path, or a file with the path of a directory; and
+    for a link that is absolute, leaves the Bento, or has a target that isn't declared.
     """
     for file in files:
         _check_path(file)
@@ -164,8 +164,8 @@ def select(
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
     """Return the first of ``paths`` that the selection keeps.
 
-    ``what`` names the user of the file ("service 'service:Iris'"). Raises BentoError with the line that dropped the
-    file, or because it isn't declared.
+    ``what`` describes the user of the file in messages ("service 'service:Iris'"). Raises BentoError if no file is
+    kept, with the pattern that dropped it.
     """
     for path in paths:
         for file in selection.kept:
@@ -182,7 +182,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
 
 
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
-    """Read and hash the kept files. Raises BentoError for a file that isn't a readable regular file."""
+    """Hash the kept files, and return their manifest. Raises BentoError for an unreadable or special file."""
     return TreeManifest.of(
         TreeEntry.of_file(file.path, file.source, file.origin)
         if file.link is None
@@ -192,10 +192,7 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
 
 
 def content(file: DeclaredFile) -> bytes:
-    """Return the bytes of a file that is read before it is digested.
-
-    Raises BentoError for a file above the limit of text files, and if it isn't a readable regular file.
-    """
+    """Return the content of a small file. Raises BentoError if it is too large, or not a readable regular file."""
     try:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
@@ -209,7 +206,7 @@ def content(file: DeclaredFile) -> bytes:
 
 
 def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str, bytes]]:
-    """Read the first `most` bytes of digested files; yields paths in the Bento, and bytes."""
+    """Yield the path in the Bento and the first `most` bytes of each file that isn't a link."""
     for file in kept:
         if file.link is None:
             with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
@@ -217,9 +214,9 @@ def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str
 
 
 def check_followed(kept: Iterable[DeclaredFile]) -> None:
-    """Reject files that are links to a target outside of Bazel's execution root.
+    """Raise BentoError for a file that is a link to a target outside of Bazel's execution root.
 
-    Links inside the root are followed: sandboxes consist of links, and Bazel has digested their targets.
+    Links inside of the root are followed, because sandboxes consist of links whose targets are declared to Bazel.
     """
     for file in kept:
         text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
@@ -231,9 +228,9 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
 
 
 def check_inside(file: DeclaredFile, folder: str) -> None:
-    """Reject a file of a plain directory that is a link out of it, or isn't a regular file.
+    """Raise BentoError if a file of a plain directory is a link to a target outside of it, or a special file.
 
-    No other check covers the files that `walk` finds and no pattern keeps, but an option can name them.
+    Options can name files of `walk` that no pattern keeps, which no other check covers.
     """
     root, real = os.path.realpath(folder), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
@@ -245,10 +242,16 @@ def check_inside(file: DeclaredFile, folder: str) -> None:
 _by_path = attrgetter("path")
 
 
-def _split_repository(short_path: str, label: str, attribute: str) -> tuple[str, str]:
-    repository, path = MAIN_REPOSITORY, short_path
-    if short_path.startswith("../"):
-        repository, _, path = short_path[len("../") :].partition("/")
+def _split(short_path: str) -> tuple[str, str]:
+    """Split a short path of Bazel into repository and path."""
+    if not short_path.startswith("../"):
+        return MAIN_REPOSITORY, short_path
+    repository, _, path = short_path.removeprefix("../").partition("/")
+    return repository, path
+
+
+def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
+    repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
             f"{label}: {attribute} has the path {short_path!r}, which is absolute or leaves its repository. "
@@ -259,9 +262,7 @@ def _split_repository(short_path: str, label: str, attribute: str) -> tuple[str,
 
 def _context(build_ctx: str) -> tuple[str, str]:
     """Split ``build_ctx`` into its repository and directory. Raises BentoError if it leaves the repository."""
-    repository, context = MAIN_REPOSITORY, build_ctx.rstrip("/")
-    if context.startswith("../"):
-        repository, _, context = context[len("../") :].partition("/")
+    repository, context = _split(build_ctx.rstrip("/"))
     if context in ("", "."):
         return repository, ""
     if not _is_clean(context):
@@ -273,8 +274,8 @@ def _context(build_ctx: str) -> tuple[str, str]:
 
 
 def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
-    """Return the deepest directory above ``path`` that is an import root; "" is the root of the repository."""
-    roots = _normalised(tuple(import_roots))
+    """Return the longest import root above ``path``; "" is the root of the repository."""
+    roots = _normalized(tuple(import_roots))
     folder = path.rpartition("/")[0]
     while folder and f"{repository}/{folder}" not in roots:
         folder = folder.rpartition("/")[0]
@@ -282,7 +283,7 @@ def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str
 
 
 @lru_cache(maxsize=8)  # called for each file, with the same roots
-def _normalised(import_roots: tuple[str, ...]) -> frozenset[str]:
+def _normalized(import_roots: tuple[str, ...]) -> frozenset[str]:
     return frozenset([posixpath.normpath(root) for root in import_roots])
 
 
@@ -300,12 +301,12 @@ def _relative(path: str, folder: str) -> str:
 
 
 def _escaping_target(source: str) -> str | None:
-    """Return the target of the link by which ``source`` leaves the execution root; None if it stays inside."""
+    """Return the target of the link that leads out of the execution root; None if ``source`` stays inside."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
         try:
             text = os.readlink(root + path)  # noqa: PTH115 - see walk
-        except OSError:  # not a link, or it doesn't exist, which a later read reports
+        except OSError:  # not a link, or a missing file, which a later read reports
             return None
         before, own, after = text.rpartition(_EXECUTION_ROOTS)
         if own and text.startswith("/"):
