@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, nearest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, TypeVar
 
 if TYPE_CHECKING:
     from rules_bento.formats.yaml import LineIndex
 
+_T = TypeVar("_T")
 Path = tuple[str | int, ...]  # the keys and indices from the root to a value
 
 
@@ -93,18 +94,18 @@ class Table:
 
     def string(self, key: str) -> str | None:
         """Return a string, or None. Numbers and booleans are converted."""
-        if not self.has(key):
-            return None
-        value = scalar_string(self._data[key])
-        if value is None:
-            raise self.type_error(key, "a string")
-        return value
+        value = self._data.get(key)
+        return scalar_string(value) or self.typed(key, str, "a string")
 
     def boolean(self, key: str) -> bool | None:
         """Return a boolean, or None."""
+        return self.typed(key, bool, "true or false")
+
+    def typed(self, key: str, kind: type[_T], expected: str) -> _T | None:
+        """Return a value of a type, or None. Raises BentoError, with the `expected` type, for another value."""
         value = self._data.get(key)
-        if value is not None and not isinstance(value, bool):
-            raise self.type_error(key, "true or false")
+        if value is not None and not isinstance(value, kind):
+            raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}. Correct it.")
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
@@ -112,13 +113,11 @@ class Table:
 
         Raises BentoError for other values.
         """
-        value = self._data.get(key)
+        if or_one and isinstance(self._data.get(key), str):
+            return (self._data[key],)
+        value = self.typed(key, list, "a list of strings")
         if value is None:
             return None
-        if or_one and isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list):
-            raise self.type_error(key, "a list of strings")
         strings = []
         for index, item in enumerate(value):
             string = scalar_string(item)
@@ -134,11 +133,9 @@ class Table:
 
         Raises BentoError for other values.
         """
-        value = self._data.get(key)
+        value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None
-        if not isinstance(value, dict):
-            raise self.type_error(key, "a mapping of strings")
         strings = {}
         for name, item in value.items():
             string = scalar_string(item)
@@ -150,16 +147,7 @@ class Table:
 
     def items(self, key: str) -> list[Any]:
         """Return a list with items of any type; empty if the key is missing."""
-        value = self._data.get(key)
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self.type_error(key, "a list")
-        return value
-
-    def type_error(self, key: str, expected: str) -> BentoError:
-        """Return the error for a value of another type."""
-        return BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(self._data[key])}. Correct it.")
+        return self.typed(key, list, "a list") or []
 
     def _unknown(self, key: str, keys: Collection[str], hints: Mapping[str, str]) -> str:
         place = self._document.at((*self._path, key))

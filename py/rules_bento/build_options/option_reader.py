@@ -77,10 +77,8 @@ def _labels(top: Table) -> dict[str, str]:
 
 
 def _args(top: Table) -> dict[str, Any]:
-    value = top.value("args")
-    if value is not None and not isinstance(value, dict):
-        raise top.type_error("args", "a mapping")
-    return {str(key): plain(item) for key, item in (value or {}).items()}
+    args = top.typed("args", dict, "a mapping") or {}
+    return {str(key): plain(item) for key, item in args.items()}
 
 
 def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
@@ -171,15 +169,14 @@ def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
         return None, value
     if isinstance(value, dict):
         env = table.mapping("env") or {}
-    elif isinstance(value, list):
+    else:
+        table.typed("env", list, "a mapping, a list of NAME=VALUE, or the path of a dotenv file")
         env = {}
         for number, text in enumerate(table.strings("env") or (), 1):
             name, equals, setting = text.partition("=")
             if not equals:  # the item might be a secret
                 raise BentoError(f"{table.at('env')}: cannot parse item {number}. Write NAME=VALUE.")
             env[name] = setting
-    else:
-        raise table.type_error("env", "a mapping, a list of NAME=VALUE, or the path of a dotenv file")
     for name, setting in env.items():
         check_env(EnvVariable(name, setting), table.at("env"))
     return env, None

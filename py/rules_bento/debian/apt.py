@@ -45,7 +45,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 class Request(NamedTuple):
-    """Describes the packages to lock, and their suites."""
+    """The packages to lock, and their suites and architectures."""
 
     suites: list[str]
     architectures: list[str]  # Debian's names

@@ -26,7 +26,7 @@ _COMPRESSIONS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz
 
 
 class DebMember(NamedTuple):
-    """Describes a file, directory, or link of a package."""
+    """A file, directory, or link of a package."""
 
     path: str  # relative, without `./`; empty for the root
     kind: str  # "file", "folder", "link", "hard link"
@@ -70,7 +70,7 @@ class Deb:
             yield part, map(bytes, contents)
 
     def _tar(self, kind: str, max_bytes: int, what: str) -> tarread.Members:
-        """Yield the members of one of the tars, up to `max_bytes` of content."""
+        """Yield the members of a tar. Raises BentoError for more than `max_bytes` of content."""
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
@@ -96,7 +96,7 @@ class Deb:
 
 
 class _Window:
-    """Reads a section of a file."""
+    """A section of a file, as a stream."""
 
     def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
         self._file = file
@@ -138,7 +138,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 
 
 def _check_name(name: str) -> str:
-    """Return a name. Raises ValueError for a line break, which dpkg's lists can't have, and for other than UTF-8."""
+    """Return a name. Raises ValueError for a control character or invalid UTF-8, which dpkg's lists can't have."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{name!r} has a control character, or isn't UTF-8")
     return name

@@ -120,8 +120,8 @@ class Rootfs:
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
         """Yield the tar of a package and its dpkg files; nothing if a layer below has the package.
 
-        Raises BentoError for a second version of a package, for conflicting files of two packages, and for a package of
-        another architecture than `architecture`, if it is given.
+        Raises BentoError for a second version of a package, for conflicting files of two packages, and for a package
+        of another architecture than `architecture`, if it is set.
         """
         control = deb.control()
         stanza = _stanza(deb.name, control["control"])
@@ -179,7 +179,7 @@ class Rootfs:
         return path in self.files or path in self.directories
 
     def database(self) -> Iterator[bytes]:
-        """Yield the files of dpkg's database for all packages; must be last."""
+        """Yield the files of dpkg's database for all packages. Call this method last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):
@@ -231,7 +231,7 @@ class Rootfs:
         yield whole
 
     def _directory(self, path: str, owner: tuple[int, int, int], package: str) -> Iterator[bytes]:
-        """Yield a directory of this layer, with its parents; one of a layer below keeps its mode and owner."""
+        """Yield a directory with its parents. A directory of a layer below keeps its mode and owner."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))
         if path in self._written:
@@ -247,7 +247,7 @@ class Rootfs:
             yield from self._directory(above, self._pending.get(above, (0o755, 0, 0)), package)
 
     def _claim(self, path: str, package: str) -> Iterator[bytes]:
-        """Claim a path for something other than a directory."""
+        """Record the owner of a file or link, and yield its parents. Raises BentoError for a conflict."""
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
@@ -305,5 +305,5 @@ def _stanza(deb: str, data: bytes) -> Stanza:
 
 
 def _is_merged_link(member: DebMember) -> bool:
-    """Return whether it is itself one of the links of a merged /usr."""
+    """Return whether a member is one of the links of a merged /usr."""
     return member.kind == "link" and _MERGED_USR.fullmatch(member.path) is not None

@@ -1,7 +1,7 @@
-"""Replaces maintainer scripts for a root file system, as far as a Python service needs them.
+"""Replaces the maintainer scripts of packages that a Python service needs.
 
 Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
-declared inputs, independent of the order of packages.
+declared inputs. The result doesn't depend on the order of packages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GENERATED_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
 
 
 def is_captured(path: str) -> bool:
-    """Return whether the content of a package's file is needed here."""
+    """Return whether `certificates` or `name_service` needs the content of a package's file."""
     return path in _NSSWITCH or (path.startswith(CERTIFICATES) and path.endswith(".crt"))
 
 
@@ -83,7 +83,7 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 
 
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
-    """Yield the bundle of `ca-certificates` and given certificates, in OpenSSL's default locations.
+    """Yield the bundle of `ca-certificates` and of `own` certificates, in OpenSSL's default locations.
 
     Raises BentoError for an invalid certificate, or if a layer below has the bundle.
     """

@@ -1,4 +1,4 @@
-"""Compares two documents of plain values, field by field."""
+"""Compares two documents field by field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MISSING = object()
 
 
 class FieldDifference(NamedTuple):
-    """Describes a field that differs, such as `services.0.config.workers`, with both values as text."""
+    """A field with different values, such as `services.0.config.workers`, and both values as JSON."""
 
     field: str
     first: str
@@ -20,7 +20,7 @@ class FieldDifference(NamedTuple):
 
 
 def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDifference]:
-    """Yield what differs, the order of keys too; lists of one length are compared item by item."""
+    """Yield each different field, also for a different order of keys. Lists of equal length are compared by item."""
     if isinstance(first, dict) and isinstance(second, dict):
         differs = False
         for key in dict.fromkeys([*first, *second]):

@@ -1,7 +1,7 @@
 """Reads untrusted JSON (RFC 8259): UTF-8, and without duplicate keys.
 
-Uses the standard library's reader, and checks the limits first: a large text at the speed of `bytes.replace`, a small
-one without any search.
+The standard library parses the text after the limits are checked. The check takes little time: it counts brackets, and
+searches only large input, with `str.replace`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Validates documents of other tools before their values are used.
+"""Checks the types of values in the documents of other tools.
 
 A shape is a type (`str`), a list of one shape (`[str]`), or a mapping: `{"name": str, "marker?": str}` has a required
 and an optional key; `{...: str}` is the shape of all other values. Keys without a shape can have any value.
@@ -14,8 +14,7 @@ _NAMES = {bool: "a boolean", dict: "a mapping", int: "a number", list: "a list",
 
 def validate(value: Any, shape: Any, origin: str, remedy: str) -> None:
     """Raise BentoError, beginning with `origin` and ending with `remedy`, for the first value of a wrong type."""
-    problem = _find_problem(value, shape, "")
-    if problem:
+    for problem in _problems(value, shape, ""):
         raise BentoError(f"{origin}: {problem} {remedy}")
 
 
@@ -26,28 +25,25 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _find_problem(value: Any, shape: Any, where: str) -> str | None:
+def _problems(value: Any, shape: Any, where: str) -> Iterator[str]:
+    """Yield a sentence for each value of a wrong type, and for each missing key."""
     kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
+    dot = f"{where}." if where else ""
     # In Python, a bool is an int.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        return f"{where}{': ' if where else ''}expected {_NAMES[kind]}, got {_type_name(value)}."
-    problems: Iterator[str | None] = iter(())
-    if isinstance(shape, list):
-        problems = (_find_problem(item, shape[0], f"{where}[{number}]") for number, item in enumerate(value))
+        yield f"{where}{': ' if where else ''}expected {_NAMES[kind]}, got {_type_name(value)}."
+    elif isinstance(shape, list):
+        for number, item in enumerate(value):
+            yield from _problems(item, shape[0], f"{where}[{number}]")
     elif isinstance(shape, dict):
-        problems = (_find_key_problem(value, key, inner, where) for key, inner in shape.items())
-    return next((problem for problem in problems if problem), None)
-
-
-def _find_key_problem(table: dict[str, Any], key: Any, shape: Any, where: str) -> str | None:
-    dot = f"{where}." if where else ""
-    if key is ...:
-        problems = (_find_problem(value, shape, f"{dot}{name}") for name, value in table.items())
-        return next((problem for problem in problems if problem), None)
-    name = key.removesuffix("?")
-    if name in table:
-        return _find_problem(table[name], shape, f"{dot}{name}")
-    return None if key.endswith("?") else f"{dot}{name} is missing."
+        for key, inner in shape.items():
+            if key is ...:
+                for name, item in value.items():
+                    yield from _problems(item, inner, f"{dot}{name}")
+            elif (name := key.removesuffix("?")) in value:
+                yield from _problems(value[name], inner, f"{dot}{name}")
+            elif name == key:
+                yield f"{dot}{name} is missing."
 
 
 def _type_name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""ISO 8601 times."""
+"""Parses and converts times in ISO 8601."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads untrusted TOML with the standard library's reader, or for Python 3.10 with tomli, its origin."""
+"""Reads untrusted TOML with tomllib, or with the package tomli for Python 3.10."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _toml_module(origin: str) -> Any:
 
 
 def _check_keys_and_numbers(text: str, origin: str) -> None:
-    """Raise FormatError for keys with many parts and long numbers, which take readers quadratic time."""
+    """Raise FormatError for keys with many parts and for long numbers, because parsers take quadratic time."""
     if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))

@@ -1,8 +1,9 @@
 """Reads untrusted YAML: the core types, as PyYAML and therefore BentoML read them.
 
-Values are built from the parser's events, so the depth and size of a document are checked first. Scalars have the type
-of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges. Rejects features that are surprising and
-never written by BentoML: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive values.
+Values are built from the parser's events, so the depth and size of a document are limited while it is read. Scalars
+have the types of `yaml.safe_load` (null, booleans, numbers, times, strings), and `<<` merges mappings. Rejects features
+that are surprising, and that BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive
+values.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _SCALAR_TAGS = ("str", "null", "bool", "int", "float", "timestamp")
 _TAGGED_FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?")  # a float only if tagged
 _DECIMAL = re.compile(r"[-+]?\d+\.\d+")
 _MERGE = object()  # the key `<<`
-_Lines = tuple[int, dict[Any, Any]]  # a line, and the lines of the values in the value
+_Lines = tuple[int, dict[Any, Any]]  # the line of a value, and the lines of contained values
 _NOWHERE: _Lines = (1, {})
 
 
@@ -39,7 +40,7 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 
 
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
-    """Read a document as `read_yaml` does, and the lines of its values.
+    """Read a document as `read_yaml` does, and return its value and the lines of all values.
 
     Keys are strings as written, and `parse_float` converts floats. Raises FormatError as `read_yaml` does, and for a
     key that is null or a time.
@@ -52,7 +53,7 @@ class LineIndex:
     """Finds the line of a value by its keys and indices from the root."""
 
     def __init__(self, root: _Lines) -> None:
-        """Find lines below a root."""
+        """Create an index from the root's line and the lines of contained values."""
         self._root = root
 
     def get(self, path: tuple[str | int, ...]) -> int | None:
@@ -66,7 +67,7 @@ class LineIndex:
 
 
 class _YamlNode:
-    """Holds a value, its line, the text of a scalar, and the lines of the values in it."""
+    """A value, its line, the text of a scalar, and the lines of the contained values."""
 
     __slots__ = ("inner", "line", "size", "text", "value")
 
@@ -155,7 +156,7 @@ class _YamlReader:
             raise self._error(line, f"alias *{anchor} has no earlier anchor. Write the value.")
         node = self._anchors[anchor]
         if node is None:
-            raise self._error(line, "the value contains itself. Write it out.")
+            raise self._error(line, "the value contains itself. Remove the alias.")
         self._add(line, *node.size)
         return node
 

@@ -1,4 +1,4 @@
-"""Entries of BentoML's model store: `model.yaml` and the files of a model."""
+"""Creates entries of BentoML's model store: `model.yaml`, and the manifest of a model's files."""
 
 from __future__ import annotations
 

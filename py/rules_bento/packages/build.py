@@ -121,8 +121,8 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         printed = (process.stdout + process.stderr).decode("utf-8", "replace").replace(str(scratch), "")
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
-            f"the build failed. Builds have the locked build requirements, /usr/bin, and no network. If the source "
-            f"needs anything else, lock a version that has a wheel:\n{log}"
+            f"the build failed. Builds can use the locked build requirements and /usr/bin, but not the network. If the "
+            f"source needs more, lock a version that has a wheel:\n{log}"
         )
     return _read_result(result_file, output)
 

@@ -274,7 +274,7 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
 
 def _parse_marker(marker: str, origin: str) -> Condition:
     """Return the condition of a marker. Raises BentoError for an invalid marker."""
-    # Of each parenthesis: alternatives, and the current conjunction.
+    # For each open parenthesis: the alternatives so far, and the current conjunction.
     frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]
     at, expects = 0, bool(marker)
     while at < len(marker):
@@ -318,7 +318,7 @@ def _and(one: Condition, other: Condition) -> Condition:
 
 
 def _is_possible(clause: Collection[Atom]) -> bool:
-    values: dict[str, str] = {}  # `python_full_version == '3.12.*'` does not rule out another version
+    values: dict[str, str] = {}  # not for versions: `== '3.12.*'` and `== '3.12.1'` can both be true
     return all(
         (left, _OPPOSITE[operator], right) not in clause
         and (operator != "==" or not left.endswith(("platform", "machine")) or values.setdefault(left, right) == right)

@@ -1,8 +1,8 @@
 """Writes a program that answers uv's interpreter query with constant values.
 
 uv starts an interpreter to query its version, platform, and paths. This takes five times as long as resolving a lock
-subset, and uv then uses the requested platform and version instead. The output has the format of the locked uv version.
-Other versions might reject it.
+subset, although uv then uses the requested platform and version. The output has the format of the locked version of uv;
+other versions might reject it.
 """
 
 from __future__ import annotations

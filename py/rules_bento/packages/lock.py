@@ -124,7 +124,10 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 
     `rejected_files` lists the removed files. Cleared packages are `unlocked`: only other platforms need them.
     """
-    kept = [package if package["name"] in names else _without_files(package) for package in lock["packages"]]
+    kept = []
+    for package in lock["packages"]:
+        unlocked = {"name": package["name"], "version": package["version"], "files": {}, "unlocked": True}
+        kept.append(package if package["name"] in names else unlocked)
     packages = []
     for package in reachable(lock["roots"], kept):
         if "source" in package or "unlocked" in package:
@@ -139,10 +142,6 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
-
-
-def _without_files(package: dict[str, Any]) -> dict[str, Any]:
-    return {"name": package["name"], "version": package["version"], "files": {}, "unlocked": True}
 
 
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:

@@ -40,6 +40,15 @@ class RequirementSource(NamedTuple):
         """Return the decoded content."""
         return requirements.decode(read_file(self.path, self.name), self.name)
 
+    @property
+    def normalized_name(self) -> str:
+        """Return the name without `.` and `..`."""
+        return posixpath.normpath(self.name)
+
+    def included_name(self, value: str) -> str:
+        """Return the normalized name of a file that this file includes."""
+        return posixpath.normpath(posixpath.join(posixpath.dirname(self.name), value))
+
 
 @dataclass
 class DeclaredRequirements:
@@ -76,9 +85,7 @@ def read(
     requirements of other packages. Raises BentoError with file and line.
     """
     declared = DeclaredRequirements()
-    reader = _RequirementsFiles(
-        declared, {posixpath.normpath(one.name): one for one in (*overrides, *constraints, *sources)}
-    )
+    reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
     files = [source for source in sources if not source.name.endswith((".toml", ".yaml", ".yml"))]
     included = {name for source in files for name in reader.included_names(source)}
     for source in sources:
@@ -86,10 +93,10 @@ def read(
             _read_pyproject(source, extras, groups, declared)
         elif source.name.endswith((".yaml", ".yml")):
             _read_bentofile(source, reader)
-        elif posixpath.normpath(source.name) not in included:
+        elif source.normalized_name not in included:
             reader.read(source)
     for source in files:
-        if posixpath.normpath(source.name) not in reader.read_names:
+        if source.normalized_name not in reader.read_names:
             reader.read(source)  # part of an include cycle, which is reported
     for source in constraints:
         reader.read(source, "constraints")
@@ -139,7 +146,7 @@ class _RequirementsFiles:
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: tuple[str, ...] = ()) -> None:
         """Read the requirements and options of a file and of the files that it includes."""
-        self.read_names.add(posixpath.normpath(source.name))
+        self.read_names.add(source.normalized_name)
         requirements_of_file, options = self._parse(source)
         for requirement in requirements_of_file:
             if requirement.hashes:
@@ -169,7 +176,7 @@ class _RequirementsFiles:
         """Read an included file. Raises BentoError, with `place` as its prefix, if this isn't possible."""
         if "://" in value:
             raise BentoError(f"{place}: can't include the remote file {value!r}. Declare a copy of the file.")
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(source.name), value))
+        name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
             raise BentoError(f"{place}: {name} includes itself by way of {', '.join(chain)}. Remove the cycle.")
         if self.sources is None:
@@ -186,7 +193,7 @@ class _RequirementsFiles:
         """Yield the normalized paths of included files."""
         for option in self._parse(source)[1]:
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
-                yield posixpath.normpath(posixpath.join(posixpath.dirname(source.name), option.value))
+                yield source.included_name(option.value)
 
     @staticmethod
     def _parse(source: RequirementSource) -> tuple[list[requirements.Requirement], list[Option]]:

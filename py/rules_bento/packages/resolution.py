@@ -37,7 +37,7 @@ _ANY_PYTHON = ">=3.8"
 # uv prefers the versions of a uv.lock even if its index doesn't exist.
 _PLACEHOLDER_INDEX = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
-# uv's message for an unknown certificate authority, and the flag to trust the system's certificates, as pip does.
+# uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 # uv mentions this setting if a package has no files for a platform.
 _ENVIRONMENTS_HINT = "tool.uv.environments"
@@ -307,7 +307,7 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
     """Lock a project and return the `uv.lock`. uv's cache is preferred to the network.
 
-    Nothing of the packages runs: uv gets an interpreter that only answers its query, so it builds none.
+    uv gets an interpreter that only answers its query. Therefore, it can't build packages, and none of their code runs.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as folder:
         Path(folder, "pyproject.toml").write_text(project.pyproject(), "utf-8")
@@ -325,7 +325,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, and nothing is built to read a "
-            f"lock. Lock with a bento_requirements target or `uv lock`, which record dependencies."
+            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, which only a build determines. "
+            f"Lock with a bento_requirements target or `uv lock`, which record dependencies."
         )
     raise BentoError(f"{origin}: uv found no solution. Lock again:\n{without_credentials(errors)}")

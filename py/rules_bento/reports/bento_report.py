@@ -65,7 +65,7 @@ def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
 
 
 def files(manifest: TreeManifest) -> list[dict[str, Any]]:
-    """Return all files of the Bento itself; a link has its target in place of a digest."""
+    """Return all files of the Bento itself. For a link, `content` has the target, not a digest."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]
@@ -188,7 +188,7 @@ def _model(model: dict[str, Any]) -> str:
 def _changes(report: dict[str, Any]) -> str:
     known = paragraph(f"Compared with {report['against']['tag']} ({report['against']['digest']}).")
     if not report["changes"]:
-        return known + paragraph("All is the same.")
+        return known + paragraph("No differences.")
     rows = [
         (
             change["kind"],
@@ -202,7 +202,7 @@ def _changes(report: dict[str, Any]) -> str:
 
 
 def _change_of(change: dict[str, Any]) -> str:
-    """Return what changed; for a file, without its digests."""
+    """Describe a change; for a file, without its digests."""
     if change["kind"] == "file":
         return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
     return versions(change["before"], change["after"])

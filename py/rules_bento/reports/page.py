@@ -1,6 +1,6 @@
-"""Pages of reports: one file without external resources, for large and small screens, light and dark.
+"""Writes the HTML pages of reports: one file without external resources, for all screens and color schemes.
 
-Tables have all data without a script; the script draws a map, whose areas are sizes.
+All data is in tables. A script draws a map, in which areas represent sizes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 VERSION = "0.1.0"
 _UNSTAMPED = "1980-01-01"  # the date of builds that set no creation time
-_FEW = 20  # files or packages: the tables show them at a glance, so the map starts collapsed
+_FEW = 20  # files or packages: for so few, the map is collapsed initially
 _MAX_VERSION = 24  # characters of a version
 
 _PAGE = """\
