@@ -69,6 +69,11 @@ from rules_bento.sources.snapshot import DeclaredFile
 DAY = "2026-01-01T00:00:00+00:00"
 
 
+def seed(name: str) -> bytes:
+    """An input that a reader accepts."""
+    return (Path(__file__).parent / "seeds" / name).read_bytes()
+
+
 class Reader(NamedTuple):
     """A reader of one format."""
 
@@ -86,67 +91,7 @@ class Reader(NamedTuple):
 # Project
 
 
-SERVICE = '''\
-"""A service."""
-from __future__ import annotations
-
-import os
-from enum import Enum
-
-import bentoml
-from bentoml.models import HuggingFaceModel
-
-NAME = "iris"
-LABELS = {"team": "ml", **{"stage": f"{NAME}-prod"}}
-image = bentoml.images.Image(python_version="3.11").python_packages("numpy", "scipy").run("echo %s" % NAME)
-
-
-class Size(Enum):
-    SMALL = 1
-    LARGE = 2
-
-
-@bentoml.service(name=NAME, labels=LABELS, image=image, workers=2, traffic={"timeout": 10 * 6},
-                 envs=[{"name": "A", "value": "b"}, {"name": "C"}])
-class Iris:
-    model = bentoml.models.BentoModel("clf:v1")
-    hub = HuggingFaceModel("a/b", revision="main")
-
-    def __init__(self, workers=2):
-        self.workers = workers
-
-    @bentoml.api(batchable=True, route="/x")
-    def predict(self, texts: list[str], size: Size = Size.SMALL) -> list[float]:
-        return [1.0 for text in texts if text]
-
-
-def make(count):
-    found = [1, 2, 3][0:2]
-    for number in range(count):
-        found.append(number if number else "".join(["a", "b"]))
-    while count:
-        count -= 1
-    try:
-        found += ["%s" % count]
-    except ValueError:
-        pass
-    return found
-
-
-if os.environ.get("X") == "1":
-    VALUES = make(3)
-else:
-    VALUES = [*make(2), *(x for x in (1, 2))]
-
-
-@bentoml.service(resources={"cpu": "1"})
-class Svc:
-    iris = bentoml.depends(Iris)
-
-    @bentoml.task
-    async def run(self, x: int) -> int:
-        return x
-'''
+SERVICE = seed("service").decode()
 
 
 def _service(path: Path, _out: Path) -> None:
@@ -155,32 +100,7 @@ def _service(path: Path, _out: Path) -> None:
     require_known(info)
 
 
-OPTIONS: dict[str, Any] = {
-    "service": "service:Svc",
-    "name": "iris",
-    "labels": {"team": "ml", "stage": "1"},
-    "include": ["*.py", "data/**"],
-    "exclude": ["tests/", "!tests/kept"],
-    "description": "file: README.md",
-    "envs": [{"name": "A", "value": "b"}, {"name": "B"}],
-    "models": ["clf:v1", {"tag": "m:latest", "filter": "label:a=b", "alias": "x"}],
-    "python": {
-        "packages": ["numpy==1.26", "torch>=2; python_version<'3.12'"],
-        "lock_packages": False,
-        "index_url": "https://index.example/simple",
-        "extra_index_url": ["https://other.example"],
-        "wheels": ["./a.whl"],
-    },
-    "docker": {
-        "distro": "debian",
-        "python_version": "3.11",
-        "system_packages": ["git"],
-        "env": {"A": "b"},
-        "setup_script": "./setup.sh",
-    },
-    "conda": {"channels": ["defaults"], "dependencies": ["numpy"], "pip": ["x"]},
-    "args": {"a": 1, "b": [1.5, None, True]},
-}
+OPTIONS = json.loads(seed("bentofile.json"))
 
 
 def _document(document: Any) -> bytes:
@@ -195,28 +115,6 @@ def _bentofile(path: Path, _out: Path) -> None:
     bentofile.read(path, path.name)
 
 
-PYPROJECT = b"""\
-[project]
-name = "iris"
-version = "1.0"
-dependencies = ["numpy>=1", "scipy"]
-[tool.bentoml.build]
-service = "service:Svc"
-include = ["*.py"]
-labels = { team = "ml", stage = "1" }
-[[tool.bentoml.build.models]]
-tag = "clf:v1"
-[tool.bentoml.build.python]
-lock_packages = false
-packages = ["a", 'b', \"\"\"c\"\"\"]
-[tool.bentoml.build.docker]
-python_version = "3.11"
-[tool.other]
-date = 1979-05-27T07:32:00Z
-number = 0x1F
-"""
-
-
 def _ignore(path: Path, _out: Path) -> None:
     lines = Patterns(decode_text(path.read_bytes(), path.name).splitlines(), path.name, "line")
     filtering = SourceFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
@@ -225,122 +123,20 @@ def _ignore(path: Path, _out: Path) -> None:
         filtering.reason(name, filtered=True)
 
 
-IMAGE = {
-    "base_image": "python:3.12-slim",
-    "distro": "debian",
-    "python_version": "3.12",
-    "lock_python_packages": False,
-    "steps": [["system_packages", "curl"], ["run", "true"], ["python_packages", "idna>=3"], ["run_after", "true"]],
-}
-
-
-TEMPLATE = b"""\
-{% extends bento_base_template %}
-{% set bento__home = "/home/x" %}
-{% block SETUP_BENTO_COMPONENTS %}
-RUN echo {{ __options__distro | upper }} {{ bento__path ~ 'x' * 3 }}
-{{ super() }}
-{% for name in ['a', 'b'] if name %}
-RUN echo {{ name | bash_quote }} {{ expands_bento_path('src', 'x') }}
-{% endfor %}
-{% macro m(x) %}{{ x | replace('a', 'b') | join(',') }}{% endmacro %}
-{{ m('abc') }}
-{% endblock %}
-"""
-
-
 def _template(path: Path, _out: Path) -> None:
     template._SECONDS = 1  # in place of 5, for those inputs of which it is the end; this process has no other use
     recipe = dockerfile.Recipe(base_image="debian:12", install="true")
     template.render(decode_text(path.read_bytes(), path.name), recipe, {"distro": "debian"}, path.name)
 
 
-MODULE = b"""\
-module(name = "x", version = "1")
-bazel_dep(name = "rules_bento", version = "1.0")
-bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
-bento.pypi(name = "pypi", lock = "//:requirements.lock.json")
-use_repo(bento, "pypi", other = "x")
-"""
+MODULE = seed("module")
 
 
 # Locks
 
 
 SHA = "0" * 64
-REQUIREMENTS = f"""\
-# made by hand
---index-url https://index.example/simple
-numpy==1.26.4 ; python_version >= "3.9" \\
-    --hash=sha256:{SHA} \\
-    --hash=sha256:{"1" * 64}
-torch[cuda,extra]==2.3.0+cpu --hash=sha256:{SHA}
-pkg @ https://files.example/pkg-1.0.tar.gz --hash=sha256:{SHA}
-repo @ git+https://git.example/a/b@{"a" * 40}#subdirectory=x
-""".encode()
-UV_LOCK = f"""\
-version = 1
-requires-python = ">=3.10"
-
-[[package]]
-name = "app"
-version = "0.1"
-source = {{ virtual = "." }}
-dependencies = [{{ name = "numpy" }}, {{ name = "six", extra = ["x"], marker = "sys_platform == 'linux'" }}]
-
-[package.optional-dependencies]
-x = [{{ name = "six" }}]
-
-[package.dev-dependencies]
-dev = [{{ name = "numpy" }}]
-
-[[package]]
-name = "numpy"
-version = "1.26.4"
-source = {{ registry = "https://index.example/simple" }}
-sdist = {{ url = "https://files.example/numpy-1.26.4.tar.gz", hash = "sha256:{SHA}", size = 3 }}
-wheels = [{{ url = "https://files.example/numpy-1.26.4-py3-none-any.whl", hash = "sha256:{SHA}" }}]
-
-[[package]]
-name = "six"
-version = "1.16.0"
-source = {{ git = "https://git.example/six?rev=main#{"a" * 40}" }}
-""".encode()
-PYLOCK = f"""\
-lock-version = "1.0"
-requires-python = ">=3.10"
-
-[[packages]]
-name = "numpy"
-version = "1.26.4"
-marker = "python_version >= '3.9'"
-wheels = [{{ name = "numpy-1.26.4-py3-none-any.whl", url = "https://files.example/n.whl", hashes = {{ sha256 = "{SHA}" }} }}]
-
-[[packages]]
-name = "repo"
-vcs = {{ type = "git", url = "https://git.example/a/b", commit-id = "{"a" * 40}", subdirectory = "x" }}
-
-[[packages]]
-name = "pkg"
-archive = {{ url = "https://files.example/pkg.tar.gz", hashes = {{ sha256 = "{SHA}" }} }}
-""".encode()
-LOCK = {
-    "lock": 1,
-    "requires_python": ">=3.10",
-    "inputs": {"requirements": ["numpy"], "constraints": ["six<2"], "platforms": ["linux_x86_64"], "indexes": "0"},
-    "roots": [{"name": "numpy", "extras": ["x"], "marker": "python_version >= '3'"}],
-    "packages": [
-        {
-            "name": "numpy",
-            "version": "1.26.4",
-            "dependencies": [{"name": "six", "version": "1.16.0"}],
-            "extras": {"x": [{"name": "six"}]},
-            "files": {"numpy-1.26.4-py3-none-any.whl": SHA},
-            "rejected_files": ["numpy-1.26.4.tar.gz"],
-        },
-        {"name": "six", "version": "1.16.0", "files": {}, "source": {"git": "https://g", "commit": "a" * 40}},
-    ],
-}
+LOCK = json.loads(seed("lock.json"))
 
 
 def _requirements(path: Path, _out: Path) -> None:
@@ -355,25 +151,7 @@ def _lock(path: Path, _out: Path) -> None:
     resolution.normalize(path, uv=Path("uv-is-not-asked"), requires_python=">=3.10")
 
 
-DEB_LOCK = {
-    "deb_lock": 1,
-    "inputs": {"packages": ["aa"], "exclude": [], "architectures": ["amd64"], "suites": ["trixie"]},
-    "packages": {
-        "amd64": [
-            {
-                "name": name,
-                "version": "1:2.0-1",
-                "architecture": "amd64",
-                "archive": "debian",
-                "filename": f"pool/main/{name}_2.0-1_amd64.deb",
-                "sha256": SHA,
-                "size": 1,
-                "dependencies": ["ab"] if name == "aa" else [],
-            }
-            for name in ("aa", "ab")
-        ]
-    },
-}
+DEB_LOCK = json.loads(seed("deb-lock.json"))
 
 
 def _deb_lock(path: Path, _out: Path) -> None:
@@ -466,23 +244,7 @@ def _deb(path: Path, _out: Path) -> None:
 
 # Databases of advisories
 
-ADVISORY = {
-    "id": "PYSEC-2024-1",
-    "modified": "2024-01-01T00:00:00Z",
-    "aliases": ["CVE-2024-1"],
-    "summary": "odd reads too much",
-    "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
-    "affected": [
-        {
-            "package": {"ecosystem": "PyPI", "name": "Odd"},
-            "ranges": [
-                {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.2"}, {"last_affected": "3"}]}
-            ],
-            "versions": ["1.0", "1.1"],
-            "database_specific": {"severity": "HIGH"},
-        }
-    ],
-}
+ADVISORY = json.loads(seed("advisory.json"))
 
 
 def advisories(records: dict[str, bytes] | None = None) -> bytes:
@@ -500,39 +262,13 @@ def _audit(path: Path, _out: Path) -> None:
 
 
 def bento_document() -> dict[str, Any]:
-    """What a bento.yaml says."""
-    return {
-        "service": "service:Svc",
-        "name": "hi",
-        "version": "v1",
-        "bentoml_version": "1.4.39",
-        "creation_time": DAY,
-        "labels": {"a": "b"},
-        "models": [{"tag": "clf:v1", "module": "", "creation_time": DAY, "alias": "x"}],
-        "spec": 2,
-        "entry_service": "Svc",
-        "services": [{"name": "Svc", "service": "", "models": [], "dependencies": [], "config": {"workers": 1}}],
-        "envs": [{"name": "A", "value": "b", "stage": "all"}],
-        "schema": {"name": "Svc", "routes": [{"name": "f", "route": "/f"}]},
-        "args": {"a": 1},
-        "image": {"base_image": "debian", "python_version": "3.11", "commands": ["x"], "python_requirements": "a"},
-    }
+    """The content of a bento.yaml."""
+    return json.loads(seed("bento.json"))  # type: ignore[no-any-return]
 
 
 def model_document() -> dict[str, Any]:
-    """What a model.yaml says."""
-    return {
-        "name": "clf",
-        "version": "v1",
-        "module": "bentoml.sklearn",
-        "labels": {"a": "b"},
-        "options": {"x": [1]},
-        "metadata": {"acc": 0.5, "when": "2026-01-01"},
-        "context": {"framework_name": "", "framework_versions": {}, "bentoml_version": "1", "python_version": "3"},
-        "signatures": {"predict": {"batchable": True, "batch_dim": [0, 0]}},
-        "api_version": "v1",
-        "creation_time": DAY,
-    }
+    """The content of a model.yaml."""
+    return json.loads(seed("model.json"))  # type: ignore[no-any-return]
 
 
 def tar_of(files: dict[str, bytes | str], form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -617,34 +353,10 @@ def _model(path: Path, _out: Path) -> None:
 # Images, registries and headers
 
 
-CONFIG = {
-    "architecture": "amd64",
-    "os": "linux",
-    "config": {"Env": ["PATH=/bin"], "Cmd": ["x"], "User": "me"},
-    "rootfs": {"type": "layers", "diff_ids": ["@layer"]},
-    "history": [{"created_by": "x", "empty_layer": False}],
-}
+CONFIG = json.loads(seed("config.json"))
 _TYPE = "application/vnd.oci.image."
-MANIFEST = {
-    "schemaVersion": 2,
-    "mediaType": f"{_TYPE}manifest.v1+json",
-    "config": {"mediaType": f"{_TYPE}config.v1+json", "digest": "@config", "size": "#config"},
-    "layers": [{"mediaType": f"{_TYPE}layer.v1.tar", "digest": "@layer", "size": "#layer"}],
-    "annotations": {"a": "b"},
-}
-INDEX = {
-    "schemaVersion": 2,
-    "mediaType": f"{_TYPE}index.v1+json",
-    "manifests": [
-        {
-            "mediaType": f"{_TYPE}manifest.v1+json",
-            "digest": "@manifest",
-            "size": "#manifest",
-            "platform": {"os": "linux", "architecture": "amd64"},
-            "annotations": {"org.opencontainers.image.ref.name": "x"},
-        }
-    ],
-}
+MANIFEST = json.loads(seed("manifest.json"))
+INDEX = json.loads(seed("index.json"))
 
 
 def image(documents: bytes) -> dict[str, bytes]:
@@ -782,15 +494,6 @@ def _headers(path: Path, _out: Path) -> None:
         headers.parse_nonnegative_int(line)
 
 
-HEADERS = b"""\
-Bearer realm="https://a.example/token",service="x",scope="repository:a/b:pull,push"
-Basic realm="x", Digest realm=y
-</v2/x/tags/list?last=a>; rel="next"; title="x", </y>; rel=prev
-bytes 0-9/100
-1234
-"""
-
-
 def _addresses(path: Path, _out: Path) -> None:
     for line in path.read_bytes().decode("utf-8", "replace").splitlines():
         for read in (parse, Reference.parse):
@@ -798,16 +501,6 @@ def _addresses(path: Path, _out: Path) -> None:
                 read(line)
             except BentoError as error:
                 assert str(error)
-
-
-ADDRESSES = b"""\
-https://user:word@files.example:8443/a/b%20c.bento?x=y#z
-s3://bucket/key/x.bento?region=eu
-sftp://me@host:22/~/x.bento
-oci://registry.example:5000/a/b:v1
-registry.example/a/b@sha256:0000000000000000000000000000000000000000000000000000000000000000
-https://[::1]:80/x
-"""
 
 
 # What users and other tools have
@@ -848,39 +541,9 @@ def _contexts() -> None:
     make(context.name, context.endpoint, context.api_token)
 
 
-NETRC = b"""\
-machine files.example login me password s3cret account x
-machine other.example login "a b" password 'c' # comment
-macdef init
-cd /x
-
-default login anonymous password y
-"""
-DOCKER_CONFIG: dict[str, Any] = {
-    "auths": {
-        "registry.example": {"auth": "bWU6c2VjcmV0", "email": "x"},
-        "https://index.docker.io/v1/": {"username": "a", "password": "b"},
-        "other.example:5000/c": {"identitytoken": "t", "registrytoken": "r"},
-    },
-    "HttpHeaders": {"a": "b"},
-    "credHelpers": {"third.example": "none"},
-}
-CONTEXTS: dict[str, Any] = {
-    "contexts": [{"name": "default", "endpoint": "https://cloud.example", "api_token": "t", "email": "a@b"}],
-    "current_context_name": "default",
-}
-_NAMED = {
-    "type": "object",
-    "properties": {"texts": {"type": "array", "items": {"type": "string"}}, "n": {"$ref": "#/$defs/N"}},
-    "required": ["texts"],
-    "$defs": {"N": {"anyOf": [{"type": "integer", "minimum": 0, "default": 1}, {"type": "null"}], "enum": [1, 2]}},
-}
-API: dict[str, Any] = {
-    "name": "Svc",
-    "type": "service",
-    "routes": [{"name": "f", "route": "/f", "batchable": False, "input": _NAMED, "output": {"type": "number"}}],
-    "paths": {"/m": {"mounted": True}},
-}
+DOCKER_CONFIG = json.loads(seed("docker-config.json"))
+CONTEXTS = json.loads(seed("cloud-contexts.json"))
+API = json.loads(seed("api.json"))
 
 
 def _api(path: Path, _out: Path) -> None:
@@ -890,41 +553,7 @@ def _api(path: Path, _out: Path) -> None:
     check_api.run(Arguments(given, check_api.flags))
 
 
-REPORT: dict[str, Any] = {
-    "tag": "hi:v1",
-    "digest": "0" * 64,
-    "services": [{"name": "Svc", "apis": [{"route": "/f", "what": "task"}], "mounts": ["/m"]}],
-    "models": [{"tag": "clf:v1", "size": 3, "files": [{"path": "w", "size": 3}]}],
-    "packages": [{"name": "numpy", "version": "1"}],
-    "files": [{"path": "src/x.py", "size": 3, "content": "0" * 64}],
-}
-
-
-DPKG = b"""\
-Package: libc6
-Status: install ok installed
-Architecture: amd64
-Version: 2.41-12
-Provides: libc6-virtual (= 2.41), other
-Depends: libgcc-s1 (>= 4) | x [amd64], base-files:any
-Description: x
- more
- .
- text
-
-Package: tzdata
-Status: deinstall ok config-files
-Version: 1
-
-P:musl
-V:1.2.5
-A:x86_64
-p:so:libc.musl=1 cmd:ldd
-
-ID=debian
-ID_LIKE="a b"
-VERSION_ID="13"
-"""
+DPKG = seed("dpkg")
 
 
 def _system(path: Path, _out: Path) -> None:
@@ -1082,7 +711,7 @@ READERS: dict[str, Reader] = {
     "service": Reader("text", "service.py", lambda: [SERVICE.encode()], _service),
     "bentofile": Reader("document", "bentofile.yaml", lambda: [_document(OPTIONS)], _bentofile),
     "bentofile-yaml": Reader("text", "bentofile.yaml", _yaml_seeds, _bentofile),
-    "pyproject": Reader("text", "pyproject.toml", lambda: [PYPROJECT], _bentofile),
+    "pyproject": Reader("text", "pyproject.toml", lambda: [seed("pyproject")], _bentofile),
     "ignore": Reader(
         "text", ".bentoignore", lambda: [b"*.pyc\n!keep.pyc\n/data/**/x\n# c\n[a-z]?[!0]*\n\\!x\n"], _ignore
     ),
@@ -1092,11 +721,11 @@ READERS: dict[str, Reader] = {
         lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"],
         lambda path, _out: parse_dotenv(decode_text(path.read_bytes(), path.name), path.name),
     ),
-    "template": Reader("text", "Dockerfile.template", lambda: [TEMPLATE], _template),
+    "template": Reader("text", "Dockerfile.template", lambda: [seed("template")], _template),
     "image": Reader(
         "document",
         "image.json",
-        lambda: [_document(IMAGE)],
+        lambda: [seed("image.json")],
         lambda path, _out: image_steps.read(path.read_bytes(), path.name),
     ),
     "module": Reader(
@@ -1105,19 +734,19 @@ READERS: dict[str, Reader] = {
         lambda: [MODULE],
         lambda path, _out: workspace.read(decode_text(path.read_bytes(), path.name), path.name),
     ),
-    "requirements": Reader("text", "requirements.txt", lambda: [REQUIREMENTS], _requirements),
-    "uv-lock": Reader("text", "uv.lock", lambda: [UV_LOCK], _lock),
+    "requirements": Reader("text", "requirements.txt", lambda: [seed("requirements")], _requirements),
+    "uv-lock": Reader("text", "uv.lock", lambda: [seed("uv-lock")], _lock),
     "pylock": Reader(
         "text",
         "pylock.toml",
-        lambda: [PYLOCK],
+        lambda: [seed("pylock")],
         lambda path, _out: resolution._read_pylock(requirements.decode(path.read_bytes(), path.name), path.name),
     ),
-    "lock": Reader("document", "requirements.lock.json", lambda: [_document(LOCK)], _lock),
-    "deb-lock": Reader("document", "debs.lock.json", lambda: [_document(DEB_LOCK)], _deb_lock),
+    "lock": Reader("document", "requirements.lock.json", lambda: [seed("lock.json")], _lock),
+    "deb-lock": Reader("document", "debs.lock.json", lambda: [seed("deb-lock.json")], _deb_lock),
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
-    "advisory": Reader("document", "PYSEC-2024-1.json", lambda: [_document(ADVISORY)], _audit),
-    "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", lambda: [_document(ADVISORY)], _audit),
+    "advisory": Reader("document", "PYSEC-2024-1.json", lambda: [seed("advisory.json")], _audit),
+    "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", lambda: [seed("advisory.json")], _audit),
     "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
@@ -1132,9 +761,9 @@ READERS: dict[str, Reader] = {
         for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
     },
     "bundle": Reader("tar", "x.bentobundle", _bundles, lambda path, out: bundle.read(Home(out), path, Options()), POOL),
-    "bento.yaml": Reader("document", "bento.yaml", lambda: [_document(bento_document())], _descriptor("bento")),
-    "model.yaml": Reader("document", "model.yaml", lambda: [_document(model_document())], _descriptor("model")),
-    "model-files": Reader("document", "model.yaml", lambda: [_document(model_document())], _model),
+    "bento.yaml": Reader("document", "bento.yaml", lambda: [seed("bento.json")], _descriptor("bento")),
+    "model.yaml": Reader("document", "model.yaml", lambda: [seed("model.json")], _descriptor("model")),
+    "model-files": Reader("document", "model.yaml", lambda: [seed("model.json")], _model),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
     "signatures": Reader("document", "signatures.json", _signed, _signatures),
     "docker-archive": Reader("tar", "image.tar", _docker_archives, lambda path, _out: docker_archive.read(path)),
@@ -1162,22 +791,22 @@ READERS: dict[str, Reader] = {
         "",
     ),
     "project": Reader("document", "project.json", lambda: [_document(PROJECT)], _project, "project/"),
-    "netrc": Reader("text", "netrc", lambda: [NETRC], _setting("NETRC", _netrc)),
+    "netrc": Reader("text", "netrc", lambda: [seed("netrc")], _setting("NETRC", _netrc)),
     "docker-config": Reader(
-        "document", "config.json", lambda: [_document(DOCKER_CONFIG)], _setting("DOCKER_CONFIG", _credentials)
+        "document", "config.json", lambda: [seed("docker-config.json")], _setting("DOCKER_CONFIG", _credentials)
     ),
     "cloud-contexts": Reader(
-        "document", ".yatai.yaml", lambda: [_document(CONTEXTS)], _setting("BENTOML_HOME", _contexts)
+        "document", ".yatai.yaml", lambda: [seed("cloud-contexts.json")], _setting("BENTOML_HOME", _contexts)
     ),
     "api": Reader("document", "api.json", lambda: [_document(API)], _api),
     "report": Reader(
         "document",
         "report.json",
-        lambda: [_document(REPORT)],
+        lambda: [seed("report.json")],
         lambda path, _out: reports._read_other_report(str(path), path.name),
     ),
     "system-files": Reader("text", "status", lambda: [DPKG], _system),
     "stanzas": Reader("text", "Packages", lambda: [DPKG.partition(b"\nP:")[0]], _stanzas),
-    "headers": Reader("text", "headers", lambda: [HEADERS], _headers),
-    "addresses": Reader("text", "addresses", lambda: [ADDRESSES], _addresses),
+    "headers": Reader("text", "headers", lambda: [seed("headers")], _headers),
+    "addresses": Reader("text", "addresses", lambda: [seed("addresses")], _addresses),
 }
