@@ -1,17 +1,20 @@
-"""docs/compatibility.md has a row for every option of BentoML, and compatibility_tests.py names tests of each row."""
+"""docs/compatibility.md has a row for every option of BentoML, and compatibility_tests.json names tests of each row."""
 
 import json
 import re
 import subprocess
 
 import pytest
-from compatibility_tests import TESTS
 from conftest import locked_wheels
 from projects import HERE
 from rules_bento.bento.image_steps import STEPS
 from rules_bento.build_options.options import KEYS
 from rules_bento.packages.virtualenv import make_environment
 
+# The tests of each row, by heading and first cell. Names are relative to tests/. `[case]` is a listing in
+# tests/golden/options, which real BentoML wrote; `differential` is tests/differential, which compares generated projects
+# with real BentoML.
+TESTS: dict[str, dict[str, str]] = json.loads((HERE / "docs/compatibility_tests.json").read_text("utf-8"))
 TEXT = (HERE.parent / "docs" / "compatibility.md").read_text("utf-8")
 HEADS = ("key", "flag", "constructor, method", "in a bentofile", "metadata", "part", "form")
 SECTIONS = re.split(r"^#+ ", TEXT, flags=re.MULTILINE)
