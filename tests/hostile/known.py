@@ -184,7 +184,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
     "dotenv": {"a NUL": lambda: b"A\0=b\n"},
     "module": {
-        "words": lambda: b"d/" * (2 << 20) + b"d",  # 840 MB of syntax tree
+        "words": lambda: b"d/" * (2 << 20) + b"d"  # 840 MB of syntax tree
     },
     "cloud-contexts": {
         "address": lambda: contexts("https://cloud.exam[le"),
@@ -202,9 +202,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "packages are a list": lambda: b'{"deb_lock": 1, "inputs": {}, "packages": []}',
         "a path that leaves": lambda: json.dumps(readers.DEB_LOCK).replace("pool/main", "../..").encode(),
     },
-    "advisories": {
-        "a bomb": lambda: readers.advisories({"x.json": b"[" + b" " * (80 << 20) + b"]"}),
-    },
+    "advisories": {"a bomb": lambda: readers.advisories({"x.json": b"[" + b" " * (80 << 20) + b"]"})},
     "wheel": {
         "an entry point without a value that goes on": lambda: readers.wheel(
             {f"{_WHEEL}entry_points.txt": b"[gui_scripts]\nx\n y\n"}
@@ -277,9 +275,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a link that leads outside": lambda: tar_of({"odd-1/x": "../../etc"}),
     },
     "model-archive": {"a name that no file can have": lambda: tar_of({"model.yaml": b"", "x" * 300: b""})},
-    "wheel-unpacked": {
-        "a file that is damaged, after others": wheel_with_a_wrong_sum,
-    },
+    "wheel-unpacked": {"a file that is damaged, after others": wheel_with_a_wrong_sum},
     "docker-config": {
         "helpers that are a text": lambda: json.dumps({"credHelpers": "x"}).encode(),
         "an entry that is a text": lambda: json.dumps({"auths": {"registry.example": "x"}}).encode(),

@@ -190,12 +190,7 @@ def _changes(report: dict[str, Any]) -> str:
     if not report["changes"]:
         return known + paragraph("No differences.")
     rows = [
-        (
-            change["kind"],
-            change["name"],
-            _change_of(change),
-            difference(change["change"]) if change["change"] else "",
-        )
+        (change["kind"], change["name"], _change_of(change), difference(change["change"]) if change["change"] else "")
         for change in report["changes"]
     ]
     return known + table(("Kind", "Name", "Change", "Size"), rows)
