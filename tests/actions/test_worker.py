@@ -111,7 +111,7 @@ OF_VALUES = {
     "rules_bento.archives.archive._end_block", "rules_bento.archives.tarstream.owner",
     "rules_bento.packages.lock_subset._load_resolution", "rules_bento.packages.lock_subset._matches_platform",
     "rules_bento.packages.lock_subset._with_hashes", "rules_bento.sources.patterns._expression",
-    "rules_bento.sources.patterns._segments", "rules_bento.sources.snapshot._normalized",
+    "rules_bento.sources.patterns._tokens", "rules_bento.sources.snapshot._normalized",
 }  # fmt: skip
 SLOW = """\
 import fcntl, os, pathlib, time

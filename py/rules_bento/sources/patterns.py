@@ -44,23 +44,29 @@ _CACHED = 64  # parsed lines, because all filters have the built-in exclusions, 
 # A name at any depth without escapes and sets, with more than stars; a trailing slash matches only a directory.
 _PLAIN = re.compile(r"(?!\*+/?\Z)(?P<name>[\w.*-]+)(?P<folder>/?)")
 
-# The pieces of pathspec's expressions. Sets of users have no slash, because lines are split at slashes first.
-_PIECE = re.compile(
-    r"""
-      (?P<gap> \^\(\?:\.\+/\)\? | \(\?:/\.\+\)\?/ )  # "**" at the beginning; between two others
-    | (?P<begin> \A\^ )
-    | (?P<file> \(\?:\(\?P<ps_d>/\)\|\$\)\Z )
-    | (?P<folder> (?: \(\?P<ps_d>/\) | / )\Z )
-    | (?P<slash> / )
-    | (?P<stars> \[\^/\][+*]? )
-    | (?P<set> \[\^?\]?[^\]]*\] )
-    | (?P<character> \\. | [^\\^$.|?*+()\[\]{}/] )
-    """,
-    re.VERBOSE | re.DOTALL,
+# The pieces of pathspec's expressions, and the tokens of each: "**" is any number of directories, "*" any number of
+# characters without a slash, "[...]" a set of characters, "=" precedes a single character, and "$" is the end of a path
+# that can also be a directory. Sets of users have no slash, because lines are split at slashes first.
+_TOKENS = {
+    "^(?:.+/)?": ("**",),
+    "^": (),
+    "(?:/.+)?/": ("=/", "**"),
+    "(?:(?P<ps_d>/)|$)": ("$",),
+    "(?P<ps_d>/)": ("=/",),
+    "/": ("=/",),
+    "[^/]+": ("[^/]", "*"),  # a complete component is never empty
+    "[^/]*": ("*",),
+    "[^/]": ("[^/]",),
+}
+_FIXED = "|".join(
+    (r"\A" if piece.startswith("^") else "") + re.escape(piece) + (r"\Z" if "ps_d" in piece else "")
+    for piece in _TOKENS
 )
-_STARS = {"[^/]+": ("?", "*"), "[^/]*": ("*",), "[^/]": ("?",)}  # a whole component is never empty
+_PIECE = re.compile(
+    rf"(?P<fixed>{_FIXED})|(?P<set>\[\^?\]?[^\]]*\])|(?P<character>\\.|[^\\^$.|?*+()\[\]{{}}/])", re.DOTALL
+)
 # pathspec's short forms for all paths, and for all paths in a directory.
-_ANYWHERE: dict[str, tuple[str, ...]] = {".": (), "/": ("**",), "(?P<ps_d>/)": ("**",)}
+_SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,7 @@ class Patterns:
         if expression is None:
             return  # an empty line, a comment, or a "[" without its "]", which git ignores
         try:
-            self.layout.add(_segments(expression))
+            self.layout.add(_tokens(expression))
         except ValueError as error:
             raise BentoError(f"{where}: invalid pattern {text!r}: {error}. Correct or remove it.") from None
         self.rules.append(Rule(text, number, where, negated=not included))
@@ -316,16 +322,10 @@ def _expression(text: str) -> tuple[str | None, bool | None]:
 
 
 @lru_cache(_CACHED)
-def _segments(expression: str) -> list[str | list[str]]:
-    """Split pathspec's expression into the components of a path, each a list of tokens.
-
-    "**" matches any number of directories, and at the end their contents. Tokens are "*", "?", "[...]" in the syntax of
-    ``re``, and any other character after "=". Raises ValueError for a part that pathspec doesn't generate.
-    """
-    if expression in _ANYWHERE:
-        return ["**", ["?", "*"], *_ANYWHERE[expression]]
-    # The expression's "^" or "^(?:.+/)?" begins the first component.
-    segments: list[str | list[str]] = []
+def _tokens(expression: str) -> list[str]:
+    """Split pathspec's expression into tokens. Raises ValueError for a part that pathspec doesn't generate."""
+    if expression in _SHORT:
+        return ["**", "[^/]", "*", _SHORT[expression]]
     tokens: list[str] = []
     position = 0
     while position < len(expression):
@@ -335,24 +335,11 @@ def _segments(expression: str) -> list[str | list[str]]:
                 f"its expression {expression!r} has an unsupported part at {position} (supported: pathspec 1.1.1)"
             )
         position = piece.end()
-        kind = piece.lastgroup
-        if kind == "gap":
-            segments += ["**"] if piece[0].startswith("^") else [tokens, "**"]
-            tokens = []
-        elif kind == "folder":
-            segments += [tokens, "**"]
-        elif kind == "file":
-            segments.append(tokens)
-        elif kind == "slash":
-            segments.append(tokens)
-            tokens = []
-        elif kind == "character":
-            tokens.append("=" + piece[0][-1])
-        elif kind == "set":
-            tokens.append(piece[0])
-        elif kind == "stars":
-            tokens += _STARS[piece[0]]
-    return segments
+        if piece["fixed"]:
+            tokens += _TOKENS[piece[0]]
+        else:
+            tokens.append(piece["set"] or f"={piece[0][-1]}")
+    return tokens
 
 
 def _compiled(bracket: str) -> re.Pattern[str]:
@@ -376,17 +363,16 @@ class _Layout:
         self.size = 0  # positions so far
         self.starts: list[int] = []  # first position of each pattern
         self._literals: dict[str, array[int]] = {}  # positions of a piece that accepts only this character
-        self._brackets: dict[re.Pattern[str], array[int]] = {}  # positions of a set of characters
+        self._sets: dict[str, tuple[re.Pattern[str], array[int]]] = {}  # positions of a set of characters
         self._accepting = array("L")  # positions where the complete pattern matches
         self._gaps = array("L")  # positions of "**"
-        self._within = array("L")  # positions of a piece that accepts all characters except a slash
         self._stars = array("L")  # loops for all characters except a slash
         self._loops = array("L")  # loops for all characters
 
     def finish(self) -> None:
         """Convert positions to bits, all at once, because adding a bit to a long number copies the number."""
         self.accepting, self.gaps = self._bits(self._accepting), self._bits(self._gaps)
-        self._leaving, self._looping = self._bits(self._within), self._bits(self._loops)
+        self._looping = self._bits(self._loops)
         self._staying = self._looping | self._bits(self._stars)
 
     def _bits(self, *positions: Iterable[int]) -> int:
@@ -395,26 +381,30 @@ class _Layout:
             written[position >> 3] |= 1 << (position & 7)
         return int.from_bytes(written, "little")
 
-    def add(self, segments: list[str | list[str]]) -> None:
-        """Add the components of a pattern, as `_segments` returns them.
+    def add(self, tokens: list[str]) -> None:
+        """Add the tokens of a pattern.
 
         Raises ValueError for a set of characters that ``re`` rejects, or for too many sets.
         """
-        brackets: dict[str, re.Pattern[str]] = {}
-        for token in chain.from_iterable(tokens for tokens in segments if isinstance(tokens, list)):
-            if token.startswith("[") and token not in brackets:
-                brackets[token] = _compiled(token)
-            if len(brackets) > MAX_SETS or len(self._brackets) > MAX_SETS:
-                raise ValueError(f"its list has more than {MAX_SETS} different sets of characters")
         self.starts.append(self.size)
-        for index, segment in enumerate(segments):
-            if index and segments[index - 1] != "**":
+        for token in tokens:
+            if token == "*":
+                self._stars.append(self.size)
+            elif token.startswith("["):
+                self._move_by_set(token)
+            elif token == "**":
+                self._gaps.append(self.size)
+                self._loops.append(self.size)
                 self._move("/")
-            if isinstance(segment, list):
-                self._component(segment, brackets)
-            elif index < len(segments) - 1:
-                self._gap()
-        self._end(of_folder=segments[-1] == "**")
+            elif token == "$":
+                self._accepting.append(self.size)
+                self._move("/")
+            else:
+                self._move(token[1:])
+        # A pattern that matches a directory also matches its contents.
+        self._accepting.append(self.size)
+        self._loops.append(self.size)
+        self.size += 1
 
     def start(self) -> int:
         """Return the bits before the first character."""
@@ -423,38 +413,20 @@ class _Layout:
 
     def masks(self, character: str) -> tuple[int, int]:
         """Return the bits that ``character`` moves, and the bits that it keeps."""
-        leaving = [positions for pattern, positions in self._brackets.items() if pattern.match(character)]
+        leaving = [positions for pattern, positions in self._sets.values() if pattern.match(character)]
         if character in self._literals:
             leaving.append(self._literals[character])
         moving = self._bits(*leaving) if leaving else 0
-        return (moving, self._looping) if character == "/" else (moving | self._leaving, self._staying)
+        return (moving, self._looping if character == "/" else self._staying)
 
     def _move(self, character: str) -> None:
         self._literals.setdefault(character, array("L")).append(self.size)
         self.size += 1
 
-    def _component(self, tokens: list[str], brackets: dict[str, re.Pattern[str]]) -> None:
-        for token in tokens:
-            if token == "*":
-                self._stars.append(self.size)
-            elif token.startswith("="):
-                self._move(token[1:])
-            elif token == "?":
-                self._within.append(self.size)
-                self.size += 1
-            else:
-                self._brackets.setdefault(brackets[token], array("L")).append(self.size)
-                self.size += 1
-
-    def _gap(self) -> None:
-        self._gaps.append(self.size)
-        self._loops.append(self.size)
-        self._move("/")
-
-    def _end(self, *, of_folder: bool) -> None:
-        if not of_folder:
-            self._accepting.append(self.size)
-            self._move("/")
-        self._accepting.append(self.size)
-        self._loops.append(self.size)
+    def _move_by_set(self, bracket: str) -> None:
+        if bracket not in self._sets:
+            self._sets[bracket] = (_compiled(bracket), array("L"))
+            if len(self._sets) > MAX_SETS:
+                raise ValueError(f"its list has more than {MAX_SETS} different sets of characters")
+        self._sets[bracket][1].append(self.size)
         self.size += 1
