@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from rules_bento.dataclasses_lite import asdict, dataclass, field
+from rules_bento.dataclasses_lite import asdict, dataclass, field, fields
 from rules_bento.errors import BentoError
+from rules_bento.formats import schema
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import Any, Iterable
@@ -36,21 +37,18 @@ class ModelDescription:
         return ModelDescription.from_fields(read_json(text, "the description of a model", constants=True))
 
     @staticmethod
-    def from_fields(fields: Any) -> ModelDescription:
+    def from_fields(document: Any) -> ModelDescription:
         """Convert a JSON value. Raises BentoError if it's invalid."""
-        if not isinstance(fields, dict) or fields.keys() - _TYPES.keys() or _TYPES.keys() - fields.keys() - {"labels"}:
-            raise BentoError(
-                f"the description of a model: expected the fields {', '.join(_TYPES)}. Push the Bento again."
-            )
-        for name, value in fields.items():
-            if type(value) is not _TYPES[name]:
-                raise BentoError(f"the description of a model: invalid {name} {value!r:.60}. Push the Bento again.")
-        if not all(isinstance(label, str) for label in fields.get("labels", {}).values()):
-            raise BentoError("the description of a model: a label isn't a string. Push the Bento again.")
-        return ModelDescription(**fields)
+        remedy = "Push the Bento again."
+        schema.validate(document, _FIELDS, "the description of a model", remedy)
+        if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
+            raise BentoError(f"the description of a model: unknown fields {', '.join(sorted(unknown))}. {remedy}")
+        return ModelDescription(**document)
 
 
-_TYPES = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels": dict}
+_FIELDS = {
+    "tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels?": {...: str},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
