@@ -33,9 +33,10 @@ class Tag(NamedTuple):
 def check_word(word: str, what: str) -> str:
     """Return a name or version that BentoML accepts unchanged. Raises BentoError that begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
+        suggestion = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
         raise BentoError(
-            f"{what} is {word!r}, but BentoML accepts at most {_MAX_LENGTH} lowercase letters, digits, '.', '-', "
-            f"and '_', with a letter or digit at both ends. Try {_suggest(word)!r}."
+            f"{what} is {repr(word) if word else 'empty'}, but BentoML requires 1 to {_MAX_LENGTH} lowercase letters, "
+            f"digits, '.', '-', and '_', with a letter or digit at both ends. Try {suggestion or 'v1'!r}."
         )
     return word
 
@@ -50,8 +51,3 @@ def check_version(version: str, what: str) -> str:
             f"{what} is 'latest', which BentoML reserves for the newest version. Specify another version, or omit it."
         )
     return check_word(version, what)
-
-
-def _suggest(word: str) -> str:
-    kept = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
-    return kept or "v1"

@@ -314,7 +314,7 @@ def test_what_a_file_really_is_is_told(tmp_path):
         files_of(b"hello", "xz")
     with pytest.raises(BentoError, match="is empty"):
         files_of(b"", "xz")
-    with pytest.raises(BentoError, match="cannot read it: No such file"):
+    with pytest.raises(BentoError, match="cannot read the file: No such file"):
         contents(tmp_path / "nothing.bento", "xz")
 
 

@@ -565,7 +565,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     [
         ({"service": "x:Y"}, ExtraOptions(), "needs x.py"),
         ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude, or a .bentoignore excludes service.py"),
-        ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML accepts"),
+        ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML requires"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file of the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' isn't a path in the build context"),

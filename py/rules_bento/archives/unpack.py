@@ -90,7 +90,7 @@ def read(
             yield from _checked(guard, members)
     except OSError as error:
         raise BentoError(
-            f"{error.filename or where}: cannot read it: {error.strerror or error}. Check the file."
+            f"{error.filename or where}: cannot read the file: {error.strerror or error}. Check the path."
         ) from error
 
 

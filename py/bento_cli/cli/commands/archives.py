@@ -80,7 +80,7 @@ def _check_source(text: str, kind: Kind) -> int:
         return 0
     path = local(text)
     if path.is_dir() and not (path / kind.descriptor).exists():
-        raise BentoError(f"{text} is not a {kind.noun}: no {kind.descriptor} found. Name the directory that has one.")
+        raise BentoError(f"{path}: not a {kind.noun}: no {kind.descriptor} found. Specify a directory with this file.")
     return path.stat().st_size if path.is_file() else 0
 
 
