@@ -119,6 +119,8 @@ class Reader:
 STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
 CONTAINER = "travelling"
 # Limits that can be set where none can be raised.
+# The user of OpenShift: any number, in the group of root.
+RESTRICTED = ("--user=1000680000:0", "--cap-drop=all", "--security-opt=no-new-privileges")
 LIMITS = ("--network=host", "--read-only", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 
 
@@ -224,13 +226,13 @@ def images_are_loaded(bench: Workbench) -> str:
 
 
 def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
-    """Mount the image of a model at the Bento's path for it. Without it, the service reports the missing model."""
+    """Mount the image of a model at the Bento's path for it, as any user. Without it, the service reports the model."""
     targets = [f"//tests/travel:{name}" for name in ("reader_image", "shards_image")]
     checkout.build(*targets, "--output_groups=docker_archive")
     for name in ("reader_image", "shards_image"):
         call(*podman, "load", "--input", str((checkout.root / f"bazel-bin/tests/travel/{name}.tar").resolve()))
     mount = "--mount=type=image,source=localhost/shards_image:latest,destination=/mnt/models/shards"
-    with podman_runs(podman, "localhost/reader_image:latest", mount) as (address, _):
+    with podman_runs(podman, "localhost/reader_image:latest", mount, *RESTRICTED) as (address, _):
         assert post(f"{address}/read") == ["one", "two"]
     ends = subprocess.run(
         [*podman, "run", *LIMITS, "--rm", "localhost/reader_image:latest"],
