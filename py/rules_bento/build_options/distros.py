@@ -1,4 +1,4 @@
-"""The Linux distributions that BentoML has images for, and their package managers."""
+"""Lists the Linux distributions that BentoML has images for, and the commands of their package managers."""
 
 from __future__ import annotations
 

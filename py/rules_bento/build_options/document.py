@@ -1,4 +1,4 @@
-"""Options as plain values, with the place of each value for messages."""
+"""Provides options as plain values, with the place of each value for messages."""
 
 from __future__ import annotations
 

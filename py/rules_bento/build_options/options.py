@@ -1,4 +1,4 @@
-"""The options of a build, from a bentofile and from attributes, and their merge.
+"""Defines the options of a build, and merges the options of attributes and of a bentofile.
 
 None is an unset option; BentoML's default is applied where the option is used. Combinations that can't be built, or
 that BentoML would partly ignore, are rejected.

@@ -1,1 +1,1 @@
-"""Debian packages: locking, reading, and building root file systems."""
+"""Locks and reads Debian packages, and builds root file systems from them."""

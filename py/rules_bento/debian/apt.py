@@ -274,9 +274,8 @@ def _run(command: list[str]) -> str:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no error message"]
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
-        raise BentoError(f"{command[0]} {_subcommand(command)} failed: {' '.join(errors)}")
+        subcommand = next((word for word in command if word in ("update", "install", "show", "indextargets")), "")
+        raise BentoError(
+            f"{command[0]} {subcommand} failed: {' '.join(errors).rstrip('.')}. Correct the request or the mirror."
+        )
     return done.stdout
-
-
-def _subcommand(command: list[str]) -> str:
-    return next((word for word in command if word in ("update", "install", "show", "indextargets")), "")

@@ -1,7 +1,7 @@
-"""Readers of YAML, JSON, and TOML from untrusted sources, and their limits.
+"""Reads YAML, JSON, and TOML from untrusted sources, within limits.
 
-A reader returns plain Python values or raises `FormatError` with the file and, if known, the line. Its time and memory
-are proportional to the size of the text. docs/formats.md lists the limits and the restrictions.
+A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. Its time and memory
+are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
 """
 
 from __future__ import annotations

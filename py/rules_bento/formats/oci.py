@@ -1,4 +1,4 @@
-"""Documents of the OCI image specification 1.1: media types, annotations, JSON, and digests."""
+"""Defines media types and annotations of the OCI image specification 1.1, and writes its canonical JSON."""
 
 from __future__ import annotations
 

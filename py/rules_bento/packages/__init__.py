@@ -1,1 +1,1 @@
-"""Python packages: reads requirements, locks them, resolves lock subsets, builds wheels, creates environments."""
+"""Reads requirements, locks Python packages, resolves lock subsets, builds wheels, and creates environments."""

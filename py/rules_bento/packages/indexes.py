@@ -1,4 +1,4 @@
-"""Package indexes: their addresses, `find-links` directories, and the packages that come from only one index.
+"""Reads the settings of package indexes: addresses, `find-links` directories, and the packages of explicit indexes.
 
 Credentials are rejected. uv gets credentials from netrc, its own store, environment variables such as
 `UV_INDEX_<NAME>_USERNAME`, or the keyring.

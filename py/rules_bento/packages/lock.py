@@ -1,4 +1,4 @@
-"""The lock format of rules_bento, which package hubs are created from: packages, edges with markers, and file hashes.
+"""Reads, converts, and writes locks in the format of rules_bento: packages, edges with markers, and file hashes.
 
 Locks of all tools are converted to this format. It has no host names, so it can be committed and shared, and any index
 or cache can serve its files. The format is JSON because Starlark can decode it::

@@ -1,4 +1,4 @@
-"""The syntax of strings in locks, checked when a lock is read.
+"""Checks the syntax of strings in locks.
 
 A lock is untrusted input: its strings become file names, labels, arguments, and input of other programs. The table is
 duplicated in toolchains/private/lock_shapes.bzl for locks that Bazel reads directly; tests/locks/test_lock_shapes.py

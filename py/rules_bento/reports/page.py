@@ -141,7 +141,7 @@ draw();
 
 @dataclass(frozen=True)
 class MapNode:
-    """Describes a rectangle of the map: `kind` is a class of the style, `size` includes the bytes of its children."""
+    """A rectangle of the map: `kind` is its CSS class, and `size` its bytes, including children."""
 
     label: str
     kind: str

@@ -1,1 +1,1 @@
-"""Selects the files of a Bento: patterns, the snapshot, and the manifest with its digests."""
+"""Selects the files of a Bento by patterns, and lists them with their digests in a manifest."""

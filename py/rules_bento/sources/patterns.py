@@ -1,8 +1,9 @@
-"""BentoML's include, exclude, and ``.bentoignore``: parsed by pathspec (1.1.1, "gitwildmatch"), matched in linear time.
+"""Matches paths against BentoML's include, exclude, and ``.bentoignore``, in linear time.
 
-pathspec compiles each line to a regular expression and tries all of them on each path. The time grows with the number
-of lines, and an expression with several stars backtracks: four `a*` need 0.1 s for a path, five need seconds.
-Therefore, pathspec only parses the lines. The expressions of all lists become one automaton, which reads a path once.
+BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all of them
+on each path. The time grows with the number of lines, and an expression with several stars backtracks: four `a*` need
+0.1 s for a path, five need seconds. Therefore, pathspec only parses the lines. The expressions of all lists become one
+automaton, which reads a path once.
 
 The pieces of the expressions (a character, a set, a star, or any number of directories) are numbered, and the position
 before each piece is a bit of an integer (`_Layout`). After a prefix of a path, a bit is set if and only if the pieces
