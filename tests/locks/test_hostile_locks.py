@@ -188,9 +188,22 @@ HARMLESS = {
 }  # fmt: skip
 
 
-def read(path, form, text):
+def read(path, form, text, address=""):
     (path / form).write_text(text, "utf-8")
-    return resolution.normalize(path / form, uv=Path(UV), requires_python=PYTHON)
+    return resolution.normalize(path / form, uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ('{ directory = "../idna" }', "idna is a local path"),
+        (SOURCES[11], "idna is a local path"),
+        (SOURCES[9], "contains credentials"),
+    ],
+)
+def test_what_makes_a_source_unusable_is_named(tmp_path, source, message):
+    with pytest.raises(BentoError, match=message):
+        read(tmp_path, "uv.lock", uv_lock(source=source))
 
 
 @pytest.mark.parametrize("name", LOCKS, ids=lambda name: ascii(name)[:60])
@@ -299,11 +312,8 @@ def test_reading_a_lock_builds_nothing(tmp_path, index, kind):
     folder = source(tmp_path / "evil", mark, dynamic=True)
     with serve(index) as address:
         text = lines_of(kind, folder, index, address)
-        (tmp_path / "requirements.txt").write_text(text)
         with pytest.raises(BentoError, match="has dynamic dependencies") as caught:
-            resolution.normalize(
-                tmp_path / "requirements.txt", uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address)
-            )
+            read(tmp_path, "requirements.txt", text, address)
     assert "evil" in str(caught.value)
     assert "Lock with a bento_requirements target or `uv lock`" in str(caught.value)
     assert not mark.exists()
@@ -313,13 +323,9 @@ def test_reading_a_lock_builds_nothing(tmp_path, index, kind):
 def test_a_commit_with_static_metadata_needs_no_build(tmp_path, index):
     mark = tmp_path / "ran"
     text = commit(source(tmp_path / "evil", mark, dynamic=False))
-    (tmp_path / "requirements.txt").write_text(
-        f"{text}core==1.0 --hash=sha256:{index.sha256('core-1.0-py3-none-any.whl')}\n"
-    )
+    text += f"core==1.0 --hash=sha256:{index.sha256('core-1.0-py3-none-any.whl')}\n"
     with serve(index) as address:
-        lock = resolution.normalize(
-            tmp_path / "requirements.txt", uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address)
-        )
+        lock = read(tmp_path, "requirements.txt", text, address)
     assert [entry["name"] for entry in lock["packages"]] == ["core", "evil"]
     assert not mark.exists()
 
@@ -334,19 +340,12 @@ def test_only_binary_is_followed(tmp_path, monkeypatch, option, is_read):
     files = ("core-1.0-py3-none-any.whl", "core-1.0.tar.gz")
     hashes = "".join(f" --hash=sha256:{index.sha256(file)}" for file in files)
     text = f"{option}core==1.0{hashes}\nold==1.0 --hash=sha256:{index.sha256('old-1.0.tar.gz')}\n"
-    (tmp_path / "requirements.txt").write_text(text)
     with serve(index) as address:
-
-        def normal():
-            return resolution.normalize(
-                tmp_path / "requirements.txt", uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address)
-            )
-
         if not is_read:
             with pytest.raises(BentoError, match=r"old 1\.0 has no wheel, but the lock has --only-binary"):
-                normal()
+                read(tmp_path, "requirements.txt", text, address)
             return
-        lock = normal()
+        lock = read(tmp_path, "requirements.txt", text, address)
     [core, _] = lock["packages"]
     assert list(core["files"]) == list(files[:1] if option else sorted(files))
 
@@ -358,9 +357,9 @@ def test_the_query_of_an_index_is_not_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with serve(Index([])) as address:
-        (tmp_path / "requirements.txt").write_text(f"-i {address}/s?tok={SECRET}\nidna==3.10 --hash=sha256:{SHA}\n")
+        text = f"-i {address}/s?tok={SECRET}\nidna==3.10 --hash=sha256:{SHA}\n"
         with pytest.raises(BentoError) as caught:
-            resolution.normalize(tmp_path / "requirements.txt", uv=Path(UV), requires_python=PYTHON)
+            read(tmp_path, "requirements.txt", text)
     assert SECRET not in str(caught.value)
 
 
