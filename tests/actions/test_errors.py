@@ -272,7 +272,7 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
     ("attributes", "words"),
     [
         ({"version": "V 1"}, ["version: the version is 'V 1'", "lowercase letters", "Try 'v-1'"]),
-        ({"version": "a" * 64}, ["version: the version is", "at most 63", "Try"]),
+        ({"version": "a" * 64}, ["version: the version is", "1 to 63", "Try"]),
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit it"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is 'Iris'", "Try 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Give it a name"]),
@@ -309,8 +309,8 @@ def test_two_descriptions(actions):
     ("arguments", "words"),
     [
         (["--tag", "Weights"], ["tag: the name in 'Weights' is 'Weights'", "Try 'weights'"]),
-        (["--tag", ""], ["tag: the name in '' is ''", "Try"]),
-        (["--tag", "weights:"], ["tag: the version in 'weights:' is ''", "Try"]),
+        (["--tag", ""], ["tag: the name in '' is empty", "Try"]),
+        (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "Try"]),
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "Try 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
         (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Specify another version, or omit it"]),
