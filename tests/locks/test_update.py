@@ -14,10 +14,11 @@ UV = os.environ["RULES_BENTO_UV"]
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A source tree, as `bazel run` names it."""
+    """A source tree, as `bazel run` names it, with a file of requirements."""
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "r.in").write_text("web\n", "utf-8")
     return tmp_path
 
 
@@ -44,7 +45,6 @@ def update(
 
 def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
     index = Index([package("web", "1.0", "core"), package("core", "1.0"), package("more", "1.0")])
-    (workspace / "r.in").write_text("web\n", "utf-8")
     with serve(index) as address:
         assert update(workspace, address) == {"web": ["1.0"], "core": ["1.0"]}
         before = (workspace / "lock.json").read_bytes()
@@ -62,7 +62,6 @@ def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
 
 
 def test_an_authority_that_only_the_system_trusts_is_believed(workspace, capfd):
-    (workspace / "r.in").write_text("web\n", "utf-8")
     with serve(Index([package("web", "1.0")])) as address:
         assert update(workspace, address, uv=uv_that_distrusts(workspace, UV)) == {"web": ["1.0"]}
     assert "UnknownIssuer" in capfd.readouterr().err
@@ -70,7 +69,6 @@ def test_an_authority_that_only_the_system_trusts_is_believed(workspace, capfd):
 
 def test_a_pin_gives_way_where_it_no_longer_fits(workspace):
     index = Index([package("web", "1.0", "core"), package("core", "1.0")])
-    (workspace / "r.in").write_text("web\n", "utf-8")
     with serve(index) as address:
         update(workspace, address)
         index.add(package("web", "2.0", "core>=2"))
@@ -81,7 +79,6 @@ def test_a_pin_gives_way_where_it_no_longer_fits(workspace):
 
 def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
     index = Index([package("web", "1.0", "core<1"), package("core", "1.0")])
-    (workspace / "r.in").write_text("web\n", "utf-8")
     (workspace / "lock.json").write_text("", "utf-8")
     with serve(index) as address:
         assert run_fails(workspace, address) == ""
@@ -94,7 +91,6 @@ def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(
     index = Index(
         [package("web", "1.0", "fast"), package("fast", "1.0", wheels=("cp311-cp311-manylinux_2_17_x86_64",))]
     )
-    (workspace / "r.in").write_text("web\n", "utf-8")
     (workspace / "lock.json").write_text("", "utf-8")
     with serve(index) as address:
         assert run_fails(workspace, address) == ""
@@ -105,7 +101,6 @@ def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(
 
 def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd):
     index = Index([package("web", "1.0", "core<1"), package("core", "1.0"), package("more", "1.0")])
-    (workspace / "r.in").write_text("web\n", "utf-8")
     (workspace / "over.txt").write_text("core==1.0\nmore\n", "utf-8")
     with serve(index) as address:
         assert started(workspace, address, "--override", str(workspace / "over.txt"), "over.txt") == 0
@@ -126,7 +121,6 @@ def test_an_explicit_index_serves_its_packages_and_no_others(workspace, monkeypa
     private.credentials = "alice:s3cret"
     monkeypatch.setenv("UV_INDEX_CORP_USERNAME", "alice")
     monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "s3cret")
-    (workspace / "r.in").write_text("web\n", "utf-8")
     with serve(public) as address, serve(private) as own:
         explicit = {"mine": "corp", "mine-too": "corp"}
         found = update(workspace, address, extra=[f"corp={own}"], explicit=explicit)
@@ -171,7 +165,6 @@ def test_a_file_that_is_imported_into_is_whole_or_as_it_was(workspace, capsys, f
 
 
 def test_arguments_that_are_not_known_are_named(workspace, capsys):
-    (workspace / "r.in").write_text("web\n", "utf-8")
     update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)
     assert "unknown or incomplete argument '--upgrade-packages'. Run `bazel run //:update" in capsys.readouterr().err
 
