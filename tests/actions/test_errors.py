@@ -106,16 +106,10 @@ def test_a_module_that_is_missing(actions):
 @pytest.mark.parametrize(
     "service",
     [
-        "",
-        ":Service",
-        "service:",
-        "service:My Service",
-        "my-service:Service",
-        "pkg/service:Service",
-        "/service.py:Service",
-        "../service.py:Service",
+        "", ":Service", "service:", "service:My Service", "my-service:Service", "pkg/service:Service",
+        "/service.py:Service", "../service.py:Service",
     ],
-)
+)  # fmt: skip
 def test_a_malformed_service(actions, service):
     words = (f"service `{service}` is malformed", "Write `module:attribute`, `file.py:attribute`")
     refused(actions.snapshot(service=service), LABEL, *words)

@@ -250,15 +250,10 @@ def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: li
 
 
 HEADS = [
-    "",
-    "import parts\n",
-    "from parts import LABELS\n",
-    "import sys\nsys.path.append('lib')\n",
-    "args = bentoml.use_arguments()\n",
-    "class Base:\n    m = bentoml.models.BentoModel('iris:v1')\n",
-    "x = [\n",
+    "", "import parts\n", "from parts import LABELS\n", "import sys\nsys.path.append('lib')\n",
+    "args = bentoml.use_arguments()\n", "class Base:\n    m = bentoml.models.BentoModel('iris:v1')\n", "x = [\n",
     "(" * 300 + "1" + ")" * 300 + "\n",
-]
+]  # fmt: skip
 ARGUMENTS = [
     "", "labels=LABELS", "labels={'a': args.name}", "name='größe-s'", "envs=[{'name': 'A', 'value': '1'}]",
     "envs=['A']", "traffic={'timeout': 5}", "traffic={'timeout': '5'}",
