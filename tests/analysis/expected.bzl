@@ -81,6 +81,11 @@ EXPECTED = {
         "files": ["iris_policy_test"],
         "runfiles": ["EXAMPLE-2024-1.yaml", "iris_policy_test", "iris_policy_test.json", "iris_policy_test.packages.json"],
     },
+    "//examples/iris:iris_startup_test": {
+        "executable": True,
+        "files": ["iris_startup_test"],
+        "runfiles": ["*.layer.zstd", "*.layer.zstd.json", "debs.layer.json", "iris_image.cdx.json", "iris_image.config.json", "iris_image.manifest.json", "iris_startup_test", "iris_startup_test.contents.json"],
+    },
     "//examples/iris:iris_test": {
         "executable": True,
         "files": ["iris_test"],
@@ -496,6 +501,11 @@ EXPECTED = {
         "executable": True,
         "files": ["push_of_bento"],
         "runfiles": ["bento.bento.yaml", "bento.digest", "bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part", "push_of_bento", "push_of_bento.contents.json"],
+    },
+    ":pushes": {
+        "executable": True,
+        "files": ["pushes"],
+        "runfiles": ["bento.bento.yaml", "bento.digest", "bento.metadata.part", "bento.sources.part", "model.model.json", "model.model.part", "push_of_bento.contents.json", "pushes", "pushes.pushes.json", "service_images.index.json", "service_push.contents.json", "stable-status.txt", "volatile-status.txt"],
     },
     ":python_options": {
         "options": {
