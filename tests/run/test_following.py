@@ -1,7 +1,9 @@
 """A server that follows edits: the real BentoML, whose workers begin with the packages in memory."""
 
 import os
+import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 from pathlib import Path
@@ -197,6 +199,15 @@ def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
     os.close(builds.tell)
     builds.follow.poll()
     builds.follow.poll()
+
+
+def test_a_worker_imports_the_program_without_rules_bento(tmp_path):
+    folder = tmp_path / "bento_cli/programs"
+    folder.mkdir(parents=True)
+    shutil.copy(Path(reload_forkserver.__file__), folder)
+    program = f"import sys; sys.path.append({str(tmp_path)!r}); import bento_cli.programs.reload_forkserver"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("words", [["-c", "pass"], ["-m", "json.tool", "--help"]])

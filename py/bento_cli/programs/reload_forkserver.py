@@ -19,10 +19,11 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
-
+# rules_bento isn't importable in a worker.
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import FrameType, ModuleType
 
