@@ -245,7 +245,8 @@ def test_import_and_export(bento, home, tmp_path):
     }
     assert Path("third/bentos/hi/v1/README.md").stat().st_nlink == 1
     bento("import", "v1.bento", code=status.ERROR)
-    assert "hi:v1 is already in the store" in bento.err
+    assert "hi:v1 is already in the store. To replace it, use --force." in bento.err
+    assert bento("import", "v1.bento", "--force").startswith("Imported Bento hi:v1")
     assert bento("export", "hi:v1") == "Exported Bento hi:v1 with clf:v1 to hi-v1.bento.\n"
     assert bento("export", "hi", "out.tar", "--no-models", "-o", "path") == "out.tar\n"
     assert (
@@ -253,6 +254,10 @@ def test_import_and_export(bento, home, tmp_path):
         == "Exported Bento hi:v2 with clf:v1, clf:v2 to out.x.\n"
     )
     assert json.loads(bento("export", "hi:v1", "-o", "json", "named"))["path"] == f"{tmp_path}/named.bento"
+    bento("export", "hi:v1", "--no-clobber", code=status.ERROR)
+    assert bento.err == "bento: hi-v1.bento: the file exists. Use another name, or remove --no-clobber.\n"
+    bento("export", "hi:v1", "s3://bucket/hi.bento", "--no-clobber", code=status.ERROR)
+    assert bento("export", "hi:v1", "absent", "--no-clobber", "-o", "path") == "absent.bento\n"
     bento("import", "out.x", "--home", "fourth", code=status.ERROR)
     assert "contains gz data, but its name indicates xz data" in bento.err
     assert (
@@ -370,7 +375,8 @@ def test_verify_and_gc(bento, home):
     assert json.loads(bento("gc", "-o", "json"))["records"] == 1
     shutil.copytree(home / "bentos/hi/v1", home / "bentos/hi/own", copy_function=shutil.copy)
     (home / "bentos/hi/own/bento.yaml").write_bytes(bento_yaml("hi:own"))
-    assert "unknown  hi:own" in bento("verify")
+    assert "unverifiable  hi:own: the store has no digests of its files\n4 entries, " in bento("verify")
+    assert bento("verify", "--strict", code=status.FOUND).endswith(": nothing damaged, 1 unverifiable.\n")
     (home / "bentos/hi/v1/added").touch()
     assert "changed  Bento hi:v1: added: was added" in bento("verify")
 
@@ -386,7 +392,8 @@ def test_archives_are_verified(bento):
 def test_diff(bento):
     assert bento("diff", "hi:v1", "v1.bento") == ""
     out = bento("diff", "hi:v1", "hi:v2", code=status.FOUND)
-    assert "version: 'v1' -> 'v2'\n" in out
+    assert "~ version = 'v1' -> 'v2'\n" in out
+    assert "\n+ models[1].tag = 'clf:v2'\n" in out
     assert "+ model clf:v2\n" in out
     assert "+ src/new  2.93 KiB\n" in out
     assert "~ src/package/data.csv  1.37 KiB -> 1.37 KiB\n" in out
@@ -410,6 +417,8 @@ def project(home, tmp_path):
 def test_build_keeps_a_bento_in_the_store(bento, home, project):
     [tag] = re.findall(r"^__tag__:(svc:[a-z2-7]{32})\n$", bento("build", project, "-o", "tag"))
     assert bento("list", "svc", "-o", "path") == f"{home}/bentos/{tag.replace(':', '/')}\n"
+    assert bento("build", project, "-o", "ref") == f"{tag}\n"
+    assert bento("list", "--json") == bento("list", "-o", "json")
     assert bento("build", project) == f"Built {tag} (already in the store).\n"
     assert json.loads(bento("build", project, "-o", "json")) == {
         "tag": tag,
@@ -500,6 +509,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--name", "Bad Name"], "--name: the name is 'bad name', but BentoML requires"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: /nonexistent/dir/a.bento is in a directory that does"),
         (["--archive", "project"], "--archive: project is a directory."),
+        (["--archive", "svc.zip"], "--archive: svc.zip: only xz archives are supported. Use the suffix .bento"),
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml: cannot read the file"),
         (["--enable-features", "grcp"], "unknown feature 'grcp'"),
@@ -757,6 +767,9 @@ def test_help_and_wrong_commands(bento):
     assert len(re.findall("^  models ", bento("models", "--help"), re.MULTILINE)) == len(models)
     bento(code=status.USAGE)
     bento("models", code=status.USAGE)
+    for words in (["version"], ["models", "frob"]):
+        bento(*words, code=status.USAGE)
+        assert "Did you mean" not in bento.err
     bento("lst", code=status.USAGE)
     assert "Did you mean 'list'?" in bento.err
     bento("models", "lst", code=status.USAGE)
@@ -821,7 +834,7 @@ def test_completion(bento):
     assert ask("models", "ex") == ["export"]
     assert ask("get", "hi:") == ["hi:v1", "hi:v2"]
     assert ask("models", "get", "") == [
-        *("--color", "--help", "--home", "--output", "--quiet", "--verbose"),
+        *("--color", "--help", "--home", "--json", "--output", "--quiet", "--verbose"),
         *("clf:v1", "clf:v2"),
     ]
     assert ask("get", "hi:v1", "--out") == ["--output"]
@@ -881,7 +894,7 @@ done
     assert done.stdout.splitlines() == [
         "complete -o default -F _bento bento",
         "v1 v2",
-        "--color --help --home --output --quiet --verbose hi:v1 hi:v2",
+        "--color --help --home --json --output --quiet --verbose hi:v1 hi:v2",
         "export",
         "hi:v1 hi:v2",
         "",
@@ -914,6 +927,13 @@ def test_colour_is_for_terminals(bento, home):
     assert "\x1b[" not in on_terminal("list", NO_COLOR="1")
     assert "\x1b[" not in on_terminal("list", TERM="dumb")
     assert "\x1b[" not in bento("list")
+
+
+def test_homes_that_are_absent_and_empty(bento):
+    assert bento("--home", "absent", "list", "-o", "json") == "[]\n"
+    assert bento.err == "note: absent doesn't exist, so the store is empty.\n"
+    bento("--home=", "list", code=status.ERROR)
+    assert bento.err == "bento: --home: the value is empty. Specify a directory, or remove the option.\n"
 
 
 def test_next_steps_are_for_terminals(bento, home):

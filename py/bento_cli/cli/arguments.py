@@ -156,6 +156,7 @@ def import_options(options: Namespace) -> Options:
         limits=Limits(options.max_size, options.max_files, options.max_ratio, options.max_memory, options.same_letters),
         models=not getattr(options, "no_models", False),
         share=not options.copy,
+        replace=getattr(options, "force", False),
     )
 
 

@@ -180,7 +180,10 @@ def _unknown(words: list[str]) -> NoReturn:
         if words[1:2] in ([], ["-h"], ["--help"]):
             _help(words[1:], f"{words[0]} ")
         words = [" ".join(words[:2])]
-    close = nearest(words[0], [command.name for command in table.COMMANDS if not command.hidden])
+    start = words[0].rpartition(" ")[0]
+    names = {command.name for command in table.COMMANDS if not command.hidden and command.name.startswith(start)}
+    close = nearest(words[0].removeprefix(f"{start} "), [name.removeprefix(f"{start} ") for name in names], 0.65)
+    close = f"{start} {close}" if start and close else close
     hint = f"Did you mean {close!r}? " if close else ""
     sys.stderr.write(f"bento: unknown command {words[0]!r}. {hint}To list the commands, run `bento --help`.\n")
     sys.exit(status.USAGE)

@@ -45,6 +45,8 @@ def add_output(parser: ArgumentParser, *choices: str) -> None:
         default=choices[0],
         help=f"Print the result in this format (default: {choices[0]})",
     )
+    if "json" in choices and "--json" not in parser._option_string_actions:
+        parser.add_argument("--json", action="store_const", dest="output", const="json", help="Same as -o json")
 
 
 def out(text: str = "") -> None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass
+from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.cli import show
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -40,8 +43,14 @@ class Command:
         """Run the command with parsed options."""
         from bento_cli.library import Store
 
+        if options.home == "":
+            raise BentoError("--home: the value is empty. Specify a directory, or remove the option.")
         store = Store(options.home, durable=not getattr(options, "no_sync", False))
-        return int(self._function("run_{}")(options, store, self.kind))
+        try:
+            return int(self._function("run_{}")(options, store, self.kind))
+        finally:
+            if options.home and not store.home.root.is_dir():
+                show.note(f"{options.home} doesn't exist, so the store is empty.")
 
     def _function(self, name: str) -> Any:
         from importlib import import_module

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind
 
-    from bento_cli.library import Store
+    from bento_cli.library import Entry, Store
     from bento_cli.store.import_session import Imported
 
 
@@ -35,12 +35,13 @@ def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
     if kind is BENTO:
         arguments.add_no_models(parser)
     parser.add_argument("--sha256", metavar="HEX", default="", help="Expected SHA-256 digest of the archive at a URL")
+    parser.add_argument("--force", action="store_true", help=f"Replace an existing {kind.noun} in the store")
     arguments.add_import_options(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
         "Formats by suffix: .gz, .bz2, .zst, .tar, .zip; all other suffixes are tar archives compressed with xz. "
-        f"The import fails if the {kind.noun} already exists. Supported URLs: s3, gs, az, ftp, ftps, sftp, http, "
-        "https, dropbox. Credentials are read from the configuration of each service's own tools, or from "
+        f"Without --force, the import fails if the {kind.noun} already exists. Supported URLs: s3, gs, az, ftp, ftps, "
+        "sftp, http, https, dropbox. Credentials are read from the configuration of each service's own tools, or from "
         "~/.netrc. Interrupted downloads are resumed."
     )
 
@@ -113,6 +114,7 @@ def add_export_arguments(parser: ArgumentParser, kind: Kind) -> None:
     if kind is BENTO:
         arguments.add_no_models(parser)
     arguments.add_no_verify(parser)
+    parser.add_argument("--no-clobber", action="store_true", help="Fail if the file exists, instead of replacing it")
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (
         f"In a directory, the file is named NAME-VERSION.{kind.extension}. Formats by suffix: .{kind.extension} and "
@@ -132,6 +134,8 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
             form: Form = options.format or "xz"
             section.export(options.tag, out, form, models=models, check=check, progress=progress)
         return status.OK
+    if options.no_clobber:
+        _check_absent(options, section.get(options.tag))
     with show.transfer("Uploading", options.out) as counter, show.progress("Exporting") as progress:
         exported = section.export(
             options.tag, options.out, options.format, models=models, check=check, progress=progress, counter=counter
@@ -151,6 +155,18 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     }
     show.data(facts, options.output)
     return status.OK
+
+
+def _check_absent(options: Namespace, entry: Entry) -> None:
+    """Raise BentoError if the file of an export exists, or is at a URL."""
+    from bento_cli.store.export import destination
+    from bento_cli.transports.address import parse
+
+    if parse(options.out):
+        raise BentoError("--no-clobber: not supported for URLs. Remove it.")
+    path, _ = destination(entry.kind, entry.tag, options.out, options.format)
+    if path.exists():
+        raise BentoError(f"{path}: the file exists. Use another name, or remove --no-clobber.")
 
 
 def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:

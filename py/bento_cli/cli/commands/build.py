@@ -87,10 +87,11 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--archive",
         metavar="FILE",
-        help="Write a .bento archive (-: standard output) instead of adding the Bento to the store",
+        help="Write a .bento archive (-: standard output) instead of adding the Bento to the store; .bento is "
+        "appended to names without it",
     )
     arguments.add_no_sync(parser)
-    show.add_output(parser, "text", "json", "yaml", "tag", "path")
+    show.add_output(parser, "text", "json", "yaml", "ref", "tag", "path")
     parser.epilog = (
         "Without --import, your code isn't executed. No packages are resolved or downloaded. The same project "
         "always gives the same version and digest, whatever the creation time. The rule bento_package gives the "
@@ -119,6 +120,8 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
 
 
 def run_build(options: Namespace, store: Store, kind: Kind) -> int:
+    if options.archive and options.archive != "-":
+        options.archive = _archive_path(options.archive, kind)
     result = _build(options, store)
     for text in result.notes:
         show.note(text)
@@ -129,7 +132,9 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
             return status.OK
     else:
         path, is_known = _add_to_store(result, options.version, store)
-    if options.output == "tag":
+    if options.output == "ref":
+        show.out(str(result.tag))
+    elif options.output == "tag":
         show.out(f"__tag__:{result.tag}")  # as BentoML does
     elif options.output == "path":
         show.out(str(path))
@@ -141,6 +146,25 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
         else:
             show.next_steps(f"serve {result.tag}", f"containerize {result.tag}", f"push {result.tag}")
     return status.OK
+
+
+def _archive_path(text: str, kind: Kind) -> str:
+    """Return the path of the archive, to which `.bento` is appended as in `bento export`."""
+    from pathlib import Path
+
+    from rules_bento.tag import Tag
+
+    from bento_cli.store.export import file_name
+
+    folder, slash, name = text.rpartition("/")
+    if not name or Path(text).is_dir():
+        raise BentoError(f"--archive: {text} is a directory. Add the name of a file, such as svc.bento.")
+    written, form = file_name(kind, Tag("", ""), name, None)
+    if form != "xz":
+        raise BentoError(
+            f"--archive: {text}: only xz archives are supported. Use the suffix .bento, or `bento export`."
+        )
+    return folder + slash + written
 
 
 def _build(options: Namespace, store: Store) -> BuildResult:

@@ -165,7 +165,12 @@ def run_diff(options: Namespace, store: Store, kind: Kind) -> int:
 
 def _print(difference: Difference) -> None:
     for key, before, after in difference.fields:
-        show.out(show.plain(f"{key}: {_short(before)} -> {_short(after)}"))
+        if before is None:
+            show.out(show.good(show.plain(f"+ {key} = {_short(after)}")))
+        elif after is None:
+            show.out(show.bad(show.plain(f"- {key} = {_short(before)}")))
+        else:
+            show.out(show.changed(show.plain(f"~ {key} = {_short(before)} -> {_short(after)}")))
     for tag in difference.models_removed:
         show.out(show.bad(f"- model {tag}"))
     for tag in difference.models_added:
@@ -179,8 +184,6 @@ def _print(difference: Difference) -> None:
 
 
 def _short(value: Any) -> str:
-    if value is None:
-        return "none"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -100,6 +100,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--signature", metavar="FILE", help="Signature of the archive; requires --key (default: ARCHIVE.sig)"
     )
     parser.add_argument("--provenance", action="store_true", help="Also require signed provenance; requires --key")
+    parser.add_argument("--strict", action="store_true", help="Also fail if an entry can't be verified")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -135,7 +136,7 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
     }
     if not show.data(facts, options.output):
         _print_verified(verified)
-    return status.FOUND if verified.damages else status.OK
+    return status.FOUND if verified.damages or (options.strict and verified.unknown) else status.OK
 
 
 def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
@@ -165,10 +166,11 @@ def _print_verified(verified: Verified) -> None:
     for change in verified.changes:
         show.out(f"{show.changed('changed')}  {show.plain(str(change))}")
     for tag in verified.unknown:
-        show.out(f"{show.faint('unknown')}  {tag}: can't be verified, because the store has no digests of its files")
+        show.out(f"{show.faint('unverifiable')}  {tag}: the store has no digests of its files")
     result = show.bad(f"{len(verified.damages)} damaged") if verified.damages else show.good("nothing damaged")
     entries = f"{verified.entries:,} {'entry' if verified.entries == 1 else 'entries'}"
-    show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}.")
+    unverifiable = f", {len(verified.unknown):,} unverifiable" if verified.unknown else ""
+    show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}{unverifiable}.")
 
 
 def _finding(finding: Finding) -> dict[str, str]:
