@@ -89,7 +89,7 @@ OPTIONS = {
     "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file of"),
     "service": ("service: 'other:Service'", "1: service: 'other:Service' isn't the target's service"),
     "type": ("name: x\ninclude: yes", "2: include: expected a list of strings, got a boolean"),
-    "yaml": ("labels:\n  a: {", "3: not YAML: "),
+    "yaml": ("labels:\n  a: {", "3: invalid YAML: "),
 }
 # Of what the lock has, another version: uv says it.
 PIN = "python: {packages: ['numpy<1']}"

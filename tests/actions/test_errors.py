@@ -327,7 +327,7 @@ def test_malformed_attributes_of_models(actions, arguments, words):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ("{", [":1: not JSON"]),
+        ("{", [":1: invalid JSON"]),
         ("[]", [": not a JSON object"]),
         ('{"labels": {}}', ["unknown field 'labels'. Use metadata, options, signatures"]),
         ('{"metadata": 1}', [": metadata isn't a JSON object"]),

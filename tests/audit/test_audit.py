@@ -407,7 +407,7 @@ def test_folders_and_zips_are_read(records, tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.json", b"{", "db/a.json:1: not JSON"),
+        ("a.json", b"{", "db/a.json:1: invalid JSON"),
         ("a.json", b"[]", "db/a.json: expected a mapping, got a list"),
         ("a.json", b"{}", "db/a.json: id is missing"),
         (

@@ -542,7 +542,7 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
         ),
         ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "raw_model:v2", "alias": "a"}], "have the same alias 'a'"),
         ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "iris_clf", "alias": "a"}], "have the same alias 'a'"),
-        ([{"tag": "raw_model:v1", "alias": ""}], "empty alias"),
+        ([{"tag": "raw_model:v1", "alias": ""}], "the alias is empty"),
     ],
 )
 def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, versions, choices, message):

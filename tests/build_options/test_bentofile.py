@@ -118,7 +118,7 @@ def test_python_versions(written, short):
 
 
 REFUSED = [
-    ("a: [", "b.yaml:1: not YAML"),
+    ("a: [", "b.yaml:1: invalid YAML"),
     ("text", "b.yaml:1: expected a mapping"),
     ("- a", "b.yaml:1: expected a mapping"),
     ("service: a\n\nservice: b", "b.yaml:3: duplicate key 'service'"),
@@ -132,7 +132,7 @@ REFUSED = [
     ("envs:\n- name: A\n  stge: all", "b.yaml:3: envs[0].stge: unknown option of BentoML 1.4. Did you mean 'stage'?"),
     ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: invalid stage 'built' of A. Did you mean 'build'?"),
     ("envs:\n- A=b", "b.yaml:2: envs[0]: expected a mapping of name, value, and stage, got 'A=b'"),
-    ("envs:\n- value: b", "b.yaml:2: envs[0]: no name"),
+    ("envs:\n- value: b", "b.yaml:2: envs[0]: the variable has no name"),
     ("envs:\n- name: A-B", "b.yaml:2: envs[0]: invalid variable name 'A-B'"),
     ('envs:\n- {name: A, value: "x\\ny"}', "b.yaml:2: envs[0]: the value of A has a line break"),
     ("labels: [a]", "b.yaml:1: labels: expected a mapping of strings, got a list"),
@@ -144,7 +144,7 @@ REFUSED = [
     ("include: [yes]", "include[0]: expected a string, got a boolean"),
     ("args: [a]", "b.yaml:1: args: expected a mapping, got a list"),
     ("models: a", "b.yaml:1: models: expected a list, got the string 'a'"),
-    ("models:\n- alias: a", "b.yaml:2: models[0]: no tag"),
+    ("models:\n- alias: a", "b.yaml:2: models[0]: the model has no tag"),
     ("models:\n- tag: a\n  filter: x", "b.yaml:3: models[0].filter: invalid condition 'x'"),
     ("docker: []", "b.yaml:1: docker: expected a mapping, got a list"),
     ("docker:\n  distro: debain", "b.yaml:2: docker.distro: unknown value 'debain'. Did you mean 'debian'?"),
@@ -343,7 +343,7 @@ def test_a_name_of_its_own_wins_over_that_of_the_project():
             "p:14: python.packages: expected a list of strings, got the number 3",
         ),
         (('name = "B"', 'nme = "B"'), "p:20: envs[1].nme: unknown option of BentoML 1.4. Did you mean 'name'?"),
-        (("[project]", "[project"), "p:1: not TOML"),
+        (("[project]", "[project"), "p:1: invalid TOML"),
         (
             ('dependencies = ["idna", "attrs>=20"]', "dependencies = 3"),
             "p:3: project.dependencies: expected a list of strings",

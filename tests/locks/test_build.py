@@ -184,7 +184,7 @@ def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_wh
         (own(name="other-2.0-py3-none-any.whl"), "the source builds other 2.0, but the lock has mod 1.0. Lock again."),
         (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "the built wheel is for cp27-cp27, not for cp"),
         ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: the build failed."),
-        ({"pyproject.toml": "[build-system"}, "pyproject.toml: not TOML"),
+        ({"pyproject.toml": "[build-system"}, "pyproject.toml: invalid TOML"),
         (of("import sys\nsys.exit(0)\n"), "mod==1.0: the build failed."),
         (of("import os\nos.write(2, b'caf\\xe9')\nraise SystemExit(3)\n"), "that has a wheel:\ncaf\ufffd"),
         (of(BACKEND, name="None"), "the wheel 'None', but there is no wheel with this name"),

@@ -243,8 +243,8 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     ("members", "message"),
     [
         ({"weights.bin": "w"}, "//svc:model: bad.tar: not a model of BentoML's store. Add model.yaml"),
-        ({"model.yaml": "name: x\n"}, "missing version, module, labels"),
-        ({"model.yaml": "a: ["}, "model.yaml:1: not YAML"),
+        ({"model.yaml": "name: x\n"}, "missing keys: version, module, labels"),
+        ({"model.yaml": "a: ["}, "model.yaml:1: invalid YAML"),
         ({"../x": "w"}, "'../x': the path is outside"),
         (
             {"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""},

@@ -245,7 +245,7 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
     ("members", "said"),
     [
         ({"x": b""}, "missing file 'manifest.json'"),
-        ({"manifest.json": b"{"}, "manifest.json:1: not JSON"),
+        ({"manifest.json": b"{"}, "manifest.json:1: invalid JSON"),
         ({"manifest.json": b"[" * 100_000}, "manifest.json: nested too deeply"),
         ({"manifest.json": b"[]"}, "expected one image"),
         ({"manifest.json": b"[{}]"}, "manifest.json: the image: Config is missing"),

@@ -91,7 +91,7 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
             )
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
-            raise BentoError(f"{top.at('envs', index)}: no name. Add the name of the variable.")
+            raise BentoError(f"{top.at('envs', index)}: the variable has no name. Add one.")
         env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)
@@ -109,10 +109,12 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
         table = Table(document, ("models", index), ("tag", "filter", "alias"))
         tag = table.string("tag")
         if not tag:
-            raise BentoError(f"{top.at('models', index)}: no tag. Add the tag of a model, such as 'iris_clf:latest'.")
+            raise BentoError(f"{top.at('models', index)}: the model has no tag. Add one, such as 'iris_clf:latest'.")
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
-            raise BentoError(f"{table.at('alias')}: empty alias. Write a name for `bentoml.models.get`, or remove it.")
+            raise BentoError(
+                f"{table.at('alias')}: the alias is empty. Write a name for `bentoml.models.get`, or remove it."
+            )
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 raise BentoError(

@@ -56,7 +56,7 @@ class Deb:
             if member.kind == "file":
                 files[member.name.removeprefix("./")] = b"".join(contents)
         if "control" not in files:
-            raise BentoError(f"{self.name}: invalid Debian package: has no control file. Fetch it again.")
+            raise BentoError(f"{self.name}: invalid Debian package: it has no control file. Fetch it again.")
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
@@ -74,7 +74,7 @@ class Deb:
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
-                raise ValueError(f"has no {kind}")
+                raise ValueError(f"it has no {kind}")
             form = _COMPRESSIONS.get(name.removeprefix(kind))
             if form is None:
                 raise ValueError(f"compression {name.removeprefix(kind)} isn't supported")
@@ -122,7 +122,7 @@ def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
         if header[58:] != b"`\n" or size < 0 or at + size > total:
             raise ValueError("truncated archive")
         if len(places) == _MAX_MEMBERS:
-            raise ValueError(f"has more than {_MAX_MEMBERS} members")
+            raise ValueError(f"it has more than {_MAX_MEMBERS} members")
         places[name] = (at, size)
         at += size + size % 2
         file.seek(at)

@@ -37,7 +37,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
         line = error.object.count("\n", 0, error.start) + 1
         raise FormatError(f"{origin}:{line}: unpaired surrogate. Write the character itself.") from None
     if text.startswith("\ufeff"):
-        raise FormatError(f"{origin}:1: begins with two byte order marks. Keep one, or none.")
+        raise FormatError(f"{origin}:1: two byte order marks. Remove one of them.")
     return text
 
 

@@ -31,13 +31,13 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
         if "\\u" in text:
             _check_surrogates(text, value)
     except json.JSONDecodeError as error:
-        raise FormatError(f"{origin}:{error.lineno}: not JSON: {error.msg}. Correct it.") from None
+        raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}. Correct it.") from None
     except UnicodeEncodeError:
         raise FormatError(
-            f"{origin}: not JSON: a string has an unpaired surrogate. Write the character itself."
+            f"{origin}: invalid JSON: a string has an unpaired surrogate. Write the character itself."
         ) from None
     except ValueError as error:
-        raise FormatError(f"{origin}: not JSON: {error}. Correct it.") from None
+        raise FormatError(f"{origin}: invalid JSON: {error}. Correct it.") from None
     except RecursionError:
         raise FormatError(f"{origin}: nested too deeply. Reduce the nesting.") from None
     return value

@@ -114,10 +114,10 @@ class _YamlReader:
             last = self._text.count("\n")  # libyaml counts the end as another line
             line = f":{min(mark.line, last) + 1}" if mark else ""
             raise FormatError(
-                f"{self._origin}{line}: not YAML: {error.problem or error.context}. Correct it."
+                f"{self._origin}{line}: invalid YAML: {error.problem or error.context}. Correct it."
             ) from None
         except (yaml.YAMLError, ValueError) as error:
-            raise FormatError(f"{self._origin}: not YAML: {' '.join(str(error).split())}. Correct it.") from None
+            raise FormatError(f"{self._origin}: invalid YAML: {' '.join(str(error).split())}. Correct it.") from None
         finally:
             loader.dispose()
         return root

@@ -140,7 +140,7 @@ def _model_yaml(path: Path) -> dict[str, Any]:
     fields.setdefault("signatures", {})
     missing = [key for key in ("name", "version", *_KEYS, "creation_time") if key not in fields]
     if missing:
-        raise BentoError(f"{path}: missing {', '.join(missing)}. Save the model again.")
+        raise BentoError(f"{path}: missing keys: {', '.join(missing)}. Save the model again.")
     if not isinstance(fields["labels"] or {}, dict):
         raise BentoError(f"{path}: labels: expected a mapping. Save the model again.")
     return fields

@@ -158,7 +158,7 @@ class Patterns:
         try:
             expression, included = _expression(text)
         except ValueError:
-            reason = "nothing follows the exclamation mark" if text == "!" else "its backslash escapes nothing"
+            reason = "nothing follows the exclamation mark" if text == "!" else "the last backslash escapes nothing"
             raise BentoError(f"{where}: invalid pattern {text!r}: {reason}. Correct or remove it.") from None
         if expression is None:
             return  # an empty line, a comment, or a "[" without its "]", which git ignores
