@@ -299,58 +299,39 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
 
 def _linked_projects() -> dict[str, Callable[[], bytes]]:
     """Projects with a link, or a pipe, at each place that is read, or that an option names."""
-    plain = 'service: "service:Svc"\ninclude: ["*.py"]\n'
+    plain, code = 'service: "service:Svc"\ninclude: ["*.py"]\n', SERVICE.decode()
     targets: dict[str, object] = {name: {"link": name} for name in ("/dev/zero", "/dev/stdin", "/proc/self/mem", "/")}
     targets |= {"outside": {"link": readers.OUTSIDE}, "itself": {"link": "n"}, "pipe": {"pipe": ""}}
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, Callable[[], bytes]] = {}
+
+    def add(name: str, options: str, files: dict[str, object]) -> None:
+        document = {"bentofile.yaml": options, "service.py": code, **files}
+        found[name] = lambda: json.dumps(document).encode()
+
     for what, target in targets.items():
         for place in ("service.py", ".bentoignore", "sub/.bentoignore", "data.txt", "README.md", "a.py"):
             for include in ("", "include: ['**']\n"):
-                found[f"{place}: {what} {include}"] = {
-                    "bentofile.yaml": f'service: "service:Svc"\n{include}',
-                    "service.py": SERVICE.decode(),
-                    place: target,
-                }
+                add(f"{place}: {what} {include}", f'service: "service:Svc"\n{include}', {place: target})
         for place in ("pyproject.toml", "uv.lock", "requirements.txt", "MODULE.bazel", "BUILD.bazel"):
-            found[f"{place}: {what}"] = {"bentofile.yaml": plain, "service.py": SERVICE.decode(), place: target}
+            add(f"{place}: {what}", plain, {place: target})
         for option in (
-            'python: {requirements_txt: "n"}',
-            'docker: {setup_script: "n"}',
-            'docker: {dockerfile_template: "n"}',
-            'conda: {environment_yml: "n"}',
-            'description: "file:n"',
-            'python: {wheels: ["n"]}',
-        ):
-            found[f"{option}: {what}"] = {"bentofile.yaml": plain + option, "service.py": SERVICE.decode(), "n": target}
+            'python: {requirements_txt: "n"}', 'docker: {setup_script: "n"}', 'docker: {dockerfile_template: "n"}',
+            'conda: {environment_yml: "n"}', 'description: "file:n"', 'python: {wheels: ["n"]}',
+        ):  # fmt: skip
+            add(f"{option}: {what}", plain + option, {"n": target})
         for option in ("-r n", "-c n", "-e n"):
-            found[f"{option}: {what}"] = {
-                "bentofile.yaml": plain + "python: {requirements_txt: r.txt}\n",
-                "service.py": SERVICE.decode(),
-                "r.txt": f"{option}\n",
-                "n": target,
-            }
+            options = plain + "python: {requirements_txt: r.txt}\n"
+            add(f"{option}: {what}", options, {"r.txt": f"{option}\n", "n": target})
         for method in ("requirements_file", "run_script", "build_include", "uv_lock", "pyproject_toml"):
-            image = f"bentoml.images.Image(python_version='3.11').{method}('n')"
-            found[f"{method}: {what}"] = {
-                "bentofile.yaml": plain,
-                "service.py": SERVICE.decode().replace("labels={'x': 'y'}", f"image={image}"),
-                "n": target,
-            }
-    through = {"link": "../outside"}
+            image = f"image=bentoml.images.Image(python_version='3.11').{method}('n')"
+            add(f"{method}: {what}", plain, {"service.py": code.replace("labels={'x': 'y'}", image), "n": target})
     for path in ("s/secret.txt", readers.OUTSIDE, "s/../../outside/secret.txt"):
-        for option in ("requirements_txt", "-r", "file:"):
-            stated = {"requirements_txt": path, "-r": "r.txt"}.get(option)
-            found[f"{option} {path}"] = {
-                "bentofile.yaml": plain
-                + (f"python: {{requirements_txt: '{stated}'}}\n" if stated else f"description: 'file:{path}'\n"),
-                "service.py": SERVICE.decode(),
-                "r.txt": f"-r {path}\n",
-                "s": through,
-            }
-    return {
-        name: (lambda files=files: json.dumps(files).encode())
-        for name, files in found.items()  # type: ignore[misc]
-    }
+        for option in (
+            f"python: {{requirements_txt: '{path}'}}\n", "python: {requirements_txt: r.txt}\n",
+            f"description: 'file:{path}'\n",
+        ):  # fmt: skip
+            add(f"{option} {path}", plain + option, {"r.txt": f"-r {path}\n", "s": {"link": "../outside"}})
+    return found
 
 
 # Each may be read or refused, within the bounds.

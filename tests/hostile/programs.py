@@ -105,7 +105,7 @@ FILES: dict[str, bytes] = {
     "--archive": readers.packed(tar_of(readers.bento_files()), "xz"),
     "--base-config": json.dumps(readers.CONFIG).encode(),
     "--bento-yaml": json.dumps(readers.bento_document()).encode(),
-    "--deb": readers.debs()[0],
+    "--deb": readers.deb(),
     "--layer": json.dumps(_LAYER).encode(),
     "--lock": json.dumps(readers.LOCK).encode(),
     "--part": readers.packed(tar_of(readers.bento_files()), "xz"),

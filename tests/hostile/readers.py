@@ -74,6 +74,10 @@ def seed(name: str) -> bytes:
     return (Path(__file__).parent / "seeds" / name).read_bytes()
 
 
+def _seed(name: str) -> Callable[[], list[bytes]]:
+    return lambda: [seed(name)]
+
+
 class Reader(NamedTuple):
     """A reader of one format."""
 
@@ -90,7 +94,6 @@ class Reader(NamedTuple):
 
 # Project
 
-
 SERVICE = seed("service").decode()
 
 
@@ -100,40 +103,43 @@ def _service(path: Path, _out: Path) -> None:
     require_known(info)
 
 
-OPTIONS = json.loads(seed("bentofile.json"))
-
-
 def _document(document: Any) -> bytes:
     return json.dumps(document, indent=1).encode()
 
 
 def _yaml_seeds() -> list[bytes]:
-    return [yaml.safe_dump(OPTIONS).encode(), b"service: &s 'service:Svc'\nname: *s\nlabels: {<<: {a: b}, c: d}\n"]
+    options = yaml.safe_dump(json.loads(seed("bentofile.json")))
+    return [options.encode(), b"service: &s 'service:Svc'\nname: *s\nlabels: {<<: {a: b}, c: d}\n"]
+
+
+def _of_text(read: Callable[[str, str], object]) -> Callable[[Path, Path], None]:
+    """A reader of the decoded content and the name of a file."""
+
+    def reading(path: Path, _out: Path) -> None:
+        read(decode_text(path.read_bytes(), path.name), path.name)
+
+    return reading
 
 
 def _bentofile(path: Path, _out: Path) -> None:
     bentofile.read(path, path.name)
 
 
-def _ignore(path: Path, _out: Path) -> None:
-    lines = Patterns(decode_text(path.read_bytes(), path.name).splitlines(), path.name, "line")
+def _ignore(text: str, name: str) -> None:
+    lines = Patterns(text.splitlines(), name, "line")
     filtering = SourceFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
-    for name in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
-        filtering.keeps(name, filtered=True)
-        filtering.reason(name, filtered=True)
+    for path in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
+        filtering.keeps(path, filtered=True)
+        filtering.reason(path, filtered=True)
 
 
-def _template(path: Path, _out: Path) -> None:
+def _template(text: str, name: str) -> None:
     template._SECONDS = 1  # in place of 5, for those inputs of which it is the end; this process has no other use
     recipe = dockerfile.Recipe(base_image="debian:12", install="true")
-    template.render(decode_text(path.read_bytes(), path.name), recipe, {"distro": "debian"}, path.name)
-
-
-MODULE = seed("module")
+    template.render(text, recipe, {"distro": "debian"}, name)
 
 
 # Locks
-
 
 SHA = "0" * 64
 LOCK = json.loads(seed("lock.json"))
@@ -154,9 +160,8 @@ def _lock(path: Path, _out: Path) -> None:
 DEB_LOCK = json.loads(seed("deb-lock.json"))
 
 
-def _deb_lock(path: Path, _out: Path) -> None:
-    lock = apt.loads(decode_text(path.read_bytes(), path.name), path.name)
-    apt.find_problems(lock, apt.Request(["trixie"], ["amd64"], ["aa"], []))
+def _deb_lock(text: str, name: str) -> None:
+    apt.find_problems(apt.loads(text, name), apt.Request(["trixie"], ["amd64"], ["aa"], []))
 
 
 # Wheels and Debian packages
@@ -213,8 +218,8 @@ def _wheel(path: Path, out: Path) -> None:
     write_wheel_layer(out / "layer", Wheel.read(path), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
 
 
-def debs() -> list[bytes]:
-    """Packages in tars that are not compressed, so that what is in them can be changed."""
+def deb(form: str = "") -> bytes:
+    """A package whose tars are compressed, or are not, so that what is in them can be changed."""
     control = b"Package: odd\nVersion: 1.0-1\nArchitecture: amd64\nDepends: a | b (>= 1), c\nDescription: x\n y\n"
     files = [
         member("usr"),
@@ -229,9 +234,9 @@ def debs() -> list[bytes]:
         member("md5sums", data=b"0" * 32 + b"  usr/bin/odd\n"),
         member("conffiles", data=b"/etc/odd.conf\n"),
     ]
-    return [
-        ar_of({"debian-binary": b"2.0\n", "control.tar": tar_of_members(controls), "data.tar": tar_of_members(files)})
-    ]
+    tars = {"control.tar": tar_of_members(controls), "data.tar": tar_of_members(files)}
+    ending = f".{form}" if form else ""
+    return ar_of({"debian-binary": b"2.0\n", **{name + ending: packed(tar, form) for name, tar in tars.items()}})
 
 
 def _deb(path: Path, _out: Path) -> None:
@@ -244,12 +249,10 @@ def _deb(path: Path, _out: Path) -> None:
 
 # Databases of advisories
 
-ADVISORY = json.loads(seed("advisory.json"))
-
 
 def advisories(records: dict[str, bytes] | None = None) -> bytes:
     """A zip of records, as osv.dev has them."""
-    return zip_of(records or {"PYSEC-2024-1.json": _document(ADVISORY)})
+    return zip_of(records or {"PYSEC-2024-1.json": seed("advisory.json")})
 
 
 def _audit(path: Path, _out: Path) -> None:
@@ -320,19 +323,11 @@ def _bundles() -> list[bytes]:
     model = lzma.compress(tar_of({"model.yaml": _document(model_document()), "weights": b"w"}), preset=0)
     bento = lzma.compress(tar_of({k: v for k, v in bento_files().items() if not k.startswith("models/")}), preset=0)
     models, bentos = "models/clf/v1.bentomodel", "bentos/hi/v1.bento"
-    index = {
-        "format": "bentobundle/1",
-        "models": [{"tag": "clf:v1", "file": models, "size": len(model), "blake3": blake3(model).hexdigest()}],
-        "bentos": [
-            {
-                "tag": "hi:v1",
-                "file": bentos,
-                "size": len(bento),
-                "blake3": blake3(bento).hexdigest(),
-                "models": ["clf:v1"],
-            }
-        ],
-    }
+    entries = [
+        {"tag": tag, "file": file, "size": len(data), "blake3": blake3(data).hexdigest()}
+        for tag, file, data in (("clf:v1", models, model), ("hi:v1", bentos, bento))
+    ]
+    index = {"format": "bentobundle/1", "models": entries[:1], "bentos": [entries[1] | {"models": ["clf:v1"]}]}
     return [tar_of({models: model, bentos: bento, "bundle.json": _document(index)}, tarfile.USTAR_FORMAT)]
 
 
@@ -351,7 +346,6 @@ def _model(path: Path, _out: Path) -> None:
 
 
 # Images, registries and headers
-
 
 CONFIG = json.loads(seed("config.json"))
 _TYPE = "application/vnd.oci.image."
@@ -384,34 +378,6 @@ def _layout(path: Path, out: Path) -> None:
         (out / name).write_bytes(data)
     layout = Layout.open(out)
     base_images.check_layers(layout, list(base_images.find_images(layout, ["linux/amd64"]).values()))
-
-
-def _signed() -> list[bytes]:
-    statement = {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": "x", "digest": {"sha256": SHA}}],
-        "predicateType": "https://slsa.dev/provenance/v1",
-        "predicate": {"runDetails": {"builder": {"id": "https://ci.example.com"}}},
-    }
-    image = {"docker-manifest-digest": f"sha256:{SHA}"}
-    kind = "cosign container image signature"
-    envelope = {
-        "payloadType": "application/vnd.in-toto+json",
-        "payload": "e30=",
-        "signatures": [{"keyid": "", "sig": "eA=="}],
-    }
-    bundle = {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "messageSignature": {"signature": "eA=="}}
-    return [
-        _document(
-            {
-                "payload": {"critical": {"identity": {"docker-reference": "x"}, "image": image, "type": kind}},
-                "statement": statement,
-                "envelope": envelope,
-                "file": bundle,
-                "bundle": {**bundle, "dsseEnvelope": envelope},
-            }
-        )
-    ]
 
 
 class _AnyKey:
@@ -541,19 +507,14 @@ def _contexts() -> None:
     make(context.name, context.endpoint, context.api_token)
 
 
-DOCKER_CONFIG = json.loads(seed("docker-config.json"))
 CONTEXTS = json.loads(seed("cloud-contexts.json"))
-API = json.loads(seed("api.json"))
 
 
 def _api(path: Path, _out: Path) -> None:
     schema = path.with_name("out")
-    schema.write_bytes(_document(API))
+    schema.write_bytes(seed("api.json"))
     given = ["--golden", str(path), "--golden-path", path.name, "--schema", str(schema), "--target", "//:x"]
     check_api.run(Arguments(given, check_api.flags))
-
-
-DPKG = seed("dpkg")
 
 
 def _system(path: Path, _out: Path) -> None:
@@ -574,7 +535,6 @@ def _stanzas(path: Path, _out: Path) -> None:
 
 
 # More forms of what is read above
-
 
 _FILES_OF_WHEEL = ("METADATA", "WHEEL", "RECORD", "entry_points.txt")
 _RULE = b"\n=====\n"
@@ -598,24 +558,6 @@ def _wheel_texts(path: Path, out: Path) -> None:
         _wheel(whole, out)
     finally:
         whole.rename(path)
-
-
-def _packed_debs() -> list[bytes]:
-    (plain,) = debs()
-    found, at = {}, 8
-    while at < len(plain):
-        size = int(plain[at + 48 : at + 58])
-        found[plain[at : at + 16].decode().strip()] = plain[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-    return [
-        ar_of(
-            {
-                name + (f".{form}" if "tar" in name else ""): packed(data, form if "tar" in name else "")
-                for name, data in found.items()
-            }
-        )
-        for form in ("gz", "xz", "zst", "bz2")
-    ]
 
 
 def _packed_layer(form: str, ending: str) -> Reader:
@@ -708,48 +650,28 @@ def _project(path: Path, out: Path) -> None:
 POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
-    "service": Reader("text", "service.py", lambda: [SERVICE.encode()], _service),
-    "bentofile": Reader("document", "bentofile.yaml", lambda: [_document(OPTIONS)], _bentofile),
+    "service": Reader("text", "service.py", _seed("service"), _service),
+    "bentofile": Reader("document", "bentofile.yaml", _seed("bentofile.json"), _bentofile),
     "bentofile-yaml": Reader("text", "bentofile.yaml", _yaml_seeds, _bentofile),
-    "pyproject": Reader("text", "pyproject.toml", lambda: [seed("pyproject")], _bentofile),
-    "ignore": Reader(
-        "text", ".bentoignore", lambda: [b"*.pyc\n!keep.pyc\n/data/**/x\n# c\n[a-z]?[!0]*\n\\!x\n"], _ignore
-    ),
-    "dotenv": Reader(
-        "text",
-        ".env",
-        lambda: [b"A=b\nexport C='d e'\nD=\"$A ${C}\\n\"\n# x\nE=f # g\n"],
-        lambda path, _out: parse_dotenv(decode_text(path.read_bytes(), path.name), path.name),
-    ),
-    "template": Reader("text", "Dockerfile.template", lambda: [seed("template")], _template),
+    "pyproject": Reader("text", "pyproject.toml", _seed("pyproject"), _bentofile),
+    "ignore": Reader("text", ".bentoignore", _seed("bentoignore"), _of_text(_ignore)),
+    "dotenv": Reader("text", ".env", _seed("dotenv"), _of_text(parse_dotenv)),
+    "template": Reader("text", "Dockerfile.template", _seed("template"), _of_text(_template)),
     "image": Reader(
-        "document",
-        "image.json",
-        lambda: [seed("image.json")],
-        lambda path, _out: image_steps.read(path.read_bytes(), path.name),
+        "document", "image.json", _seed("image.json"), lambda path, _: image_steps.read(path.read_bytes(), path.name)
     ),
-    "module": Reader(
-        "text",
-        "MODULE.bazel",
-        lambda: [MODULE],
-        lambda path, _out: workspace.read(decode_text(path.read_bytes(), path.name), path.name),
-    ),
-    "requirements": Reader("text", "requirements.txt", lambda: [seed("requirements")], _requirements),
-    "uv-lock": Reader("text", "uv.lock", lambda: [seed("uv-lock")], _lock),
-    "pylock": Reader(
-        "text",
-        "pylock.toml",
-        lambda: [seed("pylock")],
-        lambda path, _out: resolution._read_pylock(requirements.decode(path.read_bytes(), path.name), path.name),
-    ),
-    "lock": Reader("document", "requirements.lock.json", lambda: [seed("lock.json")], _lock),
-    "deb-lock": Reader("document", "debs.lock.json", lambda: [seed("deb-lock.json")], _deb_lock),
+    "module": Reader("text", "MODULE.bazel", _seed("module"), _of_text(workspace.read)),
+    "requirements": Reader("text", "requirements.txt", _seed("requirements"), _requirements),
+    "uv-lock": Reader("text", "uv.lock", _seed("uv-lock"), _lock),
+    "pylock": Reader("text", "pylock.toml", _seed("pylock"), _of_text(resolution._read_pylock)),
+    "lock": Reader("document", "requirements.lock.json", _seed("lock.json"), _lock),
+    "deb-lock": Reader("document", "debs.lock.json", _seed("deb-lock.json"), _of_text(_deb_lock)),
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
-    "advisory": Reader("document", "PYSEC-2024-1.json", lambda: [seed("advisory.json")], _audit),
-    "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", lambda: [seed("advisory.json")], _audit),
+    "advisory": Reader("document", "PYSEC-2024-1.json", _seed("advisory.json"), _audit),
+    "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", _seed("advisory.json"), _audit),
     "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
-    "deb": Reader("deb", "odd_1.0-1_amd64.deb", debs, _deb),
+    "deb": Reader("deb", "odd_1.0-1_amd64.deb", lambda: [deb()], _deb),
     **{
         f"archive-{form}": Reader(
             form,
@@ -761,18 +683,20 @@ READERS: dict[str, Reader] = {
         for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
     },
     "bundle": Reader("tar", "x.bentobundle", _bundles, lambda path, out: bundle.read(Home(out), path, Options()), POOL),
-    "bento.yaml": Reader("document", "bento.yaml", lambda: [seed("bento.json")], _descriptor("bento")),
-    "model.yaml": Reader("document", "model.yaml", lambda: [seed("model.json")], _descriptor("model")),
-    "model-files": Reader("document", "model.yaml", lambda: [seed("model.json")], _model),
+    "bento.yaml": Reader("document", "bento.yaml", _seed("bento.json"), _descriptor("bento")),
+    "model.yaml": Reader("document", "model.yaml", _seed("model.json"), _descriptor("model")),
+    "model-files": Reader("document", "model.yaml", _seed("model.json"), _model),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
-    "signatures": Reader("document", "signatures.json", _signed, _signatures),
+    "signatures": Reader("document", "signatures.json", _seed("signatures.json"), _signatures),
     "docker-archive": Reader("tar", "image.tar", _docker_archives, lambda path, _out: docker_archive.read(path)),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, lambda path, _out: _layer_of(path, "")),
     "image-unpacked": Reader("tar", "layer.tar", _roots, _root, ""),
     "base-layer-gzip": _packed_layer("gz", "+gzip"),
     "base-layer-zstd": _packed_layer("zst", "+zstd"),
-    "deb-packed": Reader("deb", "odd_1.0-1_amd64.deb", _packed_debs, _deb),
+    "deb-packed": Reader(
+        "deb", "odd_1.0-1_amd64.deb", lambda: [deb(form) for form in ("gz", "xz", "zst", "bz2")], _deb
+    ),
     "wheel-texts": Reader("text", "texts", _texts_of_wheel, _wheel_texts),
     "wheel-unpacked": Reader(
         "zip",
@@ -791,22 +715,22 @@ READERS: dict[str, Reader] = {
         "",
     ),
     "project": Reader("document", "project.json", lambda: [_document(PROJECT)], _project, "project/"),
-    "netrc": Reader("text", "netrc", lambda: [seed("netrc")], _setting("NETRC", _netrc)),
+    "netrc": Reader("text", "netrc", _seed("netrc"), _setting("NETRC", _netrc)),
     "docker-config": Reader(
-        "document", "config.json", lambda: [seed("docker-config.json")], _setting("DOCKER_CONFIG", _credentials)
+        "document", "config.json", _seed("docker-config.json"), _setting("DOCKER_CONFIG", _credentials)
     ),
     "cloud-contexts": Reader(
-        "document", ".yatai.yaml", lambda: [seed("cloud-contexts.json")], _setting("BENTOML_HOME", _contexts)
+        "document", ".yatai.yaml", _seed("cloud-contexts.json"), _setting("BENTOML_HOME", _contexts)
     ),
-    "api": Reader("document", "api.json", lambda: [_document(API)], _api),
+    "api": Reader("document", "api.json", _seed("api.json"), _api),
     "report": Reader(
         "document",
         "report.json",
-        lambda: [seed("report.json")],
+        _seed("report.json"),
         lambda path, _out: reports._read_other_report(str(path), path.name),
     ),
-    "system-files": Reader("text", "status", lambda: [DPKG], _system),
-    "stanzas": Reader("text", "Packages", lambda: [DPKG.partition(b"\nP:")[0]], _stanzas),
-    "headers": Reader("text", "headers", lambda: [seed("headers")], _headers),
-    "addresses": Reader("text", "addresses", lambda: [seed("addresses")], _addresses),
+    "system-files": Reader("text", "status", _seed("dpkg"), _system),
+    "stanzas": Reader("text", "Packages", lambda: [seed("dpkg").partition(b"\nP:")[0]], _stanzas),
+    "headers": Reader("text", "headers", _seed("headers"), _headers),
+    "addresses": Reader("text", "addresses", _seed("addresses"), _addresses),
 }

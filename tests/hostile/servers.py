@@ -28,12 +28,12 @@ from bento_cli.sharing.registry.pulling import pull as pull_entry
 from bento_cli.sharing.urls import NullCounter
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home
-from bento_cli.transports import sftp, source
+from bento_cli.transports import sftp
 from bento_cli.transports.address import parse
 from bento_cli.transports.download import downloaded
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, tar_of
+from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, seed, tar_of
 from rules_bento.archives import tarstream, xz
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL
@@ -56,6 +56,7 @@ class Script:
 
     def __init__(self, data: bytes) -> None:
         self._entries: list[tuple[str, bytes]] = []
+        self._bodies: list[bytes] = []
         try:
             for path, status, headers, body in json.loads(data):
                 answer = self._filled(status, dict(headers), body)
@@ -73,10 +74,6 @@ class Script:
         told = {"Content-Length": len(content), **headers}
         lines = [f"HTTP/1.1 {status} Said", *(f"{name}: {self._put_in(str(told[name]))}" for name in told), "", ""]
         return "\r\n".join(lines).encode("utf-8", "surrogatepass") + content
-
-    @property
-    def _bodies(self) -> list[bytes]:
-        return self.__dict__.setdefault("bodies", [])
 
     def _put_in(self, text: str) -> str:
         for number, body in enumerate(self._bodies):
@@ -139,10 +136,6 @@ def _no_wait(_seconds: float) -> None:
     pass
 
 
-def _counter() -> Any:
-    return NullCounter()
-
-
 def _script(*entries: Any) -> bytes:
     return json.dumps(entries, indent=1).encode()
 
@@ -197,7 +190,7 @@ def _image_script() -> bytes:
 def _pull_image(out: Path) -> None:
     with _registries() as registries:
         layout = Layout.create(out / "layout")
-        pull([Reference.parse(f"{_HOST}/a/b:v1")], layout, registries, _counter(), platforms=["linux/amd64"])
+        pull([Reference.parse(f"{_HOST}/a/b:v1")], layout, registries, NullCounter(), platforms=["linux/amd64"])
 
 
 def _artifact_script(*, bento: bool) -> bytes:
@@ -245,12 +238,9 @@ def _pull_entry(kind: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
         with _registries() as registries:
             chosen = BENTO if kind == "bento" else MODEL
-            pull_entry(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, _counter())
+            pull_entry(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, NullCounter())
 
     return read
-
-
-_TOKEN = 'Bearer realm="https://auth.example/token",service="x",scope="repository:a/b:pull"'
 
 
 def _list(_out: Path) -> None:
@@ -260,36 +250,9 @@ def _list(_out: Path) -> None:
         repository.referrers("sha256:" + SHA)
 
 
-def _listing() -> list[bytes]:
-    link = {"Link": '</v2/a/b/tags/list?last=v1>; rel="next"'}
-    entry = {"mediaType": MANIFEST["mediaType"], "digest": "sha256:" + SHA, "size": 3, "artifactType": "a/b"}
-    referrers = {"schemaVersion": 2, "mediaType": INDEX["mediaType"], "manifests": [entry]}
-    return [
-        _script(
-            ["last=", 200, {}, {"name": "a/b", "tags": ["v2"]}],
-            ["tags/list", 200, link, {"name": "a/b", "tags": ["v1", "latest"]}],
-            ["referrers/", 200, {"OCI-Filters-Applied": "artifactType"}, referrers],
-            ["/v2/", 200, {}, {}],
-        )
-    ]
-
-
 def _log_in(_out: Path) -> None:
     with _registries() as registries:
         _repository(registries).get_manifest("v1")
-
-
-def _tokens() -> list[bytes]:
-    answers = ({"token": "a", "expires_in": 60, "issued_at": DAY}, {"access_token": "b", "refresh_token": "c"})
-    denied = {"errors": [{"code": "UNAUTHORIZED", "message": "no", "detail": [{"Type": "repository"}]}]}
-    return [
-        _script(
-            ["/token", 200, {}, answer],
-            ["Authorization: Bearer", 200, {"Content-Type": INDEX["mediaType"]}, {**INDEX, "manifests": []}],
-            ["/v2/", 401, {"WWW-Authenticate": _TOKEN}, denied],
-        )
-        for answer in answers
-    ]
 
 
 def _push(_out: Path) -> None:
@@ -297,26 +260,13 @@ def _push(_out: Path) -> None:
     with _registries() as registries:
         repository = _repository(registries)
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        upload(repository, digest, len(content), BytesSource(content), _counter(), mount_from=["c/d"])
+        upload(repository, digest, len(content), BytesSource(content), NullCounter(), mount_from=["c/d"])
         manifest = json.dumps(MANIFEST | {"layers": [], "config": _descriptor(digest)}).encode()
         repository.put_manifest(Manifest.read(manifest, "", "x"), "v1")
 
 
 def _descriptor(digest: str) -> dict[str, Any]:
     return {"mediaType": "a/b", "digest": digest, "size": 70}
-
-
-def _uploads() -> list[bytes]:
-    session = {"Location": "/v2/a/b/blobs/uploads/1?state=x", "Range": "0-69", "OCI-Chunk-Min-Length": "10"}
-    return [
-        _script(
-            ["/blobs/uploads/1", 201, {"Location": "/v2/a/b/blobs/x"}, ""],
-            ["/blobs/uploads/", 202, session, ""],
-            ["/manifests/v1", 201, {"OCI-Subject": "sha256:" + SHA}, ""],
-            ["/v2/a/b/blobs/", 404, {}, {"errors": [{"code": "BLOB_UNKNOWN", "message": "x"}]}],
-            ["/v2/", 200, {}, {}],
-        )
-    ]
 
 
 # Clouds
@@ -328,7 +278,7 @@ def _cloud() -> Any:
 
 def _pull_from_cloud(out: Path) -> None:
     with _cloud() as cloud:
-        pulling.pull(Home(out), BENTO, "hi", cloud, _counter())
+        pulling.pull(Home(out), BENTO, "hi", cloud, NullCounter())
 
 
 def _cloud_answers() -> list[bytes]:
@@ -367,28 +317,7 @@ def _push_to_cloud(out: Path) -> None:
     store.bentos.import_archive(archive)
     archive.unlink()
     with _cloud() as cloud:
-        pushing.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, _counter())
-
-
-def _cloud_uploads() -> list[bytes]:
-    new = {"uid": "1", "version": "v1", "upload_status": "pending", "transmission_strategy": "presigned_url"}
-    addresses = {
-        "presigned_upload_url": "https://s3.example/signed?x=y",
-        "presigned_multipart_upload_url": "https://s3.example/signed?x=y",
-        "upload_id": "u",
-    }
-    return [
-        _script(
-            ["/signed", 200, {"ETag": '"e"'}, ""],
-            ["/presign", 200, {}, addresses | new],
-            ["multipart_upload", 200, {}, addresses | new],
-            ["finish_upload", 200, {}, new | {"upload_status": "success"}],
-            ["start_upload", 200, {}, new],
-            ["s/v1", 404, {}, {"error": "record not found"}],
-            ["s HTTP", 200, {}, new],
-            ["/api/", 200, {}, {"uid": "2", "name": "hi"}],
-        )
-    ]
+        pushing.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, NullCounter())
 
 
 # Addresses
@@ -396,23 +325,10 @@ def _cloud_uploads() -> list[bytes]:
 
 def _download(address: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
-        with downloaded(parse(address), out / "transfers", _counter()) as file:
+        with downloaded(parse(address), out / "transfers", NullCounter()) as file:
             file.read()
 
     return read
-
-
-def _urls() -> list[bytes]:
-    whole = {
-        "Accept-Ranges": "bytes",
-        "ETag": '"1"',
-        "Repr-Digest": "sha-256=:7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M=:",
-    }
-    part = {"Content-Range": "bytes 0-6/7", "ETag": '"1"'}
-    return [
-        _script(["/x", 302, {"Location": "https://other.example/y.bento"}, ""], ["/y", 200, whole, "content"]),
-        _script(["/x", 206, part | {"Last-Modified": "Sat, 01 Jan 2000 00:00:00 GMT"}, "content"]),
-    ]
 
 
 def _dropbox(out: Path) -> None:
@@ -420,66 +336,28 @@ def _dropbox(out: Path) -> None:
     _download("dropbox:///x.bento")(out)
 
 
-def _of_dropbox() -> list[bytes]:
-    found = {
-        ".tag": "file",
-        "rev": "1",
-        "size": 7,
-        "content_hash": source.hash_of(source.DROPBOX, b"content"),
-        "name": "x.bento",
-    }
-    return [
-        _script(
-            ["oauth2/token", 200, {}, {"access_token": "a", "expires_in": 14400}],
-            ["get_metadata", 200, {}, found],
-            ["files/download", 206, {"Content-Range": "bytes 0-6/7"}, "content"],
-        )
-    ]
-
-
 def _gcs(out: Path) -> None:
     os.environ["STORAGE_EMULATOR_HOST"] = "http://gcs.example"
     _download("gs://bucket/x.bento")(out)
 
 
-def _of_gcs() -> list[bytes]:
-    found = {
-        "name": "x.bento",
-        "size": "7",
-        "generation": "12",
-        "md5Hash": base64.b64encode(hashlib.md5(b"content").digest()).decode(),
-    }
-    return [_script(["alt=media", 206, {"Content-Range": "bytes 0-6/7"}, "content"], ["/o/", 200, {}, found])]
-
-
-def _of_hub() -> list[bytes]:
-    files = [{"rfilename": "x/w.bin", "size": 3, "lfs": {"sha256": SHA, "size": 3}}, {"rfilename": "config.json"}]
-    return [
-        _script(
-            ["/api/models", 200, {}, {"sha": "a" * 40, "siblings": files, "id": "a/b"}],
-            ["/resolve/", 200, {"ETag": '"x"'}, "content"],
-        )
-    ]
-
-
-def _cache_over_http(_out: Path) -> None:
-    found = push_cache.settings({"--remote_cache": ["http://cache.example/kept"]})
+def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int) -> None:
+    found = push_cache.settings({"--remote_cache": [address]})
     assert found
-    connect, push_cache._connect = push_cache._connect, lambda *_: Wire(_current[0])
+    kept, push_cache._connect = push_cache._connect, lambda *_: connect()
     try:
-        for start in (0, 3):
-            for _ in push_cache.open_cache(found).read(SHA, 7, start):
-                pass
+        with given_up():
+            for start in starts:
+                for _ in push_cache.open_cache(found).read(SHA, 7, start):
+                    pass
     finally:
-        push_cache._connect = connect
-
-
-_current: list[Script] = []
+        push_cache._connect = kept
 
 
 def _http_cache(path: Path, out: Path) -> None:
-    _current[:] = [Script(path.read_bytes())]
-    _of_server(_cache_over_http)(path, out)
+    data = path.read_bytes()
+    with playing(data, out):
+        _read_cache("http://cache.example/kept", lambda: Wire(Script(data)), 0, 3)
 
 
 # Binary protocols: what a server says at once, whatever it is asked
@@ -508,15 +386,7 @@ class _Told(socket.socket):
 
 
 def _grpc(path: Path, _out: Path) -> None:
-    found = push_cache.settings({"--remote_cache": ["grpc://cache.example"]})
-    assert found
-    connect, push_cache._connect = push_cache._connect, lambda *_: _Told(path.read_bytes())
-    try:
-        with given_up():
-            for _ in push_cache.open_cache(found).read(SHA, 7, 0):
-                pass
-    finally:
-        push_cache._connect = connect
+    _read_cache("grpc://cache.example", lambda: _Told(path.read_bytes()), 0)
 
 
 def _grpc_answers() -> list[bytes]:
@@ -537,14 +407,7 @@ class _Ssh:
     """A program that has said all that it will say."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def wait(self, *_: Any) -> int:
-        """It has ended."""
-        return 0
-
-    def kill(self) -> None:
-        """The same."""
+        self.wait = self.kill = lambda *_: 0
 
 
 def _sftp(path: Path, _out: Path) -> None:
@@ -583,34 +446,28 @@ def _sftp_answers() -> list[bytes]:
     return [b"".join(text(packet) for packet in given) for given in (packets, renumbered)]
 
 
+def _scripts(name: str) -> Callable[[], list[bytes]]:
+    return lambda: [_script(*entries) for entries in json.loads(seed(f"{name}.json"))]
+
+
+def _server(scripts: Callable[[], list[bytes]], read: Callable[[Path], None], kept: str = "-") -> Reader:
+    return Reader("script", "script.json", scripts, _of_server(read), kept)
+
+
 SERVERS: dict[str, Reader] = {
-    "registry-image": Reader("script", "script.json", lambda: [_image_script()], _of_server(_pull_image), ""),
-    "registry-model": Reader(
-        "script", "script.json", lambda: [_artifact_script(bento=False)], _of_server(_pull_entry("model")), POOL
-    ),
-    "registry-bento": Reader(
-        "script", "script.json", lambda: [_artifact_script(bento=True)], _of_server(_pull_entry("bento")), POOL
-    ),
-    "registry-lists": Reader("script", "script.json", _listing, _of_server(_list)),
-    "registry-token": Reader("script", "script.json", _tokens, _of_server(_log_in)),
-    "registry-push": Reader("script", "script.json", _uploads, _of_server(_push)),
-    "cloud-pull": Reader("script", "script.json", _cloud_answers, _of_server(_pull_from_cloud), POOL),
-    "cloud-push": Reader("script", "script.json", _cloud_uploads, _of_server(_push_to_cloud), ""),
-    "url": Reader("script", "script.json", _urls, _of_server(_download("https://files.example/x.bento")), "transfers/"),
-    "dropbox": Reader("script", "script.json", _of_dropbox, _of_server(_dropbox), "transfers/"),
-    "gcs": Reader("script", "script.json", _of_gcs, _of_server(_gcs), "transfers/"),
-    "hub": Reader(
-        "script",
-        "script.json",
-        _of_hub,
-        _of_server(lambda _out: pin("a/b", endpoint="https://hub.example", exclude=["*.md"])),
-    ),
-    "cache-http": Reader(
-        "script",
-        "script.json",
-        lambda: [_script(["/cas/", 206, {"Content-Range": "bytes 3-6/7"}, "content"])],
-        _http_cache,
-    ),
+    "registry-image": _server(lambda: [_image_script()], _pull_image, ""),
+    "registry-model": _server(lambda: [_artifact_script(bento=False)], _pull_entry("model"), POOL),
+    "registry-bento": _server(lambda: [_artifact_script(bento=True)], _pull_entry("bento"), POOL),
+    "registry-lists": _server(_scripts("registry-lists"), _list),
+    "registry-token": _server(_scripts("registry-token"), _log_in),
+    "registry-push": _server(_scripts("registry-push"), _push),
+    "cloud-pull": _server(_cloud_answers, _pull_from_cloud, POOL),
+    "cloud-push": _server(_scripts("cloud-push"), _push_to_cloud, ""),
+    "url": _server(_scripts("url"), _download("https://files.example/x.bento"), "transfers/"),
+    "dropbox": _server(_scripts("dropbox"), _dropbox, "transfers/"),
+    "gcs": _server(_scripts("gcs"), _gcs, "transfers/"),
+    "hub": _server(_scripts("hub"), lambda _out: pin("a/b", endpoint="https://hub.example", exclude=["*.md"])),
+    "cache-http": Reader("script", "script.json", _scripts("cache-http"), _http_cache),
     "cache-grpc": Reader("frames", "answer", _grpc_answers, _grpc),
     "sftp": Reader("packets", "answer", _sftp_answers, _sftp),
 }
