@@ -41,29 +41,18 @@ def test_bytes_are_those_of_pyyaml(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("word", WORDS)
 def test_words_are_quoted_as_pyyaml_quotes_them(word: str) -> None:
-    for text in (
-        word,
-        f"a {word}",
-        f"{word} a",
-        f"a{word}",
-        f"{word}a",
-        f"{word}\n{word}",
-        f"{word * 30} {word} {word}",
-    ):
+    texts = (word, f"a {word}", f"{word} a", f"a{word}", f"{word}a", f"{word}\n{word}", f"{word * 30} {word} {word}")
+    for text in texts:
         document = {"key": text, "list": [text], "nested": {"list": [[text], {"key": text}]}}
         assert dump_yaml(document) == yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
 
 
+DEEP = [[[[[[[[[[[[[[[[[[[[[[["word " * 40]]]]]]]]]]]]]]]]]]]]]]]
+
+
 @pytest.mark.parametrize(
     "document",
-    [
-        {},
-        {"a": SHARED, "b": SHARED},
-        {1: "number", "one": "text"},
-        {"a": ("tuple",)},
-        {"deep": [[[[[[[[[[[[[[[[[[[[[[["word " * 40]]]]]]]]]]]]]]]]]]]]]]]},
-        {"long" * 40: 1},
-    ],
+    [{}, {"a": SHARED, "b": SHARED}, {1: "number", "one": "text"}, {"a": ("tuple",)}, {"deep": DEEP}, {"long" * 40: 1}],
     ids=["empty", "twice", "keys", "tuple", "deep", "long key"],
 )
 def test_what_is_not_simple_is_written_by_pyyaml(document: dict[Any, Any]) -> None:
