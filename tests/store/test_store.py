@@ -21,6 +21,7 @@ import pytest
 import yaml
 from bento_cli import library as api
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
+from bento_cli.sharing import bundle as bundles
 from bento_cli.store import delete, import_manifests, pool
 from bento_cli.store.home import staging_lock
 from bento_cli.store.summaries import Summary
@@ -73,10 +74,21 @@ def put(store, tag="hi:v1", created=DAY_1, models=(), options=None, **extra):
     return store.bentos.import_archive(path, options=options)
 
 
+def put_folder(store, files=(), links=()):
+    """Import a folder with a bento.yaml."""
+    folder = store.home.root.parent / "hi"
+    (folder / "src").mkdir(parents=True, exist_ok=True)
+    (folder / "bento.yaml").write_bytes(bento_yaml())
+    for path in files:
+        (folder / path).write_text("same")
+    for path, target in dict(links).items():
+        (folder / path).symlink_to(target)
+    return store.bentos.import_archive(folder).entry
+
+
 def inodes(entry):
-    return {
-        path.relative_to(entry.path).as_posix(): path.stat().st_ino for path in entry.path.rglob("*") if path.is_file()
-    }
+    files = (path for path in entry.path.rglob("*") if path.is_file())
+    return {path.relative_to(entry.path).as_posix(): path.stat().st_ino for path in files}
 
 
 def pooled(store):
@@ -100,13 +112,8 @@ def test_an_archive_becomes_entries(store):
 
 
 def test_empty_folders_and_links_are_kept(store, tmp_path):
-    folder = tmp_path / "hi"
-    (folder / "env/python/wheels").mkdir(parents=True)
-    (folder / "src").mkdir()
-    (folder / "bento.yaml").write_bytes(bento_yaml())
-    (folder / "src/a.py").write_text("1")
-    (folder / "src/b.py").symlink_to("a.py")
-    entry = store.bentos.import_archive(folder).entry
+    (tmp_path / "hi/env/python/wheels").mkdir(parents=True)
+    entry = put_folder(store, ["src/a.py"], {"src/b.py": "a.py"})
     assert (entry.path / "env/python/wheels").is_dir()
     assert (entry.path / "src/b.py").readlink() == Path("a.py")
 
@@ -178,16 +185,11 @@ def test_a_prefix_is_enough_if_only_one_has_it(store):
 
 def test_listing(store):
     assert store.bentos.list() == ()
-    put(store, "hi:v1")
-    put(store, "hi:v2")
-    put(store, "ho:v1")
+    for tag in "hi:v1", "hi:v2", "ho:v1":
+        put(store, tag)
     tags = lambda text="": [str(entry.tag) for entry in store.bentos.list(text)]  # noqa: E731
-    assert (tags(), tags("hi"), tags("hi:v2"), tags("hi:v")) == (
-        ["hi:v1", "hi:v2", "ho:v1"],
-        ["hi:v1", "hi:v2"],
-        ["hi:v2"],
-        [],
-    )
+    assert (tags(), tags("hi")) == (["hi:v1", "hi:v2", "ho:v1"], ["hi:v1", "hi:v2"])
+    assert (tags("hi:v2"), tags("hi:v")) == (["hi:v2"], [])
     with pytest.raises(NotFoundError):
         store.bentos.list("he")
 
@@ -267,11 +269,8 @@ def test_two_versions_cost_one_copy(store):
     assert shared == {"README.md", "env/docker/entrypoint.sh", "src/service.py"}
     model = store.models.get("clf").path / "weights.bin"
     assert model.stat().st_nlink == 2, "in the pool"
-    digest = next(
-        file.blake3
-        for file in import_manifests.read(store.home, MODEL, Tag("clf", "v1"), model.parent).entries
-        if file.path == "weights.bin"
-    )
+    entries = import_manifests.read(store.home, MODEL, Tag("clf", "v1"), model.parent).entries
+    [digest] = [file.blake3 for file in entries if file.path == "weights.bin"]
     assert (store.home.pool / digest[:2] / digest[2:]).samefile(model)
 
 
@@ -287,14 +286,12 @@ def test_what_bentoml_or_people_write_to_is_not_shared(store):
 
 
 def test_executable_and_plain_files_of_one_content_are_apart(store, tmp_path):
-    folder = tmp_path / "hi"
-    (folder / "src").mkdir(parents=True)
-    (folder / "bento.yaml").write_bytes(bento_yaml())
-    for name in "a", "b":
-        (folder / "src" / name).write_text("same")
-    (folder / "src/b").chmod(0o755)
-    entry = store.bentos.import_archive(folder).entry
-    assert [bool((entry.path / "src" / name).stat().st_mode & 0o100) for name in "ab"] == [False, True]
+    (tmp_path / "hi").mkdir()
+    for name, mode in (("a", 0o644), ("b", 0o755)):
+        (tmp_path / "hi" / name).write_text("same")
+        (tmp_path / "hi" / name).chmod(mode)
+    entry = put_folder(store)
+    assert [bool((entry.path / name).stat().st_mode & 0o100) for name in "ab"] == [False, True]
     assert store.verify().changes == ()
 
 
@@ -469,10 +466,8 @@ def test_damage_of_a_shared_file_is_found_in_all_that_share_it(store):
     put(store, "hi:v1")
     put(store, "hi:v2")
     damage(store.bentos.get("hi:v1").path / "src/service.py", "flip")
-    assert [(finding.tag, finding.path) for finding in store.verify().damages] == [
-        ("hi:v1", "src/service.py"),
-        ("hi:v2", "src/service.py"),
-    ]
+    assert {finding.path for finding in store.verify().damages} == {"src/service.py"}
+    assert [finding.tag for finding in store.verify().damages] == ["hi:v1", "hi:v2"]
 
 
 def test_damage_in_the_pool_alone_is_found_and_collected(store):
@@ -493,18 +488,12 @@ def test_changes_that_lose_nothing_are_told_apart(store):
     (entry.path / "README.md").chmod(0o755)
     found = store.verify()
     assert (found.damages, found.unknown) == ((), ())
-    assert {finding.path: finding.problem for finding in found.changes} == {
-        "src/new": "was added",
-        "README.md": "is executable now",
-    }
+    changes = {finding.path: finding.problem for finding in found.changes}
+    assert changes == {"src/new": "was added", "README.md": "is executable now"}
 
 
-def test_links_are_verified(store, tmp_path):
-    folder = tmp_path / "hi"
-    (folder / "src").mkdir(parents=True)
-    (folder / "bento.yaml").write_bytes(bento_yaml())
-    (folder / "src/a").symlink_to("b")
-    entry = store.bentos.import_archive(folder).entry
+def test_links_are_verified(store):
+    entry = put_folder(store, links={"src/a": "b"})
     assert store.verify().damages == ()
     (entry.path / "src/a").unlink()
     (entry.path / "src/a").symlink_to("c")
@@ -627,15 +616,11 @@ def answer(question):
         return None
 """
 SCALARS = st.sampled_from([None, "", "a", "1", 0, 1, 2, 1.5, True, "b:c", "2026-01-01", "2026-01-01T00:00:00Z", "x y"])
+VALUE_KEYS = ["name", "service", "tag", "value", "stage", "module", "pip", "url", "foo"]
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
-        st.lists(inner, max_size=2),
-        st.dictionaries(
-            st.sampled_from(["name", "service", "tag", "value", "stage", "module", "pip", "url", "foo"]),
-            inner,
-            max_size=3,
-        ),
+        st.lists(inner, max_size=2), st.dictionaries(st.sampled_from(VALUE_KEYS), inner, max_size=3)
     ),
     max_leaves=5,
 )
@@ -644,7 +629,7 @@ BENTO_KEYS = [
     *("args", "spec", "image", "runners", "apis", "docker", "python", "conda", "tag", "foo"),
 ]
 MODEL_KEYS = [
-    *("module", "labels", "options", "metadata", "context", "signatures", "api_version", "creation_time", "foo"),
+    *("module", "labels", "options", "metadata", "context", "signatures", "api_version", "creation_time", "foo")
 ]
 PARTS = {
     "image": ["base_image", "python_version", "commands", "python_requirements", "post_commands", "build_include"],
@@ -673,11 +658,8 @@ def documents(draw):
 
 # Texts and mappings where a list belongs, and such: taken apart by BentoML, and meant by nobody.
 STRICTER = (
-    "expected a list",
-    "expected a mapping",
-    "expected a string",
+    *("expected a list", "expected a mapping", "expected a string", "expected two integers"),
     "BentoML doesn't allow null in metadata",
-    "expected two integers",
 )
 
 
@@ -685,7 +667,7 @@ def without_times(document):
     """A document without what BentoML fills in from the clock, the machine and its own version."""
     text = json.dumps(document)
     for key in "creation_time", "bentoml_version", "python_version":
-        text = __import__("re").sub(f'"{key}": ("[^"]*"|null)', f'"{key}": ""', text)
+        text = re.sub(f'"{key}": ("[^"]*"|null)', f'"{key}": ""', text)
     return text
 
 
@@ -764,10 +746,8 @@ def answer(question):
 
 def listed(store):
     sizes = {str(model.tag): model.size() for model in store.models.list()}
-    return [
-        [str(entry.tag), entry.size(), entry.size() + sum(sizes.get(tag, 0) for tag in entry.models)]
-        for entry in store.bentos.list()
-    ]
+    bentos = [(entry, sum(sizes.get(tag, 0) for tag in entry.models)) for entry in store.bentos.list()]
+    return [[str(entry.tag), entry.size(), entry.size() + more] for entry, more in bentos]
 
 
 def ours(call, argument):
@@ -781,15 +761,10 @@ def ours(call, argument):
 def test_both_work_on_one_store(real, tmp_path):
     store = Store(real.home, durable=False)
     chance = random.Random(8)
-    created = {
-        version: f"2026-02-{day:02}T00:00:00+00:00" for version, day in zip("abcdef", (3, 1, 4, 1, 5, 2), strict=True)
-    }
-    archives = {
-        version: write_archive(
-            tmp_path / f"{version}.bento", bento_files(f"hi:{version}x", day, BOTH if version < "d" else CLF)
-        )
-        for version, day in created.items()
-    }
+    archives = {}
+    for version, day in zip("abcdef", (3, 1, 4, 1, 5, 2), strict=True):
+        files = bento_files(f"hi:{version}x", f"2026-02-{day:02}T00:00:00+00:00", BOTH if version < "d" else CLF)
+        archives[version] = write_archive(tmp_path / f"{version}.bento", files)
     with Conversation(real, TALK) as theirs:
         theirs.ask("list")
         for _ in range(70):
@@ -824,10 +799,8 @@ def test_bentoml_imports_what_is_exported(real, tmp_path):
     store = Store(tmp_path / "ours", durable=False)
     put(store, "hi:v1", models=BOTH, src__data=b"data" * 9999)
     store.home.root.joinpath("bentos/hi/v1/src/empty").mkdir()
-    script = TALK.replace("import_bento(*rest)", "import_bento(*rest)")
-    names = ["a.bento", "a.xz", "a.gz", "a.tar.gz", "a.bz2", "a.tar", "a.zip", "a"]
-    with Conversation(real, script) as theirs:
-        for name in names:
+    with Conversation(real, TALK) as theirs:
+        for name in ("a.bento", "a.xz", "a.gz", "a.tar.gz", "a.bz2", "a.tar", "a.zip", "a"):
             done = store.bentos.export("hi", str(tmp_path / name))
             assert [str(tag) for tag in done.models] == ["clf:v1", "clf:v2"]
             assert theirs.ask("import", str(done.path)) == "hi:v1", name
@@ -882,15 +855,11 @@ def test_what_is_exported_comes_back_the_same(tmp_path_factory, files, form):
 
 
 def test_links_travel_but_not_in_a_zip(store, tmp_path):
-    folder = tmp_path / "hi"
-    (folder / "src").mkdir(parents=True)
-    (folder / "bento.yaml").write_bytes(bento_yaml())
-    (folder / "src/a").symlink_to("../bento.yaml")
-    store.bentos.import_archive(folder)
+    put_folder(store, links={"src/a": "../bento.yaml"})
     other = Store(tmp_path / "other", durable=False)
     for form in "xz", "folder":
         out = store.bentos.export("hi", tmp_path / f"out-{form}", form).path
-        assert tree(other.bentos.import_archive(out, form).entry.path) == tree(folder)
+        assert tree(other.bentos.import_archive(out, form).entry.path) == tree(tmp_path / "hi")
         other.bentos.delete("hi")
     with pytest.raises(BentoError, match="src/a: `bentoml import` rejects"):
         store.bentos.export("hi", tmp_path / "out.zip")
@@ -941,17 +910,21 @@ def test_bentoml_serves_what_is_imported(real, tmp_path):
 
 # ---- Killed at every step ---------------------------------------------------------------------------------------
 
-CHANGING = {
-    "os.mkdir",
-    "os.rename",
-    "os.link",
-    "os.symlink",
-    "os.remove",
-    "os.rmdir",
-    "os.chmod",
-    "os.utime",
-    "fcntl.flock",
-}
+CHANGING = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "os.utime"}
+CHANGING |= {"fcntl.flock"}
+
+
+def forked(work):
+    """The number of a new process that does the work; its status says whether the work came to its end."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
 
 
 def killed_at(step, work):
@@ -959,22 +932,14 @@ def killed_at(step, work):
 
     Python tells of each step itself (PEP 578), so none is forgotten.
     """
-    child = os.fork()
-    if child == 0:
-        steps = count(1)
+    steps = count(1)
 
-        def before(event, arguments):
-            writing = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if (writing or event in CHANGING) and next(steps) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def before(event, arguments):
+        writing = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if (writing or event in CHANGING) and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        status = 1
-        try:
-            sys.addaudithook(before)
-            work()
-            status = 0
-        finally:
-            os._exit(status)
+    child = forked(lambda: (sys.addaudithook(before), work()))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
     return status == 0
@@ -988,10 +953,11 @@ def copy_of(home, target):
 
 VERSIONS = {"hi:v1": DAY_1, "hi:v2": DAY_2, "hi:v3": DAY_3}
 FEW = {tag: {path: files[path] for path in ("model.yaml", "weights.bin")} for tag, files in BOTH.items()}
+REQUIRED = {"hi:v1": ["clf:v1"], "hi:v2": ["clf:v1"], "hi:v3": ["clf:v1", "clf:v2"]}
 CONTENTS = {
     tag: {
         path: data
-        for path, data in bento_files(tag, created, FEW if tag == "hi:v3" else {"clf:v1": FEW["clf:v1"]}).items()
+        for path, data in bento_files(tag, created, {model: FEW[model] for model in REQUIRED[tag]}).items()
         if path.startswith(("bento.yaml", "env/docker/e", "src/s", "src/package/d", "models/"))
     }
     for tag, created in VERSIONS.items()
@@ -1006,9 +972,7 @@ def check_whole(store, needed, possible):
     assert all(files == expected(CONTENTS[tag]) for tag, files in found.items())
     models = {str(entry.tag): tree(entry.path) for entry in store.models.list()}
     assert all(files == MODELS[tag] for tag, files in models.items())
-    assert {model for tag in found for model in (("clf:v1", "clf:v2") if tag == "hi:v3" else ("clf:v1",))} <= set(
-        models
-    )
+    assert {model for tag in found for model in REQUIRED[tag]} <= models.keys()
     assert store.bentos.entry_store.list().problems == store.models.entry_store.list().problems == ()
     if found:
         newest = max(found, key=VERSIONS.get)
@@ -1034,24 +998,17 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
     everything = copy_of(base.home.root, tmp_path / "everything")
     everything.bentos.import_archive(archives["hi:v3"])
     bundle = tmp_path / "all.bentobundle"
-    from bento_cli.sharing import bundle as bundles
-
     bundles.write(everything.home, list(VERSIONS), bundle)
     # Name, store before, work, entries after.
     cases = [
-        (
-            "import the newest",
-            base,
-            lambda store: store.bentos.import_archive(archives["hi:v3"]),
-            {"hi:v1", "hi:v2", "hi:v3"},
-        ),
+        ("import the newest", base, lambda store: store.bentos.import_archive(archives["hi:v3"]), {*VERSIONS}),
         ("import an older one", one, lambda store: store.bentos.import_archive(archives["hi:v2"]), {"hi:v1", "hi:v2"}),
         ("import the first", empty, lambda store: store.bentos.import_archive(archives["hi:v1"]), {"hi:v1"}),
         ("delete the newest", base, lambda store: store.bentos.delete("hi:v2"), {"hi:v1"}),
         ("delete an older one", base, lambda store: store.bentos.delete("hi:v1"), {"hi:v2"}),
         ("delete the last one", one, lambda store: store.bentos.delete("hi:v1"), set()),
         ("collect garbage", garbage, lambda store: store.gc(), {"hi:v1"}),
-        ("unbundle", one, lambda store: bundles.read(store.home, bundle, Options()), {"hi:v1", "hi:v2", "hi:v3"}),
+        ("unbundle", one, lambda store: bundles.read(store.home, bundle, Options()), {*VERSIONS}),
     ]
     points = 0
     homes = []
@@ -1124,12 +1081,7 @@ def test_a_process_killed_at_any_time_leaves_whole_entries(tmp_path):
     base.bentos.import_archive(write_archive(tmp_path / "v1.bento", CONTENTS["hi:v1"]))
     for number in range(40):
         store = copy_of(base.home.root, tmp_path / f"{number}")
-        child = os.fork()
-        if child == 0:
-            try:
-                store.bentos.import_archive(archive)
-            finally:
-                os._exit(0)
+        child = forked(lambda store=store: store.bentos.import_archive(archive))
         time.sleep(chance.random() * 0.08)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -1169,17 +1121,7 @@ def test_an_error_leaves_nothing(store, tmp_path, monkeypatch):
 
 def in_children(*works):
     """Do all works at the same time; whether each came to its end without an error."""
-    children = []
-    for work in works:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                work()
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(child)
+    children = [forked(work) for work in works]
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children]
 
 
@@ -1200,27 +1142,16 @@ def test_what_a_deletion_writes_is_not_cleared_away(store, tmp_path, monkeypatch
 
 def test_writers_at_the_same_time_do_not_disturb_each_other(store, tmp_path):
     tags = [f"hi:v{number}" for number in range(6)]
-    archives = [
-        write_archive(tmp_path / f"{number}.bento", bento_files(tag, models=BOTH)) for number, tag in enumerate(tags)
-    ]
-    done = in_children(
-        *(lambda path=path: store.bentos.import_archive(path) for path in archives),
-        *(store.gc for _ in range(3)),
-    )
-    assert all(done)
+    archives = [write_archive(tmp_path / f"{tag[3:]}.bento", bento_files(tag, models=BOTH)) for tag in tags]
+    imports = [lambda path=path: store.bentos.import_archive(path) for path in archives]
+    assert all(in_children(*imports, *[store.gc] * 3))
     assert [str(entry.tag) for entry in store.bentos.list()] == tags
     assert len(store.models.list()) == 2
     found = store.verify()
     assert (found.damages, found.unknown) == ((), ())
-    done = in_children(
-        *(lambda tag=tag: store.bentos.delete(tag) for tag in tags[:3]),
-        *(store.gc for _ in range(2)),
-        *(
-            lambda path=path: store.bentos.import_archive(path)
-            for path in [write_archive(tmp_path / "n", bento_files("ho:v1"))]
-        ),
-    )
-    assert all(done)
+    another = write_archive(tmp_path / "n", bento_files("ho:v1"))
+    deletions = [lambda tag=tag: store.bentos.delete(tag) for tag in tags[:3]]
+    assert all(in_children(*deletions, *[store.gc] * 2, lambda: store.bentos.import_archive(another)))
     assert [str(entry.tag) for entry in store.bentos.list()] == [*tags[3:], "ho:v1"]
     assert store.verify().damages == ()
 
@@ -1229,12 +1160,13 @@ def test_gc_waits_for_who_makes_entries(store):
     put(store)
     told = []
     ready, go = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def work():
         with staging_lock(store.home):
             os.write(ready[1], b"x")
             os.read(go[0], 1)
-        os._exit(0)
+
+    child = forked(work)
     os.read(ready[0], 1)
     assert store.gc(waiting=lambda: told.append(os.write(go[1], b"x"))).files == 0
     assert told == [1]
@@ -1242,9 +1174,7 @@ def test_gc_waits_for_who_makes_entries(store):
 
 
 def test_only_one_of_several_gets_a_tag(store, tmp_path):
-    archives = [
-        write_archive(tmp_path / f"{number}.bento", bento_files(src__own=f"{number}".encode())) for number in range(5)
-    ]
+    archives = [write_archive(tmp_path / f"{n}.bento", bento_files(src__own=f"{n}".encode())) for n in range(5)]
     done = in_children(*(lambda path=path: store.bentos.import_archive(path) for path in archives))
     assert sum(done) == 1
     assert tree(store.bentos.get("hi").path)["src/own"][0] == f"{done.index(True)}".encode()
@@ -1256,9 +1186,8 @@ def test_a_model_that_is_deleted_meanwhile_is_missed(store, tmp_path, monkeypatc
     put(store, "hi:v1", models=CLF)
     store.bentos.delete("hi:v1")
     path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", models=CLF))
-    monkeypatch.setattr(
-        "bento_cli.store.durable.flush_trees", lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))
-    )
+    deletes = lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))  # noqa: E731
+    monkeypatch.setattr("bento_cli.store.durable.flush_trees", deletes)
     with pytest.raises(BentoError, match="was deleted during"):
         store.bentos.import_archive(path)
     assert [str(entry.tag) for entry in store.bentos.list()] == ["clf:v1"]
@@ -1278,12 +1207,9 @@ def test_what_is_done_is_on_the_disk(tmp_path, monkeypatch):
     assert flushed == []
 
 
-def test_large_trees_are_flushed_at_once(store, tmp_path):
-    durable = Store(tmp_path / "durable")
-    path = write_archive(
-        tmp_path / "a.bento", bento_files(**{f"src__{number}": f"{number}".encode() for number in range(100)})
-    )
-    assert len(tree(durable.bentos.import_archive(path).entry.path)) == 107
+def test_large_trees_are_flushed_at_once(tmp_path):
+    files = {f"src__{number}": f"{number}".encode() for number in range(100)}
+    assert len(tree(put(Store(tmp_path / "durable"), **files).entry.path)) == 107
 
 
 LAUGHS = "".join(f"\n    - k: &a{i} [" + ", ".join([f"*a{i - 1}" if i else "lol"] * 10) + "]" for i in range(9))
@@ -1328,10 +1254,7 @@ def test_bytes_are_taken_in_metadata_as_bentoml_writes_them():
     [
         (BENTO, bento_yaml(runners=[{"name": "r", "runner_type": "R"}])),
         (BENTO, bento_yaml(spec=2.0, envs=[{"name": "A"}])),
-        (
-            MODEL,
-            model_yaml(context={"framework_name": "f", "pip_dependencies": []}, signatures={"f": {"batchable": 0}}),
-        ),
+        (MODEL, model_yaml(context={"framework_name": "f", "pip_dependencies": []}, signatures={"f": {}})),
     ],
 )
 def test_what_a_descriptor_states_stays_as_it_stands(kind, text):
@@ -1369,16 +1292,8 @@ def test_a_large_descriptor_of_a_model_in_a_bento_is_refused_by_its_size(store, 
 
 
 def test_models_are_those_of_all_services():
-    text = bento_yaml(
-        models=["a:1"],
-        services=[
-            {
-                "name": "A",
-                "service": "",
-                "models": [{"tag": "b:2"}, {"tag": "a:1"}, {"tag": "h:3", "registry": "huggingface"}],
-            }
-        ],
-    )
+    models = [{"tag": "b:2"}, {"tag": "a:1"}, {"tag": "h:3", "registry": "huggingface"}]
+    text = bento_yaml(models=["a:1"], services=[{"name": "A", "service": "", "models": models}])
     description = descriptors.parse(BENTO, text, "here")
     assert [model.tag for model in description.models] == ["a:1", "b:2", "h:3"]
     assert Summary.of(description).models == ("a:1", "b:2")
