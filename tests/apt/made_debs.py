@@ -48,13 +48,7 @@ def make_deb(
     control = f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n{fields}Description: of {name}\n"
     control_tar = tar_of([member("control", data=control.encode()), *control_files])
     path = folder / f"{name}_{version}_{architecture}.deb"
-    path.write_bytes(
-        ar_of(
-            {
-                "debian-binary": b"2.0\n",
-                "control.tar" + compression: COMPRESS[compression](control_tar),
-                "data.tar" + compression: COMPRESS[compression](tar_of(members)),
-            }
-        )
-    )
+    tars = {"control.tar": control_tar, "data.tar": tar_of(members)}
+    packed = {name + compression: COMPRESS[compression](data) for name, data in tars.items()}
+    path.write_bytes(ar_of({"debian-binary": b"2.0\n", **packed}))
     return path

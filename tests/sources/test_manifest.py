@@ -52,9 +52,7 @@ def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> 
     assert tree == TreeManifest.of([TreeEntry.of_bytes("a.so", content)])
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}x", "[1]", '["a"]', '[{"path":"a"}]', '[{"path":"a","mode":"rw","size":1}]', "1"]
-)
+@pytest.mark.parametrize("text", ["", "{}x", "[1]", '["a"]', '[{"path":"a"}]', '[{"path":"a","mode":"rw","size":1}]'])
 def test_text_of_something_else(text: str) -> None:
     with pytest.raises(BentoError, match=r"^m\.json: invalid manifest \(.*\)\. Build it again\.$"):
         TreeManifest.from_json(text, "m.json")

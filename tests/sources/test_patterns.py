@@ -21,12 +21,8 @@ from rules_bento.sources.patterns import Patterns, SourceFilter
 PIECES = [*"ab/*?[]!^-\\. #c", "**", "**/", "/**", "[a-c]", "[!a]", "[+-9]", "a/", "\t"]
 NAMES = ["a", "b", "c", "aa", "ab", ".a", "a.b", "-", "[", "]", "\\", "!a", "#", "*", "a ", " ", "é", "^"]
 
-lines_of_patterns = st.lists(
-    st.builds(
-        str.__add__, st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join), st.sampled_from(["", "\n"])
-    ),
-    max_size=4,
-)
+words = st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join)
+lines_of_patterns = st.lists(st.builds(str.__add__, words, st.sampled_from(["", "\n"])), max_size=4)
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
 
 
@@ -79,10 +75,9 @@ def test_plain_names_are_spelt_as_pathspec_spells_them(line: str) -> None:
 
 
 def test_plain_names_do_not_import_pathspec() -> None:
-    program = (
-        "import sys; from rules_bento.sources.patterns import BUILT_IN, Patterns; lines = [*BUILT_IN, *sys.argv[1:]]"
-    )
-    command = [sys.executable, "-c", f"{program}; Patterns(lines, 'include'); print('pathspec' in sys.modules)"]
+    program = "import sys; from rules_bento.sources.patterns import BUILT_IN, Patterns; "
+    program += "Patterns([*BUILT_IN, *sys.argv[1:]], 'include'); print('pathspec' in sys.modules)"
+    command = [sys.executable, "-c", program]
     for line, imported in (("*", "False"), ("*.py", "False"), ("tests/", "False"), ("a/b", "True"), ("!a", "True")):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run([*command, line], capture_output=True, text=True, check=True, env=environment)
@@ -93,7 +88,7 @@ def test_another_pathspec_is_refused_by_line(monkeypatch: pytest.MonkeyPatch) ->
     for expression in ("^a(?=b)", "^(?:.+/)??a", "a|b", "^a(?P<x>/)"):
         monkeypatch.setattr(GitIgnoreSpecPattern, "pattern_to_regex", lambda text, written=expression: (written, True))
         with pytest.raises(
-            BentoError, match=r"^pattern 1 of include: invalid pattern 'a/b': its expression .* has an unsupported part"
+            BentoError, match=r"^pattern 1 of include: invalid pattern 'a/b': its .* an unsupported part"
         ):
             Patterns(["a/b"], "include")
 
@@ -187,15 +182,9 @@ except BentoError as error:
     refused = "has more than" in str(error) or "have more than" in str(error)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([refused, used.ru_utime + used.ru_stime, used.ru_maxrss]))"""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(lines),
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    refused, seconds, size = json.loads(done.stdout)
+    command, environment = [sys.executable, "-c", program], os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    out = subprocess.check_output(command, input=json.dumps(lines), text=True, env=environment)
+    refused, seconds, size = json.loads(out)
     assert refused == is_refused
     assert seconds < 10
     assert size < 300 << (20 if sys.platform == "darwin" else 10)
@@ -223,10 +212,7 @@ def test_long_path() -> None:
         ("no.py", "pattern 2 of include ('!no.py') excludes it"),
         ("tests/a.py", "pattern 2 of exclude ('tests/') excludes it"),
         ("pkg/deep/old.py", "line 3 of pkg/.bentoignore ('old.*') excludes it"),
-        (
-            "venv/a.py",
-            "pattern 3 of the built-in exclusions ('venv/') excludes it, and built-in exclusions can't be overridden",
-        ),
+        ("venv/a.py", "pattern 3 of the built-in exclusions ('venv/') excludes it, and built-in exclusions can't"),
     ],
 )
 def test_reason(path: str, reason: str | None) -> None:
