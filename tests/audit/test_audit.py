@@ -20,6 +20,7 @@ from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
 
 ALL = {"introduced": "0"}
+CVSS_4 = {"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}
 HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"
 
 
@@ -37,14 +38,8 @@ def match(document: dict[str, Any], version: str, name: str = "pillow") -> advis
 
 def asked(**fields: Any) -> policy.Policy:
     taken = licenses.read_policy(fields.pop("allowed", ()), fields.pop("denied", ()))
-    values = {
-        "max_severity": "none",
-        "unknown_severity": policy.ABOVE,
-        "allow": {},
-        "package_licenses": {},
-        "require_hashes": False,
-    }
-    return policy.Policy(licenses=taken, **(values | fields))
+    values = {"max_severity": "none", "unknown_severity": policy.ABOVE, "allow": {}, "package_licenses": {}}
+    return policy.Policy(licenses=taken, **(values | {"require_hashes": False} | fields))
 
 
 def judged(package: str, *records: dict[str, Any], **fields: Any) -> policy.Report:
@@ -77,15 +72,9 @@ def test_events_say_which_versions_are_affected(events, inside, outside):
 
 def test_listed_versions_are_affected_in_each_spelling():
     document = record(versions=["1.0", "1.1.0RC1", "2004d"])
-    assert [one for one in ("1.0", "1.0.0", "1.1rc1", "1.1", "2004") if match(document, one)] == [
-        "1.0",
-        "1.0.0",
-        "1.1rc1",
-    ]
-
-
-def test_versions_count_beside_ranges():
-    assert match(record(ALL, {"fixed": "1.0"}, versions=["3.0"]), "3.0")
+    affected = [one for one in ("1.0", "1.0.0", "1.1rc1", "1.1", "2004") if match(document, one)]
+    assert affected == ["1.0", "1.0.0", "1.1rc1"]
+    assert match(record(ALL, {"fixed": "1.0"}, versions=["3.0"]), "3.0"), "beside ranges"
 
 
 @pytest.mark.parametrize("name", ["ruamel.yaml", "Ruamel_YAML", "ruamel-yaml"])
@@ -170,11 +159,8 @@ def test_vectors_have_the_score_of_the_specification(vector, score, rating):
         ({"severity": [{"type": "CVSS_V3", "score": HIGH}]}, "high"),
         ({"database_specific": {"severity": "MODERATE"}}, "medium"),
         ({"database_specific": {"severity": "CRITICAL"}, "severity": [{"type": "CVSS_V3", "score": HIGH}]}, "critical"),
-        (
-            {"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}], "database_specific": {"severity": "LOW"}},
-            "low",
-        ),
-        ({"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]}, ""),
+        ({"severity": [CVSS_4], "database_specific": {"severity": "LOW"}}, "low"),
+        ({"severity": [CVSS_4]}, ""),
         ({"database_specific": {"severity": 9.8}}, ""),
         ({"identifier": "MAL-2024-1"}, "critical"),
         ({}, ""),
@@ -206,24 +192,15 @@ def test_what_is_above_the_maximum_is_refused(most, unknown, rating, refused):
 
 def test_records_of_one_vulnerability_are_one_and_complete_each_other():
     pysec = record(ALL, {"fixed": "2.0"}, identifier="PYSEC-1", aliases=["CVE-1"])
-    ghsa = record(
-        ALL,
-        {"fixed": "2.1"},
-        identifier="GHSA-1",
-        aliases=["CVE-1"],
-        database_specific={"severity": "LOW"},
-        summary="Bad.",
-    )
+    low = {"severity": "LOW"}
+    ghsa = record(ALL, {"fixed": "2.1"}, aliases=["CVE-1"], database_specific=low, summary="Bad.")
     report = judged("pillow==1.0", ghsa, pysec, max_severity="low")
     [found] = report.vulnerabilities
     assert found.ids == ("GHSA-1", "PYSEC-1", "CVE-1")
     assert (found.rating, found.fixed, found.rejected) == ("low", "2.1", False)
     # One that is not about the version says how severe it is all the same.
-    [found] = judged(
-        "pillow==1.0",
-        record(ALL, aliases=["B"], identifier="A"),
-        ghsa | {"id": "B", "affected": [record({"introduced": "5"})["affected"][0]]},
-    ).vulnerabilities
+    other = ghsa | {"id": "B", "affected": record({"introduced": "5"})["affected"]}
+    [found] = judged("pillow==1.0", record(ALL, aliases=["B"], identifier="A"), other).vulnerabilities
     assert (found.ids, found.rating) == (("A", "B", "CVE-1"), "low")
 
 
@@ -299,26 +276,21 @@ def test_no_packages_at_all_are_refused():
         policy.evaluate([], None, asked())
 
 
+OSI, EXCEPTION = "License :: OSI Approved", "WITH Classpath-exception-2.0"
 TERMS = [
     (DeclaredLicense(expression="mit or apache-2.0"), "MIT OR Apache-2.0"),
     (DeclaredLicense(expression="MIT", text="GPL-3.0-only"), "MIT"),
-    (
-        DeclaredLicense(expression="GPL-2.0+ WITH Classpath-exception-2.0"),
-        "GPL-2.0-or-later WITH Classpath-exception-2.0",
-    ),
+    (DeclaredLicense(expression=f"GPL-2.0+ {EXCEPTION}"), f"GPL-2.0-or-later {EXCEPTION}"),
     (DeclaredLicense(expression="(MIT OR ISC) AND GPL-3.0"), "(MIT OR ISC) AND GPL-3.0-only"),
     (DeclaredLicense(expression="MIT AND nonsense"), "text:MIT AND nonsense"),
     (DeclaredLicense(text="Apache License, Version 2.0"), "Apache-2.0"),
-    (DeclaredLicense(text="BSD-3-Clause", classifiers=("License :: OSI Approved :: BSD License",)), "BSD-3-Clause"),
+    (DeclaredLicense(text="BSD-3-Clause", classifiers=(f"{OSI} :: BSD License",)), "BSD-3-Clause"),
     (
-        DeclaredLicense(text="MIT", classifiers=("License :: OSI Approved :: GNU General Public License v3 (GPLv3)",)),
+        DeclaredLicense(text="MIT", classifiers=(f"{OSI} :: GNU General Public License v3 (GPLv3)",)),
         "MIT AND GPL-3.0-only",
     ),
-    (
-        DeclaredLicense(text="BSD", classifiers=("License :: OSI Approved :: BSD License",)),
-        "License :: OSI Approved :: BSD License",
-    ),
-    (DeclaredLicense(classifiers=("License :: OSI Approved", "License :: OSI Approved :: MIT License")), "MIT"),
+    (DeclaredLicense(text="BSD", classifiers=(f"{OSI} :: BSD License",)), f"{OSI} :: BSD License"),
+    (DeclaredLicense(classifiers=(OSI, f"{OSI} :: MIT License")), "MIT"),
     (DeclaredLicense(text="Copyright  (c)\n 2020 us"), "text:Copyright (c) 2020 us"),
     (DeclaredLicense(text="UNKNOWN"), "unknown"),
     (DeclaredLicense(), "unknown"),
@@ -388,9 +360,8 @@ def records(tmp_path: Path) -> Path:
     (folder / ".github" / "workflow.yaml").write_text("on: push\n")
     (folder / "README.md").write_text("Records.\n")
     (folder / "pillow" / "a.json").write_text(json.dumps(record(ALL, identifier="A")))
-    (folder / "b.yaml").write_text(
-        "id: B\nmodified: 2024-01-01T00:00:00Z\naffected:\n- package: {ecosystem: PyPI, name: x}\n"
-    )
+    other = "id: B\nmodified: 2024-01-01T00:00:00Z\naffected:\n- package: {ecosystem: PyPI, name: x}\n"
+    (folder / "b.yaml").write_text(other)
     return folder
 
 
@@ -410,18 +381,10 @@ def test_folders_and_zips_are_read(records, tmp_path):
         ("a.json", b"{", "db/a.json:1: invalid JSON"),
         ("a.json", b"[]", "db/a.json: expected a mapping, got a list"),
         ("a.json", b"{}", "db/a.json: id is missing"),
-        (
-            "a.json",
-            json.dumps(record(ALL) | {"affected": [{"versions": [1.0]}]}).encode(),
-            "db/a.json: affected[0].versions[0]",
-        ),
+        ("a.json", b'{"id": "A", "affected": [{"versions": [1.0]}]}', "db/a.json: affected[0].versions[0]"),
         ("a.yaml", b"a: &a [*a]", "db/a.yaml:1:"),
         ("a.zip", b"PK", "db/a.zip: isn't a complete zip file"),
-        (
-            "a.json",
-            json.dumps({"id": "A", "affected": []}).encode(),
-            "advisories: db/a.json: has no records for PyPI packages",
-        ),
+        ("a.json", b'{"id": "A", "affected": []}', "advisories: db/a.json: has no records for PyPI packages"),
         ("a.csv", b"", "advisories: db/a.csv: isn't JSON"),
     ],
 )
@@ -447,16 +410,9 @@ def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
     output, settings = tmp_path / "packages.json", tmp_path / "settings.json"
     argv = ["--locked", str(locked), "--wheel", str(maker.write(tmp_path)), "--output", str(output)]
     list_packages.run(Arguments(argv, list_packages.flags))
-    values = {
-        "advisories": [[str(records), "records"]],
-        "allow": {},
-        "allow_licenses": [],
-        "deny_licenses": ["GPL-*"],
-        "package_licenses": {},
-        "max_severity": "none",
-        "require_hashes": True,
-        "unknown_severity": "above",
-    }
+    values = {"advisories": [[str(records), "records"]], "allow_licenses": [], "deny_licenses": ["GPL-*"]}
+    values |= {"allow": {}, "package_licenses": {}, "require_hashes": True}
+    values |= {"max_severity": "none", "unknown_severity": "above"}
     settings.write_text(json.dumps(values))
     check = Arguments(["--inventory", str(output), "--settings", str(settings)], check_policy.flags)
     with pytest.raises(BentoError) as refused:
@@ -476,28 +432,16 @@ def test_without_a_hub_the_requirements_of_the_bento_count(tmp_path):
     assert inventory.loads(output.read_text()) == [Package("numpy", "", False), Package("pillow", "1.0", True)]
 
 
+LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": []}
+PURL = {"referenceType": "purl", "referenceLocator": "pkg:pypi/pillow@1.0"}
 LOCKS = {
     "requirements.txt": "Pillow==1.0\n",
-    "lock.json": json.dumps(
-        {
-            "lock": 1,
-            "requires_python": ">=3.10",
-            "roots": [],
-            "packages": [{"name": "pillow", "version": "1.0", "files": {}}],
-        }
-    ),
+    "lock.json": json.dumps(LOCK | {"packages": [{"name": "pillow", "version": "1.0", "files": {}}]}),
     "pylock.toml": 'lock-version = "1.0"\n[[packages]]\nname = "Pillow"\nversion = "1.0"\n',
     "uv.lock": 'version = 1\nrequires-python = ">=3.10"\n[[package]]\nname = "app"\nversion = "0"\nsource = { virtual = "." }\n'
     'dependencies = [{ name = "pillow" }]\n[[package]]\nname = "pillow"\nversion = "1.0"\nsource = { registry = "r" }\n',
     "cdx.json": json.dumps({"bomFormat": "CycloneDX", "components": [{"name": "p", "purl": "pkg:pypi/Pillow@1.0"}]}),
-    "spdx.json": json.dumps(
-        {
-            "spdxVersion": "SPDX-2.3",
-            "packages": [
-                {"name": "p", "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:pypi/pillow@1.0"}]}
-            ],
-        }
-    ),
+    "spdx.json": json.dumps({"spdxVersion": "SPDX-2.3", "packages": [{"name": "p", "externalRefs": [PURL]}]}),
 }
 
 

@@ -19,9 +19,8 @@ from rules_bento.errors import BentoError
 LETTERS = "Qw3rT9yUiOpAsDfGhJkLzXcVbNm8642135eEzP7hK2vB9sXd4LqT6nRfYj1WcUo5Zg8MaCe3HiVxNb0t"
 BODY = base64.b64encode(bytes(range(7, 120)) + bytes(range(3, 90))).decode()
 HEADER = "-----BEGIN {}PRIVATE KEY-----"
-PEM = "\n".join(
-    [HEADER.format(""), *(BODY[at : at + 64] for at in range(0, len(BODY), 64)), "-----END PRIVATE KEY-----"]
-)
+LINES = [BODY[at : at + 64] for at in range(0, len(BODY), 64)]
+PEM = "\n".join([HEADER.format(""), *LINES, "-----END PRIVATE KEY-----"])
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 
@@ -39,8 +38,8 @@ FOUND = {
         "key: |\n" + "\n".join(f"    {line}" for line in PEM.split("\n")),
         "KEY = (\n" + "\n".join(f'    "{line}\\n"' for line in PEM.split("\n")) + "\n)",
         PEM.replace("\n", ""),
-        PEM.replace("BEGIN ", "BEGIN RSA ").replace(
-            "-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,AB12\n\n", 1
+        PEM.replace(
+            "BEGIN PRIVATE KEY-----", "BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,AB12\n"
         ),
         PEM.replace("BEGIN ", "BEGIN OPENSSH "),
         PEM.replace("BEGIN PRIVATE KEY", "BEGIN PGP PRIVATE KEY BLOCK"),
@@ -198,14 +197,12 @@ def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path
 def test_the_command_refuses_the_same(tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (tmp_path / "key.pem").write_text(PEM, "utf-8")
-    with pytest.raises(
-        BentoError, match=r"src/key\.pem:1: private key\n(.|\n)*--allow-secret. Disable .* --no-secrets-check"
-    ):
+    message = r"src/key\.pem:1: private key\n(.|\n)*--allow-secret. Disable .* --no-secrets-check"
+    with pytest.raises(BentoError, match=message):
         from_directory.build_bentofile(build_ctx=tmp_path)
-    for allowed in (("src/key.pem",), None):
-        from_directory.build_bentofile(build_ctx=tmp_path, extra=from_directory.ExtraOptions(secrets=allowed))
+    for allowed in (None, ("src/key.pem",)):
+        extra = from_directory.ExtraOptions(secrets=allowed)
+        from_directory.build_bentofile(build_ctx=tmp_path, extra=extra)
     with pytest.raises(BentoError, match=r"bento\.yaml:\d+: Hugging Face token"):
         more = {"envs": [{"name": "HF_TOKEN", "value": "hf" + f"_{LETTERS[:34]}"}]}
-        from_directory.build_bentofile(
-            build_ctx=tmp_path, more=more, extra=from_directory.ExtraOptions(secrets=("src/key.pem",))
-        )
+        from_directory.build_bentofile(build_ctx=tmp_path, more=more, extra=extra)

@@ -34,9 +34,8 @@ def draw(random):
     with_plugin = random.random() < 0.25
     texts, items = {}, []
     for member in members:
-        extras = {
-            name: [_requirement(random, with_plugin)] for name in _some(random, "abc", 1 if member == "two" else 2)
-        }
+        names = _some(random, "abc", 1 if member == "two" else 2)
+        extras = {name: [_requirement(random, with_plugin)] for name in names}
         groups = {f"g{name}": [_requirement(random, False)] for name in _some(random, "abc", 0)}
         dependencies = [_free(random) for _ in range(random.randint(0, 2))]
         if "two" in members and member == "proj" and random.random() < 0.6:

@@ -46,9 +46,8 @@ wheels = [{{ url = {json.dumps(wheel)}, hash = "sha256:{sha256}", size = 5 }}]
 
 def own(**package):
     entry = {"name": "idna", "version": "3.10", "dependencies": [], "files": {"idna-3.10-py3-none-any.whl": SHA}}
-    return json.dumps(
-        {"lock": 1, "requires_python": ">=3.10", "roots": [{"name": "idna"}], "packages": [entry | package]}
-    )
+    lock = {"lock": 1, "requires_python": ">=3.10", "roots": [{"name": "idna"}]}
+    return json.dumps(lock | {"packages": [entry | package]})
 
 
 def pylock(line):
@@ -196,7 +195,7 @@ def read(path, form, text, address=""):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ('{ directory = "../idna" }', "idna is a local path"),
+        (SOURCES[14], "idna is a local path"),
         (SOURCES[11], "idna is a local path"),
         (SOURCES[9], "contains credentials"),
     ],

@@ -102,11 +102,8 @@ def test_both_tables_agree_on_changed_strings(kind):
     texts = [text for text in (*STRINGS[kind][0], *STRINGS[kind][1]) if len(text) < 200]
     for _ in range(4000):
         one, other = draw.choice(texts), draw.choice(texts)
-        text = (
-            one[: draw.randint(0, len(one))]
-            + draw.choice(["", "", *"-_.!+:/@ '\"=()1a\n"])
-            + other[draw.randint(0, len(other)) :]
-        )
+        joint = draw.choice(["", "", *"-_.!+:/@ '\"=()1a\n"])
+        text = one[: draw.randint(0, len(one))] + joint + other[draw.randint(0, len(other)) :]
         found = lock_shapes.matches(kind, text), SHAPES["matches"](kind, text)
         assert found[0] == found[1], (kind, text, found)
 

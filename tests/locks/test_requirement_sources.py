@@ -62,9 +62,8 @@ def test_overrides_ask_for_nothing_and_come_from_files_and_from_a_pyproject(tmp_
     assert stated.constraints == {"idna<4": "limits.txt:1"}
     assert stated.overrides == {"core==2": "over.txt:3", "web<3": "more.txt:1"}
     text = "[project]\n[tool.uv]\noverride-dependencies = ['x<2']\n"
-    assert read([write(tmp_path, "pyproject.toml", text)]).overrides == {
-        "x<2": "pyproject.toml: tool.uv.override-dependencies"
-    }
+    origin = "pyproject.toml: tool.uv.override-dependencies"
+    assert read([write(tmp_path, "pyproject.toml", text)]).overrides == {"x<2": origin}
 
 
 def test_files_below_folders_are_named_from_where_they_are_named(tmp_path):
@@ -119,14 +118,11 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
     ("text", "message"),
     [
         ("[project]\ndependencies = 'flask'\n", r"project\.dependencies: expected a list, got a string"),
-        (
-            "[project]\ndependencies = ['six==']\n",
-            r"p/pyproject\.toml: project\.dependencies: invalid requirement 'six=='",
-        ),
+        ("[project]\ndependencies = ['a==']\n", r"p/pyproject\.toml: project\.dependencies: invalid requirement 'a=='"),
         ("[project]\n[dependency-groups]\na = [{include-group = 'b'}]\n", r"dependency-groups\.a: invalid entry"),
         (
             "[project]\n[tool.uv]\nexclude-dependencies = ['x']\n",
-            r"doesn't support tool\.uv\.exclude-dependencies\. Run `uv lock`",
+            r"doesn't support tool\.uv\.exclude-dependencies\. Run",
         ),
         ("[project]\ndependencies = ['x']\n[tool.uv.sources]\nx = {path = '../x'}\n", r"only `git` and `index` are"),
     ],
@@ -138,9 +134,8 @@ def test_a_pyproject_that_cannot_be_locked_is_told_by_table(tmp_path, text, mess
 
 
 def test_extras_and_groups_that_name_one_another_are_taken_once(tmp_path):
-    text = (
-        "[project]\nname = 'O.wn'\n[project.optional-dependencies]\na_b = ['o-wn[c]', 'x']\nc = ['own', 'o_wn[A-B]']\n"
-    )
+    text = "[project]\nname = 'O.wn'\n"
+    text += "[project.optional-dependencies]\na_b = ['o-wn[c]', 'x']\nc = ['own', 'o_wn[A-B]']\n"
     text += "[dependency-groups]\nd = [{include-group = 'e'}]\ne = ['y', {include-group = 'd'}]\n"
     assert list(read([write(tmp_path, "pyproject.toml", text)]).requirements) == ["own", "x", "y"]
 
@@ -172,10 +167,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("own-1.0-py3-none-any.whl\n", r"r\.in:1: .* is a local path"),
         ("own @ file:///own.whl\n", r"r\.in:1: .* is a local path"),
         ("own @ ../own\n", r"r\.in:1: .* is a local path"),
-        (
-            "https://host/own.whl\n",
-            r"r\.in:1: the address .* has no package name\. Write 'name @ https://host/own\.whl'",
-        ),
+        ("https://host/own.whl\n", r"r\.in:1: the address .* has no package name\. Write 'name @ https://host/own\."),
         ("flask\n==1\n", r"r\.in:2: invalid requirement '==1'"),
         ("a @ https://user:secret@host/a.whl\n", r"r\.in:1: a @ https://host/a\.whl contains credentials"),
     ],

@@ -13,22 +13,17 @@ def test_continued_lines_with_hashes_and_comments_are_one_requirement():
     text = "\n".join(lines)
     requirements, options = parse(text, "r.txt")
     assert options == []
-    assert [(found.name, found.pin, found.line) for found in requirements] == [
-        ("numpy", ("numpy", "2.0"), 2),
-        ("idna", None, 6),
-    ]
-    assert requirements[0].hashes == (_A, _B)
-    assert requirements[0].text == "NumPy==2.0 ; python_version < '3.12'"
+    numpy, idna = requirements
+    assert (numpy.name, numpy.pin, numpy.line) == ("numpy", ("numpy", "2.0"), 2)
+    assert (idna.name, idna.pin, idna.line) == ("idna", None, 6)
+    assert (numpy.hashes, numpy.text) == ((_A, _B), "NumPy==2.0 ; python_version < '3.12'")
 
 
 def test_options_are_kept_apart():
     requirements, options = parse("--index-url https://example.com/simple\n-r other.txt\n--no-index\nflask\n", "r.txt")
     assert [found.text for found in requirements] == ["flask"]
-    assert options == [
-        Option("--index-url", "https://example.com/simple", 1),
-        Option("-r", "other.txt", 2),
-        Option("--no-index", "", 3),
-    ]
+    index = Option("--index-url", "https://example.com/simple", 1)
+    assert options == [index, Option("-r", "other.txt", 2), Option("--no-index", "", 3)]
 
 
 @pytest.mark.parametrize("line", ["=1.0", "flask --install-option=x", "@ https://example.com/a.whl"])

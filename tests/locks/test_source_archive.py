@@ -15,10 +15,8 @@ from rules_bento.formats import MAX_BYTES
 
 FOLDER = Path("toolchains/private").absolute()
 PROGRAM = FOLDER / "source_archive.py"
-READERS = {
-    "bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomllib", "urllib.request", "zipfile",
-    "zlib",
-}  # fmt: skip
+READERS = {"bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomllib", "zipfile", "zlib"}
+READERS |= {"urllib.request"}
 KNOWN = {
     "locate.py": {"http.client", "netrc", "urllib.request"},
     "pack_python.py": {"zipfile"},  # writes
@@ -29,12 +27,8 @@ ASKS = b'[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
 
 
 def asked(archive: Path, subfolder: str = ""):
-    return subprocess.run(
-        [sys.executable, "-I", "-S", PROGRAM, "requires", archive, subfolder],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-I", "-S", PROGRAM, "requires", archive, subfolder]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def tar_with(path: Path, content: bytes, mode: str = "w:gz") -> Path:
@@ -51,11 +45,9 @@ def zip_with(path: Path, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> 
     return path
 
 
-@pytest.mark.parametrize(
-    "make", [lambda path: tar_with(path / "a.tar.gz", ASKS), lambda path: zip_with(path / "a.zip", ASKS)]
-)
-def test_the_names_that_a_source_needs_are_printed(tmp_path, make):
-    assert json.loads(asked(make(tmp_path)).stdout) == ["setup-tools", "wheel"]
+def test_the_names_that_a_source_needs_are_printed(tmp_path):
+    for path in (tar_with(tmp_path / "a.tar.gz", ASKS), zip_with(tmp_path / "a.zip", ASKS)):
+        assert json.loads(asked(path).stdout) == ["setup-tools", "wheel"]
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,8 @@ def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
         update(workspace, address)
         assert (workspace / "lock.json").read_bytes() == before
         (workspace / "r.in").write_text("web\nmore\n", "utf-8")
-        assert update(workspace, address, "--upgrade-package", "core") == {
-            "web": ["1.0"],
-            "core": ["2.0"],
-            "more": ["1.0"],
-        }
+        upgraded = update(workspace, address, "--upgrade-package", "core")
+        assert upgraded == {"web": ["1.0"], "core": ["2.0"], "more": ["1.0"]}
         assert update(workspace, address, "--upgrade")["web"] == ["2.0"]
 
 
@@ -88,9 +85,8 @@ def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
 
 
 def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(workspace, capfd):
-    index = Index(
-        [package("web", "1.0", "fast"), package("fast", "1.0", wheels=("cp311-cp311-manylinux_2_17_x86_64",))]
-    )
+    linux = ("cp311-cp311-manylinux_2_17_x86_64",)
+    index = Index([package("web", "1.0", "fast"), package("fast", "1.0", wheels=linux)])
     (workspace / "lock.json").write_text("", "utf-8")
     with serve(index) as address:
         assert run_fails(workspace, address) == ""
@@ -172,12 +168,8 @@ def test_arguments_that_are_not_known_are_named(workspace, capsys):
 def test_the_newest_version_of_a_lock_is_preferred_by_pep_440(workspace):
     """A lock with several of a package, as forks have it: a release is newer than its candidates, an epoch than all."""
     versions = ["2.0rc1", "2.0", "10.0", "1!1.0"]
-    previous = {
-        "lock": 1,
-        "requires_python": ">=3.10",
-        "roots": [{"name": "web"}],
-        "packages": [{"name": "web", "version": version, "files": {}} for version in versions],
-    }
+    packages = [{"name": "web", "version": version, "files": {}} for version in versions]
+    previous = {"lock": 1, "requires_python": ">=3.10", "roots": [{"name": "web"}], "packages": packages}
     preferred = [line for line in resolution._preferences(previous).splitlines() if line.startswith("version = ")]
     assert preferred[2:] == [f'version = "{version}"' for version in ("1!1.0", "10.0", "2.0", "2.0rc1")]
 

@@ -38,9 +38,7 @@ def test_no_script_replaces_the_interpreter(tmp_path, monkeypatch, name):
     interpreter.write_text("the interpreter")
     monkeypatch.setattr(sys, "executable", str(interpreter))
     root = site(tmp_path, f"[console_scripts]\n{name} = x:A.main\n")
-    with pytest.raises(
-        BentoError, match=rf"x-1\.dist-info: (the|invalid) console script '{name}' would replace the interpreter"
-    ):
+    with pytest.raises(BentoError, match=rf"x-1\.dist-info: the console script '{name}' would replace the interpreter"):
         make_environment(tmp_path / "env", [root])
     assert interpreter.read_text() == "the interpreter"
 
@@ -57,15 +55,20 @@ def test_nothing_is_written_through_what_is_there(tmp_path, monkeypatch):
     assert interpreter.read_text() == "the interpreter"
 
 
+SCRIPTS = [
+    "../../x = x:A.main",
+    ".. = x:A.main",
+    "a/b = x:A.main",
+    "run = x; import os",
+    "run = x",
+    "run = x:A\n  import os",
+]
+
+
 @pytest.mark.parametrize(
     "text",
-    [
-        "[console_scripts]\n../../x = x:A.main\n", "[console_scripts]\n.. = x:A.main\n",
-        "[console_scripts]\na/b = x:A.main\n", "[console_scripts]\nrun = x; import os\n",
-        "[console_scripts]\nrun = x\n", "[console_scripts]\nrun = x:A\n  import os\n", "[console_scripts\n",
-        "run = x:A\n", b"\xff\xfe",
-    ],
-)  # fmt: skip
+    [*(f"[console_scripts]\n{script}\n" for script in SCRIPTS), "[console_scripts\n", "run = x:A\n", b"\xff\xfe"],
+)
 def test_what_is_no_console_script_is_told(tmp_path, text):
     with pytest.raises(BentoError, match=r"x-1\.dist-info: invalid (console script|entry_points\.txt)"):
         make_environment(tmp_path / "env", [site(tmp_path, text)])
