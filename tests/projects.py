@@ -96,6 +96,7 @@ class RealBuilder:
         self._process = subprocess.Popen(
             [str(python), str(BUILDER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
+        self.python = python
         self.version, self.python_version = self._versions(python)
 
     def build(self, project: Path, arguments=(), environment=None) -> dict:

@@ -294,67 +294,6 @@ def test_pyproject_with_a_src_folder(tmp_path):
     assert made.bento.files["env/python/requirements.txt"] == f"idna\nbentoml=={BENTOML_VERSION}\n".encode()
 
 
-@pytest.mark.parametrize("get", ["sklearn.get", "models.get"])
-def test_the_class_of_a_runner_is_that_of_its_model(tmp_path, store, get):
-    service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
-    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
-    [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
-    assert (runner["name"], runner["runnable_type"]) == ("iris_clf", "SklearnRunnable")
-
-
-@pytest.mark.parametrize(
-    ("module", "get", "runnable"),
-    [
-        ("bentoml.xgboost", "sklearn.get", "XGBoostRunnable"),
-        ("bentoml.lightgbm", "mlflow.get", "LightGBMRunnable"),
-        ("bentoml.mlflow", "catboost.get", "MLflowPyfuncRunnable"),
-        ("bentoml.pytorch", "pytorch.get", "NewClass"),
-        ("bentoml.torchscript", "models.get", "NewClass"),
-        ("bentoml.pytorch_lightning", "models.get", "NewClass"),
-    ],
-)
-def test_the_framework_of_a_model_decides_and_not_the_get_that_finds_it(tmp_path, store, module, get, runnable):
-    """As in BentoML, where `bentoml.sklearn.get` is `bentoml.models.get`."""
-    [model] = store.glob("iris_clf/*/model.yaml")
-    model.write_text(model.read_text().replace("bentoml.sklearn", module))
-    service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
-    made = build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
-    [runner] = yaml.safe_load(made.bento.files["bento.yaml"])["runners"]
-    assert runner["runnable_type"] == runnable
-
-
-@pytest.mark.parametrize(
-    ("module", "get", "message"),
-    [
-        ("bentoml.sklearn", "pytorch.get", "Use `bentoml.models.get`"),
-        (
-            "bentoml.torchscript",
-            "pytorch.get",
-            "`bentoml.pytorch.get` doesn't support the module 'bentoml.torchscript'",
-        ),
-        ("", "sklearn.get", "unknown module ''"),
-        ("bentoml.acme", "models.get", "unknown module 'bentoml.acme'"),
-    ],
-)
-def test_a_model_that_a_runner_cannot_be_made_of_is_refused(tmp_path, store, module, get, message):
-    """As importing it is."""
-    [model] = store.glob("iris_clf/*/model.yaml")
-    model.write_text(model.read_text().replace("bentoml.sklearn", module or "''"))
-    service = f"import bentoml\nrunner = bentoml.{get}('iris_clf').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[runner])\n"
-    with pytest.raises(BentoError, match=re.escape(message)):
-        build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
-
-
-def test_a_runner_of_a_class_of_the_project_needs_the_import(tmp_path, store):
-    service = (
-        "import bentoml\n\n\nclass KerasRunnable(bentoml.legacy.Runnable):\n    pass\n\n\n"
-        "runner = bentoml.legacy.Runner(KerasRunnable, models=[bentoml.models.get('iris_clf')])\n"
-        "svc = bentoml.legacy.Service('s', runners=[runner])\n"
-    )
-    with pytest.raises(BentoError, match="isn't supported in a legacy service"):
-        build("service:svc", build_ctx=write_project(tmp_path / "p", {}, service), extra=ExtraOptions(store=store))
-
-
 def test_models_by_label_and_alias(tmp_path, store):
     service = (
         "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    ref = bentoml.models.BentoModel('iris_clf:latest')\n"

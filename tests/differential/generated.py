@@ -292,7 +292,7 @@ def projects(draw) -> Project:
     form = draw(st.sampled_from(["yaml", "yaml", "yaml", "toml"]))
     args = [{"x": 1}] if form == "toml" else [{"x": 1, "y": "q"}, {"n": {"m": [1, 2.5, None]}}]
     options = draw(some({**GENERAL, "args": st.sampled_from(args), "docker": DOCKER, "python": PYTHON}))
-    crowd = draw(st.integers(1, 4)) == 1
+    crowd = flavour != "legacy" and draw(st.integers(1, 4)) == 1
     if crowd:
         options |= draw(SELECTION)
     if flavour == "wild":

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from conftest import locked_wheels
 from forked import fork_imports
-from golden_bentos import comparable
+from golden_bentos import BENTO_PROJECTS, BENTOML, BENTOS, comparable, store_of
 from projects import document_of, real_builder, write_project
 from rules_bento.actions.package import compare_service_metadata, package
 from rules_bento.actions.service import import_service
@@ -177,6 +178,36 @@ def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variab
     assert list(mine) == list(expected)
     [stated_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["packages"]
     assert stated_packages["requirements"] == ["idna==3.10"]
+
+
+@pytest.fixture
+def legacy(tmp_path, real) -> ExtraOptions:
+    """Options for the import of a legacy service, with the models of the golden Bentos."""
+    store = store_of(tmp_path / "models")
+    for path in store.iterdir():
+        (path / "latest").write_text(next(path.iterdir()).name, "utf-8")
+    return ExtraOptions(bentoml_version=BENTOML, store=store, python=real.python)
+
+
+def test_a_legacy_bento_is_bentomls(tmp_path, legacy):
+    folder = write_project(tmp_path / "p", BENTO_PROJECTS["iris_legacy"], "")
+    mine = document_of(build_bentofile(build_ctx=folder, version="v1", extra=legacy).bento.files["bento.yaml"])
+    expected = document_of((BENTOS / "iris_legacy.bento.yaml").read_text("utf-8")) | {"version": "v1"}
+    assert comparable(mine) == comparable(expected)
+    assert list(mine) == list(expected)
+
+
+def test_an_alias_of_a_legacy_service(tmp_path, legacy):
+    source = "import bentoml\n\nm = bentoml.models.get('short')\nsvc = bentoml.legacy.Service('al', models=[m])\n"
+    made = build(
+        "service:svc",
+        build_ctx=write_project(tmp_path / "p", {}, source),
+        models=[{"tag": "iris_clf", "alias": "short"}],
+        extra=legacy,
+    )
+    [model] = document_of(made.bento.files["bento.yaml"])["models"]
+    assert model["tag"].startswith("iris_clf:")
+    assert model["alias"] == "short"
 
 
 def test_the_same_bytes_each_time(tmp_path):

@@ -206,18 +206,6 @@ def test_an_alias_is_what_models_get_takes(tmp_path, reference):
         assert "only bentoml.models.get supports" in message
 
 
-def test_an_alias_of_a_legacy_service(tmp_path):
-    store = store_of(tmp_path / "models")
-    source = "import bentoml\n\nm = bentoml.models.get('short')\nsvc = bentoml.legacy.Service('al', models=[m])\n"
-    folder = write_project(tmp_path / "p", {}, source)
-    made = build(
-        "service:svc", build_ctx=folder, models=[{"tag": "iris_clf", "alias": "short"}], extra=ExtraOptions(store=store)
-    )
-    [model] = document(made)["models"]
-    assert model["tag"].startswith("iris_clf:")
-    assert model["alias"] == "short"
-
-
 @pytest.mark.parametrize("reference", ["get('Iris_CLF')", "BentoModel('Iris_CLF:latest')"])
 def test_capitals_of_a_tag_are_small_in_the_store(tmp_path, reference):
     folder = project(tmp_path, "@bentoml.service", f"    m = bentoml.models.{reference}\n")

@@ -335,12 +335,13 @@ def test_what_such_code_leaves_as_it_is_stays_known(head):
     assert unknown_after(head) == set()
 
 
-def test_an_api_of_a_service_that_has_none():
-    source = b"import bentoml\nSvc = bentoml.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
-    with pytest.raises(
-        BentoError, match=r"service\.py:2: .*`bentoml\.Service` isn't supported\. Write `bentoml\.legacy\.Service`"
-    ):
-        require_known(read_service("service:Svc", {"service.py": source}))
+@pytest.mark.parametrize("name", ["bentoml.Service", "bentoml.legacy.Service"])
+def test_a_legacy_service_needs_the_import(name):
+    source = f"import bentoml\nSvc = {name}('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
+    with pytest.raises(BentoError) as caught:
+        require_known(read_service("service:Svc", {"service.py": source.encode()}), "//:bento")
+    assert f"service.py:2: what service `Svc` is: legacy services (`{name}`) aren't analyzed" in str(caught.value)
+    assert 'Set service_metadata = "import"' in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["api_members"])
@@ -901,27 +902,10 @@ def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declar
         override(info, declared)
 
 
-LEGACY = "import bentoml\nfrom bentoml.io import JSON\n"
-API = "@svc.api(input=JSON(), output=JSON())\ndef z(x): return x\n"
-RUNNERS = "r = bentoml.sklearn.get('m').to_runner()\nsvc = bentoml.legacy.Service('s', runners=[{}])\n"
-
-
-@pytest.mark.parametrize(
-    ("lines", "says"),
-    [
-        (f"svc = bentoml.legacy.Service('s')\n{API}{API}", "isn't supported in a legacy"),
-        (f"svc = bentoml.legacy.Service('s')\n{API.replace('api(', 'api(name=1, ')}", "isn't supported in a legacy"),
-        (RUNNERS.format("r, r"), "isn't supported in a legacy"),
-        (RUNNERS.format("bentoml.legacy.Runner(int)"), "isn't supported in a legacy"),
-        (
-            "@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass svc: ...\n",
-            "env .* of service `svc` is invalid",
-        ),
-    ],
-)
-def test_what_bentoml_rejects_is_rejected(lines, says):
-    with pytest.raises(BentoError, match=says):
-        require_known(read_service("service:svc", {"service.py": (LEGACY + lines).encode()}))
+def test_what_bentoml_rejects_is_rejected():
+    source = b"import bentoml\n@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass Svc: ...\n"
+    with pytest.raises(BentoError, match="env .* of service `Svc` is invalid"):
+        require_known(read_service("service:Svc", {"service.py": source}))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.env.common import ApiDescription, BentoSettings
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model import BundledModel
-    from rules_bento.service import Runner, Service, ServiceInfo
+    from rules_bento.service import Service, ServiceInfo
 
 __all__ = ["AssembledBento", "LockedRequirements", "assemble_bento"]
 
@@ -207,44 +207,18 @@ def _service_entry(service: Service, models: list[dict[str, Any]]) -> dict[str, 
 
 def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
     """Return the runners and APIs of a legacy service for bento.yaml."""
-    modules = {entry["tag"]: entry["module"] for entry in entries.own}
     runners = [
         {
             "name": runner.name,
-            "runnable_type": _runnable_type(runner, modules.get(models[0] if models else "", "")),
+            "runnable_type": runner.runnable_type,
             "embedded": runner.embedded,
-            "models": models,
+            "models": [entries.tags.get(tag, tag) for tag in runner.models],
             "resource_config": None,
         }
         for runner in info.runners
-        for models in [[entries.tags.get(tag, tag) for tag in runner.models]]
     ]
     apis = [{"name": api.name, "input_type": api.input_type, "output_type": api.output_type} for api in info.apis]
     return {"runners": runners, "apis": apis}
-
-
-def _runnable_type(runner: Runner, module: str) -> str:
-    """Return the class of a runner: the project's own, or that of the model's framework.
-
-    Raises BentoError if the framework of the source doesn't support the model, or if the class is unknown.
-    """
-    from rules_bento.service.legacy import GET_ANY, RUNNABLES
-
-    if runner.runnable_type and not runner.framework:
-        return runner.runnable_type
-    if runner.framework in RUNNABLES.keys() - GET_ANY and module != f"bentoml.{runner.framework}":
-        raise BentoError(
-            f"models: `bentoml.{runner.framework}.get` doesn't support the module {module!r} of the model of the "
-            f"runner {runner.name!r}. Use `bentoml.models.get`, or set module = 'bentoml.{runner.framework}' of the "
-            f"bento_model if this module saved it."
-        )
-    runnable = RUNNABLES.get(module.removeprefix("bentoml."), "")
-    if not runnable:
-        raise BentoError(
-            f"models: unknown module {module!r} of the model of the runner {runner.name!r}. Set module of the "
-            f"bento_model to the module that saved it: bentoml.{', bentoml.'.join(RUNNABLES)}."
-        )
-    return runnable
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # BentoML's default endpoint.
 _HUB = "https://huggingface.co"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# Their `get` is `bentoml.models.get`, which accepts a model of any framework.
+_ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
 
 
 def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
@@ -148,13 +150,9 @@ def choose(
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
     """Raise BentoError if a framework function loads a model that has no module."""
-    if not loads:
-        return
-    from rules_bento.service.legacy import GET_ANY
-
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)
-        accepts_any = function == "get" and framework in GET_ANY
+        accepts_any = function == "get" and framework in _ACCEPT_ANY
         if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
                 f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which has no module, so "

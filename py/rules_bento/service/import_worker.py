@@ -44,6 +44,7 @@ class UnfitError(Exception):
 def main(argv: list[str]) -> NoReturn:
     """Import, and write the answer."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
+    packages = sys.path[:-1]  # without rules_bento
     if order["elsewhere"]:
         from rules_bento.service.environment_shift import shift_environment
 
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> NoReturn:
     stand_ins.Finder(source, order["packages"], order["remedy"], order.get("outside", ())).install(
         is_second=order["elsewhere"]
     )
-    guard = Guard(source, [source, *map(Path, order["readable"])])
+    guard = Guard(source, [source, *map(Path, [*order["readable"], *packages])])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
         faulthandler.enable(trace)
         answer = _answer(order, source, guard, trace)

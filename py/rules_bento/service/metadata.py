@@ -152,13 +152,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Runner:
-    """Describes a runner of a legacy service: its class, and its framework if that has the class."""
+    """Describes a runner of a legacy service; `runnable_type` is its class."""
 
     name: str
     runnable_type: str
     embedded: bool = False
     models: tuple[str, ...] = ()
-    framework: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,13 @@ from rules_bento.service.bindings import (
 )
 from rules_bento.service.constants import DEPENDS, Constants
 from rules_bento.service.import_code import WORDS, ImportCode, callee
-from rules_bento.service.legacy import LegacyReader
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.python_files import PythonFiles
 from rules_bento.service.services import ServiceReader
 from rules_bento.typing_lite import Iterable, Literal, Mapping
 
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
-_OLD = "`bentoml.Service` isn't supported. Write `bentoml.legacy.Service`, the name of that class since BentoML 1.4"
+_LEGACY = ("bentoml.Service", "bentoml.legacy.Service")
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
@@ -135,10 +134,8 @@ class _Reading:
         definition = self._definition(attribute)
         node, module = definition.node, definition.module or self._module
         maker = self._names.outside(module, node.func) if isinstance(node, ast.Call) else ""
-        if maker == "bentoml.legacy.Service" and module is self._module:
-            return LegacyReader(self._constants, module).info(definition, name)
-        if maker == "bentoml.Service":
-            raise NotConstantError(_OLD, module.path, node)
+        if maker in _LEGACY:
+            raise NotConstantError(f"legacy services (`{maker}`) aren't analyzed statically", module.path, node)
         is_value = isinstance(node, (ast.Constant, ast.List, ast.Dict, ast.Tuple))
         is_class = definition.kind == CLASS and not getattr(node, "decorator_list", ())
         if is_value or is_class or definition.kind in (FUNCTION, MODULE, OUTSIDE, BUILTIN):

@@ -1,4 +1,5 @@
 # service: service.py
+# unknown: service
 import bentoml
 
 svc = bentoml.legacy.Service('alone')

@@ -1,4 +1,5 @@
 # service: service:svc
+# unknown: service
 import bentoml
 from bentoml.io import JSON, NumpyNdarray
 
