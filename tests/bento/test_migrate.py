@@ -433,8 +433,8 @@ def test_what_only_the_source_can_state_is_said(tmp_path):
     note, other = [
         note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Service" in note
     ]
-    assert note.startswith("Service: service.py:8: attribute `m` of service `Svc`: ")
-    assert note.endswith(" State it in the source.")
+    assert note.startswith("Service: service.py:8: service `Svc`: ")
+    assert note.endswith(" Use Python that static analysis supports.")
     assert other.startswith('Service: Or set service_metadata = "import", ')
 
 

@@ -25,7 +25,7 @@ from rules_bento.service import Declared, read_service
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 # What no statement answers, and BentoML takes.
-PLAIN_ONLY = r"State it in the source\.$"
+PLAIN_ONLY = r"Use Python that static analysis supports\.$"
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def with_way_out(folder: Path, real, document: dict):
     for unknown in info.unknowns:
         path = unknown.fact.split(".")
         row = rows[unknown.service]
-        match unknown.attribute:
+        match unknown.kind:
             case "config":
                 stated = declared.config.get(unknown.service, {})
                 value = row["config"]
@@ -176,6 +176,6 @@ def with_way_out(folder: Path, real, document: dict):
                 asked = "python_packages" in (folder / "service.py").read_text().partition("class Entry")[0]
                 steps = (Step("python_packages", ("idna",)),) if asked else ()
                 image = ImageDefinition(python_version=document["image"]["python_version"], steps=steps)
-    event("refused, and then equal: " + ", ".join(sorted({unknown.attribute for unknown in info.unknowns})))
+    event("refused, and then equal: " + ", ".join(sorted({unknown.kind for unknown in info.unknowns})))
     note(str(declared))
     return build(folder, real, declared, image=image, **more)

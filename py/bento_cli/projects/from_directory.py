@@ -263,10 +263,6 @@ def _service(
     overrides = replace(
         overrides,
         bento_name=options.name,
-        models={
-            choice.tag.lower().removesuffix(":latest"): choice.alias or ""
-            for choice in reversed(options.models or ())  # for equal tags, BentoML uses the first alias
-        },
         envs={env.name: env.value for env in options.envs},
         labels=options.labels,
         image=settings.image,

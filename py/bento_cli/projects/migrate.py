@@ -431,7 +431,7 @@ def _unknown_notes(project: _Project) -> list[str]:
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
-        remedy = f"Declare {text}." if text else "State it in the source."
+        remedy = f"Declare {text}." if text else "Use Python that static analysis supports."
         notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}. {remedy}")
     return [*notes, f"Service: Or {IMPORT}."] if notes else []
 

@@ -77,7 +77,7 @@ def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.Assemble
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
     settings = _bento_settings(arguments, attributes, facts)
     models = _bundled_models(arguments)
-    info = service.override(service.from_json(facts["service"]), _declared_metadata(attributes, settings, models))
+    info = service.override(service.from_json(facts["service"]), _declared_metadata(attributes, settings))
     service.require_known(info, arguments.required("--target"))
     sources_path = arguments.required("--sources")
     sources = TreeManifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
@@ -95,14 +95,11 @@ def _check_architectures(arguments: Arguments, sources: TreeManifest) -> None:
         reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)
 
 
-def _declared_metadata(
-    attributes: dict[str, Any], settings: BentoSettings, models: list[BundledModel]
-) -> service.Declared:
+def _declared_metadata(attributes: dict[str, Any], settings: BentoSettings) -> service.Declared:
     """Return the service metadata that the target declares."""
     options = settings.options
     return service.Declared(
         bento_name=options.name,
-        models={model.description.tag: model.alias for model in models},
         service_models=dict(attributes.get("service_models", ())),
         config={name: json.loads(config) for name, config in attributes.get("service_config", ())},
         envs={env.name: env.value for env in options.envs},

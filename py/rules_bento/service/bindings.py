@@ -211,7 +211,7 @@ class Names:
         if outside:
             return Definition(OUTSIDE, None, outside, node)
         if not isinstance(node, ast.Name):
-            raise NotConstantError(f"`{text_of(node)}` isn't a supported constant expression", module.path, node)
+            raise unsupported(module, node, "isn't a supported constant expression")
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
@@ -241,6 +241,11 @@ class Names:
             self.modules.add(source.name)
             module, name = source, binding.name
         raise NotConstantError(f"`{name}` is imported in a circle", path, node)
+
+
+def unsupported(module: Module, node: ast.AST, why: str = "isn't supported") -> NotConstantError:
+    """Return the error for an expression."""
+    return NotConstantError(f"`{text_of(node)}` {why}", module.path, node)
 
 
 def text_of(node: ast.AST) -> str:

@@ -172,14 +172,14 @@ def check(info: ServiceInfo) -> None:
     for service in info.services:
         for key, value, kind in _wrong(service.config, KINDS, ""):
             raise BentoError(
-                f"{service.path}:{service.line}: service `{service.name or service.class_name}`: `{key}` of its "
+                f"{service.path}:{service.line}: service `{service.name}`: `{key}` of its "
                 f"configuration is {value!r}, and BentoML requires {kind}. Correct it."
             )
-    is_open = any(unknown.attribute == "config" or unknown.fact == "service" for unknown in info.unknowns)
+    is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services[:1]:
         if service.config and _is_empty(service.config) and not is_open:
             raise BentoError(
-                f"{service.path}:{service.line}: service `{service.name or service.class_name}`: its configuration "
+                f"{service.path}:{service.line}: service `{service.name}`: its configuration "
                 f"has nothing but empty dicts ({', '.join(service.config)}), at which BentoML fails with a KeyError. "
                 "Remove them, or put a value in one."
             )

@@ -19,7 +19,7 @@ from rules_bento.service.bindings import (
     Module,
     Names,
     NotConstantError,
-    text_of,
+    unsupported,
 )
 from rules_bento.service.import_code import callee
 from rules_bento.service.sdk_names import words
@@ -110,8 +110,15 @@ class Constants:
             raise missing
         return value
 
+    def text(self, module: Module, node: ast.expr) -> str:
+        """Return the value of an expression that is a string. Raises NotConstantError."""
+        value = self.whole(module, node)
+        if not isinstance(value, str):
+            raise unsupported(module, node, "isn't a string")
+        return value
+
     def _not_constant(self, module: Module, node: ast.AST) -> NotConstantError:
-        return NotConstantError(f"`{text_of(node)}` isn't a supported constant expression", module.path, node)
+        return unsupported(module, node, "isn't a supported constant expression")
 
     def _constant(self, value: object, module: Module, node: ast.AST) -> Any:
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):

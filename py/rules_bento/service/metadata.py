@@ -26,23 +26,25 @@ class Unknown:
     """Describes a value that the source does not state as a constant.
 
     Attributes:
-        what: the value and the reason, as a clause: "the name of service `Svc`: `os.environ` …".
+        what: the value and the reason, as a clause: "`workers` of service `Svc`: `os.environ` …".
         path: file in src/.
         line: line in it, from 1.
-        attribute: the kind of statement that gives it (a key of `remediation`); empty if only an import does.
-        `fact`: the name of the value, for programs: `service` (all of it), `name`, `members` (whether there are more
-            dependencies, models, APIs), `members.x` (whether attribute `x` is one), `dependencies.x`, `models.x`,
+        `fact`: the name of the value: `service` (all of it, which only an import gives), `models.x` (a tag),
             `config.traffic.timeout`, `labels`, `labels.team`, `envs`, `envs.A`, `description`, `image`.
-        service: the name (or the class) of its service.
+        service: the name of its service.
 
     """
 
     what: str
     path: str
     line: int
-    attribute: str
     fact: str
     service: str
+
+    @property
+    def kind(self) -> str:
+        """The first part of `fact`."""
+        return self.fact.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ class Model:
 
     Attributes:
         attribute: the class attribute; empty for a legacy service's.
-        tag: `name`, `name:version` or `name:latest`, in lower case as in BentoML; empty for Hugging Face.
+        tag: `name`, `name:version` or `name:latest`, in lower case as in BentoML; empty for Hugging Face, and if it is
+            unknown.
         alias: `bentoml.models.get` looks for an alias of the Bento first; the tag is as written then.
-        computed: the tag is unknown, and empty.
         huggingface: the snapshot, for registry `huggingface`.
 
     """
@@ -72,7 +74,6 @@ class Model:
     attribute: str
     tag: str
     alias: bool = False
-    computed: bool = False
     huggingface: HuggingFace | None = None
 
     @property
@@ -107,13 +108,13 @@ class Api:
 
 @dataclass(frozen=True)
 class Service:
-    """Describes a service of the graph, as an entry of bento.yaml's `services`; `name` is None if it is unknown.
+    """Describes a service of the graph, as an entry of bento.yaml's `services`.
 
     `path` and `line` are those of its class, `config` has what BentoML adds, `mounts` has the paths of
     applications, and all tuples are in BentoML's order.
     """
 
-    name: str | None
+    name: str
     class_name: str
     path: str
     line: int
@@ -168,8 +169,8 @@ class ServiceInfo:
         service: bento.yaml's `service`: `module:attr`.
         path: the service module's file in src/.
         kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`.
-        bento_name: the default name of the Bento; None if it is unknown.
-        entry_service: the entry service's own name; None if it is unknown.
+        bento_name: the default name of the Bento; None if the whole service is unknown.
+        entry_service: the entry service's own name; None if the whole service is unknown.
         services: entry first, in the order BentoML writes; empty for a legacy service.
         labels: of the entry service, as are `envs`, `description`, and `image`; without those that are unknown.
         models: a legacy service's own and its runners' models, as are `runners` and `apis`.

@@ -1,7 +1,7 @@
 """Puts values that a target or a command states in the place of those that the source does not state as constants.
 
 A constant of the source remains. Each statement answers for the values that it names and for no other; what remains
-unknown is rejected by `remediation.require`.
+unknown is rejected by `remediation.require_known`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ class Declared:
 
     Attributes:
         bento_name: the Bento's name.
-        models: tags of the models of the Bento -> their aliases, empty without one.
         service_models: `Service.attribute` -> tag.
         config: service name -> its configuration, or the part of it that the source determines at run time.
         envs: names of environment variables, with their values if these must agree with the source's.
@@ -49,7 +48,6 @@ class Declared:
     """
 
     bento_name: str | None = None
-    models: Mapping[str, str] = field(default_factory=dict)
     service_models: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     envs: Collection[str] = ()
@@ -69,7 +67,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
     """
     remediation.check_in_full(declared.in_full, declared.words)
-    if any(unknown.fact == "service" for unknown in info.unknowns):
+    if any(unknown.kind == "service" for unknown in info.unknowns):
         return info  # no statement answers that
     _require_agreement(info, declared)
     if declared.bento_name is not None:
@@ -99,30 +97,34 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
     """Return whether a statement answers an unknown."""
-    kind, _, key = unknown.fact.partition(".")
-    if unknown.attribute in ("labels", "envs"):
-        return kind in declared.in_full or key in getattr(declared, kind)
-    stated = {"image": declared.image, "description": declared.description}.get(unknown.attribute)
-    return unknown.attribute in declared.in_full or stated is not None
+    key = unknown.fact.partition(".")[2]
+    match unknown.kind:
+        case "config":
+            return _has(declared.config.get(unknown.service, {}), key)
+        case "models":
+            return f"{unknown.service}.{key}" in declared.service_models
+        case "labels" | "envs" as kind:
+            return kind in declared.in_full or key in getattr(declared, kind)
+        case kind:
+            return kind in declared.in_full or getattr(declared, kind) is not None
 
 
 # Configuration
 
 
 def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    unknowns, services = list(info.unknowns), {service.name or service.class_name: service for service in info.services}
+    services = {service.name: service for service in info.services}
     for name, stated in declared.config.items():
         place = f"{remediation.statement('service_config', declared.words)} of `{name}`"
         if name not in services:
             raise BentoError(f"{place}: the source has no such service. It has {_listed(services)}. Name one of these.")
-        own = [unknown for unknown in unknowns if unknown.attribute == "config" and unknown.service == name]
-        merged = _merged(services[name].config, stated, "config", {unknown.fact for unknown in own}, place)
+        unknown = {one.fact for one in info.unknowns if one.service == name}
+        merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")
         if isinstance(traffic, dict) and any(api.is_task for api in services[name].apis):
             merged["traffic"] = {"concurrency": 1, **traffic, "external_queue": True}
         services[name] = replace(services[name], config=merged)
-        unknowns = [unknown for unknown in unknowns if unknown not in own or not _has(stated, unknown.fact)]
-    return replace(info, services=tuple(services.values()), unknowns=tuple(unknowns))
+    return replace(info, services=tuple(services.values()))
 
 
 def _merged(
@@ -143,64 +145,32 @@ def _merged(
     return merged
 
 
-def _has(stated: Mapping[str, Json], fact: str) -> bool:
-    """Return whether a statement has the key that a path such as `config.traffic.timeout` names."""
-    value: Json = dict(stated)
-    for key in fact.split(".")[1:]:
-        if not isinstance(value, dict) or key not in value:
-            return False
-        value = value[key]
-    return True
+def _has(stated: Mapping[str, Json], path: str) -> bool:
+    """Return whether a statement has the key that a path such as `traffic.timeout` names."""
+    key, _, rest = path.partition(".")
+    value = stated.get(key)
+    return key in stated and (not rest or (isinstance(value, dict) and _has(value, rest)))
 
 
 # Models
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Put a tag in the place of each one that the source does not state, if a statement gives it."""
-    references = [
-        (f"{service.name or service.class_name}.{model.attribute}", model)
-        for service in info.services
-        for model in service.models
-    ]
-    unknown = [name for name, model in references if model.computed]
-    tags = {name: tag.lower() for name, tag in declared.service_models.items()}
-    foreign = [name for name in tags if name not in unknown]
+    """Put the stated tags in the place of those that the source does not state."""
+    unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
+    foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         raise BentoError(
             f"{remediation.statement('service_models', declared.words)}: {_listed(foreign)} isn't a model whose tag is "
             f"unknown; these are {_listed(unknown)}. Correct it, or remove it."
         )
-    used = [model.tag for _, model in references if model.tag]
-    free = [tag for tag, alias in declared.models.items() if not any(_fits(name, tag, alias) for name in used)]
-    free = [tag for tag in free if tag not in tags.values()]
-    rest = [name for name in unknown if name not in tags]
-    if len(rest) == len(free) == 1:
-        tags[rest[0]] = free[0]
 
     def tagged(service: Service, model: Model) -> Model:
-        tag = tags.get(f"{service.name or service.class_name}.{model.attribute}")
-        return replace(model, tag=tag, computed=False) if tag else model
+        tag = declared.service_models.get(f"{service.name}.{model.attribute}")
+        return replace(model, tag=tag.lower()) if tag else model
 
-    return replace(
-        info,
-        services=tuple(
-            replace(service, models=tuple(tagged(service, model) for model in service.models))
-            for service in info.services
-        ),
-        unknowns=tuple(
-            one
-            for one in info.unknowns
-            if one.attribute != "models" or f"{one.service}.{one.fact.partition('.')[2]}" not in tags
-        ),
-    )
-
-
-def _fits(name: str, tag: str, alias: str) -> bool:
-    """Return whether a reference, which may be an alias or lack a version, is to the model of a tag."""
-    word, _, version = name.lower().removesuffix(":latest").partition(":")
-    own, _, own_version = tag.partition(":")
-    return name == alias or (word == own and (own_version.startswith(version) or version.startswith(own_version)))
+    services = [replace(one, models=tuple(tagged(one, model) for model in one.models)) for one in info.services]
+    return replace(info, services=tuple(services))
 
 
 def _listed(names: Iterable[str | None]) -> str:

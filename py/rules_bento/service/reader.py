@@ -195,7 +195,7 @@ class _Reading:
     def _unread(self, error: NotConstantError, attribute: str) -> ServiceInfo:
         """Return the metadata of a service that exists, and of which nothing is constant."""
         why, path, line = error.why, error.path, error.line
-        unknown = Unknown(f"what service `{attribute}` is: {why}", path, line, "", "service", attribute)
+        unknown = Unknown(f"service `{attribute}`: {why}", path, line, "service", attribute)
         kind: Literal["legacy", "new"] = "legacy" if b"legacy" in self._files.words(self._module.path) else "new"
         return ServiceInfo(self._service, self._module.path, kind, None, None, unknowns=(unknown,))
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 # Value to the attributes and the flags that state it; `{key}`, `{top}`, and `{service}` are filled in.
 _REMEDIES = {
     "models": (
-        'models if nothing else names another one, or service_models = {{"{service}.{key}": "<tag>"}}',
+        'service_models = {{"{service}.{key}": "<tag>"}}',
         "--service-model {service}.{key}=TAG",
     ),
-    "config.": (
+    "config": (
         'service_config = {{"{service}": service_config({top} = ...)}}',
         "--config {service}.{key}=VALUE",
     ),
@@ -46,7 +46,7 @@ IN_FULL = ("labels", "envs", "image", "description")
 def way(unknown: Unknown, words: Words) -> str:
     """Return how to state a value outside of the source; empty if only an import gives it."""
     _, dot, key = unknown.fact.partition(".")
-    names = (unknown.fact, unknown.attribute + dot, unknown.attribute)
+    names = (unknown.fact, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
     return remedy[words == "flags"].format(key=key, service=unknown.service, top=key.partition(".")[0])
 
@@ -75,7 +75,7 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
-    return f" State it in the source, or declare {remedy}." if remedy else " State it in the source."
+    return f" State it in the source, or declare {remedy}." if remedy else " Use Python that static analysis supports."
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:

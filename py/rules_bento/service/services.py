@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.dataclasses_lite import NamedTuple, replace
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service.bindings import (
     BUILTIN,
@@ -13,8 +13,7 @@ from rules_bento.service.bindings import (
     Definition,
     Module,
     NotConstantError,
-    bound_names,
-    text_of,
+    unsupported,
 )
 from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
 from rules_bento.service.import_code import callee
@@ -41,7 +40,14 @@ if TYPE_CHECKING:
 _HUB_VARIABLE = b"HF_ENDPOINT"  # BentoML reads it if a `HuggingFaceModel` has no `endpoint`
 _ENV = {"name": "", "value": "", "stage": "all"}
 _STAGES = ("all", "build", "runtime")
-_HUGGINGFACE = ["model_id", "revision", "endpoint", "include", "exclude"]
+_HUGGINGFACE: dict[str, Any] = {
+    "model_id": str,
+    "revision": str,
+    "endpoint": (str, type(None)),
+    "include": (tuple, type(None)),
+    "exclude": (tuple, type(None)),
+}
+_LOCATION = ("deployment", "cluster", "url")  # of a dependency
 _ENDPOINTS = ("bentoml.api", "bentoml.task")
 _HOOKS = ("bentoml.on_deployment", "bentoml.on_shutdown", "bentoml.on_startup")
 # They keep the name of what they decorate.
@@ -52,23 +58,17 @@ _DISPLAYS = (ast.Constant, ast.Dict, ast.JoinedStr, ast.Lambda, ast.List, ast.Se
 _MODELS = words("bentoml.models.BentoModel bentoml.models.HuggingFaceModel bentoml.models.get") | {
     f"bentoml.{framework}.get" for framework in FRAMEWORKS
 }
-_MEMBERS = "the dependencies, models, APIs, and mounts"
 
 
+@dataclass(frozen=True)
 class Declaration:
     """Describes where a service is made: its class, the arguments of `bentoml.service`, its name, and its mounts."""
 
-    def __init__(self, module: Module, node: ast.ClassDef) -> None:
-        self.module = module
-        self.node = node
-        self.mounts: list[dict[str, ast.expr]] = []
-        self.arguments: dict[str, Any] = {}
-        self.name: str | NotConstantError = node.name
-
-    @property
-    def label(self) -> str:
-        """The name in messages: the class's if the service's own name is unknown."""
-        return self.name if isinstance(self.name, str) else self.node.name
+    module: Module
+    node: ast.ClassDef
+    name: str
+    arguments: dict[str, Any]
+    mounts: list[tuple[ast.expr, str]]  # application and path
 
     @property
     def place(self) -> str:
@@ -80,57 +80,54 @@ class Declaration:
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
-class _Dependency(NamedTuple):
-    """Holds a dependency, and the service of the sources that it is on."""
-
-    dependency: Dependency
-    on: Declaration | None
-
-
 class ServiceReader:
-    """Reads the services of a graph, one after the other, and notes what is not constant."""
+    """Reads the services of a graph, one after the other, and notes the values that can be declared in their place.
+
+    All methods raise NotConstantError for other parts that are not constant: only the import reads such a service.
+    """
 
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
         self.names = constants.names
         self.unknowns: list[Unknown] = []
-        self.label = ""
-        self._declared: dict[ast.AST, Declaration] = {}
-
-    def unknown(self, fact: str, what: str, error: NotConstantError, attribute: str = "") -> None:
-        """Note something that the source does not state as a constant."""
-        text = f"{what} of service `{self.label}`: {error.why}"
-        self.unknowns.append(Unknown(text, error.path, error.line, attribute, fact, self.label))
+        self._declared: dict[str, Declaration] = {}
 
     # Declarations
 
     def declaration(self, definition: Definition, by: Module, node: ast.AST) -> Declaration:
-        """Return the service of a definition. Raises NotConstantError if it isn't a plain one."""
+        """Return the service of a definition. Raises BentoError if another service has its name."""
         module, made = definition.module, definition.node
         if module is None:
             why = f"`{definition.name}` is outside the sources" if definition.kind == OUTSIDE else "it isn't a service"
             raise NotConstantError(why, by.path, node)
         if not isinstance(made, ast.ClassDef):
             raise NotConstantError(f"`{definition.name}` isn't a class below `@bentoml.service`", module.path, made)
-        if made not in self._declared:
-            declared, services = Declaration(module, made), 0
-            for each in made.decorator_list:
-                maker = self.names.outside(module, callee(each))
-                given = arguments_of(each, ["app", "path", "name"]) if isinstance(each, ast.Call) else None
-                if maker == "bentoml.service" and not services and not (isinstance(each, ast.Call) and each.args):
-                    services += 1
-                    declared.arguments = self._arguments(module, each.keywords if isinstance(each, ast.Call) else [])
-                elif maker in MOUNTS and given and "app" in given:
-                    declared.mounts.insert(0, given)
-                else:
-                    raise NotConstantError(f"decorator `{text_of(each)}` isn't supported", module.path, each)
-            if not services:
-                raise NotConstantError(f"`{made.name}` isn't a service", module.path, made)
-            self.constants.require_service(definition)
-            name = declared.arguments.get("name") or made.name
-            declared.name = name if isinstance(name, str) else declared.error(name, "it isn't a string")
-            self._declared[made] = declared
-        return self._declared[made]
+        arguments: dict[str, Any] | None = None
+        mounts: list[tuple[ast.expr, str]] = []
+        for each in made.decorator_list:
+            maker = self.names.outside(module, callee(each))
+            if maker == "bentoml.service" and arguments is None and not getattr(each, "args", ()):
+                arguments = self._arguments(module, getattr(each, "keywords", []))
+            elif maker in MOUNTS and isinstance(each, ast.Call):
+                given = arguments_of(module, each, ["app", "path", "name"])
+                path = self.constants.text(module, given["path"]) if "path" in given else ""
+                mounts.insert(0, (given.get("app", each), path))
+            else:
+                raise unsupported(module, each, "isn't a supported decorator")
+        if arguments is None:
+            raise NotConstantError(f"`{made.name}` isn't a service", module.path, made)
+        self.constants.require_service(definition)
+        name = arguments.get("name") or made.name
+        declared = Declaration(module, made, name, arguments, mounts)
+        if not isinstance(name, str):
+            raise declared.error(name, "its name isn't a string")
+        first = self._declared.setdefault(name, declared)
+        if first.node is not made:
+            raise BentoError(
+                f"{declared.place}: a second service named `{name}` is among the dependencies; the first is at "
+                f"{first.place}. Give one of them another `name` in `@bentoml.service`."
+            )
+        return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
         """Return the arguments of `bentoml.service` by name; the image remains an expression."""
@@ -140,7 +137,7 @@ class ServiceReader:
             if keyword.arg is None:
                 more = self.constants.value(module, node)
                 if not isinstance(more, dict) or REST in more or "image" in more:
-                    raise NotConstantError(f"`**{text_of(node)}` isn't supported", module.path, node)
+                    raise unsupported(module, node, "isn't supported after `**`")
                 values |= more
                 continue
             try:
@@ -153,99 +150,73 @@ class ServiceReader:
 
     def info(self, entry: Declaration, service: str, path: str) -> ServiceInfo:
         """Read the whole graph below an entry service. Raises BentoError if BentoML could not import it."""
-        services: dict[Declaration, Service] = {}
-        envs: dict[Declaration, tuple[Env, ...]] = {}
-        stack = [entry]
+        services: dict[str, Service] = {}
+        stack = [entry.name]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
-            declared = stack.pop()
-            if declared not in services:
-                self.label = declared.label
-                self._require_other_name(declared, list(services))
-                noted = list(self.unknowns)
-                envs[declared] = self._envs(declared)
-                self.unknowns = self.unknowns if declared is entry else noted  # BentoML writes those of the entry
-                members = self._members(declared)
-                services[declared] = self._service(declared, members)
-                stack += [each.on for each in reversed(members.values()) if isinstance(each, _Dependency) and each.on]
-        first, own = services[entry], entry.arguments
-        self.label = entry.label
+            name = stack.pop()
+            if name not in services:
+                services[name] = self._service(self._declared[name])
+                stack += [each.service for each in reversed(services[name].dependencies) if each.service]
+        own = entry.arguments
         description = own.get("description")
         if not isinstance(description, (str, type(None))):
-            error = entry.error(description, "it isn't a string")
-            self.unknown("description", "the description", error, "description")
+            self._note(entry, "description", entry.error(description, "it isn't a string"))
             description = None
         return ServiceInfo(
             service=service,
             path=path,
             kind="new",
-            bento_name=None if first.name is None else snake_case(first.name),
-            entry_service=first.name,
+            bento_name=snake_case(entry.name),
+            entry_service=entry.name,
             services=tuple(services.values()),
-            labels=self._labels(entry, own.get("labels")) | self._openai(entry, first),
-            envs=envs[entry],
+            labels=self._labels(entry) | self._openai(entry, services[entry.name]),
+            envs=self._envs(entry),
             description=description,
-            image=self._image(entry.module, own.get("image")),
+            image=self._image(entry),
             unknowns=tuple(self.unknowns),
         )
 
-    def _require_other_name(self, declared: Declaration, others: list[Declaration]) -> None:
-        for first in others:
-            if isinstance(first.name, str) and first.name == declared.name:
-                raise BentoError(
-                    f"{declared.place}: a second service named `{first.name}` is among the dependencies; the first is "
-                    f"at {first.place}. Give one of them another `name` in `@bentoml.service`."
-                )
+    def _note(self, declared: Declaration, fact: str, error: NotConstantError) -> None:
+        """Note a value that the source does not state as a constant."""
+        what = f"`{fact}` of service `{declared.name}`: {error.why}"
+        self.unknowns.append(Unknown(what, error.path, error.line, fact, declared.name))
 
-    def _service(self, declared: Declaration, members: dict[str, Any]) -> Service:
-        own, node = declared.arguments, declared.node
-        if isinstance(declared.name, NotConstantError):
-            self.unknown("name", "the name", declared.name)
-        prefix, mounts = own.get("path_prefix"), []
-        try:
-            if "service_class" in own or not isinstance(prefix, (str, type(None))):
-                raise declared.error(prefix, "its `service_class` or `path_prefix` isn't supported")
-            for each in declared.mounts:
-                path = self.constants.whole(declared.module, each["path"]) if "path" in each else ""
-                mounts.append(join_paths(prefix, path))
-        except NotConstantError as error:
-            self.unknown("members", _MEMBERS, error)
-            prefix = None
+    def _service(self, declared: Declaration) -> Service:
+        own, node, prefix = declared.arguments, declared.node, declared.arguments.get("path_prefix")
+        if "service_class" in own or not isinstance(prefix, (str, type(None))):
+            raise declared.error(prefix, "its `service_class` or `path_prefix` isn't supported")
+        self._env_fields(declared)
+        members = self._members(declared)
         apis = [each for each in members.values() if isinstance(each, Api)]
         return Service(
-            declared.name if isinstance(declared.name, str) else None,
+            declared.name,
             node.name,
             declared.module.path,
             node.lineno,
             tuple(each for each in members.values() if isinstance(each, Model)),
-            tuple(each.dependency for each in members.values() if isinstance(each, _Dependency)),
+            tuple(each for each in members.values() if isinstance(each, Dependency)),
             self._config(declared, apis, "__command__" in members, prefix),
-            tuple(replace(each, route=join_paths(prefix, each.route) if each.route else "") for each in apis),
-            tuple(mounts),
+            tuple(replace(each, route=join_paths(prefix, each.route)) for each in apis),
+            tuple(join_paths(prefix, path) for _, path in declared.mounts),
             ast.get_docstring(node, clean=False),
         )
 
     # Members
 
     def _members(self, declared: Declaration) -> dict[str, Any]:
-        """Return the attributes of a class: a `Model`, a `_Dependency`, an `Api`, or None for no BentoML object."""
+        """Return the attributes of a class: a `Model`, a `Dependency`, an `Api`, or None for no BentoML object."""
         module, node = declared.module, declared.node
+        for base in node.bases:
+            base = base.value if isinstance(base, ast.Subscript) else base
+            plain = isinstance(base, ast.Name) and base.id == "object" and "object" not in module.bindings
+            if not plain and self.names.outside(module, base) not in _PLAIN_BASES:
+                raise unsupported(module, base, "isn't a supported base class")
+        if any(self.names.outside(module, each.value) != "abc.ABCMeta" for each in node.keywords):
+            raise NotConstantError(f"class `{node.name}` has keywords", module.path, node)
         found: dict[str, Any] = {}
-        what = _MEMBERS
-        try:
-            for base in node.bases:
-                base = base.value if isinstance(base, ast.Subscript) else base
-                plain = isinstance(base, ast.Name) and base.id == "object" and "object" not in module.bindings
-                if not plain and self.names.outside(module, base) not in _PLAIN_BASES:
-                    raise NotConstantError(f"the base class `{text_of(base)}` isn't supported", module.path, node)
-            if any(self.names.outside(module, each.value) != "abc.ABCMeta" for each in node.keywords):
-                raise NotConstantError(f"class `{node.name}` has keywords", module.path, node)
-            for statement in node.body:
-                what = f"attribute `{next(bound_names([statement]), node.name)}`"
-                self._add_member(declared, statement, found)
-        except NotConstantError as error:
-            self.unknown("members", what, error)
-        members = {_mangled(name, node.name): value for name, value in found.items()}
-        return {name: members[name] for name in sorted(members)}  # as `dir()` lists them
+        for statement in node.body:
+            self._add_member(declared, statement, found)
+        return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
         """Add what a statement of a class body binds. Raises NotConstantError if it may do anything else."""
@@ -275,20 +246,22 @@ class ServiceReader:
         if isinstance(statement, FUNCTIONS):
             found[name] = self._function(module, statement)
         elif name:
-            mangled = _mangled(name, declared.node.name)
-            found[name] = self._member(module, mangled, value) if value else None
+            found[name] = self._member(declared, name, value) if value else None
+        if name.startswith("__") and not name.endswith("__") and found[name]:
+            raise NotConstantError(f"`{name}` is a private name", module.path, statement)
 
-    def _member(self, module: Module, name: str, node: ast.expr) -> Any:
+    def _member(self, declared: Declaration, name: str, node: ast.expr) -> Any:
+        module = declared.module
+        maker = (isinstance(node, ast.Call) and self.names.outside(module, node.func)) or ""
         if isinstance(node, ast.Call):
-            maker = self.names.outside(module, node.func) or ""
             if maker in DEPENDS:
                 return self._dependency(module, name, node, maker)
             if maker == "bentoml.models.HuggingFaceModel":
                 return Model(name, "", huggingface=self._huggingface(module, node))
             if maker in _MODELS:
-                return self._model(module, name, node, maker)
+                return self._model(declared, name, node, maker)
         if not self._is_foreign(module, node):
-            raise NotConstantError(f"`{text_of(node)}` isn't supported there", module.path, node)
+            raise unsupported(module, node, "isn't supported as a class attribute")
         return None
 
     def _is_foreign(self, module: Module, node: ast.AST) -> bool:
@@ -302,58 +275,49 @@ class ServiceReader:
                     self.constants.whole(module, each)
         return True
 
-    def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> _Dependency:
-        given = arguments_of(call, ["on"] if maker == "bentoml.depends" else ["on", "deployment", "cluster", "url"])
-        if given is None:
-            raise NotConstantError(f"`{text_of(call)}` isn't supported", module.path, call)
-        fields = {key: self.constants.whole(module, node) for key, node in given.items() if key != "on"}
+    def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> Dependency:
+        given = arguments_of(module, call, ["on", *_LOCATION], positional=1 if maker == "bentoml.depends" else 4)
+        on = given.pop("on", None)
+        fields = {key: self.constants.whole(module, node) for key, node in given.items()}
         if not all(isinstance(each, (str, type(None))) for each in fields.values()):
-            raise NotConstantError(f"`{text_of(call)}` isn't supported", module.path, call)
-        on = given.get("on")
+            raise unsupported(module, call)
         if on is not None and not (isinstance(on, ast.Constant) and on.value is None):
             declared = self.declaration(self.names.resolve(module, on), module, on)
-            service = declared.name if isinstance(declared.name, str) else None
-            return _Dependency(Dependency(name, service, **fields), declared)
+            return Dependency(name, declared.name, **fields)
         if fields.get("deployment") is None and fields.get("url") is None:
             raise BentoError(
                 f"{module.path}:{call.lineno}: `bentoml.depends` is on nothing, which BentoML rejects. "
                 "Give it a service, or the `url` or `deployment` of one."
             )
-        return _Dependency(Dependency(name, **fields), None)
+        return Dependency(name, **fields)
 
-    def _model(self, module: Module, name: str, call: ast.Call, maker: str) -> Model:
-        given = arguments_of(call, ["tag" if maker.startswith("bentoml.models.") else "tag_like"])
-        node = next(iter((given or {}).values()), None)
-        if node is None:
-            raise NotConstantError(f"`{text_of(call)}` isn't supported", module.path, call)
+    def _model(self, declared: Declaration, name: str, call: ast.Call, maker: str) -> Model:
+        argument = "tag" if maker.startswith("bentoml.models.") else "tag_like"
+        given = arguments_of(declared.module, call, [argument])
+        if not given:
+            raise unsupported(declared.module, call)
         try:
-            tag = self.constants.whole(module, node)
-            if not isinstance(tag, str):
-                raise NotConstantError("its tag isn't a string", module.path, node)
+            tag = self.constants.text(declared.module, given[argument])
         except NotConstantError as error:
-            self.unknown(f"models.{name}", f"the model in `{name}`", error, "models")
-            return Model(name, "", computed=True)
+            self._note(declared, f"models.{name}", error)
+            return Model(name, "")
         is_stored = maker.endswith(".get")
         return Model(name, tag if is_stored else tag.lower(), alias=is_stored)
 
     def _huggingface(self, module: Module, call: ast.Call) -> HuggingFace:
-        given = arguments_of(call, _HUGGINGFACE)
-        if given is None:
-            raise NotConstantError(f"`{text_of(call)}` isn't supported", module.path, call)
-        values = {name: self.constants.whole(module, node) for name, node in given.items()}
-        revision, lists = values.get("revision", "main"), {}
-        for name in ("include", "exclude"):
-            value = values.get(name)
-            if value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-                raise NotConstantError(f"its `{name}` isn't a list of strings", module.path, call)
-            lists[name] = None if value is None else tuple(value)
-        texts = (values.get("model_id"), revision, values.get("endpoint") or "")
-        if not all(isinstance(each, str) for each in texts):
-            raise NotConstantError("its `model_id`, `revision`, or `endpoint` isn't a string", module.path, call)
+        values: dict[str, Any] = {}
+        for name, node in arguments_of(module, call, [*_HUGGINGFACE]).items():
+            value = self.constants.whole(module, node)
+            values[name] = tuple(value) if isinstance(value, list) else value
+            items = value if isinstance(value, list) else []
+            if not isinstance(values[name], _HUGGINGFACE[name]) or not all(isinstance(each, str) for each in items):
+                raise unsupported(module, call)
+        if "model_id" not in values:
+            raise unsupported(module, call)
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
             raise NotConstantError("its `endpoint` is the value of HF_ENDPOINT, which this line may set", *line)
-        return HuggingFace(values["model_id"], revision, values.get("endpoint"), lists["include"], lists["exclude"])
+        return HuggingFace(**values)
 
     # APIs
 
@@ -365,17 +329,13 @@ class ServiceReader:
         for name, each in zip(known, node.decorator_list, strict=True):
             is_route = self.constants.code.is_route(module, callee(each))
             if not (name in _HOOKS or is_route or self._is_foreign(module, each)):
-                raise NotConstantError(f"decorator `{text_of(each)}` isn't supported", module.path, each)
+                raise unsupported(module, each, "isn't a supported decorator")
         return None
 
     def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> Api:
         decorator = node.decorator_list[0]
-        values: dict[str, Any] = {}
-        for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
-            if keyword.arg is None:
-                raise NotConstantError(f"`{text_of(decorator)}` isn't supported", module.path, decorator)
-            if keyword.arg in ("route", "batchable"):
-                values[keyword.arg] = self.constants.whole(module, keyword.value)
+        given = arguments_of(module, decorator, [], others=True) if isinstance(decorator, ast.Call) else {}
+        values = {key: self.constants.whole(module, given[key]) for key in ("route", "batchable") if key in given}
         route = values.get("route")
         if route is None:
             route = "/" if node.name == "__call__" else f"/{node.name}"
@@ -384,8 +344,7 @@ class ServiceReader:
                 f"{module.path}:{decorator.lineno}: the route of API `{node.name}` is {route!r}, and BentoML "
                 "requires one that begins with a slash. Correct it."
             )
-        is_task, batchable = kind == "bentoml.task", bool(values.get("batchable", False))
-        return Api(node.name, route, is_task, batchable, _is_generator(node))
+        return Api(node.name, route, kind == "bentoml.task", bool(values.get("batchable")), _is_generator(node))
 
     # Configuration
 
@@ -404,92 +363,87 @@ class ServiceReader:
         elif prefix and isinstance(endpoints, dict):
             own_paths = {name: join_paths(prefix, name) for name in ("livez", "readyz") if name not in endpoints}
             given["endpoints"] = {**endpoints, **own_paths}
-        return self._entries(given, "config")
+        return self._entries(declared, given, "config")
 
-    def _entries(self, values: dict[str, Any], fact: str) -> dict[str, Json]:
+    def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, Json]:
         """Return the constant entries of a dict; the others are noted, each by its own path."""
         result: dict[str, Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
-            if key is REST:
-                self.unknown(fact, f"`{fact}`", value, "config")
-            elif error:
-                self.unknown(f"{fact}.{key}", f"`{fact}.{key}`", error, "config")
+            if error:
+                self._note(declared, fact if key is REST else f"{fact}.{key}", error)
             else:
-                result[key] = self._entries(value, f"{fact}.{key}") if isinstance(value, dict) else value
+                nested = isinstance(value, dict)
+                result[key] = self._entries(declared, value, f"{fact}.{key}") if nested else value
         return result
 
     # Labels, envs, and the image of the entry service
 
-    def _labels(self, declared: Declaration, value: Any) -> dict[str, str]:
-        if value is not None and not isinstance(value, dict):
-            value = {REST: declared.error(value, "it isn't a dict")}
-        labels: dict[str, str] = {}
-        for key, each in (value or {}).items():
-            missing = first_unknown(each)
-            if key is REST:
-                self.unknown("labels", "the labels", each, "labels")
-            elif missing:
-                self.unknown(f"labels.{key}", f"label `{key}`", missing, "labels")
-            else:
-                labels[key] = str(each)
-        return labels
+    def _labels(self, declared: Declaration) -> dict[str, str]:
+        labels = declared.arguments.get("labels") or {}
+        if not isinstance(labels, dict):
+            labels = {REST: declared.error(labels, "it isn't a dict")}
+        for key in [key for key, value in labels.items() if isinstance(value, (list, dict))]:
+            labels[key] = declared.error(labels[key], "it isn't a string")
+        return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: Service) -> dict[str, str]:
         """Return the label that BentoML adds for an endpoint like OpenAI's."""
         found = [api.route for api in service.apis if api.route.endswith(CHAT)]
         try:
-            for application, path in zip(declared.mounts, service.mounts, strict=False):
-                found += [] if found else chat_paths(self.constants, declared.module, application["app"], path)
+            for (application, _), path in zip(declared.mounts, service.mounts, strict=True):
+                found += [] if found else chat_paths(self.constants, declared.module, application, path)
         except NotConstantError as error:
-            self.unknown("labels.openai_endpoint", "label `openai_endpoint`", error, "labels")
+            self._note(declared, "labels.openai_endpoint", error)
         return {"openai_endpoint": found[0].removesuffix(CHAT)} if found else {}
 
     def _envs(self, declared: Declaration) -> tuple[Env, ...]:
-        """Return the variables. Raises BentoError for one with which BentoML can't import or build a service."""
-        value = declared.arguments.get("envs")
-        if value and not isinstance(value, list):
-            value = [declared.error(value, "it isn't a list")]
         envs = []
-        for env in value or ():
-            fields = _ENV | (env if isinstance(env, dict) else {})
-            known = {key: one for key, one in fields.items() if first_unknown(one) is None}
-            right = known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES
-            is_text = isinstance(known.get("value"), (str, type(None)))
-            if not isinstance(env, (dict, NotConstantError)) or not right or not is_text:
-                raise BentoError(
-                    f"{declared.place}: env {env!r} of service `{declared.label}` is invalid. Write a dict with a "
-                    f"name, and optionally a value, which is a string, and a stage: {', '.join(_STAGES)}."
-                )
-            name, error = known.get("name"), first_unknown(list(fields.values()))
+        for fields in self._env_fields(declared):
+            name, stage, error = fields["name"], fields["stage"], first_unknown(fields)
             if not name or not isinstance(name, str):
-                self.unknown("envs", "an env", declared.error(env, "its name isn't a string"), "envs")
+                self._note(declared, "envs", declared.error(fields, "the name of one isn't a string"))
             elif error:
-                self.unknown(f"envs.{name}", f"env `{name}`", error, "envs")
-                envs.append(Env(name, None, known.get("stage", "all")))
+                self._note(declared, f"envs.{name}", error)
+                envs.append(Env(name, None, stage if isinstance(stage, str) else "all"))
             else:
-                envs.append(Env(name, known["value"], known["stage"]))
+                envs.append(Env(**fields))
         return tuple(envs)
 
-    def _image(self, module: Module, node: Any) -> Image | None:
+    def _env_fields(self, declared: Declaration) -> list[dict[str, Any]]:
+        """Return the dicts of `envs`. Raises BentoError for one with which BentoML can't import or build a service."""
+        envs = declared.arguments.get("envs") or []
+        rows = []
+        for env in envs if isinstance(envs, list) else [declared.error(envs, "it isn't a list")]:
+            fields = _ENV | (env if isinstance(env, dict) else {REST: env})
+            known = {key: value for key, value in fields.items() if not first_unknown(value)}
+            is_text = isinstance(known.get("value"), (str, type(None)))
+            if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES and is_text):
+                raise BentoError(
+                    f"{declared.place}: env {env!r} of service `{declared.name}` is invalid. Write a dict with a "
+                    f"name, and optionally a value, which is a string, and a stage: {', '.join(_STAGES)}."
+                )
+            rows.append(fields)
+        return rows
+
+    def _image(self, declared: Declaration) -> Image | None:
+        node = declared.arguments.get("image")
         if node is None or (isinstance(node, ast.Constant) and node.value is None):
             return None
         try:
-            arguments, calls = self._image_of(module, node)
+            return self._image_of(declared.module, node)
         except NotConstantError as error:
-            self.unknown("image", "the image", error, "image")
+            self._note(declared, "image", error)
             return None
-        return Image(arguments, tuple(calls))
 
-    def _image_of(self, module: Module, node: ast.expr) -> tuple[dict[str, Json], list[ImageCall]]:
+    def _image_of(self, module: Module, node: ast.expr) -> Image:
         match node:
             case ast.Call(func=function) if self.names.outside(module, function) == "bentoml.images.Image":
-                given = arguments_of(node, IMAGE)
-                if given is not None:
-                    return {name: self.constants.whole(module, each) for name, each in given.items()}, []
+                given = arguments_of(module, node, IMAGE, others=True)
+                return Image({name: self.constants.whole(module, each) for name, each in given.items()})
             case ast.Call(func=ast.Attribute(value=of, attr=method)) if method in IMAGE_METHODS:
-                arguments, calls = self._image_of(module, of)
-                return arguments, [*calls, self._image_call(module, node, method)]
+                image = self._image_of(module, of)
+                return replace(image, calls=(*image.calls, self._image_call(module, node, method)))
             case ast.Name():
                 definition = self.names.resolve(module, node)
                 if definition.module and isinstance(definition.node, ast.Call):
@@ -497,32 +451,31 @@ class ServiceReader:
                         definition, lambda by, use: self.constants.keyword_of_service(by, use) == "image"
                     )
                     return self._image_of(definition.module, definition.node)
-        raise NotConstantError(f"`{text_of(node)}` isn't a plain `bentoml.images.Image`", module.path, node)
+        raise unsupported(module, node, "isn't a plain `bentoml.images.Image`")
 
     def _image_call(self, module: Module, call: ast.Call, method: str) -> ImageCall:
-        """Return a call of a method of an image. Raises NotConstantError if it isn't plain."""
         values: list[Any] = []
         for each in [*call.args, *(keyword.value for keyword in call.keywords)]:
             value = self.constants.whole(module, each.value if isinstance(each, ast.Starred) else each)
             values += value if isinstance(each, ast.Starred) and isinstance(value, list) else [value]
         if not all(isinstance(each, str) for each in values) or not all(each.arg for each in call.keywords):
-            raise NotConstantError(f"`{text_of(call)}` isn't a supported call of an image", module.path, call)
+            raise unsupported(module, call, "isn't a supported call of an image")
         return ImageCall(method, tuple(values))
 
 
-def arguments_of(call: ast.Call, names: list[str]) -> dict[str, ast.expr] | None:
-    """Return the arguments of a call by name; None if it has `*`, `**`, or too many."""
+def arguments_of(
+    module: Module, call: ast.Call, names: list[str], *, positional: int | None = None, others: bool = False
+) -> dict[str, ast.expr]:
+    """Return the arguments of a call by name. Raises NotConstantError for `*`, `**`, and names that it lacks.
+
+    `positional` is the number of names that can be positional; with `others`, keywords can have any name.
+    """
+    given = dict(zip(names[:positional], call.args, strict=False))
+    given |= {each.arg: each.value for each in call.keywords if each.arg}
     starred = any(isinstance(each, ast.Starred) for each in call.args)
-    if len(call.args) > len(names) or starred or any(each.arg is None for each in call.keywords):
-        return None
-    return dict(zip(names, call.args, strict=False)) | {str(each.arg): each.value for each in call.keywords}
-
-
-def _mangled(attribute: str, name: str) -> str:
-    """Apply Python's rule for `__private` names of a class."""
-    if not attribute.startswith("__") or attribute.endswith("__") or not name.strip("_"):
-        return attribute
-    return f"_{name.lstrip('_')}{attribute}"
+    if starred or len(given) < len(call.args) + len(call.keywords) or not (others or given.keys() <= {*names}):
+        raise unsupported(module, call)
+    return given
 
 
 def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

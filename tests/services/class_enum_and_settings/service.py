@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: config.traffic.timeout, members, models.a, models.b, name
+# unknown: service
 import enum
 from dataclasses import dataclass
 

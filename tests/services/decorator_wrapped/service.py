@@ -1,5 +1,5 @@
 # service: service:Front
-# unknown: members
+# unknown: service
 import bentoml
 from wrappers import renamed
 

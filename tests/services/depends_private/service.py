@@ -1,4 +1,5 @@
 # service: service:Svc
+# unknown: service
 import bentoml
 
 

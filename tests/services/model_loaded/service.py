@@ -1,5 +1,5 @@
 # service: service
-# unknown: members
+# unknown: service
 import bentoml
 
 stored = bentoml.models.get("iris_sk:v3")

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, labels.a, labels.b
+# unknown: service
 import bentoml
 DEBUG = False
 LEVEL = ""

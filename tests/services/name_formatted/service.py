@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name
+# unknown: service
 import bentoml
 TEAM = "ml"
 KIND = "iris"

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: description, labels.d, labels.f, labels.l, labels.n, labels.p, labels.s, labels.t, name
+# unknown: service
 import bentoml
 A = "iris"
 B = A.capitalize()

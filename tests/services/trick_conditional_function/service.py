@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members
+# unknown: service
 # also with: OTHER=1
 import functools
 import os

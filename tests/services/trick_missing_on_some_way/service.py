@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, labels
+# unknown: service
 # also with: NAMED=1
 import bentoml
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: image, members
+# unknown: service
 import functools
 import os
 

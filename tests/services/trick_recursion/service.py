@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, labels.deep
+# unknown: service
 import bentoml
 
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name, labels
+# unknown: service
 import bentoml
 
 if (NAME := 'walrus') and len(NAME) > 3 and 1 < 2 <= 2:

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members
+# unknown: service
 # also with: REMOTE=1
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: name
+# unknown: service
 # also with: GPU=1
 import os
 

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members
+# unknown: service
 # also with: REMOTE=http://127.0.0.1:1
 import os
 

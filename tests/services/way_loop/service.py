@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: members
+# unknown: service
 import bentoml
 
 SERVICES = {}

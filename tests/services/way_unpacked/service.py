@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.a, labels.c, labels.f, name
+# unknown: service
 import bentoml
 
 NAME, (A, B) = 'unpacked', ('x', ['y'])

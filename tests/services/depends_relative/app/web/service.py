@@ -1,5 +1,5 @@
 # service: app.web.service:Svc
-# unknown: members
+# unknown: service
 import bentoml
 
 from . import near
