@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.service.configuration import KINDS, ValueType, check
+from rules_bento.service.configuration import KINDS, TABLES, check
 from rules_bento.service.metadata import Service, ServiceInfo
 
 VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
@@ -29,13 +29,10 @@ VALUES += [
 VALUES += [[], ["a"], [1], [1.5], [True], [None], ["a", 1], {}, {"a": 1}, {"enabled": "yes"}]
 
 
-def paths(kinds: Any, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def paths() -> list[tuple[str, ...]]:
     """All keys that BentoML knows, tables among them, and one beside each that it does not."""
-    found = [(*before, "unknown")]
-    for key, kind in kinds.items():
-        found.append((*before, key))
-        found += [] if isinstance(kind, ValueType) else paths(kind, (*before, key))
-    return found
+    known = [tuple(path.split(".")) for path in sorted([*KINDS, *TABLES])]
+    return [("unknown",), *known, *((*path, "unknown") for path in known if ".".join(path) in TABLES)]
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -73,7 +70,7 @@ def is_taken_by_bentoml(*configs: dict[str, Any]) -> bool:
 
 
 def test_bentoml_takes_what_is_taken():
-    taken = [nested(path, value) for path in paths(KINDS) for value in VALUES if is_taken(nested(path, value))]
+    taken = [nested(path, value) for path in paths() for value in VALUES if is_taken(nested(path, value))]
     assert len(taken) > 500
     assert is_taken_by_bentoml(*taken), [config for config in taken if not is_taken_by_bentoml(config)]
 
@@ -81,7 +78,7 @@ def test_bentoml_takes_what_is_taken():
 def test_bentoml_refuses_what_is_refused():
     """Of each key two values, drawn anew in each run, for each takes its time."""
     chance = random.Random()
-    refused = [[nested(path, value) for value in VALUES if not is_taken(nested(path, value))] for path in paths(KINDS)]
+    refused = [[nested(path, value) for value in VALUES if not is_taken(nested(path, value))] for path in paths()]
     drawn = [config for configs in refused for config in chance.sample(configs, min(2, len(configs)))]
     assert len(drawn) > 150
     assert [config for config in drawn if is_taken_by_bentoml(config)] == []

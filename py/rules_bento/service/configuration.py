@@ -10,7 +10,7 @@ import re
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.service.metadata import ServiceInfo
@@ -81,88 +81,53 @@ AMOUNT = ValueType('a number, or a string as "500m"', lambda value: _is_whole(va
 ADDRESS = ValueType("an IP address as a string", _is_address)
 
 # Kinds to the keys of a configuration that have them.
-_KEYS: Sequence[tuple[ValueType, str]] = [
-    (
-        BOOL,
-        "batching.enabled replicate_process traffic.external_queue metrics.enabled logging.access.enabled "
-        "http.cors.enabled http.response.trace_id grpc.reflection.enabled grpc.channelz.enabled ssl.enabled "
-        "runner_probe.enabled monitoring.enabled",
-    ),
-    (
-        BOOL | NONE,
-        "tracing.jaeger.thrift.udp_split_oversized_batches tracing.jaeger.grpc.insecure tracing.otlp.grpc.insecure "
-        "logging.access.request_content_length logging.access.request_content_type "
-        "logging.access.response_content_length logging.access.response_content_type "
-        "http.cors.access_control_allow_credentials",
-    ),
-    (
-        WHOLE_ABOVE_0,
-        "batching.max_batch_size batching.max_latency_ms threads max_runner_connections "
-        "runner_connection.max_requests http.port http.proxy_port grpc.port grpc.metrics.port",
-    ),
-    (
-        WHOLE_ABOVE_0 | NONE,
-        "traffic.max_concurrency traffic.concurrency ssl.version tracing.timeout tracing.zipkin.local_node_port",
-    ),
-    (WHOLE, "runner_probe.timeout runner_probe.period"),
-    (
-        WHOLE | NONE,
-        "http.cors.access_control_max_age grpc.max_concurrent_streams grpc.max_message_length "
-        "grpc.maximum_concurrent_rpcs ssl.cert_reqs tracing.max_tag_value_length tracing.jaeger.thrift.agent_port",
-    ),
-    (_above("a whole number above 64", 64, int), "backlog"),
-    (ABOVE_0, "resources.gpu traffic.timeout"),
-    (FRACTION_ABOVE_0, "runner_connection.max_age"),
-    (FRACTION_ABOVE_0 | NONE, "metrics.duration.min metrics.duration.max"),
-    (_above("a number above 1.0 with a point", 1, float) | NONE, "metrics.duration.factor"),
-    (_list_of("a list of numbers with a point", float) | NONE, "metrics.duration.buckets"),
-    (ValueType("a number from 0.0 to 1.0 with a point", _is_rate) | NONE, "tracing.sample_rate"),
-    (ValueType("a list of whole numbers", _are_whole) | NONE, "extra_ports"),
-    (_one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE, "workers"),
-    (AMOUNT, "resources.cpu resources.memory"),
-    (
-        TEXT,
-        "resources.gpu_type resources.tpu_type metrics.namespace logging.access.format.trace_id "
-        "logging.access.format.span_id",
-    ),
-    (
-        TEXT | NONE,
-        "ssl.certfile ssl.keyfile ssl.keyfile_password ssl.ca_certs ssl.ciphers monitoring.type "
-        "tracing.zipkin.endpoint tracing.jaeger.collector_endpoint tracing.jaeger.thrift.agent_host_name "
-        "tracing.otlp.endpoint tracing.otlp.http.certificate_file",
-    ),
-    (TEXTS, "logging.access.skip_paths"),
-    (
-        TEXTS | TEXT | NONE,
-        "http.cors.access_control_allow_origins http.cors.access_control_allow_headers "
-        "http.cors.access_control_allow_methods http.cors.access_control_expose_headers tracing.excluded_urls",
-    ),
-    (ValueType("a pattern", _is_pattern) | NONE, "http.cors.access_control_allow_origin_regex"),
-    (ADDRESS, "http.host grpc.host grpc.metrics.host"),
-    (ADDRESS | WHOLE | NONE, "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6"),
-    (TABLE | NONE, "monitoring.options tracing.otlp.http.headers"),
-    (ValueType("a list", lambda value: isinstance(value, (list, str))) | NONE, "tracing.otlp.grpc.headers"),
-    (_one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE, "tracing.exporter_type"),
-    (_one_of("thrift", "grpc") | NONE, "tracing.jaeger.protocol"),
-    (_one_of("grpc", "http") | NONE, "tracing.otlp.protocol"),
-    (_one_of("gzip", "none", "deflate", in_any_case=False) | NONE, "tracing.otlp.compression"),
-]
+_KEYS: Mapping[ValueType, str] = {
+    BOOL: "batching.enabled replicate_process traffic.external_queue metrics.enabled logging.access.enabled "
+    "http.cors.enabled http.response.trace_id grpc.reflection.enabled grpc.channelz.enabled ssl.enabled "
+    "runner_probe.enabled monitoring.enabled",
+    BOOL | NONE: "tracing.jaeger.thrift.udp_split_oversized_batches tracing.jaeger.grpc.insecure "
+    "tracing.otlp.grpc.insecure logging.access.request_content_length logging.access.request_content_type "
+    "logging.access.response_content_length logging.access.response_content_type "
+    "http.cors.access_control_allow_credentials",
+    WHOLE_ABOVE_0: "batching.max_batch_size batching.max_latency_ms threads max_runner_connections "
+    "runner_connection.max_requests http.port http.proxy_port grpc.port grpc.metrics.port",
+    WHOLE_ABOVE_0 | NONE: "traffic.max_concurrency traffic.concurrency ssl.version tracing.timeout "
+    "tracing.zipkin.local_node_port",
+    WHOLE: "runner_probe.timeout runner_probe.period",
+    WHOLE | NONE: "http.cors.access_control_max_age grpc.max_concurrent_streams grpc.max_message_length "
+    "grpc.maximum_concurrent_rpcs ssl.cert_reqs tracing.max_tag_value_length tracing.jaeger.thrift.agent_port",
+    _above("a whole number above 64", 64, int): "backlog",
+    ABOVE_0: "resources.gpu traffic.timeout",
+    FRACTION_ABOVE_0: "runner_connection.max_age",
+    FRACTION_ABOVE_0 | NONE: "metrics.duration.min metrics.duration.max",
+    _above("a number above 1.0 with a point", 1, float) | NONE: "metrics.duration.factor",
+    _list_of("a list of numbers with a point", float) | NONE: "metrics.duration.buckets",
+    ValueType("a number from 0.0 to 1.0 with a point", _is_rate) | NONE: "tracing.sample_rate",
+    ValueType("a list of whole numbers", _are_whole) | NONE: "extra_ports",
+    _one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE: "workers",
+    AMOUNT: "resources.cpu resources.memory",
+    TEXT: "resources.gpu_type resources.tpu_type metrics.namespace logging.access.format.trace_id "
+    "logging.access.format.span_id",
+    TEXT | NONE: "ssl.certfile ssl.keyfile ssl.keyfile_password ssl.ca_certs ssl.ciphers monitoring.type "
+    "tracing.zipkin.endpoint tracing.jaeger.collector_endpoint tracing.jaeger.thrift.agent_host_name "
+    "tracing.otlp.endpoint tracing.otlp.http.certificate_file",
+    TEXTS: "logging.access.skip_paths",
+    TEXTS | TEXT | NONE: "http.cors.access_control_allow_origins http.cors.access_control_allow_headers "
+    "http.cors.access_control_allow_methods http.cors.access_control_expose_headers tracing.excluded_urls",
+    ValueType("a pattern", _is_pattern) | NONE: "http.cors.access_control_allow_origin_regex",
+    ADDRESS: "http.host grpc.host grpc.metrics.host",
+    ADDRESS | WHOLE | NONE: "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6",
+    TABLE | NONE: "monitoring.options tracing.otlp.http.headers",
+    ValueType("a list", lambda value: isinstance(value, (list, str))) | NONE: "tracing.otlp.grpc.headers",
+    _one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE: "tracing.exporter_type",
+    _one_of("thrift", "grpc") | NONE: "tracing.jaeger.protocol",
+    _one_of("grpc", "http") | NONE: "tracing.otlp.protocol",
+    _one_of("gzip", "none", "deflate", in_any_case=False) | NONE: "tracing.otlp.compression",
+}
 
 
-def _tables() -> dict[str, Any]:
-    """Return the kinds as BentoML's nested tables."""
-    tables: dict[str, Any] = {}
-    for kind, paths in _KEYS:
-        for path in paths.split():
-            *outer, key = path.split(".")
-            table = tables
-            for name in outer:
-                table = table.setdefault(name, {})
-            table[key] = kind
-    return tables
-
-
-KINDS: Mapping[str, Any] = _tables()
+KINDS = {path: kind for kind, paths in _KEYS.items() for path in paths.split()}
+TABLES = {path[: match.start()] for path in KINDS for match in re.finditer(r"\.", path)}
 # Only this table may be None, and rejects other keys.
 _CLOSED = "resources"
 
@@ -170,7 +135,7 @@ _CLOSED = "resources"
 def check(info: ServiceInfo) -> None:
     """Raise BentoError for the first value of a service's configuration that BentoML rejects."""
     for service in info.services:
-        for key, value, kind in _wrong(service.config, KINDS, ""):
+        for key, value, kind in _wrong(service.config, ""):
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name}`: `{key}` of its "
                 f"configuration is {value!r}, and BentoML requires {kind}. Correct it."
@@ -190,19 +155,20 @@ def _is_empty(config: Mapping[str, Any]) -> bool:
     return all(isinstance(value, dict) and _is_empty(value) for value in config.values())
 
 
-def _wrong(config: Mapping[str, Any], kinds: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, str]]:
+def _wrong(config: Mapping[str, Any], table: str) -> Iterator[tuple[str, Any, str]]:
     """Yield the values of another kind, each with its key and what would be right."""
     for key, value in config.items():
-        kind = kinds.get(key)
+        path = f"{table}.{key}" if table else key
+        kind = KINDS.get(path)
         if value == {} and isinstance(value, dict):
             continue
-        if kind is None:
-            if path == f"{_CLOSED}.":
-                yield path + key, value, f"only the keys {', '.join(kinds)} there"
-        elif isinstance(kind, ValueType):
+        if kind:
             if not kind.holds(value):
-                yield path + key, value, kind.words
+                yield path, value, kind.words
+        elif table == _CLOSED:
+            known = (name.removeprefix(f"{table}.") for name in KINDS if name.startswith(f"{table}."))
+            yield path, value, f"only the keys {', '.join(known)} there"
         elif isinstance(value, dict):
-            yield from _wrong(value, kind, f"{path}{key}.")
-        elif not (path + key == _CLOSED and value is None):
-            yield path + key, value, TABLE.words
+            yield from _wrong(value, path)
+        elif path in TABLES and not (path == _CLOSED and value is None):
+            yield path, value, TABLE.words
