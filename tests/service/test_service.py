@@ -666,7 +666,7 @@ def test_an_image_is_answered_by_its_attribute():
 FASTAPI = b"""import bentoml
 from fastapi import FastAPI
 
-app = FastAPI(title="x")
+app = FastAPI(title="x", docs_url=None)
 
 
 @app.get("/items/{key}")

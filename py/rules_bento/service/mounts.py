@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.service.bindings import VALUE, Module, NotConstantError, text_of
+from rules_bento.service.bindings import Module, unsupported
 from rules_bento.service.sdk_names import words
 
 TYPE_CHECKING = False
@@ -24,33 +24,23 @@ _ROUTES = words(
 _OTHERS = words("add_event_handler add_exception_handler add_middleware exception_handler middleware on_event state")
 
 
-def join_paths(*paths: str | None) -> str:
-    """Join URL paths as BentoML does."""
-    result = ""
-    for path in paths:
-        if path:
-            result = f"{result.rstrip('/')}/{path.lstrip('/')}"
-    return result or "/"
+def chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_router: bool = False) -> list[str]:
+    """Return the paths of an application that end like OpenAI's. Raises NotConstantError if it might have others.
 
-
-def chat_paths(constants: Constants, module: Module, node: ast.expr, prefix: str) -> list[str]:
-    """Return the paths of an application that end like OpenAI's. Raises NotConstantError if they aren't certain.
-
-    All mentions of the application and of its routers must be plain.
+    All mentions of it and of its routers must be plain, and only a decorator of it can name completions in a path.
     """
     definition = constants.names.resolve(module, node)
     made, of, code, found = definition.node, definition.module, constants.code, list[str]()
     name = constants.names.outside(of, made.func) if of and isinstance(made, ast.Call) else None
-    if definition.kind != VALUE or of is None or not isinstance(made, ast.Call) or name not in (*_FASTAPI, *_ROUTERS):
-        raise NotConstantError(f"application `{text_of(node)}` isn't a plain FastAPI()", module.path, node)
+    if of is None or not isinstance(made, ast.Call) or name not in (_ROUTERS if is_router else _FASTAPI):
+        raise unsupported(module, node, "isn't a plain FastAPI()")
 
-    def add(by: Module, node: ast.AST, value: ast.expr, *, is_certain: bool) -> None:
-        path = constants.whole(by, value)
-        full = join_paths(prefix, path) if isinstance(path, str) else ""
-        suspect = full.endswith(CHAT) if name in _FASTAPI else "completions" in full  # routers have prefixes
-        if not isinstance(path, (str, type(None))) or (suspect and not (is_certain and name in _FASTAPI)):
-            raise NotConstantError(f"whether it has a path that ends in `{CHAT}` isn't certain", by.path, node)
-        found.extend([full] if suspect else [])
+    def check(by: Module, node: ast.expr, *, is_certain: bool = False) -> None:
+        path = constants.text(by, node)
+        if is_certain and path.endswith(CHAT):
+            found.append(path)
+        elif "completions" in path:
+            raise unsupported(by, node, f"might be a part of a path that ends in `{CHAT}`")
 
     def is_plain(by: Module, node: ast.expr) -> bool:
         method = code.parent(node)
@@ -61,25 +51,25 @@ def chat_paths(constants: Constants, module: Module, node: ast.expr, prefix: str
             return False
         if not isinstance(method, ast.Attribute):  # an argument
             is_mount = constants.names.outside(by, call.func) in MOUNTS and isinstance(code.parent(call), ast.ClassDef)
-            return is_mount or (name in _ROUTERS and getattr(call.func, "attr", "") == "include_router")
+            return is_mount or getattr(call.func, "attr", "") == "include_router"
         given = {each.arg: each.value for each in call.keywords}
         first = next(iter([*call.args, *(given[key] for key in ("path", "router") if key in given)]), None)
         if call.func is not method or None in given or first is None:
             return False
-        outer, is_adder = code.parent(call), method.attr.startswith("add_")
         if method.attr == "include_router":
-            add(by, call, given.get("prefix", ast.Constant("")), is_certain=False)
-            return not chat_paths(constants, by, first, "")
-        static = call.args[1] if method.attr == "mount" and len(call.args) == 2 else None
-        is_static = isinstance(static, ast.Call) and constants.names.outside(by, static.func) in _STATIC
-        adds = isinstance(outer, ast.Expr) if is_adder else call in getattr(outer, "decorator_list", ())
-        add(by, call, first, is_certain=adds and outer is not None and code.parent(outer) is None)
+            check(by, given.get("prefix", ast.Constant("")))
+            return not chat_paths(constants, by, first, is_router=True)
+        outer = code.parent(call)
+        decorates = outer is not None and code.parent(outer) is None and call in getattr(outer, "decorator_list", ())
+        check(by, first, is_certain=decorates and not is_router)
+        mounted = call.args[1] if method.attr == "mount" and len(call.args) == 2 else None
+        is_static = isinstance(mounted, ast.Call) and constants.names.outside(by, mounted.func) in _STATIC
         return is_static or method.attr in _ROUTES
 
     for each in made.keywords:
         if each.arg in (None, "routes") or made.args:
-            raise NotConstantError(f"`{text_of(made)}` isn't a plain application", module.path, made)
-        if each.arg == "prefix" or each.arg.endswith("_url"):
-            add(of, made, each.value, is_certain=False)
+            raise unsupported(of, made, "isn't a plain application")
+        if each.arg == "prefix" or (each.arg.endswith("_url") and getattr(each.value, "value", "") is not None):
+            check(of, each.value)
     code.require_uses(definition, is_plain)
     return found

@@ -29,7 +29,7 @@ from rules_bento.service.metadata import (
     ServiceInfo,
     Unknown,
 )
-from rules_bento.service.mounts import CHAT, MOUNTS, chat_paths, join_paths
+from rules_bento.service.mounts import CHAT, MOUNTS, chat_paths
 from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -182,9 +182,9 @@ class ServiceReader:
         self.unknowns.append(Unknown(what, error.path, error.line, fact, declared.name))
 
     def _service(self, declared: Declaration) -> Service:
-        own, node, prefix = declared.arguments, declared.node, declared.arguments.get("path_prefix")
-        if "service_class" in own or not isinstance(prefix, (str, type(None))):
-            raise declared.error(prefix, "its `service_class` or `path_prefix` isn't supported")
+        node = declared.node
+        if declared.arguments.keys() & {"path_prefix", "service_class"}:
+            raise NotConstantError("`path_prefix` and `service_class` aren't supported", declared.module.path, node)
         self._env_fields(declared)
         members = self._members(declared)
         apis = [each for each in members.values() if isinstance(each, Api)]
@@ -195,9 +195,9 @@ class ServiceReader:
             node.lineno,
             tuple(each for each in members.values() if isinstance(each, Model)),
             tuple(each for each in members.values() if isinstance(each, Dependency)),
-            self._config(declared, apis, "__command__" in members, prefix),
-            tuple(replace(each, route=join_paths(prefix, each.route)) for each in apis),
-            tuple(join_paths(prefix, path) for _, path in declared.mounts),
+            self._config(declared, apis, has_command="__command__" in members),
+            tuple(apis),
+            tuple(f"/{path.lstrip('/')}" for _, path in declared.mounts),
             ast.get_docstring(node, clean=False),
         )
 
@@ -348,21 +348,16 @@ class ServiceReader:
 
     # Configuration
 
-    def _config(self, declared: Declaration, apis: list[Api], has_command: bool, prefix: str | None) -> dict[str, Json]:
+    def _config(self, declared: Declaration, apis: list[Api], *, has_command: bool) -> dict[str, Json]:
         own = declared.arguments
         given = {name: value for name, value in own.items() if name not in SERVICE_FIELDS}
-        traffic, endpoints = given.get("traffic", {}), given.get("endpoints", {})
+        traffic = given.get("traffic", {})
         if any(api.is_task for api in apis) and isinstance(traffic, dict):
             added = {} if REST in traffic or "concurrency" in traffic else {"concurrency": 1}
             given["traffic"] = {**traffic, "external_queue": True, **added}
         if given.get("workers") is None and (has_command or own.get("cmd") is not None):
             why = "a service with a command has as many workers as the machine that imports it has CPUs for"
             given["workers"] = declared.error(None, why)
-        if prefix and first_unknown(endpoints):
-            given["endpoints"] = declared.error(None, "a path prefix adds to it")
-        elif prefix and isinstance(endpoints, dict):
-            own_paths = {name: join_paths(prefix, name) for name in ("livez", "readyz") if name not in endpoints}
-            given["endpoints"] = {**endpoints, **own_paths}
         return self._entries(declared, given, "config")
 
     def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, Json]:
@@ -391,8 +386,10 @@ class ServiceReader:
         """Return the label that BentoML adds for an endpoint like OpenAI's."""
         found = [api.route for api in service.apis if api.route.endswith(CHAT)]
         try:
-            for (application, _), path in zip(declared.mounts, service.mounts, strict=True):
-                found += [] if found else chat_paths(self.constants, declared.module, application, path)
+            for (application, _), path in zip([] if found else declared.mounts, service.mounts, strict=False):
+                if "completions" in path:
+                    raise unsupported(declared.module, application, f"might have a path that ends in `{CHAT}`")
+                found += [path.rstrip("/") + each for each in chat_paths(self.constants, declared.module, application)]
         except NotConstantError as error:
             self._note(declared, "labels.openai_endpoint", error)
         return {"openai_endpoint": found[0].removesuffix(CHAT)} if found else {}

@@ -1,5 +1,5 @@
 # service: service:Svc
-# unknown: labels.openai_endpoint
+# unknown: service
 import bentoml
 from starlette.applications import Starlette
 from starlette.routing import Route
