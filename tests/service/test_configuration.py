@@ -92,7 +92,7 @@ def test_what_is_refused_is_named_with_its_place():
 
 @pytest.mark.parametrize("config", [{"traffic": {}}, {"a": {"b": {}}, "c": {}}])
 def test_nothing_but_empty_dicts_is_refused(config: dict[str, Any]):
-    with pytest.raises(BentoError, match=r"service\.py:5: service `Service`: .* nothing but empty dicts \("):
+    with pytest.raises(BentoError, match=r"service\.py:5: service `Service`: .* contains only empty dicts \("):
         check(configured(config))
     assert not is_taken_by_bentoml(config)
     # Beside a value they are left out, and of a service that another one depends on, too.

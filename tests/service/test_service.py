@@ -461,7 +461,7 @@ def test_two_services_of_one_name():
         (b"x = " + b"(" * 5000 + b")" * 5000, "service.py"),
         (b"x = " + b"-" * 100_000 + b"1", "nested too deeply"),
         (b"x = " + b"9" * 10_000, "service.py"),
-        (b"#" * (9 << 20), "more than a Python source"),
+        (b"#" * (9 << 20), "exceeds 8388608 bytes"),
     ],
     ids=["syntax", "nul", "encoding", "bytes", "brackets", "signs", "number", "large"],
 )
@@ -823,8 +823,8 @@ SERVED = (
 @pytest.mark.parametrize(
     ("arguments", "on", "says"),
     [
-        ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` is on nothing"),
-        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` is on nothing"),
+        ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` specifies no service"),
+        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` specifies no service"),
         ("envs=['A=b']", "1", r"service\.py:9: env 'A=b' of service `Svc` is invalid\. Write a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
@@ -895,7 +895,7 @@ def test_constants_next_to_computed_values_are_kept():
 )
 def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declared):
     info = read_service("service:Svc", {"service.py": MIXED.encode()})
-    with pytest.raises(BentoError, match=r"the source states"):
+    with pytest.raises(BentoError, match=r"the source specifies"):
         override(info, declared)
 
 

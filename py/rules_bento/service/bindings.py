@@ -240,7 +240,7 @@ class Names:
                 raise NotConstantError(f"`{binding.path}` isn't a name of a module of the sources", path, node)
             self.modules.add(source.name)
             module, name = source, binding.name
-        raise NotConstantError(f"`{name}` is imported in a circle", path, node)
+        raise NotConstantError(f"`{name}` has a circular import", path, node)
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't supported") -> NotConstantError:

@@ -145,8 +145,8 @@ def check(info: ServiceInfo) -> None:
         if service.config and _is_empty(service.config) and not is_open:
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name}`: its configuration "
-                f"has nothing but empty dicts ({', '.join(service.config)}), at which BentoML fails with a KeyError. "
-                "Remove them, or put a value in one."
+                f"contains only empty dicts ({', '.join(service.config)}), and BentoML raises a KeyError. "
+                "Remove them, or add a value."
             )
 
 

@@ -1,7 +1,7 @@
 """Values of constant expressions: literals, names of such, and a few operations on them.
 
 The parts of a list or dict that are not constant stay in it as `NotConstantError`s, under their key or, for an unpacked
-`**x` or `*x`, under `REST` or as an item. A list or dict that code at import may change is not constant.
+`**x` or `*x`, under `REST` or as an item. A list or dict that code at import might change is not constant.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Constants:
 
     def _constant(self, value: object, module: Module, node: ast.AST) -> Any:
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise NotConstantError("it has half of a surrogate pair", module.path, node)
+            raise NotConstantError("it contains an unpaired surrogate", module.path, node)
         if isinstance(value, int) and abs(value) > _MAX_NUMBER:
             raise NotConstantError("it is a number of more than 64 bits", module.path, node)
         if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
@@ -149,7 +149,7 @@ class Constants:
                 if key is not None:
                     known = self.whole(module, key)
                     if not isinstance(known, str):
-                        raise NotConstantError("a key of it isn't a string", module.path, key)
+                        raise NotConstantError("it has a key that isn't a string", module.path, key)
                     name = known
                 more = self.value(module, item)
                 if key is None and not isinstance(more, dict):
@@ -250,7 +250,7 @@ class Constants:
             if isinstance(each, ast.AnnAssign):
                 found += [each] if getattr(each.target, "id", "") == node.attr else []
             elif not self._leaves_fields(module, each, node.attr):
-                raise NotConstantError(f"the model `{of.name}` may change `{node.attr}`", module.path, each)
+                raise NotConstantError(f"the model `{of.name}` might change `{node.attr}`", module.path, each)
         value = self._default(module, node.attr, found[0]) if len(found) == 1 else []
         if isinstance(value, (list, dict)) or node.attr.startswith("_"):
             raise self._not_constant(module, node)
@@ -284,7 +284,7 @@ class Constants:
                 value = int(value)
             if kind in ("bool", "float", "int", "str") and type(value).__name__ == kind not in module.bindings:
                 return value
-            raise NotConstantError(f"what argument `{name}` becomes isn't certain", module.path, field)
+            raise NotConstantError(f"the value of argument `{name}` is unknown", module.path, field)
         if default is None or (isinstance(default, ast.Constant) and default.value is ...):
             raise NotConstantError(f"argument `{name}` of the Bento has no default and isn't given", module.path, field)
         return self.whole(module, default)

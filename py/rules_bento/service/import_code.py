@@ -89,7 +89,7 @@ class ImportCode:
         """Raise NotConstantError unless all uses of a definition are plain."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
-                raise NotConstantError(f"`{definition.name}` may be changed", by.path, node)
+                raise NotConstantError(f"`{definition.name}` might be changed", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:
         """Return whether a name is a part of an annotation, without a call around it."""

@@ -75,7 +75,7 @@ class Guard:
         place = self._own_place()
         if place is None:
             if kind == _NETWORK:
-                raise RefusedError(f"{event}: there is no network")
+                raise RefusedError(f"{event}: the import has no network access")
             return
         self._refuse(kind, place, "" if kind == _PROCESS else _detail(event, args))
 

@@ -91,7 +91,7 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
         for key, value in values.items() if isinstance(values, dict) else ():
             if key in constants[fact] and constants[fact][key] != value:
                 raise BentoError(
-                    f"{fact}: `{key}` is {value!r}, but the source states {constants[fact][key]!r}. Remove it."
+                    f"{fact}: `{key}` is {value!r}, but the source specifies {constants[fact][key]!r}. Remove it."
                 )
 
 
@@ -137,9 +137,9 @@ def _merged(
         if isinstance(known, dict) and isinstance(value, dict):
             merged[key] = _merged(known, value, path, unknown, place)
         elif key in merged and known != value:
-            raise BentoError(f"{place}: `{path}` is {value!r}, but the source states {known!r}. Remove it.")
+            raise BentoError(f"{place}: `{path}` is {value!r}, but the source specifies {known!r}. Remove it.")
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
-            raise BentoError(f"{place}: the source states that there is no `{path}`. Remove it.")
+            raise BentoError(f"{place}: the source specifies no `{path}`. Remove it.")
         else:
             merged[key] = value
     return merged
@@ -161,8 +161,8 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         raise BentoError(
-            f"{remediation.statement('service_models', declared.words)}: {_listed(foreign)} isn't a model whose tag is "
-            f"unknown; these are {_listed(unknown)}. Correct it, or remove it."
+            f"{remediation.statement('service_models', declared.words)}: unexpected {_listed(foreign)}. "
+            f"Models with an unknown tag: {_listed(unknown)}. Correct or remove it."
         )
 
     def tagged(service: Service, model: Model) -> Model:

@@ -98,10 +98,7 @@ class PythonFiles:
 def _tree(path: str, data: bytes) -> ast.Module:
     words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_WORDS + 1)) if len(data) <= MAX_BYTES else 0
     if len(data) > MAX_BYTES or words > MAX_WORDS:
-        raise BentoError(
-            f"{path} has more than a Python source can have here: {MAX_BYTES} bytes, and {MAX_WORDS} words and signs. "
-            "Keep data in a file of its own, not in a module."
-        )
+        raise BentoError(f"{path} exceeds {MAX_BYTES} bytes or {MAX_WORDS} tokens. Move data to a separate file.")
     try:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.
@@ -116,7 +113,7 @@ def _tree(path: str, data: bytes) -> ast.Module:
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: {error}. It isn't a Python source; correct the file.") from None
     except (RecursionError, MemoryError):
-        raise BentoError(f"{path}: an expression in it is nested too deeply. Keep data in a file of its own.") from None
+        raise BentoError(f"{path}: an expression is nested too deeply. Move data to a separate file.") from None
 
 
 def _module_of(path: str) -> str:

@@ -44,8 +44,8 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
         return _Reading(service, module, path, sources, arguments).read(attribute)
     except RecursionError:
         raise BentoError(
-            f"{path}: the sources of service `{service[:200]}` are nested too deeply: names that import each other, or "
-            "hundreds of expressions in expressions. Move data to files, and remove circular imports."
+            f"{path}: the sources of service `{service[:200]}` are nested too deeply, or have circular imports. "
+            "Move data to files, and remove circular imports."
         ) from None
 
 
@@ -83,7 +83,7 @@ class _Reading:
     # Modules
 
     def _imported(self, needed: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the modules that importing the service may import and that may change what the needed ones have.
+        """Return the modules that importing the service may import and that might change what the needed ones have.
 
         Only those are parsed that have a word of `WORDS`, or that name a needed module, or one that has objects of one.
         For the other modules, return the words.

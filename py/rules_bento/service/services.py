@@ -233,11 +233,11 @@ class ServiceReader:
             case ast.Expr() | ast.Pass():
                 name = ""
             case _:
-                raise NotConstantError("this statement may change its attributes", module.path, statement)
+                raise NotConstantError("this statement might change attributes of the class", module.path, statement)
         evaluated = [value] if value else getattr(statement, "decorator_list", [])
         for each in (each for node in [*nodes, *evaluated] for each in ast.walk(node)):
             if isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and found.get(each.id) is not None):
-                raise NotConstantError("this statement may change its attributes", module.path, statement)
+                raise NotConstantError("this statement might change attributes of the class", module.path, statement)
         for each in (each for node in evaluated for each in ast.walk(node)):
             if isinstance(each, ast.Name) and each.id in found:
                 raise NotConstantError(f"it uses `{each.id}` of the class", module.path, each)
@@ -286,8 +286,8 @@ class ServiceReader:
             return Dependency(name, declared.name, **fields)
         if fields.get("deployment") is None and fields.get("url") is None:
             raise BentoError(
-                f"{module.path}:{call.lineno}: `bentoml.depends` is on nothing, which BentoML rejects. "
-                "Give it a service, or the `url` or `deployment` of one."
+                f"{module.path}:{call.lineno}: `bentoml.depends` specifies no service, which BentoML rejects. "
+                "Specify a service, or its `url` or `deployment`."
             )
         return Dependency(name, **fields)
 
@@ -316,7 +316,7 @@ class ServiceReader:
             raise unsupported(module, call)
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
-            raise NotConstantError("its `endpoint` is the value of HF_ENDPOINT, which this line may set", *line)
+            raise NotConstantError("its `endpoint` is the value of HF_ENDPOINT, which this line might set", *line)
         return HuggingFace(**values)
 
     # APIs
