@@ -294,11 +294,14 @@ class Constants:
     def require_service(self, definition: Definition) -> None:
         """Raise NotConstantError if code at import uses a service, other than as a dependency or an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
-            around = self.code.parent(node)
-            around = self.code.parent(around) if isinstance(around, ast.keyword) else around
-            depends = isinstance(around, ast.Call) and self.names.outside(by, around.func) in DEPENDS
-            if not depends and not self.code.in_annotation(node):
+            if not self.is_dependency(by, node) and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used at import", by.path, node)
+
+    def is_dependency(self, module: Module, node: ast.expr) -> bool:
+        """Return whether an expression is an argument of `bentoml.depends`."""
+        around = self.code.parent(node)
+        around = self.code.parent(around) if isinstance(around, ast.keyword) else around
+        return isinstance(around, ast.Call) and self.names.outside(module, around.func) in DEPENDS
 
 
 def first_unknown(value: Any) -> NotConstantError | None:

@@ -13,16 +13,15 @@ from rules_bento.service.bindings import (
     BUILTIN,
     CLASS,
     FUNCTION,
+    FUNCTIONS,
     MODULE,
-    OTHER,
     OUTSIDE,
-    VALUE,
     Definition,
     Module,
     Names,
     NotConstantError,
 )
-from rules_bento.service.constants import DEPENDS, Constants
+from rules_bento.service.constants import Constants
 from rules_bento.service.import_code import WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.python_files import PythonFiles
@@ -65,7 +64,7 @@ class _Reading:
         """Return the metadata. Raises BentoError if there is no such service."""
         needed = {self._module.name}
         while True:
-            modules, others = self._imported(needed)
+            modules, others = self._reached(needed)
             self._names.modules, self._names.stores = set(), {}
             code = ImportCode(self._names, modules, others)
             self._constants = Constants(self._names, code, self._arguments)
@@ -76,27 +75,18 @@ class _Reading:
                 info = self._info(name)
             except NotConstantError as error:
                 info = self._unread(error, name)
-            if self._names.modules <= needed:
+            users = self._names.modules | {module.name for module in modules if module.renamed & needed}
+            if users <= needed:
                 return info
-            needed |= self._names.modules
+            needed |= users
 
     # Modules
 
-    def _imported(self, needed: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the modules that importing the service may import and that might change what the needed ones have.
-
-        Only those are parsed that have a word of `WORDS`, or that name a needed module, or one that has objects of one.
-        For the other modules, return the words.
-        """
-        users = set(needed)
-        while True:
-            modules, others = self._reached(users)
-            more = {module.name for module in modules if module.renamed & users}
-            if more <= users:
-                return modules, others
-            users |= more
-
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
+        """Return the modules that importing the service may import and that might change what `users` have.
+
+        Only those are parsed that have a word of `WORDS` or that name one of `users`. For the others, return the words.
+        """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
         others: set[bytes] = set()
@@ -146,40 +136,30 @@ class _Reading:
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition, self._module, node), name, path)
 
-    def _is_service(self, name: str) -> bool:
-        """Return whether a name of the module is a class that is decorated with `@bentoml.service`."""
+    def _might_be_service(self, name: str) -> bool:
+        """Return whether a name is, or might be, a service on which no other one depends."""
+        module, nodes = self._module, [each.node for each in self._module.bindings[name]]
         try:
             definition = self._definition(name)
         except NotConstantError:
-            return False
-        node, module = definition.node, definition.module
-        return isinstance(node, ast.ClassDef) and module is not None and self._constants.code.is_service(module, node)
-
-    def _is_dependency(self, name: str) -> bool:
-        """Return whether a service of the module depends on another one."""
-        for by, node in self._constants.code.uses(self._definition(name)):
-            around = self._constants.code.parent(node)
-            call = self._constants.code.parent(around) if isinstance(around, ast.keyword) else around
-            if by is self._module and isinstance(call, ast.Call) and self._names.outside(by, call.func) in DEPENDS:
-                return True
-        return False
-
-    def _may_be_service(self, name: str) -> bool:
-        """Return whether a name may be a service in another way: by a call, a statement, or an own decorator."""
-        for binding in self._module.bindings[name]:
-            nodes = [binding.node] if binding.kind == CLASS else ast.walk(binding.node)
-            for node in nodes if binding.kind in (OTHER, VALUE, CLASS) else ():
-                if isinstance(node, ast.Call) and self._names.outside(self._module, node.func) in _MAKERS:
+            pass
+        else:
+            uses = self._constants.code.uses(definition)
+            if not definition.module or any(self._constants.is_dependency(by, node) for by, node in uses):
+                return False
+            module, nodes = definition.module, [definition.node]
+        for node in nodes:
+            for each in () if isinstance(node, FUNCTIONS) else ast.walk(node):
+                if isinstance(each, ast.Call) and self._names.outside(module, each.func) in _MAKERS:
                     return True
-                decorators = node.decorator_list if isinstance(node, ast.ClassDef) else ()
-                if not all(self._names.outside(self._module, callee(each)) for each in decorators):
+                decorators = each.decorator_list if isinstance(each, ast.ClassDef) else ()
+                if any(self._names.outside(module, callee(one)) in (_MAKERS[0], None) for one in decorators):
                     return True
         return False
 
     def _only_service(self) -> str:
-        """Return the only name of the module that is, or may be, a service; those that others depend on don't count."""
-        names = [name for name in self._module.bindings if self._is_service(name) and not self._is_dependency(name)]
-        names += [name for name in self._module.bindings if not self._is_service(name) and self._may_be_service(name)]
+        """Return the only name of the module that might be a service."""
+        names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]
         if not names:
