@@ -28,7 +28,6 @@ _SHARED = (
     "bentoml._internal.service.openapi",
     "bentoml._internal.utils.args",
     "rules_bento.service.import_worker",
-    "rules_bento.service.environment_shift",
 )
 
 # Where Python's own modules are, in an archive or in folders: each interpreter has them under these names.

@@ -25,7 +25,6 @@ SHARED = (
     "pandas",
     "PIL.Image",
     "rules_bento.service.import_worker",
-    "rules_bento.service.environment_shift",
     "sklearn.linear_model",
 )
 

@@ -13,8 +13,8 @@ from conftest import locked_wheels
 from forked import fork_imports
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import image_recorder
 from rules_bento.service.import_runner import ImportedMetadata, Subject, import_service
+from rules_bento.service.import_worker import Recorder
 
 SERVICE = """\
 import bentoml
@@ -311,7 +311,7 @@ def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
         def python_packages(self, *packages):
             self.python_requirements += "\n".join(packages)
 
-    recorder = image_recorder.Recorder(Image, tmp_path)
+    recorder = Recorder(Image, tmp_path)
     image = Image(python_version="3.12")
     image.python_packages("numpy", "six")
     facts = recorder.image(image)
@@ -333,7 +333,7 @@ def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
 def test_an_image_that_its_calls_do_not_make_is_rejected(imported, change):
     lines = ["import bentoml, copy", "image = bentoml.images.Image().run('true')", change]
     message = refusal(imported, "\n".join([*lines, IMAGED]), files={"a.sh": "#!/bin/sh\n"})
-    assert message.startswith("service.py:6: the image of the service: it is a copy, or was changed other than by")
+    assert message.startswith("service.py:6: the image is a copy, or was changed other than by")
 
 
 def test_lists_of_an_image_that_bentoml_changes(imported):

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import rules_bento
-from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.dataclasses_lite import asdict, dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.differences import FieldDifference, differences
@@ -92,17 +92,11 @@ class _Run:
         shutil.copytree(subject.folder / "src", self._source, symlinks=True, copy_function=os.link)
         if (subject.folder / "models").is_dir():
             (home / "models").symlink_to((subject.folder / "models").absolute())
-        order = {
-            "service": subject.service,
+        order = asdict(subject) | {
+            "folder": str(subject.folder),
             "source": str(self._source),
             "readable": [str(path.absolute()) for path in (*readable, subject.folder, folder, python.parent.parent)],
-            "arguments": dict(subject.arguments),
-            "aliases": dict(subject.aliases),
             "elsewhere": elsewhere,
-            "packages": None if subject.packages is None else list(subject.packages),
-            "outside": list(subject.outside),
-            "remedy": subject.remedy,
-            "seconds": subject.seconds,
             "answer": str(self._path("answer")),
             "trace": str(self._path("trace")),
         }

@@ -6,27 +6,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import ctypes
+import datetime as dt
 import faulthandler
+import functools
+import gc
 import inspect
 import json
+import os
+import socket
 import sys
+import time
 import traceback
 from pathlib import Path
 
 from rules_bento.service import stand_ins
-from rules_bento.service.image_recorder import Recorder, UnfitImageError
 from rules_bento.service.import_sandbox import Guard
 from rules_bento.service.metadata import (
     Api,
     Dependency,
     Env,
     HuggingFace,
+    Image,
+    ImageCall,
     Model,
     Runner,
     Service,
     ServiceInfo,
     to_json,
 )
+from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, Iterator, NoReturn, TextIO
 
 _MISSING_MODULE = (
@@ -35,6 +46,9 @@ _MISSING_MODULE = (
 )
 _MISSING_FILE = "Add the file to the Bento, check include and exclude, and name it relative to the module"
 _UNFIT = "Write a value that bento.yaml can hold and that is the same everywhere"
+# What the second import sees: another day, and another host.
+_LATER = 400 * 24 * 3600 + 3723  # seconds
+_HOST = "another-host"
 
 
 class UnfitError(Exception):
@@ -46,9 +60,7 @@ def main(argv: list[str]) -> NoReturn:
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     packages = sys.path[:-1]  # without rules_bento
     if order["elsewhere"]:
-        from rules_bento.service.environment_shift import shift_environment
-
-        shift_environment()
+        _shift_environment()
     source = Path(order["source"])
     stand_ins.Finder(source, order["packages"], order["remedy"], order.get("outside", ())).install(
         is_second=order["elsewhere"]
@@ -77,9 +89,8 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
         doing = "BentoML cannot describe the service"
         stand_ins.STATE.place = f"{_service_place(service, source)}: the service {service.name}"
         answer = _described(service, source, recorder)
-    except (UnfitError, UnfitImageError) as error:
-        what = "the image of the service: " if isinstance(error, UnfitImageError) else ""
-        answer = {"problem": f"{_service_place(service, source)}: {what}{error}", "remedy": _UNFIT}
+    except UnfitError as error:
+        answer = {"problem": f"{_service_place(service, source)}: {error}", "remedy": _UNFIT}
     except BaseException as error:  # whatever the user's code raises, an exit too
         guard.active = False
         place = "" if service is None or _frames_of(error, source) else f"  {_service_place(service, source)}\n"
@@ -301,3 +312,104 @@ def _frames_of(error: BaseException, source: Path) -> list[str]:
         frames.append((error.filename or "", error.lineno, (error.text or "").strip()))
     prefix = f"{source}/"
     return [f"{name[len(prefix) :]}:{number}: {text}" for name, number, text in frames if name.startswith(prefix)]
+
+
+def _shift_environment() -> None:
+    """Change what this process sees of host name, processors, and time."""
+    processors = (os.cpu_count() or 1) * 2 + 1
+    uname = os.uname()
+    os.cpu_count = lambda: processors
+    if hasattr(os, "sched_getaffinity"):
+        os.sched_getaffinity = lambda _pid, /: set(range(processors))
+    os.uname = lambda: os.uname_result((uname.sysname, _HOST, *uname[2:]))
+    socket.gethostname = lambda: _HOST
+    now, now_ns, formatted = time.time, time.time_ns, time.strftime
+    time.time = lambda: now() + _LATER
+    time.time_ns = lambda: now_ns() + _LATER * 10**9
+    for name in ("ctime", "gmtime", "localtime"):
+        _shift_default(name)
+    time.strftime = lambda text, *moment: formatted(text, *(moment or (time.localtime(),)))
+    # In place: pydantic compares the classes by identity.
+    for cls, name in ((dt.date, "today"), (dt.datetime, "now"), (dt.datetime, "utcnow")):
+        gc.get_referents(cls.__dict__)[0][name] = _shifted(vars(cls)[name])
+        ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))
+
+
+def _shift_default(name: str) -> None:
+    real = getattr(time, name)
+    setattr(time, name, lambda moment=None: real(time.time() if moment is None else moment))
+
+
+def _shifted(real: Any) -> Any:
+    later = dt.timedelta(seconds=_LATER)
+    return classmethod(lambda cls, *args, **kwargs: real.__get__(None, cls)(*args, **kwargs) + later)
+
+
+class Recorder:
+    """Records the calls on each image from now on, and describes an image by its constructor and its calls.
+
+    BentoML keeps only the results of calls (`system_packages` becomes a line of shell). An image that isn't the result
+    of its calls was changed in another way, and is rejected.
+    """
+
+    def __init__(self, image_class: Any, source: Path) -> None:
+        self._class = image_class
+        self._source = source
+        self._calls: dict[int, list[tuple[Any, str, dict[str, Any]]]] = {}  # with the image, to keep its identity
+        self._is_inside = False  # methods call each other, as pyproject_toml calls python_packages
+        for name in ("__init__", *sorted(IMAGE_METHODS)):
+            if hasattr(image_class, name):  # BentoML 1.4.30 lacks some of the methods
+                self._wrap(name)
+
+    def image(self, image: Any) -> Image:
+        """Return the description of an image. Raises UnfitError if its calls don't result in it."""
+        calls = [(name, values) for _, name, values in self._calls.get(id(image), [])]
+        if not calls or self._repeated(copy.deepcopy(calls)) != self._fields(image):
+            raise UnfitError("the image is a copy, or was changed other than by its methods. Call its methods")
+        arguments = {key: _argument(value) for key, value in calls[0][1].items()}
+        return Image(arguments, tuple(ImageCall(name, tuple(map(str, _values(given)))) for name, given in calls[1:]))
+
+    def _repeated(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+        """Repeat the constructor and the calls in the source directory, and return the fields of the image."""
+        directory = os.getcwd()  # noqa: PTH109 - the same as chdir
+        os.chdir(self._source)
+        again = self._class(**calls[0][1])
+        for name, values in calls[1:]:
+            getattr(again, name)(*_values(values))
+        os.chdir(directory)
+        return self._fields(again)
+
+    def _fields(self, image: Any) -> dict[str, Any]:
+        return {field.name: getattr(image, field.name) for field in self._class.__attrs_attrs__}
+
+    def _wrap(self, name: str) -> None:
+        method = getattr(self._class, name)
+        signature = inspect.signature(method)
+
+        @functools.wraps(method)
+        def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._is_inside:
+                return method(image, *args, **kwargs)
+            with contextlib.suppress(TypeError):  # of invalid arguments, which the method itself rejects
+                bound = list(signature.bind(image, *args, **kwargs).arguments.items())[1:]
+                values = {key: list(value) if isinstance(value, list) else value for key, value in bound}
+                if name == "__init__":
+                    self._calls[id(image)] = []
+                self._calls.get(id(image), []).append((image, name, values))
+            self._is_inside = True
+            try:
+                return method(image, *args, **kwargs)
+            finally:
+                self._is_inside = False
+
+        setattr(self._class, name, recorded)
+
+
+def _values(arguments: dict[str, Any]) -> list[Any]:
+    return [item for value in arguments.values() for item in (value if isinstance(value, tuple) else (value,))]
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return value if value is None or isinstance(value, bool) else str(value)
