@@ -49,9 +49,9 @@ def make_bento(folder, source: bytes = b"print()", version: str = "v1"):
     return text, parts, models
 
 
-def facts_of(repository, target: str) -> artifact.BentoFacts:
+def described_at(repository, target: str) -> artifact.DescribedBento:
     manifest = repository.get_manifest(target)
-    return artifact.read_facts(manifest, repository.read_blob(manifest.config), target)
+    return artifact.read_described(manifest, repository.read_blob(manifest.config), target)
 
 
 def expected_archive(folder, parts, models):
@@ -76,7 +76,7 @@ def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries,
     package = artifact.pack_bento(text, "blake3:" + "a" * 64, parts, models)
     push(package, [reference.with_tag("v1")], registries, progress)
     repository = registries.repository(reference)
-    facts = facts_of(repository, "v1")
+    facts = described_at(repository, "v1")
     assert pulled_archive(repository, "v1", tmp_path) == expected_archive(tmp_path, parts, models)
     assert (str(facts.tag), facts.digest) == ("iris:v1", "blake3:" + "a" * 64)
     assert facts.bento["labels"] == {"team": "botany"}
@@ -88,7 +88,7 @@ def test_its_facts_are_two_small_requests_away(server, reference, registries, pr
     push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
     with Relay(server.port) as relay:
         through = Reference.parse(f"{relay.host}/{reference.repository}")
-        facts = facts_of(registries.repository(through), "v1")
+        facts = described_at(registries.repository(through), "v1")
     assert facts.bento["service"] == "service:Iris"
     assert len([line for line in relay.requests if "/v2/t" in line]) == 2
 
@@ -133,7 +133,7 @@ def test_a_copy_to_another_registry_is_the_same_artifact(second_server, referenc
 def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
     push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
     with pytest.raises(BentoError, match=r"expected a Bento, got application/vnd.oci.image.manifest"):
-        facts_of(registries.repository(reference), "v1")
+        described_at(registries.repository(reference), "v1")
 
 
 OTHERS: list[object] = [None, [], {"a": 1}, True]
@@ -172,10 +172,10 @@ def manifest_of(kind, config):
 def test_a_config_of_another_shape_is_refused(changed):
     document = FACTS | changed if isinstance(changed, dict) and changed else changed
     manifest = manifest_of(artifact.BENTO, artifact.BENTO_CONFIG)
-    assert artifact.read_facts(manifest, json.dumps(FACTS).encode(), "here").models[0].tag == "clf:a"
+    assert artifact.read_described(manifest, json.dumps(FACTS).encode(), "here").models[0].tag == "clf:a"
     for config in (json.dumps(document).encode(), b"[" * 100_000, b'{"bento": ' * 200, b"\xff", b'"\\ud800"'):
         with pytest.raises(BentoError, match=r"^here: the config of this Bento can't be read"):
-            artifact.read_facts(manifest, config, "here")
+            artifact.read_described(manifest, config, "here")
     model = manifest_of(artifact.MODEL, artifact.MODEL_CONFIG)
     assert artifact.read_model(model, json.dumps(DESCRIPTION).encode(), "here").tag == "clf:a"
     described = changed.get("models", [changed])[0] if isinstance(changed, dict) and changed.get("models") != 1 else 1

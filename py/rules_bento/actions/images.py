@@ -288,7 +288,7 @@ def deployment(arguments: Arguments) -> None:
         pull_secrets=tuple(arguments.repeated("--pull-secret")),
         read_only=arguments.required("--read-only-root-filesystem") == "1",
         writable=tuple(arguments.repeated("--writable")),
-        start_seconds=int(arguments.required("--startup-timeout-seconds")),
+        startup_timeout_seconds=int(arguments.required("--startup-timeout-seconds")),
     )
     Path(arguments.required("--output")).write_text(dump(manifests(_common_workload(arguments), options)), "utf-8")
 

@@ -55,7 +55,7 @@ class ModelPart(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BentoFacts:
+class DescribedBento:
     """Describes a Bento as the config of its artifact does."""
 
     bento: Mapping[str, Any]  # bento.yaml
@@ -73,20 +73,20 @@ def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], mod
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
-    facts = BentoFacts(document, digest, tuple(model.description for model in models))
-    return pack_described(facts, parts, models)
+    content = DescribedBento(document, digest, tuple(model.description for model in models))
+    return pack_described(content, parts, models)
 
 
-def pack_described(facts: BentoFacts, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
+def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
     """Return the artifact of a Bento, for `push`; `parts` are its own parts in the order of its archive."""
-    described = [Part(part) if isinstance(part, Path) else part for part in parts]
+    own = [Part(part) if isinstance(part, Path) else part for part in parts]
     layers = [
         _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
-        for (part, known), name in zip(described, _PART_NAMES[: len(described)], strict=True)
+        for (part, known), name in zip(own, _PART_NAMES[: len(own)], strict=True)
     ]
     layers += [_model_layer(model) for model in models]
-    created = str(facts.bento.get("creation_time", ""))
-    return _pack(BENTO, BENTO_CONFIG, bento_config(facts), layers, _annotations(facts.tag, created))
+    created = str(content.bento.get("creation_time", ""))
+    return _pack(BENTO, BENTO_CONFIG, bento_config(content), layers, _annotations(content.tag, created))
 
 
 def pack_model(model: ModelPart) -> Pushable:
@@ -96,10 +96,10 @@ def pack_model(model: ModelPart) -> Pushable:
     return _pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
 
 
-def bento_config(facts: BentoFacts) -> bytes:
+def bento_config(content: DescribedBento) -> bytes:
     """Return the config of a Bento's artifact, which depends only on the content, not on how it is packed."""
-    models = [asdict(description) for description in facts.models]
-    return _json({"bento": facts.bento, "digest": facts.digest, "models": models})
+    models = [asdict(description) for description in content.models]
+    return _json({"bento": content.bento, "digest": content.digest, "models": models})
 
 
 def model_config(description: ModelDescription) -> bytes:
@@ -113,7 +113,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
     return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
-def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
+def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
     """Read the description of a Bento from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
@@ -122,14 +122,14 @@ def read_facts(manifest: Manifest, config: bytes, origin: str) -> BentoFacts:
         # Metadata of models, and arguments, might contain NaN and Infinity.
         document = read_json(config, "its JSON", constants=True)
         models = tuple(ModelDescription.from_fields(item) for item in document["models"])
-        facts = BentoFacts({**document["bento"]}, document["digest"], models)
-        if not all(isinstance(text, str) for text in (facts.digest, facts.bento["name"], facts.bento["version"])):
+        content = DescribedBento({**document["bento"]}, document["digest"], models)
+        if not all(isinstance(text, str) for text in (content.digest, content.bento["name"], content.bento["version"])):
             raise TypeError("digest, name, and version must be strings")
-        for tag in (str(facts.tag), *(model.tag for model in models)):
+        for tag in (str(content.tag), *(model.tag for model in models)):
             _check_whole(tag)
     except (BentoError, TypeError, KeyError) as error:
         raise BentoError(f"{origin}: the config of this Bento can't be read ({error}). Push the Bento again.") from None
-    return facts
+    return content
 
 
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
@@ -195,15 +195,15 @@ def _layer(
     annotations: Mapping[str, str] | None = None,
     known: PartInfo | None = None,
 ) -> tuple[Descriptor, BlobSource]:
-    described = {f"{ANNOTATION}title": title, **(annotations or {})}
+    annotated = {f"{ANNOTATION}title": title, **(annotations or {})}
     if not isinstance(part, Path):
         assert known
-        return Descriptor(media_type, f"sha256:{known.sha256}", known.size, described), part
+        return Descriptor(media_type, f"sha256:{known.sha256}", known.size, annotated), part
     try:
         sha256, size = known or (sha256_of(part), part.stat().st_size)
     except OSError as error:
         raise BentoError(f"{part}: cannot read the file: {error.strerror}. Build it again.") from None
-    return Descriptor(media_type, f"sha256:{sha256}", size, described), FileSource(part)
+    return Descriptor(media_type, f"sha256:{sha256}", size, annotated), FileSource(part)
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:

@@ -43,7 +43,7 @@ class DeploymentOptions:
     pull_secrets: tuple[str, ...] = ()
     read_only: bool = True
     writable: tuple[str, ...] = ()
-    start_seconds: int = 300
+    startup_timeout_seconds: int = 300
 
 
 def manifests(workload: Workload, options: DeploymentOptions) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ class ManifestBuilder:
             raise BentoError(
                 f"namespace: invalid namespace {options.namespace!r}. Use a-z, 0-9, and '-', a letter first."
             )
-        if options.start_seconds <= 0:
+        if options.startup_timeout_seconds <= 0:
             raise BentoError("startup_timeout_seconds: invalid number. Use a number greater than 0.")
         for folder in options.writable:
             if not folder.startswith("/") or folder.rstrip("/") in ("", _SCRATCH):
@@ -242,7 +242,7 @@ class ManifestBuilder:
         live = {"httpGet": {"path": service.livez, "port": "http"}}
         ready = {"httpGet": {"path": service.readyz, "port": "http"}}
         every = {"periodSeconds": _PROBE_SECONDS, "timeoutSeconds": _PROBE_SECONDS}
-        attempts = -(-options.start_seconds // _PROBE_SECONDS)
+        attempts = -(-options.startup_timeout_seconds // _PROBE_SECONDS)
         container |= {
             "startupProbe": live | every | {"failureThreshold": attempts},
             "livenessProbe": live | every,

@@ -65,7 +65,7 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
         bento=plugin.Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
         python=python,
         folder=folder,
-        start_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
+        startup_timeout_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
         options=tuple(settings["serve_options"]),
     )
     options = ["-p", "no:cacheprovider", "--rootdir=.", f"--basetemp={folder / 'pytest'}"]

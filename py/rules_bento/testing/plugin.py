@@ -31,7 +31,7 @@ class Setting(NamedTuple):
     bento: Bento
     python: Path
     folder: Path
-    start_seconds: float
+    startup_timeout_seconds: float
     options: tuple[str, ...]
 
 
@@ -58,7 +58,7 @@ class Servers:
                 setting.python,
                 setting.bento.path,
                 folder,
-                seconds=setting.start_seconds,
+                seconds=setting.startup_timeout_seconds,
                 options=options,
                 variables=variables,
             ) as server:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import socket
 
     from rules_bento.archives.tarstream import Member
-    from rules_bento.artifacts.artifact import BentoFacts
+    from rules_bento.artifacts.artifact import DescribedBento
     from rules_bento.models.model import ModelDescription
     from rules_bento.net.transfers import Tally
     from rules_bento.registry.pushable import Pushable
@@ -53,7 +53,7 @@ class EntryArtifact:
         self.noted = import_manifests.ManifestCache(home)
 
     @cached_property
-    def bento(self) -> BentoFacts:
+    def bento(self) -> DescribedBento:
         """Describe a Bento."""
         from rules_bento.bento.identity import content_identity
 
@@ -62,7 +62,7 @@ class EntryArtifact:
         files = [file for file in self._files(self.entry).entries if file.path != BENTO.descriptor]
         described = tuple(map(self._describe, self.models))
         digest = content_identity(document, files, described).hex()
-        return artifact.BentoFacts(document, f"blake3:{digest}", described)
+        return artifact.DescribedBento(document, f"blake3:{digest}", described)
 
     @cached_property
     def model(self) -> ModelDescription:

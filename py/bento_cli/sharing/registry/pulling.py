@@ -85,8 +85,8 @@ def _read_config(
 ) -> tuple[Tag, Sequence[ModelDescription]]:
     """Return the tag of the artifact, and the models that a Bento contains."""
     if kind is BENTO:
-        facts = artifact.read_facts(manifest, repository.read_blob(manifest.config), origin)
-        return facts.tag, facts.models
+        described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
+        return described.tag, described.models
     description = artifact.read_model(manifest, repository.read_blob(manifest.config), origin)
     return Tag.parse(description.tag, origin), ()
 
