@@ -203,10 +203,12 @@ def _build_definition(ctx, base, bento, models, wheels):
         ),
     )
 
-def _installed(requirements, wheels):
+def _installed(ctx, base, requirements, wheels):
     """Returns the packages for policy tests."""
     return BentoImagePackagesInfo(
+        debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
+        system = base.system,
         wheels = depset(wheels),
     )
 
@@ -255,7 +257,7 @@ def _bento_image_impl(ctx):
             manifest = image.manifest,
             referrers = (sbom,),
         ),
-        _installed(requirements, wheels),
+        _installed(ctx, base, requirements, wheels),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(
             _validation = depset([libraries_checked, system_checked] + check_size(ctx, layers)),

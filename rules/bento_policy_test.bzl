@@ -3,10 +3,12 @@
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "target_arguments", "verb")
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime_modules")
+load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
 
+# Third-party packages of the helper.
+_PACKAGES = ["packaging", "pyyaml"]
 _RATINGS = ["none", "low", "medium", "high", "critical"]
 
 def _check(ctx):
@@ -14,20 +16,23 @@ def _check(ctx):
         fail("{}: bento and image are both set or both empty. Set one of them.".format(ctx.label))
     if not (ctx.attr.advisories or ctx.attr.allow_licenses or ctx.attr.deny_licenses):
         fail("{}: the policy is empty. Set advisories, allow_licenses, or deny_licenses.".format(ctx.label))
-    if ctx.attr.allow and not ctx.attr.advisories:
-        fail("{}: allow requires advisories. Set advisories.".format(ctx.label))
+    for name in ("allow", "date", "vex"):
+        if getattr(ctx.attr, name) and not ctx.attr.advisories:
+            fail("{}: {} requires advisories. Set advisories.".format(ctx.label, name))
 
 def _contents(ctx):
-    """Returns the locked packages, their wheels if the policy checks licenses, and a part with requirements if there is no package hub."""
+    """Returns the locked packages, their wheels if the policy checks licenses, a part with requirements if there is no package hub, and files with the system packages of an image."""
     if ctx.attr.image:
         installed = ctx.attr.image[BentoImagePackagesInfo]
-        return struct(packages = installed.packages, part = None, wheels = installed.wheels)
+        return struct(debs = installed.debs, packages = installed.packages, part = None, system = [installed.system] if installed.system else [], wheels = installed.wheels)
     by_mode = ctx.split_attr.bento
     stated = by_mode["metadata"][BentoInfo]
     requirements = by_mode.get("packages", by_mode["metadata"])[BentoInfo].requirements.to_list()  # only the target's own
     return struct(
+        debs = [],
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         part = None if requirements else stated.parts[0],
+        system = [],
         wheels = depset(transitive = [requirement.wheels for requirement in requirements]),
     )
 
@@ -44,23 +49,57 @@ def _write_inventory(ctx):
     args.add_all(contents.packages, before_each = "--locked")
     args.add_all(parts, before_each = "--part")
     args.add_all(wheels, before_each = "--wheel")
+    if ctx.attr.image:
+        args.add("--image")
+    args.add_all(contents.debs, before_each = "--index")
+    args.add_all(contents.system, before_each = "--base-system")
     args.add_all(["--output", output])
     run_helper(
         ctx,
         mnemonic = "BentoInventory",
         progress_message = "Listing packages of %{label}",
-        verb = verb("inventory", args, inputs = depset(parts + wheels, transitive = [contents.packages]), packages = ["packaging"]),
+        verb = verb("inventory", args, inputs = depset(parts + wheels + contents.debs + contents.system, transitive = [contents.packages]), packages = ["packaging"]),
         outputs = [output],
     )
     return output
+
+def _write_sarif(ctx, settings, inventory):
+    """Declares the report for code hosts, whose action doesn't fail for findings."""
+    output = ctx.actions.declare_file(ctx.label.name + ".sarif")
+    args = target_arguments(ctx)
+    args.add_all(["--settings", settings, "--inventory", inventory])
+    for flag, files in _documents(ctx).items():
+        for file in files:
+            args.add_all([flag, file, file.short_path], expand_directories = False)
+
+    # build_file_path is deprecated: a later Bazel might not have it.
+    path = getattr(ctx, "build_file_path", "") or "/".join([part for part in (ctx.label.package, "BUILD.bazel") if part])
+    args.add_all(["--path", path, "--sarif", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoSarif",
+        progress_message = "Writing findings of %{label}",
+        verb = verb(
+            "check_policy",
+            args,
+            inputs = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex),
+            packages = _PACKAGES,
+        ),
+        outputs = [output],
+    )
+    return output
+
+def _documents(ctx):
+    """Returns the files of the policy by flag."""
+    return {"--advisories": ctx.files.advisories, "--vex": ctx.files.vex}
 
 def _bento_policy_test_impl(ctx):
     _check(ctx)
     inventory = _write_inventory(ctx)
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
-        "advisories": [[runfile_path(ctx, file), file.short_path] for file in ctx.files.advisories],
         "allow": ctx.attr.allow,
+        "date": ctx.attr.date,
         "allow_licenses": ctx.attr.allow_licenses,
         "deny_licenses": ctx.attr.deny_licenses,
         "package_licenses": ctx.attr.package_licenses,
@@ -70,13 +109,22 @@ def _bento_policy_test_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings), "--inventory", runfile(ctx, inventory)],
-        files = depset([settings, inventory] + ctx.files.advisories),
+        arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings), "--inventory", runfile(ctx, inventory)] + [
+            word
+            for flag, files in _documents(ctx).items()
+            for file in files
+            for word in (flag, runfile(ctx, file), file.short_path)
+        ],
+        files = depset([settings, inventory] + ctx.files.advisories + ctx.files.vex),
         in_runfiles = True,
-        modules = runtime_modules(ctx, ["packaging", "pyyaml"]),
+        modules = runtime_modules(ctx, _PACKAGES),
         verb = "check_policy",
     )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        OutputGroupInfo(sarif = depset([_write_sarif(ctx, settings, inventory)])),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
 
 bento_policy_test = rule(
     implementation = _bento_policy_test_impl,
@@ -93,20 +141,22 @@ bento_policy_test(
 )
 ```
 
-The database is offline: files in OSV's format, such as `PyPI/all.zip` of osv.dev and PyPA's advisory database. The test needs no network,
-and is as current as the database. It checks the Python packages of the lock, and not Debian packages, models, additional layers, or the
-base ([more](../docs/security.md)).""",
+The database is offline: files in OSV's format, such as `PyPI/all.zip` and `Debian/all.zip` of osv.dev. The test needs no network,
+and is as current as the database. It checks the Python packages of the lock and, for an image, the Debian packages of the base and of
+`bento_deb_layer`; not models and other layers ([more](../docs/security.md)). Output group: `sarif`, the findings for code hosts.""",
     attrs = {
         "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "The database: OSV records as JSON or YAML, zip archives of them, or output directories of rules."),
         "allow": attr.string_dict(doc = "Vulnerabilities to ignore: identifier or alias of an advisory to the reason. An unused entry fails the test."),
         "allow_licenses": attr.string_list(doc = "The only licenses that packages may have: SPDX identifiers, with `*` as a wildcard; classifiers, `License :: …`; or `text:` and the License field of METADATA. Packages without a license fail the test. Fetches the wheels, which declare the license."),
         "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento. Set this or `image`.", providers = [BentoInfo]),
+        "date": attr.string(doc = "Date to compare the expiry dates of `vex` with, `YYYY-MM-DD`. Default: the last modification in `advisories`."),
         "deny_licenses": attr.string_list(doc = "Licenses that no package may have, in the form of `allow_licenses`. The test only warns about packages without a license."),
         "image": attr.label(doc = "The image. Set this or `bento`.", providers = [BentoImagePackagesInfo]),
         "package_licenses": attr.string_dict(doc = "Corrected licenses: package name to an SPDX expression, which replaces the package's own license."),
         "max_severity": attr.string(default = "none", doc = "Highest CVSS severity of a vulnerability that passes. `none` fails for any severity.", values = _RATINGS),
         "require_hashes": attr.bool(default = True, doc = "Whether packages without a hash or commit in the lock fail the test."),
         "unknown_severity": attr.string(default = "above", doc = "Severity to assume for vulnerabilities without one: `above` fails always, or one of the values of `max_severity`.", values = ["above"] + _RATINGS),
+        "vex": attr.label_list(allow_files = [".json"], doc = "OpenVEX documents. Vulnerabilities of packages with the status `not_affected` or `fixed` pass until the date `expires: YYYY-MM-DD` in `status_notes`."),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

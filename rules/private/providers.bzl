@@ -31,9 +31,11 @@ BentoHelperPackagesInfo = provider(
 )
 
 BentoImagePackagesInfo = provider(
-    doc = "The Python packages of an image that a lock pins.",
+    doc = "The locked Python packages and the Debian packages of an image.",
     fields = {
+        "debs": "list[File] - indexes of Debian packages, see BentoDebLayerInfo.index.",
         "packages": "depset[File] - JSON: lock entries.",
+        "system": "File | None - JSON: packages of an existing image as the base, see BentoBaseInfo.",
         "wheels": "depset[BentoWheelInfo] - their wheels.",
     },
 )

@@ -371,7 +371,7 @@ def test_folders_and_zips_are_read(records, tmp_path):
         for file in sorted(records.rglob("*")):
             archive.write(file, file.relative_to(records))
     for place in (records, path):
-        found = advisories.read_database([(place, "database")], {"pillow"})
+        found = advisories.read_database([(place, "database")], {"PyPI": {"pillow"}})
         assert ([advisory.id for advisory in found.advisories], found.records) == (["A"], 2)
 
 
@@ -391,7 +391,7 @@ def test_folders_and_zips_are_read(records, tmp_path):
 def test_what_is_no_database_is_refused(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BentoError) as refused:
-        advisories.read_database([(tmp_path / name, f"db/{name}")], {"pillow"})
+        advisories.read_database([(tmp_path / name, f"db/{name}")], {"PyPI": {"pillow"}})
     assert str(refused.value).startswith(message)
 
 
@@ -399,7 +399,7 @@ def test_a_large_record_of_a_zip_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.json", b" " * (17 << 20))
     with pytest.raises(BentoError, match="exceeds the size limit of a record"):
-        advisories.read_database([(tmp_path / "all.zip", "all.zip")], {"pillow"})
+        advisories.read_database([(tmp_path / "all.zip", "all.zip")], {"PyPI": {"pillow"}})
 
 
 def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
@@ -410,11 +410,12 @@ def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
     output, settings = tmp_path / "packages.json", tmp_path / "settings.json"
     argv = ["--locked", str(locked), "--wheel", str(maker.write(tmp_path)), "--output", str(output)]
     list_packages.run(Arguments(argv, list_packages.flags))
-    values = {"advisories": [[str(records), "records"]], "allow_licenses": [], "deny_licenses": ["GPL-*"]}
+    values = {"allow_licenses": [], "deny_licenses": ["GPL-*"], "date": ""}
     values |= {"allow": {}, "package_licenses": {}, "require_hashes": True}
     values |= {"max_severity": "none", "unknown_severity": "above"}
     settings.write_text(json.dumps(values))
-    check = Arguments(["--inventory", str(output), "--settings", str(settings)], check_policy.flags)
+    argv = ["--inventory", str(output), "--settings", str(settings), "--advisories", str(records), "records"]
+    check = Arguments(argv, check_policy.flags)
     with pytest.raises(BentoError) as refused:
         check_policy.run(check)
     assert "vulnerable: pillow 1.0: A, unknown severity" in str(refused.value)
@@ -429,7 +430,8 @@ def test_without_a_hub_the_requirements_of_the_bento_count(tmp_path):
     part, output = tmp_path / "part", tmp_path / "packages.json"
     write_part(part, [Member("env/python/requirements.txt", 0o644, len(text), data=text.encode())])
     list_packages.run(Arguments(["--part", str(part), "--output", str(output)], list_packages.flags))
-    assert inventory.loads(output.read_text()) == [Package("numpy", "", False), Package("pillow", "1.0", True)]
+    packages = (Package("numpy", "", False), Package("pillow", "1.0", True))
+    assert inventory.loads(output.read_text()) == (packages, True)
 
 
 LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": []}

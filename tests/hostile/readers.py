@@ -34,6 +34,9 @@ from rules_bento.actions.service import check_api
 from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.arguments import Arguments
 from rules_bento.audit import advisories as audit_records
+from rules_bento.audit.inventory import Package
+from rules_bento.audit.versions import parse_debian
+from rules_bento.audit.vex import last_statement, read_vex
 from rules_bento.bento import descriptors, image_steps
 from rules_bento.bento.env import dockerfile, template
 from rules_bento.bento.env.common import parse_dotenv
@@ -256,9 +259,17 @@ def advisories(records: dict[str, bytes] | None = None) -> bytes:
 
 
 def _audit(path: Path, _out: Path) -> None:
-    for advisory in audit_records.read_database([(path, path.name)], ["odd"]).advisories:
+    for advisory in audit_records.read_database([(path, path.name)], {"PyPI": ["odd"]}).advisories:
         advisory.match("odd", Version("1.1"))
         advisory.rating_of("odd")
+    for advisory in audit_records.read_database([(path, path.name)], {"PyPI": [], "Debian:13": ["odd"]}).advisories:
+        advisory.match("odd", parse_debian("1.1"), "Debian:13")
+
+
+def _vex(path: Path, _out: Path) -> None:
+    odd = Package("odd", "1.1", hashed=True)
+    if statement := last_statement(read_vex(path.read_bytes(), path.name), odd, {"CVE-2024-1"}):
+        statement.problem("2024-01-01")
 
 
 # Archives, bundles and descriptors
@@ -669,6 +680,7 @@ READERS: dict[str, Reader] = {
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
     "advisory": Reader("document", "PYSEC-2024-1.json", _seed("advisory.json"), _audit),
     "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", _seed("advisory.json"), _audit),
+    "vex": Reader("document", "vex.json", _seed("vex.json"), _vex),
     "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", lambda: [deb()], _deb),

@@ -15,6 +15,9 @@ from rules_bento.formats.json import read_object
 
 @Subcommand(
     {
+        "--base-system": 1,  # packages of an existing image
+        "--image": 0,  # an image, which has system packages
+        "--index": 1,  # of Debian packages in the base or in a layer
         "--locked": 1,  # entry of a package in the lock
         "--output": 1,
         "--part": 1,  # of the archive, with the environment, if there is no lock
@@ -33,22 +36,42 @@ def inventory(arguments: Arguments) -> None:
         from rules_bento.images.wheels.wheel import stated_by
 
         packages = inventories.with_licenses(packages, dict(map(stated_by, wheels)))
-    Path(arguments.required("--output")).write_text(inventories.dumps(packages), "utf-8")
+    system = _system_packages(arguments)
+    known = not arguments.has("--image") or bool(system)
+    text = inventories.dumps([*packages, *system], system_known=known)
+    Path(arguments.required("--output")).write_text(text, "utf-8")
+
+
+def _system_packages(arguments: Arguments) -> list[inventories.Package]:
+    from rules_bento.images.system_packages import SystemFiles, read_dpkg
+
+    below = arguments.optional("--base-system")
+    base = SystemFiles.loads(Path(below).read_text("utf-8")) if below else SystemFiles((), ())
+    packages = [*(base.packages or ())]
+    for path in arguments.repeated("--index"):
+        packages += read_dpkg(read_object(read_file(path), path)["status"])
+    names = ((package.name, package.version, package.source) for package in packages)
+    return inventories.from_system(next(iter(base.ids), "debian"), names)
 
 
 @Subcommand(
     {
+        "--advisories": 2,  # path, name in messages
         "--inventory": 1,  # output of the subcommand `inventory`
+        "--path": 1,  # of the BUILD file, for --sarif
+        "--sarif": 1,  # output; findings are no error
         "--settings": 1,  # JSON: the attributes of the rule
         "--target": 1,
+        "--vex": 2,  # path, name in messages
     }
 )
 def check_policy(arguments: Arguments) -> None:
     """Print the findings. Raises BentoError for packages that the policy rejects."""
     from rules_bento.audit import advisories, policy
+    from rules_bento.audit.vex import read_vex
 
     settings = read_object(Path(arguments.required("--settings")).read_bytes(), "the policy")
-    packages = inventories.loads(Path(arguments.required("--inventory")).read_bytes())
+    packages, system_known = inventories.loads(Path(arguments.required("--inventory")).read_bytes())
     rules = policy.Policy(
         settings["max_severity"],
         settings["unknown_severity"],
@@ -56,10 +79,21 @@ def check_policy(arguments: Arguments) -> None:
         licenses.read_policy(settings["allow_licenses"], settings["deny_licenses"]),
         settings["package_licenses"],
         settings["require_hashes"],
+        [statement for path, name in arguments.tuples("--vex") for statement in read_vex(read_file(path, name), name)],
+        settings["date"],
     )
-    places = [(Path(path), name) for path, name in settings["advisories"]]
-    known = advisories.read_database(places, {one.name for one in packages}) if places else None
-    report = policy.evaluate(packages, known, rules)
+    places = [(Path(path), name) for path, name in arguments.tuples("--advisories")]
+    names: dict[str, set[str]] = {}
+    for package in packages:
+        names.setdefault(package.ecosystem, set()).add(package.name)
+    known = advisories.read_database(places, names) if places else None
+    report = policy.evaluate(packages, known, rules, system_known=system_known)
+    if output := arguments.optional("--sarif"):
+        from rules_bento.audit import sarif
+
+        text = sarif.dumps(report, arguments.required("--target"), arguments.required("--path"))
+        Path(output).write_text(text, "utf-8")
+        return
     sys.stdout.write("".join(f"{line}\n" for line in policy.summary_lines(report)))
     if report.violations:
         listing = "".join(f"  {violation}\n" for violation in report.violations)

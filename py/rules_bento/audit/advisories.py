@@ -1,9 +1,10 @@
-"""Reads advisory databases, OSV records (schema 1.x), and matches the records with versions of PyPI packages.
+"""Reads advisory databases, OSV records (schema 1.x), and matches the records with versions of packages.
 
 A database is files, directories, and zips, as published by osv.dev. It is read one record at a time, and only records
-of the audited packages are kept. As in OSV's schema, a version is affected if it is listed or in a range of events;
-withdrawn records are ignored. If a record can't be evaluated, for example because it lists only commits,
-`Match.certain` is false, and it counts as a match. Ratings come from CVSS 3 base scores.
+of the audited packages are kept: packages of PyPI, and source packages of Debian's releases. As in OSV's schema, a
+version is affected if it is listed or in a range of events; withdrawn records are ignored. If a record can't be
+evaluated, for example because it lists only commits, `Match.certain` is false, and it counts as a match. Ratings come
+from CVSS 3 base scores.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ import math
 import re
 from pathlib import Path
 
+from rules_bento.audit.versions import DEBIAN, PYPI, parse
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file, schema
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
-
-if TYPE_CHECKING:
-    from packaging.version import Version
+from rules_bento.typing_lite import Any, Collection, Iterator, Mapping, Sequence
 
 # The ratings of CVSS 3.1, section 5, in ascending order.
 RATINGS = ("none", "low", "medium", "high", "critical")
@@ -87,14 +86,14 @@ def _round_up(value: float) -> float:
     return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10
 
 
-ECOSYSTEM = "PyPI"
-
+_URGENCY = ("ecosystem_specific", "urgency")  # Debian's severity
 _MALICIOUS = "MAL-"  # OpenSSF's malicious packages have no severity
 _REMEDY = "Provide OSV records, for example from osv.dev or PyPA's advisory database."
 _SEVERITY = [{"type": str, "score": str}]
 _SHAPE = {
     "id": str,
     "aliases?": [str],
+    "upstream?": [str],
     "summary?": str,
     "severity?": _SEVERITY,
     "database_specific?": {},
@@ -121,10 +120,15 @@ class Match(NamedTuple):
 class Affected(NamedTuple):
     """Holds what a record specifies for one package."""
 
-    name: str  # normalized
+    ecosystem: str  # `PyPI`, `Debian` for all releases, or `Debian:13`
+    name: str  # normalized; of a source package for Debian
     ranges: tuple[tuple[dict[str, str], ...], ...]  # each a list of events, unchanged
     versions: tuple[str, ...]
     rating: str  # empty for none
+
+    def is_about(self, name: str, ecosystem: str) -> bool:
+        """Return whether this is the package of an ecosystem."""
+        return self.name == name and self.ecosystem in (ecosystem, ecosystem.partition(":")[0])
 
 
 class Advisory(NamedTuple):
@@ -132,23 +136,26 @@ class Advisory(NamedTuple):
 
     id: str
     aliases: tuple[str, ...]
+    upstream: tuple[str, ...]  # vulnerabilities that the record is about, if it is an advisory of a distribution
     summary: str
     rating: str  # the highest of the record itself; empty for none
     affected: tuple[Affected, ...]
 
-    def rating_of(self, name: str) -> str:
+    def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
         """Return the highest rating for a package; empty for none."""
-        own = [affected.rating for affected in self.affected if affected.name == name]
+        own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
+        if ecosystem != PYPI and own and set(own) == {"none"}:
+            return "none"  # the distribution's own rating
         return highest_rating([self.rating, *own])
 
-    def match(self, name: str, version: Version) -> Match | None:
+    def match(self, name: str, version: Any, ecosystem: str = PYPI) -> Match | None:
         """Return the match with a version of a package (normalized name); None if it isn't affected."""
-        judged = [_match(affected, version) for affected in self.affected if affected.name == name]
+        judged = [_match(affected, version) for affected in self.affected if affected.is_about(name, ecosystem)]
         matches = [match for match in judged if match]
         if not matches:
             return None
         fixed = [match.fixed for match in matches if match.certain]
-        return Match(any(match.certain for match in matches), _latest(fixed) if all(fixed) else "")
+        return Match(any(match.certain for match in matches), _latest(fixed, ecosystem) if all(fixed) else "")
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
@@ -160,22 +167,23 @@ def read_record(document: Any, origin: str) -> Advisory | None:
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):
         return None
-    affected = tuple(
-        _affected(entry)
-        for entry in document.get("affected", ())
-        # An ecosystem can have a suffix, `PyPI:<release>`.
-        if entry.get("package", {}).get("ecosystem", "").partition(":")[0] == ECOSYSTEM
-    )
+    affected = tuple(filter(None, map(_affected, document.get("affected", ()))))
     rating = "critical" if document["id"].startswith(_MALICIOUS) else _rating(document)
-    aliases = tuple(document.get("aliases", ()))
-    return Advisory(document["id"], aliases, document.get("summary", ""), rating, affected)
+    aliases, upstream = (tuple(document.get(key, ())) for key in ("aliases", "upstream"))
+    return Advisory(document["id"], aliases, upstream, document.get("summary", ""), rating, affected)
 
 
-def _affected(entry: dict[str, Any]) -> Affected:
+def _affected(entry: dict[str, Any]) -> Affected | None:
+    """Return what an entry specifies; None for a package of another ecosystem."""
+    package = entry.get("package", {})
+    ecosystem, _, release = package.get("ecosystem", "").partition(":")
+    if ecosystem not in (PYPI, DEBIAN):
+        return None
     # GIT ranges are for commits; SEMVER versions are also valid PyPI versions.
     ranges = (each["events"] for each in entry.get("ranges", ()) if each["type"] in ("ECOSYSTEM", "SEMVER"))
     return Affected(
-        normalize_name(entry["package"]["name"]),
+        f"{ecosystem}:{release}" if ecosystem == DEBIAN and release else ecosystem,
+        normalize_name(package["name"]) if ecosystem == PYPI else package["name"],
         tuple(map(tuple, ranges)),
         tuple(entry.get("versions", ())),
         _rating(entry),
@@ -184,23 +192,23 @@ def _affected(entry: dict[str, Any]) -> Affected:
 
 def _rating(entry: dict[str, Any]) -> str:
     """Return the highest supported rating of a record or an entry of it."""
+    if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
+        return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(stated["score"]) for stated in entry.get("severity", ())]
-    for place in ("database_specific", "ecosystem_specific"):
-        word = entry.get(place, {}).get("severity")
+    for place, key in (("database_specific", "severity"), ("ecosystem_specific", "severity"), _URGENCY):
+        word = entry.get(place, {}).get(key)
         ratings.append(_rating_from_word(word) if isinstance(word, str) else "")
     return highest_rating(ratings)
 
 
-def _match(affected: Affected, version: Version) -> Match | None:
-    from packaging.version import InvalidVersion
-
+def _match(affected: Affected, version: Any) -> Match | None:
     fixed: list[str] = []
     certain = False
     uncertain = not affected.ranges and not affected.versions
     for events in affected.ranges:
         try:
-            inside, at = _in_range(events, version)
-        except InvalidVersion:
+            inside, at = _in_range(events, version, affected.ecosystem)
+        except ValueError:
             uncertain = True
             continue
         uncertain = uncertain or not any("introduced" in event for event in events)
@@ -208,17 +216,17 @@ def _match(affected: Affected, version: Version) -> Match | None:
             certain = True
             fixed.append(at)
     if certain:
-        return Match(True, _latest(fixed) if all(fixed) else "")
-    if any(_equals(text, version) for text in affected.versions):
+        return Match(True, _latest(fixed, affected.ecosystem) if all(fixed) else "")
+    if any(_equals(text, version, affected.ecosystem) for text in affected.versions):
         return Match(True, "")
     return Match(False, "") if uncertain else None
 
 
-def _in_range(events: tuple[dict[str, str], ...], version: Version) -> tuple[bool, str]:
-    """Return whether a version is in a range, and the next fixed version. Raises InvalidVersion."""
-    known = list(_events(events))
+def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) -> tuple[bool, str]:
+    """Return whether a version is in a range, and the next fixed version. Raises ValueError."""
+    known = list(_events(events, ecosystem))
     limits = [event["limit"] for event in events if "limit" in event]
-    if limits and not any(limit == "*" or version < parse_version(limit) for limit in limits):
+    if limits and not any(limit == "*" or version < parse(limit, ecosystem) for limit in limits):
         return False, ""
     inside = False
     # Events of the same version keep their order.
@@ -231,36 +239,24 @@ def _in_range(events: tuple[dict[str, str], ...], version: Version) -> tuple[boo
     return inside, min(later)[1] if inside and later else ""
 
 
-def _events(events: tuple[dict[str, str], ...]) -> Iterator[tuple[Version | None, int, str]]:
+def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
     """Yield version (None: first), kind (0 introduced, 1 last affected, 2 fixed), and text of each event."""
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
             if key in event:
                 text = event[key]
-                yield (None if number == 0 and text == "0" else parse_version(text)), number, text
+                yield (None if number == 0 and text == "0" else parse(text, ecosystem)), number, text
 
 
-def parse_version(text: str) -> Version:
-    """Return a version without its local part. Raises InvalidVersion."""
-    from packaging.version import InvalidVersion, Version
-
+def _equals(text: str, version: Any, ecosystem: str) -> bool:
     try:
-        return Version(Version(text).public)
-    except ValueError:  # also raised by Python for a number of more than 4,300 digits
-        raise InvalidVersion(text) from None
+        return bool(parse(text, ecosystem) == version)
+    except ValueError:
+        return False  # not a valid version, so not installable
 
 
-def _equals(text: str, version: Version) -> bool:
-    from packaging.version import InvalidVersion
-
-    try:
-        return parse_version(text) == version
-    except InvalidVersion:
-        return False  # not a PEP 440 version, so not installable
-
-
-def _latest(versions: list[str]) -> str:
-    return max(versions, key=parse_version, default="")
+def _latest(versions: list[str], ecosystem: str) -> str:
+    return max(versions, key=lambda text: parse(text, ecosystem), default="")
 
 
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -268,33 +264,47 @@ _MAX_RECORDS = 1_000_000
 _MAX_UNPACKED = 8 << 30  # bytes of an unpacked zip; only one record is in memory
 
 
+DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
+
+
 class Database(NamedTuple):
     """Holds the advisories for the given packages, and the number of records in the database."""
 
     advisories: tuple[Advisory, ...]  # sorted by id
-    records: int  # for PyPI packages, without withdrawn ones
+    records: int  # of the packages' ecosystems, without withdrawn ones
+    ecosystems: frozenset[str] = frozenset()  # of all records; Debian's with its release
+    date: str = ""  # YYYY-MM-DD, of the last modified record; empty if unknown
 
 
-def read_database(places: Sequence[tuple[Path, str]], names: Collection[str]) -> Database:
-    """Read the records at paths, each with a name for messages; keep those for `names`.
+def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
+    """Read the records at paths, each with a name for messages; keep those for `names` of each ecosystem.
 
     Raises BentoError for an invalid record, and for a database without records for PyPI.
     """
     kept: list[Advisory] = []
-    records = 0
+    ecosystems: set[str] = set()
+    records, date = 0, ""
     for data, origin in _files(places):
-        record = read_record(_document(data, origin), origin)
-        if record and record.affected:
-            records += 1
-            if any(affected.name in names for affected in record.affected):
-                kept.append(record)
-    if not records:
+        document = _document(data, origin)
+        record = read_record(document, origin)
+        if not record or not record.affected:
+            continue
+        modified = str(document.get("modified"))[:10]  # in YAML, a time without quotes isn't a string
+        date = max(date, modified) if DATE.fullmatch(modified) else date
+        found = {affected.ecosystem for affected in record.affected}
+        ecosystems |= found
+        records += any(name in found or name.partition(":")[0] in found for name in names)
+        if any(
+            entry.name in names[key] and entry.is_about(entry.name, key) for entry in record.affected for key in names
+        ):
+            kept.append(record)
+    if PYPI not in ecosystems:
         listed = ", ".join(name for _, name in places)
         raise BentoError(
             f"advisories: {listed}: has no records for PyPI packages. Provide OSV records of the ecosystem PyPI, "
             "for example from osv.dev or PyPA's advisory database."
         )
-    return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records)
+    return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records, frozenset(ecosystems), date)
 
 
 def _document(data: bytes, origin: str) -> Any:

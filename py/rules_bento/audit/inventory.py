@@ -1,4 +1,4 @@
-"""Lists the packages of a lock, a requirements file, a `pylock.toml`, or an SBOM."""
+"""Lists the packages of a lock, a requirements file, a `pylock.toml`, an SBOM, or a Debian system."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from urllib.parse import unquote
 
 from rules_bento.audit.licenses import DeclaredLicense
+from rules_bento.audit.versions import DEBIAN, PYPI
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
@@ -30,6 +31,8 @@ _PYLOCK = {
         }
     ]
 }
+_SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")  # dpkg's field: the version if it isn't the package's own
+_RELEASE = re.compile(r"([0-9]{1,4})(?:\.[0-9]+)*(?:[+~].*)?")  # version of Debian's base-files
 _CYCLONEDX = {"components": [{"name": str, "purl?": str, "hashes?": [{...: str}]}]}
 _SPDX = {
     "packages": [
@@ -47,9 +50,24 @@ class Package(NamedTuple):
     hashed: bool  # pinned by a hash or a commit
     required_by: tuple[str, ...] = ()  # names, if known
     license: DeclaredLicense | None = None  # None if the metadata isn't available
+    ecosystem: str = PYPI  # of OSV, or the ID of another distribution
+    binaries: tuple[str, ...] = ()  # `name version` of the installed packages, if this is a source package
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}" if self.version else self.name
+
+    def note(self) -> str:
+        """Return why the package is installed, for messages."""
+        if self.binaries:
+            return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
+        return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
+
+
+class Inventory(NamedTuple):
+    """Holds the packages of a Bento or an image."""
+
+    packages: tuple[Package, ...]
+    system_known: bool  # false for an image whose system packages are unknown
 
 
 def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
@@ -126,28 +144,49 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
     return packages
 
 
+def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
+    """Return the source packages of a system, from the name, version, and `Source` of each installed package."""
+    binaries = sorted(set(installed))
+    release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
+    ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
+    sources: dict[tuple[str, str], list[str]] = {}
+    for name, version, source in binaries:
+        stated = _SOURCE.fullmatch(source)
+        key = (stated[1], stated[2] or version) if stated else (name, version)
+        sources.setdefault(key, []).append(f"{name} {version}")
+    return [
+        Package(name, version, hashed=True, ecosystem=ecosystem, binaries=tuple(names))
+        for (name, version), names in sources.items()
+    ]
+
+
 def with_licenses(packages: Iterable[Package], declared: Mapping[str, DeclaredLicense]) -> list[Package]:
     """Return packages with the licenses declared by their wheels, by normalized name."""
     return [package._replace(license=declared.get(package.name)) for package in packages]
 
 
-def dumps(packages: Iterable[Package]) -> str:
-    """Return packages as JSON, sorted by name."""
-    return json.dumps([package._asdict() for package in sorted(packages)], ensure_ascii=False, indent=1) + "\n"
+def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
+    """Return an inventory as JSON, sorted by name."""
+    fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}
+    return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
-def loads(text: bytes | str) -> list[Package]:
+def loads(text: bytes | str) -> Inventory:
     """Read the output of `dumps`."""
-    return [
+    fields = read_json(text, "the packages")
+    packages = (
         Package(
             entry["name"],
             entry["version"],
             entry["hashed"],
             tuple(entry["required_by"]),
             _read_license(entry["license"]) if entry["license"] else None,
+            entry["ecosystem"],
+            tuple(entry["binaries"]),
         )
-        for entry in read_json(text, "the packages")
-    ]
+        for entry in fields["packages"]
+    )
+    return Inventory(tuple(packages), fields["system_known"])
 
 
 def _read_license(fields: list[Any]) -> DeclaredLicense:

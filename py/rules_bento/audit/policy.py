@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rules_bento.audit import licenses
-from rules_bento.audit.advisories import RATINGS, Advisory, Database, highest_rating, parse_version
+from rules_bento.audit.advisories import DATE, RATINGS, Advisory, Database, highest_rating
+from rules_bento.audit.versions import DEBIAN, PYPI, parse
+from rules_bento.audit.vex import last_statement
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
@@ -12,7 +14,9 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapp
 if TYPE_CHECKING:
     from rules_bento.audit.inventory import Package
     from rules_bento.audit.licenses import LicensePolicy, Terms
+    from rules_bento.audit.vex import Statement
 
+_OWN = "DEBIAN-"  # prefix of Debian's records about one CVE
 ABOVE = "above"  # an unknown severity counts as above every maximum
 REMEDY = (
     "Use unaffected versions, and packages with allowed licenses; or add a vulnerability with a reason to `allow`, "
@@ -29,6 +33,8 @@ class Policy(NamedTuple):
     licenses: LicensePolicy
     package_licenses: Mapping[str, str]  # names of packages -> verified licenses
     require_hashes: bool
+    vex: Sequence[Statement] = ()
+    date: str = ""  # YYYY-MM-DD, compared with the expiry dates of `vex`; empty for the database's
 
 
 class Vulnerability(NamedTuple):
@@ -42,6 +48,7 @@ class Vulnerability(NamedTuple):
     summary: str
     allowed: str  # the reason of the policy; empty for none
     rejected: bool
+    remark: str = ""  # why a VEX statement doesn't allow it
 
     def __str__(self) -> str:
         text = f"{self.package}: {self.ids[0]}"
@@ -50,7 +57,8 @@ class Vulnerability(NamedTuple):
         text += f", {self.rating or 'unknown severity'}"
         text += f", fixed in {self.fixed}" if self.fixed else ", no known fixed version"
         text += "" if self.certain else ", affected versions unknown"
-        return text + _required_by(self.package) + (f": {self.summary}" if self.summary else "")
+        text += self.package.note() + (f": {self.summary}" if self.summary else "")
+        return f"{text} [{self.remark}]" if self.remark else text
 
 
 class PackageLicense(NamedTuple):
@@ -61,7 +69,7 @@ class PackageLicense(NamedTuple):
     rejected: bool
 
     def __str__(self) -> str:
-        return f"{self.package}: {licenses.format_terms(self.terms)}{_required_by(self.package)}"
+        return f"{self.package}: {licenses.format_terms(self.terms)}{self.package.note()}"
 
 
 class Report(NamedTuple):
@@ -118,35 +126,46 @@ def check(policy: Policy) -> None:
     for identifier, reason in policy.allow.items():
         if not reason.strip():
             raise BentoError(f"allow: {identifier} has no reason. Add the reason why it is harmless.")
+    if policy.date and not DATE.fullmatch(policy.date):
+        raise BentoError(f"date: invalid value {policy.date!r}. Use the form YYYY-MM-DD.")
     for name, text in policy.package_licenses.items():
         if not licenses.parse_expression(text):
             raise BentoError(f"package_licenses: {name}: invalid SPDX expression {text!r}. Use one such as 'MIT'.")
 
 
-def evaluate(packages: Iterable[Package], database: Database | None, policy: Policy) -> Report:
-    """Check packages against a policy. Raises BentoError as `check` does, and without packages."""
+def evaluate(
+    packages: Iterable[Package], database: Database | None, policy: Policy, *, system_known: bool = True
+) -> Report:
+    """Check packages against a policy. Raises BentoError as `check` does, and without packages of PyPI.
+
+    `system_known` is false for an image with unknown system packages.
+    """
     check(policy)
     known = sorted(set(packages))
-    if not known:
+    if not any(package.ecosystem == PYPI for package in known):
         raise BentoError("no packages found. Use a package hub or a requirements file in the Bento.")
+    if policy.vex and not (policy.date or (database and database.date)):
+        raise BentoError("vex: the advisories have no date of modification. Set date.")
     vulnerabilities = [
-        vulnerability
-        for package in known
-        if database
-        for vulnerability in _vulnerabilities(package, database.advisories, policy)
+        vulnerability for package in known if database for vulnerability in _vulnerabilities(package, database, policy)
     ]
-    terms = [_package_license(package, policy) for package in known]
+    terms = [_package_license(package, policy) for package in known if package.ecosystem == PYPI]
     violations = [
         *(f"vulnerable: {vulnerability}" for vulnerability in vulnerabilities if vulnerability.rejected),
         *(f"no version: {package}. Lock it with a package hub." for package in known if not package.version),
         *(f"license: {licensed}" for licensed in terms if licensed.rejected),
     ]
     if policy.require_hashes:
-        violations += [f"no hash: {package}{_required_by(package)}" for package in known if not package.hashed]
+        violations += [f"no hash: {package}{package.note()}" for package in known if not package.hashed]
     violations += _unused_allowances(known, vulnerabilities, database, policy)
+    unchecked = list(_unchecked_systems(known, database, system_known=system_known)) if database else []
+    if database and any(name.startswith(DEBIAN) for name in database.ecosystems):
+        violations += [f"not checked: {problem}" for problem in unchecked]
+        unchecked = []
     unknown = [str(licensed.package) for licensed in terms if licensed.terms is None]
     at_hand = policy.licenses.is_set or any(licensed.terms for licensed in terms)
     notes = [f"unknown licenses: {', '.join(unknown)}"] if unknown and at_hand else []
+    notes += [f"not checked: {problem}" for problem in unchecked]
     return Report(
         len(known),
         database.records if database else 0,
@@ -166,49 +185,101 @@ def summary_lines(report: Report) -> Iterator[str]:
     yield from report.notes
 
 
-def _vulnerabilities(package: Package, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Vulnerability]:
-    """Yield the vulnerabilities of a package, one for each set of aliases."""
-    from packaging.version import InvalidVersion
+def _unchecked_systems(packages: Sequence[Package], database: Database, *, system_known: bool) -> Iterator[str]:
+    """Yield the groups of system packages that the database has no records for."""
+    if not system_known:
+        yield "the system packages of the image are unknown. Use a base whose layers are fetched."
+    others = [package.ecosystem for package in packages if package.ecosystem != PYPI]
+    for ecosystem in sorted(set(others).difference(database.ecosystems)):
+        yield (
+            f"{others.count(ecosystem)} packages of {ecosystem}. Add advisories of the image's Debian release, for "
+            "example Debian/all.zip of osv.dev."
+        )
 
-    if not package.version:
+
+def _vulnerabilities(package: Package, database: Database, policy: Policy) -> Iterator[Vulnerability]:
+    """Yield the vulnerabilities of a package, one for each set of aliases."""
+    name, ecosystem = package.name, package.ecosystem
+    if not package.version or not (ecosystem == PYPI or ecosystem.startswith(DEBIAN)):
         return
     try:
-        version = parse_version(package.version)
-    except InvalidVersion:
-        raise BentoError(f"{package!s:.100}: invalid version (PEP 440). Lock a valid one.") from None
+        version = parse(package.version, ecosystem)
+    except ValueError:
+        kind = "PEP 440" if ecosystem == PYPI else DEBIAN
+        raise BentoError(f"{package!s:.100}: invalid version ({kind}). Lock a valid one.") from None
     about = [
-        advisory for advisory in advisories if any(affected.name == package.name for affected in advisory.affected)
+        advisory
+        for advisory in database.advisories
+        if any(affected.is_about(name, ecosystem) for affected in advisory.affected)
     ]
     for group in _group_aliases(about):
-        matches = [(one, match) for one in group if (match := one.match(package.name, version))]
+        matches = [(one, match) for one in group if (match := one.match(name, version, ecosystem))]
         if not matches:
             continue
         saying = [one.id for one, _ in matches]
-        aliases = {name for one in group for name in (one.id, *one.aliases)}
+        aliases = {alias for one in group for alias in (one.id, *one.aliases, *one.upstream)}
         # A record without a rating can get it from an alias.
-        rating = highest_rating([one.rating_of(package.name) for one, _ in matches])
-        rating = rating or highest_rating([one.rating_of(package.name) for one in group])
+        rating = highest_rating([one.rating_of(name, ecosystem) for one, _ in matches])
+        rating = rating or highest_rating([one.rating_of(name, ecosystem) for one in group])
         counted = rating or policy.unknown_severity
         rejected = counted == ABOVE or RATINGS.index(counted) > RATINGS.index(policy.max_severity)
-        allowed = next((policy.allow[name] for name in sorted(aliases) if name in policy.allow), "")
+        allowed, remark = _acceptance(package, group, policy, policy.date or database.date)
         fixed = [match.fixed for _, match in matches if match.fixed]
         yield Vulnerability(
             package,
             (*saying, *sorted(aliases.difference(saying))),
             rating,
-            max(fixed, key=parse_version, default=""),
+            max(fixed, key=lambda text: parse(text, ecosystem), default=""),
             any(match.certain for _, match in matches),
             next((one.summary for one, _ in matches if one.summary), ""),
             allowed if rejected else "",
             rejected and not allowed,
+            "" if allowed else remark,
         )
+
+
+def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
+    """Return why the policy allows a vulnerability, and why a VEX statement doesn't; both may be empty.
+
+    An advisory about several vulnerabilities is allowed if all of them are.
+    """
+    names = {name for one in group for name in _names(one)}
+    reason, remark = _acceptance_by_name(package, names, policy, date)
+    several = [each for one in group for each in _upstream(one) if not names & each]
+    if reason or not several:
+        return reason, remark
+    answers = [_acceptance_by_name(package, each, policy, date) for each in several]
+    remark = next((text for _, text in answers if text), remark)
+    return "; ".join(dict.fromkeys(why for why, _ in answers)) if all(why for why, _ in answers) else "", remark
+
+
+def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date: str) -> tuple[str, str]:
+    if reason := next((policy.allow[name] for name in sorted(names) if name in policy.allow), ""):
+        return reason, ""
+    statement = last_statement(policy.vex, package, names)
+    problem = statement.problem(date) if statement else ""
+    if statement and not problem:
+        return f"{statement.reason}, until {statement.expires}", ""
+    return "", f"{statement.origin}: {problem}" if statement else ""
+
+
+def _upstream(advisory: Advisory) -> list[set[str]]:
+    """Return the names of each vulnerability of an advisory. Debian's also name their own records: `DEBIAN-CVE-...`."""
+    stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
+    return [{stem, _OWN + stem} for stem in stems]
+
+
+def _names(advisory: Advisory) -> set[str]:
+    """Return the names of the vulnerability of an advisory, if it is about one."""
+    upstream = _upstream(advisory)
+    return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 
 
 def _group_aliases(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
     """Return the records grouped by vulnerability, that is, by common aliases."""
     groups: list[tuple[set[str], list[Advisory]]] = []
     for advisory in advisories:
-        names, members = {advisory.id, *advisory.aliases}, [advisory]
+        names, members = _names(advisory), [advisory]
         apart = []
         for other in groups:
             if other[0] & names:
@@ -240,7 +311,3 @@ def _unused_allowances(
     for name in policy.package_licenses:
         if normalize_name(name) not in names:
             yield f"package_licenses: {name}: isn't among the packages. Remove the entry."
-
-
-def _required_by(package: Package) -> str:
-    return f" (required by {', '.join(package.required_by)})" if package.required_by else ""

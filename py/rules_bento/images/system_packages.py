@@ -13,7 +13,7 @@ _STATUS = "var/lib/dpkg/status"
 _STATUS_OF_ONE = "var/lib/dpkg/status.d/"  # distroless has a file for each package
 _APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _RELEASE = ("etc/os-release", "usr/lib/os-release")
-_FIELD = re.compile(r"^(Package|Status|Version|Architecture|Provides):(.*)$", re.MULTILINE)
+_FIELD = re.compile(r"^(Package|Source|Status|Version|Architecture|Provides):(.*)$", re.MULTILINE)
 _INSTALLED = "install ok installed"
 _ANY_ARCHITECTURE = ("", "any", "native")
 # `name`, `name:arch`, `name=version`, `name/release`; not patterns, tasks (`name^`), removals (`name-`), or ranges.
@@ -29,6 +29,7 @@ class InstalledPackage(NamedTuple):
     version: str
     architecture: str  # `all` for any architecture
     provides: tuple[tuple[str, str], ...] = ()  # name and version of virtual packages; a version may be empty
+    source: str = ""  # dpkg's `Source`; empty if it has the package's name and version
 
 
 class PackageRequest(NamedTuple):
@@ -87,8 +88,8 @@ class SystemFiles(NamedTuple):
         if fields["packages"] is None:
             return SystemFiles(tuple(fields["ids"]), None)
         packages = (
-            InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides))
-            for name, version, architecture, provides in fields["packages"]
+            InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides), source)
+            for name, version, architecture, provides, source in fields["packages"]
         )
         return SystemFiles(tuple(fields["ids"]), tuple(packages))
 
@@ -105,7 +106,7 @@ def read_dpkg(text: str) -> Iterator[InstalledPackage]:
         if "Package" in fields and fields.get("Status", _INSTALLED) == _INSTALLED:
             provides = _provided(fields.get("Provides", "").split(","))
             version, architecture = fields.get("Version", ""), fields.get("Architecture", "")
-            yield InstalledPackage(fields["Package"], version, architecture, provides)
+            yield InstalledPackage(fields["Package"], version, architecture, provides, fields.get("Source", ""))
 
 
 def read_apk(text: str) -> Iterator[InstalledPackage]:

@@ -521,16 +521,12 @@ EXPECTED = {
             "--target :image_policy_test",
             "--settings \"$runfiles\"/image_policy_test.json",
             "--inventory \"$runfiles\"/image_policy_test.packages.json",
+            "--advisories \"$runfiles\"/advisories.json advisories.json",
         ],
         "image_policy_test.json": {
-            "advisories": [
-                [
-                    "advisories.json",
-                    "advisories.json",
-                ],
-            ],
             "allow": {},
             "allow_licenses": [],
+            "date": "",
             "deny_licenses": [],
             "max_severity": "none",
             "package_licenses": {},
@@ -542,7 +538,18 @@ EXPECTED = {
             "--target :image_policy_test",
             "--locked other_wheel.locked.json",
             "--locked wheel.locked.json",
+            "--image",
+            "--index debs.debs.json",
             "--output image_policy_test.packages.json",
+        ],
+        "image_policy_test.sarif": [
+            "check_policy",
+            "--target :image_policy_test",
+            "--settings image_policy_test.json",
+            "--inventory image_policy_test.packages.json",
+            "--advisories advisories.json advisories.json",
+            "--path BUILD.bazel",
+            "--sarif image_policy_test.sarif",
         ],
     },
     "import": {
@@ -1216,18 +1223,15 @@ EXPECTED = {
             "--target :policy_test",
             "--settings \"$runfiles\"/policy_test.json",
             "--inventory \"$runfiles\"/policy_test.packages.json",
+            "--advisories \"$runfiles\"/advisories.json advisories.json",
+            "--vex \"$runfiles\"/other.json other.json",
         ],
         "policy_test.json": {
-            "advisories": [
-                [
-                    "advisories.json",
-                    "advisories.json",
-                ],
-            ],
             "allow": {
                 "GHSA-0000": "never called",
             },
             "allow_licenses": ["MIT"],
+            "date": "2026-11-23",
             "deny_licenses": ["AGPL-*"],
             "max_severity": "low",
             "package_licenses": {
@@ -1244,6 +1248,16 @@ EXPECTED = {
             "--wheel other-2.0-py3-none-any.whl",
             "--wheel acme-1.0-py3-none-any.whl",
             "--output policy_test.packages.json",
+        ],
+        "policy_test.sarif": [
+            "check_policy",
+            "--target :policy_test",
+            "--settings policy_test.json",
+            "--inventory policy_test.packages.json",
+            "--advisories advisories.json advisories.json",
+            "--vex other.json other.json",
+            "--path BUILD.bazel",
+            "--sarif policy_test.sarif",
         ],
     },
     "push": {

@@ -56,6 +56,7 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
 def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
     from rules_bento.audit import inventory, licenses, policy
     from rules_bento.audit.advisories import read_database
+    from rules_bento.audit.versions import PYPI
 
     rules = policy.Policy(
         options.max_severity,
@@ -72,7 +73,7 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
     if options.wheels:
         packages = inventory.with_licenses(packages, _wheel_licenses(options.wheels))
     advisories = [(path, str(path)) for path in options.advisories]
-    known = read_database(advisories, {package.name for package in packages}) if advisories else None
+    known = read_database(advisories, {PYPI: {package.name for package in packages}}) if advisories else None
     report = policy.evaluate(packages, known, rules)
     if not show.data(report.data(), options.output):
         for line in policy.summary_lines(report):

@@ -1,0 +1,53 @@
+"""Writes the report of an audit in SARIF 2.1.0, which code hosts display."""
+
+from __future__ import annotations
+
+import json
+
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rules_bento.audit.policy import Report
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+# Lowest CVSS score of a rating; GitHub derives its severity from this property.
+_SCORES = {"none": "0.0", "low": "0.1", "medium": "4.0", "high": "7.0", "critical": "9.0"}
+
+
+def dumps(report: Report, target: str, path: str) -> str:
+    """Return the findings about a target, located at the path of its BUILD file in the workspace."""
+    rules: dict[str, dict[str, Any]] = {}
+    results = []
+    location = {"physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}}}
+    fixed: dict[str, Any] = {"kind": "fail", "locations": [location]}
+    for one in report.vulnerabilities:
+        rule = {"id": one.ids[0], "shortDescription": {"text": one.summary or one.ids[0]}}
+        if one.rating:
+            rule["properties"] = {"security-severity": _SCORES[one.rating], "tags": ["security"]}
+        rules.setdefault(one.ids[0], rule)
+        result = fixed | {
+            "ruleId": one.ids[0],
+            "level": "error" if one.rejected else "note",
+            "message": {"text": str(one)},
+            "partialFingerprints": {"package/v1": f"{target} {one.package.name} {one.ids[0]}"},
+        }
+        if one.allowed:
+            result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": one.allowed}]
+        results.append(result)
+    for violation in report.violations:
+        kind, _, text = violation.partition(": ")
+        if kind != "vulnerable":
+            rule_id = kind.replace(" ", "-")
+            rules.setdefault(rule_id, {"id": rule_id, "shortDescription": {"text": kind}})
+            fingerprint = {"package/v1": f"{target} {violation}"}
+            message = {"text": text}
+            results.append(
+                fixed | {"ruleId": rule_id, "level": "error", "message": message, "partialFingerprints": fingerprint}
+            )
+    run = {
+        "tool": {"driver": {"name": "bento_policy_test", "rules": list(rules.values())}},
+        "automationDetails": {"id": f"{target}/"},
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=1) + "\n"

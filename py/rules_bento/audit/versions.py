@@ -1,0 +1,52 @@
+"""Parses versions of packages into values that compare in the order of the package's ecosystem."""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+PYPI = "PyPI"
+DEBIAN = "Debian"
+
+_DEBIAN_VERSION = re.compile(r"(?:([0-9]{1,9}):)?([0-9A-Za-z][0-9A-Za-z.+~-]*?)(?:-([0-9A-Za-z.+~]+))?(?<!-)")
+_PART = re.compile(r"([^0-9]*)([0-9]*)")
+_END = ((0,), 0)
+
+
+def parse(text: str, ecosystem: str) -> Any:
+    """Return a version of an ecosystem of OSV, such as `PyPI` or `Debian:13`. Raises ValueError for an invalid one."""
+    return parse_pypi(text) if ecosystem == PYPI else parse_debian(text)
+
+
+def parse_pypi(text: str) -> Version:
+    """Return a version without its local part. Raises InvalidVersion, a ValueError."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(Version(text).public)
+    except ValueError:  # also raised by Python for a number of more than 4,300 digits
+        raise InvalidVersion(text) from None
+
+
+def parse_debian(text: str) -> tuple[object, ...]:
+    """Return a version in the order of dpkg (deb-version(7)). Raises ValueError for an invalid one."""
+    match = _DEBIAN_VERSION.fullmatch(text)
+    if not match:
+        raise ValueError(text)
+    return int(match[1] or "0"), _debian_key(match[2]), _debian_key(match[3] or "")
+
+
+def _debian_key(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
+    """Return strings and numbers in turn. `~` sorts before the end of a string, and letters before other characters."""
+    parts = (match for match in _PART.finditer(text or "0") if match[0])
+    return (*(((*map(_order, part[1]), 0), int(part[2] or "0")) for part in parts), _END)
+
+
+def _order(character: str) -> int:
+    if character == "~":
+        return -1
+    return ord(character) + (0 if character.isalpha() else 256)
