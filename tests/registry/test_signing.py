@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,14 @@ from rules_bento.artifacts.signatures import InLayout, InRegistry
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
+from rules_bento.registry.client import Repository
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.registry.reference import Reference
-from rules_bento.signing import SignatureError, cosign, to_json
+from rules_bento.signing import SignatureError, cosign, provenance, to_json
 from rules_bento.signing.keys import PASSWORD, read_private, read_public, sha256_digest
 from test_verbs import image_contents
 
@@ -87,6 +88,18 @@ def layout(tmp_path):
         layout.add(source.path.read_bytes())
     layout.add_manifest(made.root, "v1")
     return layout
+
+
+def subject_of(digest: str) -> Descriptor:
+    return Descriptor(oci.MANIFEST, digest, 1)
+
+
+def sign_legacy(place, name: str, digest: str, key) -> bool:
+    return signatures.sign(place, name, subject_of(digest), key, signatures.LEGACY)
+
+
+def verified_provenance(place, digest: str, key) -> dict:
+    return signatures.verify_attestation(place, digest, [provenance.PREDICATE], "provenance", key)
 
 
 # Keys
@@ -195,18 +208,21 @@ def test_a_key_does_not_show_itself(key):
 # Files
 
 
-def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("words", "signature"), [((), "x.bento.sigstore.json"), (("--sign-format", "legacy"), "x.bento.sig")]
+)
+def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, signature):
     monkeypatch.chdir(tmp_path)
     Path("x.bento").write_bytes(b"bento" * 1000)
-    assert main(["sign", "--key", "keys/k.key", "x.bento"]) == status.OK
+    assert main(["sign", "--key", "keys/k.key", *words, "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
-    assert "invalid  x.bento: x.bento.sig isn't its signature by keys/other.pub" in capsys.readouterr().out
+    assert f"invalid  x.bento: {signature} isn't its signature by keys/other.pub" in capsys.readouterr().out
     Path("x.bento").write_bytes(b"Bento" * 1000)
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
-    Path("x.bento.sig").write_bytes(b"\xff" * 100)
+    Path(signature).write_bytes(b"\xff" * 100)
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
-    Path("x.bento.sig").unlink()
+    Path(signature).unlink()
     capsys.readouterr()
     assert main(["verify", "--key", "keys/k.pub", "-o", "json", "x.bento"]) == status.FOUND
     (found,) = json.loads(capsys.readouterr().out)
@@ -243,12 +259,17 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
 # Layouts
 
 
-def test_a_layout_is_signed_in_itself(layout, keys, capsys):
-    assert main(["sign", "--key", str(keys / "k.key"), str(layout.directory)]) == status.OK
+@pytest.mark.parametrize("form", signatures.FORMS)
+def test_a_layout_is_signed_in_itself(layout, keys, capsys, form):
+    words = ["--key", str(keys / "k.key"), "--sign-format", form]
+    assert main(["sign", *words, str(layout.directory)]) == status.OK
+    files = sorted(path.name for path in layout.directory.rglob("*"))
+    assert main(["sign", *words, str(layout.directory)]) == status.OK
+    assert sorted(path.name for path in layout.directory.rglob("*")) == files, "it was signed already"
     assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.OK
     assert main(["verify", "--key", str(keys / "other.pub"), str(layout.directory)]) == status.FOUND
     kinds = sorted(entry.annotations["kind"] for entry in layout.index())
-    assert kinds == ["dev.cosignproject.cosign/image", "dev.cosignproject.cosign/sigs"]
+    assert kinds == ["dev.cosignproject.cosign/image", "dev.cosignproject.cosign/sigs"][: 2 if form == "legacy" else 1]
     assert layout.pushable().root.content == layout.find("v1").content, "the signature is no second image"
     blob = layout.blob(layout.find().layers()[0].digest)
     blob.write_bytes(b"X" + blob.read_bytes()[1:])
@@ -261,11 +282,11 @@ def test_a_layout_is_signed_in_itself(layout, keys, capsys):
 
 def test_signing_again_adds_nothing_and_another_key_adds_one(layout, key, other):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    assert signatures.sign(place, "n", digest, key)
+    assert sign_legacy(place, "n", digest, key)
     before = (layout.directory / "index.json").read_bytes()
-    assert not signatures.sign(place, "n", digest, key)
+    assert not sign_legacy(place, "n", digest, key)
     assert (layout.directory / "index.json").read_bytes() == before
-    assert signatures.sign(place, "n", digest, other)
+    assert sign_legacy(place, "n", digest, other)
     [read] = place.attached_manifests(signatures.SIGNATURES, digest)
     assert len(read().layers()) == 2
     for one in (key, other):
@@ -297,28 +318,59 @@ def test_what_cosign_signed_of_an_image_holds(tmp_path, key, names):
     (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
     public, place = read_public("cosign.pub", tmp_path), InLayout(layout)
     assert signatures.verify(place, digest, public) == ("127.0.0.1:50107/golden/x" if "sig" in names else "")
-    assert signatures.verify_provenance(place, digest, public)["runDetails"] == {
-        "builder": {"id": "https://ci.example.com"}
-    }
+    assert verified_provenance(place, digest, public)["runDetails"] == {"builder": {"id": "https://ci.example.com"}}
     with pytest.raises(SignatureError, match="it was signed with another key"):
         signatures.verify(place, digest, key.public)
     with pytest.raises(SignatureError, match="it was signed with another key"):
-        signatures.verify_provenance(place, digest, key.public)
+        verified_provenance(place, digest, key.public)
+
+
+def test_a_bundle_is_as_cosign_writes_it(tmp_path, layout, monkeypatch):
+    """Apart from the signature, the subject, which has a name here, and the time."""
+    monkeypatch.setenv(PASSWORD, COSIGN["password"])
+    (tmp_path / "cosign.key").write_text(COSIGN["private_key"])
+    key, place, root = read_private("cosign.key", tmp_path), InLayout(layout), layout.find().descriptor
+    assert signatures.sign(place, "n", root, key)
+    assert not signatures.sign(place, "n", root, key), "it was signed already"
+    [read] = place.referrers(root.digest)
+    made, theirs = dict(read().document), COSIGN["bundles"][1]
+    bundle, expected = json.loads(place.read(read().layers()[0])), json.loads(theirs["blob"])
+    statements = [json.loads(b64decode(each["dsseEnvelope"].pop("payload"))) for each in (bundle, expected)]
+    for each in (bundle, expected):
+        [signature] = each["dsseEnvelope"].pop("signatures")
+        assert signature.get("keyid", "") == ""
+    assert bundle == expected
+    subjects = [statement.pop("subject")[0]["digest"]["sha256"] for statement in statements]
+    assert subjects == [digest.removeprefix("sha256:") for digest in (root.digest, COSIGN["digest"])]
+    assert statements[0] == statements[1]
+    expected = theirs["manifest"]
+    assert made.pop("annotations") == {
+        name: text for name, text in expected["annotations"].items() if not name.endswith("created")
+    }
+    for name in ("schemaVersion", "mediaType", "artifactType"):
+        assert made[name] == expected[name]
+    assert made["layers"][0]["mediaType"] == expected["layers"][0]["mediaType"]
+    assert made["config"]["digest"] == expected["config"]["digest"]
+    assert made["subject"]["digest"] == root.digest
 
 
 def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(tmp_path, layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    signatures.attest_provenance(place, "n", digest, {"runDetails": {}}, key)
+    signatures.attest(place, "n", subject_of(digest), provenance.PREDICATE, {"runDetails": {}}, key, signatures.LEGACY)
     with pytest.raises(SignatureError, match="no signature of sha256:.* exists"):
         signatures.verify(place, digest, key.public)
-    assert signatures.verify_provenance(place, digest, key.public) == {"runDetails": {}}
+    assert verified_provenance(place, digest, key.public) == {"runDetails": {}}
     bundles = Layout.create(tmp_path / "bundles")
     attested = saved_by_cosign(bundles, "bundles")
     (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
     public = read_public("cosign.pub", tmp_path)
     for path in sorted(bundles.blob(attested).parent.iterdir()):
-        if b"https://sigstore.dev/cosign/sign/v1" in path.read_bytes() and b"subject" in path.read_bytes():
+        content = path.read_bytes()
+        if b"https://sigstore.dev/cosign/sign/v1" in content and b"subject" in content:
             path.unlink()  # the manifest of the signature: that of the provenance is left
+        elif b"https://slsa.dev/provenance/v1" in content and b"subject" in content:
+            # Not signed, so it must not matter.
+            bundles.add(content.replace(b"https://slsa.dev/provenance/v1", b"https://sigstore.dev/cosign/sign/v1"))
     with pytest.raises(
         SignatureError, match="expected a signature, got a statement of type https://slsa.dev/provenance/v1"
     ):
@@ -391,7 +443,7 @@ def test_what_is_read_of_signatures_is_bounded(layout, key):
     with pytest.raises(SignatureError, match="more than 1000 signatures"):
         signatures.verify(place, digest, key.public)
     with pytest.raises(BentoError, match="the maximum that cosign reads"):
-        signatures.sign(place, "m", digest, key)
+        sign_legacy(place, "m", digest, key)
 
 
 def test_manifests_count_among_what_is_read_of_signatures(layout, key):
@@ -409,7 +461,7 @@ def test_manifests_count_among_what_is_read_of_signatures(layout, key):
 
 def test_signatures_that_a_layout_lists_twice_are_read_once(layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    signatures.sign(place, "n", digest, key)
+    sign_legacy(place, "n", digest, key)
     index = json.loads((layout.directory / "index.json").read_bytes())
     index["manifests"] += index["manifests"][-1:] * 3
     (layout.directory / "index.json").write_bytes(to_json(index))
@@ -431,7 +483,7 @@ ABSENT = Descriptor.from_content(b"{}", oci.MANIFEST, annotations={"kind": "dev.
 @pytest.mark.parametrize("broken", ["absent", "another digest", "no manifest", "a layer is none", "too many"])
 def test_a_broken_entry_of_a_layout_hides_no_good_signature(layout, key, broken):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    signatures.sign(place, "n", digest, key)
+    sign_legacy(place, "n", digest, key)
     [good] = place.attached_manifests(signatures.SIGNATURES, digest)
     sound = good().document
     content = {
@@ -464,7 +516,8 @@ def _evil(layout: Layout, **fields) -> Descriptor:
 @pytest.mark.parametrize("name", ["latest", "v1", "", f"sha256-{'0' * 64}.sig", f"sha256-{'0' * 64}.att"])
 def test_an_unsigned_image_does_not_hide_as_a_signature(layout, keys, capsys, kind, name):
     """Programs that don't know cosign's mark load it by its name, or by its place in the index."""
-    assert main(["sign", "--key", str(keys / "k.key"), str(layout.directory)]) == status.OK
+    words = ["--key", str(keys / "k.key"), "--sign-format", "legacy"]
+    assert main(["sign", *words, str(layout.directory)]) == status.OK
     entry = replace(
         _evil(layout),
         annotations={"kind": f"dev.cosignproject.cosign/{kind}", "org.opencontainers.image.ref.name": name},
@@ -478,7 +531,7 @@ def test_an_unsigned_image_does_not_hide_as_a_signature(layout, keys, capsys, ki
 def test_signatures_under_the_name_of_an_image_are_refused(layout, key):
     """The name then selects them, and not the image."""
     place, root = InLayout(layout), layout.find()
-    signatures.sign(place, "n", root.descriptor.digest, key)
+    sign_legacy(place, "n", root.descriptor.digest, key)
     [read] = place.attached_manifests(signatures.SIGNATURES, root.descriptor.digest)
     mixed = _evil(layout, layers=[*root.document["layers"], *read().document["layers"]])
     index = _evil(layout, mediaType=oci.INDEX, manifests=[root.descriptor.to_json()], layers=None)
@@ -496,7 +549,7 @@ def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, 
     document = {key: value for key, value in layout.find().document.items() if key != "mediaType"}
     other = Layout.create(tmp_path / "other")
     other.add(to_json(document))
-    signatures.sign(InLayout(other), "n", oci.digest_of(to_json(document)), read_private("k.key", keys))
+    sign_legacy(InLayout(other), "n", oci.digest_of(to_json(document)), read_private("k.key", keys))
     entry = Descriptor.from_content(to_json(document), oci.INDEX).to_json()
     relisted(other, lambda entries: [entry, *entries])
     assert main(["verify", "--key", str(keys / "k.pub"), str(other.directory)]) == status.ERROR
@@ -506,7 +559,7 @@ def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, 
 @pytest.mark.parametrize("broken", ["tag", "referrer", "absent referrer"])
 def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, broken):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    signatures.sign(place, "n", digest, key)
+    sign_legacy(place, "n", digest, key)
     [good] = place.attached_manifests(signatures.SIGNATURES, digest)
 
     class Repository:
@@ -538,22 +591,22 @@ def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, br
 def test_hostile_envelopes_are_no_provenance(layout, key, other):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     statement = cosign.make_statement("n", digest, "https://slsa.dev/provenance/v1", {})
-    sound = json.loads(cosign.sign_statement(statement, key))
+    sound = cosign.sign_statement(statement, key)
     elsewhere = cosign.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
     for message, document in {
-        "it was signed with another key": json.loads(cosign.sign_statement(statement, other)),
-        "another digest is signed": json.loads(cosign.sign_statement(elsewhere, key)),
+        "it was signed with another key": cosign.sign_statement(statement, other),
+        "another digest is signed": cosign.sign_statement(elsewhere, key),
         "no in-toto statement": {**sound, "payloadType": "text/plain"},
         "another key": {**sound, "signatures": []},
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
         "invalid base64": {**sound, "signatures": ["x"]},
-        "the signed document isn't an in-toto statement": json.loads(cosign.sign_statement(b'{"_type": 1}', key)),
-        "expected provenance": json.loads(cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key)),
+        "the signed document isn't an in-toto statement": cosign.sign_statement(b'{"_type": 1}', key),
+        "expected provenance": cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key),
     }.items():
         item = layer(to_json(document), "", cosign.ENVELOPE_TYPE)
         attach(place, digest, [item], signatures.ATTESTATIONS)
         with pytest.raises(SignatureError, match=message):
-            signatures.verify_provenance(place, digest, key.public)
+            verified_provenance(place, digest, key.public)
 
 
 # Registries
@@ -587,9 +640,11 @@ def push_again(folder: Path, reference: Reference, *words: str) -> int:
     return verbs.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
 
 
-def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys):
+@pytest.mark.parametrize("form", signatures.FORMS)
+def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys, form):
     folder = tmp_path / "runfiles"
     words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "2026-01-31T12:00:00Z"]
+    words += ["--sign-format", form] if form == signatures.LEGACY else []
     made, code = pushed_by_rule(folder, reference, *words)
     said = capsys.readouterr()
     assert code == 0
@@ -604,10 +659,13 @@ def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys)
     }
     assert main(["verify", "--key", str(keys / "other.pub"), address]) == status.FOUND
     repository = registries.repository(reference)
-    before = sorted(repository.tags()), repository.get_manifest(f"{made.root.descriptor.digest.replace(':', '-')}.att")
+    tag = made.root.descriptor.digest.replace(":", "-")
+    tags = [tag] if form == signatures.BUNDLE else [f"{tag}.att", f"{tag}.sig"]
+    assert sorted(repository.tags()) == [*tags, "v1"]
+    before = [repository.get_manifest(tag) for tag in tags]
     assert push_again(folder, reference, *words) == 0
-    after = sorted(repository.tags()), repository.get_manifest(f"{made.root.descriptor.digest.replace(':', '-')}.att")
-    assert before == after, "it was signed already"
+    assert sorted(repository.tags()) == [*tags, "v1"]
+    assert before == [repository.get_manifest(tag) for tag in tags], "it was signed already"
     assert artifact.versions(repository) == ["v1"]
 
 
@@ -617,7 +675,7 @@ def test_an_index_and_its_images_are_signed(reference, registries, progress, key
     place = InRegistry(reference, registries, progress)
     for manifest in made.manifests():
         signatures.verify(place, manifest.descriptor.digest, key.public)
-    predicate = signatures.verify_provenance(place, made.root.descriptor.digest, key.public)
+    predicate = verified_provenance(place, made.root.descriptor.digest, key.public)
     found = {f"sha256:{item['digest']['sha256']}" for item in predicate["buildDefinition"]["resolvedDependencies"]}
     assert found == {child.descriptor.digest for child in made.children}
 
@@ -629,6 +687,8 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
             ("--builder-id", BUILDER): "--sign-key is missing",
             ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id is missing",
             ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "expected a URI",
+            ("--sign-format", "legacy"): "--sign-key is missing",
+            ("--sign-key", str(keys / "k.key"), "--sign-format", "x"): "expected bundle or legacy, got 'x'",
             ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "expected a time",
             ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM",
         }.items()
@@ -640,26 +700,58 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
         registries.repository(reference).tags()
 
 
-def test_a_copy_has_its_signatures_and_keeps_those_of_the_target(
-    server, second_server, reference, registries, progress, keys, key, other, tmp_path
+def test_bundles_in_a_list_of_cosign_are_found(reference, registries, progress, key, tmp_path):
+    """For registries without the API of referrers, cosign lists the type of the config, and no annotations."""
+    made = make_image(tmp_path / "image").root.descriptor
+    place = InRegistry(reference, registries, progress)
+    assert signatures.sign(place, reference.name, made, key)
+    repository = registries.repository(reference)
+    index = repository.referrers_tag(made.digest)
+    listed = [replace(entry, artifact_type=oci.EMPTY, annotations={}).to_json() for entry in index]
+    document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": listed}
+    repository.put_manifest(Manifest.read(to_json(document), oci.INDEX, "x"), made.digest.replace(":", "-"))
+    assert signatures.verify(place, made.digest, key.public) == reference.name
+    assert not signatures.sign(place, reference.name, made, key)
+
+
+def test_no_tag_of_a_copy_precedes_its_bundles(
+    server, second_server, reference, registries, progress, key, tmp_path, monkeypatch
 ):
-    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER]
+    made = make_image(tmp_path / "image")
+    signatures.sign(InRegistry(reference, registries, progress), reference.name, made.root.descriptor, key)
+    push(made, [reference.with_tag("v1")], registries, progress)
+    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
+    written = []
+    put = Repository.put_manifest
+    monkeypatch.setattr(Repository, "put_manifest", lambda self, *rest: (written.append(rest[1]), put(self, *rest))[1])
+    assert main(["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]) == status.OK
+    digest = made.root.descriptor.digest
+    assert written[0] == digest
+    assert written.index("v1") == len(written) - 1 > written.index(digest.replace(":", "-"))
+    assert signatures.verify(InRegistry(target, registries, progress), digest, key.public) == reference.name
+
+
+@pytest.mark.parametrize("form", signatures.FORMS)
+def test_a_copy_has_its_signatures_and_keeps_those_of_the_target(
+    server, second_server, reference, registries, progress, keys, key, other, tmp_path, form
+):
+    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--sign-format", form]
     made, _ = pushed_by_rule(tmp_path / "runfiles", reference, *words)
     digest = made.root.descriptor.digest
     target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
     place = InRegistry(target, registries, progress)
     push(make_image(tmp_path / "again"), [target], registries, progress)
-    signatures.sign(place, target.name, digest, other)
+    signatures.sign(place, target.name, made.root.descriptor, other, form)
     assert main(["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]) == status.OK
     assert signatures.verify(place, digest, key.public) == reference.name
     assert signatures.verify(place, digest, other.public) == target.name
-    assert signatures.verify_provenance(place, digest, key.public)
+    assert verified_provenance(place, digest, key.public)
 
 
 def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, registries, progress, key, tmp_path):
     one = make_image(tmp_path / "one")
     place = InRegistry(reference, registries, progress)
-    signatures.sign(place, reference.name, one.root.descriptor.digest, key)
+    sign_legacy(place, reference.name, one.root.descriptor.digest, key)
     [read] = place.attached_manifests(signatures.SIGNATURES, one.root.descriptor.digest)
     another = "sha256:" + "1" * 64
     repository = registries.repository(reference)

@@ -59,13 +59,19 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
         yield client, progress
 
 
-def add_password(parser: ArgumentParser) -> None:
-    """Add the option for the password of an encrypted key."""
+def add_signing(parser: ArgumentParser) -> None:
+    """Add the options for the password of an encrypted key, and for the form of signatures."""
     parser.add_argument(
         "--sign-password-file",
         metavar="FILE",
         default="",
         help="Read the password of the private key from this file (default: COSIGN_PASSWORD)",
+    )
+    parser.add_argument(
+        "--sign-format",
+        choices=("bundle", "legacy"),
+        default="bundle",
+        help="Form of signatures: sigstore bundles (default), or legacy, for cosign 2",
     )
 
 

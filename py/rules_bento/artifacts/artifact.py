@@ -113,6 +113,11 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
     return _pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
+def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
+    """Return an artifact that refers to a manifest and has one blob in memory, of the artifact's type."""
+    return _pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
+
+
 def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedBento:
     """Read the description of a Bento from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:

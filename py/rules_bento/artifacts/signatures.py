@@ -1,9 +1,9 @@
 """Signatures and attestations next to their subjects, in cosign's formats, in registries and layouts.
 
-`sha256-<hex>.sig` is a manifest whose layers are signed documents, `sha256-<hex>.att` a manifest whose layers are
-envelopes of attestations. A layout contains the same manifests, marked as `cosign save` marks them. Bundles of sigstore
-that refer to the manifest, which cosign 3 writes, are also read. All of this data is untrusted until its signature is
-verified: a part that can't be read isn't a signature, and doesn't hide others.
+By default, each is a sigstore bundle that refers to its subject, as cosign 3 writes it. The legacy form is
+`sha256-<hex>.sig`, a manifest whose layers are signed documents, and `sha256-<hex>.att`, a manifest whose layers are
+envelopes of attestations; layouts contain them marked as `cosign save` marks them. Both forms are read. All of this
+data is untrusted until its signature is verified: a part that can't be read isn't a signature, and doesn't hide others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import chain
 
+from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.registry import descriptor as oci
@@ -18,7 +19,7 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RemoteSource
-from rules_bento.signing import SignatureError, cosign, from_base64, provenance, to_base64, to_json
+from rules_bento.signing import SignatureError, cosign, from_base64, to_base64, to_json
 from rules_bento.signing.keys import sha256_digest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
+FORMS = BUNDLE, LEGACY = ("bundle", "legacy")
 SIGNATURES = "sig"
 ATTESTATIONS = "att"
 
 _SIGNATURE = "dev.cosignproject.cosign/signature"  # annotation of a layer
 _PREDICATE = "predicateType"  # annotation of a layer
+_BUNDLED = "dev.sigstore.bundle.content"  # annotations of a referrer
+_BUNDLED_PREDICATE = "dev.sigstore.bundle.predicateType"
 _MOST_LAYERS = 1000  # layers of one manifest, as in cosign
 _MOST_BYTES = 16 << 20  # bytes that are read to find a signature
 _MOST_REASONS = 3  # reasons in a message
@@ -55,10 +59,12 @@ class InRegistry:
         """Yield a reader of the manifest with the tag."""
         yield partial(self._repository.get_manifest, tag_of(kind, digest))
 
-    def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield readers of referrers that are bundles; requests them only if no other signature matches."""
+    def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
+        """Yield readers of bundles with these predicates; requests them only if no other signature matches."""
+        # In a referrers tag, cosign lists the type of the config, and no annotations.
+        types = (cosign.BUNDLE_TYPE, oci.EMPTY)
         entries = self._repository.referrers(digest)
-        bundles = [entry for entry in entries if entry.artifact_type.startswith(cosign.BUNDLE_TYPE)]
+        bundles = [entry for entry in entries if entry.artifact_type.startswith(types) and _has(entry, kinds)]
         for entry in bundles[:_MOST_LAYERS]:
             yield partial(self._repository.get_manifest, entry.digest)
 
@@ -74,6 +80,10 @@ class InRegistry:
         """Push the manifest with its tag."""
         push(package, [self._reference.with_tag(tag_of(kind, digest))], self._registries, self._counter)
 
+    def refer(self, digest: str, package: Pushable) -> None:
+        """Push a referrer of the digest, without a tag."""
+        push(package, [self._reference.with_digest(package.root.descriptor.digest)], self._registries, self._counter)
+
 
 class InLayout:
     """Stores signatures in a layout, as `cosign save` writes it and `cosign verify --local-image` reads it."""
@@ -85,8 +95,8 @@ class InLayout:
         """Return readers of manifests marked as signatures or attestations of the digest (or any, for an index)."""
         return self._layout.attached_manifests(kind, tag_of(kind, digest))
 
-    def referrers(self, digest: str) -> Iterator[Callable[[], Manifest]]:
-        """Search the blobs for referrers, which no index lists."""
+    def referrers(self, digest: str, *_kinds: str) -> Iterator[Callable[[], Manifest]]:
+        """Search the blobs for bundles, which no index lists."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
 
@@ -100,10 +110,18 @@ class InLayout:
 
     def put(self, kind: str, digest: str, package: Pushable) -> None:
         """Add the blobs, and list the manifest in the index."""
+        self._add(package)
+        self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
+
+    def refer(self, digest: str, package: Pushable) -> None:
+        """Add a referrer of the digest and its blobs."""
+        self._add(package)
+        self._layout.refer(package.root, digest)
+
+    def _add(self, package: Pushable) -> None:
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
-        self._layout.attach(package.root, kind, tag_of(kind, digest), digest)
 
 
 Place = InRegistry | InLayout
@@ -114,9 +132,16 @@ def tag_of(kind: str, digest: str) -> str:
     return f"{digest.replace(':', '-', 1)}.{kind}"
 
 
-def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
-    """Sign a digest of `name` (`registry/repository`); return whether the signature is new. Others stay."""
-    document = cosign.make_payload(name, digest)
+def _has(bundle: Descriptor, kinds: Iterable[str]) -> bool:
+    """Return whether a bundle can have one of these predicates. The annotation is a hint: it isn't signed."""
+    return bundle.annotations.get(_BUNDLED_PREDICATE, "") in ("", *kinds)
+
+
+def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey, form: str = BUNDLE) -> bool:
+    """Sign a manifest of `name` (`registry/repository`); return whether the signature is new. Others stay."""
+    if form == BUNDLE:
+        return attest(place, name, subject, cosign.SIGNED, {}, key)
+    document = cosign.make_payload(name, subject.digest)
 
     def is_same(layer: Descriptor) -> bool:
         if layer.digest != oci.digest_of(document):
@@ -126,21 +151,39 @@ def sign(place: Place, name: str, digest: str, key: PrivateKey) -> bool:
 
     signature = to_base64(key.sign(sha256_digest(document)))
     added = Descriptor.from_content(document, cosign.PAYLOAD_TYPE, annotations={_SIGNATURE: signature})
-    return _add(place, SIGNATURES, digest, (added, document), is_same)
+    return _add(place, SIGNATURES, subject.digest, (added, document), is_same)
 
 
-def attest_provenance(place: Place, name: str, digest: str, predicate: dict[str, Any], key: PrivateKey) -> bool:
-    """Attach signed provenance to a digest; return whether it is new. Raises as `sign` does."""
-    statement = cosign.make_statement(name, digest, provenance.PREDICATE, predicate)
+def attest(
+    place: Place,
+    name: str,
+    subject: Descriptor,
+    kind: str,
+    predicate: dict[str, Any],
+    key: PrivateKey,
+    form: str = BUNDLE,
+) -> bool:
+    """Attach a signed predicate of type `kind` to a manifest; return whether it is new. Raises as `sign` does."""
+    statement = cosign.make_statement(name, subject.digest, kind, predicate)
 
     def is_same(layer: Descriptor) -> bool:
-        is_provenance = layer.annotations.get(_PREDICATE) == provenance.PREDICATE
-        return is_provenance and _statement(place, layer, key.public) == statement
+        is_kind = form == BUNDLE or layer.annotations.get(_PREDICATE) == kind
+        return is_kind and _statement(place, layer, key.public) == statement
 
-    content = cosign.sign_statement(statement, key)
-    annotations = {_SIGNATURE: "", _PREDICATE: provenance.PREDICATE}
+    envelope = cosign.sign_statement(statement, key)
+    if form == BUNDLE:
+        bundles = _layers(place.referrers(subject.digest, kind), subject.digest, [kind])
+        if _holds(is_same, (layer for layer in bundles if isinstance(layer, Descriptor))):
+            return False
+        content = cosign.make_bundle(key, dsseEnvelope=envelope)
+        added = Descriptor.from_content(content, cosign.BUNDLE)
+        annotations = {_BUNDLED: "dsse-envelope", _BUNDLED_PREDICATE: kind}
+        place.refer(subject.digest, artifact.refer(subject, added, content, annotations))
+        return True
+    content = to_json(envelope)
+    annotations = {_SIGNATURE: "", _PREDICATE: kind}
     added = Descriptor.from_content(content, cosign.ENVELOPE_TYPE, annotations=annotations)
-    return _add(place, ATTESTATIONS, digest, (added, content), is_same)
+    return _add(place, ATTESTATIONS, subject.digest, (added, content), is_same)
 
 
 def verify(place: Place, digest: str, key: PublicKey) -> str:
@@ -148,45 +191,54 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
 
     def read(layer: Descriptor) -> str:
         if layer.media_type.startswith(cosign.BUNDLE_TYPE):
-            kind, _ = cosign.read_statement(_statement(place, layer, key), digest)
+            name, kind, _ = cosign.read_statement(_statement(place, layer, key), digest)
             if kind != cosign.SIGNED:
                 raise SignatureError(f"expected a signature, got a statement of type {kind[:100]}")
-            return ""
+            return name
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
         if not key.verifies(signature, sha256_digest(document)):
             raise SignatureError("it was signed with another key")
         return cosign.read_payload(document, digest)
 
-    return _first(_layers(place, SIGNATURES, digest, cosign.PAYLOAD_TYPE), read, f"no signature of {digest}", key)
+    manifests = chain(place.attached_manifests(SIGNATURES, digest), place.referrers(digest, cosign.SIGNED))
+    layers = _layers(manifests, digest, [cosign.SIGNED], cosign.PAYLOAD_TYPE)
+    return _first(layers, read, f"no signature of {digest}", key)
 
 
-def verify_provenance(place: Place, digest: str, key: PublicKey) -> dict[str, Any]:
-    """Return the SLSA provenance of a digest, signed with the key. Raises SignatureError if there is none."""
+def verify_attestation(place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey) -> dict[str, Any]:
+    """Return a predicate of one of the types, signed with the key. Raises SignatureError if there is none."""
 
     def read(layer: Descriptor) -> dict[str, Any]:
-        kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
-        if kind != provenance.PREDICATE:
-            raise SignatureError(f"expected provenance, got a statement of type {kind[:100]}")
+        _, kind, predicate = cosign.read_statement(_statement(place, layer, key), digest)
+        if kind not in kinds:
+            raise SignatureError(f"expected {noun}, got a statement of type {kind[:100]}")
         return predicate
 
-    layers = _layers(place, ATTESTATIONS, digest, cosign.ENVELOPE_TYPE)
-    return _first(layers, read, f"no provenance of {digest}", key)
+    manifests = chain(place.attached_manifests(ATTESTATIONS, digest), place.referrers(digest, *kinds))
+    layers = _layers(manifests, digest, kinds, cosign.ENVELOPE_TYPE)
+    return _first(layers, read, f"no {noun} of {digest}", key)
 
 
 def _add(
     place: Place, kind: str, digest: str, new: tuple[Descriptor, bytes], is_same: Callable[[Descriptor], bool]
 ) -> bool:
     before = _listed(place, kind, digest)
-    for layer in before:
-        try:
-            if is_same(layer):
-                return False
-        except BentoError:  # written by another tool, so don't change it
-            continue
+    if _holds(is_same, before):
+        return False
     described, content = new
     _put(place, kind, digest, before, [(described, BytesSource(content))])
     return True
+
+
+def _holds(is_same: Callable[[Descriptor], bool], layers: Iterable[Descriptor]) -> bool:
+    for layer in layers:
+        try:
+            if is_same(layer):
+                return True
+        except BentoError:  # written by another tool, so don't change it
+            continue
+    return False
 
 
 def carry(source: Place, target: Place, digest: str) -> None:
@@ -244,10 +296,12 @@ def _put(
     place.put(kind, digest, Pushable(root, (), sources))
 
 
-def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[Descriptor | BentoError]:
+def _layers(
+    manifests: Iterable[Callable[[], Manifest]], digest: str, kinds: Sequence[str], media_type: str = cosign.BUNDLE
+) -> Iterator[Descriptor | BentoError]:
     """Yield possible signatures of the digest, or the error of a manifest that can't be read, within limits."""
     size = 0
-    for read in chain(place.attached_manifests(kind, digest), place.referrers(digest)):
+    for read in manifests:
         try:
             manifest = read()
             layers = manifest.layers()
@@ -258,7 +312,7 @@ def _layers(place: Place, kind: str, digest: str, media_type: str) -> Iterator[D
                 yield error
             continue
         size += manifest.descriptor.size
-        for layer in layers:
+        for layer in layers if _has(manifest.descriptor, kinds) else ():
             if layer.media_type == media_type or layer.media_type.startswith(cosign.BUNDLE_TYPE):
                 size += layer.size
                 if size <= _MOST_BYTES:

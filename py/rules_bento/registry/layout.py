@@ -181,17 +181,28 @@ class Layout:
     def attach(self, manifest: Manifest, kind: str, name: str, subject: str) -> None:
         """List signatures or attestations of the manifest `subject`, replacing earlier ones."""
         self.add(manifest.content)
-        kept: list[Descriptor] = []
-        for entry in self.index():
-            known = entry.annotations.get(_KIND)
-            if known == _COSIGN_KINDS[kind] and _name_of(entry) in ("", name):
-                continue
-            if entry.digest == subject and not known:
-                signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
-                entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
-            kept.append(entry)
+        kept = [
+            entry
+            for entry in self._signed_entries(subject)
+            if entry.annotations.get(_KIND) != _COSIGN_KINDS[kind] or _name_of(entry) not in ("", name)
+        ]
         annotations = {_KIND: _COSIGN_KINDS[kind], REFERENCE: name}
         self._write_index([*kept, replace(manifest.descriptor, annotations=annotations)])
+
+    def refer(self, manifest: Manifest, subject: str) -> None:
+        """Write a referrer of the manifest `subject`, which the index doesn't list."""
+        self.add(manifest.content)
+        self._write_index(self._signed_entries(subject))
+
+    def _signed_entries(self, subject: str) -> list[Descriptor]:
+        """Return the entries of the index; the subject is annotated as cosign requires."""
+        entries = []
+        for entry in self.index():
+            if entry.digest == subject and _KIND not in entry.annotations:
+                signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
+                entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
+            entries.append(entry)
+        return entries
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
         """Yield the manifests with the subject `digest` and a layer whose media type begins with `media_type`."""

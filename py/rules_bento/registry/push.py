@@ -320,11 +320,19 @@ def copy(
     """Copy an image, index, or artifact, by default with its referrers, without the disk. Returns as `push`."""
     repository = registries.repository(source)
     root = repository.get_manifest(source.target)
-    pushed = push(from_repository(repository, root), targets, registries, counter)
-    if with_referrers:
-        for manifest in _walk_referrers(repository, root):
-            untagged = {target.with_digest(manifest.descriptor.digest) for target in targets}
-            push(from_repository(repository, manifest), sorted(untagged, key=str), registries, counter)
+    package = from_repository(repository, root)
+
+    def push_untagged(package: Pushable) -> list[PushResult]:
+        untagged = dict.fromkeys(target.with_digest(package.root.descriptor.digest) for target in targets)
+        return push(package, list(untagged), registries, counter)
+
+    referrers = list(_walk_referrers(repository, root)) if with_referrers else []
+    if not referrers:
+        return push(package, targets, registries, counter)
+    pushed = push_untagged(package)
+    for manifest in referrers:
+        push_untagged(from_repository(repository, manifest))
+    push(package, targets, registries, counter)  # the tags last, so that none identifies an unsigned artifact
     return pushed
 
 

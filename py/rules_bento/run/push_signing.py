@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
 
 FLAGS = {
+    "--sign-format": 1,  # bundle or legacy
     "--sign-key": 1,  # file, or env://NAME
     "--sign-password-file": 1,
     **dict.fromkeys(_PROVENANCE, 1),
@@ -34,6 +35,7 @@ class Signer(NamedTuple):
     key: PrivateKey
     target: str
     run: Run | None
+    form: str
 
     def sign(
         self,
@@ -48,16 +50,16 @@ class Signer(NamedTuple):
         Raises BentoError if the inputs aren't known, and the errors of `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
+        from rules_bento.signing import provenance
 
-        statements = [
-            (manifest.descriptor.digest, self._predicate(manifest, definitions)) for manifest in package.manifests()
-        ]
+        statements = [(manifest.descriptor, self._predicate(manifest, definitions)) for manifest in package.manifests()]
         for repository in dict.fromkeys(target.with_digest("") for target in targets):
             place = signatures.InRegistry(repository, registries, counter)
-            for digest, predicate in statements:
-                signatures.sign(place, repository.name, digest, self.key)
+            for subject, predicate in statements:
+                signatures.sign(place, repository.name, subject, self.key, self.form)
                 if predicate:
-                    signatures.attest_provenance(place, repository.name, digest, predicate, self.key)
+                    kind = provenance.PREDICATE
+                    signatures.attest(place, repository.name, subject, kind, predicate, self.key, self.form)
 
     def _predicate(self, manifest: Manifest, definitions: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
         from rules_bento.signing import provenance
@@ -80,17 +82,21 @@ class Signer(NamedTuple):
 
 def signer(caller: Arguments, target: str) -> Signer | None:
     """Read the caller's flags. Raises BentoError for flags without a key, and for an invalid key."""
+    from rules_bento.artifacts.signatures import FORMS
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
 
     name = caller.optional("--sign-key")
     values = [caller.optional(flag) for flag in _PROVENANCE]
+    form = caller.optional("--sign-format")
+    if form not in ("", *FORMS):
+        raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
     if not name:
-        if any(values) or caller.optional("--sign-password-file"):
+        if any(values) or form or caller.optional("--sign-password-file"):
             raise BentoError("--sign-key is missing: provenance must be signed. Pass --sign-key.")
         return None
     if any(values) and not values[0]:
         raise BentoError("--builder-id is missing: the other values are part of the provenance. Pass --builder-id.")
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, folder, caller.optional("--sign-password-file"))
-    return Signer(key, target, Run(*values).checked() if values[0] else None)
+    return Signer(key, target, Run(*values).checked() if values[0] else None, form or FORMS[0])

@@ -1,8 +1,8 @@
 """Reads and writes what cosign signs: payloads, envelopes with in-toto statements (DSSE), bundles, signatures of files.
 
-A payload is a small JSON document (simple signing) with the name and the digest of an image. cosign 3 stores signatures
-in sigstore bundles; with a key, these need no transparency log. The signature of a file is next to the file, in the
-format of `cosign sign-blob` and `cosign verify-blob`.
+cosign 3 stores signatures and attestations in sigstore bundles; with a key, these need no transparency log. Older
+versions sign a payload, a small JSON document (simple signing) with the name and the digest of an image. The signature
+of a file is next to the file, in the format of `cosign sign-blob` and `cosign verify-blob`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _PAYLOAD = "application/vnd.in-toto+json"
 _MAX_ITEMS = 100  # signatures of an envelope, subjects of a statement
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"  # the prefix of the media types of bundles
+BUNDLE = f"{BUNDLE_TYPE}.v0.3+json"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"  # the type of a statement that only confirms a signature
 
 MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
@@ -64,11 +65,17 @@ def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[
     return to_json({"_type": STATEMENT, "subject": subject, "predicateType": predicate_type, "predicate": predicate})
 
 
-def sign_statement(statement: bytes, key: PrivateKey) -> bytes:
+def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
     """Return an envelope with the signed statement."""
     signature = key.sign(sha256_digest(_authenticated(_PAYLOAD, statement)))
     signatures = [{"keyid": "", "sig": to_base64(signature)}]
-    return to_json({"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures})
+    return {"payloadType": _PAYLOAD, "payload": to_base64(statement), "signatures": signatures}
+
+
+def make_bundle(key: PrivateKey, **content: Any) -> bytes:
+    """Return a bundle with a `dsseEnvelope` or a `messageSignature` of the key, without entries of a log."""
+    material = {"publicKey": {"hint": to_base64(key.public.fingerprint())}}
+    return to_json({"mediaType": BUNDLE, "verificationMaterial": material, **content})
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
@@ -85,8 +92,8 @@ def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
     raise SignatureError("it was signed with another key")
 
 
-def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
-    """Return the type of the predicate and the predicate. Raises SignatureError for another digest."""
+def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
+    """Return the subject's name, the predicate's type, and the predicate. Raises SignatureError for another digest."""
     document = read_object(statement, "the signed statement")
     subjects, predicate = document.get("subject"), document.get("predicate")
     kind = document.get("predicateType")
@@ -98,12 +105,11 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, dict[str, Any]]:
     ):
         raise SignatureError("the signed document isn't an in-toto statement")
     algorithm, _, value = digest.partition(":")
-    if not any(
-        isinstance(subject, dict) and _within(subject, "digest", algorithm) == value
-        for subject in subjects[:_MAX_ITEMS]
-    ):
-        raise SignatureError("another digest is signed")
-    return kind, predicate or {}
+    for subject in subjects[:_MAX_ITEMS]:
+        if isinstance(subject, dict) and _within(subject, "digest", algorithm) == value:
+            name = subject.get("name")
+            return name if isinstance(name, str) else "", kind, predicate or {}
+    raise SignatureError("another digest is signed")
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:
@@ -123,14 +129,25 @@ def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
     return part
 
 
-def signature_path(path: Path) -> Path:
+def signature_path(path: Path, is_bundle: bool) -> Path:
     """Return the path of the signature of a file."""
-    return path.with_name(path.name + ".sig")
+    return path.with_name(path.name + (".sigstore.json" if is_bundle else ".sig"))
 
 
-def sign_file(path: Path, key: PrivateKey) -> bytes:
-    """Return a signature in base64. Raises BentoError if the file can't be read."""
-    return to_base64(key.sign(_digest(path))).encode() + b"\n"
+def existing_signature(path: Path) -> Path:
+    """Return the path of the signature of a file: the bundle's, unless only the legacy signature exists."""
+    bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
+    return legacy if legacy.exists() and not bundle.exists() else bundle
+
+
+def sign_file(path: Path, key: PrivateKey, is_bundle: bool) -> bytes:
+    """Return a bundle or, in the legacy form, a signature in base64. Raises BentoError if the file can't be read."""
+    digest = _digest(path)
+    signature = to_base64(key.sign(digest))
+    if not is_bundle:
+        return signature.encode() + b"\n"
+    message = {"messageDigest": {"algorithm": "SHA2_256", "digest": to_base64(digest)}, "signature": signature}
+    return make_bundle(key, messageSignature=message) + b"\n"
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey) -> None:

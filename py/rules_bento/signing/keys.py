@@ -49,6 +49,13 @@ class PublicKey:
             return False
         return True
 
+    def fingerprint(self) -> bytes:
+        """Return the SHA-256 of the key, which identifies it in bundles."""
+        from cryptography.hazmat.primitives import serialization
+
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return sha256_digest(self._key.public_bytes(serialization.Encoding.DER, form))
+
 
 @dataclass(frozen=True)
 class PrivateKey:

@@ -40,7 +40,7 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_no_verify(parser)
     _add_context(parser)
     parser.add_argument("--sign-key", metavar="KEY", help=f"Sign with this private key {arguments.KEY}")
-    arguments.add_password(parser)
+    arguments.add_signing(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -68,10 +68,10 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     from bento_cli.sharing.registry.pushing import push
 
     targets = [Reference.from_url(text) for text in options.targets]
-    key = arguments.private_key(options.sign_key, options) if options.sign_key else None
+    signing = (arguments.private_key(options.sign_key, options), options.sign_format) if options.sign_key else None
     jobs, check = options.threads or JOBS, not options.no_verify
     with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
-        results = push(store.home, entry, targets, registries, progress, check=check, jobs=jobs, key=key)
+        results = push(store.home, entry, targets, registries, progress, check=check, jobs=jobs, signing=signing)
     facts = [
         {
             "tag": str(entry.tag),

@@ -31,12 +31,12 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help=f"Archive, OCI layout, or registry reference ({arguments.REFERENCE}) to sign",
     )
     parser.add_argument("--key", metavar="KEY", required=True, help=f"Private key {arguments.KEY}")
-    arguments.add_password(parser)
+    arguments.add_signing(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Signatures have cosign's formats: a file next to an archive (.sig), or a manifest in a layout or "
-        "registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys."
+        "Signatures have cosign's formats: a file next to an archive (.sigstore.json, or legacy .sig), or a manifest "
+        "in a layout or registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys."
     )
 
 
@@ -61,23 +61,28 @@ def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
     if _is_reference(target):
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Signing {reference}") as (registries, progress):
-            digest = registries.repository(reference).get_manifest(reference.target).descriptor.digest
+            subject = registries.repository(reference).get_manifest(reference.target).descriptor
             place = signatures.InRegistry(reference, registries, progress)
-            signatures.sign(place, reference.name, digest, key)
-        return f"oci://{reference.with_tag(signatures.tag_of(signatures.SIGNATURES, digest))}"
+            signatures.sign(place, reference.name, subject, key, options.sign_format)
+        if options.sign_format == signatures.BUNDLE:
+            return f"referrer of oci://{reference.with_digest(subject.digest)}"
+        return f"oci://{reference.with_tag(signatures.tag_of(signatures.SIGNATURES, subject.digest))}"
     if (path / "oci-layout").is_file():
         layout = Layout.open(path)
         root = layout.find()
         layout.check(root)
         with layout.lock():
-            signatures.sign(signatures.InLayout(layout), path.name, root.descriptor.digest, key)
+            signatures.sign(signatures.InLayout(layout), path.name, root.descriptor, key, options.sign_format)
+        if options.sign_format == signatures.BUNDLE:
+            return f"referrer of {root.descriptor.digest}"
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
         raise BentoError(f"{target}: a directory can't be signed. Export it as an archive, and sign the archive.")
-    text = cosign.sign_file(path, key)
-    with atomic_file(cosign.signature_path(path)) as file:
-        file.write(text)
-    return str(cosign.signature_path(path))
+    is_bundle = options.sign_format == signatures.BUNDLE
+    content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
+    with atomic_file(signed) as file:
+        file.write(content)
+    return str(signed)
 
 
 def _is_reference(target: str) -> bool:
@@ -97,7 +102,9 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     parser.add_argument("--key", metavar="KEY", help=f"Verify signatures with this public key {arguments.KEY}")
     parser.add_argument(
-        "--signature", metavar="FILE", help="Signature of the archive; requires --key (default: ARCHIVE.sig)"
+        "--signature",
+        metavar="FILE",
+        help="Signature of the archive; requires --key (default: ARCHIVE.sigstore.json or .sig)",
     )
     parser.add_argument("--provenance", action="store_true", help="Also require signed provenance; requires --key")
     parser.add_argument("--strict", action="store_true", help="Also fail if an entry can't be verified")
@@ -228,18 +235,20 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
         )
     if options.provenance:
         raise BentoError(f"{path}: --provenance is only supported in registries and OCI layouts. Remove it.")
-    cosign.verify_file(path, Path(options.signature) if options.signature else cosign.signature_path(path), key)
+    cosign.verify_file(path, Path(options.signature) if options.signature else cosign.existing_signature(path), key)
     return {}
 
 
 def _manifest_signature(options: Namespace, place: Place, digest: str, key: PublicKey) -> dict[str, Any]:
     from rules_bento.artifacts import signatures
+    from rules_bento.signing import provenance
 
     if options.signature:
         raise BentoError("--signature: only supported for archives. Remove it.")
     details: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key)}
     if options.provenance:
-        details["provenance"] = signatures.verify_provenance(place, digest, key)
+        kinds = (provenance.PREDICATE,)
+        details["provenance"] = signatures.verify_attestation(place, digest, kinds, "provenance", key)
     return details
 
 

@@ -19,6 +19,7 @@ from bento_cli.store.export import models_of
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries, Repository
+    from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keys import PrivateKey
 
@@ -43,13 +44,13 @@ def push(
     *,
     check: bool = True,
     jobs: int = JOBS,
-    key: PrivateKey | None = None,
+    signing: tuple[PrivateKey, str] | None = None,
 ) -> list[Delivered]:
     """Push an entry, a Bento with its models, with the tag of each target, or else with its version.
 
     With `check`, all files are first compared with the manifest. A repository that already has this content and these
-    tags gets no further requests. With `key`, the entry is signed before it is tagged. Raises as `registry.push` does,
-    and BentoError for a missing model.
+    tags gets no further requests. With `signing`, a key and a form of `signatures`, the entry is signed before it is
+    tagged. Raises as `registry.push` does, and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
@@ -57,15 +58,16 @@ def push(
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.EntryArtifact(home, entry, models)
-    existing = [_already_pushed(described, registries.repository(target), target) for target in targets]
-    if all(existing):
-        _sign({pushed.reference for pushed in existing if pushed}, key, registries, counter)
-        return [Delivered(pushed, (target.tag,)) for pushed, target in zip(existing, targets, strict=True) if pushed]
+    manifests = [_already_pushed(described, registries.repository(target), target) for target in targets]
+    existing = [(manifest, target) for manifest, target in zip(manifests, targets, strict=True) if manifest]
+    if len(existing) == len(targets):
+        for manifest, target in existing:
+            _sign(manifest.descriptor, [target], signing, registries, counter)
+        return [Delivered(_unchanged(manifest, target), (target.tag,)) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
     with packing.packed(described) as package:
-        digest = package.root.descriptor.digest
-        _sign({target.with_digest(digest) for target in targets}, key, registries, counter)
+        _sign(package.root.descriptor, targets, signing, registries, counter)
         pushed = push_package(package, targets, registries, counter, jobs=jobs)
     return [
         Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
@@ -73,19 +75,25 @@ def push(
     ]
 
 
-def _sign(references: Iterable[Reference], key: PrivateKey | None, registries: Registries, counter: Counter) -> None:
-    """Sign the digests, if there is a key."""
-    if key is None:
+def _sign(
+    subject: Descriptor,
+    targets: Iterable[Reference],
+    signing: tuple[PrivateKey, str] | None,
+    registries: Registries,
+    counter: Counter,
+) -> None:
+    """Sign the manifest in each repository, if there is a key."""
+    if signing is None:
         return
     from rules_bento.artifacts import signatures
 
-    for reference in sorted(references, key=str):
+    for reference in sorted({target.with_digest(subject.digest) for target in targets}, key=str):
         place = signatures.InRegistry(reference, registries, counter)
-        signatures.sign(place, reference.name, reference.digest, key)
+        signatures.sign(place, reference.name, subject, *signing)
 
 
-def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> PushResult | None:
-    """Return the result of a push if the target already has this content; doesn't pack the entry."""
+def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
+    """Return the manifest if the target already has this content; doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:
@@ -94,4 +102,8 @@ def _already_pushed(described: packing.EntryArtifact, repository: Repository, ta
         raise
     if manifest.is_index or manifest.config.digest != oci.digest_of(described.config()):
         return None
+    return manifest
+
+
+def _unchanged(manifest: Manifest, target: Reference) -> PushResult:
     return PushResult(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)
