@@ -18,7 +18,7 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_model_loads
-from rules_bento.service.remediation import IMPORT, way
+from rules_bento.service.overrides import IMPORT, way
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 

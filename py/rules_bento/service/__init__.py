@@ -22,8 +22,7 @@ from rules_bento.service.metadata import (
     from_json,
     to_json,
 )
-from rules_bento.service.overrides import Declared, override, snake_case
-from rules_bento.service.remediation import require_known
+from rules_bento.service.overrides import Declared, override, require_known, snake_case
 from rules_bento.typing_lite import Mapping
 
 __all__ = ["Api", "Declared", "Dependency", "Env", "HuggingFace", "Image", "ImageCall", "Model", "Runner"]

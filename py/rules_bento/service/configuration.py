@@ -1,7 +1,7 @@
 """Checks the configuration of services as BentoML does: with an invalid one, it builds no Bento and serves none.
 
 The kinds are from `bentoml._internal.configuration.v2`, as BentoML applies them: it ignores unknown keys, except in
-`resources`, and empty dicts; True is a number above 0 but not a whole number, and 1 has no point.
+`resources`; True is a number above 0 but not a whole number, and 1 has no point.
 """
 
 from __future__ import annotations
@@ -134,41 +134,29 @@ _CLOSED = "resources"
 
 def check(info: ServiceInfo) -> None:
     """Raise BentoError for the first value of a service's configuration that BentoML rejects."""
+    is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
-        for key, value, kind in _wrong(service.config, ""):
+        for key, value, kind in _wrong(service.config, "", is_open=is_open):
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name}`: `{key}` of its "
                 f"configuration is {value!r}, and BentoML requires {kind}. Correct it."
             )
-    is_open = any(unknown.kind == "config" for unknown in info.unknowns)
-    for service in info.services[:1]:
-        if service.config and _is_empty(service.config) and not is_open:
-            raise BentoError(
-                f"{service.path}:{service.line}: service `{service.name}`: its configuration "
-                f"contains only empty dicts ({', '.join(service.config)}), and BentoML raises a KeyError. "
-                "Remove them, or add a value."
-            )
 
 
-def _is_empty(config: Mapping[str, Any]) -> bool:
-    """Return whether a configuration has no value in it at any depth."""
-    return all(isinstance(value, dict) and _is_empty(value) for value in config.values())
-
-
-def _wrong(config: Mapping[str, Any], table: str) -> Iterator[tuple[str, Any, str]]:
-    """Yield the values of another kind, each with its key and what would be right."""
+def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
+    """Yield the values of another kind, each with its key and what would be right. If `is_open`, dicts lack some."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)
         if value == {} and isinstance(value, dict):
-            continue
-        if kind:
+            yield from () if is_open else [(path, value, "a dict with values")]
+        elif kind:
             if not kind.holds(value):
                 yield path, value, kind.words
         elif table == _CLOSED:
             known = (name.removeprefix(f"{table}.") for name in KINDS if name.startswith(f"{table}."))
             yield path, value, f"only the keys {', '.join(known)} there"
         elif isinstance(value, dict):
-            yield from _wrong(value, path)
+            yield from _wrong(value, path, is_open=is_open)
         elif path in TABLES and not (path == _CLOSED and value is None):
             yield path, value, TABLE.words

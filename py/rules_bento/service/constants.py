@@ -10,7 +10,8 @@ import ast
 import math
 
 from rules_bento.errors import BentoError
-from rules_bento.service.bindings import (
+from rules_bento.service.import_code import callee
+from rules_bento.service.modules import (
     CLASS,
     FUNCTIONS,
     OUTSIDE,
@@ -21,7 +22,6 @@ from rules_bento.service.bindings import (
     NotConstantError,
     unsupported,
 )
-from rules_bento.service.import_code import callee
 from rules_bento.service.sdk_names import words
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 

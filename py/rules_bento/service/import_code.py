@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.service.bindings import FUNCTIONS, Binding, Module, Names, NotConstantError, dotted, is_guard
+from rules_bento.service.modules import FUNCTIONS, Binding, Module, Names, NotConstantError, dotted, is_guard
 from rules_bento.service.sdk_names import public_name, words
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.service.bindings import Definition
+    from rules_bento.service.modules import Definition
 
 # Attributes that lead from any object to names, modules, or classes, or that change them without naming them.
 _ATTRIBUTES = words(

@@ -22,23 +22,9 @@ import time
 import traceback
 from pathlib import Path
 
-from rules_bento.service import stand_ins
-from rules_bento.service.import_sandbox import Guard
-from rules_bento.service.metadata import (
-    Api,
-    Dependency,
-    Env,
-    HuggingFace,
-    Image,
-    ImageCall,
-    Model,
-    Runner,
-    Service,
-    ServiceInfo,
-    to_json,
-)
+from rules_bento.service import metadata, stand_ins
 from rules_bento.service.sdk_names import IMAGE_METHODS
-from rules_bento.typing_lite import Any, Iterator, NoReturn, TextIO
+from rules_bento.typing_lite import Any, Iterator, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
     "Add its package to the requirements (and to import_packages if it has another name), or its file or library to "
@@ -50,6 +36,24 @@ _UNFIT = "Write a value that bento.yaml can hold and that is the same everywhere
 _LATER = 400 * 24 * 3600 + 3723  # seconds
 _HOST = "another-host"
 
+_FILE = "reads a file"
+_NETWORK = "opens the network"
+_PROCESS = "starts a process"
+_EVENTS = {
+    _FILE: "open os.listdir os.scandir",
+    _NETWORK: "socket.connect socket.getaddrinfo socket.gethostbyname socket.sendto",
+    _PROCESS: "os.exec os.fork os.forkpty os.posix_spawn os.spawn os.system pty.spawn subprocess.Popen",
+}
+_KINDS = {event: kind for kind, events in _EVENTS.items() for event in events.split()}
+_IMPORT = "<frozen importlib._bootstrap>"
+# The same on every machine, or without influence: mimetypes always reads its tables.
+_HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
+_REMEDIES = {
+    _NETWORK: "Put the data into a file of the Bento, or fetch it when the service starts",
+    _PROCESS: "Put its output into a file of the Bento, or start it when the service starts",
+    _FILE: "Add the file to the Bento, and name it relative to the module",
+}
+
 
 class UnfitError(Exception):
     """Reports a value that a Bento cannot hold."""
@@ -58,28 +62,28 @@ class UnfitError(Exception):
 def main(argv: list[str]) -> NoReturn:
     """Import, and write the answer."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
-    packages = sys.path[:-1]  # without rules_bento
+    packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
     if order["elsewhere"]:
         _shift_environment()
     source = Path(order["source"])
     stand_ins.Finder(source, order["packages"], order["remedy"], order.get("outside", ())).install(
         is_second=order["elsewhere"]
     )
-    guard = Guard(source, [source, *map(Path, [*order["readable"], *packages])])
+    guard = Guard([source, *map(Path, [*order["readable"], *packages])])
     with Path(order["trace"]).open("w", encoding="utf-8") as trace:
         faulthandler.enable(trace)
-        answer = _answer(order, source, guard, trace)
+        answer = _answer(order, guard, trace)
         faulthandler.disable()
     Path(order["answer"]).write_text(json.dumps(answer, ensure_ascii=False), "utf-8")
     sys.stdout.flush()
     sys.stderr.flush()
-    guard.end(0)
+    end(0)
 
 
-def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) -> dict[str, Any]:
+def _answer(order: dict[str, Any], guard: Guard, trace: TextIO) -> dict[str, Any]:
     import _bentoml_sdk.images as bentoml_images
 
-    recorder = Recorder(bentoml_images.Image, source)
+    recorder = Recorder(bentoml_images.Image, Path(order["source"]))
     _leave_workers_open()
     faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
     guard.active = True
@@ -87,17 +91,17 @@ def _answer(order: dict[str, Any], source: Path, guard: Guard, trace: TextIO) ->
     try:
         service = _load(order)
         doing = "BentoML cannot describe the service"
-        stand_ins.STATE.place = f"{_service_place(service, source)}: the service {service.name}"
-        answer = _described(service, source, recorder)
+        stand_ins.STATE.place = f"{_service_place(service)}: the service {service.name}"
+        answer = _described(service, recorder)
     except UnfitError as error:
-        answer = {"problem": f"{_service_place(service, source)}: {error}", "remedy": _UNFIT}
+        answer = {"problem": f"{_service_place(service)}: {error}", "remedy": _UNFIT}
     except BaseException as error:  # whatever the user's code raises, an exit too
         guard.active = False
-        place = "" if service is None or _frames_of(error, source) else f"  {_service_place(service, source)}\n"
-        answer = {"problem": f"{doing}:\n{place}{_message(error, source)}", "remedy": _remedy(error, source)}
+        place = "" if service is None or _frames_of(error) else f"  {_service_place(service)}\n"
+        answer = {"problem": f"{doing}:\n{place}{_message(error)}", "remedy": _remedy(error)}
     guard.active = False
     faulthandler.cancel_dump_traceback_later()
-    for refused in [*guard.refusals, *stand_ins.STATE.refusals][:1]:
+    for refused in stand_ins.STATE.refusals[:1]:
         answer = {"problem": refused.what, "remedy": refused.remedy}
     return answer | {"varied": list(dict.fromkeys(stand_ins.STATE.varied))}
 
@@ -130,41 +134,41 @@ def _load(order: dict[str, Any]) -> Any:
     return import_service(order["service"], working_dir=order["source"])
 
 
-def _described(service: Any, source: Path, recorder: Recorder) -> dict[str, Any]:
+def _described(service: Any, recorder: Recorder) -> dict[str, Any]:
     import yaml
 
     legacy = not hasattr(service, "all_services")
     if not legacy:
         service.inject_config()  # which checks it
     schema: dict[str, Any] = {} if legacy else service.schema()
-    info = _legacy(service, source) if legacy else _new(service, schema, source, recorder)
-    facts = _plain(to_json(info), "")
+    info = _legacy(service) if legacy else _new(service, schema, recorder)
+    facts = _plain(metadata.to_json(info), "")
     return {"facts": facts, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
 
 
-def _new(service: Any, schema: dict[str, Any], source: Path, recorder: Recorder) -> ServiceInfo:
+def _new(service: Any, schema: dict[str, Any], recorder: Recorder) -> metadata.ServiceInfo:
     from bentoml._internal.tag import Tag, to_snake_case
 
-    return ServiceInfo(
+    return metadata.ServiceInfo(
         service=service.import_string,
-        path=_module_path(service.import_string, source),
+        path=_module_path(service.import_string),
         kind="new",
         bento_name=Tag(to_snake_case(service.name), None).name,
         entry_service=service.name,
-        services=tuple(_service(one, source) for one in service.all_services().values()),
+        services=tuple(_service(one) for one in service.all_services().values()),
         labels=_labels(service, schema),
-        envs=tuple(Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
+        envs=tuple(metadata.Env(env.name, env.value, getattr(env, "stage", "all")) for env in service.envs),
         description=service.description,
         image=service.image and recorder.image(service.image),
     )
 
 
-def _module_path(import_string: str, source: Path) -> str:
-    module = sys.modules[import_string.partition(":")[0]]
-    path = str(getattr(module, "__file__", None) or "")
-    if not path.startswith(f"{source}/"):
-        raise UnfitError(f"the module of {import_string!r} is {path or 'built in'}, which is not among the sources")
-    return path.removeprefix(f"{source}/")
+def _module_path(import_string: str) -> str:
+    file = str(getattr(sys.modules[import_string.partition(":")[0]], "__file__", None) or "")
+    path = stand_ins.relative(file)
+    if not path:
+        raise UnfitError(f"the module of {import_string!r} is {file or 'built in'}, which is not among the sources")
+    return path
 
 
 def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
@@ -175,26 +179,28 @@ def _labels(service: Any, schema: dict[str, Any]) -> dict[str, str]:
     return labels | ({"openai_endpoint": matching[0].removesuffix(suffix)} if matching else {})
 
 
-def _service(service: Any, source: Path) -> Service:
+def _service(service: Any) -> metadata.Service:
     from bentoml._internal.utils.cattr import bentoml_cattr
 
-    path, line = _place(service.inner, source)
+    path, line = _place(service.inner)
     schema = service.schema()
     fields = [name for name in dir(service.inner) if _is_model(getattr(service.inner, name, None))]
     models = enumerate(service.models)
-    return Service(
+    return metadata.Service(
         name=service.name,
         class_name=service.inner.__name__,
         path=path,
         line=line,
         models=tuple(_model(model, fields[index] if index < len(fields) else "") for index, model in models),
         dependencies=tuple(
-            Dependency(name, one.on.name if one.on else None, one.deployment, one.cluster, one.url)
+            metadata.Dependency(name, one.on.name if one.on else None, one.deployment, one.cluster, one.url)
             for name, one in service.dependencies.items()
         ),
         config=bentoml_cattr.unstructure(service.config),
         apis=tuple(
-            Api(each["name"], each["route"], each["is_task"], each["batchable"], each["output"].get("is_stream", False))
+            metadata.Api(
+                each["name"], each["route"], each["is_task"], each["batchable"], each["output"].get("is_stream", False)
+            )
             for each in schema["routes"]
         ),
         mounts=tuple(path for _, path, _ in service.mount_apps),
@@ -209,55 +215,59 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, (Reference, Stored))
 
 
-def _service_place(service: Any, source: Path) -> str:
-    return ":".join(map(str, _place(getattr(service, "inner", type(service)), source)))
+def _service_place(service: Any) -> str:
+    return ":".join(map(str, _place(getattr(service, "inner", type(service)))))
 
 
-def _place(inner: type, source: Path) -> tuple[str, int]:
+def _place(inner: type) -> tuple[str, int]:
     """Return file and line of a class; its module's file and line 1 if Python can't find them."""
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
     except (OSError, TypeError):
         path, line = str(getattr(sys.modules.get(inner.__module__), "__file__", "") or ""), 1
-    return path.removeprefix(f"{source}/") if path.startswith(f"{source}/") else inner.__module__, line
+    return stand_ins.relative(path) or inner.__module__, line
 
 
-def _model(model: Any, attribute: str) -> Model:
+def _model(model: Any, attribute: str) -> metadata.Model:
     from bentoml.models import BentoModel, HuggingFaceModel
 
     if isinstance(model, BentoModel):
         stored = model.stored
-        return Model(attribute, str(stored.tag if stored else model.tag))
+        return metadata.Model(attribute, str(stored.tag if stored else model.tag))
     if isinstance(model, HuggingFaceModel):
         lists = [None if names is None else tuple(names) for names in (model.include, model.exclude)]
-        return Model(attribute, "", huggingface=HuggingFace(model.model_id, model.revision, model.endpoint, *lists))
+        return metadata.Model(
+            attribute, "", huggingface=metadata.HuggingFace(model.model_id, model.revision, model.endpoint, *lists)
+        )
     raise UnfitError(f"{attribute}: a model of class {type(model).__name__}, which bento.yaml has no entry for")
 
 
-def _legacy(service: Any, source: Path) -> ServiceInfo:
+def _legacy(service: Any) -> metadata.ServiceInfo:
     name = service.get_service_import_origin()[0]
-    runners = tuple(map(_runner, service.runners))
+    for each in service.runners:
+        if each.resource_config is not None:
+            raise UnfitError(f"runner {each.name!r} has resources, which come from a configuration of this machine")
+    runners = tuple(
+        metadata.Runner(
+            each.name, each.runnable_class.__name__, each.embedded, tuple(str(model.tag) for model in each.models)
+        )
+        for each in service.runners
+    )
     tags = [str(model.tag) for model in service.models] + [tag for runner in runners for tag in runner.models]
-    return ServiceInfo(
+    return metadata.ServiceInfo(
         service=name,
-        path=_module_path(name, source),
+        path=_module_path(name),
         kind="legacy",
         bento_name=service.name,
         entry_service=service.name,
-        models=tuple(Model("", tag) for tag in dict.fromkeys(tags)),
+        models=tuple(metadata.Model("", tag) for tag in dict.fromkeys(tags)),
         runners=runners,
         apis=tuple(
-            Api(api.name, api.route, input_type=type(api.input).__name__, output_type=type(api.output).__name__)
+            metadata.Api(
+                api.name, api.route, input_type=type(api.input).__name__, output_type=type(api.output).__name__
+            )
             for api in service.apis.values()
         ),
-    )
-
-
-def _runner(runner: Any) -> Runner:
-    if runner.resource_config is not None:
-        raise UnfitError(f"runner {runner.name!r} has resources, which come from a configuration of this machine")
-    return Runner(
-        runner.name, runner.runnable_class.__name__, runner.embedded, tuple(str(model.tag) for model in runner.models)
     )
 
 
@@ -275,10 +285,10 @@ def _plain(value: Any, fact: str) -> Any:
     raise UnfitError(f"{fact} is {what}. Write a string, a number, a list, or a dict")
 
 
-def _remedy(error: BaseException, source: Path) -> str:
+def _remedy(error: BaseException) -> str:
     """Return what to do about an error of a known kind."""
     for reason in _reasons(error):
-        own = "".join(_frames_of(reason, source))
+        own = "".join(_frames_of(reason))
         if isinstance(reason, ModuleNotFoundError):
             return _MISSING_MODULE
         if isinstance(reason, FileNotFoundError) and own:
@@ -290,11 +300,11 @@ def _remedy(error: BaseException, source: Path) -> str:
     return "Make the service importable in a build: without a network, a GPU, or files that are not declared"
 
 
-def _message(error: BaseException, source: Path) -> str:
+def _message(error: BaseException) -> str:
     """Return the message of the error that the user's code raised, with its frames, not of BentoML's wrapping."""
-    reason = next((one for one in _reasons(error) if _frames_of(one, source)), error)
+    reason = next((one for one in _reasons(error) if _frames_of(one)), error)
     what = reason.msg if isinstance(reason, SyntaxError) else str(reason)
-    lines = [*_frames_of(reason, source), f"{type(reason).__name__}: {what}"]
+    lines = [*_frames_of(reason), f"{type(reason).__name__}: {what}"]
     return "\n".join(f"  {line}" for text in lines for line in text.splitlines())
 
 
@@ -305,13 +315,12 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _frames_of(error: BaseException, source: Path) -> list[str]:
+def _frames_of(error: BaseException) -> list[str]:
     """Return the user's own lines that an error came through, as `file:line: text`."""
     frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         frames.append((error.filename or "", error.lineno, (error.text or "").strip()))
-    prefix = f"{source}/"
-    return [f"{name[len(prefix) :]}:{number}: {text}" for name, number, text in frames if name.startswith(prefix)]
+    return [f"{path}:{number}: {text}" for name, number, text in frames if (path := stand_ins.relative(name))]
 
 
 def _shift_environment() -> None:
@@ -361,13 +370,15 @@ class Recorder:
             if hasattr(image_class, name):  # BentoML 1.4.30 lacks some of the methods
                 self._wrap(name)
 
-    def image(self, image: Any) -> Image:
+    def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
         calls = [(name, values) for _, name, values in self._calls.get(id(image), [])]
         if not calls or self._repeated(copy.deepcopy(calls)) != self._fields(image):
             raise UnfitError("the image is a copy, or was changed other than by its methods. Call its methods")
         arguments = {key: _argument(value) for key, value in calls[0][1].items()}
-        return Image(arguments, tuple(ImageCall(name, tuple(map(str, _values(given)))) for name, given in calls[1:]))
+        return metadata.Image(
+            arguments, tuple(metadata.ImageCall(name, tuple(map(str, _values(given)))) for name, given in calls[1:])
+        )
 
     def _repeated(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         """Repeat the constructor and the calls in the source directory, and return the fields of the image."""
@@ -413,3 +424,51 @@ def _argument(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [str(item) for item in value]
     return value if value is None or isinstance(value, bool) else str(value)
+
+
+class RefusedError(OSError):
+    """Raised in the service's code when it does something that a build doesn't allow."""
+
+
+class Guard:
+    """Rejects, while it is active, what would let something from outside decide the service's metadata.
+
+    A library may read files while it is imported itself (many look for a shared library, which starts ldconfig). The
+    service's own modules may not, on their own or through a function of a library, even if they catch the error.
+    """
+
+    def __init__(self, readable: Sequence[Path]) -> None:
+        """Install the hook; `readable` are the paths that the service may read."""
+        self.active = False
+        self._readable = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
+        sys.addaudithook(self._audit)
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        kind = _KINDS.get(event)
+        if kind is None or not self.active:
+            return
+        if kind == _FILE and self._may_open(args[0]):
+            return
+        place = stand_ins.place(until=_IMPORT)
+        if not place:
+            if kind == _NETWORK:
+                raise RefusedError(f"{event}: the import has no network access")
+            return
+        self._refuse(kind, place, "" if kind == _PROCESS else _detail(event, args))
+
+    def _may_open(self, path: Any) -> bool:
+        if path is None or isinstance(path, int):  # the current folder, or what is open
+            return True
+        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links are not followed here
+        return f"{text}/".startswith(self._readable) or text.startswith(_HARMLESS)
+
+    def _refuse(self, kind: str, place: str, detail: str) -> NoReturn:
+        refusal = f"importing it {kind}" + (f" ({detail})" if detail else "")
+        stand_ins.STATE.refusals.append(stand_ins.Refusal(f"{refusal}:\n  {place}", _REMEDIES[kind]))
+        raise RefusedError(f"{refusal}, which a build does not allow")
+
+
+def _detail(event: str, args: tuple[Any, ...]) -> str:
+    """Return the file or the address that an event is about."""
+    value = args[1] if event in ("socket.connect", "socket.sendto") else args[0]
+    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else str(value)

@@ -1,7 +1,7 @@
 """Puts values that a target or a command states in the place of those that the source does not state as constants.
 
 A constant of the source remains. Each statement answers for the values that it names and for no other; what remains
-unknown is rejected by `remediation.require_known`.
+unknown is rejected by `require_known`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,47 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.service import configuration, remediation
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Mapping
+from rules_bento.service import configuration
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Literal, Mapping, TypeAlias
 
 if TYPE_CHECKING:
     from rules_bento.service.metadata import Json, Model, Service, ServiceInfo, Unknown
-    from rules_bento.service.remediation import Words
+
+    Words: TypeAlias = Literal["attributes", "flags"]
 
 _CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
+
+# Value to the attributes and the flags that state it; `{key}`, `{top}`, and `{service}` are filled in.
+_REMEDIES = {
+    "models": (
+        'service_models = {{"{service}.{key}": "<tag>"}}',
+        "--service-model {service}.{key}=TAG",
+    ),
+    "config": (
+        'service_config = {{"{service}": service_config({top} = ...)}}',
+        "--config {service}.{key}=VALUE",
+    ),
+    "labels.openai_endpoint": (
+        'labels = {{"{key}": ...}}, or without such a path, all labels with complete_metadata = ["labels"]',
+        "--label {key}=VALUE, or without such a path, all labels with --complete labels",
+    ),
+    "labels.": ('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
+    "labels": ('all labels with complete_metadata = ["labels"]', "each --label, and --complete labels"),
+    "envs.": ('envs = ["{key}=..."]', "--env {key}=VALUE"),
+    "envs": ('all envs with complete_metadata = ["envs"]', "each --env, and --complete envs"),
+    "image": ("environment, a bento_environment", "--image FILE, or --complete image without one"),
+    "description": (
+        'description or description_file, or complete_metadata = ["description"], which keeps README.md',
+        "--description TEXT, or --complete description, which keeps README.md",
+    ),
+}
+_FLAGS = {"service_config": "--config", "service_models": "--service-model"}
+IMPORT = 'set service_metadata = "import", which imports the service with BentoML'
+"""What a rule may do instead of all of them."""
+_IMPORT_BY_FLAG = "build with --import --python ENV, which imports the service"
+_MANY = 3  # unknown values from which on the import is offered first
+IN_FULL = ("labels", "envs", "image", "description")
+"""Kinds of values that can be declared completely."""
 
 
 def snake_case(name: str) -> str:
@@ -66,7 +99,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
             or BentoML rejects the configuration.
 
     """
-    remediation.check_in_full(declared.in_full, declared.words)
+    check_in_full(declared.in_full, declared.words)
     if any(unknown.kind == "service" for unknown in info.unknowns):
         return info  # no statement answers that
     _require_agreement(info, declared)
@@ -115,7 +148,7 @@ def _answered(unknown: Unknown, declared: Declared) -> bool:
 def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     services = {service.name: service for service in info.services}
     for name, stated in declared.config.items():
-        place = f"{remediation.statement('service_config', declared.words)} of `{name}`"
+        place = f"{statement('service_config', declared.words)} of `{name}`"
         if name not in services:
             raise BentoError(f"{place}: the source has no such service. It has {_listed(services)}. Name one of these.")
         unknown = {one.fact for one in info.unknowns if one.service == name}
@@ -161,7 +194,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         raise BentoError(
-            f"{remediation.statement('service_models', declared.words)}: unexpected {_listed(foreign)}. "
+            f"{statement('service_models', declared.words)}: unexpected {_listed(foreign)}. "
             f"Models with an unknown tag: {_listed(unknown)}. Correct or remove it."
         )
 
@@ -175,3 +208,49 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 def _listed(names: Iterable[str | None]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+# Values that remain unknown
+
+
+def way(unknown: Unknown, words: Words) -> str:
+    """Return how to state a value outside of the source; empty if only an import gives it."""
+    _, dot, key = unknown.fact.partition(".")
+    names = (unknown.fact, unknown.kind + dot, unknown.kind)
+    remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
+    return remedy[words == "flags"].format(key=key, service=unknown.service, top=key.partition(".")[0])
+
+
+def statement(attribute: str, words: Words) -> str:
+    """Return the name of an attribute or its flag."""
+    return f"`{attribute if words == 'attributes' else _FLAGS[attribute]}`"
+
+
+def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
+    """Raise BentoError for values that the source doesn't state, with file, line, and how to state each one."""
+    missing = info.unknowns
+    if not missing:
+        return
+    lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]
+    instead = IMPORT if words == "attributes" else _IMPORT_BY_FLAG
+    first = len(missing) >= _MANY or any(not way(unknown, words) for unknown in missing)
+    if target or words == "flags":  # a function does not import
+        lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
+    raise BentoError(
+        f"{target}: " * bool(target)
+        + "the source does not state all metadata of the service as constants. Fix each value:\n  "
+        + "\n  ".join(dict.fromkeys(lines))
+    )
+
+
+def _remedy(unknown: Unknown, words: Words) -> str:
+    remedy = way(unknown, words)
+    return f" State it in the source, or declare {remedy}." if remedy else " Use Python that static analysis supports."
+
+
+def check_in_full(names: Collection[str], words: Words) -> None:
+    """Raise BentoError for a kind of value that can't be declared completely."""
+    flag = "complete_metadata" if words == "attributes" else "--complete"
+    for name in names:
+        if name not in IN_FULL:
+            raise BentoError(f"{flag}: {name!r} isn't a kind of service metadata. Valid values: {', '.join(IN_FULL)}.")

@@ -9,7 +9,10 @@ from __future__ import annotations
 import ast
 
 from rules_bento.errors import BentoError
-from rules_bento.service.bindings import (
+from rules_bento.service.constants import Constants
+from rules_bento.service.import_code import WORDS, ImportCode, callee
+from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
+from rules_bento.service.modules import (
     BUILTIN,
     CLASS,
     FUNCTION,
@@ -20,11 +23,8 @@ from rules_bento.service.bindings import (
     Module,
     Names,
     NotConstantError,
+    PythonFiles,
 )
-from rules_bento.service.constants import Constants
-from rules_bento.service.import_code import WORDS, ImportCode, callee
-from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.python_files import PythonFiles
 from rules_bento.service.services import ServiceReader
 from rules_bento.typing_lite import Iterable, Literal, Mapping
 

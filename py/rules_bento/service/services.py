@@ -6,7 +6,10 @@ import ast
 
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
-from rules_bento.service.bindings import (
+from rules_bento.service import metadata
+from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
+from rules_bento.service.import_code import callee
+from rules_bento.service.modules import (
     BUILTIN,
     FUNCTIONS,
     OUTSIDE,
@@ -15,27 +18,9 @@ from rules_bento.service.bindings import (
     NotConstantError,
     unsupported,
 )
-from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
-from rules_bento.service.import_code import callee
-from rules_bento.service.metadata import (
-    Api,
-    Dependency,
-    Env,
-    HuggingFace,
-    Image,
-    ImageCall,
-    Model,
-    Service,
-    ServiceInfo,
-    Unknown,
-)
-from rules_bento.service.mounts import CHAT, MOUNTS, chat_paths
 from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rules_bento.service.metadata import Json
+from rules_bento.typing_lite import Any
 
 _HUB_VARIABLE = b"HF_ENDPOINT"  # BentoML reads it if a `HuggingFaceModel` has no `endpoint`
 _ENV = {"name": "", "value": "", "stage": "all"}
@@ -58,6 +43,18 @@ _DISPLAYS = (ast.Constant, ast.Dict, ast.JoinedStr, ast.Lambda, ast.List, ast.Se
 _MODELS = words("bentoml.models.BentoModel bentoml.models.HuggingFaceModel bentoml.models.get") | {
     f"bentoml.{framework}.get" for framework in FRAMEWORKS
 }
+
+_CHAT = "/chat/completions"
+_MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
+_FASTAPI = ("fastapi.FastAPI", "fastapi.applications.FastAPI")
+_ROUTERS = ("fastapi.APIRouter", "fastapi.routing.APIRouter")
+_STATIC = ("starlette.staticfiles.StaticFiles", "fastapi.staticfiles.StaticFiles")
+_ROUTES = words(
+    "add_api_route add_api_websocket_route add_route add_websocket_route api_route delete get head options patch post "
+    "put route trace websocket websocket_route"
+)
+# They add no route: middleware, handlers, hooks.
+_OTHERS = words("add_event_handler add_exception_handler add_middleware exception_handler middleware on_event state")
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class ServiceReader:
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
         self.names = constants.names
-        self.unknowns: list[Unknown] = []
+        self.unknowns: list[metadata.Unknown] = []
         self._declared: dict[str, Declaration] = {}
 
     # Declarations
@@ -108,7 +105,7 @@ class ServiceReader:
             maker = self.names.outside(module, callee(each))
             if maker == "bentoml.service" and arguments is None and not getattr(each, "args", ()):
                 arguments = self._arguments(module, getattr(each, "keywords", []))
-            elif maker in MOUNTS and isinstance(each, ast.Call):
+            elif maker in _MOUNTS and isinstance(each, ast.Call):
                 given = arguments_of(module, each, ["app", "path", "name"])
                 path = self.constants.text(module, given["path"]) if "path" in given else ""
                 mounts.insert(0, (given.get("app", each), path))
@@ -148,9 +145,9 @@ class ServiceReader:
 
     # The graph
 
-    def info(self, entry: Declaration, service: str, path: str) -> ServiceInfo:
+    def info(self, entry: Declaration, service: str, path: str) -> metadata.ServiceInfo:
         """Read the whole graph below an entry service. Raises BentoError if BentoML could not import it."""
-        services: dict[str, Service] = {}
+        services: dict[str, metadata.Service] = {}
         stack = [entry.name]
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
             name = stack.pop()
@@ -162,7 +159,7 @@ class ServiceReader:
         if not isinstance(description, (str, type(None))):
             self._note(entry, "description", entry.error(description, "it isn't a string"))
             description = None
-        return ServiceInfo(
+        return metadata.ServiceInfo(
             service=service,
             path=path,
             kind="new",
@@ -170,7 +167,7 @@ class ServiceReader:
             entry_service=entry.name,
             services=tuple(services.values()),
             labels=self._labels(entry) | self._openai(entry, services[entry.name]),
-            envs=self._envs(entry),
+            envs=self._envs(entry, is_entry=True),
             description=description,
             image=self._image(entry),
             unknowns=tuple(self.unknowns),
@@ -179,22 +176,22 @@ class ServiceReader:
     def _note(self, declared: Declaration, fact: str, error: NotConstantError) -> None:
         """Note a value that the source does not state as a constant."""
         what = f"`{fact}` of service `{declared.name}`: {error.why}"
-        self.unknowns.append(Unknown(what, error.path, error.line, fact, declared.name))
+        self.unknowns.append(metadata.Unknown(what, error.path, error.line, fact, declared.name))
 
-    def _service(self, declared: Declaration) -> Service:
+    def _service(self, declared: Declaration) -> metadata.Service:
         node = declared.node
         if declared.arguments.keys() & {"path_prefix", "service_class"}:
             raise NotConstantError("`path_prefix` and `service_class` aren't supported", declared.module.path, node)
-        self._env_fields(declared)
+        self._envs(declared, is_entry=False)
         members = self._members(declared)
-        apis = [each for each in members.values() if isinstance(each, Api)]
-        return Service(
+        apis = [each for each in members.values() if isinstance(each, metadata.Api)]
+        return metadata.Service(
             declared.name,
             node.name,
             declared.module.path,
             node.lineno,
-            tuple(each for each in members.values() if isinstance(each, Model)),
-            tuple(each for each in members.values() if isinstance(each, Dependency)),
+            tuple(each for each in members.values() if isinstance(each, metadata.Model)),
+            tuple(each for each in members.values() if isinstance(each, metadata.Dependency)),
             self._config(declared, apis, has_command="__command__" in members),
             tuple(apis),
             tuple(f"/{path.lstrip('/')}" for _, path in declared.mounts),
@@ -257,7 +254,7 @@ class ServiceReader:
             if maker in DEPENDS:
                 return self._dependency(module, name, node, maker)
             if maker == "bentoml.models.HuggingFaceModel":
-                return Model(name, "", huggingface=self._huggingface(module, node))
+                return metadata.Model(name, "", huggingface=self._huggingface(module, node))
             if maker in _MODELS:
                 return self._model(declared, name, node, maker)
         if not self._is_foreign(module, node):
@@ -275,7 +272,7 @@ class ServiceReader:
                     self.constants.whole(module, each)
         return True
 
-    def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> Dependency:
+    def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> metadata.Dependency:
         given = arguments_of(module, call, ["on", *_LOCATION], positional=1 if maker == "bentoml.depends" else 4)
         on = given.pop("on", None)
         fields = {key: self.constants.whole(module, node) for key, node in given.items()}
@@ -283,15 +280,15 @@ class ServiceReader:
             raise unsupported(module, call)
         if on is not None and not (isinstance(on, ast.Constant) and on.value is None):
             declared = self.declaration(self.names.resolve(module, on), module, on)
-            return Dependency(name, declared.name, **fields)
+            return metadata.Dependency(name, declared.name, **fields)
         if fields.get("deployment") is None and fields.get("url") is None:
             raise BentoError(
                 f"{module.path}:{call.lineno}: `bentoml.depends` specifies no service, which BentoML rejects. "
                 "Specify a service, or its `url` or `deployment`."
             )
-        return Dependency(name, **fields)
+        return metadata.Dependency(name, **fields)
 
-    def _model(self, declared: Declaration, name: str, call: ast.Call, maker: str) -> Model:
+    def _model(self, declared: Declaration, name: str, call: ast.Call, maker: str) -> metadata.Model:
         argument = "tag" if maker.startswith("bentoml.models.") else "tag_like"
         given = arguments_of(declared.module, call, [argument])
         if not given:
@@ -300,11 +297,11 @@ class ServiceReader:
             tag = self.constants.text(declared.module, given[argument])
         except NotConstantError as error:
             self._note(declared, f"models.{name}", error)
-            return Model(name, "")
+            return metadata.Model(name, "")
         is_stored = maker.endswith(".get")
-        return Model(name, tag if is_stored else tag.lower(), alias=is_stored)
+        return metadata.Model(name, tag if is_stored else tag.lower(), alias=is_stored)
 
-    def _huggingface(self, module: Module, call: ast.Call) -> HuggingFace:
+    def _huggingface(self, module: Module, call: ast.Call) -> metadata.HuggingFace:
         values: dict[str, Any] = {}
         for name, node in arguments_of(module, call, [*_HUGGINGFACE]).items():
             value = self.constants.whole(module, node)
@@ -317,11 +314,11 @@ class ServiceReader:
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
             raise NotConstantError("its `endpoint` is the value of HF_ENDPOINT, which this line might set", *line)
-        return HuggingFace(**values)
+        return metadata.HuggingFace(**values)
 
     # APIs
 
-    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Api | None:
+    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
         """Return an API, or None for any other method. Raises NotConstantError if a decorator may make it one."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
@@ -332,7 +329,7 @@ class ServiceReader:
                 raise unsupported(module, each, "isn't a supported decorator")
         return None
 
-    def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> Api:
+    def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> metadata.Api:
         decorator = node.decorator_list[0]
         given = arguments_of(module, decorator, [], others=True) if isinstance(decorator, ast.Call) else {}
         values = {key: self.constants.whole(module, given[key]) for key in ("route", "batchable") if key in given}
@@ -344,11 +341,15 @@ class ServiceReader:
                 f"{module.path}:{decorator.lineno}: the route of API `{node.name}` is {route!r}, and BentoML "
                 "requires one that begins with a slash. Correct it."
             )
-        return Api(node.name, route, kind == "bentoml.task", bool(values.get("batchable")), _is_generator(node))
+        return metadata.Api(
+            node.name, route, kind == "bentoml.task", bool(values.get("batchable")), _is_generator(node)
+        )
 
     # Configuration
 
-    def _config(self, declared: Declaration, apis: list[Api], *, has_command: bool) -> dict[str, Json]:
+    def _config(
+        self, declared: Declaration, apis: list[metadata.Api], *, has_command: bool
+    ) -> dict[str, metadata.Json]:
         own = declared.arguments
         given = {name: value for name, value in own.items() if name not in SERVICE_FIELDS}
         traffic = given.get("traffic", {})
@@ -360,9 +361,9 @@ class ServiceReader:
             given["workers"] = declared.error(None, why)
         return self._entries(declared, given, "config")
 
-    def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, Json]:
+    def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, metadata.Json]:
         """Return the constant entries of a dict; the others are noted, each by its own path."""
-        result: dict[str, Json] = {}
+        result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
             if error:
@@ -382,37 +383,24 @@ class ServiceReader:
             labels[key] = declared.error(labels[key], "it isn't a string")
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
-    def _openai(self, declared: Declaration, service: Service) -> dict[str, str]:
+    def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
         """Return the label that BentoML adds for an endpoint like OpenAI's."""
-        found = [api.route for api in service.apis if api.route.endswith(CHAT)]
+        found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for (application, _), path in zip([] if found else declared.mounts, service.mounts, strict=False):
                 if "completions" in path:
-                    raise unsupported(declared.module, application, f"might have a path that ends in `{CHAT}`")
-                found += [path.rstrip("/") + each for each in chat_paths(self.constants, declared.module, application)]
+                    raise unsupported(declared.module, application, f"might have a path that ends in `{_CHAT}`")
+                found += [path.rstrip("/") + each for each in _chat_paths(self.constants, declared.module, application)]
         except NotConstantError as error:
             self._note(declared, "labels.openai_endpoint", error)
-        return {"openai_endpoint": found[0].removesuffix(CHAT)} if found else {}
+        return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
-    def _envs(self, declared: Declaration) -> tuple[Env, ...]:
-        envs = []
-        for fields in self._env_fields(declared):
-            name, stage, error = fields["name"], fields["stage"], first_unknown(fields)
-            if not name or not isinstance(name, str):
-                self._note(declared, "envs", declared.error(fields, "the name of one isn't a string"))
-            elif error:
-                self._note(declared, f"envs.{name}", error)
-                envs.append(Env(name, None, stage if isinstance(stage, str) else "all"))
-            else:
-                envs.append(Env(**fields))
-        return tuple(envs)
-
-    def _env_fields(self, declared: Declaration) -> list[dict[str, Any]]:
-        """Return the dicts of `envs`. Raises BentoError for one with which BentoML can't import or build a service."""
+    def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
+        """Return `envs`. Raises BentoError for one with which BentoML can't import or build a service."""
         envs = declared.arguments.get("envs") or []
-        rows = []
+        result = list[metadata.Env]()
         for env in envs if isinstance(envs, list) else [declared.error(envs, "it isn't a list")]:
-            fields = _ENV | (env if isinstance(env, dict) else {REST: env})
+            fields: dict[str, Any] = _ENV | (env if isinstance(env, dict) else {REST: env})
             known = {key: value for key, value in fields.items() if not first_unknown(value)}
             is_text = isinstance(known.get("value"), (str, type(None)))
             if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES and is_text):
@@ -420,10 +408,16 @@ class ServiceReader:
                     f"{declared.place}: env {env!r} of service `{declared.name}` is invalid. Write a dict with a "
                     f"name, and optionally a value, which is a string, and a stage: {', '.join(_STAGES)}."
                 )
-            rows.append(fields)
-        return rows
+            name, error = fields["name"], first_unknown(fields)
+            if not name or not isinstance(name, str):
+                error, name = declared.error(fields, "the name of one isn't a string"), ""
+            if error and is_entry:
+                self._note(declared, f"envs.{name}".rstrip("."), error)
+            if name:
+                result.append(metadata.Env(name, None, known.get("stage", "all")) if error else metadata.Env(**fields))
+        return tuple(result)
 
-    def _image(self, declared: Declaration) -> Image | None:
+    def _image(self, declared: Declaration) -> metadata.Image | None:
         node = declared.arguments.get("image")
         if node is None or (isinstance(node, ast.Constant) and node.value is None):
             return None
@@ -433,11 +427,11 @@ class ServiceReader:
             self._note(declared, "image", error)
             return None
 
-    def _image_of(self, module: Module, node: ast.expr) -> Image:
+    def _image_of(self, module: Module, node: ast.expr) -> metadata.Image:
         match node:
             case ast.Call(func=function) if self.names.outside(module, function) == "bentoml.images.Image":
                 given = arguments_of(module, node, IMAGE, others=True)
-                return Image({name: self.constants.whole(module, each) for name, each in given.items()})
+                return metadata.Image({name: self.constants.whole(module, each) for name, each in given.items()})
             case ast.Call(func=ast.Attribute(value=of, attr=method)) if method in IMAGE_METHODS:
                 image = self._image_of(module, of)
                 return replace(image, calls=(*image.calls, self._image_call(module, node, method)))
@@ -450,14 +444,14 @@ class ServiceReader:
                     return self._image_of(definition.module, definition.node)
         raise unsupported(module, node, "isn't a plain `bentoml.images.Image`")
 
-    def _image_call(self, module: Module, call: ast.Call, method: str) -> ImageCall:
+    def _image_call(self, module: Module, call: ast.Call, method: str) -> metadata.ImageCall:
         values: list[Any] = []
         for each in [*call.args, *(keyword.value for keyword in call.keywords)]:
             value = self.constants.whole(module, each.value if isinstance(each, ast.Starred) else each)
             values += value if isinstance(each, ast.Starred) and isinstance(value, list) else [value]
         if not all(isinstance(each, str) for each in values) or not all(each.arg for each in call.keywords):
             raise unsupported(module, call, "isn't a supported call of an image")
-        return ImageCall(method, tuple(values))
+        return metadata.ImageCall(method, tuple(values))
 
 
 def arguments_of(
@@ -485,3 +479,54 @@ def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         if not isinstance(each, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
             todo += ast.iter_child_nodes(each)
     return False
+
+
+def _chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_router: bool = False) -> list[str]:
+    """Return the paths of an application that end like OpenAI's. Raises NotConstantError if it might have others.
+
+    All mentions of it and of its routers must be plain, and only a decorator of it can name completions in a path.
+    """
+    definition = constants.names.resolve(module, node)
+    made, of, code, found = definition.node, definition.module, constants.code, list[str]()
+    name = constants.names.outside(of, made.func) if of and isinstance(made, ast.Call) else None
+    if of is None or not isinstance(made, ast.Call) or name not in (_ROUTERS if is_router else _FASTAPI):
+        raise unsupported(module, node, "isn't a plain FastAPI()")
+
+    def check(by: Module, node: ast.expr, *, is_certain: bool = False) -> None:
+        path = constants.text(by, node)
+        if is_certain and path.endswith(_CHAT):
+            found.append(path)
+        elif "completions" in path:
+            raise unsupported(by, node, f"might be a part of a path that ends in `{_CHAT}`")
+
+    def is_plain(by: Module, node: ast.expr) -> bool:
+        method = code.parent(node)
+        call = code.parent(method) if isinstance(method, (ast.Attribute, ast.keyword)) else method
+        if isinstance(method, ast.Attribute) and method.attr in _OTHERS:
+            return True
+        if not isinstance(call, ast.Call):
+            return False
+        if not isinstance(method, ast.Attribute):  # an argument
+            is_mount = constants.names.outside(by, call.func) in _MOUNTS and isinstance(code.parent(call), ast.ClassDef)
+            return is_mount or getattr(call.func, "attr", "") == "include_router"
+        given = {each.arg: each.value for each in call.keywords}
+        first = next(iter([*call.args, *(given[key] for key in ("path", "router") if key in given)]), None)
+        if call.func is not method or None in given or first is None:
+            return False
+        if method.attr == "include_router":
+            check(by, given.get("prefix", ast.Constant("")))
+            return not _chat_paths(constants, by, first, is_router=True)
+        outer = code.parent(call)
+        decorates = outer is not None and code.parent(outer) is None and call in getattr(outer, "decorator_list", ())
+        check(by, first, is_certain=decorates and not is_router)
+        mounted = call.args[1] if method.attr == "mount" and len(call.args) == 2 else None
+        is_static = isinstance(mounted, ast.Call) and constants.names.outside(by, mounted.func) in _STATIC
+        return is_static or method.attr in _ROUTES
+
+    for each in made.keywords:
+        if each.arg in (None, "routes") or made.args:
+            raise unsupported(of, made, "isn't a plain application")
+        if each.arg == "prefix" or (each.arg.endswith("_url") and getattr(each.value, "value", "") is not None):
+            check(of, each.value)
+    code.require_uses(definition, is_plain)
+    return found

@@ -20,7 +20,7 @@ import sys
 from importlib import machinery
 from types import ModuleType
 
-from rules_bento.service.import_sandbox import Refusal
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, NoReturn, Sequence
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ _OPERATIONS = (
 )
 _ARITHMETIC = "add and divmod floordiv lshift matmul mod mul pow rshift sub truediv xor"
 _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
+
+
+class Refusal(NamedTuple):
+    """Describes what the service did and where, and how to avoid it."""
+
+    what: str
+    remedy: str
 
 
 class ValueNeededError(BaseException):
@@ -272,20 +279,25 @@ def _from_project() -> bool:
     return _caller().f_code.co_filename.startswith(STATE.prefix)
 
 
-def _project_frames() -> Iterator[FrameType]:
+def _project_frames(until: str = "") -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename != until:
         if frame.f_code.co_filename.startswith(STATE.prefix):
             yield frame
         frame = frame.f_back
 
 
-def _place() -> str:
-    for frame in _project_frames():
+def place(until: str = "") -> str:
+    """Return the line of the project that is being run, within frames of the file `until`; empty for none."""
+    for frame in _project_frames(until):
         name = frame.f_code.co_filename
-        line = linecache.getline(name, frame.f_lineno).strip()
-        return f"{name[len(STATE.prefix) :]}:{frame.f_lineno}: {line}"
-    return STATE.place
+        return f"{relative(name)}:{frame.f_lineno}: {linecache.getline(name, frame.f_lineno).strip()}"
+    return ""
+
+
+def relative(path: str) -> str:
+    """Return the path of a file of the project within its sources; empty for any other file."""
+    return path.removeprefix(STATE.prefix) if path.startswith(STATE.prefix) else ""
 
 
 def refuse(value: Any, what: str) -> NoReturn:
@@ -295,7 +307,7 @@ def refuse(value: Any, what: str) -> NoReturn:
 
 def _refuse(problem: str, name: str) -> NoReturn:
     """Record a problem that importing the package of a name solves."""
-    STATE.refusals.append(Refusal(f"{problem}:\n  {_place()}", _remedy(name)))
+    STATE.refusals.append(Refusal(f"{problem}:\n  {place() or STATE.place}", _remedy(name)))
     raise ValueNeededError(problem)
 
 
@@ -323,7 +335,7 @@ def _check_unguarded(value: Any) -> None:
 def _varied(value: Any, what: str = "isinstance of {}") -> bool:
     """Return an answer that differs between the two imports."""
     name = value if type(value) is str else _name_of(value)
-    STATE.varied.append(Refusal(f"{_place()} ({what.format(name)})", _remedy(name)))
+    STATE.varied.append(Refusal(f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
