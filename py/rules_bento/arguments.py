@@ -5,6 +5,8 @@ In an arguments file, each line is one argument. Strings, which can have several
 
 from __future__ import annotations
 
+import os
+
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Callable, Mapping
 
@@ -38,12 +40,30 @@ class Arguments:
                 words[at : at + 1] = _lines(flag[1:])
                 continue
             if flag not in flags:
-                raise BentoError(f"unknown argument {flag!r}. Use one of {', '.join(flags)}")
+                raise BentoError(f"unknown argument {flag!r}. Use one of {', '.join(flags)}.")
             values = tuple(words[at + 1 : at + 1 + flags[flag]])
             if len(values) < flags[flag]:
-                raise BentoError(f"{flag}: expected {flags[flag]} values, got {len(values)}. Add the missing values")
+                raise BentoError(f"{flag}: expected {flags[flag]} values, got {len(values)}. Add the missing values.")
             self._values[flag].append(values)
             at += 1 + flags[flag]
+
+    def parse_rest(self, flags: Mapping[str, int]) -> Arguments:
+        """Parse the caller's arguments, `rest`. There, a value can also follow `=`, as in `--flag=value`.
+
+        `flags` is the number of values by flag. Raises the same errors as the constructor.
+        """
+        words: list[str] = []
+        for word in self.rest:
+            flag, equals, value = word.partition("=")
+            words += [flag, value] if equals and flags.get(flag) == 1 else [word]
+        return Arguments(words, flags)
+
+    def source_tree(self) -> str:
+        """Return the root of the workspace. Raises BentoError if `bazel run` didn't start the target."""
+        if root := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):
+            return root
+        target = self.required("--target")
+        raise BentoError(f"the target writes into the source tree. Start it with `bazel run {target}`.")
 
     def has(self, flag: str) -> bool:
         """Return whether the arguments include a flag."""
@@ -52,7 +72,7 @@ class Arguments:
     def required(self, flag: str) -> str:
         """Return the value of a flag, the last one if it is repeated. Raises BentoError if the flag is missing."""
         if not self._values[flag]:
-            raise BentoError(f"{flag} is missing. Add it")
+            raise BentoError(f"{flag} is missing. Add it.")
         return self._values[flag][-1][0]
 
     def optional(self, flag: str, default: str = "") -> str:
@@ -84,14 +104,15 @@ class Arguments:
 class Subcommand:
     """A decorator: makes a function a subcommand of the helper.
 
-    `flags` has the number of values by flag, `usage` describes the flags that follow `--`. A `reusable` subcommand
-    leaves no state in the process (see worker).
+    `flags` has the number of values by flag, in addition to `--target`, the label of the target, which each subcommand
+    accepts. `usage` describes the flags that follow `--`. A `reusable` subcommand leaves no state in the process (see
+    worker).
     """
 
     run: Callable[[Arguments], int | None]
 
     def __init__(self, flags: Mapping[str, int], *, usage: str = "", reusable: bool = False) -> None:
-        self.flags = flags
+        self.flags = {**flags, "--target": 1}
         self.usage = usage
         self.reusable = reusable
 

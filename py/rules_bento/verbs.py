@@ -8,9 +8,8 @@ import sys
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
 
-# The subcommands of each module: those that Bazel runs in a sandbox, and those of `bazel run` and `bazel test`.
+# The subcommands of each module.
 _SUBCOMMANDS = {
     "actions.archives": "archive stamp",
     "actions.bases": "base_contents base_images base_layer base_layout unpack_image",
@@ -30,7 +29,8 @@ _SUBCOMMANDS = {
     "actions.wheels": "build_wheel describe_wheel pack_packages unpack_wheel",
     "run.updates": "update_debs update_requirements",
 }
-# A program of another distribution has the full name of its module, such as `bento_cli.programs.deliver`.
+# Programs of `bazel run`, `bazel test`, and repository rules: each is the subcommand `run` of a module. A program of
+# another distribution has the full name of its module, such as `bento_cli.programs.deliver`.
 _PROGRAMS = "load pull push startup_test startup_trace test venv"
 MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 
@@ -96,17 +96,18 @@ def _told(error: Exception) -> str:
 def find(verb: str) -> Subcommand | None:
     """Import a subcommand; return None if it doesn't exist."""
     if verb in MODULES:
-        found: Subcommand = getattr(importlib.import_module(f"rules_bento.{MODULES[verb]}"), verb)
-        return found
-    if verb in _PROGRAMS.split() or verb.startswith("bento_cli.programs."):
-        try:
-            module: Any = importlib.import_module(verb if "." in verb else f"rules_bento.run.{verb}")
-        except ModuleNotFoundError as error:
-            if error.name != verb:
-                raise
-        else:
-            return Subcommand(module.FLAGS, usage=getattr(module, "HELP", ""))(module.run)
-    return None
+        module, name = f"rules_bento.{MODULES[verb]}", verb
+    elif verb in _PROGRAMS.split() or verb.startswith("bento_cli.programs."):
+        module, name = verb if "." in verb else f"rules_bento.run.{verb}", "run"
+    else:
+        return None
+    try:
+        found: Subcommand = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        return None
+    return found
 
 
 def every() -> list[str]:

@@ -33,7 +33,7 @@ def archive(tmp_path, monkeypatch):
 
 def run(archive, verb, *words, flags=()):
     words = ["--target", "//:t", "--archive", str(archive), "--verb", verb, *flags, "--", *words]
-    return deliver.run(Arguments(words, deliver.FLAGS))
+    return deliver.run.run(Arguments(words, deliver.run.flags))
 
 
 def test_an_export_is_where_the_target_says(archive, tmp_path, capsys):
@@ -85,7 +85,7 @@ def test_a_containerization_has_the_context(archive, tmp_path, monkeypatch):
 def test_a_bento_that_is_run_does_all_of_this_too(archive, tmp_path, monkeypatch):
     def serving(*words):
         words = ["--target", "//:t", "--archive", str(archive), "--uv", "uv", "--python", "p", "--", *words]
-        return serve.run(Arguments(words, serve.FLAGS))
+        return serve.run.run(Arguments(words, serve.run.flags))
 
     assert serving("export", "out.zip") == 0
     assert (tmp_path / "here/out.zip").is_file()

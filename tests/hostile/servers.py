@@ -35,6 +35,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, seed, tar_of
 from rules_bento.archives import tarstream, xz
+from rules_bento.arguments import Arguments
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
@@ -342,13 +343,13 @@ def _gcs(out: Path) -> None:
 
 
 def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int) -> None:
-    found = push_cache.settings({"--remote_cache": [address]})
+    found = push_cache.settings(Arguments(["--remote_cache", address], push_cache.FLAGS))
     assert found
     kept, push_cache._connect = push_cache._connect, lambda *_: connect()
     try:
         with given_up():
             for start in starts:
-                for _ in push_cache.open_cache(found).read(SHA, 7, start):
+                for _ in push_cache.read_blob(found, SHA, 7, start):
                     pass
     finally:
         push_cache._connect = kept

@@ -17,6 +17,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
 from net.liar import liar, reply
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.transport import Transport
@@ -58,11 +59,7 @@ def pushed(settings, start: int = 0, end: int = len(CONTENT), folder: str = "/no
 
 
 def settings(url: str, *more: str):
-    given: dict[str, list[str]] = {}
-    words = push_cache.words([f"--remote_cache={url}", *more])
-    for flag, value in zip(words[::2], words[1::2], strict=True):
-        given.setdefault(flag, []).append(value)
-    return push_cache.settings(given)
+    return push_cache.settings(Arguments(["--", f"--remote_cache={url}", *more], {}).parse_rest(push_cache.FLAGS))
 
 
 @contextmanager
@@ -250,7 +247,7 @@ def test_messages_that_are_compressed_or_too_long_are_refused_by_their_head(head
 def test_numbers_in_messages_have_an_end(monkeypatch):
     monkeypatch.setitem(globals(), "message", lambda data: b"\0" + (1 << 20).to_bytes(4, "big") + b"\xff" * (1 << 20))
     begin = time.process_time()
-    with grpc_cache() as url, pytest.raises(ConnectionLostError, match="cannot be read"):
+    with grpc_cache() as url, pytest.raises(ConnectionLostError, match="sent an invalid message"):
         pushed(settings(url, "--remote_instance_name=main"))
     assert time.process_time() - begin < 5
 

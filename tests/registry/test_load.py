@@ -82,7 +82,7 @@ def test_a_tool_that_is_not_there_is_named(home, image, tool):
     folder, _, document = image
     done = load(folder, document, home, tool, "--backend", "nerdctl", code=1)
     assert (
-        "//:load: nerdctl: not on PATH, or not responding. Install or start one, or build the output group"
+        "//:load: nerdctl: not on PATH, or not responding. Install or start an engine, or build the output group"
         in done.stderr
     )
 

@@ -46,7 +46,7 @@ class Target:
         flags = {"--python": self.interpreter, "--settings": settings, "--target": "//svc:venv"}
         flags |= {"--uv": os.environ["RULES_BENTO_UV"], "--runfiles": self.runfiles}
         argv = [str(word) for pair in flags.items() for word in pair]
-        venv.run(Arguments([*argv, "--", *words], venv.FLAGS))
+        venv.run.run(Arguments([*argv, "--", *words], venv.run.flags))
 
     def python(self, code):
         command = [self.environment / "bin/python", "-c", code]
@@ -73,7 +73,7 @@ def test_wheels_are_installed_and_modules_are_those_of_the_source_tree(target, c
     assert target.python("import second, helper, top.inner, service; print(service.VALUE)") == "1"
     (target.workspace / "svc/service.py").write_text("VALUE = 22\n")  # byte code knows its source by second and size
     assert target.python("import service; print(service.VALUE)") == "22", "an edit is seen at once"
-    assert "other: another repository" in capfd.readouterr().err
+    assert "other: modules of other repositories aren't in the environment" in capfd.readouterr().err
 
 
 def test_a_second_run_does_nothing(target, monkeypatch, capfd):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 
+from rules_bento.arguments import Arguments, Subcommand
+
 from bento_cli.cli import main
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
 
-FLAGS: dict[str, int] = {}
-
-
+@Subcommand({})
 def run(arguments: Arguments) -> int:
     """Run the command that follows `--`."""
     folder = os.environ.get("BUILD_WORKING_DIRECTORY")

@@ -9,28 +9,27 @@ import os
 import tempfile
 from pathlib import Path
 
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
-
     from bento_cli.library import Store
 
 VERBS = ("push", "containerize", "export", "import")
 """The commands that accept a built Bento."""
 
-FLAGS = {
-    "--archive": 1,
-    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
-    "--target": 1,
-    "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
-    "--verb": 1,  # one of VERBS
-    "--word": 1,  # for the command, before the caller's
-}
 
-
+@Subcommand(
+    {
+        "--archive": 1,
+        "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
+        "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
+        "--verb": 1,  # one of VERBS
+        "--word": 1,  # for the command, before the caller's
+    }
+)
 def run(arguments: Arguments) -> int:
     """Run the command that the target names, with the arguments after `--`."""
     status = read_status(map(Path, arguments.repeated("--status")))

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento.archives.archive import transcode
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
@@ -25,18 +26,7 @@ from bento_cli.programs.watch import BuildWatcher, SourceWatcher
 if TYPE_CHECKING:
     from types import FrameType
 
-    from rules_bento.arguments import Arguments
-
     from bento_cli.programs.watch import Watcher
-
-FLAGS = {
-    "--archive": 1,
-    "--model": 2,  # a model that isn't in the archive: description, archive part
-    "--python": 1,
-    "--source-root": 1,  # a directory of the workspace with files of `src/`; the first match counts
-    "--target": 1,
-    "--uv": 1,
-}
 
 # BentoML's commands that serve. The second is for legacy services that require the extra `grpc`.
 _COMMANDS = ("serve", "serve-grpc")
@@ -46,6 +36,15 @@ _TICK = 0.1  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@Subcommand(
+    {
+        "--archive": 1,
+        "--model": 2,  # a model that isn't in the archive: description, archive part
+        "--python": 1,
+        "--source-root": 1,  # a directory of the workspace with files of `src/`; the first match counts
+        "--uv": 1,
+    }
+)
 def run(arguments: Arguments) -> int:
     """Unpack, install, and serve until a signal; return the exit status.
 

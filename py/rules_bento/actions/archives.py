@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         "--model": 2,  # description, archive part
         "--output": 1,
         "--part": 1,
-        "--target": 1,
     }
 )
 def archive(arguments: Arguments) -> None:
@@ -58,7 +57,6 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
         "--output": 1,
         "--part": 1,
         "--status": 1,
-        "--target": 1,
     }
 )
 def stamp(arguments: Arguments) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         "--libraries": 1,  # output, a JSON list of file names
         "--machines": 1,  # output, the machine of each file with machine code, a JSON object by paths
         "--system": 1,  # output, the result of SystemFiles.dumps
-        "--target": 1,
     }
 )
 def base_contents(arguments: Arguments) -> None:
@@ -68,7 +67,6 @@ def _is_code(path: str, head: bytes) -> bool:
         "--layout": 1,
         "--output": 1,  # JSON: platform to digest, config, layers
         "--platform": 1,  # os/architecture
-        "--target": 1,
     }
 )
 def base_images(arguments: Arguments) -> None:
@@ -92,7 +90,6 @@ def base_images(arguments: Arguments) -> None:
         "--description": 1,  # output of base_layout, which verified the layer
         "--layout": 1,
         "--output": 1,
-        "--target": 1,
     }
 )
 def base_layer(arguments: Arguments) -> None:
@@ -112,7 +109,6 @@ def base_layer(arguments: Arguments) -> None:
         "--description": 1,  # output, of a layer; the lowest layer first
         "--layout": 1,
         "--platform": 1,  # os/architecture
-        "--target": 1,
     }
 )
 def base_layout(arguments: Arguments) -> None:
@@ -152,7 +148,6 @@ _CHUNK = 1 << 20
     {
         "--archive": 1,
         "--layout": 1,  # output directory
-        "--target": 1,
     }
 )
 def unpack_image(arguments: Arguments) -> None:

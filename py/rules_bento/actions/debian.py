@@ -21,7 +21,6 @@ REQUEST_FLAGS = {
     "--exclude": 1,
     "--package": 1,
     "--suite": 1,
-    "--target": 1,
 }
 
 
@@ -67,7 +66,6 @@ _FIRST_PACKAGE = "base-files_"
         "--index": 1,
         "--lower": 1,  # index of the layers below
         "--symlink": 2,  # path in the image, target
-        "--target": 1,
         "--user": 2,  # name, number
     }
 )

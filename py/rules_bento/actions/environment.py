@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         "--output": 1,
         "--package": 1,
         "--source": 2,  # path relative to the root of the workspace, path to read
-        "--target": 1,
     }
 )
 def environment(arguments: Arguments) -> None:

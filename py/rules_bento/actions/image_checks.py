@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         "--machines": 1,  # output of base_contents for further layers
         "--output": 1,  # libraries that optional parts need and that are missing
         "--python-version": 1,  # of the base, X.Y
-        "--target": 1,
         "--ignore-library": 1,  # file name of a library
         "--wheel": 1,  # file name
     }
@@ -81,7 +80,6 @@ def _parse_version(text: str) -> tuple[int, int]:
         "--layer": 1,  # description
         "--output": 1,
         "--size-limit": 1,  # in bytes
-        "--target": 1,
     }
 )
 def check_size(arguments: Arguments) -> None:
@@ -107,7 +105,6 @@ def check_size(arguments: Arguments) -> None:
         "--lower": 1,  # label of the topmost layer of Debian packages
         "--output": 1,
         "--provided": 1,  # requirement that the base provides or the service doesn't need, according to the target
-        "--target": 1,
         "--wheel": 1,  # file name
     }
 )

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
         "--status": 1,  # Bazel's workspace status
         "--startup-trace": 1,
         "--stop-signal": 1,
-        "--target": 1,
         "--user": 1,
         "--working-dir": 1,
     }
@@ -191,7 +190,6 @@ def _image_annotations(arguments: Arguments, base: dict[str, Any], bento: dict[s
         "--manifest": 1,
         "--output": 1,
         "--reference": 1,
-        "--target": 1,
     }
 )
 def image_files(arguments: Arguments) -> None:
@@ -224,7 +222,6 @@ def image_files(arguments: Arguments) -> None:
         "--index": 1,
         "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
         "--status": 1,
-        "--target": 1,
     }
 )
 def image_index(arguments: Arguments) -> None:
@@ -268,7 +265,6 @@ def image_index(arguments: Arguments) -> None:
         "--repository": 1,
         "--secret": 2,
         "--startup-timeout-seconds": 1,
-        "--target": 1,
         "--writable": 1,
     }
 )

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         "--python-version": 1,
         "--requirement": 1,
         "--declared-packages": 1,  # service metadata, with the requirements of the bentofile and the image
-        "--target": 1,
         "--uv": 1,
     },
     reusable=True,
@@ -105,7 +104,6 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
         "--python": 1,
         "--python-version": 1,
         "--requirement": 1,
-        "--target": 1,
         "--uv": 1,
     }
 )
@@ -168,7 +166,6 @@ SOURCE_FLAGS = {
     "--platform": 1,
     "--requires-python": 1,
     "--source": 2,  # path, name
-    "--target": 1,
 }
 
 

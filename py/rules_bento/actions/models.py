@@ -44,7 +44,6 @@ MODEL_FLAGS = {
     "--source": 3,  # path to read, Bazel short path, label
     "--strip-prefix": 1,
     "--tag": 1,  # of a new entry; without it, the sources or the archive are an entry
-    "--target": 1,
 }
 
 
@@ -54,7 +53,6 @@ _LAYER_FLAGS = {
     "--description": 1,
     "--directory": 1,  # of the Bento, in the image
     "--output": 1,
-    "--target": 1,
     "--user": 1,
 }
 
@@ -326,7 +324,6 @@ def weights_layer(arguments: Arguments) -> None:
         "--layer": 1,  # of the model; an artifact has one
         "--manifest": 1,
         "--model": 1,  # description
-        "--target": 1,
     }
 )
 def model_image(arguments: Arguments) -> None:

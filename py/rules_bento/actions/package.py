@@ -50,7 +50,6 @@ PACKAGE_FLAGS = secrets.FLAGS | {
     "--service-info": 1,
     "--sources": 1,
     "--tag": 1,
-    "--target": 1,
     "--ignore-library": 1,  # file name of machine code that can be for another platform
     "--uv": 1,
 }

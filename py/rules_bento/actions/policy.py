@@ -21,7 +21,6 @@ from rules_bento.formats.json import read_object
         "--locked": 1,  # entry of a package in the lock
         "--output": 1,
         "--part": 1,  # of the archive, with the environment, if there is no lock
-        "--target": 1,
         "--wheel": 1,
     }
 )
@@ -61,7 +60,6 @@ def _system_packages(arguments: Arguments) -> list[inventories.Package]:
         "--path": 1,  # of the BUILD file, for --sarif
         "--sarif": 1,  # output; findings are no error
         "--settings": 1,  # JSON: the attributes of the rule
-        "--target": 1,
         "--vex": 2,  # path, name in messages
     }
 )

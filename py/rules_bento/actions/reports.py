@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         "--part": 1,  # the part with the environment
         "--service-info": 1,
         "--tag": 1,  # file
-        "--target": 1,
     }
 )
 def report(arguments: Arguments) -> None:
@@ -87,7 +86,6 @@ def _read_other_report(path: str, name: str) -> dict[str, Any]:
         "--output": 1,
         "--page": 1,
         "--allow-record-mismatch": 1,  # name of a package whose wheel is accepted with a wrong RECORD
-        "--target": 1,
     }
 )
 def layer_report(arguments: Arguments) -> None:
@@ -124,7 +122,6 @@ def layer_report(arguments: Arguments) -> None:
         "--model": 1,  # description
         "--output": 1,
         "--tag": 1,  # file
-        "--target": 1,
     }
 )
 def summary(arguments: Arguments) -> None:
@@ -167,7 +164,6 @@ def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
         "--output": 1,
         "--allow-record-mismatch": 1,  # name of a package whose wheel is accepted with a wrong RECORD
         "--tag": 1,  # file
-        "--target": 1,
         "--wheel": 3,  # name, version, SHA-256
     }
 )
@@ -226,7 +222,6 @@ def _package_comments(arguments: Arguments) -> dict[str, str]:
         "--platform": 1,
         "--python-version": 1,
         "--tag": 1,  # file
-        "--target": 1,
         "--wheel": 3,  # name, version, SHA-256
     }
 )

@@ -36,7 +36,6 @@ _MEMBERS = ("service", "name", "members", "dependencies")
         "--root": 1,  # directory of a wheel's modules
         "--service-info": 1,  # of the snapshot
         "--output-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
-        "--target": 1,
         "--variable": 2,  # name and value of an environment variable
     }
 )
@@ -174,7 +173,6 @@ def check_service_metadata(arguments: Arguments) -> int:
         "--golden": 1,
         "--golden-path": 1,  # in the source tree
         "--schema": 1,
-        "--target": 1,
     }
 )
 def check_api(arguments: Arguments) -> int:

@@ -37,7 +37,6 @@ SELECTION_FLAGS = {
     "--options": 1,  # JSON in the form of a bentofile: options that name files
     "--service": 1,
     "--source": 3,  # path to read, Bazel short path, label
-    "--target": 1,
     "--vendored": 3,  # a wheel that the Bento includes: path to read, Bazel short path, label
 }
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         "--python-version": 1,
         "--source": 1,
         "--subfolder": 1,
-        "--target": 1,
         "--version": 1,
     }
 )
@@ -54,7 +53,6 @@ _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?
 @Subcommand(
     {
         "--output": 1,
-        "--target": 1,
         "--wheel": 1,
     }
 )

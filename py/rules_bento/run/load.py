@@ -1,9 +1,7 @@
 """Loads an image into docker, podman, or nerdctl, whichever answers first.
 
-For an index, loads the image for the tool's platform.
-
-After `--`, `--platform os/architecture` selects another platform. Only layers of a base that are in its registry are
-written to the disk.
+For an index, loads the image for the engine's platform, or for the platform that the caller selects. Writes only the
+layers of a base to the disk that are in its registry.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.images.engines import LOADERS, find_loader
@@ -33,28 +31,29 @@ if TYPE_CHECKING:
 _MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 HELP = """\
-Loads the image into docker, podman, or nerdctl, the first that answers.
+Loads the image into docker, podman, or nerdctl, whichever answers first.
 
---platform OS/ARCHITECTURE  select this image of an index (default: the tool's platform)
+--platform OS/ARCHITECTURE  select this image of an index (default: the engine's platform)
 """
 
 _CALLERS = {"--platform": 1}  # os/architecture, of an index
 
-FLAGS = {
-    "--contents": 1,  # JSON, see run/push_contents.py
-    "--directory": 1,  # directory that its paths are relative to
-    "--reference": 1,
-    "--target": 1,
-    "--backend": 1,  # docker, podman or nerdctl; the first that answers if not given
-}
 
-
+@Subcommand(
+    {
+        "--contents": 1,  # JSON, see run/push_contents.py
+        "--directory": 1,  # directory that its paths are relative to
+        "--reference": 1,
+        "--backend": 1,  # docker, podman, or nerdctl; default: the first that answers
+    },
+    usage=HELP,
+)
 def run(arguments: Arguments) -> int:
-    """Stream the archive to the tool, and return its exit status."""
+    """Stream the archive to the engine, and return its exit status."""
     tool = _tool(arguments.optional("--backend"))
     folder = Path(arguments.required("--directory"))
     document = json.loads((folder / arguments.required("--contents")).read_text("utf-8"))
-    wanted = Arguments(arguments.rest, _CALLERS).optional("--platform")
+    wanted = arguments.parse_rest(_CALLERS).optional("--platform")
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.OciImage((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
     if "artifactType" in json.loads(image.manifest):
@@ -65,7 +64,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """Return the image of an index for a platform, by default the tool's. Raises BentoError if the index has none."""
+    """Return the image of an index for a platform, by default the engine's. Raises BentoError if the index has none."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:
@@ -80,7 +79,7 @@ def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) 
 
 
 def _platform(tool: str) -> str:
-    """Return the tool's platform, `os/architecture` as Go names them; empty if the tool doesn't report it."""
+    """Return the engine's platform, `os/architecture` with Go's names; empty if the engine doesn't report it."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")
@@ -113,7 +112,7 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
         with loading.stdin as pipe:
             pipe.writelines(archive)
     except BrokenPipeError:
-        sys.stderr.write(f"{tool} ended before it read the whole image\n")
+        sys.stderr.write(f"{tool} ended before it read the complete image\n")
     return loading.wait()
 
 
@@ -121,6 +120,6 @@ def _tool(wanted: str) -> str:
     if tool := which(wanted or find_loader()):
         return tool
     raise BentoError(
-        f"{wanted or ', '.join(LOADERS)}: not on PATH, or not responding. Install or start one, or build the output "
-        f"group docker_archive of the image, and load this file on a machine with an engine."
+        f"{wanted or ', '.join(LOADERS)}: not on PATH, or not responding. Install or start an engine, or build the "
+        f"output group docker_archive of the image, and load the archive on a machine with an engine."
     )

@@ -5,27 +5,24 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.reference import Reference
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
 
-FLAGS = {
-    "--image": 1,  # registry/name[:tag][@digest]
-    "--layout": 1,  # directory of the OCI layout
-    "--mirror": 1,  # registry/name of a mirror that is tried first, repeatable
-    "--lenient": 0,  # platforms can be missing in the index
-    "--platform": 1,  # os/architecture[/variant] of an index, repeatable; default: all
-    "--shallow": 0,  # exclude layers
-    "--target": 1,
-}
-
-
+@Subcommand(
+    {
+        "--image": 1,  # registry/name[:tag][@digest]
+        "--layout": 1,  # directory of the OCI layout
+        "--mirror": 1,  # registry/name of a mirror that is tried first, repeatable
+        "--lenient": 0,  # platforms can be missing in the index
+        "--platform": 1,  # os/architecture[/variant] of an index, repeatable; default: all
+        "--shallow": 0,  # exclude layers
+    }
+)
 def run(arguments: Arguments) -> None:
     """Pull an image, and print its digest to the standard output."""
     image = Reference.parse(arguments.required("--image"))

@@ -1,7 +1,7 @@
-"""Pushes an image, an index, a Bento, or a model to registries. The caller's arguments follow `--`.
+"""Pushes an image, an index, a Bento, or a model to registries.
 
-There, `--repository` replaces the target's repositories, and `--tag` adds to its tags. `push_cache` has the flags for
-layers that weren't downloaded, and `push_signing` the flags for signatures.
+The caller's arguments replace the target's repositories, or add to its tags. `push_cache` defines the arguments for
+layers that weren't downloaded, and `push_signing` the arguments for signatures.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
@@ -23,11 +23,11 @@ from rules_bento.registry.push import push_all
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.run.push_contents import PushContents
+from rules_bento.typing_lite import TYPE_CHECKING
 from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Counter
     from rules_bento.registry.push import PushResult
     from rules_bento.registry.pushable import Pushable
 
@@ -63,8 +63,7 @@ _CALLERS = (
     }
 )
 
-FLAGS = {
-    **_CALLERS,
+_FLAGS = _CALLERS | {
     "--attach": 2,  # media type, file: refers to the pushed manifest
     "--contents": 1,  # JSON, see run/push_contents.py
     "--directory": 1,  # directory that the paths of --contents and --attach are relative to
@@ -78,19 +77,26 @@ FLAGS = {
 
 
 class _Push(NamedTuple):
-    """Holds one push of a rule: its arguments, the content, and the targets."""
+    """Holds one push of a rule: its arguments, the contents, and the destinations."""
 
     arguments: Arguments
-    package: Pushable
+    contents: PushContents
     targets: list[Reference]
 
+    @property
+    def package(self) -> Pushable:
+        return self.contents.package
 
+
+@Subcommand(_FLAGS, usage=HELP)
 def run(arguments: Arguments) -> None:
     """Push to each repository; print a line `registry/name@digest` for each to the standard output."""
-    caller = Arguments(push_cache.words(arguments.rest), _CALLERS)
-    cache = push_cache.settings({flag: caller.repeated(flag) for flag in push_cache.FLAGS})
+    caller = arguments.parse_rest(_CALLERS)
+    cache = push_cache.settings(caller)
     each = _pushes(arguments, caller)
-    signer = _signer(each, caller)
+    signer = push_signing.signer(caller)
+    if not signer and any(one.has("--signed") for one in each):
+        raise BentoError("signed: requires a private key. Run with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
     with Registries(insecure) as registries:
         history = BlobHistory.from_user_cache()
@@ -98,15 +104,16 @@ def run(arguments: Arguments) -> None:
         names = sorted({target.name for push in pushes for target in push.targets})
         into = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} repositories"
         with Progress(f"pushing to {into}") as progress:
-            if signer:
-                _sign(pushes, signer, registries, progress)
+            if signer:  # before the tags refer to the manifests
+                for push in pushes:
+                    signer.sign(push.arguments.optional("--target"), push.contents, push.targets, registries, progress)
             jobs, check_blobs = _jobs(arguments, caller), caller.has("--check-blobs")
             pairs = [(push.package, push.targets) for push in pushes]
             pushed = push_all(pairs, registries, progress, jobs=jobs, check_blobs=check_blobs)
             referrers = [
                 (referrer, [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in entries])
                 for push, entries in zip(pushes, pushed, strict=True)
-                for referrer in _referrers(push.arguments, push.package)
+                for referrer in push.contents.referrers
             ]
             push_all(referrers, registries, progress, jobs=jobs)
     for push, entries in zip(pushes, pushed, strict=True):
@@ -132,7 +139,7 @@ def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
         )
     folder = _folder(arguments)
     document = read_object((folder / file).read_bytes(), file)
-    return [Arguments(["--directory", str(folder), *words], FLAGS) for words in document["pushes"]]
+    return [Arguments(["--directory", str(folder), *words], _FLAGS) for words in document["pushes"]]
 
 
 def _read(
@@ -142,52 +149,21 @@ def _read(
     cache: push_cache.Settings | None,
     history: BlobHistory,
 ) -> _Push:
-    package = _package(arguments, registries, cache)
+    folder, layout = _folder(arguments), arguments.optional("--layout")
+    if layout:
+        contents = PushContents(Layout.open(folder / layout).pushable(), [], {})
+    else:
+        contents = push_contents.read(folder / arguments.required("--contents"), folder, registries, cache)
+    package = contents.package
+    attached = [
+        artifact.attach(package.root.descriptor, media_type, folder / file)
+        for media_type, file in arguments.tuples("--attach")
+    ]
     named = arguments.repeated("--mount-from") + caller.repeated("--mount-from")
     mount_from = [*package.mount_from, *(Reference.parse(text).name for text in named)]
     package = replace(package, mount_from=mount_from, mounts=history.repositories())
-    return _Push(arguments, package, _targets(arguments, caller))
-
-
-def _sign(pushes: list[_Push], signer: push_signing.Signer, registries: Registries, counter: Counter) -> None:
-    """Sign before the tags refer to the manifests."""
-    for push in pushes:
-        one = signer._replace(target=push.arguments.optional("--target"))
-        one.sign(push.package, _definitions(push.arguments, push.package), push.targets, registries, counter)
-
-
-def _signer(pushes: list[Arguments], caller: Arguments) -> push_signing.Signer | None:
-    signer = push_signing.signer(caller, "")
-    if not signer and any(push.has("--signed") for push in pushes):
-        raise BentoError("signed: requires a private key. Run with `-- --sign-key FILE`.")
-    return signer
-
-
-def _definitions(arguments: Arguments, package: Pushable) -> dict[str, dict[str, Any]]:
-    """Return the build definitions of the pushed images or Bentos, by digest. Unknown ones are omitted."""
-    folder, described = _folder(arguments), arguments.optional("--contents")
-    return push_contents.read_definitions(folder / described, folder, package) if described else {}
-
-
-def _package(arguments: Arguments, registries: Registries, cache: push_cache.Settings | None) -> Pushable:
-    layout = arguments.optional("--layout")
-    if layout:
-        return Layout.open(_folder(arguments) / layout).pushable()
-    return push_contents.read(
-        _folder(arguments) / arguments.required("--contents"), _folder(arguments), registries, cache
-    )
-
-
-def _referrers(arguments: Arguments, package: Pushable) -> list[Pushable]:
-    """Return the referrers: documents about the images, and the caller's attachments."""
-    folder, described = _folder(arguments), arguments.optional("--contents")
-    return [
-        *(push_contents.read_referrers(folder / described, folder) if described else ()),
-        *(
-            artifact.attach(package.root.descriptor, media_type, folder / file)
-            for media_type, file in arguments.tuples("--attach")
-        ),
-    ]
+    contents = contents._replace(package=package, referrers=[*contents.referrers, *attached])
+    return _Push(arguments, contents, _targets(arguments, caller))
 
 
 def _folder(arguments: Arguments) -> Path:

@@ -1,7 +1,7 @@
-"""Pushes blobs straight from the build's remote cache, without a download to this machine first.
+"""Pushes blobs directly from the build's remote cache, without a download to this machine first.
 
-Remote caches store the outputs of actions by SHA-256 and size, as images name their layers. It supports two protocols
-of Bazel's `--remote_cache`:
+Remote caches store the outputs of actions by SHA-256 and size, as images name their layers. Two protocols of Bazel's
+`--remote_cache` are supported:
 
 - `http://`, `https://`: GET `<path>/cas/<sha256>` (Bazel's HTTP caching protocol);
 - `grpc://`, `grpcs://`: `google.bytestream.ByteStream/Read` of `<instance>/blobs/<sha256>/<size>` (Remote Execution
@@ -29,9 +29,10 @@ from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Protocol
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
     from rules_bento.net.transfers import Tally
     from rules_bento.registry.pushable import BlobSource
 
@@ -40,7 +41,7 @@ FLAGS = {
     "--remote_cache": 1,
     "--remote_header": 1,  # NAME=VALUE
     "--remote_instance_name": 1,
-    "--tls_certificate": 1,  # the authority of the server's
+    "--tls_certificate": 1,  # of the authority that signed the server's certificate
     "--tls_client_certificate": 1,
     "--tls_client_key": 1,
 }
@@ -52,18 +53,12 @@ _PATH = "/google.bytestream.ByteStream/Read"
 _WINDOW = 16 << 20  # bytes that a server can send before we read
 _HELPER_TIME = 60  # seconds
 _OK, _NOT_FOUND, _DENIED = 0, 5, {7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
-_PASSING = {
-    4,
-    8,
-    10,
-    13,
-    14,
-}  # gRPC statuses to retry: deadline exceeded, exhausted, aborted, internal, unavailable
+_RETRIED = {4, 8, 10, 13, 14}  # gRPC: deadline exceeded, exhausted, aborted, internal, unavailable
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Holds the cache's address, and its credentials, which the repr hides."""
+    """Holds the address of the cache, and its credentials, which the repr hides."""
 
     scheme: str
     host: str
@@ -80,22 +75,12 @@ class Settings:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def words(arguments: list[str]) -> list[str]:
-    """Split Bazel's `--flag=value` into two arguments, for the flags in `FLAGS`."""
-    split: list[str] = []
-    for word in arguments:
-        flag, equals, value = word.partition("=")
-        split += [flag, value] if equals and flag in FLAGS else [word]
-    return split
+def settings(caller: Arguments) -> Settings | None:
+    """Return the settings of the caller's flags; None without `--remote_cache`.
 
-
-def settings(values: dict[str, list[str]]) -> Settings | None:
-    """Read the flags by name; None without `--remote_cache`. Raises BentoError for an invalid address."""
-
-    def last(flag: str) -> str:
-        return values.get(flag, [""])[-1] if values.get(flag) else ""
-
-    address = last("--remote_cache")
+    Raises BentoError for an invalid address or header, and for a credential helper that fails.
+    """
+    address = caller.optional("--remote_cache")
     if not address:
         return None
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
@@ -104,24 +89,24 @@ def settings(values: dict[str, list[str]]) -> Settings | None:
             "--remote_cache: expected grpc://, grpcs://, http://, or https://, and a host. Pass the build's "
             "--remote_cache."
         )
-    headers = [_header(text) for text in values.get("--remote_header", ())]
+    headers = [_header(text) for text in caller.repeated("--remote_header")]
     if parts.username is not None and parts.scheme.startswith("http"):
         from base64 import b64encode
         from urllib.parse import unquote
 
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers.append(("authorization", "Basic " + b64encode(pair.encode()).decode()))
-    headers += _from_helper(values.get("--credential_helper", []), parts.scheme, parts.hostname)
+    headers += _from_helper(caller.repeated("--credential_helper"), parts.scheme, parts.hostname)
     return Settings(
         parts.scheme,
         parts.hostname,
         parts.port or _PORTS[parts.scheme],
         parts.path.rstrip("/"),
-        last("--remote_instance_name"),
+        caller.optional("--remote_instance_name"),
         tuple(headers),
-        last("--tls_certificate"),
-        last("--tls_client_certificate"),
-        last("--tls_client_key"),
+        caller.optional("--tls_certificate"),
+        caller.optional("--tls_client_certificate"),
+        caller.optional("--tls_client_key"),
     )
 
 
@@ -156,14 +141,12 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         ) from None
 
 
-class _Cache(Protocol):
-    def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
-        """Return the bytes of a blob from `start` on."""
+def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
+    """Yield the bytes of a cached blob, by its SHA-256 in hexadecimal digits, from the byte `start` on.
 
-
-def open_cache(where: Settings) -> _Cache:
-    """Return the cache. It sends nothing yet."""
-    return _HttpCache(where) if where.scheme.startswith("http") else _GrpcCache(where)
+    Raises BentoError for a missing blob and for a refusal of the cache, ConnectionLostError for a lost connection.
+    """
+    return (_read_http if where.scheme.startswith("http") else _read_grpc)(where, digest, size, start)
 
 
 @dataclass(frozen=True)
@@ -176,13 +159,13 @@ class BuiltSource:
     cache: Settings | None
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes as they arrive.
+        """Write the bytes from `start` to `end` as they arrive.
 
-        Raises BentoError if the blob doesn't exist anywhere, SourceLostError if it ends early.
+        Raises BentoError if neither this machine nor the cache has the blob, SourceLostError if it ends early.
         """
         if start == end:  # the end of an upload in chunks
             return
-        if here := self._here():
+        if here := self._downloaded():
             here.send(connection, start, end, tally)
             return
         if self.cache is None:
@@ -203,7 +186,7 @@ class BuiltSource:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the digest doesn't match. Ignores a lost connection to the cache."""
-        if here := self._here():
+        if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:
             digester = oci.new_hash(digest)
@@ -219,109 +202,101 @@ class BuiltSource:
 
     def _cached(self, cache: Settings, start: int) -> Iterator[bytes]:
         try:
-            yield from open_cache(cache).read(self.digest.partition(":")[2], self.size, start)
-        except ConnectionLostError as cut:
-            raise SourceLostError(f"the remote cache {cache} sent an incomplete blob ({cut})") from cut
+            yield from read_blob(cache, self.digest.partition(":")[2], self.size, start)
+        except ConnectionLostError as error:
+            raise SourceLostError(f"the remote cache {cache} sent an incomplete blob ({error})") from error
 
-    def _here(self) -> BlobSource | None:
+    def _downloaded(self) -> BlobSource | None:
         with_size = self.file.is_file() and self.file.stat().st_size == self.size
         return FileSource(self.file) if with_size else None
 
 
 def built_file(path: str) -> Path:
-    """Return the path of a file of the build, if it was downloaded; `path` is relative to the execution root."""
+    """Return the path that an output has if it was downloaded; `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 
-class _HttpCache:
-    def __init__(self, where: Settings) -> None:
-        self._where = where
-
-    def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
-        with _cuts(self._where), closing(_connect(self._where)) as channel:
-            headers = dict(self._where.headers) | ({"range": f"bytes={start}-"} if start else {})
-            response = get_over(channel, f"{self._where}{self._where.path}/cas/{digest}", headers)
-            if response.status not in (200, 206):
-                raise _refused(self._where, digest, f"HTTP {response.status}", missing=response.status == 404)
-            at = start if response.status == 206 else 0  # not every cache supports ranges
-            for piece in response.pieces():
-                if wanted := bytes(piece[max(0, start - at) :]):
-                    yield wanted
-                at += len(piece)
+def _read_http(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
+    with _retried_errors(where), closing(_connect(where)) as channel:
+        headers = dict(where.headers) | ({"range": f"bytes={start}-"} if start else {})
+        response = get_over(channel, f"{where}{where.path}/cas/{digest}", headers)
+        if response.status not in (200, 206):
+            raise _refused(where, digest, f"HTTP {response.status}", missing=response.status == 404)
+        at = start if response.status == 206 else 0  # not every cache supports ranges
+        for piece in response.pieces():
+            if wanted := bytes(piece[max(0, start - at) :]):
+                yield wanted
+            at += len(piece)
 
 
-class _GrpcCache:
-    def __init__(self, where: Settings) -> None:
-        self._where = where
+def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+    from h2.exceptions import ProtocolError
+    from h2.settings import SettingCodes
 
-    def read(self, digest: str, size: int, start: int) -> Iterator[bytes]:
-        from h2.config import H2Configuration
-        from h2.connection import H2Connection
-        from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
-        from h2.exceptions import ProtocolError
-        from h2.settings import SettingCodes
-
-        where = self._where
-        with _cuts(where), closing(_connect(where, ["h2"])) as channel:
-            http2 = H2Connection(config=H2Configuration())
-            http2.initiate_connection()
-            http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
-            http2.increment_flow_control_window(_WINDOW)
-            stream = http2.get_next_available_stream_id()
-            http2.send_headers(stream, self._request_headers())
-            resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
-            http2.send_data(stream, _framed(_read_request(resource, start)), end_stream=True)
+    with _retried_errors(where), closing(_connect(where, ["h2"])) as channel:
+        http2 = H2Connection(config=H2Configuration())
+        http2.initiate_connection()
+        http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
+        http2.increment_flow_control_window(_WINDOW)
+        stream = http2.get_next_available_stream_id()
+        http2.send_headers(stream, _request_headers(where))
+        resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
+        http2.send_data(stream, _framed(_read_request(resource, start)), end_stream=True)
+        channel.sendall(http2.data_to_send())
+        received = bytearray()
+        status = b"0"
+        ended = False
+        end = time.monotonic() + limits.PATIENCE
+        while not ended:
+            if time.monotonic() > end:
+                raise ConnectionLostError("the remote cache stopped sending the blob")
+            data = channel.recv(limits.PIECE)
+            if not data:
+                raise ConnectionLostError("the remote cache closed the connection")
+            try:
+                events = http2.receive_data(data)
+            except ProtocolError as error:
+                raise ConnectionLostError(f"the remote cache sent invalid HTTP/2: {error}") from None
+            for event in events:
+                if isinstance(event, (ResponseReceived, TrailersReceived)):
+                    status = dict(event.headers).get(b"grpc-status", status)
+                elif isinstance(event, DataReceived):
+                    received += event.data
+                    end = time.monotonic() + limits.PATIENCE if event.data else end
+                    http2.acknowledge_received_data(event.flow_controlled_length, stream)
+                elif isinstance(event, StreamReset):
+                    raise ConnectionLostError("the remote cache reset the stream")
+                ended = ended or isinstance(event, StreamEnded)
             channel.sendall(http2.data_to_send())
-            received = bytearray()
-            status = b"0"
-            ended = False
-            end = time.monotonic() + limits.PATIENCE
-            while not ended:
-                if time.monotonic() > end:
-                    raise ConnectionLostError("the remote cache stopped sending the blob")
-                data = channel.recv(limits.PIECE)
-                if not data:
-                    raise ConnectionLostError("the remote cache closed the connection")
-                try:
-                    events = http2.receive_data(data)
-                except ProtocolError as error:
-                    raise ConnectionLostError(f"the remote cache sent invalid HTTP/2: {error}") from None
-                for event in events:
-                    if isinstance(event, (ResponseReceived, TrailersReceived)):
-                        status = dict(event.headers).get(b"grpc-status", status)
-                    elif isinstance(event, DataReceived):
-                        received += event.data
-                        end = time.monotonic() + limits.PATIENCE if event.data else end
-                        http2.acknowledge_received_data(event.flow_controlled_length, stream)
-                    elif isinstance(event, StreamReset):
-                        raise ConnectionLostError("the remote cache reset the stream")
-                    ended = ended or isinstance(event, StreamEnded)
-                channel.sendall(http2.data_to_send())
-                since = time.monotonic()
-                yield from _contents(received)
-                end += time.monotonic() - since  # the registry might read slowly
-            self._check(digest, parse_nonnegative_int(status.decode("latin-1")))
+            since = time.monotonic()
+            yield from _contents(received)
+            end += time.monotonic() - since  # the registry might read slowly
+        _check_status(where, digest, parse_nonnegative_int(status.decode("latin-1")))
 
-    def _request_headers(self) -> list[tuple[str, str]]:
-        where = self._where
-        return [
-            (":method", "POST"),
-            (":scheme", "https" if where.scheme == "grpcs" else "http"),
-            (":path", _PATH),
-            (":authority", f"{where.host}:{where.port}"),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-            *where.headers,
-        ]
 
-    def _check(self, digest: str, status: int | None) -> None:
-        if status is None:
-            raise ConnectionLostError("the remote cache returned an invalid gRPC status")
-        if status in _PASSING:
-            raise ConnectionLostError(f"the remote cache returned gRPC status {status}")
-        if status != _OK:
-            reason = _DENIED.get(status, f"gRPC status {status}")
-            raise _refused(self._where, digest, reason, missing=status == _NOT_FOUND)
+def _request_headers(where: Settings) -> list[tuple[str, str]]:
+    return [
+        (":method", "POST"),
+        (":scheme", "https" if where.scheme == "grpcs" else "http"),
+        (":path", _PATH),
+        (":authority", f"{where.host}:{where.port}"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        *where.headers,
+    ]
+
+
+def _check_status(where: Settings, digest: str, status: int | None) -> None:
+    if status is None:
+        raise ConnectionLostError("the remote cache returned an invalid gRPC status")
+    if status in _RETRIED:
+        raise ConnectionLostError(f"the remote cache returned gRPC status {status}")
+    if status != _OK:
+        reason = _DENIED.get(status, f"gRPC status {status}")
+        raise _refused(where, digest, reason, missing=status == _NOT_FOUND)
 
 
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
@@ -358,8 +333,8 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
 
 
 @contextmanager
-def _cuts(where: Settings) -> Iterator[None]:
-    """Raise ConnectionLostError for errors of a connection that are tried again; reject an untrusted certificate."""
+def _retried_errors(where: Settings) -> Iterator[None]:
+    """Convert errors of a connection that the push retries to ConnectionLostError; reject an untrusted certificate."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -383,9 +358,9 @@ def _read_request(resource: str, start: int) -> bytes:
 
 
 def _contents(received: bytearray) -> Iterator[bytes]:
-    """Consume whole messages from the front: the data (field 10) of each `google.bytestream.ReadResponse`.
+    """Remove complete messages, and yield the data (field 10) of each `google.bytestream.ReadResponse`.
 
-    Raises BentoError for a message that is compressed or too large.
+    Raises BentoError for a message that is compressed or too large, ConnectionLostError for an invalid one.
     """
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
@@ -404,7 +379,7 @@ def _contents(received: bytearray) -> Iterator[bytes]:
             key, at = _number(message, at)
             size, at = _number(message, at)
             if key & 7 != 2 or at + size > len(message):
-                raise ConnectionLostError("the remote cache sent a message that cannot be read")
+                raise ConnectionLostError("the remote cache sent an invalid message")
             if key >> 3 == 10 and size:
                 yield message[at : at + size]
             at += size
@@ -419,11 +394,11 @@ def _varint(value: int) -> bytes:
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:
-    """Return a varint (the lowest seven bits first), and its end."""
+    """Return the varint at a position (the lowest seven bits first), and the position after it."""
     value = shift = 0
     for end in range(at, min(at + 10, len(message))):  # of 64 bits
         value |= (message[end] & 0x7F) << shift
         shift += 7
         if message[end] < 0x80:
             return value, end + 1
-    raise ConnectionLostError("the remote cache sent a message that cannot be read")
+    raise ConnectionLostError("the remote cache sent an invalid message")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 
 from rules_bento.artifacts import artifact
-from rules_bento.dataclasses_lite import replace
+from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from rules_bento.registry.pushable import BlobSource
 
 
-def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> Pushable:
+class PushContents(NamedTuple):
+    """Holds what a push sends, and the documents about it."""
+
+    package: Pushable
+    referrers: list[Pushable]  # artifacts, each of which refers to one of the images
+    definitions: dict[str, Path]  # build definitions (JSON files), by digest of an image or a Bento
+
+
+def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Settings | None = None) -> PushContents:
     """Read the push description; `cache` has the built blobs that weren't downloaded.
 
     Raises BentoError if the description, or a file that it names, can't be read.
@@ -45,39 +53,31 @@ def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Set
     try:
         document = json.loads(path.read_bytes())
         package = _package(document, folder, registries, cache)
-        return replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
+        package = replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
+        return PushContents(package, *_documents(document, folder, package))
     except OSError as error:
         raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build it again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BentoError(f"{path}: invalid push description ({error!r}). Build it again.") from None
 
 
-def read_referrers(path: Path, folder: Path) -> list[Pushable]:
-    """Return the documents about the images of `read`, each as an artifact that refers to its image.
-
-    Raises the same errors as `read`.
-    """
-    document = json.loads(path.read_bytes())
+def _documents(document: dict[str, Any], folder: Path, package: Pushable) -> tuple[list[Pushable], dict[str, Path]]:
+    """Return the referrers of images, and the build definitions of images or a Bento."""
     images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
-    return [
-        artifact.attach(_manifest(folder / image["manifest"]).descriptor, entry["media_type"], folder / entry["path"])
-        for image in images
-        for entry in image.get("referrers", ())
-    ]
-
-
-def read_definitions(path: Path, folder: Path, package: Pushable) -> dict[str, dict[str, Any]]:
-    """Return the build definitions of images or a Bento, by manifest digest; `package` is the result of `read`."""
-    document = json.loads(path.read_bytes())
-    images = [document["image"]] if "image" in document else document.get("index", {}).get("images", [])
-    described = {_manifest(folder / image["manifest"]).descriptor.digest: image for image in images}
+    described = [(_manifest(folder / image["manifest"]).descriptor, image) for image in images]
     if "bento" in document:
-        described[package.root.descriptor.digest] = document["bento"]
-    return {
-        digest: json.loads((folder / item["build_definition"]).read_bytes())
-        for digest, item in described.items()
+        described.append((package.root.descriptor, document["bento"]))
+    referrers = [
+        artifact.attach(descriptor, entry["media_type"], folder / entry["path"])
+        for descriptor, item in described
+        for entry in item.get("referrers", ())
+    ]
+    definitions = {
+        descriptor.digest: folder / item["build_definition"]
+        for descriptor, item in described
         if "build_definition" in item
     }
+    return referrers, definitions
 
 
 def _package(

@@ -1,7 +1,8 @@
-"""Signs the pushed images, and attests how they were built. The caller's key stays in this process."""
+"""Signs the pushed images, and attests how they were built. No other process gets the caller's key."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.pushable import Pushable
     from rules_bento.registry.reference import Reference
+    from rules_bento.run.push_contents import PushContents
     from rules_bento.signing.keys import PrivateKey
     from rules_bento.signing.provenance import Run
 
@@ -30,30 +31,32 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signs the pushed images with a key, and attests the builder if it is given."""
+    """Signs images with a key, and attests how the builder built them if the caller names the builder."""
 
     key: PrivateKey
-    target: str
     run: Run | None
     form: str
 
     def sign(
         self,
-        package: Pushable,
-        definitions: Mapping[str, dict[str, Any]],
-        targets: Iterable[Reference],
+        target: str,
+        contents: PushContents,
+        repositories: Iterable[Reference],
         registries: Registries,
         counter: Counter,
     ) -> None:
-        """Sign the images before the push, an index and each of its images, and attest their inputs.
+        """Sign the images of a target (an index and each of its images) in repositories, and attest their inputs.
 
         Raises BentoError if the inputs aren't known, and the errors of `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
         from rules_bento.signing import provenance
 
-        statements = [(manifest.descriptor, self._predicate(manifest, definitions)) for manifest in package.manifests()]
-        for repository in dict.fromkeys(target.with_digest("") for target in targets):
+        statements = [
+            (manifest.descriptor, self._predicate(target, manifest, contents.definitions))
+            for manifest in contents.package.manifests()
+        ]
+        for repository in dict.fromkeys(reference.with_digest("") for reference in repositories):
             place = signatures.InRegistry(repository, registries, counter)
             for subject, predicate in statements:
                 signatures.sign(place, repository.name, subject, self.key, self.form)
@@ -61,7 +64,7 @@ class Signer(NamedTuple):
                     kind = provenance.PREDICATE
                     signatures.attest(place, repository.name, subject, kind, predicate, self.key, self.form)
 
-    def _predicate(self, manifest: Manifest, definitions: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    def _predicate(self, target: str, manifest: Manifest, definitions: Mapping[str, Path]) -> dict[str, Any] | None:
         from rules_bento.signing import provenance
 
         if self.run is None:
@@ -69,9 +72,9 @@ class Signer(NamedTuple):
         digest = manifest.descriptor.digest
         if manifest.is_index:
             images = [provenance.dependency(f"oci:{child.digest}", child.digest) for child in manifest.children()]
-            definition = provenance.definition("image-index", {"target": self.target}, images)
+            definition = provenance.definition("image-index", {"target": target}, images)
         elif digest in definitions:
-            definition = definitions[digest]
+            definition = json.loads(definitions[digest].read_bytes())
         else:
             raise BentoError(
                 "--builder-id: provenance requires the inputs, which are unknown. Push images or Bentos by a "
@@ -80,8 +83,11 @@ class Signer(NamedTuple):
         return provenance.predicate(definition, self.run)
 
 
-def signer(caller: Arguments, target: str) -> Signer | None:
-    """Read the caller's flags. Raises BentoError for flags without a key, and for an invalid key."""
+def signer(caller: Arguments) -> Signer | None:
+    """Return the signer that the caller's flags specify, if any.
+
+    Raises BentoError for provenance without a key or a builder, and for an invalid key.
+    """
     from rules_bento.artifacts.signatures import FORMS
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
@@ -93,10 +99,10 @@ def signer(caller: Arguments, target: str) -> Signer | None:
         raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
     if not name:
         if any(values) or form or caller.optional("--sign-password-file"):
-            raise BentoError("--sign-key is missing: provenance must be signed. Pass --sign-key.")
+            raise BentoError("--sign-key is missing: the other options for signing require it. Pass --sign-key.")
         return None
     if any(values) and not values[0]:
         raise BentoError("--builder-id is missing: the other values are part of the provenance. Pass --builder-id.")
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, folder, caller.optional("--sign-password-file"))
-    return Signer(key, target, Run(*values).checked() if values[0] else None, form or FORMS[0])
+    return Signer(key, Run(*values).checked() if values[0] else None, form or FORMS[0])

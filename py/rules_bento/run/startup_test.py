@@ -5,26 +5,25 @@ from __future__ import annotations
 import re
 import sys
 
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.run import startup_trace
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable
-
-if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
-
-FLAGS = {
-    **startup_trace.STARTUP_FLAGS,
-    "--max-megabytes": 1,  # 0: no limit
-    "--max-cpu-seconds": 1,  # 0: no limit
-    "--forbidden-import": 1,  # module that no process imports (repeatable)
-}
+from rules_bento.typing_lite import Iterable
 
 _SHOWN = 15  # packages and files in the report
 # A line of `PYTHONPROFILEIMPORTTIME`: microseconds of the module, and with those that it imports; then its name.
 _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
 
 
+@Subcommand(
+    startup_trace.STARTUP_FLAGS
+    | {
+        "--max-megabytes": 1,  # 0: no limit
+        "--max-cpu-seconds": 1,  # 0: no limit
+        "--forbidden-import": 1,  # module that no process imports (repeatable)
+    }
+)
 def run(arguments: Arguments) -> int:
     """Start a container, and print a report. Return 1 if the startup exceeds a limit, or imports a forbidden module."""
     startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
@@ -58,18 +57,18 @@ def run(arguments: Arguments) -> int:
 def _exceeded(name: str, value: float, limit: str) -> list[str]:
     allowed = parse_nonnegative_int(limit)
     if allowed is None:
-        raise BentoError(f"{name}: expected a number that isn't negative, got {limit}. Correct the attribute.")
+        raise BentoError(f"{name}: expected a number of at least 0, got {limit}. Correct the attribute.")
     return [f"{name}: the startup needs {value:.1f}, more than {allowed}"] if 0 < allowed < value else []
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the forbidden modules that a process imported, or a module below them."""
+    """Return the forbidden modules that a process imported, including their submodules."""
     names = {name for name, _ in imports}
     return [module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in names)]
 
 
 def _by_package(imports: Iterable[tuple[str, int]]) -> list[tuple[str, float]]:
-    """Return the seconds of the modules of each top-level package, over all processes, largest first."""
+    """Return the import seconds of each top-level package, summed over all processes, largest first."""
     seconds: dict[str, float] = {}
     for name, microseconds in imports:
         package = name.partition(".")[0]

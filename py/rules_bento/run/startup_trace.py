@@ -18,16 +18,14 @@ from types import MappingProxyType
 
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import is_utf8
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, rootfs, startup_trace
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
-
-if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
+from rules_bento.typing_lite import Any, Callable, Mapping
 
 STARTUP_FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
@@ -35,14 +33,12 @@ STARTUP_FLAGS = {
     "--ready": 1,  # URL path that answers when the container is ready
     "--request": 2,  # URL path, body as JSON
     "--seconds": 1,  # timeout of the startup
-    "--target": 1,
 }
-FLAGS = {**STARTUP_FLAGS, "--trace": 1}  # path from the root of the workspace
 
-_READ = 1 << 20  # bytes of the log, from its end
-_SHOWN = 4000  # characters of these in an error
+_READ = 1 << 20  # bytes that are read from the end of the log
+_SHOWN = 4000  # characters of the log in an error
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_LATER = 1 << 30  # seconds since 1970, before every access
+_LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, earlier than every access
 
 
 class Startup(NamedTuple):
@@ -53,13 +49,10 @@ class Startup(NamedTuple):
     log: str
 
 
+@Subcommand(STARTUP_FLAGS | {"--trace": 1})  # path from the root of the workspace
 def run(arguments: Arguments) -> None:
     """Start a container of the image, and write the trace after a successful startup."""
-    target = arguments.required("--target")
-    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
-    if not workspace:
-        raise BentoError(f"This target writes into the source tree. Start it with `bazel run {target}`.")
-    output = Path(workspace, arguments.required("--trace"))
+    output = Path(arguments.source_tree(), arguments.required("--trace"))
     read = start(arguments).files
     with atomic_file(output) as file:
         file.write(startup_trace.dumps(read).encode())
@@ -73,7 +66,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
     Raises BentoError, with the end of the container's log, if it doesn't answer.
     """
     if sys.platform != "linux":
-        raise BentoError("starting an image requires Linux. Run the target on Linux.")
+        raise BentoError("the startup of an image requires Linux. Run the target on Linux.")
     for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
@@ -156,9 +149,8 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
 
 def _cpu_seconds() -> float:
     """Return the user and system time of the processes that this process started, and of all that they started."""
-    times: dict[
-        int, tuple[int, int]
-    ] = {}  # by process: its parent, and the ticks of the process and its ended children
+    # By process: its parent, and the ticks of the process and its ended children.
+    times: dict[int, tuple[int, int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # the process has ended
             fields = file.read_text("utf-8", "replace").rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Runs the tests of a Bento with a server of it, for `bento_test`."""
+"""Runs the tests of a Bento and its server, for `bento_test`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,15 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.actions.archives import write_bento
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
-
-FLAGS = {
-    "--settings": 1,  # JSON, paths relative to the current folder: see rules/bento_test.bzl
-    "--target": 1,
-}
+from rules_bento.typing_lite import Any
 
 
+@Subcommand({"--settings": 1})  # JSON, paths relative to the current directory: see rules/bento_test.bzl
 def run(arguments: Arguments) -> int:
-    """Unpack the Bento, make an environment of the wheels, and run pytest with the arguments after `--`."""
+    """Unpack the Bento, create an environment of the wheels, and run pytest with the arguments after `--`."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
         Path(shards).touch()  # reports support for sharding to Bazel
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))

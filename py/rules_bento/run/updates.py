@@ -17,24 +17,31 @@ from rules_bento.formats import decode_text
 from rules_bento.packages import lock as locks
 from rules_bento.packages import requirement_sources, requirements, resolution
 
-_DEBS_USAGE = "bazel run %s [-- --mirror URL]"
-_REQUIREMENTS_USAGE = "bazel run %s [-- [--upgrade | --upgrade-package NAME]... [--from-bentofile FILE]]"
+_DEBS_HELP = """\
+Locks the newest versions of the Debian packages.
+
+--mirror URL  use this mirror (default: the mirrors of this machine's apt)
+"""
+_REQUIREMENTS_HELP = """\
+Locks the requirements, and keeps locked versions that are still valid.
+
+--upgrade               choose the newest version of each package
+--upgrade-package NAME  choose the newest version of this package (repeatable)
+--from-bentofile FILE   first append the packages of this bentofile to the requirements file (repeatable)
+"""
 
 
 @Subcommand(
-    REQUEST_FLAGS
-    | {
-        "--lock": 1,  # path from the root of the workspace
-    }
+    REQUEST_FLAGS | {"--lock": 1},  # path from the root of the workspace
+    usage=_DEBS_HELP,
 )
 def update_debs(arguments: Arguments) -> None:
     """Resolve with apt, and replace the lock on success."""
-    root, options = _read_command(arguments, _DEBS_USAGE, {"--mirror": 1})
-    output = root / arguments.required("--lock")
+    mirror = arguments.parse_rest({"--mirror": 1}).optional("--mirror")
+    output = Path(arguments.source_tree(), arguments.required("--lock"))
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
     with tempfile.TemporaryDirectory() as folder:
-        mirror = options["--mirror"][-1:]
-        mirrors = apt.expand_mirror(mirror[0]) if mirror else apt.host_mirrors()
+        mirrors = apt.expand_mirror(mirror) if mirror else apt.host_mirrors()
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
@@ -42,17 +49,14 @@ def update_debs(arguments: Arguments) -> None:
 
 
 @Subcommand(
-    SOURCE_FLAGS
-    | {
-        "--lock": 1,  # path from the root of the workspace
-        "--uv": 1,
-    }
+    SOURCE_FLAGS | {"--lock": 1, "--uv": 1},  # --lock: path from the root of the workspace
+    usage=_REQUIREMENTS_HELP,
 )
 def update_requirements(arguments: Arguments) -> None:
     """Read the sources, resolve, and replace the lock on success."""
-    flags = {"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1}
-    root, options = _read_command(arguments, _REQUIREMENTS_USAGE, flags)
-    for bentofile in options["--from-bentofile"]:
+    options = arguments.parse_rest({"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1})
+    root = Path(arguments.source_tree())
+    for bentofile in options.repeated("--from-bentofile"):
         _import(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), bentofile), arguments, root)
     requested, indexes = read_sources(arguments)
     project = resolution.Project(
@@ -70,7 +74,7 @@ def update_requirements(arguments: Arguments) -> None:
         previous,
         uv=Path(arguments.required("--uv")),
         origin=arguments.required("--target"),
-        upgrade=["*" for _ in options["--upgrade"]] + options["--upgrade-package"],
+        upgrade=(["*"] if options.has("--upgrade") else []) + options.repeated("--upgrade-package"),
     )
     record = resolution.lock_inputs(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
@@ -79,22 +83,6 @@ def update_requirements(arguments: Arguments) -> None:
     sys.stderr.write(
         f"{arguments.required('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n"
     )
-
-
-def _read_command(arguments: Arguments, usage: str, flags: dict[str, int]) -> tuple[Path, dict[str, list[str]]]:
-    """Return the root of the workspace, and the values of the user's flags, each with at most one value."""
-    command = usage % arguments.required("--target")
-    root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
-    if not root:
-        raise BentoError(f"This target writes into the source tree. Start it with `{command}`.")
-    options: dict[str, list[str]] = {flag: [] for flag in flags}
-    rest = list(arguments.rest)
-    while rest:
-        flag, _, value = rest.pop(0).partition("=")
-        if flag not in flags or (flags[flag] and not (value or rest)):
-            raise BentoError(f"unknown or incomplete argument {flag!r}. Run `{command}`.")
-        options[flag].append(value or rest.pop(0) if flags[flag] else value)
-    return Path(root), options
 
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:

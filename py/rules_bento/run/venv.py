@@ -1,7 +1,7 @@
-"""Makes or updates a virtual environment of a Bento's packages in the source tree, for `bento_venv`.
+"""Creates or updates a virtual environment of a Bento's packages in the source tree, for `bento_venv`.
 
-uv installs the wheels that Bazel fetched by hash. The stamp records the installed wheels, interpreter, and roots:
-without a change nothing is done, else only the difference is installed.
+uv installs the wheels that Bazel fetched by hash. A stamp in the environment records the installed wheels, the
+interpreter, and the import roots, so that an update installs only the difference.
 """
 
 from __future__ import annotations
@@ -15,44 +15,40 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
 from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform
 from rules_bento.typing_lite import Any
 
-FLAGS = {
-    "--python": 1,
-    "--runfiles": 1,
-    "--settings": 1,  # JSON, see rules/bento_venv.bzl
-    "--target": 1,
-    "--uv": 1,
-}
-
 HELP = """\
-Makes or updates a virtual environment of the Bento's packages.
+Creates or updates a virtual environment of the Bento's packages.
 
---directory DIR  where, instead of the target's `directory`
---python PYTHON  its interpreter, in the place of the build's: a path, or a version to be found on this machine
+--directory DIR  create it in this directory (default: the target's `directory`)
+--python PYTHON  use this interpreter: a path, or a version on this machine (default: the build's interpreter)
 """
 
 _CALLERS = {"--directory": 1, "--python": 1}
-_STAMP = "rules_bento.json"
-"""The file that marks an environment as ours."""
+_STAMP = "rules_bento.json"  # the file that marks an environment as created by this program
 
 
+@Subcommand(
+    {
+        "--python": 1,
+        "--runfiles": 1,
+        "--settings": 1,  # JSON, see rules/bento_venv.bzl
+        "--uv": 1,
+    },
+    usage=HELP,
+)
 def run(arguments: Arguments) -> None:
     """Update the environment for the target, and report its path."""
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
-    workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
-    if not workspace:
-        raise BentoError(
-            f"the environment requires a source tree. Start it with `bazel run {arguments.required('--target')}`."
-        )
-    # uv also installs wheels for other machines if they are given as files.
+    workspace = arguments.source_tree()
+    # uv doesn't check the platform of wheels that are files.
     check_platform(filter(None, [settings["platform"]]), OMIT_PLATFORMS)
-    own = Arguments(arguments.rest, _CALLERS)
+    own = arguments.parse_rest(_CALLERS)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
     folder = own.optional("--directory")
     environment = _Environment(
@@ -65,7 +61,7 @@ def run(arguments: Arguments) -> None:
         "roots": _roots(settings, Path(workspace)),
         "wheels": _wheels(settings["wheels"], Path(arguments.required("--runfiles"))),
     }
-    changed = environment.bring_to(wanted)
+    changed = environment.update(wanted)
     sys.stderr.write(
         f"{environment.folder}: {len(wanted['wheels'])} packages, {'updated' if changed else 'unchanged'}. Set "
         f"{environment.python} as the interpreter of your editor.\n"
@@ -77,7 +73,7 @@ def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
-        sys.stderr.write(f"{repository}: another repository, whose modules aren't in the environment\n")
+        sys.stderr.write(f"{repository}: modules of other repositories aren't in the environment\n")
     folders = [settings["build_ctx"], *(folder for repository, _, folder in roots if repository == own), ""]
     return list(dict.fromkeys(os.path.normpath(workspace / folder) for folder in folders))
 
@@ -93,7 +89,7 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 
 
 class _Environment:
-    """Makes and updates a virtual environment that belongs to this program."""
+    """Creates and updates a virtual environment, which no other program may change."""
 
     def __init__(self, folder: Path, uv: str, version: str) -> None:
         self.folder = folder
@@ -101,25 +97,24 @@ class _Environment:
         self._uv = uv
         self._version = version
 
-    def bring_to(self, wanted: dict[str, Any]) -> bool:
+    def update(self, wanted: dict[str, Any]) -> bool:
         """Update the environment; return whether it changed. Raises BentoError for another program's directory."""
-        made = self._made()
+        made = self._read_stamp()
         if made == wanted and os.access(self.python, os.X_OK):
             return False
         if made.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
             made = {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_stamp(
-            {"python": made.get("python", "")}
-        )  # even after an interruption, the directory is marked as ours
+        # Mark the directory first, so that a run after an interruption can continue.
+        self._write_stamp({"python": made.get("python", "")})
         if not made:
             self._clear()
             self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.folder))
         packages = self.folder / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
             raise BentoError(
-                f"{wanted['python']}: the packages require Python {self._version}. Use one of this "
-                f"machine, for example with `-- --python {self._version}`, or pass its path."
+                f"{wanted['python']}: the packages require Python {self._version}. Use `-- --python {self._version}` "
+                f"to find one on this machine, or pass a path."
             )
         before = made.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
@@ -127,8 +122,11 @@ class _Environment:
         self._write_stamp(wanted)
         return True
 
-    def _made(self) -> dict[str, Any]:
-        """Read the stamp. Empty if the directory is empty or doesn't exist."""
+    def _read_stamp(self) -> dict[str, Any]:
+        """Return the stamp; an empty dictionary if the directory is empty or doesn't exist.
+
+        Raises BentoError for another program's directory.
+        """
         try:
             return read_object(read_file(str(self.folder / _STAMP)), str(self.folder / _STAMP))
         except FileNotFoundError:

@@ -24,7 +24,6 @@ FLAGS = {
     "--compression": 1,  # zstd, gzip, estargz, zstd:chunked or none
     "--description": 1,
     "--output": 1,
-    "--target": 1,
 }
 
 # Flags of each subcommand that installs wheels.
