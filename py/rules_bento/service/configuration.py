@@ -52,8 +52,8 @@ def _one_of(*names: str, in_any_case: bool = True) -> ValueType:
     return ValueType(words, lambda value: isinstance(value, str) and (value.lower() if in_any_case else value) in names)
 
 
-def _list_of(words: str, item: type) -> ValueType:
-    return ValueType(words, lambda value: isinstance(value, list) and all(isinstance(each, item) for each in value))
+def _list_of(words: str, holds: Callable[[Any], bool]) -> ValueType:
+    return ValueType(words, lambda value: isinstance(value, list) and all(map(holds, value)))
 
 
 def _above(words: str, limit: int, kind: type[int | float]) -> ValueType:
@@ -64,14 +64,10 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, float) and 0 <= value <= 1
 
 
-def _are_whole(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_whole, value))
-
-
 NONE = ValueType("None", lambda value: value is None)
 BOOL = ValueType("True or False", lambda value: isinstance(value, bool))
 TEXT = ValueType("a string", lambda value: isinstance(value, str))
-TEXTS = _list_of("a list of strings", str)
+TEXTS = _list_of("a list of strings", TEXT.holds)
 TABLE = ValueType("a dict", lambda value: isinstance(value, dict))
 WHOLE = ValueType("a whole number", _is_whole)
 WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
@@ -101,9 +97,9 @@ _KEYS: Mapping[ValueType, str] = {
     FRACTION_ABOVE_0: "runner_connection.max_age",
     FRACTION_ABOVE_0 | NONE: "metrics.duration.min metrics.duration.max",
     _above("a number above 1.0 with a point", 1, float) | NONE: "metrics.duration.factor",
-    _list_of("a list of numbers with a point", float) | NONE: "metrics.duration.buckets",
+    _list_of("a list of numbers with a point", lambda value: type(value) is float) | NONE: "metrics.duration.buckets",
     ValueType("a number from 0.0 to 1.0 with a point", _is_rate) | NONE: "tracing.sample_rate",
-    ValueType("a list of whole numbers", _are_whole) | NONE: "extra_ports",
+    _list_of("a list of whole numbers", _is_whole) | NONE: "extra_ports",
     _one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE: "workers",
     AMOUNT: "resources.cpu resources.memory",
     TEXT: "resources.gpu_type resources.tpu_type metrics.namespace logging.access.format.trace_id "

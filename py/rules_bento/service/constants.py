@@ -11,17 +11,7 @@ import math
 
 from rules_bento.errors import BentoError
 from rules_bento.service.import_code import callee
-from rules_bento.service.modules import (
-    CLASS,
-    FUNCTIONS,
-    OUTSIDE,
-    VALUE,
-    Definition,
-    Module,
-    Names,
-    NotConstantError,
-    unsupported,
-)
+from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, Names, NotConstantError, unsupported
 from rules_bento.service.sdk_names import words
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -185,9 +175,9 @@ class Constants:
                 self.code.require_uses(owner, self._reads_attribute)
                 return self._argument(owner.module, node, call)
         definition = self.names.resolve(module, node)
-        if definition.kind == OUTSIDE:
+        if definition.kind == Kind.OUTSIDE:
             raise NotConstantError(f"`{definition.name}` is outside the sources", module.path, node)
-        if definition.kind != VALUE or definition.module is None:
+        if definition.kind != Kind.VALUE or definition.module is None:
             raise self._not_constant(module, node)
         if definition.key in self._evaluating:
             raise NotConstantError("its definition is circular", module.path, node)
@@ -218,7 +208,7 @@ class Constants:
         owner = self.code.parent(call) if isinstance(call, ast.Call) else None
         if not (isinstance(keyword, ast.keyword) and isinstance(call, ast.Call) and isinstance(owner, ast.ClassDef)):
             return ""
-        self.require_service(Definition(CLASS, module, owner.name, owner))
+        self.require_service(Definition(Kind.CLASS, module, owner.name, owner))
         return keyword.arg or "" if self.names.outside(module, call.func) == "bentoml.service" else ""
 
     # Arguments of the Bento
@@ -244,7 +234,7 @@ class Constants:
             raise self._not_constant(module, call)
         if self.names.outside(module, of.bases[0]) != "pydantic.BaseModel":
             raise NotConstantError(f"the model `{of.name}` isn't a plain pydantic.BaseModel", module.path, of)
-        self.code.require_uses(model, self._is_model_of_arguments)
+        self.code.require_uses(model, lambda by, use: self.receiver(by, use) == "bentoml.use_arguments")
         found = []
         for each in of.body:
             if isinstance(each, ast.AnnAssign):
@@ -255,10 +245,6 @@ class Constants:
         if isinstance(value, (list, dict)) or node.attr.startswith("_"):
             raise self._not_constant(module, node)
         return value
-
-    def _is_model_of_arguments(self, module: Module, node: ast.expr) -> bool:
-        around = self.code.parent(node)
-        return isinstance(around, ast.Call) and self.names.outside(module, around.func) == "bentoml.use_arguments"
 
     def _leaves_fields(self, module: Module, statement: ast.stmt, field: str) -> bool:
         """Return whether a statement in the body of a model leaves its fields as they are."""
@@ -294,14 +280,14 @@ class Constants:
     def require_service(self, definition: Definition) -> None:
         """Raise NotConstantError if code at import uses a service, other than as a dependency or an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
-            if not self.is_dependency(by, node) and not self.code.in_annotation(node):
+            if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
                 raise NotConstantError(f"`{definition.name}` is used at import", by.path, node)
 
-    def is_dependency(self, module: Module, node: ast.expr) -> bool:
-        """Return whether an expression is an argument of `bentoml.depends`."""
+    def receiver(self, module: Module, node: ast.expr) -> str:
+        """Return the function of a library that an expression is an argument of; empty for anything else."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
-        return isinstance(around, ast.Call) and self.names.outside(module, around.func) in DEPENDS
+        return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""
 
 
 def first_unknown(value: Any) -> NotConstantError | None:

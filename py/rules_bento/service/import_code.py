@@ -34,7 +34,7 @@ _HOOKS = words("__class_getitem__ __get__ __getattribute__ __init_subclass__ __p
 # Decorators that do not call what they decorate.
 _PASSIVE = words(
     "abc.abstractmethod bentoml.api bentoml.task bentoml.on_deployment bentoml.on_shutdown bentoml.on_startup "
-    "bentoml.legacy.Runnable.method contextlib.asynccontextmanager contextlib.contextmanager functools.cache "
+    "contextlib.asynccontextmanager contextlib.contextmanager functools.cache "
     "functools.cached_property functools.lru_cache functools.wraps staticmethod classmethod property "
     "torch.inference_mode torch.no_grad typing.final typing.no_type_check typing.overload"
 )
@@ -100,10 +100,6 @@ class ImportCode:
             return around.annotation is node
         return isinstance(around, FUNCTIONS) and around.returns is node
 
-    def is_service(self, module: Module, node: ast.ClassDef) -> bool:
-        """Return whether a class statement is decorated by `@bentoml.service`."""
-        return any(dotted(module, callee(each)) == "bentoml.service" for each in node.decorator_list)
-
     def is_route(self, module: Module, decorator: ast.expr) -> bool:
         """Return whether a decorator is a route of a library's object of this module: it doesn't call the function."""
         if not isinstance(decorator, ast.Attribute) or decorator.attr not in _ROUTES:
@@ -159,7 +155,8 @@ class ImportCode:
         owner = self._parents.get(node)
         decorators = [callee(each) for each in node.decorator_list]
         known = [dotted(module, each) or (each.id if isinstance(each, ast.Name) else "") for each in decorators]
-        if isinstance(owner, ast.ClassDef) and not self.is_service(module, owner):
+        kinds = [dotted(module, callee(each)) for each in getattr(owner, "decorator_list", ())]
+        if isinstance(owner, ast.ClassDef) and "bentoml.service" not in kinds:
             if node.name in _HOOKS:
                 self._stop(f"`{node.name}` runs without a call", module, node)
             called = not any(each in _SERIALIZERS for each in known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -64,8 +65,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
     finally:
         for run in runs:
             run.end()
-    varied = there.pop("varied")
-    del here["varied"]
+    varied, _ = there.pop("varied"), here.pop("varied")
     changing = next(differences(here, there), None)
     if changing:
         raise BentoError(_difference(changing, here, varied).replace(str(scratch.resolve()), ""))
@@ -126,9 +126,8 @@ class _Run:
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._folder.resolve()}/", "")
             if self._elsewhere and answer.get("varied"):  # the other import has succeeded
-                problem += "".join(
-                    ["\nThe result depends on what these lines give:", *(f"\n  {one}" for one, _ in answer["varied"])]
-                )
+                lines = "".join(f"\n  {line}" for line, _ in answer["varied"])
+                problem += f"\nThe result depends on the values of these lines:{lines}"
             raise BentoError(f"{problem}\n{answer.get('remedy')}.")
         return answer
 
@@ -143,8 +142,8 @@ class _Run:
     def _problem(self, status: int) -> str:
         """Return the problem of a process without an answer, with the service's own lines that it was at."""
         trace = self._path("trace").read_text("utf-8", "replace") if self._path("trace").exists() else ""
-        lines = [_line(text, f'  File "{self._source}/') for text in trace.splitlines()]
-        places = "".join(f"\n  {line}" for line in reversed(lines) if line)
+        lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
+        places = "".join(f"\n  {file}:{number}: in {function}" for file, number, function in reversed(lines))
         if trace.startswith("Timeout"):
             return (
                 f"importing it did not end within {self._seconds:.0f} seconds. It was at:{places}\n"
@@ -174,15 +173,6 @@ def _environment(python: Path, home: Path, *, elsewhere: bool) -> dict[str, str]
         "TZ": "XXX-9" if elsewhere else "UTC0",
         "USER": name,
     }
-
-
-def _line(text: str, prefix: str) -> str:
-    """Return a line of faulthandler as `file:line: in function`; empty if the file isn't the service's own."""
-    if not text.startswith(prefix):
-        return ""
-    file, _, rest = text.removeprefix(prefix).partition('", line ')
-    number, _, function = rest.partition(" in ")
-    return f"{file}:{number}: in {function}"
 
 
 def place_of(name: str, facts: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import ctypes
 import datetime as dt
@@ -364,7 +363,7 @@ class Recorder:
     def __init__(self, image_class: Any, source: Path) -> None:
         self._class = image_class
         self._source = source
-        self._calls: dict[int, list[tuple[Any, str, dict[str, Any]]]] = {}  # with the image, to keep its identity
+        self._calls: dict[int, list[Any]] = {}  # the image, to keep its identity, and name and arguments of each call
         self._is_inside = False  # methods call each other, as pyproject_toml calls python_packages
         for name in ("__init__", *sorted(IMAGE_METHODS)):
             if hasattr(image_class, name):  # BentoML 1.4.30 lacks some of the methods
@@ -372,21 +371,22 @@ class Recorder:
 
     def image(self, image: Any) -> metadata.Image:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
-        calls = [(name, values) for _, name, values in self._calls.get(id(image), [])]
-        if not calls or self._repeated(copy.deepcopy(calls)) != self._fields(image):
+        calls = self._calls.get(id(image), [])[1:]
+        if not calls or self._repeated(calls) != self._fields(image):
             raise UnfitError("the image is a copy, or was changed other than by its methods. Call its methods")
-        arguments = {key: _argument(value) for key, value in calls[0][1].items()}
-        return metadata.Image(
-            arguments, tuple(metadata.ImageCall(name, tuple(map(str, _values(given)))) for name, given in calls[1:])
-        )
+        _, args, kwargs = calls[0]
+        arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments
+        given = {key: _argument(value) for key, value in arguments.items()}
+        rows = [(name, tuple(map(str, [*args, *kwargs.values()]))) for name, args, kwargs in calls[1:]]
+        return metadata.Image(given, tuple(metadata.ImageCall(*row) for row in rows))
 
-    def _repeated(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    def _repeated(self, calls: list[Any]) -> dict[str, Any]:
         """Repeat the constructor and the calls in the source directory, and return the fields of the image."""
         directory = os.getcwd()  # noqa: PTH109 - the same as chdir
         os.chdir(self._source)
-        again = self._class(**calls[0][1])
-        for name, values in calls[1:]:
-            getattr(again, name)(*_values(values))
+        again = self._class.__new__(self._class)
+        for name, args, kwargs in copy.deepcopy(calls):
+            getattr(again, name)(*args, **kwargs)
         os.chdir(directory)
         return self._fields(again)
 
@@ -395,18 +395,14 @@ class Recorder:
 
     def _wrap(self, name: str) -> None:
         method = getattr(self._class, name)
-        signature = inspect.signature(method)
 
         @functools.wraps(method)
         def recorded(image: Any, *args: Any, **kwargs: Any) -> Any:
             if self._is_inside:
                 return method(image, *args, **kwargs)
-            with contextlib.suppress(TypeError):  # of invalid arguments, which the method itself rejects
-                bound = list(signature.bind(image, *args, **kwargs).arguments.items())[1:]
-                values = {key: list(value) if isinstance(value, list) else value for key, value in bound}
-                if name == "__init__":
-                    self._calls[id(image)] = []
-                self._calls.get(id(image), []).append((image, name, values))
+            if name == "__init__":
+                self._calls[id(image)] = [image]
+            self._calls.get(id(image), []).append((name, *copy.deepcopy((args, kwargs))))
             self._is_inside = True
             try:
                 return method(image, *args, **kwargs)
@@ -414,10 +410,6 @@ class Recorder:
                 self._is_inside = False
 
         setattr(self._class, name, recorded)
-
-
-def _values(arguments: dict[str, Any]) -> list[Any]:
-    return [item for value in arguments.values() for item in (value if isinstance(value, tuple) else (value,))]
 
 
 def _argument(value: Any) -> Any:

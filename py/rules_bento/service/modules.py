@@ -15,10 +15,8 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.service.metadata import SourceTree
 from rules_bento.service.sdk_names import public_name
-from rules_bento.typing_lite import Collection, Iterator, Mapping
+from rules_bento.typing_lite import Iterator, Mapping
 
-# Kinds of bindings and definitions.
-IMPORT, FROM, VALUE, CLASS, FUNCTION, OTHER, MODULE, OUTSIDE, BUILTIN = range(9)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_HOPS = 100
 # A module that people write is far below both. Parsing needs some 500 bytes for each word or sign.
@@ -28,6 +26,12 @@ _WORDS = re.compile(rb"\w+|[^\w\s]")
 _NAMES = re.compile(rb"\w+")
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
+
+
+class Kind:
+    """Kinds of bindings and definitions."""
+
+    IMPORT, FROM, VALUE, CLASS, FUNCTION, OTHER, MODULE, OUTSIDE, BUILTIN = range(9)
 
 
 class NotConstantError(Exception):
@@ -47,11 +51,12 @@ class PythonFiles:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
         self._read = tree.read
-        self._trees: dict[str, ast.Module] = {}
         self._words: dict[str, frozenset[bytes]] = {}
-        self._folders = _folders(self.paths)
+        python = [path for path in self.paths if path.endswith(".py")]
+        self._folders = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
         self._by_word: dict[bytes, list[str]] | None = None
-        self._binary = {_stem(path): path for path in self.paths if path.endswith((".so", ".pyd"))}
+        # `lib/service` for `lib/service.cpython-311-x86_64-linux-gnu.so`
+        self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
     def find(self, module: str) -> str | None:
         """Return the file of a dotted module; for a package without `__init__.py`, its directory and a slash."""
@@ -67,10 +72,6 @@ class PythonFiles:
         """Return whether a module would come from src/, if it exists."""
         return self.find(module.partition(".")[0]) is not None
 
-    def is_package(self, path: str) -> bool:
-        """Return whether the file that `find` gave makes a package."""
-        return path.endswith(("/", "/__init__.py")) or path == "__init__.py"
-
     def words(self, path: str) -> frozenset[bytes]:
         """Return all names and words of a file, including comments."""
         if path not in self._words:
@@ -81,7 +82,8 @@ class PythonFiles:
         """Return the modules that a file may import: the last part of their names is a word of the file."""
         if self._by_word is None:
             self._by_word = {}
-            for name in sorted(_module_of(path) for path in self.paths if path.endswith(".py")):
+            files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
+            for name in sorted(file.replace("/", ".") for file in files):
                 self._by_word.setdefault(name.rpartition(".")[2].encode(), []).append(name)
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
@@ -109,9 +111,7 @@ class PythonFiles:
             )
         if path.endswith("/"):
             return ast.Module(body=[], type_ignores=[])
-        if path not in self._trees:
-            self._trees[path] = _tree(path, self._read(path))
-        return self._trees[path]
+        return _tree(path, self._read(path))
 
 
 def _tree(path: str, data: bytes) -> ast.Module:
@@ -133,27 +133,6 @@ def _tree(path: str, data: bytes) -> ast.Module:
         raise BentoError(f"{path}: {error}. It isn't a Python source; correct the file.") from None
     except (RecursionError, MemoryError):
         raise BentoError(f"{path}: an expression is nested too deeply. Move data to a separate file.") from None
-
-
-def _module_of(path: str) -> str:
-    return path[:-3].removesuffix("/__init__").replace("/", ".")
-
-
-def _stem(path: str) -> str:
-    """Return `lib/service` of `lib/service.cpython-311-x86_64-linux-gnu.so`."""
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{name.partition('.')[0]}"
-
-
-def _folders(paths: Collection[str]) -> frozenset[str]:
-    """Return all directories with a Python file at any depth."""
-    folders: set[str] = set()
-    for path in paths:
-        folder = path.rpartition("/")[0] if path.endswith(".py") else ""
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return frozenset(folders)
 
 
 class Binding(NamedTuple):
@@ -204,7 +183,7 @@ class Module:
 
     def _add(self, name: str, binding: Binding) -> None:
         known = self.bindings.setdefault(name, [])
-        if not (binding.kind == IMPORT and any(each[::2] == binding[::2] for each in known[:1])):
+        if not (binding.kind == Kind.IMPORT and any(each[::2] == binding[::2] for each in known[:1])):
             known.append(binding)
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Binding]]:
@@ -212,7 +191,7 @@ class Module:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module = alias.name if alias.asname else alias.name.partition(".")[0]
-                yield alias.asname or module, Binding(IMPORT, node, module)
+                yield alias.asname or module, Binding(Kind.IMPORT, node, module)
             return
         base = node.module or ""
         if node.level:
@@ -221,22 +200,20 @@ class Module:
             base = ".".join([*package, *([node.module] if node.module else [])])
         for alias in node.names:
             if alias.name != "*":
-                yield alias.asname or alias.name, Binding(FROM, node, base, alias.name)
+                yield alias.asname or alias.name, Binding(Kind.FROM, node, base, alias.name)
 
     def _bind(self, statement: ast.stmt) -> None:
         match statement:
             case ast.Import() | ast.ImportFrom():
                 for name, binding in self.imported(statement):
                     self._add(name, binding)
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self._add(name, Binding(VALUE, value))
-            case ast.AnnAssign(target=ast.Name(id=name), value=value):
-                if value is not None:
-                    self._add(name, Binding(VALUE, value))
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if statement.value is not None:
+                    self._add(name, Binding(Kind.VALUE, statement.value))
             case ast.ClassDef(name=name):
-                self._add(name, Binding(CLASS, statement))
+                self._add(name, Binding(Kind.CLASS, statement))
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                self._add(name, Binding(FUNCTION, statement))
+                self._add(name, Binding(Kind.FUNCTION, statement))
             case ast.If() if is_guard(self, statement):
                 for each in statement.orelse:
                     self._bind(each)
@@ -248,16 +225,16 @@ class Module:
             case ast.Expr():
                 pass
             case _:
-                for name in bound_names([statement]):
-                    self._add(name, Binding(OTHER, statement))
+                for name in _bound_names(statement):
+                    self._add(name, Binding(Kind.OTHER, statement))
 
     def _bind_below(self, node: ast.AST) -> None:
         """Add what code at any depth binds in the module: `global`, `:=`, and imports."""
         if isinstance(node, ast.Global):
             for name in node.names:
-                self._add(name, Binding(OTHER, node))
+                self._add(name, Binding(Kind.OTHER, node))
         elif isinstance(node, ast.NamedExpr):
-            self._add(node.target.id, Binding(OTHER, node))
+            self._add(node.target.id, Binding(Kind.OTHER, node))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 self.star = node
@@ -270,20 +247,17 @@ class Module:
                 self.paths |= {alias.name for alias in node.names}
 
 
-def bound_names(nodes: list[ast.AST]) -> Iterator[str]:
-    """Yield the names that statements bind at any depth, functions and classes with their names only."""
-    todo = list(nodes)
+def _bound_names(statement: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement binds at any depth, functions and classes with their names only."""
+    todo = [statement]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.Name):
-            if not isinstance(node.ctx, ast.Load):
-                yield node.id
-        elif isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
-        for field in ("name", "rest"):  # of functions, classes, handlers, patterns
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        for field in ("asname", "name", "rest"):  # of imports, functions, classes, handlers, patterns
             name = getattr(node, field, None)
-            if isinstance(name, str) and not isinstance(node, ast.alias):
-                yield name
+            if isinstance(name, str):
+                yield name.partition(".")[0]
         if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
             todo += ast.iter_child_nodes(node)
 
@@ -305,7 +279,7 @@ def dotted(module: Module, node: ast.AST) -> str | None:
         attributes.append(node.attr)
         node = node.value
     known = module.bindings.get(node.id, ()) if isinstance(node, ast.Name) else ()
-    if len(known) != 1 or known[0].kind not in (IMPORT, FROM):
+    if len(known) != 1 or known[0].kind not in (Kind.IMPORT, Kind.FROM):
         return None
     return public_name(".".join([known[0].path, *reversed(attributes)]))
 
@@ -323,7 +297,7 @@ class Names:
         """Return a module by its name and file, parsed once. Raises BentoError if it can't be parsed."""
         if name not in self._parsed:
             tree = self.files.parse(name, path)
-            self._parsed[name] = Module(name, path, tree, is_package=self.files.is_package(path))
+            self._parsed[name] = Module(name, path, tree, is_package=path.endswith(("/", "/__init__.py")))
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
@@ -335,7 +309,7 @@ class Names:
         """Return what a name is. Raises NotConstantError if it isn't certain."""
         outside = self.outside(module, node)
         if outside:
-            return Definition(OUTSIDE, None, outside, node)
+            return Definition(Kind.OUTSIDE, None, outside, node)
         if not isinstance(node, ast.Name):
             raise unsupported(module, node, "isn't a supported constant expression")
         return self.lookup(module, node.id, module.path, node)
@@ -347,18 +321,18 @@ class Names:
             if (module.name, name) in self.stores:
                 by, store = self.stores[module.name, name]
                 raise NotConstantError(f"`{name}` is changed", by.path, store)
-            if len(known) > 1 or (known and known[0].kind == OTHER):
+            if len(known) > 1 or (known and known[0].kind == Kind.OTHER):
                 line = getattr(known[-1].node, "lineno", getattr(node, "lineno", 1))
                 why = "more than once" if len(known) > 1 else "by an unsupported statement"
                 raise NotConstantError(f"`{name}` is assigned {why} (line {line})", path, node)
             if not known:
-                return Definition(BUILTIN, None, name, node)
+                return Definition(Kind.BUILTIN, None, name, node)
             binding = known[0]
-            if binding.kind in (IMPORT, FROM) and not self.files.owns(binding.module):
-                return Definition(OUTSIDE, None, public_name(binding.path), node)
-            if binding.kind == IMPORT:
-                return Definition(MODULE, None, binding.module, node)
-            if binding.kind != FROM:
+            if binding.kind in (Kind.IMPORT, Kind.FROM) and not self.files.owns(binding.module):
+                return Definition(Kind.OUTSIDE, None, public_name(binding.path), node)
+            if binding.kind == Kind.IMPORT:
+                return Definition(Kind.MODULE, None, binding.module, node)
+            if binding.kind != Kind.FROM:
                 return Definition(binding.kind, module, name, binding.node)
             file = self.files.find(binding.module)
             source = self.parsed(binding.module, file) if file else None

@@ -114,18 +114,12 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     """Raise BentoError for complete labels and variables that contradict the constants among them."""
-    constants: Mapping[str, Mapping[str, Json]] = {
-        "labels": dict(info.labels),
-        "envs": {env.name: env.value for env in info.envs if env.value is not None},
-    }
-    stated: Mapping[str, Collection[str]] = {"labels": declared.labels, "envs": declared.envs}
-    for fact in sorted({"labels", "envs"} & set(declared.in_full) & {unknown.fact for unknown in info.unknowns}):
-        values = stated[fact]
-        for key, value in values.items() if isinstance(values, dict) else ():
-            if key in constants[fact] and constants[fact][key] != value:
-                raise BentoError(
-                    f"{fact}: `{key}` is {value!r}, but the source specifies {constants[fact][key]!r}. Remove it."
-                )
+    envs = {env.name: env.value for env in info.envs if env.value is not None}
+    unknown = {each.fact for each in info.unknowns} & {*declared.in_full}
+    for fact, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
+        for key, value in stated.items() if fact in unknown and isinstance(stated, dict) else ():
+            if key in known and known[key] != value:
+                raise BentoError(f"{fact}: `{key}` is {value!r}, but the source specifies {known[key]!r}. Remove it.")
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
@@ -150,7 +144,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     for name, stated in declared.config.items():
         place = f"{statement('service_config', declared.words)} of `{name}`"
         if name not in services:
-            raise BentoError(f"{place}: the source has no such service. It has {_listed(services)}. Name one of these.")
+            raise BentoError(f"{place}: the source has no such service. It has {listed(services)}. Name one of these.")
         unknown = {one.fact for one in info.unknowns if one.service == name}
         merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")
@@ -194,8 +188,8 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         raise BentoError(
-            f"{statement('service_models', declared.words)}: unexpected {_listed(foreign)}. "
-            f"Models with an unknown tag: {_listed(unknown)}. Correct or remove it."
+            f"{statement('service_models', declared.words)}: unexpected {listed(foreign)}. "
+            f"Models with an unknown tag: {listed(unknown)}. Correct or remove it."
         )
 
     def tagged(service: Service, model: Model) -> Model:
@@ -206,7 +200,8 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     return replace(info, services=tuple(services))
 
 
-def _listed(names: Iterable[str | None]) -> str:
+def listed(names: Iterable[str | None]) -> str:
+    """Return names for a message."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 

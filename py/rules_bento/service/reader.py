@@ -9,24 +9,13 @@ from __future__ import annotations
 import ast
 
 from rules_bento.errors import BentoError
-from rules_bento.service.constants import Constants
+from rules_bento.service.constants import DEPENDS, Constants
 from rules_bento.service.import_code import WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.modules import (
-    BUILTIN,
-    CLASS,
-    FUNCTION,
-    FUNCTIONS,
-    MODULE,
-    OUTSIDE,
-    Definition,
-    Module,
-    Names,
-    NotConstantError,
-    PythonFiles,
-)
+from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, Names, NotConstantError, PythonFiles
+from rules_bento.service.overrides import listed
 from rules_bento.service.services import ServiceReader
-from rules_bento.typing_lite import Iterable, Literal, Mapping
+from rules_bento.typing_lite import Literal, Mapping
 
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
 _LEGACY = ("bentoml.Service", "bentoml.legacy.Service")
@@ -127,8 +116,8 @@ class _Reading:
         if maker in _LEGACY:
             raise NotConstantError(f"legacy services (`{maker}`) aren't analyzed statically", module.path, node)
         is_value = isinstance(node, (ast.Constant, ast.List, ast.Dict, ast.Tuple))
-        is_class = definition.kind == CLASS and not getattr(node, "decorator_list", ())
-        if is_value or is_class or definition.kind in (FUNCTION, MODULE, OUTSIDE, BUILTIN):
+        is_class = definition.kind == Kind.CLASS and not getattr(node, "decorator_list", ())
+        if is_value or is_class or definition.kind in (Kind.FUNCTION, Kind.MODULE, Kind.OUTSIDE, Kind.BUILTIN):
             raise BentoError(
                 f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class of the sources that is "
                 "decorated with `@bentoml.service`. Decorate its class, or name another one in `service`."
@@ -145,7 +134,7 @@ class _Reading:
             pass
         else:
             uses = self._constants.code.uses(definition)
-            if not definition.module or any(self._constants.is_dependency(by, node) for by, node in uses):
+            if not definition.module or any(self._constants.receiver(by, use) in DEPENDS for by, use in uses):
                 return False
             module, nodes = definition.module, [definition.node]
         for node in nodes:
@@ -168,7 +157,7 @@ class _Reading:
                 "Decorate its class with `@bentoml.service`, or name another module in `service`."
             )
         raise BentoError(
-            f"{self._module.path} has several services: {_listed(names)}. "
+            f"{self._module.path} has several services: {listed(names)}. "
             f"Name one in `service`, as `{self._module.name}:{names[0]}`."
         )
 
@@ -198,7 +187,7 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     path = f"{module[:100].replace('.', '/')}.py"
     modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
     near = _close(path, modules, 3)
-    matches = f" Near matches: {_listed(near)}." if near else "" if modules else " There is no Python file among them."
+    matches = f" Near matches: {listed(near)}." if near else "" if modules else " There is no Python file among them."
     return BentoError(
         f"the service `{service}` needs {path} (or a package of that name), which is not among the sources.{matches} "
         "Add it to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
@@ -209,7 +198,3 @@ def _close(name: str, names: list[str], count: int) -> list[str]:
     import difflib
 
     return difflib.get_close_matches(name[:100], [each[:100] for each in names[:1000]], n=count, cutoff=0.5)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

@@ -14,7 +14,6 @@ _TOP_LEVEL = words(
     "Dependency Service Tag api asgi_app depends importing mount_asgi_app on_deployment on_shutdown on_startup "
     "runner_service service task"
 )
-_LEGACY = words("Resource Runnable Runner Strategy")
 # Arguments of `@bentoml.service` that aren't part of the configuration.
 SERVICE_FIELDS = words("name image description path_prefix envs labels cmd service_class")
 # Arguments of `bentoml.images.Image`, in order.
@@ -32,7 +31,7 @@ FRAMEWORKS = words(
 
 def public_name(dotted: str) -> str:
     """Return the public spelling of a name of BentoML, such as `_bentoml_sdk.models.BentoModel`, or an older alias."""
-    head, _, last = dotted.rpartition(".")
+    last = dotted.rpartition(".")[2]
     if dotted.startswith("bentoml._internal.service.") and last == "Service":
         return "bentoml.legacy.Service"
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
@@ -43,6 +42,4 @@ def public_name(dotted: str) -> str:
             if last in _MODULES
             else dotted
         )
-    if dotted == "bentoml.images.PythonImage":
-        return "bentoml.images.Image"
-    return f"bentoml.legacy.{last}" if head == "bentoml" and last in _LEGACY else dotted
+    return "bentoml.images.Image" if dotted == "bentoml.images.PythonImage" else dotted

@@ -9,15 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service import metadata
 from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
 from rules_bento.service.import_code import callee
-from rules_bento.service.modules import (
-    BUILTIN,
-    FUNCTIONS,
-    OUTSIDE,
-    Definition,
-    Module,
-    NotConstantError,
-    unsupported,
-)
+from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, NotConstantError, unsupported
 from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import FRAMEWORKS, IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
 from rules_bento.typing_lite import Any
@@ -95,8 +87,8 @@ class ServiceReader:
         """Return the service of a definition. Raises BentoError if another service has its name."""
         module, made = definition.module, definition.node
         if module is None:
-            why = f"`{definition.name}` is outside the sources" if definition.kind == OUTSIDE else "it isn't a service"
-            raise NotConstantError(why, by.path, node)
+            where = "is outside the sources" if definition.kind == Kind.OUTSIDE else "isn't a service"
+            raise NotConstantError(f"`{definition.name}` {where}", by.path, node)
         if not isinstance(made, ast.ClassDef):
             raise NotConstantError(f"`{definition.name}` isn't a class below `@bentoml.service`", module.path, made)
         arguments: dict[str, Any] | None = None
@@ -268,7 +260,7 @@ class ServiceReader:
                 outside = self.names.outside(module, each)
                 if (outside or "").startswith("bentoml"):
                     return False
-                if not outside and self.names.lookup(module, each.id, module.path, each).kind != BUILTIN:
+                if not outside and self.names.lookup(module, each.id, module.path, each).kind != Kind.BUILTIN:
                     self.constants.whole(module, each)
         return True
 
@@ -507,7 +499,7 @@ def _chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_rout
         if not isinstance(call, ast.Call):
             return False
         if not isinstance(method, ast.Attribute):  # an argument
-            is_mount = constants.names.outside(by, call.func) in _MOUNTS and isinstance(code.parent(call), ast.ClassDef)
+            is_mount = constants.receiver(by, node) in _MOUNTS and isinstance(code.parent(call), ast.ClassDef)
             return is_mount or getattr(call.func, "attr", "") == "include_router"
         given = {each.arg: each.value for each in call.keywords}
         first = next(iter([*call.args, *(given[key] for key in ("path", "router") if key in given)]), None)

@@ -142,11 +142,10 @@ class StandIn:
 
     __subclasscheck__ = __instancecheck__
 
-    def __deepcopy__(self, _memo: Any) -> StandIn:
+    def __deepcopy__(self, *_memo: Any) -> StandIn:
         return self
 
-    def __copy__(self) -> StandIn:
-        return self
+    __copy__ = __deepcopy__
 
     def __get_pydantic_core_schema__(self, *_args: Any) -> Any:
         return _unknown_schema(self)
@@ -392,9 +391,8 @@ class Finder:
         name = _normalized(_DISTRIBUTIONS.get(module, module))
         if self._packages is None:
             return name.rstrip("-")
-        exact = [
-            package for package in self._packages if package in (name, f"python-{name}", f"{name}-python", f"py{name}")
-        ]
+        names = (name, f"python-{name}", f"{name}-python", f"py{name}")
+        exact = [package for package in self._packages if package in names]
         prefixed = [package for package in self._packages if package.startswith(f"{name.rstrip('-')}-")]
         return (exact or sorted(prefixed) or [""])[0]
 
@@ -402,14 +400,10 @@ class Finder:
         """Find a stand-in for a module that no other finder has."""
         top = name.partition(".")[0]
         if top not in self._modules:
-            frame: FrameType | None = sys._getframe(1)
-            while frame is not None and ("importlib" in frame.f_code.co_filename):
+            frame = sys._getframe(1)
+            while frame.f_back and "importlib" in frame.f_code.co_filename:
                 frame = frame.f_back
-            if (
-                frame is None
-                or not frame.f_code.co_filename.startswith(STATE.prefix)
-                or not self._may_stand_in(top, path)
-            ):
+            if not (relative(frame.f_code.co_filename) and self._may_stand_in(top, path)):
                 return None
             self._modules.add(top)
         return machinery.ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
@@ -501,10 +495,9 @@ class _Checks(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        is_type = (
-            isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1 and not node.keywords
-        )
-        if is_type or (isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS and node.args):
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        is_type = name == "type" and len(node.args) == 1 and not node.keywords
+        if is_type or (name in _OBSERVERS and node.args):
             node.args.insert(0, node.func)
             node.func = ast.copy_location(ast.Name(_CHECK_CALL, ast.Load()), node.func)
         return node
