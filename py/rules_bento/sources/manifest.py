@@ -19,12 +19,8 @@ _LINK = 0o777
 
 # First bytes of ELF, Mach-O, and fat Mach-O files.
 _MACHINE_CODE = (
-    b"\x7fELF",
-    b"\xca\xfe\xba\xbe",
-    b"\xce\xfa\xed\xfe",
-    b"\xcf\xfa\xed\xfe",
-    b"\xfe\xed\xfa\xce",
-    b"\xfe\xed\xfa\xcf",
+    *(b"\x7fELF", b"\xca\xfe\xba\xbe"),
+    *(b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf"),
 )
 _HEAD = 64  # bytes that identify the kind of a file
 _PIECE = 4 << 20  # bytes per read, hashed on all cores
@@ -121,9 +117,7 @@ class TreeManifest:
                 fields += ("x" if entry.mode & 0o100 else "f", entry.path, entry.blake3)
         encoded = "\0".join([*fields, ""]).encode()
         if encoded.count(b"\0") != len(fields):
-            raise BentoError(
-                "a path of the tree contains a NUL character, which file systems don't allow. Rename the file."
-            )
+            raise BentoError("a path of the tree contains a NUL, which file systems don't allow. Rename the file.")
         return blake3(encoded).digest()
 
 

@@ -333,7 +333,7 @@ def _tokens(expression: str) -> list[str]:
         piece = _PIECE.match(expression, position)
         if piece is None:
             raise ValueError(
-                f"its expression {expression!r} has an unsupported part at {position} (supported: pathspec 1.1.1)"
+                f"its expression {expression!r} has an unsupported part at {position} (use pathspec 1.1.1)"
             )
         position = piece.end()
         if piece["fixed"]:

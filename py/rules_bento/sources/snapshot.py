@@ -25,8 +25,7 @@ MAX_BYTES = 16 << 20  # size limit of text files
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
-
-
+_REPLACE_LINK = "Replace it with a copy, or exclude it."
 _ALL = ("*",)
 _MAX_LINKS = 40  # the limit of Linux
 
@@ -40,6 +39,9 @@ class DeclaredFile:
     origin: str  # the declaring Bazel label or directory; only for messages
     link: str | None = None  # the target, for a symbolic link
     filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
+
+    def __str__(self) -> str:
+        return f"{self.path} (from {self.origin})"
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     for file in selection.dropped:
         if file.path in paths:
             raise BentoError(
-                f"{what} requires {file.path} (from {file.origin}), but {selection.reason(file)}. "
-                f"Change this list to keep the file."
+                f"{what} requires {file}, but {selection.reason(file)}. Change this list to keep the file."
             )
     raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
@@ -197,9 +198,7 @@ def content(file: DeclaredFile) -> bytes:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) can't be read: {error.strerror}. Declare a readable file."
-        ) from None
+        raise BentoError(f"{file} can't be read: {error.strerror}. Declare a readable file.") from None
     if len(data) > MAX_BYTES:
         raise BentoError(f"{file.path}: larger than {MAX_BYTES >> 20} MiB, the limit of text files. Exclude it.")
     return data
@@ -222,8 +221,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
         text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
         if text:
             raise BentoError(
-                f"{file.path} (from {file.origin}) is a link to {text!r}, which is absolute or leaves the workspace. "
-                f"Replace it with a copy, or exclude it."
+                f"{file} is a link to {text!r}, which is absolute or leaves the workspace. {_REPLACE_LINK}"
             )
 
 
@@ -356,19 +354,14 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
         target = _target(source)
         source = next((other for other in files if other.path == target), file)
     if source.link is not None:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) is a link to {file.link!r}, which doesn't exist. "
-            f"Replace it with a copy of the file."
-        )
+        raise BentoError(f"{file} is a link to {file.link!r}, which doesn't exist. Replace it with a copy of the file.")
     check_followed([source])
     # Line breaks as BentoML reads them: only LF, CRLF, and CR.
     lines = io.TextIOWrapper(io.BytesIO(content(replace(source, path=file.path))), encoding="utf-8")
     try:
         return Patterns(lines, file.path, unit="line")
     except UnicodeDecodeError:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) isn't valid UTF-8. Save it as UTF-8, or remove it from srcs."
-        ) from None
+        raise BentoError(f"{file} isn't valid UTF-8. Save it as UTF-8, or remove it from srcs.") from None
 
 
 def _out_of_src(file: DeclaredFile) -> DeclaredFile:
@@ -431,15 +424,12 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
             raise BentoError(
-                f"{path} (from {file.origin}) is a link to {file.link!r}, which doesn't exist. "
-                f"Declare {target}, or exclude the link."
+                f"{file} is a link to {file.link!r}, which doesn't exist. Declare {target}, or exclude the link."
             )
         passed = {path}
         while target in links:
             if target in passed:
-                raise BentoError(
-                    f"{path} (from {file.origin}) is a link to {file.link!r}, which is circular. Exclude it."
-                )
+                raise BentoError(f"{file} is a link to {file.link!r}, which is circular. Exclude it.")
             passed.add(target)
             target = _target(links[target])
 
@@ -448,8 +438,5 @@ def _target(file: DeclaredFile) -> str:
     link = file.link or ""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
-        raise BentoError(
-            f"{file.path} (from {file.origin}) is a link to {link!r}, which is absolute or leaves the Bento. "
-            f"Replace it with a copy, or exclude it."
-        )
+        raise BentoError(f"{file} is a link to {link!r}, which is absolute or leaves the Bento. {_REPLACE_LINK}")
     return target
