@@ -14,21 +14,10 @@ _CUDA = (
     *("12.8.1", "12.8.0", "12.6.3", "12.6.2", "12.6.1", "12.6.0", "12.1.1", "12.1.0", "12.0.1", "12.0.0"),
     *("11.8.0", "11.7.1", "11.6.2", "11.4.3", "11.2.2"),
 )
-# The values of `docker.cuda_version`, with the full version of each.
-CUDA_VERSIONS = {version: version for version in _CUDA} | {
-    "default": "12.8.1",
-    "12": "12.8.1",
-    "12.8": "12.8.1",
-    "12.6": "12.6.3",
-    "12.1": "12.1.1",
-    "12.0": "12.0.1",
-    "11": "11.8.0",
-    "11.8": "11.8.0",
-    "11.7": "11.7.1",
-    "11.6": "11.6.2",
-    "11.4": "11.4.3",
-    "11.2": "11.2.2",
-}
+# The values of `docker.cuda_version`, with the full version of each: for a short one, the newest.
+_SHORT = ("12", "12.8", "12.6", "12.1", "12.0", "11", "11.8", "11.7", "11.6", "11.4", "11.2")
+CUDA_VERSIONS = {version: version for version in _CUDA} | {"default": _CUDA[0]}
+CUDA_VERSIONS |= {short: next(full for full in _CUDA if full.startswith(f"{short}.")) for short in _SHORT}
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,8 @@ class Table:
         for index, item in enumerate(value):
             string = scalar_string(item)
             if string is None or isinstance(item, bool):
-                raise BentoError(
-                    f"{self.at(key, index)}: expected a string, got {describe_value(item)}. Put it in quotes."
-                )
+                place = self.at(key, index)
+                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put it in quotes.")
             strings.append(string)
         return tuple(strings)
 

@@ -59,13 +59,10 @@ def check_env(env: EnvVariable, place: str) -> None:
         raise BentoError(f"{place}: invalid variable name {env.name!r}. Use letters, digits, and '_'.")
     if env.stage not in STAGES:
         near = did_you_mean(env.stage, STAGES)
-        raise BentoError(
-            f"{place}: invalid stage {env.stage!r} of {env.name}.{near} Valid values: {', '.join(STAGES)}."
-        )
+        valid = ", ".join(STAGES)
+        raise BentoError(f"{place}: invalid stage {env.stage!r} of {env.name}.{near} Valid values: {valid}.")
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(
-            f"{place}: the value of {env.name} has a line break, which Dockerfiles don't support. Remove it."
-        )
+        raise BentoError(f"{place}: the value of {env.name} has a line break. Dockerfiles don't support it: remove it.")
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
@@ -74,9 +71,8 @@ def parse_env(text: str, place: str) -> EnvVariable:
     name, _, value = setting.partition("=")
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
         shown = repr(name) if _NAME.fullmatch(name) else "a variable without a name"  # the value may be a secret
-        raise BentoError(
-            f"{place}: cannot parse {shown}. Write NAME=value, optionally with ;stage={', ;stage='.join(STAGES)}."
-        )
+        stages = ", ;stage=".join(STAGES)
+        raise BentoError(f"{place}: cannot parse {shown}. Write NAME=value, optionally with ;stage={stages}.")
     env = EnvVariable(name, value, stage or "all")
     check_env(env, place)
     return env
@@ -112,11 +108,8 @@ def check_package(package: str, place: str) -> None:
     if package.lstrip().startswith("-"):
         check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]
-        remedy = (
-            f"Set python.{_PIP_OPTIONS[flag]} instead."
-            if flag in _PIP_OPTIONS
-            else "Put it into a requirements_txt file."
-        )
+        option = _PIP_OPTIONS.get(flag)
+        remedy = f"Set python.{option} instead." if option else "Put it into a requirements_txt file."
         raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
     check_requirement(package, place)
 

@@ -112,9 +112,7 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
             raise BentoError(f"{top.at('models', index)}: the model has no tag. Add one, such as 'iris_clf:latest'.")
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
-            raise BentoError(
-                f"{table.at('alias')}: the alias is empty. Write a name for `bentoml.models.get`, or remove it."
-            )
+            raise BentoError(f"{table.at('alias')}: the alias is empty. Name it, or remove the key.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 raise BentoError(
@@ -235,9 +233,8 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
         if "*" in wheel or "?" in wheel:
             raise BentoError(f"{table.at('wheels')}: BentoML doesn't expand the pattern {wheel!r}. List files.")
         if not name.endswith((".whl", ".tar.gz", ".zip")):
-            raise BentoError(
-                f"{table.at('wheels')}: {wheel!r} isn't a wheel or source archive. Use .whl, .tar.gz, or .zip."
-            )
+            place = table.at("wheels")
+            raise BentoError(f"{place}: {wheel!r} isn't a wheel or source archive. Use .whl, .tar.gz, or .zip.")
         if names.count(name) > 1:
             raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one.")
     return wheels

@@ -122,10 +122,8 @@ def check(options: BuildOptions) -> None:
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
-        raise BentoError(
-            f"{options.at('conda.' + ignored[0])}: BentoML ignores it if conda.environment_yml is set. "
-            f"Move it to that file."
-        )
+        place = options.at(f"conda.{ignored[0]}")
+        raise BentoError(f"{place}: BentoML ignores it if conda.environment_yml is set. Move it to that file.")
     nested = [item for item in conda.dependencies or () if isinstance(item, dict)]
     if len(nested) > 1 or (nested and conda.pip):
         raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Write a single list.")
@@ -139,21 +137,19 @@ def check(options: BuildOptions) -> None:
 def _check_distro(options: BuildOptions) -> None:
     docker = options.docker
     distro = distros.get(docker.distro or distros.DEFAULT)
+    cuda_place = options.at("docker.cuda_version")
     if docker.python_version and not docker.base_image and docker.python_version not in distros.PYTHON_VERSIONS:
         raise BentoError(
             f"{options.at('docker.python_version')}: no image has Python {docker.python_version!r}. Use "
             f"{', '.join(distros.PYTHON_VERSIONS)}, or set base_image."
         )
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
-        supported = [name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version)]
+        supported = " or ".join(name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version))
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: no image of distro {distro.name!r} has this CUDA version. "
-            f"Use {' or '.join(supported)}, or a base_image."
+            f"{cuda_place}: no image of distro {distro.name!r} has this CUDA version. Use {supported}, or a base_image."
         )
     if docker.cuda_version and docker.base_image:
-        raise BentoError(
-            f"{options.at('docker.cuda_version')}: BentoML ignores it if docker.base_image is set. Remove one of them."
-        )
+        raise BentoError(f"{cuda_place}: BentoML ignores it if docker.base_image is set. Remove one of them.")
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
         supported = [name for name in distros.NAMES if distros.get(name).conda_image]
         raise BentoError(
@@ -235,14 +231,10 @@ def with_defaults(
         "include": list(options.include) if options.include is not None else ["*"],
         "exclude": list(options.exclude or ()),
         "docker": {
+            **{key: _list(getattr(docker, key)) for key in DOCKER},
             "distro": docker.distro or (None if has_base_image else distros.DEFAULT),
             "python_version": docker.python_version or (None if has_base_image else python_version),
-            "cuda_version": docker.cuda_version,
             "env": env or None,
-            "system_packages": _list(docker.system_packages),
-            "setup_script": docker.setup_script,
-            "base_image": docker.base_image,
-            "dockerfile_template": docker.dockerfile_template,
         },
         "python": {
             **{key: _list(getattr(python, key)) for key in PYTHON},

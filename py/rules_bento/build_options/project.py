@@ -42,9 +42,7 @@ class ProjectFiles:
         """
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
-            raise BentoError(
-                f"{place}: {written!r} isn't a path in the build context. Declare a copy of the file there."
-            )
+            raise BentoError(f"{place}: {written!r} isn't a path in the build context. Declare a copy there.")
         return path
 
     def read(self, written: str, place: str) -> bytes:
