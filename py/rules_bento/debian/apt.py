@@ -54,12 +54,8 @@ class Request(NamedTuple):
 
     def to_json(self) -> dict[str, list[str]]:
         """Return the request as in the lock, in canonical order."""
-        return {
-            "suites": self.suites,
-            "architectures": sorted(set(self.architectures)),
-            "packages": sorted(set(self.packages)),
-            "exclude": sorted(set(self.exclude)),
-        }
+        names = {"architectures": self.architectures, "packages": self.packages, "exclude": self.exclude}
+        return {"suites": self.suites} | {key: sorted(set(values)) for key, values in names.items()}
 
 
 def dumps(lock: Lock) -> str:
@@ -88,10 +84,9 @@ def find_problems(lock: Lock, request: Request) -> list[str]:
     problems = []
     before, now = lock["inputs"], request.to_json()
     for key, noun in (("packages", "package"), ("exclude", "excluded package"), ("architectures", "architecture")):
-        problems += [f"{noun} {name} is not locked" for name in now[key] if name not in before.get(key, [])]
-        problems += [
-            f"{noun} {name} is locked, but not requested" for name in before.get(key, []) if name not in now[key]
-        ]
+        locked = before.get(key, [])
+        problems += [f"{noun} {name} is not locked" for name in now[key] if name not in locked]
+        problems += [f"{noun} {name} is locked, but not requested" for name in locked if name not in now[key]]
     if before.get("suites") != now["suites"]:
         problems.append(f"expected suites {now['suites']}, but locked for {before.get('suites', [])}")
     for architecture in () if problems else now["architectures"]:
@@ -216,13 +211,9 @@ def _configure(folder: Path, request: Request, architecture: str, mirrors: Mappi
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (folder / name).mkdir(parents=True)
     (folder / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
-    (folder / "status").write_text(
-        "".join(
-            f"Package: {name}\nStatus: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\n"
-            "Maintainer: none\nDescription: excluded\n\n"
-            for name in request.exclude
-        )
-    )
+    installed = f"Status: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\nMaintainer: none\n"
+    status = [f"Package: {name}\n{installed}Description: excluded\n\n" for name in request.exclude]
+    (folder / "status").write_text("".join(status))
     # The host's proxies, credentials, and certificates stay in effect, but its hooks don't.
     (folder / "apt.conf").write_text(f"""\
 #clear APT::Update;
@@ -263,19 +254,14 @@ def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -
 
 
 def _run(command: list[str]) -> str:
+    environment = os.environ | {"LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
     )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no error message"]
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
         subcommand = next((word for word in command if word in ("update", "install", "show", "indextargets")), "")
-        raise BentoError(
-            f"{command[0]} {subcommand} failed: {' '.join(errors).rstrip('.')}. Correct the request or the mirror."
-        )
+        reason = " ".join(errors).rstrip(".")
+        raise BentoError(f"{command[0]} {subcommand} failed: {reason}. Correct the request or the mirror.")
     return done.stdout

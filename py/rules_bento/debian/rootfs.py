@@ -94,9 +94,8 @@ class Rootfs:
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
-        self.directories: dict[str, tuple[int, int, int]] = {
-            path: tuple(of) for path, of in below.get("folders", {}).items()
-        }
+        folders = below.get("folders", {}).items()
+        self.directories: dict[str, tuple[int, int, int]] = {path: tuple(owner) for path, owner in folders}
         self.files: dict[str, str] = dict(below.get("files", {}))
         self.links: dict[str, str] = dict(below.get("links", {}))
         self.captured: dict[str, bytes] = {}
@@ -134,9 +133,9 @@ class Rootfs:
         if self.packages.get(name) == version:
             return
         if name in self.packages:
+            other = self.packages[name]
             raise BentoError(
-                f"{name} {version}: conflicts with version {self.packages[name]}. Use one lock for all "
-                f"packages and layers of an image."
+                f"{name} {version}: conflicts with version {other}. Use one lock for all layers of an image."
             )
         self.packages[name] = version
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
@@ -272,9 +271,7 @@ class Rootfs:
             existing = {path[1:].encode() for path in paths}
             lines = [line for line in control["md5sums"].splitlines(keepends=True) if line[34:].strip() in existing]
             yield from self.file(f"{base}.md5sums", b"".join(lines))
-        fields = {"Package": name, "Status": "install ok installed"} | {
-            key: of for key, of in stanza.items() if key != "Package"
-        }
+        fields = {"Package": name, "Status": "install ok installed"} | stanza
         if own:
             yield from self.file(f"{base}.conffiles", "".join(f"{path}\n" for path in sorted(own)).encode())
             fields["Conffiles"] = "".join(f"\n {path} {own[path]}" for path in sorted(own))

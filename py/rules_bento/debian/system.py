@@ -58,16 +58,14 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
     Raises BentoError for an invalid number.
     """
-    taken = {number: name for name, number in _GROUPS.items()} | {
-        number: name for name, (number, _, _) in _USERS.items()
-    }
+    taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]
     group = [f"{name}:x:{gid}:\n" for name, gid in _GROUPS.items()]
     for name, number in sorted(ids.items(), key=lambda item: item[1]):
         if number in taken or not 0 < number <= _MAX_ID:
             raise BentoError(f"users: {name}: number {number} is reserved. Use an unused one from 1 to {_MAX_ID}.")
-        taken[number] = name
+        taken.add(number)
         passwd.append(f"{name}:x:{number}:{number}:{name}:/home/{name}:{_NOLOGIN}\n")
         group.append(f"{name}:x:{number}:\n")
         yield from root.directory(f"home/{name}", 0o755, number, number)
@@ -88,9 +86,7 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     Raises BentoError for an invalid certificate, or if a layer below has the bundle.
     """
     if own and root.has(_BUNDLE):
-        raise BentoError(
-            "certificates: a layer below already has the certificate bundle. Set certificates of that layer."
-        )
+        raise BentoError("certificates: a layer below has the certificate bundle. Set certificates of that layer.")
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
     for name, data in own:
