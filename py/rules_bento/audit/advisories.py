@@ -336,12 +336,10 @@ def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
     count = 0
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
-        for file in sorted(file for file in files if _is_record(file)):
+        for file in sorted(filter(_is_record, files)):
             count += 1
             if count > _MAX_RECORDS:
-                raise BentoError(
-                    f"advisories: {name}: more than {_MAX_RECORDS:,} records. Provide only those for PyPI."
-                )
+                raise BentoError(f"advisories: {name}: more than {_MAX_RECORDS:,} records. Provide those for PyPI.")
             path = Path(root, file)
             origin = f"{name}/{path.relative_to(folder).as_posix()}"
             if not path.is_file():
@@ -356,7 +354,7 @@ def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
     with path.open("rb") as file:
         archive = FileZip(file, name, bounds)
         for member in archive.members():
-            if member.is_folder or not all(map(_is_visible, member.path.split("/"))) or not _is_record(member.path):
+            if member.is_folder or "/." in f"/{member.path}" or not _is_record(member.path):
                 continue
             if member.size > MAX_BYTES:
                 raise archive.error("exceeds the size limit of a record", member.path)
@@ -365,7 +363,3 @@ def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
 
 def _is_record(path: str) -> bool:
     return path.endswith(SUFFIXES) and not path.startswith(".")
-
-
-def _is_visible(part: str) -> bool:
-    return not part.startswith(".")

@@ -19,26 +19,13 @@ from rules_bento.typing_lite import Any, Iterable, Mapping
 _PURL = re.compile(r"pkg:([^/]+)/([^@?#]+)@([^?#]+)(?:[?#].*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILE = {"hashes?": {...: str}}
-_PYLOCK = {
-    "packages": [
-        {
-            "name": str,
-            "version?": str,
-            "wheels?": [_FILE],
-            "sdist?": _FILE,
-            "archive?": _FILE,
-            "vcs?": {"commit-id": str},
-        }
-    ]
-}
+_PYLOCK_FILES = {"wheels?": [_FILE], "sdist?": _FILE, "archive?": _FILE}
+_PYLOCK = {"packages": [{"name": str, "version?": str, "vcs?": {"commit-id": str}, **_PYLOCK_FILES}]}
 _SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")  # dpkg's field: the version if it isn't the package's own
 _RELEASE = re.compile(r"([0-9]{1,4})(?:\.[0-9]+)*(?:[+~].*)?")  # version of Debian's base-files
 _CYCLONEDX = {"components": [{"name": str, "purl?": str, "hashes?": [{...: str}]}]}
-_SPDX = {
-    "packages": [
-        {"name": str, "checksums?": [{...: str}], "externalRefs?": [{"referenceType": str, "referenceLocator": str}]}
-    ]
-}
+_SPDX_REFERENCE = {"referenceType": str, "referenceLocator": str}
+_SPDX = {"packages": [{"name": str, "checksums?": [{...: str}], "externalRefs?": [_SPDX_REFERENCE]}]}
 _SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."
 
 
@@ -106,18 +93,13 @@ def from_pylock(data: bytes, origin: str) -> list[Package]:
 
     document = read_toml(data, origin)
     schema.validate(document, _PYLOCK, origin, "Export it again, for example with `uv export`.")
-    return [
-        Package(
-            normalize_name(entry["name"]),
-            entry.get("version", ""),
-            any(
-                file.get("hashes")
-                for file in [*entry.get("wheels", []), entry.get("sdist", {}), entry.get("archive", {})]
-            )
-            or bool(_COMMIT.fullmatch(entry.get("vcs", {}).get("commit-id", ""))),
-        )
-        for entry in document["packages"]
-    ]
+    packages = []
+    for entry in document["packages"]:
+        files = [*entry.get("wheels", []), entry.get("sdist", {}), entry.get("archive", {})]
+        is_commit = bool(_COMMIT.fullmatch(entry.get("vcs", {}).get("commit-id", "")))
+        hashed = is_commit or any(file.get("hashes") for file in files)
+        packages.append(Package(normalize_name(entry["name"]), entry.get("version", ""), hashed))
+    return packages
 
 
 def from_sbom(data: bytes, origin: str) -> list[Package]:
@@ -174,21 +156,11 @@ def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
 def loads(text: bytes | str) -> Inventory:
     """Read the output of `dumps`."""
     fields = read_json(text, "the packages")
-    packages = (
-        Package(
-            entry["name"],
-            entry["version"],
-            entry["hashed"],
-            tuple(entry["required_by"]),
-            _read_license(entry["license"]) if entry["license"] else None,
-            entry["ecosystem"],
-            tuple(entry["binaries"]),
-        )
-        for entry in fields["packages"]
-    )
+    packages = []
+    for entry in fields["packages"]:
+        entry |= {key: tuple(entry[key]) for key in ("required_by", "binaries")}
+        if entry["license"]:
+            expression, license_text, classifiers = entry["license"]
+            entry["license"] = DeclaredLicense(expression, license_text, tuple(classifiers))
+        packages.append(Package(**entry))
     return Inventory(tuple(packages), fields["system_known"])
-
-
-def _read_license(fields: list[Any]) -> DeclaredLicense:
-    expression, text, classifiers = fields
-    return DeclaredLicense(expression, text, tuple(classifiers))

@@ -162,10 +162,8 @@ class LicensePolicy(NamedTuple):
 
 def read_policy(allowed: Sequence[str], denied: Sequence[str]) -> LicensePolicy:
     """Return the policy of two lists. Raises BentoError for an invalid entry."""
-    return LicensePolicy(
-        tuple(_entry(text, "allow_licenses") for text in allowed),
-        tuple(_entry(text, "deny_licenses") for text in denied),
-    )
+    allowed = [_entry(text, "allow_licenses") for text in allowed]
+    return LicensePolicy(tuple(allowed), tuple(_entry(text, "deny_licenses") for text in denied))
 
 
 def _entry(text: str, place: str) -> str:

@@ -94,11 +94,7 @@ class Report(NamedTuple):
                     "required_by": list(vulnerability.package.required_by),
                     "ids": list(vulnerability.ids),
                     "severity": vulnerability.rating or "unknown",
-                    "fixed": vulnerability.fixed,
-                    "certain": vulnerability.certain,
-                    "summary": vulnerability.summary,
-                    "allowed": vulnerability.allowed,
-                    "rejected": vulnerability.rejected,
+                    **{key: getattr(vulnerability, key) for key in Vulnerability._fields[3:]},
                 }
                 for vulnerability in self.vulnerabilities
             ],

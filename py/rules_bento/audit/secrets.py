@@ -27,9 +27,8 @@ _MAX_SESSION = 30 * 86400  # lifetime of a session token
 _START = rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))"
 _START_IN_BASE64 = rb"(?:(?<![A-Za-z0-9_+/-])|(?<=\\[nrt]))"
 _END = rb"(?![A-Za-z0-9])"
-_RUNS = tuple(
-    word[at : at + 6] for word in (b"abcdefghijklmnopqrstuvwxyz", b"01234567890") for at in range(len(word) - 5)
-)
+_ORDERED = (b"abcdefghijklmnopqrstuvwxyz", b"01234567890")
+_RUNS = tuple(word[at : at + 6] for word in _ORDERED for at in range(len(word) - 5))
 _EXAMPLES = (
     b"example",  # suffix of Amazon's examples
     b"eby8vdm02xnocqflquwjpllmetlcdxj1ouzft50usrz6ifsufq2uver",  # the public key of Azure's storage emulator
