@@ -69,9 +69,8 @@ def unpack(archive: Path, folder: Path) -> Path:
         try:
             _write(folder, item, contents)
         except OSError as error:
-            raise BentoError(
-                f"{archive}: cannot write {item.path[:60]!r}: {error.strerror}. Lock another version."
-            ) from None
+            reason = f"cannot write {item.path[:60]!r}: {error.strerror}"
+            raise BentoError(f"{archive}: {reason}. Lock another version.") from None
     entries = [entry for entry in folder.iterdir() if entry.is_dir()]
     if len(entries) != 1:
         raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. Lock again.")
@@ -102,13 +101,8 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
     output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
     module, attributes, path = _backend(source)
-    hook = _HOOK.format(
-        result_file=repr(str(result_file.absolute())),
-        attributes=attributes,
-        module=repr(module),
-        output=repr(str(output.absolute())),
-        path=path,
-    )
+    files = {"result_file": repr(str(result_file.absolute())), "output": repr(str(output.absolute()))}
+    hook = _HOOK.format(**files, module=repr(module), attributes=attributes, path=path)
     process = subprocess.run(
         [str(python), "-B", "-X", "utf8", "-c", hook],
         check=False,
@@ -140,9 +134,8 @@ def _read_result(result_file: Path, output: Path) -> Path:
         raise BentoError(f"the build backend also requires {names}. Add it to the requirements of the build_lock.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
-        raise BentoError(
-            f"the build backend reported the wheel {name[:200]!r}, but there is no wheel with this name. {remedy}"
-        )
+        reported = f"the build backend reported the wheel {name[:200]!r}"
+        raise BentoError(f"{reported}, but there is no wheel with this name. {remedy}")
     return output / name
 
 
@@ -170,10 +163,8 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
 
     major, minor = (int(part) for part in version.split("."))
     interpreter = f"cp{major}{minor}"
-    supported = {
-        *cpython_tags((major, minor), [interpreter], ["it"]),
-        *compatible_tags((major, minor), interpreter, ["it"]),
-    }
+    supported = {*cpython_tags((major, minor), [interpreter], ["it"])}
+    supported |= {*compatible_tags((major, minor), interpreter, ["it"])}
     return not supported.isdisjoint(parse_tag(f"{python}-{abi}-it"))
 
 
@@ -209,7 +200,9 @@ def repack(wheel: Path, output: Path) -> None:
             archive.writestr(_entry(name, 0o755 if executable else 0o644), content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             rows.append((name, f"sha256={digest}", len(content)))
-        archive.writestr(_entry(record, 0o644), _csv([*rows, (record, "", "")]))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*rows, (record, "", "")])
+        archive.writestr(_entry(record, 0o644), text.getvalue())
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
@@ -219,12 +212,6 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
     entry.create_system = 3
     entry.external_attr = (0o100000 | mode) << 16
     return entry
-
-
-def _csv(rows: Sequence[tuple[str, str, object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def _is_same_version(built: str, version: str) -> bool:
@@ -256,15 +243,11 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     folders = table.get("backend-path", [])
     for folder in folders:
         if folder.startswith("/") or ".." in folder.split("/") or not (source / folder).is_dir():
-            raise BentoError(
-                f"{project.name}: backend-path: {folder[:200]!r} isn't a directory of the source. {remedy}"
-            )
+            place = f"{project.name}: backend-path"
+            raise BentoError(f"{place}: {folder[:200]!r} isn't a directory of the source. {remedy}")
     module, _, attribute = backend.partition(":")
-    return (
-        module,
-        [name for name in attribute.split(".") if name],
-        [str((source / folder).absolute()) for folder in folders],
-    )
+    names = [name for name in attribute.split(".") if name]
+    return module, names, [str((source / folder).absolute()) for folder in folders]
 
 
 def _environment(python: Path, scratch: Path, version: str) -> dict[str, str]:

@@ -90,9 +90,8 @@ def is_target(edge: Document, package: Document) -> bool:
 
 def dependencies(package: Document, kind: str, name: str) -> list[Document]:
     """Return the edges of a package, of one of its extras, or of one of its groups."""
-    edges: list[Document] = (
-        package.get(_TABLES[kind], {}).get(name, []) if kind in _TABLES else package.get("dependencies", [])
-    )
+    table = package.get(_TABLES[kind], {}) if kind in _TABLES else {"": package.get("dependencies", [])}
+    edges: list[Document] = table.get(name, [])
     return edges
 
 
@@ -329,7 +328,6 @@ def _is_possible(clause: Collection[Atom]) -> bool:
 def _not(condition: Condition) -> Condition:
     result = TRUE
     for clause in condition:
-        result = _and(
-            result, frozenset(frozenset([(left, _OPPOSITE[operator], right)]) for left, operator, right in clause)
-        )
+        opposite = [frozenset([(left, _OPPOSITE[operator], right)]) for left, operator, right in clause]
+        result = _and(result, frozenset(opposite))
     return result

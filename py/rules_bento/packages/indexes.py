@@ -87,18 +87,11 @@ class Indexes:
         if self.default:
             lines += ["[[tool.uv.index]]", f"url = {json.dumps(self.default)}", "default = true"]
         if self.explicit:
+            explicit = dict(sorted((normalize_name(package), name) for package, name in self.explicit.items()))
             lines.append("[tool.uv.sources]")
-            lines += [
-                f"{json.dumps(package)} = {{ index = {json.dumps(name)} }}" for package, name in self._by_package()
-            ]
-            lines += [
-                "[dependency-groups]",
-                f"{EXPLICIT_GROUP} = {json.dumps([name for name, _ in self._by_package()])}",
-            ]
+            lines += [f"{json.dumps(package)} = {{ index = {json.dumps(name)} }}" for package, name in explicit.items()]
+            lines += ["[dependency-groups]", f"{EXPLICIT_GROUP} = {json.dumps(list(explicit))}"]
         return lines
-
-    def _by_package(self) -> list[tuple[str, str]]:
-        return sorted((normalize_name(package), name) for package, name in self.explicit.items())
 
     def _validate(self, origin: str) -> Indexes:
         names = {split_index(entry)[0] for entry in self.extra} - {""}
@@ -113,14 +106,8 @@ class Indexes:
         return self
 
 
-_SHAPE = {
-    "default?": str,
-    "explicit?": {...: str},
-    "extra?": [str],
-    "find_links?": [str],
-    "no_index?": bool,
-    "trusted_hosts?": [str],
-}
+_SHAPE = {"default?": str, "explicit?": {...: str}, "extra?": [str], "find_links?": [str]}
+_SHAPE |= {"no_index?": bool, "trusted_hosts?": [str]}
 _LONG_FLAGS = {"-i": "--index-url", "-f": "--find-links"}
 
 

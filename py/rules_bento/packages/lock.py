@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+_WRITE_AGAIN = "Run the bento_requirements target to write it."
 
 # Tags of Python, ABI, and platform that the supported interpreters can use.
 _SUPPORTED_TAGS = tuple(
@@ -89,11 +90,9 @@ def load(path: Path) -> Lock:
     try:
         lock: Lock = read_json(read_file(path), str(path))
     except FormatError as error:
-        raise BentoError(f"{error} Run the bento_requirements target to write it again.") from None
+        raise BentoError(f"{error} {_WRITE_AGAIN}") from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
-        raise BentoError(
-            f"{path}: not a lock of rules_bento (format {FORMAT}). Run the bento_requirements target to write it."
-        )
+        raise BentoError(f"{path}: not a lock of rules_bento (format {FORMAT}). {_WRITE_AGAIN}")
     lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty it and lock again.")
     return lock
 
@@ -147,9 +146,8 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
 def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]]:
     """Return the edges of the selected items and of the members and extras that they reach."""
     members = {package["name"]: package for package in document["package"] if conflicts.is_member(package)}
-    queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [
-        (item, ()) for item in choice.items(document) if item[2] != EXPLICIT_GROUP
-    ]
+    chosen = [item for item in choice.items(document) if item[2] != EXPLICIT_GROUP]
+    queue: list[tuple[conflicts.Item, tuple[str, ...]]] = [(item, ()) for item in chosen]
     roots: list[dict[str, Any]] = []
     seen = set(queue)
     while queue:
@@ -160,10 +158,7 @@ def _root_edges(document: dict[str, Any], choice: Choice) -> list[dict[str, Any]
                 joined = " and ".join(f"({marker})" for marker in together) if len(together) > 1 else "".join(together)
                 roots.append(edge | ({"marker": joined} if joined else {}))
                 continue
-            names = [
-                ("project", edge["name"], ""),
-                *(("extra", edge["name"], extra) for extra in edge.get("extra", ())),
-            ]
+            names = [("project", edge["name"], "")] + [("extra", edge["name"], name) for name in edge.get("extra", ())]
             new = [(name, together) for name in names if not {(name, ()), (name, together)} & seen]
             seen.update(new)
             queue += new
@@ -253,19 +248,18 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
     """Return the git commit or URL of a package that isn't in an index."""
     source = package["source"]
+    place = f"{origin}: {package['name']}"
     if "git" in source:
         address, _, commit = source["git"].partition("#")
         address, _, query = address.partition("?")
-        reject_credentials(address, f"{origin}: {package['name']}")
+        reject_credentials(address, place)
         folder = [value.partition("=")[2] for value in query.split("&") if value.startswith("subdirectory=")]
         return {"git": address, "commit": commit} | ({"subdirectory": unquote(folder[0])} if folder else {})
     if "url" in source:
-        reject_credentials(source["url"], f"{origin}: {package['name']}")
+        reject_credentials(source["url"], place)
         return {"url": source["url"]}
     if source.keys() & {"directory", "path"}:
-        raise BentoError(
-            f"{origin}: {package['name']} is a local path. {LOCAL_REMEDY} Remove it from the project's dependencies."
-        )
+        raise BentoError(f"{place} is a local path. {LOCAL_REMEDY} Remove it from the project's dependencies.")
     return {}
 
 

@@ -164,9 +164,8 @@ def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
 def require(kind: str, value: str, place: str, remedy: str) -> None:
     """Raise BentoError, with `place` as its prefix, if a string doesn't have the syntax of a kind."""
     if not matches(kind, value):
-        raise BentoError(
-            f"{place}: {_redacted(value)} isn't {_MARKER if kind == 'marker' else _KINDS[kind][2]}. {remedy}"
-        )
+        description = _MARKER if kind == "marker" else _KINDS[kind][2]
+        raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")
 
 
 def matches(kind: str, value: str) -> bool:
@@ -214,10 +213,8 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
         for number, item in enumerate(value):
             place, inner = f"{where}[{number}]", origin
             if isinstance(shape[0], dict) and "name" in shape[0] and shape[0] is not _EDGE:
-                place, inner = (
-                    "",
-                    f"{origin}: {item['name'] if matches('line', item['name']) else _redacted(item['name'])}",
-                )
+                name = item["name"]
+                place, inner = "", f"{origin}: {name if matches('line', name) else _redacted(name)}"
             yield from _strings(item, shape[0], place, inner)
     elif isinstance(shape, tuple):
         for name, item in value.items():
@@ -226,9 +223,8 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
     elif isinstance(shape, dict):
         dot = f"{where}." if where else ""
         if shape is _SOURCE and value.keys() not in _SOURCES:
-            raise BentoError(
-                f"{origin}: {where}: unsupported keys {', '.join(map(_redacted, value)) or 'none'}. Lock again."
-            )
+            keys = ", ".join(map(_redacted, value)) or "none"
+            raise BentoError(f"{origin}: {where}: unsupported keys {keys}. Lock again.")
         for key, inner in shape.items():
             name = key.removesuffix("?")
             if name in value:

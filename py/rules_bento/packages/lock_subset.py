@@ -30,8 +30,6 @@ _MACOS_MACHINES = {
     "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
 }
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\n"
-
-
 # Minor versions of glibc 2 that uv has platforms for; others are rounded up. The package hub selects the wheels.
 _KNOWN_GLIBC = (17, 28, *range(31, 41))
 
@@ -56,9 +54,7 @@ class Target:
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
             if not (major.isdecimal() and minor.isdecimal()):
-                raise BentoError(
-                    f"glibc of bento.pypi: invalid version {self.glibc!r}. Write two numbers, such as 2.28."
-                )
+                raise BentoError(f"glibc of bento.pypi: invalid version {self.glibc!r}. Write one such as 2.28.")
             newer = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
             return f"{machine}-manylinux_2_{next(newer, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
@@ -271,9 +267,8 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
                 f"Add {name} to requirements."
             )
         if version not in ("", versions[name]):
-            raise BentoError(
-                f"deps require {pin} from another hub, but the lock has {name}=={versions[name]}. Lock one version."
-            )
+            locked = f"{name}=={versions[name]}"
+            raise BentoError(f"deps require {pin} from another hub, but the lock has {locked}. Lock one version.")
         names.append(name)
     return sorted(names)
 
@@ -333,9 +328,8 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
             f"resolver: pip-tools can't resolve for {target.platform} with Python {target.python_minor} on "
             f"{sys.platform} with Python {here}. Set resolver = 'uv'."
         )
-    program = (
-        f"import sys; sys.path[:0] = {[str(Path(root).absolute()) for root in resolver.pip_tools]!r}; {_PIP_COMPILE}"
-    )
+    roots = [str(Path(root).absolute()) for root in resolver.pip_tools]
+    program = f"import sys; sys.path[:0] = {roots!r}; {_PIP_COMPILE}"
     command = [resolver.python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
     return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
 

@@ -285,9 +285,8 @@ class _PyprojectReader:
 def _select(requested: Sequence[str], available: dict[str, Any], origin: str) -> list[str]:
     missing = sorted(set(requested) - available.keys() - {"*"})
     if missing:
-        raise BentoError(
-            f"{origin}: unknown {', '.join(missing)}. Valid values: {', '.join(sorted(available)) or 'none'}."
-        )
+        valid = ", ".join(sorted(available)) or "none"
+        raise BentoError(f"{origin}: unknown {', '.join(missing)}. Valid values: {valid}.")
     return sorted(available) if "*" in requested else list(requested)
 
 

@@ -19,9 +19,7 @@ LOCAL_REMEDY = "Add code of the repository to deps, and use bento_wheel for your
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
 CONSTRAINT_FLAGS = frozenset({"-c", "--constraint"})
-INDEX_OPTIONS = frozenset(
-    {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
-)
+INDEX_OPTIONS = {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
 _IGNORED_FLAGS = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
 _SINGLE_FILE = "a lock is a single file. Run `uv pip compile` to include the requirements of other files."
 _DIRECTORY = f"it installs a directory. {LOCAL_REMEDY}"
@@ -107,9 +105,8 @@ def check(text: str, place: str) -> pep508.Requirement:
     except ValueError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
     address = requirement.url if requirement else text
-    if (address and _is_local(address)) or (
-        requirement and not requirement.specifier and requirement.name.endswith(_ARCHIVES)
-    ):
+    is_archive = requirement and not requirement.specifier and requirement.name.endswith(_ARCHIVES)
+    if is_archive or (address and _is_local(address)):
         raise BentoError(f"{place}: {text!r} is a local path. {LOCAL_REMEDY}")
     if requirement is None and "://" in text.partition("@")[0]:
         raise BentoError(f"{place}: the address {text!r} has no package name. Write 'name @ {text}'.")

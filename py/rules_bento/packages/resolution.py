@@ -90,9 +90,7 @@ class Project:
         except InvalidSpecifier:
             versions = SpecifierSet()
         if not len(versions):
-            raise BentoError(
-                f"requires_python: invalid range {self.requires_python!r}. Write a range such as '>=3.10'."
-            )
+            raise BentoError(f"requires_python: invalid range {self.requires_python!r}. Write one such as '>=3.10'.")
         return versions
 
     def _environments(self) -> list[str]:
@@ -102,9 +100,7 @@ class Project:
         for platform in self.platforms:
             system, _, machine = platform.partition("_")
             if system not in _SYSTEMS:
-                raise BentoError(
-                    f"platforms: unsupported platform {platform!r}. Write <os>_<machine>, with linux or macos."
-                )
+                raise BentoError(f"platforms: unsupported platform {platform!r}. Write linux_ or macos_<machine>.")
             environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
 
@@ -176,11 +172,8 @@ def _preferences(lock: Lock) -> str:
     # The newest version first: uv skips versions that don't support a Python version.
     for package in sorted(lock["packages"], key=lambda package: (package["name"], _version(package)), reverse=True):
         if "source" not in package:
-            lines += [
-                "[[package]]",
-                f"name = {json.dumps(package['name'])}",
-                f"version = {json.dumps(package['version'])}",
-            ]
+            lines += ["[[package]]", f"name = {json.dumps(package['name'])}"]
+            lines.append(f"version = {json.dumps(package['version'])}")
             lines.append(f'source = {{ registry = "{_PLACEHOLDER_INDEX}" }}')
     return "\n".join([*lines, ""])
 
@@ -253,11 +246,8 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
             f"{origin}:{requirement.line}: {requirement.text!r} doesn't have {missing}. Lock with "
             f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
         )
-    return (
-        [entry.text for entry in requirements_of_file],
-        {sha256 for entry in requirements_of_file for sha256 in entry.hashes},
-        options,
-    )
+    hashes = {sha256 for entry in requirements_of_file for sha256 in entry.hashes}
+    return [entry.text for entry in requirements_of_file], hashes, options
 
 
 def _check_strings(line: requirements.Requirement, place: str) -> None:

@@ -57,9 +57,8 @@ def check_platform(platforms: Iterable[str], remedy: str) -> None:
     this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
     for platform in platforms:
         if platform != this_platform:
-            raise BentoError(
-                f"the packages are for {platform}, but the service is imported on {this_platform}. {remedy}"
-            )
+            reason = f"the packages are for {platform}, but the service is imported on {this_platform}"
+            raise BentoError(f"{reason}. {remedy}")
 
 
 def is_interpreter(name: str) -> bool:
@@ -73,9 +72,8 @@ def _write_script(script: Path, text: str) -> None:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise BentoError(
-            f"cannot write the console script {script.name!r} of a wheel: {error.strerror}. Exclude the package."
-        ) from None
+        reason = f"cannot write the console script {script.name!r} of a wheel: {error.strerror}"
+        raise BentoError(f"{reason}. Exclude the package.") from None
 
 
 def _version(parts: int) -> str:
@@ -88,16 +86,11 @@ def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
         for file in root.glob("*.dist-info/entry_points.txt"):
             for name, target in _entry_points(file):
                 match = _TARGET.fullmatch(target)
+                problem = f"the console script {name!r} would replace the interpreter" if is_interpreter(name) else ""
                 if not _NAME.fullmatch(name) or not match:
-                    raise BentoError(
-                        f"{file.parent.name}: invalid console script {name!r} = {target!r}. Expected "
-                        f"MODULE:FUNCTION. Exclude the package."
-                    )
-                if is_interpreter(name):
-                    raise BentoError(
-                        f"{file.parent.name}: the console script {name!r} would replace the interpreter. Exclude the "
-                        f"package."
-                    )
+                    problem = f"invalid console script {name!r} = {target!r}. Expected MODULE:FUNCTION"
+                if problem or not match:
+                    raise BentoError(f"{file.parent.name}: {problem}. Exclude the package.")
                 yield name, match[1], match[2]
 
 
