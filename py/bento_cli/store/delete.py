@@ -36,9 +36,8 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
         with commit_lock(home):
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
-                raise BentoError(
-                    f"{tag}: required by {', '.join(map(str, users))}. Delete these first, or use --force."
-                )
+                names = ", ".join(map(str, users))
+                raise BentoError(f"{tag}: required by {names}. Delete these first, or use --force.")
             removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 
@@ -63,9 +62,7 @@ def discard(home: Home, removed: Removed) -> None:
     """Remove the files of an entry, and the files of the pool that no other entry links to."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
-    places = [
-        pool.place(entry.blake3, executable=entry.mode & 0o100 != 0) for entry in entries if entry.blake3 is not None
-    ]
+    places = [pool.place(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
     shared = [place for place in places if _names(place) > 1]
     shutil.rmtree(trash, ignore_errors=True)
     for place in shared:

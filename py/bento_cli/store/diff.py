@@ -85,9 +85,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
             files[item.path] = File(item.path, item.size, mode, import_session.digest(contents))
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
-        raise BentoError(
-            f"{path}: contains neither {BENTO.descriptor} nor {MODEL.descriptor}. Pass a Bento or a model."
-        )
+        raise BentoError(f"{path}: has neither {BENTO.descriptor} nor {MODEL.descriptor}. Pass a Bento or a model.")
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
     description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
@@ -99,16 +97,13 @@ def compare(one: Side, other: Side) -> Difference:
     before, after = one.files, other.files
     both = sorted(before.keys() & after.keys())
     fields = _flat(one.description.document), _flat(other.description.document)
+    values = [(key, fields[0].get(key), fields[1].get(key)) for key in dict.fromkeys((*fields[0], *fields[1]))]
     models = [[model.tag for model in side.description.models] for side in (one, other)]
     return Difference(
         added=tuple(after[path] for path in sorted(after.keys() - before.keys())),
         removed=tuple(before[path] for path in sorted(before.keys() - after.keys())),
         changed=tuple((before[path], after[path]) for path in both if before[path] != after[path]),
-        fields=tuple(
-            (key, fields[0].get(key), fields[1].get(key))
-            for key in dict.fromkeys((*fields[0], *fields[1]))
-            if fields[0].get(key) != fields[1].get(key)
-        ),
+        fields=tuple(value for value in values if value[1] != value[2]),
         models_added=tuple(tag for tag in models[1] if tag not in models[0]),
         models_removed=tuple(tag for tag in models[0] if tag not in models[1]),
     )

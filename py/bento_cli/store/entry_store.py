@@ -115,7 +115,7 @@ class EntryStore:
         if version:
             return self._list([(name, version)] if self.has(Tag(name, version)) else [])
         if not (self.folder / name).is_dir():
-            raise NotFoundError(f"{name}: no {self.kind.noun} has this name in {self.folder}. Run `bento list`.")
+            raise self._not_found(name, "name")
         return self._list([(name, version) for version in _folders(self.folder / name)])
 
     def find(self, text: str) -> Tag:
@@ -130,12 +130,10 @@ class EntryStore:
             return Tag(name, version)
         versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
         if len(versions) > 1:
-            raise BentoError(
-                f"{text}: ambiguous: matches {len(versions)} {self.kind.folder}: {', '.join(versions)}. Add more "
-                "characters."
-            )
+            found = f"{len(versions)} {self.kind.folder}: {', '.join(versions)}"
+            raise BentoError(f"{text}: ambiguous: matches {found}. Add more characters.")
         if not versions:
-            raise NotFoundError(f"{text}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`.")
+            raise self._not_found(text, "tag")
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
@@ -194,9 +192,7 @@ class EntryStore:
         try:
             path.rename(trash)
         except FileNotFoundError:
-            raise NotFoundError(
-                f"{tag}: no {self.kind.noun} has this tag in {self.folder}. Run `bento list`."
-            ) from None
+            raise self._not_found(str(tag), "tag") from None
         import_manifests.remove(self.home, self.kind, tag)
         newest = self._newest(tag.name, last=True)  # BentoML selects the last of equal times only here
         if newest is None:
@@ -212,10 +208,11 @@ class EntryStore:
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
-            raise BentoError(
-                f"{text!r}: the version is missing. For the latest version, write {name} or {name}:latest."
-            )
+            raise BentoError(f"{text!r}: the version is missing. For the latest one, write {name} or {name}:latest.")
         return name, check_word(version, f"{text!r}: the version") if version else ""
+
+    def _not_found(self, text: str, what: str) -> NotFoundError:
+        return NotFoundError(f"{text}: no {self.kind.noun} has this {what} in {self.folder}. Run `bento list`.")
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
         known = Summaries(self.home, self.kind)
@@ -238,7 +235,7 @@ class EntryStore:
                 return version
         newest = self._newest(name)
         if newest is None:
-            raise NotFoundError(f"{name}: no {self.kind.noun} has this name in {self.folder}. Run `bento list`.")
+            raise self._not_found(name, "name")
         with suppress(OSError):  # the store is read-only, or its disk is full
             durable.write(self.home, pointer, newest.version.encode())
         return newest.version

@@ -32,14 +32,7 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
     from bento_cli.transports.address import Address
 
-_KNOWN: dict[str, Form] = {
-    ".gz": "gz",
-    ".xz": "xz",
-    ".bz2": "bz2",
-    ".tar": "tar",
-    ".zip": "zip",
-    ".zst": "zst",
-}
+_KNOWN: dict[str, Form] = {".gz": "gz", ".xz": "xz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
 _SUFFIX: dict[str, str] = {"gz": ".tar.gz", "bz2": ".tar.bz2", "zst": ".tar.zst", "tar": ".tar", "zip": ".zip"}
 
 
@@ -174,9 +167,8 @@ def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot write the file: {reason}. Choose another path, or free space.")
-    return BentoError(
-        f"{error.filename}: cannot read the file: {reason}. Fix the file and export again; {path} was not written."
-    )
+    problem = f"{error.filename}: cannot read the file: {reason}"
+    return BentoError(f"{problem}. Fix the file and export again; {path} was not written.")
 
 
 def _has(entries: EntryStore, text: str) -> bool:

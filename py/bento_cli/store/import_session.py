@@ -146,9 +146,7 @@ class ImportSession:
         entries = EntryStore(self._home, MODEL)
         gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
-            raise BentoError(
-                f"{gone[0]}: the model was deleted during the import of its Bento. Import the Bento again."
-            )
+            raise BentoError(f"{gone[0]}: the model was deleted during the import of its Bento. Import it again.")
         models: list[Entry] = []
         known = list(staged.known)
         for part in staged.models:
@@ -203,9 +201,8 @@ class _Reader:
             if not member.path.startswith(below):
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
-                raise BentoError(
-                    f"{where}: unexpected member {member.path!r} outside of {below}. Create the archive again."
-                )
+                problem = f"unexpected member {member.path!r} outside of {below}"
+                raise BentoError(f"{where}: {problem}. Create the archive again.")
             item = member._replace(path=member.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
@@ -294,9 +291,8 @@ class _Reader:
         data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
-            raise BentoError(
-                f"{place}: its {MODEL.descriptor} describes the model {description.tag}. Rename the directory."
-            )
+            problem = f"its {MODEL.descriptor} describes the model {description.tag}"
+            raise BentoError(f"{place}: {problem}. Rename the directory.")
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
@@ -337,10 +333,8 @@ class Tree:
                 self._entries.append(TreeEntry(item.path, item.size, mode, digest))
                 self.size += item.size
         except OSError as error:
-            reason = error.strerror or error
-            raise BentoError(
-                f"{item.path}: cannot write to {target}: {reason}. Free space, or rename the file."
-            ) from error
+            problem = f"cannot write to {target}: {error.strerror or error}"
+            raise BentoError(f"{item.path}: {problem}. Free space, or rename the file.") from error
 
     def manifest(self) -> TreeManifest:
         """Create the manifest of the tree."""
