@@ -33,9 +33,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
     except json.JSONDecodeError as error:
         raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}. Correct it.") from None
     except UnicodeEncodeError:
-        raise FormatError(
-            f"{origin}: invalid JSON: a string has an unpaired surrogate. Write the character itself."
-        ) from None
+        raise FormatError(f"{origin}: invalid JSON: a string has an unpaired surrogate. Correct it.") from None
     except ValueError as error:
         raise FormatError(f"{origin}: invalid JSON: {error}. Correct it.") from None
     except RecursionError:

@@ -68,12 +68,8 @@ def _check_size(tables: dict[str, Any], origin: str) -> None:
     level: list[Any] = [tables]
     count = 1
     for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            for item in (value.values() if isinstance(value, dict) else value)
-            if isinstance(item, (dict, list))
-        ]
+        items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
+        level = [item for item in items if isinstance(item, (dict, list))]
         count += sum(map(len, level))
         if not level:
             break

@@ -113,9 +113,8 @@ class _YamlReader:
             mark = error.problem_mark or error.context_mark
             last = self._text.count("\n")  # libyaml counts the end as another line
             line = f":{min(mark.line, last) + 1}" if mark else ""
-            raise FormatError(
-                f"{self._origin}{line}: invalid YAML: {error.problem or error.context}. Correct it."
-            ) from None
+            problem = error.problem or error.context
+            raise FormatError(f"{self._origin}{line}: invalid YAML: {problem}. Correct it.") from None
         except (yaml.YAMLError, ValueError) as error:
             raise FormatError(f"{self._origin}: invalid YAML: {' '.join(str(error).split())}. Correct it.") from None
         finally:
@@ -164,11 +163,8 @@ class _YamlReader:
         self._count += count
         self._characters += characters
         if self._count > MAX_VALUES or self._characters > MAX_CHARACTERS:
-            raise self._error(
-                line,
-                f"more than {MAX_VALUES:,} values or {MAX_CHARACTERS >> 20} MiB of text, with aliases expanded. "
-                f"Reduce its size.",
-            )
+            limits = f"{MAX_VALUES:,} values or {MAX_CHARACTERS >> 20} MiB of text, with aliases expanded"
+            raise self._error(line, f"more than {limits}. Reduce its size.")
 
     def _collection(self, event: Any, line: int) -> _YamlNode:
         is_list = type(event) is self._yaml.SequenceStartEvent

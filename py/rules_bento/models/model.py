@@ -46,9 +46,7 @@ class ModelDescription:
         return ModelDescription(**document)
 
 
-_FIELDS = {
-    "tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels?": {...: str},
-}  # fmt: skip
+_FIELDS = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels?": {...: str}}
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,8 @@ def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> 
     """Return the digest of a model's content, without version and creation time; see `make_entry`."""
     from rules_bento.formats.yaml_writer import dump_yaml
 
-    return TreeManifest.of(
-        [*files.entries, TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))]
-    ).identity()
+    descriptor = TreeEntry.of_bytes(MODEL_YAML, dump_yaml({"name": name, **fields}))
+    return TreeManifest.of([*files.entries, descriptor]).identity()
 
 
 def read_labels(fields: dict[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives.tarstream import Member, check_links
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.models.model import (
@@ -80,10 +80,8 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / MODEL_YAML).is_file():
             fields = _model_yaml(path / MODEL_YAML)
-            description = ModelDescription(
-                f"{name}:{path.name}", fields["module"], _creation_time(fields), "", 0, read_labels(fields)
-            )
-            models.append(BundledModel(description))
+            known = (f"{name}:{path.name}", fields["module"], _creation_time(fields))
+            models.append(BundledModel(ModelDescription(*known, "", 0, read_labels(fields))))
     return models
 
 
@@ -103,11 +101,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
         raise BentoError(f"{origin}: not a model of BentoML's store. Add {MODEL_YAML} at the top level.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
-    others = [
-        snapshot.DeclaredFile(file.path, file.source, file.origin, file.link, filtered=False)
-        for file in files
-        if file is not descriptor
-    ]
+    others = [replace(file, filtered=False) for file in files if file is not descriptor]
     check_links({file.path: file.link for file in others if file.link is not None}, origin)
     entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _creation_time(fields), snapshot.digest(others))
     return StoredModel(entry, {file.path: file.source for file in others})
@@ -192,7 +186,6 @@ def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path
                 file.write(piece)
         target.chmod(0o755 if executable else 0o644)
     except OSError as error:
-        raise BentoError(
-            f"cannot write {target.name[:60]!r} of a model archive: {error.strerror}. Rename the file."
-        ) from None
+        reason = f"cannot write {target.name[:60]!r} of a model archive: {error.strerror}"
+        raise BentoError(f"{reason}. Rename the file.") from None
     return target
