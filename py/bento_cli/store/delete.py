@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete exactly this entry. Requires `force` to delete a model that a Bento requires.
-
-    Raises NotFoundError if the entry doesn't exist, and BentoError if a Bento requires the model.
-    """
+    """Delete exactly this entry. Raises NotFoundError if it is missing, and BentoError for a model that is required."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
@@ -73,11 +70,8 @@ def discard(home: Home, removed: Removed) -> None:
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
     """List the Bentos that require a model from the store. Like BentoML, ignores Bentos that contain their models."""
-    return [
-        entry.tag
-        for entry in EntryStore(home, BENTO).list().entries
-        if str(model) in entry.models and not (entry.path / "models").is_dir()
-    ]
+    entries = [entry for entry in EntryStore(home, BENTO).list().entries if str(model) in entry.models]
+    return [entry.tag for entry in entries if not (entry.path / "models").is_dir()]
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:

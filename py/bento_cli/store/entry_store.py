@@ -84,10 +84,7 @@ class Listing:
 
 
 class EntryStore:
-    """Finds, adds and removes the entries of a kind.
-
-    The caller of a method that writes must hold `commit_lock`.
-    """
+    """Finds, adds and removes the entries of a kind. The caller of a method that writes must hold `commit_lock`."""
 
     def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
         """Use `folder`, which contains a directory for each name; default: the directory of this kind in the home."""
@@ -104,10 +101,7 @@ class EntryStore:
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """List all entries, the entries of a name, or the entry of a tag.
-
-        Raises NotFoundError for an unknown name.
-        """
+        """List all entries, the entries of a name, or the entry of a tag. Raises NotFoundError for an unknown name."""
         if not text:
             names = _folders(self.folder)
             return self._list([(name, version) for name in names for version in _folders(self.folder / name)])
@@ -143,10 +137,7 @@ class EntryStore:
         return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
-        """Move a tree into the store as the entry with the description's tag.
-
-        Raises BentoError if the entry exists, or the tree cannot be moved.
-        """
+        """Move a tree into the store as the entry of the description. Raises BentoError if it exists."""
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
@@ -168,10 +159,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange a tree with the entry that has the description's tag, atomically.
-
-        Returns None, without any change, if the system doesn't support this.
-        """
+        """Exchange a tree with the entry of its tag, atomically; None, without a change, if this isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -184,10 +172,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
-        """Move an entry out of the store to the path `trash`, whose parent must exist.
-
-        Raises NotFoundError if the entry doesn't exist.
-        """
+        """Move an entry to the path `trash`, whose parent must exist. Raises NotFoundError if there is no entry."""
         path = self.path(tag)
         try:
             path.rename(trash)

@@ -118,10 +118,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from its own directory or else from the store.
-
-    Raises NotFoundError, with the tag of the Bento, if a model is missing.
-    """
+    """Return the models that a Bento requires, its own or the store's. Raises NotFoundError if one is missing."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:
@@ -196,10 +193,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield the members of a directory tree, without times and owners. Omits the top-level name `skip`.
-
-    Raises BentoError for anything except files, directories, and links.
-    """
+    """Yield the files, directories, and links of a tree, except the top-level `skip`. Raises BentoError for others."""
     pending = _entries(folder, prefix)
     while pending:
         path, entry = pending.pop()
@@ -237,10 +231,7 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:
-    """Write the members as a directory, atomically. An existing directory must be empty.
-
-    Raises BentoError if the directory isn't empty, or cannot be written.
-    """
+    """Write the members as a new or empty directory, atomically. Raises BentoError if this isn't possible."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Choose another directory, or empty this one.")
     try:

@@ -41,10 +41,7 @@ class Home:
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """Find the home: the given directory, or else BENTOML_HOME, or else `~/bentoml`.
-
-        Expands `~` and variables as BentoML does.
-        """
+        """Find the home, with `~` and variables expanded: the argument, or else BENTOML_HOME, or else `~/bentoml`."""
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
 

@@ -34,20 +34,15 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
-    """Read the manifest of the entry in `folder`; None if the entry has no manifest.
-
-    Raises BentoError if the manifest cannot be read.
-    """
+    """Read the manifest of the entry in `folder`; None if it has none. Raises BentoError if it can't be read."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, BentoError) as error:
-        raise BentoError(
-            f"{place}: the manifest of {tag} cannot be read ({error}). Remove the file. Then the {kind.noun} "
-            f"can't be verified."
-        ) from None
+        problem = f"the manifest of {tag} cannot be read ({error})"
+        raise BentoError(f"{place}: {problem}. Remove the file. Then the {kind.noun} can't be verified.") from None
     return manifest if _is_of(manifest, kind, folder) else None
 
 

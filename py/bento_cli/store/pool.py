@@ -57,10 +57,7 @@ class Pool:
         return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create the file `target` with this content; `target` must not exist.
-
-        Returns the digest, and whether the pool did not contain the file.
-        """
+        """Create a new file with this content; return its digest, and whether the pool did not contain the file."""
         from blake3 import blake3
 
         if not data:

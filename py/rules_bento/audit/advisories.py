@@ -159,10 +159,7 @@ class Advisory(NamedTuple):
 
 
 def read_record(document: Any, origin: str) -> Advisory | None:
-    """Read a record; return None if it is withdrawn.
-
-    Raises BentoError, beginning with `origin`, for an invalid record.
-    """
+    """Read a record; return None if it is withdrawn. Raises BentoError, beginning with `origin`, if it is invalid."""
     document = schema.without_nulls(document)
     schema.validate(document, _SHAPE, origin, _REMEDY)
     if document.get("withdrawn"):

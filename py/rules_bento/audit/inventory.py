@@ -81,10 +81,7 @@ def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
 def from_requirements(text: str, origin: str) -> list[Package]:
     """Return the packages of a requirements file. Raises BentoError as `requirements.parse` does."""
     parsed, _ = requirements.parse(text, origin)
-    return [
-        Package(requirement.name, (requirement.pin or ("", ""))[1], bool(requirement.hashes) or requirement.is_commit)
-        for requirement in parsed
-    ]
+    return [Package(one.name, (one.pin or ("", ""))[1], bool(one.hashes) or one.is_commit) for one in parsed]
 
 
 def from_pylock(data: bytes, origin: str) -> list[Package]:

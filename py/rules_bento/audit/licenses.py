@@ -130,10 +130,7 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """Decides which licenses are allowed.
-
-    Entries can have `*`; an entry for a license also matches it with an exception.
-    """
+    """Decides which licenses are allowed. Entries can have `*`, and include licenses with an exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]

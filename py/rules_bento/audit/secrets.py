@@ -58,10 +58,7 @@ class _Kind(NamedTuple):
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
-    """Return the findings in a file, by line; none for a binary file.
-
-    A line with `PRAGMA` allows secrets that begin on that line or on the next one.
-    """
+    """Return the findings in a file, by line; none if it is binary. `PRAGMA` allows those on its line and the next."""
     text = _text(content[:MAX_BYTES])
     starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
     findings: dict[SecretFinding, None] = {}
@@ -107,10 +104,7 @@ class OptionNames(NamedTuple):
 
 
 def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iterable[str], words: OptionNames) -> None:
-    """Raise BentoError for findings outside of `allowed` files, and for `allowed` files without findings.
-
-    `known` are the existing files.
-    """
+    """Raise BentoError for findings outside of `allowed` files, and for `allowed` files without any."""
     all_findings, names, existing = list(findings), set(allowed), set(known)
     shown = [finding for finding in all_findings if finding.path not in names]
     lines = []
@@ -189,10 +183,7 @@ def _is_encoded_key(match: re.Match[bytes]) -> bool:
 
 
 def _is_long_lived_token(match: re.Match[bytes]) -> bool:
-    """Return whether a JSON Web Token is signed and valid for longer than a session.
-
-    Ignores expired session tokens, which are common in tests.
-    """
+    """Return whether a JSON Web Token is signed and valid, or was valid, for longer than a session."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 

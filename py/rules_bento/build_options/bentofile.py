@@ -34,10 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read the arguments of a Bento from a YAML mapping; `origin` is the name of the file in messages.
-
-    Raises BentoError with file and line for an invalid file.
-    """
+    """Read the arguments of a Bento from a YAML mapping. Raises BentoError with file (`origin`) and line."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -55,10 +52,7 @@ def from_yaml(text: str, origin: str) -> BuildOptions:
 
 
 def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> BuildOptions:
-    """Parse a pyproject.toml: its BentoML section, the name of the project, and its dependencies.
-
-    Raises BentoError with the line if it's invalid.
-    """
+    """Parse a pyproject.toml: BentoML's section, the project's name, and its dependencies. Raises BentoError."""
     tables = read_toml(text, origin, LiteralFloat)
     section = tables
     for key in _TABLE:
@@ -116,10 +110,7 @@ _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the line numbers of tables and keys.
-
-    Lines of a multi-line string might be mistaken for keys. Then a message has the number of a nearby line.
-    """
+    """Return the line numbers of tables and keys; approximate near lines of strings that look like keys."""
     lines: dict[Path, int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}

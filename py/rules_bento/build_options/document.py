@@ -109,10 +109,7 @@ class Table:
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
-        """Return a list of strings, or None; with `or_one`, a single string is a list with one item.
-
-        Raises BentoError for other values.
-        """
+        """Return a list of strings, or None; with `or_one`, a string is a list with one item. Raises BentoError."""
         if or_one and isinstance(self._data.get(key), str):
             return (self._data[key],)
         value = self.typed(key, list, "a list of strings")
@@ -128,10 +125,7 @@ class Table:
         return tuple(strings)
 
     def mapping(self, key: str) -> dict[str, str] | None:
-        """Return a mapping of strings, or None. Numbers and booleans are converted.
-
-        Raises BentoError for other values.
-        """
+        """Return a mapping of strings, or None. Numbers and booleans are converted. Raises BentoError for others."""
         value = self.typed(key, dict, "a mapping of strings")
         if value is None:
             return None

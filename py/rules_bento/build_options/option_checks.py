@@ -79,10 +79,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
 
 
 def short_python_version(text: str, place: str) -> str:
-    """Return the `X.Y` of a version, because images have its latest patch release.
-
-    Raises BentoError for an invalid version.
-    """
+    """Return the `X.Y` of a version, because images have its latest patch release. Raises BentoError."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
         raise BentoError(f"{place}: invalid Python version {text!r}. Write a version such as '3.12'.")

@@ -115,10 +115,8 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
             raise BentoError(f"{table.at('alias')}: the alias is empty. Name it, or remove the key.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
-                raise BentoError(
-                    f"{table.at('filter')}: invalid condition {condition.strip()!r}. Write label:KEY or "
-                    f"label:KEY=VALUE, separated by commas."
-                )
+                problem = f"{table.at('filter')}: invalid condition {condition.strip()!r}"
+                raise BentoError(f"{problem}. Write label:KEY or label:KEY=VALUE, separated by commas.")
         models.append(choice)
     return tuple(models)
 

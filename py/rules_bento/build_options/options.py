@@ -151,11 +151,9 @@ def _check_distro(options: BuildOptions) -> None:
     if docker.cuda_version and docker.base_image:
         raise BentoError(f"{cuda_place}: BentoML ignores it if docker.base_image is set. Remove one of them.")
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
-        supported = [name for name in distros.NAMES if distros.get(name).conda_image]
-        raise BentoError(
-            f"{options.at('conda')}: no image of distro {distro.name!r} has conda. Use {' or '.join(supported)}, or a "
-            f"base_image that has conda."
-        )
+        supported = " or ".join(name for name in distros.NAMES if distros.get(name).conda_image)
+        problem = f"{options.at('conda')}: no image of distro {distro.name!r} has conda"
+        raise BentoError(f"{problem}. Use {supported}, or a base_image that has conda.")
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
@@ -167,16 +165,11 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 
 
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
-    """Merge options: attributes override the bentofile, and labels, args, and envs are merged by name.
-
-    Raises BentoError if both specify different services, or for options that can't be combined.
-    """
+    """Merge options by name; attributes override the bentofile. Raises BentoError if they can't be combined."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
-        raise BentoError(
-            f"{bentofile.at('service')}: {bentofile.service!r} isn't the target's service "
-            f"{attributes.service!r}. Use the same service."
-        )
+        problem = f"{bentofile.service!r} isn't the target's service {attributes.service!r}"
+        raise BentoError(f"{bentofile.at('service')}: {problem}. Use the same service.")
     named = {env.name for env in attributes.envs}
     merged = replace(
         _fill_unset(attributes, bentofile),
@@ -217,10 +210,7 @@ def _fill_unset_python(one: Python, other: Python) -> Python:
 def with_defaults(
     options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
 ) -> dict[str, Any]:
-    """Return all keys of a bentofile, with BentoML's defaults for unset options.
-
-    `env` replaces `docker.env`; `locked` specifies whether the Bento's packages are locked.
-    """
+    """Return all keys of a bentofile with defaults: `env` for `docker.env`, and `locked` for `lock_packages`."""
     docker, python = options.docker, options.python
     has_base_image = docker.base_image is not None
     return {

@@ -10,10 +10,7 @@ from rules_bento.typing_lite import Callable, Mapping
 
 
 class ProjectFiles:
-    """Reads declared files on demand, by their paths in the build context.
-
-    `loaded` has the content of the files that were read.
-    """
+    """Reads declared files on demand, by their paths in the build context; `loaded` has the content of read files."""
 
     def __init__(
         self,
@@ -36,10 +33,7 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Return the normalized path of an option's value in the build context.
-
-        Raises BentoError, with `place` as its prefix, for an absolute path or a path outside of the context.
-        """
+        """Return the normalized path of an option's value. Raises BentoError for a path outside of the context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(f"{place}: {written!r} isn't a path in the build context. Declare a copy there.")

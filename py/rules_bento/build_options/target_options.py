@@ -28,10 +28,7 @@ def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, s
 
 
 def find_service(options: BuildOptions, sources: Container[str]) -> str:
-    """Return the service of the options, or BentoML's default: the module `service`.
-
-    Raises BentoError if neither exists.
-    """
+    """Return the service of the options, or BentoML's default, `service`. Raises BentoError if neither exists."""
     if options.service is not None:
         return options.service
     if "service.py" not in sources:

@@ -134,10 +134,7 @@ def expand_mirror(mirror: str) -> dict[str, str]:
 
 
 def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
-    """Resolve the packages of a request with apt, with `folder` for its state. Needs the network.
-
-    Raises BentoError for a missing or wrong mirror or name, and if apt fails.
-    """
+    """Resolve a request with apt, with `folder` for its state, over the network. Raises BentoError if apt fails."""
     for name in [*request.packages, *request.exclude]:
         if not _NAME.fullmatch(name):
             raise BentoError(f"invalid package name {name!r}. Omit the version: it comes from the suites.")
@@ -155,10 +152,7 @@ def resolve(request: Request, mirrors: Mapping[str, str], folder: Path) -> Lock:
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
-    """Return the paragraphs of a control file; continuation lines keep their line breaks.
-
-    Raises ValueError for a continuation line without a field.
-    """
+    """Return the paragraphs of a control file, with line breaks. Raises ValueError for a line without a field."""
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time
@@ -254,10 +248,8 @@ def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -
 
 
 def _run(command: list[str]) -> str:
-    environment = os.environ | {"LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
-    )
+    env = os.environ | {"LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no error message"]
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]

@@ -47,10 +47,7 @@ class Deb:
             self._members = _read_ar(file, path.stat().st_size)
 
     def control(self) -> dict[str, bytes]:
-        """Return the control files by name: `control`, `md5sums`, `conffiles`, and maintainer scripts.
-
-        Raises BentoError if there are none, or for an invalid archive.
-        """
+        """Return the control files by name: `control`, `md5sums`, ... Raises BentoError for an invalid archive."""
         files: dict[str, bytes] = {}
         for member, contents in self._tar("control.tar", _MAX_CONTROL, "control files"):
             if member.kind == "file":
@@ -60,10 +57,7 @@ class Deb:
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
-        """Yield the installed members, in the package's order.
-
-        The content of a file must be read before the next member. Raises BentoError for an invalid archive.
-        """
+        """Yield the installed members in order; read a file before the next member. Raises BentoError."""
         for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
             with self._errors():
                 part = _member(member)

@@ -32,11 +32,7 @@ GENERATED = "rules_bento"  # owner of files that aren't from a package
 _MERGED_USR = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
 _DPKG = "var/lib/dpkg/"
 # Debian Policy 5.6.1, 5.6.8, and 5.6.12.
-_FIELDS = {
-    "Package": re.compile(r"[a-z0-9][a-z0-9+.-]+"),
-    "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
-    "Version": re.compile(r"[A-Za-z0-9.+:~-]+"),
-}
+_FIELDS = {"Package": r"[a-z0-9][a-z0-9+.-]+", "Architecture": r"[a-z0-9][a-z0-9-]*", "Version": r"[A-Za-z0-9.+:~-]+"}
 _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specification)
 
 
@@ -49,10 +45,7 @@ class PathFilter(NamedTuple):
 
     @staticmethod
     def from_patterns(exclude: Iterable[str], include: Sequence[str]) -> PathFilter:
-        """Return a filter of patterns, which begin with a slash; `*` also matches slashes.
-
-        Raises BentoError for an invalid pattern.
-        """
+        """Return a filter of patterns, in which `*` also matches slashes. Raises BentoError for a relative one."""
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
                 raise BentoError(f"invalid pattern {pattern!r}. Start it with a slash, as in dpkg.")
@@ -134,9 +127,7 @@ class Rootfs:
             return
         if name in self.packages:
             other = self.packages[name]
-            raise BentoError(
-                f"{name} {version}: conflicts with version {other}. Use one lock for all layers of an image."
-            )
+            raise BentoError(f"{name} {version}: conflicts with version {other}. Use one lock for an image.")
         self.packages[name] = version
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
@@ -154,10 +145,7 @@ class Rootfs:
         yield from self._dpkg_files(stanza, control, own, paths)
 
     def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
-        """Add a directory unless it exists; an existing one keeps its mode and owner.
-
-        Raises BentoError if the path exists and isn't a directory.
-        """
+        """Add a directory unless it exists, with its mode and owner. Raises BentoError if the path is a file."""
         if path not in self.files and path not in self.directories:
             yield from self._directory(path, (mode, uid, gid), GENERATED)
 
@@ -296,7 +284,7 @@ def _stanza(deb: str, data: bytes) -> Stanza:
         raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs. Fetch the package again.")
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
-        if not pattern.fullmatch(value):
+        if not re.fullmatch(pattern, value):
             raise BentoError(f"{deb}: its control file has an invalid {field} {value!r}. Fetch the package again.")
     return stanzas[0]
 

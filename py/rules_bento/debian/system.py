@@ -54,10 +54,7 @@ def directories(root: Rootfs) -> Iterator[bytes]:
 
 
 def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
-    """Yield `/etc/passwd`, `/etc/group`, and the homes of users, each with a group of the same name and number.
-
-    Raises BentoError for an invalid number.
-    """
+    """Yield `/etc/passwd`, `/etc/group`, and homes; a user's group has the same name and number. Raises BentoError."""
     taken = {*_GROUPS.values(), *(number for number, _, _ in _USERS.values())}
     passwd = ["root:x:0:0:root:/root:/bin/sh\n"]
     passwd += [f"{name}:x:{uid}:{gid}:{name}:{home}:{_NOLOGIN}\n" for name, (uid, gid, home) in _USERS.items()]

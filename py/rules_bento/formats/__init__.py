@@ -42,10 +42,7 @@ def decode_text(data: bytes | str, origin: str) -> str:
 
 
 def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the content of a file; `origin` (default: the path) names it in messages.
-
-    Raises FormatError for more than `MAX_BYTES`, before reading it all, and OSError for an unreadable file.
-    """
+    """Return the content of a file (`origin` in messages). Raises FormatError if it is too large, and OSError."""
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

@@ -69,10 +69,7 @@ class BundledModel:
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the version that `models/<name>/latest` points to, by name.
-
-    This is the newest version. If creation times are equal, it is the greatest version.
-    """
+    """Return the newest version of each name, for `models/<name>/latest`; the greatest of versions of equal age."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")

@@ -62,10 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the `model.yaml` of the newest model that matches a tag, or None.
-
-    Raises BentoError for an invalid `model.yaml`.
-    """
+    """Return the `model.yaml` of the newest model that matches a tag, or None. Raises BentoError if it is invalid."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
@@ -92,10 +89,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create the model of files that include `model.yaml`, which provides the default of `tag`.
-
-    Raises BentoError, with `origin`, for an invalid entry.
-    """
+    """Create the model of files with `model.yaml`, the default of `tag`. Raises BentoError with `origin`."""
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: not a model of BentoML's store. Add {MODEL_YAML} at the top level.")

@@ -54,10 +54,7 @@ with open({result_file}, "w", encoding="utf-8") as file:
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a source archive, and return its only top-level directory.
-
-    Raises BentoError for a damaged or malicious archive, or for zero or several top-level directories.
-    """
+    """Unpack a source archive, and return its only top-level directory. Raises BentoError for any other archive."""
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 
@@ -93,10 +90,7 @@ def _write(folder: Path, item: unpacking.SafeMember, contents: unpacking.Content
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
-    """Build the wheel of an unpacked source with its build backend, and return the file.
-
-    Raises BentoError if the build fails or if a build requirement isn't locked.
-    """
+    """Build the wheel of an unpacked source, and return the file. Raises BentoError if the build fails."""
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
@@ -177,10 +171,7 @@ def _supports_platform(tag: str, platform: str) -> bool:
 
 
 def repack(wheel: Path, output: Path) -> None:
-    """Rewrite a wheel with sorted, stored entries, fixed times and modes, and a new RECORD.
-
-    Raises BentoError for an invalid wheel.
-    """
+    """Rewrite a wheel with sorted, stored entries, fixed times and modes, and a new RECORD. Raises BentoError."""
     import zipfile
 
     from rules_bento.archives import zipread
@@ -225,10 +216,7 @@ def _is_same_version(built: str, version: str) -> bool:
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
-    """Return the build backend's module, its attributes, and the directories of `backend-path`.
-
-    Raises BentoError for an invalid `build-system` table.
-    """
+    """Return the build backend's module, its attributes, and the directories of `backend-path`. Raises BentoError."""
     from rules_bento.formats import read_file, schema
     from rules_bento.formats.toml import read_toml
 

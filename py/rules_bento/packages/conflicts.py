@@ -96,10 +96,7 @@ def dependencies(package: Document, kind: str, name: str) -> list[Document]:
 
 
 def resolve(document: Document, choice: Choice, origin: str) -> Document:
-    """Return the lock without unselected edges and without conflict markers.
-
-    Raises BentoError if selected items conflict, as uv does.
-    """
+    """Return the lock with only selected edges. Raises BentoError if selected items conflict, as uv does."""
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document

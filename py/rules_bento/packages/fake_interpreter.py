@@ -25,10 +25,7 @@ def write_fake_interpreter(path: Path, python: str, version: str) -> None:
 
 
 def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
-    """Return the values that uv queries.
-
-    The platform and the processor are ignored because `--python-platform` specifies them.
-    """
+    """Return the values that uv queries. `--python-platform` overrides the platform and the processor."""
     scheme = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")
     full_version = version if version.count(".") > 1 else f"{version}.0"

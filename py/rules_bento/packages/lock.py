@@ -215,10 +215,8 @@ class _EdgeNames:
         if sum(map(len, versions.values())) > 1:
             sources = versions.get(edge.get("version"), [])
             if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
-                raise BentoError(
-                    f"{self.origin}: a dependency on {edge['name']} has no version, but the lock has several. "
-                    f"Run `uv lock` again."
-                )
+                problem = f"a dependency on {edge['name']} has no version, but the lock has several"
+                raise BentoError(f"{self.origin}: {problem}. Run `uv lock` again.")
             result |= {"version": edge["version"], **self.index(edge)}
         if "extra" in edge:
             result["extras"] = edge["extra"]

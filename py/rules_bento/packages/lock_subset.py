@@ -17,7 +17,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.packages.requirements import WHEELS, parse
+from rules_bento.packages.requirements import WHEELS, Locked, parse
 from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 _PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
@@ -75,7 +75,7 @@ class Query:
     requirements: Mapping[str, str]
     constraints: Mapping[str, str] = field(default_factory=dict)
 
-    def mismatches(self, locked: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    def mismatches(self, locked: Locked) -> Iterator[str]:
         """Yield a line for each unsatisfied requirement or constraint. Raises BentoError for an invalid one."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
@@ -128,10 +128,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. The result has no pins if there is no solution.
-
-    `resolve_subset` resolves such requirements again, together with all others, and reports the conflict.
-    """
+    """Resolve a single requirement; no pins if there is no solution, which `resolve_subset` then reports."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
@@ -201,9 +198,7 @@ def _origin(entry: dict[str, Any]) -> str:
     return f"{entry['version']} from {label}" if label else f"{entry['version']} from a lock"
 
 
-def _combine(
-    query: Query, locked: Mapping[str, dict[str, Any]], resolutions: Sequence[Resolution]
-) -> list[tuple[str, str]]:
+def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) -> list[tuple[str, str]]:
     """Combine resolutions of single requirements; empty if they don't cover the query.
 
     A lock has one version of a package for a target, so separate solutions can't conflict.
@@ -224,9 +219,7 @@ def _combine(
     return [(pins[name], name) for name in sorted(pins)]
 
 
-def _resolve(
-    query: Query, locked: Mapping[str, dict[str, Any]], target: Target, resolver: Resolver
-) -> list[tuple[str, str]]:
+def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """Return the pinned requirements with their names. Raises BentoError as `resolve_subset` does."""
     import tempfile
 
@@ -253,19 +246,14 @@ def extras_by_package(entries: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the names of the pins (`name==version` or `name`) of libraries.
-
-    Raises BentoError for a pin that the lock doesn't satisfy.
-    """
+    """Return the names of the pins (`name[==version]`) of libraries. Raises BentoError if the lock has others."""
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
         name, _, version = pin.partition("==")
         if name not in versions:
-            raise BentoError(
-                f"deps require {pin} from another hub or repository, but requirements don't have it. "
-                f"Add {name} to requirements."
-            )
+            problem = f"deps require {pin} from another hub or repository, but requirements don't have it"
+            raise BentoError(f"{problem}. Add {name} to requirements.")
         if version not in ("", versions[name]):
             locked = f"{name}=={versions[name]}"
             raise BentoError(f"deps require {pin} from another hub, but the lock has {locked}. Lock one version.")

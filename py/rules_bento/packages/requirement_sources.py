@@ -26,6 +26,7 @@ _UNSUPPORTED_UV_KEYS = frozenset({"exclude-dependencies", "dependency-metadata"}
 
 # Kinds of lines: requirements, constraints on versions, and overrides of other packages' requirements.
 Kind = Literal["requirements", "constraints", "overrides"]
+Chain = tuple[str, ...]  # names of files, each of which includes the next
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of `python` in a bentofile
 _REMEDY = "Correct the file."
 
@@ -60,10 +61,7 @@ class DeclaredRequirements:
     options: list[Option] = field(default_factory=list)
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
-        """Add a requirement unless it exists.
-
-        Raises BentoError, with `origin` as its prefix, for an invalid requirement.
-        """
+        """Add a requirement unless it exists. Raises BentoError, with `origin` as its prefix, if it is invalid."""
         reject_credentials(text, origin)
         text = re.sub(r"\s+", " ", text.strip())
         requirements.check(text, origin)
@@ -106,10 +104,7 @@ def read(
 
 
 def read_bentofile(path: Path) -> DeclaredRequirements:
-    """Read `python.packages`, `python.requirements_txt`, and the indexes of a bentofile.
-
-    Raises BentoError with file and line.
-    """
+    """Read the packages, requirements file, and indexes of a bentofile. Raises BentoError with file and line."""
     declared = DeclaredRequirements()
     _read_bentofile(RequirementSource(path, str(path)), _RequirementsFiles(declared, None))
     return declared
@@ -144,7 +139,7 @@ class _RequirementsFiles:
     sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
 
-    def read(self, source: RequirementSource, kind: Kind = "requirements", chain: tuple[str, ...] = ()) -> None:
+    def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
         """Read the requirements and options of a file and of the files that it includes."""
         self.read_names.add(source.normalized_name)
         requirements_of_file, options = self._parse(source)
@@ -166,12 +161,7 @@ class _RequirementsFiles:
                 requirements.reject_option(option, source.name)
 
     def include(
-        self,
-        source: RequirementSource,
-        value: str,
-        place: str,
-        kind: Kind = "requirements",
-        chain: tuple[str, ...] = (),
+        self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
     ) -> None:
         """Read an included file. Raises BentoError, with `place` as its prefix, if this isn't possible."""
         if "://" in value:
@@ -209,10 +199,8 @@ def _read_pyproject(
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():
-        raise BentoError(
-            f"{source.name}: bento_requirements doesn't support tool.uv.{key}. Run `uv lock`, and use uv.lock as lock "
-            f"of bento.pypi."
-        )
+        problem = f"{source.name}: bento_requirements doesn't support tool.uv.{key}"
+        raise BentoError(f"{problem}. Run `uv lock`, and use uv.lock as lock of bento.pypi.")
     reader = _PyprojectReader(
         source.name,
         project.get("name", ""),

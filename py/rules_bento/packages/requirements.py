@@ -7,7 +7,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 if TYPE_CHECKING:
     from packaging import requirements as pep508
@@ -31,6 +31,7 @@ _REMEDIES = {
     "--pre": "allow pre-releases in a requirement, such as 'name>=1.0rc1'. Remove the line.",
 }
 
+Locked = Mapping[str, dict[str, Any]]  # entries of a lock, by normalized name
 WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento includes, as BentoML names it
 
 
@@ -129,10 +130,7 @@ def reject_option(option: Option, origin: str) -> None:
 
 
 def decode(content: bytes, origin: str) -> str:
-    """Decode a file as uv does: UTF-8, or UTF-16 with a byte order mark.
-
-    Raises BentoError, with `origin` and the line, for invalid bytes.
-    """
+    """Decode a file as uv does: UTF-8, or UTF-16 with a byte order mark. Raises BentoError for invalid bytes."""
     mark, encoding = next((entry for entry in _BYTE_ORDER_MARKS if content.startswith(entry[0])), (b"", "UTF-8"))
     body = content[len(mark) :]
     try:

@@ -137,10 +137,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, which reports on standard error, and return its last output if it failed, else None.
-
-    If uv doesn't trust a certificate, it runs a second time with the system's certificates.
-    """
+    """Run uv, a second time if it needs the system's certificates; return its last output if it failed, else None."""
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""

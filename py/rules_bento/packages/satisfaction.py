@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
+from rules_bento.packages.requirements import Locked, normalize_name, parse_requirement
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -21,7 +21,7 @@ _SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*\.\*")  # for `==` and `!=`
 _COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
 
 
-def satisfies(locked: Mapping[str, dict[str, Any]], requirement: str) -> bool:
+def satisfies(locked: Locked, requirement: str) -> bool:
     """Return whether locked packages (by name) certainly satisfy a requirement (PEP 508)."""
     try:
         requested = parse_requirement(requirement)
@@ -32,7 +32,7 @@ def satisfies(locked: Mapping[str, dict[str, Any]], requirement: str) -> bool:
     return _is_satisfied(locked, requested.name, requested.specifier, requested.extras, set())
 
 
-def may_exclude(locked: Mapping[str, dict[str, Any]], constraint: str) -> bool:
+def may_exclude(locked: Locked, constraint: str) -> bool:
     """Return whether a constraint (PEP 508) might exclude a locked package."""
     try:
         limit = parse_requirement(constraint)
@@ -45,11 +45,7 @@ def may_exclude(locked: Mapping[str, dict[str, Any]], constraint: str) -> bool:
 
 
 def _is_satisfied(
-    locked: Mapping[str, dict[str, Any]],
-    name: str,
-    specifier: SpecifierSet,
-    extras: Iterable[str],
-    seen: set[tuple[str, str]],
+    locked: Locked, name: str, specifier: SpecifierSet, extras: Iterable[str], seen: set[tuple[str, str]]
 ) -> bool:
     package = locked.get(normalize_name(name))
     if package is None or not _allows(specifier, package["version"]):
@@ -67,7 +63,7 @@ def _is_satisfied(
     return True
 
 
-def _leads_to_locked(locked: Mapping[str, dict[str, Any]], edge: dict[str, Any], seen: set[tuple[str, str]]) -> bool:
+def _leads_to_locked(locked: Locked, edge: dict[str, Any], seen: set[tuple[str, str]]) -> bool:
     version = f"=={edge['version']}" if "version" in edge else ""
     requested = parse_requirement(f"{edge['name']}{version}{edge.get('specifier', '')}")
     return _is_satisfied(locked, requested.name, requested.specifier, edge.get("extras", []), seen)

@@ -62,9 +62,8 @@ class TreeEntry:
             finally:
                 os.close(file)
         except OSError as error:
-            raise BentoError(
-                f"{path} (from {origin}) can't be read at {source}: {error.strerror}. Declare a readable file."
-            ) from None
+            problem = f"{path} (from {origin}) can't be read at {source}: {error.strerror}"
+            raise BentoError(f"{problem}. Declare a readable file.") from None
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,7 @@ class TreeManifest:
 
 
 def content_version(digest: bytes) -> str:
-    """Return the version for a digest: its first 160 bits in lowercase base32 (RFC 4648), 32 characters.
-
-    BentoML's own versions have the same alphabet.
-    """
+    """Return the version for a digest: its first 160 bits in lowercase base32 (RFC 4648), as BentoML's own versions."""
     from base64 import b32encode
 
     return b32encode(digest[:20]).decode().lower()

@@ -124,10 +124,8 @@ class Patterns:
             text = line if line.endswith("\\ ") else line.rstrip()
             characters += len(text)
             if characters > MAX_CHARACTERS and not text.startswith("#"):
-                raise BentoError(
-                    f"{unit} {number} of {origin}: the patterns have more than {MAX_CHARACTERS} characters. Remove "
-                    f"some, or name directories."
-                )
+                problem = f"the patterns have more than {MAX_CHARACTERS} characters"
+                raise BentoError(f"{unit} {number} of {origin}: {problem}. Remove some, or name directories.")
             self._add(text, number, f"{unit} {number} of {origin}")
         self.layout.finish()
 
@@ -328,14 +326,12 @@ def _tokens(expression: str) -> list[str]:
     if expression in _SHORT:
         return ["**", "[^/]", "*", _SHORT[expression]]
     tokens: list[str] = []
-    position = 0
-    while position < len(expression):
-        piece = _PIECE.match(expression, position)
+    start = 0
+    while start < len(expression):
+        piece = _PIECE.match(expression, start)
         if piece is None:
-            raise ValueError(
-                f"its expression {expression!r} has an unsupported part at {position} (use pathspec 1.1.1)"
-            )
-        position = piece.end()
+            raise ValueError(f"its expression {expression!r} has an unsupported part at {start} (use pathspec 1.1.1)")
+        start = piece.end()
         if piece["fixed"]:
             tokens += _TOKENS[piece[0]]
         else:

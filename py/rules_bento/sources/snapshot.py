@@ -25,7 +25,7 @@ MAX_BYTES = 16 << 20  # size limit of text files
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
-_REPLACE_LINK = "Replace it with a copy, or exclude it."
+_COPY_LINK = "Replace it with a copy, or exclude it."
 _ALL = ("*",)
 _MAX_LINKS = 40  # the limit of Linux
 
@@ -108,9 +108,8 @@ def walk(folder: str) -> Iterator[DeclaredFile]:
             with os.scandir(f"{root}/{prefix}") as scan:
                 entries = sorted(scan, key=attrgetter("name"))
         except OSError as error:
-            raise BentoError(
-                f"{folder}/{prefix} isn't a readable directory ({error.strerror}). Specify a readable directory."
-            ) from None
+            problem = f"{folder}/{prefix} isn't a readable directory ({error.strerror})"
+            raise BentoError(f"{problem}. Specify a readable directory.") from None
         for entry in entries:
             path = prefix + entry.name
             if not _is_folder(entry):
@@ -176,9 +175,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     wanted = " or ".join(paths)
     for file in selection.dropped:
         if file.path in paths:
-            raise BentoError(
-                f"{what} requires {file}, but {selection.reason(file)}. Change this list to keep the file."
-            )
+            raise BentoError(f"{what} requires {file}, but {selection.reason(file)}. Change this list to keep it.")
     raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
 
@@ -220,9 +217,7 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
     for file in kept:
         text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
         if text:
-            raise BentoError(
-                f"{file} is a link to {text!r}, which is absolute or leaves the workspace. {_REPLACE_LINK}"
-            )
+            raise BentoError(f"{file} is a link to {text!r}, which is absolute or leaves the workspace. {_COPY_LINK}")
 
 
 def check_inside(file: DeclaredFile, folder: str) -> None:
@@ -264,10 +259,8 @@ def _context(build_ctx: str) -> tuple[str, str]:
     if context in ("", "."):
         return repository, ""
     if not _is_clean(context):
-        raise BentoError(
-            f"build_ctx is {build_ctx!r}, which is absolute or leaves its repository. "
-            f"Specify a directory relative to the root of the repository."
-        )
+        problem = f"build_ctx is {build_ctx!r}, which is absolute or leaves its repository"
+        raise BentoError(f"{problem}. Specify a directory relative to the root of the repository.")
     return repository, context
 
 
@@ -322,10 +315,8 @@ def _escaping_target(source: str) -> str | None:
 
 def _check_path(file: DeclaredFile) -> None:
     if not _is_clean(file.path):
-        raise BentoError(
-            f"{file.origin} declares {file.path!r}, which is absolute or leaves the Bento. Use a "
-            f"relative path without '.' and '..'."
-        )
+        problem = f"{file.origin} declares {file.path!r}, which is absolute or leaves the Bento"
+        raise BentoError(f"{problem}. Use a relative path without '.' and '..'.")
 
 
 def _check_include(include: Sequence[str]) -> None:
@@ -393,9 +384,8 @@ def _check_names(kept: Iterable[DeclaredFile]) -> None:
     for file in kept:
         name = file.path if file.link is None else f"{file.path} -> {file.link}"
         if "\n" in name or name.encode(errors="ignore").decode() != name:
-            raise BentoError(
-                f"{file.origin} declares {name!r}, which isn't UTF-8 or has a line break. Rename or exclude it."
-            )
+            problem = f"{file.origin} declares {name!r}, which isn't UTF-8 or has a line break"
+            raise BentoError(f"{problem}. Rename or exclude it.")
 
 
 def _check_folders(kept: Iterable[DeclaredFile]) -> None:
@@ -423,9 +413,8 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         target = _target(file)
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
-            raise BentoError(
-                f"{file} is a link to {file.link!r}, which doesn't exist. Declare {target}, or exclude the link."
-            )
+            problem = f"{file} is a link to {file.link!r}, which doesn't exist"
+            raise BentoError(f"{problem}. Declare {target}, or exclude the link.")
         passed = {path}
         while target in links:
             if target in passed:
@@ -438,5 +427,5 @@ def _target(file: DeclaredFile) -> str:
     link = file.link or ""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
-        raise BentoError(f"{file} is a link to {link!r}, which is absolute or leaves the Bento. {_REPLACE_LINK}")
+        raise BentoError(f"{file} is a link to {link!r}, which is absolute or leaves the Bento. {_COPY_LINK}")
     return target
