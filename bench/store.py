@@ -51,12 +51,7 @@ class Row(NamedTuple):
 
 def run(command: Sequence[str], home: Path) -> Used:
     """Run a command. Exits if the command fails."""
-    variables = {
-        **os.environ,
-        "BENTOML_HOME": str(home),
-        "BENTOML_DO_NOT_TRACK": "true",
-        "PYTHONPATH": str(PACKAGE),
-    }
+    variables = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONPATH": str(PACKAGE)}
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=variables)
     _, status, usage = os.wait4(process.pid, 0)

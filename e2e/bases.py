@@ -194,11 +194,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
             assert text in refused.errors, refused.told()
     module = checkout.read("MODULE.bazel")
     for old, new, text in (
-        (
-            'digest = "sha256:000',
-            'digest = "sha256:00',
-            'invalid digest "sha256:000',
-        ),
+        ('digest = "sha256:000', 'digest = "sha256:00', 'invalid digest "sha256:000'),
         ('/base/python"', '/base/python:3"', "has a tag or digest. Use registry/repository"),
     ):
         checkout.write("MODULE.bazel", module.replace(old, new, 1))

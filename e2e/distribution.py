@@ -235,10 +235,7 @@ def a_model_is_mounted(checkout: Checkout, podman: list[str]) -> None:
     with podman_runs(podman, "localhost/reader_image:latest", mount, *RESTRICTED) as (address, _):
         assert post(f"{address}/read") == ["one", "two"]
     ends = subprocess.run(
-        [*podman, "run", *LIMITS, "--rm", "localhost/reader_image:latest"],
-        check=False,
-        capture_output=True,
-        text=True,
+        [*podman, "run", *LIMITS, "--rm", "localhost/reader_image:latest"], check=False, capture_output=True, text=True
     )
     assert ends.returncode != 0
     assert re.search(r"shards:\w+ is not mounted\. .* at /mnt/models/shards\.", ends.stderr), ends.stderr

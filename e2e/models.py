@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 WORKSPACE = "e2e/models"
 TOKEN = "hf_secretOfTheHub"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-FILES = {
-    "config.json": b'{"model_type": "tiny"}',
-    "deep/weights 1.safetensors": bytes(range(256)) * 4000,
-}
+FILES = {"config.json": b'{"model_type": "tiny"}', "deep/weights 1.safetensors": bytes(range(256)) * 4000}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MODEL_YAML = """\
 name: exported

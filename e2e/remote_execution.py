@@ -18,11 +18,7 @@ REFUSED = "the lock has no python3 for linux_x86_64. Add it to the packages of i
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # How many inputs each action of the example's Bento has of its own, and how many are the helper and the packages that
 # it imports. The interpreter's come on top.
-INPUTS = {
-    "BentoArchive": (5, 1),
-    "BentoModel": (2, 5),
-    "BentoPackage": (11, 7),
-}
+INPUTS = {"BentoArchive": (5, 1), "BentoModel": (2, 5), "BentoPackage": (11, 7)}
 # Of each rule for tests, one: what they run is the same wherever it stands.
 TESTS = (
     "//examples/base:debian_test",

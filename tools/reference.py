@@ -61,8 +61,7 @@ accepts `--home DIRECTORY`, the store; the default is `BENTOML_HOME`.
 """
 _OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
 _FLAG = re.compile(
-    r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n',
-    re.MULTILINE,
+    r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE
 )
 
 

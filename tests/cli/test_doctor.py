@@ -242,10 +242,7 @@ def test_authorities_of_a_company_come_with_the_line_for_bazel(here):
 
 def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
     here = with_variables(here, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-    assert (found(here, "certificates").state, "doesn't exist" in found(here, "certificates").text) == (
-        ERROR,
-        True,
-    )
+    assert (found(here, "certificates").state, "doesn't exist" in found(here, "certificates").text) == (ERROR, True)
     (tmp_path / "ca.pem").write_text("")
     assert found(here, "certificates").state == WARNING
     assert "javax.net.ssl.trustStore=" in found(here, "certificates").remedy

@@ -215,10 +215,7 @@ HOOKED = {
     ),
     "below": ("    def __init_subclass__(cls):\n        {effect}\n", "below"),
     "metaclass": ("    class M(type):\n        def __init__(cls, *_):\n            {effect}\n", "metaclass"),
-    "entered": (
-        "    def __enter__(self):\n        {effect}\n\n    def __exit__(self, *_):\n        pass\n",
-        "entered",
-    ),
+    "entered": ("    def __enter__(self):\n        {effect}\n\n    def __exit__(self, *_):\n        pass\n", "entered"),
     "tested": ("    def __bool__(self):\n        {effect}\n        return True\n", "tested"),
     "text": ("    def __str__(self):\n        {effect}\n        return 'v'\n", "text"),
     "added": ("    def __add__(self, other):\n        {effect}\n        return self\n", "added"),

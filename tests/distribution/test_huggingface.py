@@ -99,10 +99,7 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         (answer("main", SIBLINGS), "returned the invalid commit 'main'"),
         (answer(COMMIT, [{"rfilename": "../x"}]), "the file '../x', which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
-        (
-            answer(COMMIT, [{"rfilename": "a\x1b[2J"}]),
-            r"the file 'a\\x1b\[2J', whose name isn't portable",
-        ),
+        (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"the file 'a\\x1b\[2J', whose name isn't portable"),
         (answer(COMMIT, [{"rfilename": "..\\x"}]), "whose name isn't portable"),
         (answer(COMMIT, [{"rfilename": "absent"}]), "not found on the Hub"),
         (b" " * (17 << 20), "exceeds 16 MiB"),

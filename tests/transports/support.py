@@ -14,15 +14,7 @@ from rules_bento.net import transfers, transport
 from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 from store_support import bento_files, model_files, write_archive
 
-KINDS = {
-    "s3": S3,
-    "gs": Gcs,
-    "ftp": Ftp,
-    "ftps": Ftps,
-    "sftp": Sftp,
-    "http": Http,
-    "dropbox": Dropbox,
-}
+KINDS = {"s3": S3, "gs": Gcs, "ftp": Ftp, "ftps": Ftps, "sftp": Sftp, "http": Http, "dropbox": Dropbox}
 WRITABLE = [name for name in KINDS if name != "http"]
 TAG = "hi:v1"
 

@@ -99,10 +99,7 @@ class Dropbox(Remote):
 
     def _append(self, session: str, chunk: bytes, at: int) -> int:
         """Send a chunk. Returns the number of bytes that the server has."""
-        about = {
-            "cursor": {"session_id": session, "offset": at},
-            "content_hash": hash_of(DROPBOX, chunk),
-        }
+        about = {"cursor": {"session_id": session, "offset": at}, "content_hash": hash_of(DROPBOX, chunk)}
         with self._ask("files/upload_session/append_v2", about, body=chunk) as response:
             if response.status != 409:
                 self._check(response, (200,))

@@ -203,7 +203,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
 @Subcommand(
     description.FLAGS
     | {
-        "--tar": 2,  # path to read, name in messages
+        "--tar": 2  # path to read, name in messages
     }
 )
 def tar_layer(arguments: Arguments) -> None:

@@ -95,10 +95,7 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
             _requirements(limits, origin),
             {item.text: list(item.hashes) for item in parse(text, origin)[0] if item.hashes},
         )
-        for origin, text, limits in (
-            (image.place, image_text, image_limits),
-            (place, options_text, options_limits),
-        )
+        for origin, text, limits in ((image.place, image_text, image_limits), (place, options_text, options_limits))
         if text or limits
     ]
 

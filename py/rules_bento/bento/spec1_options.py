@@ -91,10 +91,7 @@ _PYTHON = _optional(
     is_src_layout=any_value,
 )
 _CONDA = _optional(
-    environment_yml=to_str,
-    channels=items(any_value),
-    dependencies=_conda_dependencies,
-    pip=items(any_value),
+    environment_yml=to_str, channels=items(any_value), dependencies=_conda_dependencies, pip=items(any_value)
 )
 
 

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "project",
-        metavar="PATH",
-        nargs="?",
-        default=".",
-        help="Project directory (default: the current directory)",
+        "project", metavar="PATH", nargs="?", default=".", help="Project directory (default: the current directory)"
     )
     parser.add_argument(
         "-f", "--bentofile", metavar="FILE", help="Path of the bentofile (default: bentofile.yaml or pyproject.toml)"

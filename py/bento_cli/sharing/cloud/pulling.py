@@ -44,11 +44,7 @@ _MAX_WRONG = 2  # attempts after bytes that differ from the pushed bytes
 _UPLOADED = ("success", "")
 # Fields of responses that are read. A missing field can also be null.
 _VERSIONS = {"items?": [{"version": str}]}
-_ENTRY = {
-    "upload_status?": str,
-    "transmission_strategy?": str,
-    "manifest?": {"models?": [str], "metadata?": {}},
-}
+_ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": {"models?": [str], "metadata?": {}}}
 
 
 @dataclass(frozen=True)

@@ -90,12 +90,7 @@ def write_wheel_layer(
 
 
 def write_files_layer(
-    out: Path,
-    entries: Iterable[Member],
-    compression: Compression,
-    *,
-    threads: int | None = None,
-    folders: bool = True,
+    out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, folders: bool = True
 ) -> LayerInfo:
     """Write a layer with the members, sorted by path, atomically; added directories have their parent's owner.
 
