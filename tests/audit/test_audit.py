@@ -285,10 +285,7 @@ TERMS = [
     (DeclaredLicense(expression="MIT AND nonsense"), "text:MIT AND nonsense"),
     (DeclaredLicense(text="Apache License, Version 2.0"), "Apache-2.0"),
     (DeclaredLicense(text="BSD-3-Clause", classifiers=(f"{OSI} :: BSD License",)), "BSD-3-Clause"),
-    (
-        DeclaredLicense(text="MIT", classifiers=(f"{OSI} :: GNU General Public License v3 (GPLv3)",)),
-        "MIT AND GPL-3.0-only",
-    ),
+    (DeclaredLicense(text="MIT", classifiers=(f"{OSI} :: MIT No Attribution License (MIT-0)",)), "MIT AND MIT-0"),
     (DeclaredLicense(text="BSD", classifiers=(f"{OSI} :: BSD License",)), f"{OSI} :: BSD License"),
     (DeclaredLicense(classifiers=(OSI, f"{OSI} :: MIT License")), "MIT"),
     (DeclaredLicense(text="Copyright  (c)\n 2020 us"), "text:Copyright (c) 2020 us"),

@@ -38,9 +38,7 @@ FOUND = {
         "key: |\n" + "\n".join(f"    {line}" for line in PEM.split("\n")),
         "KEY = (\n" + "\n".join(f'    "{line}\\n"' for line in PEM.split("\n")) + "\n)",
         PEM.replace("\n", ""),
-        PEM.replace(
-            "BEGIN PRIVATE KEY-----", "BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,AB12\n"
-        ),
+        PEM.replace("BEGIN PRIVATE KEY-----", "BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,AB\n"),
         PEM.replace("BEGIN ", "BEGIN OPENSSH "),
         PEM.replace("BEGIN PRIVATE KEY", "BEGIN PGP PRIVATE KEY BLOCK"),
         f'---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: "mine"\n{BODY}\n',

@@ -94,11 +94,8 @@ def test_an_environment_is_the_image_of_a_service():
         return nameless(yaml.safe_dump(document(bento)["image"]))
 
     expected = document("image")["image"]
-    assert expected["commands"] == [
-        FIRST_COMMAND,
-        "apt-get install -q -y -o Dpkg::Options::=--force-confdef curl libgomp1",
-        "echo before",
-    ]
+    install = "apt-get install -q -y -o Dpkg::Options::=--force-confdef curl libgomp1"
+    assert expected["commands"] == [FIRST_COMMAND, install, "echo before"]
     assert expected["post_commands"][1:] == ["echo after"]
     assert image("image_of_plain") == image("image_of_imaged") == image("image")
     scripts = [content for path, content in members("image_of_plain").items() if "script__" in path]

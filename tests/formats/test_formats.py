@@ -469,11 +469,7 @@ MODULES = {
         "packages/build.py": "writes",
     },
     "ftplib": {"transports/ftp.py": "the client"},
-    "http.client": {
-        "net/loopback.py": "names an error",
-        "net/transport.py": "the client",
-        "transports/gcs.py": "statuses",
-    },
+    "http.client": {"net/loopback.py": "an error", "net/transport.py": "the client", "transports/gcs.py": "statuses"},
     "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
     "marshal": {"actions/wheels.py": "writes"},
     "netrc": {"net/host_settings.py": "the reader"},

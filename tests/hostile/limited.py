@@ -36,6 +36,7 @@ _SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # memory: dis
 
 _OURS = re.compile("rules_bento|bento_cli")
 
+_PLACES = {"around", "work", "out"}  # what a reader may find or make
 _KIBIBYTES = 1 << 10 if sys.platform == "darwin" else 1
 
 
@@ -142,12 +143,7 @@ def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
             kind, message = "memory", f"{megabytes} MB"
         elif seconds > SECONDS:
             kind, message = "hang", f"{seconds:.1f} s"
-        elif outside := {path.name for at in (root, around, folder) for path in at.iterdir()} - {
-            "around",
-            "work",
-            "out",
-            reader.file,
-        }:
+        elif outside := {path.name for at in (root, around, folder) for path in at.iterdir()} - _PLACES - {reader.file}:
             kind, message = "outside", " ".join(sorted(outside))
         elif kind == "BentoError" and (half := [path for path in _files(out) if not reader.keeps(path)]):
             kind, message = "half", " ".join(sorted(half))
@@ -170,10 +166,8 @@ def _ending(reader: Reader, given: Path, out: Path) -> tuple[str, str]:
             return "message", ascii(message)
         return ("BentoError", message) if message.strip() and "Traceback" not in message else ("message", message)
     except BaseException as error:  # what else comes out is what is looked for
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = next(
-            (of for of in reversed(traceback.extract_tb(error.__traceback__)) if _OURS.search(of.filename)), frame
-        )
+        frames = traceback.extract_tb(error.__traceback__)
+        where = next((frame for frame in reversed(frames) if _OURS.search(frame.filename)), frames[-1])
         place = "/".join(Path(where.filename).parts[-2:])
         return type(error).__name__, f"{place}:{where.lineno}: {str(error)[:200]}"
     return "read", ""

@@ -93,13 +93,8 @@ TEXTS = {
     "--version": "1.0",
 }
 
-_LAYER = {
-    "media_type": "x",
-    "digest": f"sha256:{readers.SHA}",
-    "size": 3,
-    "diff_id": f"sha256:{readers.SHA}",
-    "name": "x",
-}
+_SHA = f"sha256:{readers.SHA}"
+_LAYER = {"media_type": "x", "digest": _SHA, "size": 3, "diff_id": _SHA, "name": "x"}
 # Sound files that several verbs read, by their flags.
 FILES: dict[str, bytes] = {
     "--archive": readers.packed(tar_of(readers.bento_files()), "xz"),
@@ -146,18 +141,13 @@ def of_verbs() -> Iterator[dict[str, Any]]:
     for name in verbs.every():
         flags = verbs.find(name).flags
         for kind in KINDS:
-            words = [
-                word for flag, count in flags.items() for word in (flag, *[_text(name, flag, count) or BAD] * count)
-            ]
+            values = {flag: [_text(name, flag, count) or BAD] * count for flag, count in flags.items()}
+            words = [word for flag, given in values.items() for word in (flag, *given)]
             yield {"verb": name, "words": words, "kind": kind}
         for flag, count in flags.items():
             for kind in ("a mapping", "garbage") if count else ():
-                yield {
-                    "verb": name,
-                    "words": [*_sound(name, flags, flag), flag, *[BAD] * count],
-                    "kind": kind,
-                    "flag": flag,
-                }
+                words = [*_sound(name, flags, flag), flag, *[BAD] * count]
+                yield {"verb": name, "words": words, "kind": kind, "flag": flag}
 
 
 def of_commands() -> Iterator[dict[str, Any]]:

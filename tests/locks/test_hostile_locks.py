@@ -194,11 +194,7 @@ def read(path, form, text, address=""):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [
-        (SOURCES[14], "idna is a local path"),
-        (SOURCES[11], "idna is a local path"),
-        (SOURCES[9], "contains credentials"),
-    ],
+    [(SOURCES[14], "idna is a local path"), (SOURCES[11], "idna is a local path"), (SOURCES[9], "credentials")],
 )
 def test_what_makes_a_source_unusable_is_named(tmp_path, source, message):
     with pytest.raises(BentoError, match=message):

@@ -98,9 +98,7 @@ def test_the_query_of_an_index_is_not_shown(tmp_path, private):
     assert "s3cret" not in shown
 
 
-@pytest.mark.parametrize(
-    "requirement", ["mine==1\nevil @ file:///x", "mine", "mine @ file:///x", "-r x", "mine==1 ; a"]
-)
+@pytest.mark.parametrize("requirement", ["mine==1\nevil @ file:///x", "mine", "mine @ file:///x", "-r x", "mine==1; a"])
 def test_what_is_not_one_release_does_not_reach_uv(requirement):
     command = [sys.executable, "-I", "-B", str(_PROGRAM), "/no/uv", requirement, FILE, "0" * 64, ""]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

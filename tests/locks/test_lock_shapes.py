@@ -141,11 +141,8 @@ def test_an_absent_hub_has_labels():
     """Nothing fails while BUILD files are loaded, so that the target that writes the lock can be run."""
     names = {"Label": str}
     exec(starlark_files.load("toolchains/private/hub_settings.bzl")["_NO_REQUIREMENTS"], names)
-    assert [names["requirement"](name) for name in ("numpy", "Scikit-Learn", "a.b")] == [
-        "//numpy",
-        "//scikit_learn",
-        "//a_b",
-    ]
+    labels = [names["requirement"](name) for name in ("numpy", "Scikit-Learn", "a.b")]
+    assert labels == ["//numpy", "//scikit_learn", "//a_b"]
     assert names["all_requirements"] == []
 
 
@@ -164,11 +161,8 @@ def test_text_of_build_files_is_quoted():
         "select": lambda cases, no_match_error: (cases, no_match_error),
     }
     exec(text, calls)
-    assert found == {
-        "version": hostile,
-        "more": [hostile],
-        "chosen": ({"@rules_bento//toolchains/platforms:a": hostile}, hostile),
-    }
+    chosen = {"@rules_bento//toolchains/platforms:a": hostile}
+    assert found == {"version": hostile, "more": [hostile], "chosen": (chosen, hostile)}
 
 
 def test_messages_have_no_secrets():

@@ -56,7 +56,7 @@ def test_nothing_is_written_through_what_is_there(tmp_path, monkeypatch):
 
 
 SCRIPTS = [
-    "../../x = x:A.main",
+    "../../x = x:A",
     ".. = x:A.main",
     "a/b = x:A.main",
     "run = x; import os",

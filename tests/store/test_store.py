@@ -619,9 +619,7 @@ SCALARS = st.sampled_from([None, "", "a", "1", 0, 1, 2, 1.5, True, "b:c", "2026-
 VALUE_KEYS = ["name", "service", "tag", "value", "stage", "module", "pip", "url", "foo"]
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=2), st.dictionaries(st.sampled_from(VALUE_KEYS), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(VALUE_KEYS), inner, max_size=3),
     max_leaves=5,
 )
 BENTO_KEYS = [

@@ -40,9 +40,7 @@ def shape(name: str, text: str) -> list[str]:
         parameters = len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs)
         lines = (node.end_lineno or node.lineno) - node.lineno + 1
         if parameters > MOST_PARAMETERS and function not in MIRRORS:
-            found.append(
-                f"{name}:{node.lineno}: {function} has {parameters} parameters: hand down what belongs together"
-            )
+            found.append(f"{name}:{node.lineno}: {function} has {parameters} parameters: combine what belongs together")
         if lines > MOST_LINES:
             found.append(f"{name}:{node.lineno}: {function} has {lines} lines: give its steps names")
     return found
@@ -78,9 +76,7 @@ def moved(name: str, text: str) -> list[str]:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "native" and node.attr in MOVED | GONE:
             found.append(f"{name}:{node.lineno}: native.{node.attr} is gone from Bazel 8 and 9")
         if isinstance(node, ast.Call) and ast.unparse(node.func) in GONE - {"register_toolchains"}:
-            found.append(
-                f"{name}:{node.lineno}: {ast.unparse(node.func)} is of WORKSPACE files, which Bazel 9 does not read"
-            )
+            found.append(f"{name}:{node.lineno}: {ast.unparse(node.func)} is of WORKSPACE files, gone in Bazel 9")
     return found
 
 

@@ -63,10 +63,8 @@ def _platforms(platform: str, glibc: str) -> list[str]:
 def test_choice_of_wheel_agrees_with_packaging(files, platform, python_version, glibc, expected):
     version = tuple(int(part) for part in python_version.split("."))
     platforms = _platforms(platform, glibc)
-    order = [
-        *cpython_tags(version, [f"cp{version[0]}{version[1]}"], platforms),
-        *compatible_tags(version, f"cp{version[0]}{version[1]}", platforms),
-    ]
+    cpython = f"cp{version[0]}{version[1]}"
+    order = [*cpython_tags(version, [cpython], platforms), *compatible_tags(version, cpython, platforms)]
     ranks = {tag: rank for rank, tag in enumerate(order)}
     usable = {
         file: min(ranks[tag] for tag in parse_wheel_filename(file)[3] if tag in ranks)
