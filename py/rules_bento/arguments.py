@@ -40,10 +40,10 @@ class Arguments:
                 words[at : at + 1] = _lines(flag[1:])
                 continue
             if flag not in flags:
-                raise BentoError(f"unknown argument {flag!r}. Use one of {', '.join(flags)}.")
+                raise BentoError(f"unknown argument {flag!r}. Valid arguments: {', '.join(flags)}.")
             values = tuple(words[at + 1 : at + 1 + flags[flag]])
             if len(values) < flags[flag]:
-                raise BentoError(f"{flag}: expected {flags[flag]} values, got {len(values)}. Add the missing values.")
+                raise BentoError(f"{flag}: a value is missing. Add it.")
             self._values[flag].append(values)
             at += 1 + flags[flag]
 

@@ -163,7 +163,7 @@ def test_a_file_that_is_imported_into_is_whole_or_as_it_was(workspace, capsys, f
 def test_arguments_that_are_not_known_are_named(workspace, capsys):
     update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)
     assert (
-        "unknown argument '--upgrade-packages'. Use one of --upgrade, --upgrade-package, --from-bentofile"
+        "unknown argument '--upgrade-packages'. Valid arguments: --upgrade, --upgrade-package, --from-bentofile"
         in capsys.readouterr().err
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_object
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Signer(NamedTuple):
             images = [provenance.dependency(f"oci:{child.digest}", child.digest) for child in manifest.children()]
             definition = provenance.definition("image-index", {"target": target}, images)
         elif digest in definitions:
-            definition = json.loads(definitions[digest].read_bytes())
+            definition = read_object(definitions[digest].read_bytes(), str(definitions[digest]))
         else:
             raise BentoError(
                 "--builder-id: provenance requires the inputs, which are unknown. Push images or Bentos by a "
