@@ -12,7 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service.constants import DEPENDS, Constants
 from rules_bento.service.import_code import WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.modules import FUNCTIONS, Definition, Kind, Module, Names, NotConstantError, PythonFiles
+from rules_bento.service.modules import FUNCTIONS, Kind, Module, Names, NotConstantError, PythonFiles
 from rules_bento.service.overrides import listed
 from rules_bento.service.services import ServiceReader
 from rules_bento.typing_lite import Literal, Mapping
@@ -54,6 +54,10 @@ class _Reading:
         needed = {self._module.name}
         while True:
             modules, others = self._reached(needed)
+            users = {module.name for module in modules if module.renamed & needed}
+            if not users <= needed:
+                needed |= users
+                continue
             self._names.modules, self._names.stores = set(), {}
             code = ImportCode(self._names, modules, others)
             self._constants = Constants(self._names, code, self._arguments)
@@ -64,10 +68,9 @@ class _Reading:
                 info = self._info(name)
             except NotConstantError as error:
                 info = self._unread(error, name)
-            users = self._names.modules | {module.name for module in modules if module.renamed & needed}
-            if users <= needed:
+            if self._names.modules <= needed:
                 return info
-            needed |= users
+            needed |= self._names.modules
 
     # Modules
 
@@ -97,9 +100,6 @@ class _Reading:
 
     # The attribute
 
-    def _definition(self, name: str) -> Definition:
-        return self._names.lookup(self._module, name, self._module.path, self._module.tree)
-
     def _info(self, attribute: str) -> ServiceInfo:
         name, path = f"{self._module.name}:{attribute}", self._module.path
         if "." in attribute:
@@ -110,7 +110,7 @@ class _Reading:
                 f"{path} has no attribute `{attribute[:100]}` (`service` is `{self._service[:200]}`). "
                 + (f"Did you mean `{near[0]}`?" if near else "Name a class that is decorated with `@bentoml.service`.")
             )
-        definition = self._definition(attribute)
+        definition = self._names.lookup(self._module, attribute, path, self._module.tree)
         node, module = definition.node, definition.module or self._module
         maker = self._names.outside(module, node.func) if isinstance(node, ast.Call) else ""
         if maker in _LEGACY:
@@ -129,7 +129,7 @@ class _Reading:
         """Return whether a name is, or might be, a service on which no other one depends."""
         module, nodes = self._module, [each.node for each in self._module.bindings[name]]
         try:
-            definition = self._definition(name)
+            definition = self._names.lookup(self._module, name, self._module.path, self._module.tree)
         except NotConstantError:
             pass
         else:
