@@ -25,6 +25,7 @@ from bento_cli.store.home import unique
 
 SharingMethod = Literal["reflink", "link", "copy"]
 """How a file of an entry shares a file of the pool."""
+Contents = Iterable[bytes | memoryview]
 
 _FICLONE = 0x40049409  # linux/fs.h
 _EPOCH = 315_532_800  # 1980, the first year that zip archives support
@@ -69,9 +70,7 @@ class Pool:
         self._keep(target, digest, executable=executable)
         return digest, True
 
-    def add(
-        self, contents: Iterable[bytes | memoryview], size: int, target: Path, *, executable: bool
-    ) -> tuple[str, bool]:
+    def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
         """Create a file as `put` does, from content that is too large for memory."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
@@ -150,9 +149,7 @@ class Pool:
             other.unlink(missing_ok=True)
 
 
-def write(
-    target: Path, contents: Iterable[bytes | memoryview], *, executable: bool = False, linked: bool = False
-) -> str:
+def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
     """Write a new file of an entry, read-only if `linked`, and return the digest of its content."""
     from blake3 import blake3
 

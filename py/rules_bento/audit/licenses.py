@@ -152,9 +152,9 @@ class LicensePolicy(NamedTuple):
         if terms in self.allowed:  # an exact entry takes precedence over denied parts and patterns
             return terms not in self.denied
         names = _policy_names(terms)
-        return (not self.allowed or any(_is_listed(name, self.allowed) for name in names)) and not any(
-            _is_listed(name, self.denied) for name in names
-        )
+        if any(_is_listed(name, self.denied) for name in names):
+            return False
+        return not self.allowed or any(_is_listed(name, self.allowed) for name in names)
 
 
 def read_policy(allowed: Sequence[str], denied: Sequence[str]) -> LicensePolicy:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rules_bento.debian.deb import Deb, DebMember
 
 Index = dict[str, Any]
-
+Owner = tuple[int, int, int]  # mode, user, and group
 HARD_LINK = b"1"
 GENERATED = "rules_bento"  # owner of files that aren't from a package
 _MERGED_USR = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
@@ -88,7 +88,7 @@ class Rootfs:
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
         folders = below.get("folders", {}).items()
-        self.directories: dict[str, tuple[int, int, int]] = {path: tuple(owner) for path, owner in folders}
+        self.directories: dict[str, Owner] = {path: tuple(owner) for path, owner in folders}
         self.files: dict[str, str] = dict(below.get("files", {}))
         self.links: dict[str, str] = dict(below.get("links", {}))
         self.captured: dict[str, bytes] = {}
@@ -97,7 +97,7 @@ class Rootfs:
         self._is_captured = is_captured
         self._on_demand = on_demand
         self._written: set[str] = set()  # directories of this layer
-        self._pending: dict[str, tuple[int, int, int]] = {}  # directories without content so far
+        self._pending: dict[str, Owner] = {}  # directories without content so far
 
     def index(self) -> Index:
         """Return the index for layers above."""
@@ -217,7 +217,7 @@ class Rootfs:
             self.captured[path] = whole
         yield whole
 
-    def _directory(self, path: str, owner: tuple[int, int, int], package: str) -> Iterator[bytes]:
+    def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
         """Yield a directory with its parents. A directory of a layer below keeps its mode and owner."""
         if path in self.files:
             raise BentoError(self._conflict(path, package))

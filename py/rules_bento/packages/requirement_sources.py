@@ -26,6 +26,7 @@ _UNSUPPORTED_UV_KEYS = frozenset({"exclude-dependencies", "dependency-metadata"}
 
 # Kinds of lines: requirements, constraints on versions, and overrides of other packages' requirements.
 Kind = Literal["requirements", "constraints", "overrides"]
+Names = Sequence[str]  # of extras or groups; `*` selects all
 Chain = tuple[str, ...]  # names of files, each of which includes the next
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of `python` in a bentofile
 _REMEDY = "Correct the file."
@@ -71,8 +72,8 @@ class DeclaredRequirements:
 
 def read(
     sources: Sequence[RequirementSource],
-    extras: Sequence[str] = ("*",),
-    groups: Sequence[str] = ("*",),
+    extras: Names = ("*",),
+    groups: Names = ("*",),
     constraints: Sequence[RequirementSource] = (),
     overrides: Sequence[RequirementSource] = (),
 ) -> DeclaredRequirements:
@@ -190,9 +191,7 @@ class _RequirementsFiles:
         return requirements.parse(source.read_text(), source.name)
 
 
-def _read_pyproject(
-    source: RequirementSource, extras: Sequence[str], groups: Sequence[str], declared: DeclaredRequirements
-) -> None:
+def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
     document = read_toml(source.read_text(), source.name)
     if "project" not in document:
         raise BentoError(f"{source.name}: the file has no [project] table. Use another file in srcs.")

@@ -189,9 +189,8 @@ class _Automaton:
 
     def start(self, *numbers: int) -> int:
         """Return the bits of lists, specified by their numbers, before the first character."""
-        return self._join(
-            patterns.layout.start() if number in numbers else 0 for number, patterns in enumerate(self._lists)
-        )
+        lists = enumerate(self._lists)
+        return self._join(patterns.layout.start() if number in numbers else 0 for number, patterns in lists)
 
     def rules_at(self, bits: int) -> dict[int, Rule]:
         """Return the last matching rule of each list that has one, by the list's number."""
