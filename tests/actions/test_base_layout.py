@@ -6,12 +6,6 @@ import json
 import tarfile
 
 import pytest
-from verbs import Actions
-
-
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
 
 
 def put(actions, content, media_type):

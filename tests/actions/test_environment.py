@@ -4,15 +4,9 @@ import json
 
 import pytest
 from actions.test_errors import refused
-from actions.verbs import Actions
 
 TARGET = "//envs:gpu"
 SCRIPT = "#!/bin/sh\necho set up\n"
-
-
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
 
 
 def environment(actions, steps=(), extends=None, **fields):

@@ -5,12 +5,7 @@ import re
 import struct
 
 import pytest
-from actions.verbs import LABEL, SERVICE, Actions, label_of
-
-
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
+from actions.verbs import LABEL, SERVICE, label_of
 
 
 def refused(outcome, target, *words):

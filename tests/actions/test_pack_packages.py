@@ -20,11 +20,6 @@ print(sys.modules["yaml._yaml"].__name__, sys.modules["blake3.blake3"].__name__,
 """
 
 
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
-
-
 def pack(actions: Actions, *wheels: str, machine_code: bool = True) -> Outcome:
     """BentoHelperPackages of some wheels."""
     words = []

@@ -3,16 +3,11 @@
 import pytest
 import yaml
 from actions.test_errors import refused
-from actions.verbs import LABEL, Actions
+from actions.verbs import LABEL
 
 HASH = "--hash=sha256:" + "0" * 64
 PYTHON = {"options": {"docker": {"python_version": "3.12"}}}
 PINS = ["--pin", "numpy==2.5.5", "--pin", "idna==3.10"]
-
-
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
 
 
 def required(outcome):

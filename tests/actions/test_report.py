@@ -6,13 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 from actions.test_errors import refused
-from actions.verbs import LABEL, Actions
+from actions.verbs import LABEL
 from rules_bento.reports import bento_report
-
-
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
 
 
 def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", version="v1"):

@@ -3,17 +3,11 @@
 import io
 import tarfile
 
-import pytest
 import yaml
 from actions.test_errors import refused
-from actions.verbs import LABEL, Actions
+from actions.verbs import LABEL
 
 STATUS = "STABLE_COMMIT 1f3a\nBUILD_NOTE two words\n"
-
-
-@pytest.fixture
-def actions(tmp_path):
-    return Actions(tmp_path)
 
 
 def stamp(actions, *labels):

@@ -1,0 +1,9 @@
+"""What tests of actions share."""
+
+import pytest
+from verbs import Actions
+
+
+@pytest.fixture
+def actions(tmp_path):
+    return Actions(tmp_path)
