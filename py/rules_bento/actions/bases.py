@@ -11,7 +11,6 @@ from rules_bento.errors import BentoError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rules_bento.images.oci_image import Layer
-    from rules_bento.registry.pushable import FileSource
 
 
 @Subcommand(
@@ -141,9 +140,6 @@ def _write_json(path: str, document: dict[str, object]) -> None:
     Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
-_CHUNK = 1 << 20
-
-
 @Subcommand(
     {
         "--archive": 1,
@@ -165,15 +161,8 @@ def unpack_image(arguments: Arguments) -> None:
         source.check(blob.digest, blob.size)
         if not isinstance(source, FileSource):
             raise AssertionError
-        _copy_blob(source, blob.size, layout.blob(blob.digest))
+        path = layout.blob(blob.digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.writelines(source.pieces(blob.size))
     layout.add_manifest(package.root)
-
-
-def _copy_blob(source: FileSource, size: int, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with source.path.open("rb") as archive, out.open("wb") as file:
-        archive.seek(source.start)
-        while size:
-            piece = archive.read(min(size, _CHUNK))
-            file.write(piece)
-            size -= len(piece)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _MAX_DOCUMENT = 16 << 20
 _MAX_NAMES = 64 << 20
-_CHUNK = 1 << 20
 _MAX_LINKS = 40
 
 
@@ -83,16 +82,13 @@ class _Archive:
         return Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, str(self._path)), (), sources)
 
     def _layer(self, name: str) -> Descriptor:
-        place = self._member(name)
+        size = self._member(name).member.size
         digester = hashlib.sha256()
-        self._file.seek(place.offset)
         first = b""
-        remaining = place.member.size
-        while piece := self._file.read(min(_CHUNK, remaining)):
+        for piece in self._source(name).pieces(size):
             digester.update(piece)
             first = first or piece
-            remaining -= len(piece)
-        return Descriptor(oci.tar_layer_type(first), f"sha256:{digester.hexdigest()}", place.member.size)
+        return Descriptor(oci.tar_layer_type(first), f"sha256:{digester.hexdigest()}", size)
 
     def _manifest(self, entry: Descriptor) -> Manifest:
         origin = f"{self._path}: {entry.digest}"

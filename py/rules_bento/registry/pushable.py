@@ -8,7 +8,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.typing_lite import TYPE_CHECKING, Mapping, Protocol, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Protocol, Sequence
 
 if TYPE_CHECKING:
     import socket
@@ -62,15 +62,20 @@ class FileSource:
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes in the file don't have the digest."""
         digester = oci.new_hash(digest)
+        for piece in self.pieces(size):
+            digester.update(piece)
+        if digester.hexdigest() != digest.partition(":")[2]:
+            raise BentoError(f"{self.path}: content doesn't match the digest {digest}. Build it again.")
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the first `size` bytes. Raises BentoError if the file is unreadable or too short."""
         with self._open() as file:
             file.seek(self.start)
             while size:
                 piece = file.read(min(size, limits.PIECE))
                 self._check_end(len(piece))
-                digester.update(piece)
+                yield piece
                 size -= len(piece)
-        if digester.hexdigest() != digest.partition(":")[2]:
-            raise BentoError(f"{self.path}: content doesn't match the digest {digest}. Build it again.")
 
     def _open(self) -> FileIO:
         try:
