@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -164,7 +165,8 @@ def _started(
         process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
         raise BentoError(f"{command[0]}: cannot start: {error.strerror}. Check its installation.") from None
-    before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if _in_main_thread() else {}
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if is_main else {}
     try:
         yield process
     finally:
@@ -180,12 +182,6 @@ def _started(
 
 def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _in_main_thread() -> bool:
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
 
 
 def _judge(command: list[str], status: int) -> None:

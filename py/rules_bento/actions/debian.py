@@ -85,7 +85,9 @@ def deb_layer(arguments: Arguments) -> None:
     below = set(root.packages)
     out, compression = description.output(arguments)
     info = write_tar_layer(out, _deb_tar(arguments, root, is_lowest=not lower), compression)
-    description.describe(arguments, info, _layer_name(sorted(root.packages.keys() - below)))
+    added = list(root.packages.keys() - below)
+    name = f"Debian package {added[0]}" if len(added) == 1 else f"{len(added)} Debian packages"
+    description.describe(arguments, info, name)
     Path(arguments.required("--index")).write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
 
 
@@ -112,7 +114,3 @@ def _user_ids(users: dict[str, str]) -> dict[str, int]:
         if not number.isdecimal():
             raise BentoError(f"users: {name} has the ID {number!r}. Use digits")
     return {name: int(number) for name, number in users.items()}
-
-
-def _layer_name(packages: list[str]) -> str:
-    return f"Debian package {packages[0]}" if len(packages) == 1 else f"{len(packages)} Debian packages"

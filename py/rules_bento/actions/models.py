@@ -104,7 +104,7 @@ def _new_model(arguments: Arguments) -> StoredModel:
     from rules_bento.sources import snapshot
 
     tag = Tag.parse(arguments.required("--tag"), "tag")
-    selection = snapshot.select([_unfiltered(file) for file in model_files(arguments)])
+    selection = snapshot.select(model_files(arguments))
     for file in selection.dropped:
         raise BentoError(f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove it.")
     snapshot.check_followed(selection.kept)
@@ -126,19 +126,12 @@ def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.D
     folder = "/".join(
         part for part in (arguments.required("--package"), arguments.required("--strip-prefix").strip("/")) if part
     )
-    return [
-        snapshot.DeclaredFile(
-            snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path, source, f"srcs {label}"
-        )
-        for source, short_path, label in arguments.tuples(flag)
-    ]
-
-
-def _unfiltered(file: snapshot.DeclaredFile) -> snapshot.DeclaredFile:
-    """Return the file with patterns disabled: `.bentoignore` applies only to Bentos."""
-    from rules_bento.sources import snapshot
-
-    return snapshot.DeclaredFile(file.path, file.source, file.origin, filtered=False)
+    files = []
+    for source, short_path, label in arguments.tuples(flag):
+        path = snapshot.place(short_path, build_ctx=folder, attribute="srcs", label=label).path
+        # Not filtered: `.bentoignore` applies only to Bentos.
+        files.append(snapshot.DeclaredFile(path, source, f"srcs {label}", filtered=False))
+    return files
 
 
 def _model_fields(arguments: Arguments) -> dict[str, Any]:
@@ -354,18 +347,4 @@ def _model_image_config(created: str, annotations: dict[str, str]) -> oci_image.
     from rules_bento.images import oci_image
 
     standard = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION)}
-    return oci_image.ImageConfig(
-        architecture="amd64",
-        os="linux",
-        created=created,
-        env={},
-        entrypoint=[],
-        cmd=[],
-        user="",
-        working_dir="",
-        ports=[],
-        labels=standard,
-        annotations=annotations,
-        stop_signal="",
-        healthcheck=[],
-    )
+    return oci_image.ImageConfig("amd64", "linux", created, labels=standard, annotations=annotations)

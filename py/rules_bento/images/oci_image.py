@@ -6,10 +6,11 @@ Assembling an image reads no layer, so its time doesn't depend on the size of th
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import CONFIG, INDEX, MANIFEST, digest_of, to_bytes
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import Any, Mapping, Sequence
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
@@ -45,16 +46,16 @@ class ImageConfig(NamedTuple):
     architecture: str  # Go's name
     os: str
     created: str  # RFC 3339
-    env: dict[str, str]
-    entrypoint: list[str]
-    cmd: list[str]
-    user: str
-    working_dir: str
-    ports: list[str]  # <number>/<protocol>
     labels: dict[str, str]
     annotations: dict[str, str]
-    stop_signal: str
-    healthcheck: list[str]  # a command; for engines that support docker's extension of the config
+    env: Mapping[str, str] = MappingProxyType({})
+    entrypoint: Sequence[str] = ()
+    cmd: Sequence[str] = ()
+    user: str = ""
+    working_dir: str = ""
+    ports: Sequence[str] = ()  # <number>/<protocol>
+    stop_signal: str = ""
+    healthcheck: Sequence[str] = ()  # a command; for engines that support docker's extension of the config
 
 
 class OciImage(NamedTuple):
@@ -115,4 +116,4 @@ def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
 
 
 def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if value not in ("", [], {})}
+    return {key: value for key, value in document.items() if value not in ("", (), [], {})}

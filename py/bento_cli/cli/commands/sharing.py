@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.cli import arguments, show, status
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from rules_bento.bento.kinds import Kind
+    from rules_bento.registry.push import PushResult
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.pulling import CloudPulled
@@ -73,15 +74,7 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
         results = push(store.home, entry, targets, registries, progress, check=check, jobs=jobs, signing=signing)
     facts = [
-        {
-            "tag": str(entry.tag),
-            "reference": f"oci://{result.pushed.reference}",
-            "tags": list(result.tags),
-            "blobs": result.pushed.blobs,
-            "sent": result.pushed.sent,
-            "mounted": result.pushed.mounted,
-            "size": result.pushed.size,
-        }
+        {"tag": str(entry.tag), "reference": "", "tags": list(result.tags), **_push_data(result.pushed)}
         for result in results
     ]
     if show.data(facts, options.output):
@@ -94,6 +87,10 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
             f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} uploaded ({show.size(pushed.size)}), "
             f"{pushed.mounted} mounted, {present} already present."
         )
+
+
+def _push_data(pushed: PushResult) -> dict[str, Any]:
+    return pushed._asdict() | {"reference": f"oci://{pushed.reference}"}
 
 
 def _push_to_cloud(options: Namespace, store: Store, entry: Entry) -> None:
@@ -230,17 +227,7 @@ def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
             # Before the tags, so that no tag identifies an unsigned artifact.
             signatures.carry_all(source, targets, registries, progress)
         copied = copy(source, targets, registries, progress, with_referrers=not options.no_referrers)
-    facts = [
-        {
-            "reference": f"oci://{result.reference}",
-            "blobs": result.blobs,
-            "sent": result.sent,
-            "mounted": result.mounted,
-            "size": result.size,
-        }
-        for result in copied
-    ]
-    if not show.data(facts, options.output):
+    if not show.data([_push_data(result) for result in copied], options.output):
         for result in copied:
             blobs = f"{result.sent} of {show.count(result.blobs, 'blob')} uploaded ({show.size(result.size)})"
             show.out(f"Copied to {result.reference}: {blobs}, {result.mounted} mounted.")
