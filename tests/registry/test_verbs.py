@@ -38,7 +38,8 @@ def image_contents(folder: Path, image, below: str = "") -> dict:
     blobs = []
     for number, layer in enumerate(image.root.layers()):
         description = folder / f"{below}{number}.layer.json"
-        description.write_text(json.dumps({"digest": layer.digest, "size": layer.size}))
+        fields = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": ""}
+        description.write_text(json.dumps(fields | {"name": f"{number}"}))
         blobs.append({"path": layer.digest[7:], "description": f"{below}{description.name}"})
     return {"manifest": f"{below}manifest.json", "config": image.root.config.digest[7:], "blobs": blobs}
 
