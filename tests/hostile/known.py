@@ -246,6 +246,23 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "an index that is a number": lambda: image(index=5),
         "a manifest that is a list": lambda: image(manifest=[]),
         "a config that is a text": lambda: image(config="x"),
+        **{
+            f"an index that Go's programs read as another: {name}": lambda name=name: image(  # type: ignore[misc]
+                index={**readers.INDEX, name: []}
+            )
+            for name in ("Manifests", "MANIFESTS", "manife\u017fts", "mediatype")
+        },
+        **{
+            f"an entry that Go's programs read as another: {name}": lambda name=name: image(  # type: ignore[misc]
+                index={"manifests": [{"mediaType": "x", "digest": f"sha256:{readers.SHA}", "size": 1, name: "x"}]}
+            )
+            for name in ("Digest", "SIZE", "dige\u017ft", "MediaType")
+        },
+        "a platform that Go's programs read as another": lambda: image(
+            index={
+                "manifests": [{"digest": f"sha256:{readers.SHA}", "size": 1, "platform": {"os": "linux", "OS": "x"}}]
+            }
+        ),
         "layers that are numbers": lambda: image(manifest={**readers.MANIFEST, "layers": [1]}),
         "a digest that is a path": lambda: image(
             index={"manifests": [{"mediaType": "x", "digest": "sha256:../../x", "size": 1}]}

@@ -36,6 +36,9 @@ _PLATFORM = {"os?": str, "architecture?": str, "variant?": str, "os.version?": s
 _COMMON = {"mediaType?": str, "artifactType?": str, "annotations?": {...: str}}
 _DESCRIPTOR_SHAPE = _COMMON | {"digest": str, "size": int, "platform?": _PLATFORM}
 _MANIFEST_SHAPE = _COMMON | {"manifests?": list, "layers?": list}
+_FIELDS = "annotations architecture artifactType config data digest layers manifests mediaType os os.features"
+_FIELDS += " os.version platform schemaVersion size subject urls variant"
+_FOLDED = {name.casefold(): name for name in _FIELDS.split()}
 
 
 def tar_layer_type(start: bytes) -> str:
@@ -85,6 +88,8 @@ class Descriptor:
         item = without_nulls(item)
         refused = f"{origin}: {json.dumps(item)[:200]} isn't a valid descriptor"
         validate(item, _DESCRIPTOR_SHAPE, refused, _REPORT)
+        for fields in (item, item.get("platform", {})):
+            _check_names(fields, origin)
         if not is_digest(item["digest"]) or not 0 <= item["size"] <= limits.BODY:
             raise BentoError(f"{refused}. {_REPORT}")
         names = ("annotations", "artifactType", "platform")
@@ -118,6 +123,7 @@ class Manifest:
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
             raise BentoError(f"{origin}: not a manifest or index. Check the reference or path.")
         validate(document, _MANIFEST_SHAPE, origin, _REPORT)
+        _check_names(document, origin)
         stated = document.get("mediaType", "")
         if stated and media_type and stated != media_type:
             raise BentoError(
@@ -167,6 +173,13 @@ class Manifest:
 
     def _descriptors(self, key: str) -> list[Descriptor]:
         return [Descriptor.from_json(item, self.descriptor.digest) for item in self.document.get(key, ())]
+
+
+def _check_names(fields: Iterable[str], origin: str) -> None:
+    """Raise BentoError for a field that Go's JSON decoder reads as another one: it ignores case, and the last wins."""
+    for name in fields:
+        if _FOLDED.get(name.casefold(), name) != name:
+            raise BentoError(f"{origin}: {name!r:.100}: invalid name of {_FOLDED[name.casefold()]}. {_REPORT}")
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
