@@ -217,6 +217,36 @@ def test_a_container_is_not_root_and_writes_to_its_scratch_alone(rule):
     assert variables(objects)["BENTOML_HOME"].startswith("/tmp/"), "tasks keep their results there"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--writable", "/home/bentoml/.cache", *pair("--env", "A", "1"), *pair("--secret", "KEY", "keys/iris.key")],
+        [*pair("--replicas", "Studio", "3")],
+    ],
+)
+@pytest.mark.parametrize("read_only", ["1", "0"])
+def test_pods_meet_the_restricted_standard(rule, words, read_only):
+    """The fields of Kubernetes' pod security standard; by hand, k8s.io/pod-security-admission accepts these manifests."""
+    document = bento(service("Studio", "Archive", resources={"gpu": 1}), service("Archive"))
+    objects = rule(document, *words, read_only_root_filesystem=read_only)
+    pods = [each["spec"]["template"]["spec"] for (kind, _), each in objects.items() if kind == "Deployment"]
+    assert len(pods) == 2
+    for spec in pods:
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & spec.keys()
+        assert {kind for volume in spec.get("volumes", ()) for kind in volume} <= {"name", "emptyDir"}
+        security = dict(spec["securityContext"])
+        assert security.pop("seccompProfile") == {"type": "RuntimeDefault"}
+        assert security == {"runAsNonRoot": True, "runAsUser": 1034, "runAsGroup": 1034, "fsGroup": 1034}
+        for each in spec["containers"]:
+            assert not any("hostPort" in port for port in each["ports"])
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": read_only == "1",
+            }
+
+
 def test_a_container_that_may_write_has_the_home_of_its_image(rule):
     objects = rule(bento(service("Studio")), read_only_root_filesystem="0")
     assert not container(objects)["securityContext"]["readOnlyRootFilesystem"]
