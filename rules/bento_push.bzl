@@ -69,8 +69,8 @@ Bentos and models are pushed as OCI artifacts. The push uploads only missing blo
 verified. Credentials come from docker's config and its credential helpers. After `--`, `--repository` replaces `repositories`, and `--tag`
 adds a tag.
 
-With `signed = True`, the push signs in the form of cosign, with the private key of `-- --sign-key FILE`. `--builder-id URI` also attaches
-provenance ([more](../docs/distribution.md#signing)). No action reads the key.
+With `signed = True`, the push signs in the form of cosign, with the private key of `-- --sign-key FILE`, and attests the SBOM.
+`--builder-id URI` also attests provenance ([more](../docs/distribution.md#signing)). No action reads the key.
 
 With `--@rules_bento//rules:push_from=cache`, layers of images aren't downloaded to this machine. Missing layers are streamed to the registry
 from the build's remote cache; pass the build's cache flags after `--` ([more](../docs/ci.md)).""",

@@ -46,7 +46,7 @@ HELD = {
     "bazel run :push -- --tag v7": "e2e/distribution.py",
     "bazel test //examples/studio:all": ".ci/run",
     "bento models pin org/model": "tests/distribution/test_huggingface.py",
-    "bento verify --key cosign.pub --provenance oci://registry.example.com/iris:latest": (
+    "bento verify --key cosign.pub --provenance --sbom oci://registry.example.com/iris:latest": (
         "tests/registry/test_signing.py"
     ),
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",

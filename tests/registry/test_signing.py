@@ -612,7 +612,9 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
 # Registries
 
 
-def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool = False) -> tuple[Pushable, int]:
+def pushed_by_rule(
+    folder: Path, reference: Reference, *words: str, index: bool = False, referrers: list | None = None
+) -> tuple[Pushable, int]:
     """What `bazel run` of a bento_push with `signed = True` does; what it pushed, and its status."""
     made = make_index(folder) if index else make_image(folder)
     definition = {"buildType": "urn:rules-bento:build:image:v1", "externalParameters": {"target": "//a:b"}}
@@ -630,7 +632,8 @@ def pushed_by_rule(folder: Path, reference: Reference, *words: str, index: bool 
                 {**item, "manifest": f"{number}/manifest.json", "build_definition": "made_of.json"}
             )
     else:
-        contents = {"image": {**image_contents(folder, made), "build_definition": "made_of.json"}}
+        more = {"build_definition": "made_of.json", "referrers": referrers or []}
+        contents = {"image": {**image_contents(folder, made), **more}}
     (folder / "contents.json").write_text(json.dumps(contents))
     return made, push_again(folder, reference, *words)
 
@@ -667,6 +670,69 @@ def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys,
     assert sorted(repository.tags()) == [*tags, "v1"]
     assert before == [repository.get_manifest(tag) for tag in tags], "it was signed already"
     assert artifact.versions(repository) == ["v1"]
+
+
+SBOMS = {
+    "cyclonedx": ("application/vnd.cyclonedx+json", {"bomFormat": "CycloneDX", "specVersion": "1.6"}),
+    "spdx": ("application/spdx+json", {"spdxVersion": "SPDX-2.3", "name": "n"}),
+}
+
+
+@pytest.mark.parametrize("form", signatures.FORMS)
+@pytest.mark.parametrize("kind", SBOMS)
+def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, kind, form):
+    media_type, document = SBOMS[kind]
+    folder = tmp_path / "runfiles"
+    folder.mkdir()
+    (folder / "sbom.json").write_text(json.dumps(document))
+    listed = [{"media_type": media_type, "path": "sbom.json"}]
+    words = ["--sign-key", str(keys / "k.key"), "--sign-format", form]
+    made, code = pushed_by_rule(folder, reference, *words, referrers=listed)
+    assert code == 0
+    address = f"oci://{reference.with_tag('v1')}"
+    capsys.readouterr()
+    assert main(["verify", "--key", str(keys / "k.pub"), "--sbom", "-o", "json", address]) == status.OK
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["sbom"] == document
+    assert main(["verify", "--key", str(keys / "k.pub"), "--sbom", address]) == status.OK
+    assert capsys.readouterr().out.endswith(", with an SBOM\n")
+    assert main(["verify", "--key", str(keys / "other.pub"), "--sbom", address]) == status.FOUND
+    assert main(["verify", "--key", str(keys / "k.pub"), "--provenance", address]) == status.FOUND
+    repository = registries.repository(reference)
+    before = {
+        tag: repository.get_manifest(tag) for tag in repository.tags() if form == signatures.LEGACY or tag != "v1"
+    }
+    assert push_again(folder, reference, *words) == 0
+    assert {tag: repository.get_manifest(tag) for tag in before} == before, "it was attested already"
+    if form == signatures.BUNDLE:
+        kinds = sorted(entry.artifact_type for entry in repository.referrers(made.root.descriptor.digest))
+        assert kinds == sorted([cosign.BUNDLE, cosign.BUNDLE, media_type])
+
+
+@pytest.mark.parametrize("form", signatures.FORMS)
+def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys, form):
+    monkeypatch.chdir(tmp_path)
+    for name, (_, document) in SBOMS.items():
+        Path(name).write_text(json.dumps(document))
+    words = ["--key", str(keys / "k.key"), "--sign-format", form]
+    verify = ["verify", "--key", str(keys / "k.pub"), "--sbom", str(layout.directory)]
+    assert main(["sign", *words, str(layout.directory)]) == status.OK
+    assert main(verify) == status.FOUND
+    assert "no SBOM of sha256:" in capsys.readouterr().out
+    assert main(["sign", *words, "--sbom", "spdx", "--sbom", "cyclonedx", str(layout.directory)]) == status.OK
+    assert main(verify) == status.OK
+    for kind in cosign.SBOMS:
+        place, digest = InLayout(layout), layout.find().descriptor.digest
+        found = signatures.verify_attestation(place, digest, [kind], "SBOM", read_public("k.pub", keys))
+        assert cosign.sbom_type(found, "") == kind
+    Path("text").write_text('{"bomFormat": "x"}')
+    for file, target, message in (
+        ("text", str(layout.directory), "text: not an SBOM"),
+        ("absent", str(layout.directory), "absent: cannot read the file"),
+        ("spdx", "./text", "--sbom is only supported in registries"),
+    ):
+        assert main(["sign", *words, "--sbom", file, target]) == status.ERROR
+        assert message in capsys.readouterr().err
 
 
 def test_an_index_and_its_images_are_signed(reference, registries, progress, keys, key, tmp_path):

@@ -40,7 +40,7 @@ Pushes the blobs that the registries lack.
 --jobs N                    push N blobs in parallel
 --check-blobs               check each blob even if the image exists, for a registry that lost blobs
 --insecure HOST[:PORT]      connect to this registry without encryption (repeatable)
---sign-key FILE             sign with this private key, as cosign does; or env://NAME
+--sign-key FILE             sign, also SBOMs, with this private key, as cosign does; or env://NAME
 --sign-format legacy        sign for cosign 2, not as bundles of cosign 3
 --sign-password-file FILE   read the key's password from this file (default: COSIGN_PASSWORD)
 --builder-id URI            attach provenance (SLSA) of this builder, signed with the key

@@ -7,19 +7,22 @@ from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
+from rules_bento.registry.pushable import FileSource
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
     from rules_bento.net.transfers import Counter
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.descriptor import Manifest
+    from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
     from rules_bento.run.push_contents import PushContents
     from rules_bento.signing.keys import PrivateKey
     from rules_bento.signing.provenance import Run
 
+_SBOMS = ("application/vnd.cyclonedx+json", "application/spdx+json")  # media types
 _PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
 
 FLAGS = {
@@ -45,30 +48,32 @@ class Signer(NamedTuple):
         registries: Registries,
         counter: Counter,
     ) -> None:
-        """Sign the images of a target (an index and each of its images) in repositories, and attest their inputs.
+        """Sign the images of a target (an index and each of its images) in repositories; attest their inputs and SBOMs.
 
-        Raises BentoError if the inputs aren't known, and the errors of `signatures.sign`.
+        Raises BentoError if the inputs aren't known, or for an invalid SBOM, and the errors of `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
-        from rules_bento.signing import provenance
 
-        statements = [
-            (manifest.descriptor, self._predicate(target, manifest, contents.definitions))
-            for manifest in contents.package.manifests()
+        manifests = contents.package.manifests()
+        attested = [
+            *(item for manifest in manifests for item in self._provenance(target, manifest, contents.definitions)),
+            *_sboms(contents),
         ]
         for repository in dict.fromkeys(reference.with_digest("") for reference in repositories):
             place = signatures.InRegistry(repository, registries, counter)
-            for subject, predicate in statements:
-                signatures.sign(place, repository.name, subject, self.key, self.form)
-                if predicate:
-                    kind = provenance.PREDICATE
-                    signatures.attest(place, repository.name, subject, kind, predicate, self.key, self.form)
+            for manifest in manifests:
+                signatures.sign(place, repository.name, manifest.descriptor, self.key, self.form)
+            for subject, kind, predicate in attested:
+                signatures.attest(place, repository.name, subject, kind, predicate, self.key, self.form)
 
-    def _predicate(self, target: str, manifest: Manifest, definitions: Mapping[str, Path]) -> dict[str, Any] | None:
+    def _provenance(
+        self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
+    ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
+        """Yield the manifest, the type of the provenance, and the provenance, if the caller names the builder."""
         from rules_bento.signing import provenance
 
         if self.run is None:
-            return None
+            return
         digest = manifest.descriptor.digest
         if manifest.is_index:
             images = [provenance.dependency(f"oci:{child.digest}", child.digest) for child in manifest.children()]
@@ -80,7 +85,20 @@ class Signer(NamedTuple):
                 "--builder-id: provenance requires the inputs, which are unknown. Push images or Bentos by a "
                 "bento_push with signed = True, or omit --builder-id to only sign."
             )
-        return provenance.predicate(definition, self.run)
+        yield manifest.descriptor, provenance.PREDICATE, provenance.predicate(definition, self.run)
+
+
+def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
+    """Yield the image, the type of the statement, and the SBOM, for each SBOM that refers to an image."""
+    from rules_bento.signing.cosign import sbom_type
+
+    for referrer in contents.referrers:
+        if referrer.root.subject and referrer.root.descriptor.artifact_type in _SBOMS:
+            [layer] = referrer.root.layers()
+            source = referrer.sources[layer.digest]
+            assert isinstance(source, FileSource)
+            sbom = read_object(read_file(source.path), str(source.path))
+            yield referrer.root.subject, sbom_type(sbom, str(source.path)), sbom
 
 
 def signer(caller: Arguments) -> Signer | None:

@@ -33,6 +33,8 @@ BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"  # the prefix of the media t
 BUNDLE = f"{BUNDLE_TYPE}.v0.3+json"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"  # the type of a statement that only confirms a signature
 
+CYCLONEDX, SPDX = SBOMS = ("https://cyclonedx.org/bom", "https://spdx.dev/Document")  # types of statements
+
 MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
 
 
@@ -63,6 +65,15 @@ def make_statement(name: str, digest: str, predicate_type: str, predicate: dict[
     algorithm, _, value = digest.partition(":")
     subject = [{"name": name, "digest": {algorithm: value}}]
     return to_json({"_type": STATEMENT, "subject": subject, "predicateType": predicate_type, "predicate": predicate})
+
+
+def sbom_type(document: dict[str, Any], origin: str) -> str:
+    """Return the type of a statement with an SBOM. Raises BentoError, beginning with `origin`, for another document."""
+    if document.get("bomFormat") == "CycloneDX":
+        return CYCLONEDX
+    if str(document.get("spdxVersion")).startswith("SPDX-2."):
+        return SPDX
+    raise BentoError(f"{origin}: not an SBOM. Use JSON of CycloneDX or SPDX 2.")
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.signing import SignatureError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Sequence
 
 from bento_cli.cli import arguments, show, status
 from bento_cli.store.verification import Finding, Verified
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form
     from rules_bento.artifacts.signatures import Place
     from rules_bento.bento.kinds import Kind
+    from rules_bento.registry.descriptor import Descriptor
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
     from bento_cli.library import Store
@@ -31,6 +32,9 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help=f"Archive, OCI layout, or registry reference ({arguments.REFERENCE}) to sign",
     )
     parser.add_argument("--key", metavar="KEY", required=True, help=f"Private key {arguments.KEY}")
+    arguments.add_repeatable(
+        parser, "--sbom", metavar="FILE", help="Attach this signed SBOM: CycloneDX or SPDX 2, as JSON"
+    )
     arguments.add_signing(parser)
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
@@ -42,15 +46,29 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
     key = arguments.private_key(options.key, options)
-    done = [{"target": target, "signature": _sign(options, target, key)} for target in options.targets]
+    sboms = [_read_sbom(name) for name in options.sbom]
+    done = [{"target": target, "signature": _sign(options, target, key, sboms)} for target in options.targets]
     if not show.data(done, options.output):
         for item in done:
             show.out(f"Signed {item['target']}: {item['signature']}")
     return status.OK
 
 
-def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
-    """Sign an artifact, and return the location of its signature."""
+def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
+    """Return the type of a statement with an SBOM, and the SBOM."""
+    from rules_bento.formats import read_file
+    from rules_bento.formats.json import read_object
+    from rules_bento.signing.cosign import sbom_type
+
+    try:
+        document = read_object(read_file(name), name)
+    except OSError as error:
+        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
+    return sbom_type(document, name), document
+
+
+def _sign(options: Namespace, target: str, key: PrivateKey, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """Sign an artifact and SBOMs of it, and return the location of its signature."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
@@ -58,12 +76,17 @@ def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
     from rules_bento.signing import cosign
 
     path = Path(target)
+
+    def sign(place: Place, name: str, subject: Descriptor) -> None:
+        signatures.sign(place, name, subject, key, options.sign_format)
+        for kind, document in sboms:
+            signatures.attest(place, name, subject, kind, document, key, options.sign_format)
+
     if _is_reference(target):
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Signing {reference}") as (registries, progress):
             subject = registries.repository(reference).get_manifest(reference.target).descriptor
-            place = signatures.InRegistry(reference, registries, progress)
-            signatures.sign(place, reference.name, subject, key, options.sign_format)
+            sign(signatures.InRegistry(reference, registries, progress), reference.name, subject)
         if options.sign_format == signatures.BUNDLE:
             return f"referrer of oci://{reference.with_digest(subject.digest)}"
         return f"oci://{reference.with_tag(signatures.tag_of(signatures.SIGNATURES, subject.digest))}"
@@ -72,12 +95,14 @@ def _sign(options: Namespace, target: str, key: PrivateKey) -> str:
         root = layout.find()
         layout.check(root)
         with layout.lock():
-            signatures.sign(signatures.InLayout(layout), path.name, root.descriptor, key, options.sign_format)
+            sign(signatures.InLayout(layout), path.name, root.descriptor)
         if options.sign_format == signatures.BUNDLE:
             return f"referrer of {root.descriptor.digest}"
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
         raise BentoError(f"{target}: a directory can't be signed. Export it as an archive, and sign the archive.")
+    if sboms:
+        raise BentoError(f"{target}: --sbom is only supported in registries and OCI layouts. Remove it.")
     is_bundle = options.sign_format == signatures.BUNDLE
     content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
     with atomic_file(signed) as file:
@@ -107,6 +132,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="Signature of the archive; requires --key (default: ARCHIVE.sigstore.json or .sig)",
     )
     parser.add_argument("--provenance", action="store_true", help="Also require signed provenance; requires --key")
+    parser.add_argument("--sbom", action="store_true", help="Also require a signed SBOM; requires --key")
     parser.add_argument("--strict", action="store_true", help="Also fail if an entry can't be verified")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
@@ -123,8 +149,8 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
 
     if options.key:
         return _verify_signatures(options)
-    if options.signature or options.provenance:
-        raise BentoError("--signature, --provenance: require the public key. Add --key.")
+    if options.signature or options.provenance or options.sbom:
+        raise BentoError("--signature, --provenance, --sbom: require the public key. Add --key.")
     archives = {text: archive for text in options.tags if (archive := archive_of(text))}
     tags = [tag for tag in options.tags if tag not in archives]
     for source, _ in archives.values():
@@ -233,15 +259,16 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
             f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store have no "
             f"signatures: verify the archive before you import it."
         )
-    if options.provenance:
-        raise BentoError(f"{path}: --provenance is only supported in registries and OCI layouts. Remove it.")
+    for flag in ("provenance", "sbom"):
+        if getattr(options, flag):
+            raise BentoError(f"{path}: --{flag} is only supported in registries and OCI layouts. Remove it.")
     cosign.verify_file(path, Path(options.signature) if options.signature else cosign.existing_signature(path), key)
     return {}
 
 
 def _manifest_signature(options: Namespace, place: Place, digest: str, key: PublicKey) -> dict[str, Any]:
     from rules_bento.artifacts import signatures
-    from rules_bento.signing import provenance
+    from rules_bento.signing import cosign, provenance
 
     if options.signature:
         raise BentoError("--signature: only supported for archives. Remove it.")
@@ -249,6 +276,8 @@ def _manifest_signature(options: Namespace, place: Place, digest: str, key: Publ
     if options.provenance:
         kinds = (provenance.PREDICATE,)
         details["provenance"] = signatures.verify_attestation(place, digest, kinds, "provenance", key)
+    if options.sbom:
+        details["sbom"] = signatures.verify_attestation(place, digest, cosign.SBOMS, "SBOM", key)
     return details
 
 
@@ -264,4 +293,6 @@ def _print_signature(item: dict[str, Any]) -> None:
         builder = details.get("builder") if isinstance(details, dict) else None
         name = str(builder.get("id")) if isinstance(builder, dict) else "an unknown builder"
         line += f", built by {show.plain(name)}"
+    if "sbom" in item:
+        line += ", with an SBOM"
     show.out(line)
