@@ -693,7 +693,7 @@ def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, 
     capsys.readouterr()
     assert main(["verify", "--key", str(keys / "k.pub"), "--sbom", "-o", "json", address]) == status.OK
     (found,) = json.loads(capsys.readouterr().out)
-    assert found["sbom"] == document
+    assert found["sboms"] == {made.root.descriptor.digest: document}
     assert main(["verify", "--key", str(keys / "k.pub"), "--sbom", address]) == status.OK
     assert capsys.readouterr().out.endswith(", with an SBOM\n")
     assert main(["verify", "--key", str(keys / "other.pub"), "--sbom", address]) == status.FOUND
@@ -733,6 +733,18 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys,
     ):
         assert main(["sign", *words, "--sbom", file, target]) == status.ERROR
         assert message in capsys.readouterr().err
+
+
+def test_each_image_of_an_index_needs_an_sbom(reference, registries, progress, keys, key, tmp_path, capsys):
+    made, _ = pushed_by_rule(tmp_path / "runfiles", reference, "--sign-key", str(keys / "k.key"), index=True)
+    place = InRegistry(reference, registries, progress)
+    verify = ["verify", "--key", str(keys / "k.pub"), "--sbom", f"oci://{reference.with_tag('v1')}"]
+    for child in made.children:
+        assert main(verify) == status.FOUND
+        assert f"no SBOM of {child.descriptor.digest}" in capsys.readouterr().out
+        signatures.attest(place, "n", child.descriptor, cosign.CYCLONEDX, {}, key)
+    assert main(verify) == status.OK
+    assert capsys.readouterr().out.endswith(f", with {len(made.children)} SBOMs\n")
 
 
 def test_an_index_and_its_images_are_signed(reference, registries, progress, keys, key, tmp_path):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form
     from rules_bento.artifacts.signatures import Place
     from rules_bento.bento.kinds import Kind
-    from rules_bento.registry.descriptor import Descriptor
+    from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
     from bento_cli.library import Store
@@ -132,7 +132,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="Signature of the archive; requires --key (default: ARCHIVE.sigstore.json or .sig)",
     )
     parser.add_argument("--provenance", action="store_true", help="Also require signed provenance; requires --key")
-    parser.add_argument("--sbom", action="store_true", help="Also require a signed SBOM; requires --key")
+    parser.add_argument("--sbom", action="store_true", help="Also require a signed SBOM of each image; requires --key")
     parser.add_argument("--strict", action="store_true", help="Also fail if an entry can't be verified")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
@@ -243,12 +243,12 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
     if _is_reference(target):
         reference = Reference.from_url(target)
         with arguments.connected(options, f"Verifying {reference}") as (registries, progress):
-            digest = registries.repository(reference).get_manifest(reference.target).descriptor.digest
-            return _manifest_signature(options, InRegistry(reference, registries, progress), digest, key)
+            root = registries.repository(reference).get_manifest(reference.target)
+            return _manifest_signature(options, InRegistry(reference, registries, progress), root, key)
     if (path / "oci-layout").is_file():
         layout = Layout.open(path)
         root = layout.find()
-        details = _manifest_signature(options, InLayout(layout), root.descriptor.digest, key)
+        details = _manifest_signature(options, InLayout(layout), root, key)
         try:
             layout.check(root)
         except BentoError as error:
@@ -266,18 +266,22 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
     return {}
 
 
-def _manifest_signature(options: Namespace, place: Place, digest: str, key: PublicKey) -> dict[str, Any]:
+def _manifest_signature(options: Namespace, place: Place, root: Manifest, key: PublicKey) -> dict[str, Any]:
     from rules_bento.artifacts import signatures
     from rules_bento.signing import cosign, provenance
 
     if options.signature:
         raise BentoError("--signature: only supported for archives. Remove it.")
+    digest = root.descriptor.digest
     details: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key)}
     if options.provenance:
         kinds = (provenance.PREDICATE,)
         details["provenance"] = signatures.verify_attestation(place, digest, kinds, "provenance", key)
     if options.sbom:
-        details["sbom"] = signatures.verify_attestation(place, digest, cosign.SBOMS, "SBOM", key)
+        images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images
+        details["sboms"] = {
+            image: signatures.verify_attestation(place, image, cosign.SBOMS, "SBOM", key) for image in images
+        }
     return details
 
 
@@ -293,6 +297,6 @@ def _print_signature(item: dict[str, Any]) -> None:
         builder = details.get("builder") if isinstance(details, dict) else None
         name = str(builder.get("id")) if isinstance(builder, dict) else "an unknown builder"
         line += f", built by {show.plain(name)}"
-    if "sbom" in item:
-        line += ", with an SBOM"
+    if "sboms" in item:
+        line += ", with an SBOM" if len(item["sboms"]) == 1 else f", with {len(item['sboms'])} SBOMs"
     show.out(line)
