@@ -792,6 +792,26 @@ def test_bundles_in_a_list_of_cosign_are_found(reference, registries, progress, 
     assert not signatures.sign(place, reference.name, made, key)
 
 
+def test_a_bundle_that_an_interrupted_copy_did_not_list_is_listed(
+    server, second_server, reference, registries, progress, key, tmp_path
+):
+    """Registries without the API of referrers have a list, which is written after the manifest."""
+    made = make_image(tmp_path / "image")
+    place, digest = InRegistry(reference, registries, progress), made.root.descriptor.digest
+    signatures.sign(place, reference.name, made.root.descriptor, key)
+    push(made, [reference.with_tag("v1")], registries, progress)
+    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
+    copied = ["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]
+    assert main(copied) == status.OK
+    repository, there = registries.repository(target), InRegistry(target, registries, progress)
+    empty = to_json({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []})
+    repository.put_manifest(Manifest.read(empty, oci.INDEX, "x"), digest.replace(":", "-"))
+    with pytest.raises(SignatureError, match="no signature of"):
+        signatures.verify(there, digest, key.public)
+    assert main(copied) == status.OK
+    assert signatures.verify(there, digest, key.public) == reference.name
+
+
 def test_no_tag_of_a_copy_precedes_its_bundles(
     server, second_server, reference, registries, progress, key, tmp_path, monkeypatch
 ):

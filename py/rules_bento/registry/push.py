@@ -245,7 +245,7 @@ class _RepositoryPush:
         try:
             # A registry verifies the blobs of a manifest that it receives, but might have lost one since.
             for manifest in manifests:
-                self.repository.put_manifest(manifest, manifest.descriptor.digest)
+                self._write(manifest, manifest.descriptor.digest)
         except RegistryError as error:  # some registries never accept a manifest again
             self.is_complete = _UNKNOWN_BLOBS.isdisjoint(error.codes)
         else:
@@ -286,6 +286,9 @@ class _RepositoryPush:
         # Some registries reject writing a tag again, even if it is unchanged.
         if self.repository.manifest_digest(target) == manifest.descriptor.digest:
             return
+        self._write(manifest, target)
+
+    def _write(self, manifest: Manifest, target: str) -> None:
         noted = self.repository.put_manifest(manifest, target)
         if manifest.subject and not noted:
             _add_to_referrers_tag(self.repository, manifest.subject.digest, manifest)
