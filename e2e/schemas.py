@@ -1,14 +1,16 @@
-"""Validates the documents of images against the official schemas."""
+"""Validates the documents of images against the official schemas, and their signatures with cosign."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import distribution
 import servers
+from container import call
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +43,15 @@ bento_push(
     name = "push",
     src = ":spdx",
 )
+
+[
+    bento_push(
+        name = "push_signed_" + form,
+        src = form,
+        signed = True,
+    )
+    for form in ["cyclonedx", "index"]
+]
 
 bento_model(
     name = "weights",
@@ -118,7 +129,10 @@ assert list(Draft202012Validator(CONFIG_SCHEMA).iter_errors({**pulled.config, "m
 
 
 def documents_follow_their_schemas(bench: Workbench) -> str:
-    """Validate with OCI's schemas and the libraries of CycloneDX and SPDX. A stamped revision changes no layer."""
+    """Validate with OCI's schemas and the libraries of CycloneDX and SPDX, and signatures with cosign.
+
+    A stamped revision changes no layer.
+    """
     checkout = bench.plain
     checkout.write("tests/documents/BUILD.bazel", BUILD)
     checkout.write("tests/documents/one.safetensors", "one")
@@ -138,6 +152,7 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     python = bench.folder / "judges/bin/python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *JUDGES], check=True, stdin=subprocess.DEVNULL)
     documents = SCHEMAS | referrers(bench, status, python)
+    cosign_and_bento_agree(bench, status)
     pairs = [f"{document}={schema}" for document, schema in documents.items()]
     command = [python, "-c", JUDGE, folder, schemas, *pairs]
     judged = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
@@ -177,6 +192,52 @@ def referrers(bench: Workbench, status: str, python: Path) -> dict[str, str]:
     (folder / "index.json").write_bytes(index)
     (folder / "manifest.json").write_bytes(manifest)
     return {f"{folder}/index.json": "image-index-schema.json", f"{folder}/manifest.json": "image-manifest-schema.json"}
+
+
+def cosign_and_bento_agree(bench: Workbench, status: str) -> None:
+    """Sign and attest with each tool, and verify with the other. cosign has no network but the registry."""
+    distribution.need("mmdebstrap")
+    folder, bazel = bench.folder / "cosign", bench.plain.bazel
+    folder.mkdir()
+    fetched = ["--quiet", "--mode=root", "--variant=extract", "--include=cosign", "sid", f"{folder}/root"]
+    call("mmdebstrap", '--aptopt=Acquire::Check-Valid-Until "false"', *fetched)
+    secret = {"COSIGN_PASSWORD": "secret"}
+    environment = {**os.environ, **secret, "HOME": str(folder), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+
+    def cosign(*arguments: str, fails: bool = False) -> None:
+        command = [f"{folder}/root/usr/bin/cosign", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+        assert (done.returncode != 0) == fails, f"{arguments}: {done.stdout}{done.stderr}"
+
+    def verifies(name: str, *kinds: str, fails: bool = False) -> None:
+        offline = ["--insecure-ignore-tlog", f"--key={folder}/cosign.pub", name]
+        cosign("verify", *offline, fails=fails)
+        for kind in kinds:
+            cosign("verify-attestation", f"--type={kind}", *offline, fails=fails)
+
+    cosign("generate-key-pair")
+    words = ["--tag", "v1", "--sign-key", f"{folder}/cosign.key"]
+    builder = ["--builder-id", "https://ci.example.com"]
+    verify = ["//tools:bento_with_transports", "--", "verify", "--key", f"{folder}/cosign.pub", "--sbom"]
+    with servers.serve(distribution.registry_program(bench), bench.folder / "signed") as server:
+        for form, more in (("cyclonedx", []), ("index", []), ("index", ["--sign-format", "legacy"])):
+            name = f"{server.host}/signed/{form}{len(more)}"
+            push = ["--", "--repository", name, *words, *builder, *more]
+            bazel("run", status, f"//tests/documents:push_signed_{form}", *push, **secret).succeeded()
+            bazel("run", *verify, "--provenance", f"oci://{name}:v1").succeeded()
+            image = bench.plain.read(f"{FOLDER}/{'spdx' if form == 'index' else form}.digest").strip()
+            verifies(f"{name}:v1", "slsaprovenance1")
+            verifies(f"{name}@{image}", "spdxjson" if form == "index" else form, "slsaprovenance1")
+        name = f"{server.host}/signed/by_cosign"
+        bazel("run", status, "//tests/documents:push", "--", "--repository", name, "--tag", "v1").succeeded()
+        verifies(f"{name}:v1", fails=True)
+        offline = [f"--key={folder}/cosign.key", "--use-signing-config=false", "--tlog-upload=false", f"{name}:v1"]
+        cosign("sign", *offline)
+        missing = bazel("run", *verify, f"oci://{name}:v1")
+        assert "no SBOM of sha256:" in missing.output, missing.told()
+        bill = (bench.plain.root / FOLDER / "spdx.spdx.json").resolve()
+        cosign("attest", "--type=spdxjson", f"--predicate={bill}", *offline)
+        bazel("run", *verify, f"oci://{name}:v1").succeeded()
 
 
 def revision(folder: Path) -> str:

@@ -51,6 +51,9 @@ HELD = {
     ),
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",
+    "cosign verify --key cosign.pub --insecure-ignore-tlog registry.example.com/iris:latest": "e2e/schemas.py",
+    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --insecure-ignore-tlog "
+    "registry.example.com/iris:latest": "e2e/schemas.py",
     "examples/iris/.venv/bin/python -c import bentoml, service": "tests/run/test_venv.py",
     "export UV_INDEX_CORP_USERNAME=alice UV_INDEX_CORP_PASSWORD=…": "e2e/indexes.py",
     "python3 e2e/run.py": ".ci/run",
@@ -69,9 +72,6 @@ NOT_GIVEN = {
     "bazel test //examples/llm:llm_test": "fetches 3 GB of wheels",
     "bazel test //examples/studio:studio_large_test": "its model has 2 GB, more than CI is to write",
     "cd examples/iris": "is what the next command needs",
-    "cosign verify --key cosign.pub --insecure-ignore-tlog registry.example.com/iris:latest": "CI has no cosign",
-    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --insecure-ignore-tlog "
-    "registry.example.com/iris:latest": "CI has no cosign",
     "curl": "asks a server of the command above it, which tests ask by clients of their own",
     "kubectl": "needs a cluster; tests/kubernetes reads what it would be given",
     "podman run --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
