@@ -313,6 +313,7 @@ def test_metadata_says_which_licence(stated, shown):
         ("GPL-3.0-only", [], ["GPL-3.0"], False),
         ("LGPL-3.0-only", [], ["GPL-*"], True),
         ("GPL-2.0-only WITH Classpath-exception-2.0", [], ["GPL-*"], False),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", [], ["GPL-2.0-only"], False),
         ("GPL-2.0-only WITH Classpath-exception-2.0", ["GPL-2.0-only WITH Classpath-exception-2.0"], ["GPL-*"], True),
         ("GPL-2.0-only WITH Classpath-exception-2.0", ["GPL-2.0-only"], [], True),
         ("GPL-2.0-only", ["GPL-2.0-only WITH Classpath-exception-2.0"], [], False),
@@ -353,8 +354,9 @@ def test_an_unknown_licence_is_said_and_refused_where_others_are_allowed():
 def records(tmp_path: Path) -> Path:
     folder = tmp_path / "records"
     (folder / "pillow").mkdir(parents=True)
-    (folder / ".github").mkdir()
-    (folder / ".github" / "workflow.yaml").write_text("on: push\n")
+    for hidden in (folder / ".github", folder / "pillow" / ".github"):
+        hidden.mkdir()
+        (hidden / "workflow.yaml").write_text("on: push\n")
     (folder / "README.md").write_text("Records.\n")
     (folder / "pillow" / "a.json").write_text(json.dumps(record(ALL, identifier="A")))
     other = "id: B\nmodified: 2024-01-01T00:00:00Z\naffected:\n- package: {ecosystem: PyPI, name: x}\n"
