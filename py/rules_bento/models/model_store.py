@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives.tarstream import Member, check_links
-from rules_bento.dataclasses_lite import dataclass, replace
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.models.model import (
@@ -95,7 +95,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
         raise BentoError(f"{origin}: not a model of BentoML's store. Add {MODEL_YAML} at the top level.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
-    others = [replace(file, filtered=False) for file in files if file is not descriptor]
+    others = [file for file in files if file is not descriptor]
     check_links({file.path: file.link for file in others if file.link is not None}, origin)
     entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _creation_time(fields), snapshot.digest(others))
     return StoredModel(entry, {file.path: file.source for file in others})
