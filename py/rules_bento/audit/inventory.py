@@ -50,13 +50,6 @@ class Package(NamedTuple):
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
 
 
-class Inventory(NamedTuple):
-    """Holds the packages of a Bento or an image."""
-
-    packages: tuple[Package, ...]
-    system_known: bool  # false for an image whose system packages are unknown
-
-
 def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
     """Return the packages of a lock in its normal form (`rules_bento.packages.lock`)."""
     entries = list(packages)
@@ -150,8 +143,8 @@ def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
     return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
 
 
-def loads(text: bytes | str) -> Inventory:
-    """Read the output of `dumps`."""
+def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
+    """Read the output of `dumps`; return the packages, and whether the system packages of an image are known."""
     fields = read_json(text, "the packages")
     packages = []
     for entry in fields["packages"]:
@@ -160,4 +153,4 @@ def loads(text: bytes | str) -> Inventory:
             expression, license_text, classifiers = entry["license"]
             entry["license"] = DeclaredLicense(expression, license_text, tuple(classifiers))
         packages.append(Package(**entry))
-    return Inventory(tuple(packages), fields["system_known"])
+    return tuple(packages), fields["system_known"]
