@@ -22,7 +22,7 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the group has one directory
     if len(outputs) != 1:
-        fail("{}: layout is {}, which has {} files and no output group {}, but layout requires one directory. Set layout to the target that writes it, or to a filegroup of an output group.".format(
+        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup of its output group.".format(
             ctx.label,
             label_string(ctx.attr.layout.label),
             len(outputs),

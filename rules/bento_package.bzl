@@ -33,7 +33,7 @@ def _check(ctx):
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: service and bentofile are not set. Set service to \"module:Service\", or set bentofile.".format(ctx.label))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
-        fail("{}: requirements mixes packages of a package hub and files. Use only one of them.".format(ctx.label))
+        fail("{}: requirements mixes packages of a package hub with files. Use either packages or files.".format(ctx.label))
 
 def _locked(ctx):
     """Returns the packages of a package hub that the Bento includes, if the target itself requires some."""

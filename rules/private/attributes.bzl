@@ -88,8 +88,8 @@ def check_interpreter(ctx, python, requirements):
     """Rejects packages (BentoRequirementInfo) for another Python version than the interpreter's (BentoPythonInfo), which their modules might not support."""
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
-            fail(("{target}: {package} and its lock are for Python {theirs}, but the target imports them in Python {own}. " +
-                  "Set bento.pypi(python_version = \"{own}\"), or bento_tools.python(version = \"{theirs}\") or (interpreter = \"...\"), in MODULE.bazel.").format(
+            fail(("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. " +
+                  "Set bento.pypi(python_version = \"{own}\"), bento_tools.python(version = \"{theirs}\"), or bento_tools.python(interpreter = \"...\"), in MODULE.bazel.").format(
                 own = minor_version(python.version),
                 package = info.distribution,
                 target = label_string(ctx.label),

@@ -76,9 +76,14 @@ EXPECTED = {
                 "of": ["*.whl", "locked-*.json"],
                 "to": ["iris_policy_test.packages.json"],
             },
+            "BentoSarif iris_policy_test.sarif": {
+                "of": ["EXAMPLE-2024-1.yaml", "iris_policy_test.json", "iris_policy_test.packages.json"],
+                "to": ["iris_policy_test.sarif"],
+            },
         },
         "executable": True,
         "files": ["iris_policy_test"],
+        "groups": {"sarif": ["iris_policy_test.sarif"]},
         "runfiles": ["EXAMPLE-2024-1.yaml", "iris_policy_test", "iris_policy_test.json", "iris_policy_test.packages.json"],
     },
     "//examples/iris:iris_startup_test": {
@@ -264,11 +269,17 @@ EXPECTED = {
     ":image_policy_test": {
         "actions": {
             "BentoInventory image_policy_test.packages.json": {
+                "of": ["debs.debs.json"],
                 "to": ["image_policy_test.packages.json"],
+            },
+            "BentoSarif image_policy_test.sarif": {
+                "of": ["image_policy_test.json", "image_policy_test.packages.json"],
+                "to": ["image_policy_test.sarif"],
             },
         },
         "executable": True,
         "files": ["image_policy_test"],
+        "groups": {"sarif": ["image_policy_test.sarif"]},
         "runfiles": ["image_policy_test", "image_policy_test.json", "image_policy_test.packages.json"],
     },
     ":import": {
@@ -492,9 +503,14 @@ EXPECTED = {
                 "of": ["locked-1.1.1.json"],
                 "to": ["policy_test.packages.json"],
             },
+            "BentoSarif policy_test.sarif": {
+                "of": ["bentofile.yaml", "policy_test.json", "policy_test.packages.json"],
+                "to": ["policy_test.sarif"],
+            },
         },
         "executable": True,
         "files": ["policy_test"],
+        "groups": {"sarif": ["policy_test.sarif"]},
         "runfiles": ["bentofile.yaml", "policy_test", "policy_test.json", "policy_test.packages.json"],
     },
     ":push_of_bento": {

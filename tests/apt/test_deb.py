@@ -54,7 +54,7 @@ def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
             plain = plain[: start + 148] + b"%06o\0 " % total + plain[start + 156 :]
         path = tmp_path / "evil.deb"
         path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar": plain}))
-        with pytest.raises(BentoError, match=r"evil\.deb: .*has a control character, or isn't UTF-8"):
+        with pytest.raises(BentoError, match=r"evil\.deb: .*contains a control character, or isn't valid UTF-8"):
             members_of(path)
 
 

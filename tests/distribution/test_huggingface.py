@@ -71,6 +71,12 @@ def test_patterns_choose_files(hub):
         pin("Acme/Tiny-BERT", include=["*.bin"])
 
 
+def test_files_with_invalid_names_can_be_excluded(hub):
+    files = [*SIBLINGS, {"rfilename": "bad\\x"}, {"rfilename": "../x"}]
+    hub.answers["/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true"] = answer(COMMIT, files)
+    assert pin("Acme/Tiny-BERT", exclude=["bad*", "../*", "deep/"]).files.keys() == {"weights.safetensors"}
+
+
 def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
     assert main(["models", "pin", "Acme/Tiny-BERT", "--exclude", "deep/*"]) == 0
     shown = capsys.readouterr().out

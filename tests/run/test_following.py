@@ -240,5 +240,5 @@ def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, ca
         verbs.run(["bento_cli.programs.serve", "--target", "//svc:hi", "--archive", "none.bento", "--", "--reload"])
         == 1
     )
-    said = "//svc:hi: --reload requires a source tree. Start it with `bazel run //svc:hi`.\n"
+    said = "//svc:hi: --reload requires a source tree. Start the server with `bazel run //svc:hi`.\n"
     assert capsys.readouterr().err == said

@@ -132,7 +132,7 @@ def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
     made = document(build(build_ctx=folder, extra=stated(config={"Svc": config})))
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
     assert "the source specifies 7" in refusal(folder, extra=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
-    assert "specifies no `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
+    assert "doesn't set `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
     assert "the source has no such service. It has `Svc`" in refusal(folder, extra=stated(config={"Other": {}}))
 
 

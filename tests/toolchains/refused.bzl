@@ -53,7 +53,7 @@ def _debs(text):
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
 _OF_MODEL = "bento.model(name = \"clf\"): "
-_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a lock of Debian packages in format 1. Write it with a bento_debs target."
+_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a Debian lock in format 1. Generate it with a bento_debs target."
 
 _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
 _TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
@@ -158,7 +158,7 @@ _CASES = {
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "files has \"a/../../b\", which is outside of the model.",
+        _OF_MODEL + "files contains \"a/../../b\", which is outside of the model.",
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),

@@ -296,7 +296,7 @@ def test_a_server_that_takes_nothing_is_given_up(kind, verb, serve, store, monke
     server = serve(kind)
     cls = {"gs": gcs.Gcs, "dropbox": dropbox.Dropbox}[kind]
     monkeypatch.setattr(cls, verb, lambda *_: (0, None) if kind == "gs" else 0)
-    with pytest.raises(BentoError, match="the server accepts no more data"):
+    with pytest.raises(BentoError, match="the server stopped accepting data"):
         store.bentos.export(TAG, server.url("x.bento"))
 
 

@@ -77,7 +77,10 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
     ("metadata", "message"),
     [
         ("Name: y\nVersion: 1\n", "its METADATA is for y 1, but its file name is for x 1"),
-        ("Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n", "requires 'z @ https.*isn't a package"),
+        (
+            "Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n",
+            "requires 'z @ https.*isn't from a package index",
+        ),
     ],
 )
 def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message):

@@ -250,7 +250,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     # The lock is empty before the first resolution.
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
-        fail("{}: {} isn't a lock of Debian packages in format {}. Write it with a bento_debs target.".format(tag, lock, _FORMAT))
+        fail("{}: {} isn't a Debian lock in format {}. Generate it with a bento_debs target.".format(tag, lock, _FORMAT))
     problem = shape_problem(content, DEB_LOCK)
     for mirror in mirrors:
         check_url(tag, "mirrors", mirror)

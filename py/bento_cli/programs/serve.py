@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> int:
     options = [option for option in options if option not in _RELOAD]
     if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
         raise BentoError(
-            f"{reload[-1]} requires a source tree. Start it with `bazel run {arguments.required('--target')}`."
+            f"{reload[-1]} requires a source tree. Start the server with `bazel run {arguments.required('--target')}`."
         )
     for number in _SIGNALS:  # an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))

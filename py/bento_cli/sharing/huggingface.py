@@ -70,6 +70,8 @@ def pin(
     files = {}
     for file in answer["siblings"]:
         path = file["rfilename"]
+        if not _passes(path, include, exclude):
+            continue
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
             raise BentoError(
                 f"{hub}: {model_id} has the file {path!r}, which is outside of the model. Exclude it with --exclude."
@@ -78,10 +80,9 @@ def pin(
             raise BentoError(
                 f"{hub}: {model_id} has the file {path!r}, whose name isn't portable. Exclude it with --exclude."
             )
-        if _passes(path, include, exclude):
-            stated = file.get("lfs", {}).get("sha256", "")
-            is_hash = re.fullmatch("[0-9a-f]{64}", stated)
-            files[path] = stated if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
+        stated = file.get("lfs", {}).get("sha256", "")
+        is_hash = re.fullmatch("[0-9a-f]{64}", stated)
+        files[path] = stated if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
     if not files:
         raise BentoError(f"{model_id}: no file of {commit} matches the patterns. Change --include or --exclude.")
     return Snapshot(model_id, commit, dict(sorted(files.items())))

@@ -146,7 +146,7 @@ class EntryStore:
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
                 f"{self.folder}: not on the file system of {self.home.own}, so entries can't be moved atomically. "
-                f"Make BENTOML_HOME itself the link or the mount point."
+                f"Move all of BENTOML_HOME to one file system."
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)

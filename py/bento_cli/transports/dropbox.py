@@ -80,7 +80,7 @@ class Dropbox(Remote):
                 continue  # for a chunk that the server already has, it responds with the correct offset
             retry.progressed(reached - at)
             if reached - at < min(len(chunk), MIN_PROGRESS) and not retry.again():
-                raise self.unreachable(ConnectionLostError("the server accepts no more data"))
+                raise self.unreachable(ConnectionLostError("the server stopped accepting data"))
             counter.advance(reached - at)
             at = reached
         digest = source.digest(DROPBOX)

@@ -104,7 +104,7 @@ class Gcs(Remote):
                 reached, made = self.attempt(lambda: self._send(session, None, source.size))
             retry.progressed(reached - at)
             if made is None and reached - at < min(chunk.size, MIN_PROGRESS) and not retry.again():
-                raise self.unreachable(ConnectionLostError("the server accepts no more data"))
+                raise self.unreachable(ConnectionLostError("the server stopped accepting data"))
             counter.advance(reached - at)
             at = reached
         if str(made.get("size")) != str(source.size) or made.get("md5Hash", about["md5Hash"]) != about["md5Hash"]:

@@ -317,5 +317,8 @@ def _common_workload(arguments: Arguments) -> Workload:
     first, *others = workloads
     for other in others:
         if (other.services, other.required, other.image) != (first.services, first.required, first.image):
-            raise BentoError("the images of the index start differently. Add a bento_deployment for each.")
+            raise BentoError(
+                "the images of the index differ in services, required variables, or startup. Write one "
+                "bento_deployment per image."
+            )
     return first

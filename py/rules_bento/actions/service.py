@@ -59,7 +59,9 @@ def import_service(arguments: Arguments) -> None:
     )
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
-        raise BentoError("requirements: no package needs bentoml, which imports the service. Add bentoml from the hub.")
+        raise BentoError(
+            "requirements: the import needs bentoml, which isn't included. Add bentoml from the package hub."
+        )
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
     with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:

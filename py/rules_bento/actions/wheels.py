@@ -88,7 +88,10 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
 
     match = re.fullmatch(_REQUIREMENT, text)
     if not match or "@" in text.partition(";")[0]:
-        raise BentoError(f"{name} requires {text!r}, but it isn't a package of an index. Use one that is.")
+        raise BentoError(
+            f"{name} requires {text!r}, which isn't from a package index. Use a wheel that requires "
+            "only packages of an index."
+        )
     distribution, extras, specifier, marker = match.groups()
     edge: dict[str, Any] = {"name": normalize_name(distribution)}
     if extras:

@@ -121,7 +121,7 @@ def check(policy: Policy) -> None:
         raise BentoError(f"unknown_severity: invalid value {policy.unknown_severity!r}. Use one of: {choices}.")
     for identifier, reason in policy.allow.items():
         if not reason.strip():
-            raise BentoError(f"allow: {identifier} has no reason. Add the reason why it is harmless.")
+            raise BentoError(f"allow: {identifier} has no reason. Explain why the vulnerability is harmless.")
     if policy.date and not DATE.fullmatch(policy.date):
         raise BentoError(f"date: invalid value {policy.date!r}. Use the form YYYY-MM-DD.")
     for name, text in policy.package_licenses.items():

@@ -119,7 +119,9 @@ def of_folder(kind: Kind, folder: Path) -> Description:
 def check_size(size: int, where: str) -> None:
     """Raise BentoError, whose message begins with `where`, if a descriptor is too large to be read."""
     if size > MAX_BYTES:
-        raise BentoError(f"{where}: has {size} bytes, more than {MAX_BYTES}. Restore the file that BentoML wrote.")
+        raise BentoError(
+            f"{where}: the file has {size} bytes, but the limit is {MAX_BYTES}. Restore the file that BentoML wrote."
+        )
 
 
 def _load(data: bytes, where: str) -> dict[str, Any]:

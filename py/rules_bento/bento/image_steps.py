@@ -118,7 +118,7 @@ def read(text: bytes, origin: str) -> ImageDefinition:
     for step in steps if isinstance(steps, list) else [steps]:
         if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
             raise BentoError(
-                f"{origin}: steps: expected a list of strings, got {json.dumps(step)[:80]}. Write each step as "
+                f"{origin}: steps: each step must be a list of strings, got {json.dumps(step)[:80]}. Write a step as "
                 f'["run", "echo hello"].'
             )
     return _from_fields(data, origin)
@@ -421,7 +421,7 @@ def check_script(path: str, content: bytes, place: str) -> None:
     first = content.partition(b"\n")[0]
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):
-            raise BentoError(f"{place}: {path} has CRLF line ends, so its shebang is invalid. Save it with LF.")
+            raise BentoError(f"{place}: {path} has CRLF line endings, so its shebang is invalid. Use LF line endings.")
         return
     if path.endswith((".py", ".pl", ".rb", ".js")):
         example = "/usr/bin/env python3" if path.endswith(".py") else "/bin/sh"

@@ -62,7 +62,7 @@ def check_env(env: EnvVariable, place: str) -> None:
         valid = ", ".join(STAGES)
         raise BentoError(f"{place}: invalid stage {env.stage!r} of {env.name}.{near} Valid values: {valid}.")
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(f"{place}: the value of {env.name} has a line break. Dockerfiles don't support it: remove it.")
+        raise BentoError(f"{place}: the value of {env.name} has a line break or a NUL. Remove it.")
 
 
 def parse_env(text: str, place: str) -> EnvVariable:

@@ -78,7 +78,7 @@ class Deb:
             for member, contents in tarread.compressed_members(window, form, where):
                 max_bytes -= member.size
                 if max_bytes < 0:
-                    raise BentoError(f"{where}: its {what} exceed the size limit. Fetch it again.")
+                    raise BentoError(f"{where}: the {what} exceed the size limit. Fetch the package again.")
                 yield member, contents
 
     @contextmanager
@@ -134,7 +134,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 def _check_name(name: str) -> str:
     """Return a name. Raises ValueError for a control character or invalid UTF-8, which dpkg's lists can't have."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
-        raise ValueError(f"{name!r} has a control character, or isn't UTF-8")
+        raise ValueError(f"{name!r} contains a control character, or isn't valid UTF-8")
     return name
 
 

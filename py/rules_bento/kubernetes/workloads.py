@@ -27,7 +27,7 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     """
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
-            f"{where}: resources.{unknown[0]} has no counterpart in all clusters. Remove it from the service, "
+            f"{where}: resources.{unknown[0]} isn't a standard resource of Kubernetes. Remove it from the service, "
             "and add your cluster's resource to the manifest with a patch."
         )
     amounts = {}

@@ -40,24 +40,24 @@ class Proxy(NamedTuple):
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
     """Return the proxy for a server; None without one. Raises BentoError for an unsupported proxy."""
     # A CGI client can set the uppercase HTTP_PROXY; most build machines use it, and this isn't a CGI program.
-    url = _variable(f"{scheme}_proxy") or _variable("all_proxy")
+    name, url = next(((name, url) for name in (f"{scheme}_proxy", "all_proxy") if (url := _variable(name))), ("", ""))
     if not url or is_loopback(host) or _excluded(host, port):
         return None
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         number = 80 if parts.port is None else parts.port
-        name = (parts.hostname or "").encode("idna").decode()
-        if not number or (name and not _HOST.fullmatch(name)):
+        proxy = (parts.hostname or "").encode("idna").decode()
+        if parts.scheme == "http" and (not number or not _HOST.fullmatch(proxy)):
             raise ValueError
     except ValueError:  # includes UnicodeError
-        raise BentoError(f"{scheme}_proxy: invalid proxy URL. Use `http://host:port`.") from None
-    if parts.scheme != "http" or not name:
-        raise BentoError(f"{scheme}_proxy: unsupported scheme {parts.scheme!r}. Use `http://host:port`.")
+        raise BentoError(f"{name}: invalid proxy URL. Use `http://host:port`.") from None
+    if parts.scheme != "http":
+        raise BentoError(f"{name}: unsupported scheme {parts.scheme!r}. Use `http://host:port`.")
     authorization = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b64encode(pair.encode()).decode()
-    return Proxy(name, number, authorization)
+    return Proxy(proxy, number, authorization)
 
 
 def is_loopback(host: str) -> bool:

@@ -368,8 +368,8 @@ def translate_errors(host: str = "") -> Iterator[None]:
         yield
     except LongHeadError:
         raise BentoError(
-            f"{host or 'The server'}: the response headers exceed {limits.HEADER} bytes each, or {limits.HEAD} bytes. "
-            f"Check the URL, and whether a proxy answers."
+            f"{host or 'The server'}: a response header exceeds {limits.HEADER} bytes, or all headers together "
+            f"exceed {limits.HEAD} bytes. Check the URL, and whether a proxy sent the response."
         ) from None
     except SlowAnswerError:  # another attempt would be as slow
         raise BentoError(

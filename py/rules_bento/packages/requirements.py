@@ -146,7 +146,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
     for number, line in logical_lines(text):
         if control.search(line):
-            raise BentoError(f"{origin}:{number}: {line!r} has a control character. Remove it.")
+            raise BentoError(f"{origin}:{number}: {line!r} contains a control character. Remove it.")
         if line.startswith("-"):
             flag, _, value = re.sub(r"[=\s]+", " ", line, count=1).partition(" ")
             options.append(Option(flag, value.strip(), number))

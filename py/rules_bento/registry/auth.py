@@ -256,7 +256,7 @@ class Authorizer:
             answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise BentoError(f"{self._host}: its token server returned no token. Report this to its owner.")
+            raise BentoError(f"{self._host}: its token server returned no token. Report this to the registry's owner.")
         stated = answer.get("expires_in")
         life = stated if isinstance(stated, int | float) and stated > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
@@ -291,13 +291,13 @@ class Authorizer:
     def _realm(self, realm: str) -> str:
         """Return the token server's URL. Raises BentoError if it is unsafe to send credentials there."""
         if not realm:
-            raise BentoError(f"{self._host}: its challenge has no realm. Report this to its owner.")
+            raise BentoError(f"{self._host}: its challenge has no realm. Report this to the registry's owner.")
         url = resolve(str(self._origin), realm)
         there = Origin.from_url(url)
         if there.host == self._origin.host:
             if there.scheme == "http" and self._origin.scheme == "https":
                 raise BentoError(
-                    f"{self._host}: its token server doesn't use encryption. Ask its owner to enable HTTPS."
+                    f"{self._host}: the token server doesn't use encryption. Ask the registry's owner to enable HTTPS."
                 )
         elif there.scheme == "http":
             raise BentoError(

@@ -89,7 +89,7 @@ class ImportCode:
         """Raise NotConstantError unless all uses of a definition are plain."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
-                raise NotConstantError(f"`{definition.name}` might be changed", by.path, node)
+                raise NotConstantError(f"`{definition.name}` might be modified", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:
         """Return whether a name is a part of an annotation, without a call around it."""
@@ -281,7 +281,7 @@ class ImportCode:
             root = root.value
         name = self.names.outside(module, root) if isinstance(root, ast.Name) else None
         if name and name.partition(".")[0] in _PATCHED:
-            self._stop(f"`{name}` is changed", module, node)
+            self._stop(f"`{name}` is modified", module, node)
 
 
 def callee(decorator: ast.expr) -> ast.expr:

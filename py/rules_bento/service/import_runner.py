@@ -73,7 +73,7 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
         return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
-            f"{subject.service}: the result of importing it is invalid. Remove code that writes to other files."
+            f"{subject.service}: the import wrote an invalid result. Remove code that writes files during the import."
         ) from None
 
 

@@ -245,7 +245,9 @@ def _legacy(service: Any) -> metadata.ServiceInfo:
     name = service.get_service_import_origin()[0]
     for each in service.runners:
         if each.resource_config is not None:
-            raise UnfitError(f"runner {each.name!r} has resources, which come from a configuration of this machine")
+            raise UnfitError(
+                f"runner {each.name!r} has resources, which come from BentoML's configuration on this machine"
+            )
     runners = tuple(
         metadata.Runner(
             each.name, each.runnable_class.__name__, each.embedded, tuple(str(model.tag) for model in each.models)

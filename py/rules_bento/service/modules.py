@@ -320,7 +320,7 @@ class Names:
             known = module.bindings.get(name, [])
             if (module.name, name) in self.stores:
                 by, store = self.stores[module.name, name]
-                raise NotConstantError(f"`{name}` is changed", by.path, store)
+                raise NotConstantError(f"`{name}` is modified", by.path, store)
             if len(known) > 1 or (known and known[0].kind == Kind.OTHER):
                 line = getattr(known[-1].node, "lineno", getattr(node, "lineno", 1))
                 why = "more than once" if len(known) > 1 else "by an unsupported statement"

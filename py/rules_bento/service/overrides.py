@@ -166,7 +166,7 @@ def _merged(
         elif key in merged and known != value:
             raise BentoError(f"{place}: `{path}` is {value!r}, but the source specifies {known!r}. Remove it.")
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
-            raise BentoError(f"{place}: the source specifies no `{path}`. Remove it.")
+            raise BentoError(f"{place}: the source doesn't set `{path}`. Remove the value.")
         else:
             merged[key] = value
     return merged

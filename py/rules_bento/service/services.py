@@ -330,8 +330,8 @@ class ServiceReader:
             route = "/" if node.name == "__call__" else f"/{node.name}"
         if not (isinstance(route, str) and route.startswith("/")):
             raise BentoError(
-                f"{module.path}:{decorator.lineno}: the route of API `{node.name}` is {route!r}, and BentoML "
-                "requires one that begins with a slash. Correct it."
+                f"{module.path}:{decorator.lineno}: the route of API `{node.name}` is {route!r}, but BentoML "
+                "requires a leading slash. Add it."
             )
         return metadata.Api(
             node.name, route, kind == "bentoml.task", bool(values.get("batchable")), _is_generator(node)

@@ -153,7 +153,7 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
         raise BentoError(
-            f"{origin}: the encryption isn't specified. Create the key again with `cosign import-key-pair`."
+            f"{origin}: the file doesn't specify its encryption. Import the key again with `cosign import-key-pair`."
         )
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:

@@ -175,7 +175,7 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     wanted = " or ".join(paths)
     for file in selection.dropped:
         if file.path in paths:
-            raise BentoError(f"{what} requires {file}, but {selection.reason(file)}. Change this list to keep it.")
+            raise BentoError(f"{what} requires {file}, but {selection.reason(file)}. Change the pattern to keep it.")
     raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
 

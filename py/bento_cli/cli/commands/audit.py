@@ -36,7 +36,10 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--max-severity", default="none", help="Highest severity of allowed vulnerabilities (default: none)"
     )
     parser.add_argument(
-        "--unknown-severity", default="above", help="Severity of vulnerabilities without a rating (default: above)"
+        "--unknown-severity",
+        default="above",
+        help="Severity to assume for vulnerabilities without one: none, low, medium, high, critical, or above, which "
+        "is always rejected (default: above)",
     )
     arguments.add_repeatable(parser, "--allow", metavar="ID=REASON", help="Allow this vulnerability")
     arguments.add_repeatable(parser, "--allow-license", metavar="SPDX", help="Allow only these licenses")

@@ -112,7 +112,9 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         help="Declare a configuration value of a service, such as Svc.traffic.timeout=60",
     )
     group.add_argument(
-        "--image", metavar="FILE", help="Declare the image with a JSON file (-: standard input; format: docs/cli.md)"
+        "--image",
+        metavar="FILE",
+        help="Declare the image with a JSON file, or - for standard input (format: docs/cli.md)",
     )
     arguments.add_repeatable(
         group, "--complete", metavar="KIND", help="Treat the given labels, envs, image, or description as complete"

@@ -54,7 +54,7 @@ def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     email = user.get("email")
     replaced = contexts.save(make(context.name, context.endpoint, context.api_token, str(email) if email else None))
     if replaced:
-        show.note(f"The context {context.name} replaced an existing context.")
+        show.note(f"Replaced the existing context {context.name}.")
     facts = {"name": context.name, "endpoint": context.endpoint, "email": email, "organization": organization["name"]}
     if not show.data(facts, options.output):
         account = f"{email or user.get('name')} of {organization['name']}"

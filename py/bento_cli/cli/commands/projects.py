@@ -30,7 +30,9 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "--package", metavar="PATH", help="Bazel package of the project (default: its path in the workspace)"
     )
     parser.add_argument(
-        "--write", action="store_true", help="Add the lines to MODULE.bazel and BUILD.bazel, and write requirements"
+        "--write",
+        action="store_true",
+        help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files",
     )
     parser.add_argument(
         "--force", action="store_true", help="With --write, replace existing targets and requirements files"
@@ -103,7 +105,7 @@ def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
 
     directory = Path(options.directory)
     if not directory.is_dir():
-        raise BentoError(f"{directory}: no such directory. Name a directory of the workspace.")
+        raise BentoError(f"{directory}: no such directory. Specify a directory of the workspace.")
     findings = diagnose(HostEnvironment(find_root(directory), os.environ), online=options.online)
     if not show.data([asdict(finding) for finding in findings], options.output):
         paint = {OK: show.good, ERROR: show.bad}

@@ -153,7 +153,7 @@ def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--python",
         metavar="PATH",
-        help="Python environment or interpreter that has BentoML (default: VIRTUAL_ENV, or PATH)",
+        help="Python environment or interpreter with BentoML (default: VIRTUAL_ENV, or else PATH)",
     )
     parser.epilog = (
         "All other options are passed to `bentoml serve`, such as --host, --port, and --reload. BentoML's process "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_list_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "tag", metavar="TAG", nargs="?", default="", help=f"Tag of a {kind.noun}, or a name for all its versions"
+        "tag", metavar="TAG", nargs="?", default="", help=f"Tag of a {kind.noun}, or a name to list all its versions"
     )
     show.add_output(parser, "table", "json", "yaml", "path")
     parser.epilog = (
@@ -119,7 +119,7 @@ def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="+",
-        help=f"Tag of the {kind.noun}, or a name for all its versions (also comma-separated)",
+        help=f"Tag of the {kind.noun}, or a name to delete all its versions (also comma-separated)",
     )
     parser.add_argument("-y", "--yes", "--assume-yes", action="store_true", help="Delete without confirmation")
     if kind is MODEL:

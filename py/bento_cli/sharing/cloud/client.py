@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
 _REMEDIES = {
-    401: "Log in again: `bento cloud login`.",
+    401: "Log in again with `bento cloud login`.",
     403: "Request access, or log in as another user: `bento cloud login`.",
     404: "Check the spelling and the context: `bento cloud current-context`.",
 }

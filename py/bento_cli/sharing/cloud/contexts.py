@@ -103,7 +103,7 @@ class Contexts:
             if context.name == name:
                 if not {"?", "#"}.isdisjoint(context.endpoint):  # the paths of the API would become a part of the query
                     problem = f"the endpoint of {name!r} has a query"
-                    raise BentoError(f"{self._path}: {problem}. Log in again: `bento cloud login`.")
+                    raise BentoError(f"{self._path}: {problem}. Log in again with `bento cloud login`.")
                 return context
         known = ", ".join(context.name for context in self.contexts)
         there = f"Known contexts: {known}." if known else "There are no contexts."

@@ -73,12 +73,12 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
     except jinja2.TemplateNotFound as error:
         raise BentoError(
             f"{origin}: the template includes {error.name!r}, but a Bento contains only the template. "
-            f"Move the content into it."
+            f"Move the content into the template."
         ) from None
     except jinja2.TemplateSyntaxError as error:
         raise BentoError(f"{origin}:{error.lineno}: {error.message}. Correct the template.") from None
     except RecursionError:
-        raise BentoError(f"{origin}: the template is nested too deeply. Correct it.") from None
+        raise BentoError(f"{origin}: the template is nested too deeply. Reduce the nesting.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BentoError(f"{origin}: cannot render the template: {error}. Correct it.") from None
 

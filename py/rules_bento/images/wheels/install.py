@@ -90,7 +90,9 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
         if file.path in files:
             raise BentoError(duplicate_message(wheel, file.path))
         if f"/{file.path}" in (layout.interpreter, f"{layout.prefix}/pyvenv.cfg"):
-            raise BentoError(f"{wheel.name}: would replace {file.path} of the environment. Remove the package.")
+            raise BentoError(
+                f"{wheel.name}: the wheel would overwrite {file.path} in the environment. Remove the package."
+            )
         files[file.path] = file
     check_parents(wheel, files)
     root = _inside(layout.site_packages)
@@ -119,7 +121,7 @@ def installed_folders(wheel: Wheel, layout: InstallLayout) -> list[str]:
 
 def _inside(path: str) -> str:
     if not path.startswith("/") or path[1:2] in ("", "/") or posixpath.normpath(path) != path:
-        raise BentoError(f"{path!r}: not an absolute, normalized path in an image. Use a path such as /app/.venv.")
+        raise BentoError(f"prefix: {path!r} isn't a normalized absolute path. Use a path such as /app/.venv.")
     return path[1:]
 
 
