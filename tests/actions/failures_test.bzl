@@ -33,7 +33,7 @@ _REFUSED = {
         "service_metadata": "import",
         "service": "service:Service",
     }),
-    "mixed_requirements": (bento_package, "requirements mixes packages of a package hub and files", {
+    "mixed_requirements": (bento_package, "requirements mixes packages of a package hub with files", {
         "requirements": ["requirements.txt", "@pypi//bentoml"],
         "service": "service:Service",
     }),
