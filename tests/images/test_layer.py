@@ -220,9 +220,9 @@ def test_commands_of_pip(out, tmp_path):
         ({"{data}/scripts/sub/a.py": "1"}, "unknown installation scheme"),
         ({"{data}/stray": "1"}, "unknown installation scheme"),
         ({"{data}/data/bin/run": "1", "{data}/scripts/run": "2"}, "two files have the path"),
-        ({"{data}/scripts/python": "1"}, "would replace"),
-        ({"{data}/data/bin/python": "1"}, "would replace"),
-        ({"{data}/data/pyvenv.cfg": "1"}, "would replace"),
+        ({"{data}/scripts/python": "1"}, "would overwrite"),
+        ({"{data}/data/bin/python": "1"}, "would overwrite"),
+        ({"{data}/data/pyvenv.cfg": "1"}, "would overwrite"),
     ],
 )
 def test_wheels_without_a_place(out, tmp_path, files, words):
