@@ -127,7 +127,7 @@ def test_a_script_is_named_by_its_path_and_content(project, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("#!/bin/sh\r\necho\r\n", "has CRLF line ends"), ("print()\n", "has no shebang. Add '#!/usr/bin/env python3'")],
+    [("#!/bin/sh\r\necho\r\n", "has CRLF line endings"), ("print()\n", "has no shebang. Add '#!/usr/bin/env python3'")],
 )
 def test_scripts_that_cannot_run(project, content, message):
     (project / "s.py").write_bytes(content.encode())
