@@ -78,6 +78,7 @@ GROUPS = (
     "layer_report",
     "oci_layout",
     "report",
+    "sarif",
     "sbom",
     "summary",
     "tar",
