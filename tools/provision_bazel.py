@@ -369,7 +369,7 @@ def alone(path: Path) -> Iterator[IO[str]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another tools/bazel that provisions Bazel")
+            say("waiting for another process that provisions Bazel")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
 
@@ -383,7 +383,7 @@ def provision(store: Path) -> None:
         if store.exists():
             return
         began = time.monotonic()
-        say(f"no Bazel is on PATH: provisioning one in {store}, this once")
+        say(f"Bazel isn't on PATH; downloading it once into {store}")
         unfinished = store.with_suffix(".unfinished")
         try:
             bazel = Provisioning(unfinished, lock).run()
@@ -398,10 +398,10 @@ def main() -> int:
     try:
         provision(Path(sys.argv[1]))
     except KeyboardInterrupt:
-        say("interrupted; the next start begins again")
+        say("interrupted. Run the command again to start over.")
         return 130
     except (ProvisionError, OSError) as error:
-        say(f"no Bazel is on PATH, and none can be provisioned: {error}. {REMEDY}")
+        say(f"Bazel isn't on PATH and can't be provisioned: {error}. {REMEDY}")
         return 1
     return 0
 

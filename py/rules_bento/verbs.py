@@ -47,7 +47,9 @@ def run(argv: list[str]) -> int:
     while True:
         verb = find(argv[0] if argv else "")
         if verb is None:
-            sys.stderr.write(f"usage: main.py VERB [@FILE | --FLAG VALUE...]...\nverbs: {', '.join(every())}\n")
+            sys.stderr.write(
+                f"usage: main.py SUBCOMMAND [@FILE | --FLAG VALUE...]...\nsubcommands: {', '.join(every())}\n"
+            )
             return 2
         if not gc.isenabled():  # main.py: skip the garbage collection of imported objects
             gc.freeze()

@@ -178,7 +178,7 @@ def test_update_and_check_go_together(fake_apt, monkeypatch, capsys):
     (fake_apt / "debian.lock.json").touch()
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(fake_apt))
     assert run(["update_debs", *ARGUMENTS, "--lock", "debian.lock.json", "--", "--mirror=http://given.test"]) == 0
-    assert capsys.readouterr().err == "debian.lock.json: 4 packages for amd64, 4 packages for arm64, written\n"
+    assert capsys.readouterr().err == "debian.lock.json updated: 4 packages for amd64, 4 packages for arm64\n"
     assert "URIs: http://given.test\n" in (fake_apt / "log.sources").read_text()
     path = fake_apt / "debian.lock.json"
     check = ["check_debs", *ARGUMENTS, "--update", "//:debian.update", "--lock", str(path), "debian.lock.json"]

@@ -235,7 +235,7 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
         ("python: {requirements_txt: r.txt}", "the option -e isn't supported: it installs a directory"),
         ("models: ['Models-Of:V1']", r"models-of:v1 isn't in the store.*module, signatures, and labels"),
         ("python: {index_url: 'https://i.example'}", "apply only to image builds"),
-        ("python: {lock_packages: true}", "the lock of the hub applies"),
+        ("python: {lock_packages: true}", "the lock of the package hub"),
         (
             "python: {pip_args: '--no-deps', packages: [six]}",
             "pip_args: package hubs don't support --no-deps.*overrides",

@@ -52,7 +52,7 @@ def test_a_module_that_verbs_share_is_none(capsys):
     for name in ("arguments", "push_cache", "watch", "x.y", ""):
         assert name not in verbs.every()
         assert verbs.run([name]) == 2
-        assert capsys.readouterr().err.startswith("usage: main.py VERB")
+        assert capsys.readouterr().err.startswith("usage: main.py SUBCOMMAND")
 
 
 @pytest.mark.parametrize(

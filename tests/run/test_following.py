@@ -124,7 +124,7 @@ def test_an_edit_answers_without_importing_packages_again(served):
     server.edit(SERVICE.replace("one", "two"))
     server.wait_for("two")
     server.edit(BROKEN)
-    server.wait_for_log("Waiting for another edit")
+    server.wait_for_log("Waiting for the next edit")
     server.edit(SERVICE.replace("one", "three"))
     server.wait_for("three")
     said = server.log.read_text()
@@ -132,7 +132,7 @@ def test_an_edit_answers_without_importing_packages_again(served):
     # What a service sets before it imports is seen by what it imports, in each worker: BentoML's own process sets it first.
     assert said.count("IMPORT late x\n") == 1, said
     assert said.count("IMPORT late xx\n") == said.count("IMPORT late") - 1 >= 3, said
-    assert server.follow.summary() == "1 files of the workspace; as they were built: generated.py"
+    assert server.follow.summary() == "1 file of the workspace; not watched, as built: generated.py"
 
 
 def test_a_server_that_is_told_to_stop_at_an_edit_ends(served):
@@ -149,7 +149,7 @@ def test_a_server_that_is_told_to_stop_at_an_edit_ends(served):
 def test_packages_that_start_threads_are_imported_by_each_worker(served):
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
     server = served(early=threads + PACKAGE, late="")
-    server.wait_for_log("early starts threads, so packages are imported again after each edit")
+    server.wait_for_log("early starts threads, so each edit reloads all packages")
     server.wait_for("one")
     before = server.log.read_text().count("IMPORT early")
     server.edit(SERVICE.replace("one", "two"))
@@ -224,7 +224,7 @@ def test_a_file_that_is_elsewhere_or_another_is_as_it_was_built(tmp_path, capsys
         if source:
             (tmp_path / name).write_text(source)
     follow = SourceWatcher(tmp_path / "bento", tmp_path / "edits", [tmp_path])
-    assert follow.summary() == "1 files of the workspace; as they were built: none.py, other.py"
+    assert follow.summary() == "1 file of the workspace; not watched, as built: none.py, other.py"
     edits = (tmp_path / "edits").read_text()
     (tmp_path / "same.py").unlink()
     follow.poll()

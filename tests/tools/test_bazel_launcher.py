@@ -85,7 +85,7 @@ def test_bazel_real_gets_the_arguments_and_gives_the_exit_code(launcher: Launche
 def test_bazel_real_that_is_no_program(launcher: Launcher):
     code, output, errors = launcher.run("info", BAZEL_REAL="/nowhere/bazel")
     assert (code, output) == (1, "")
-    assert errors == f"tools/bazel: BAZEL_REAL is /nowhere/bazel, which is no program. {REMEDY}\n"
+    assert errors == f"tools/bazel: BAZEL_REAL: /nowhere/bazel isn't an executable file. {REMEDY}\n"
 
 
 def test_bazelisk_comes_before_bazel(launcher: Launcher, tmp_path: Path):
@@ -135,7 +135,7 @@ def test_python_that_is_too_old(launcher: Launcher, tmp_path: Path):
     code, _, errors = launcher.run(PATH=f"{tmp_path}/bin:{launcher.variables['PATH']}")
     assert code == 1
     assert errors == (
-        f"tools/bazel: no Bazel is on PATH, and to provision one takes a python3 that is 3.10 or newer. {REMEDY}\n"
+        f"tools/bazel: Bazel isn't on PATH, and provisioning it requires Python 3.10 or later. {REMEDY}\n"
     )
 
 
@@ -283,8 +283,7 @@ def test_a_folder_of_the_operating_system_is_refused(provisioned: Launcher):
     code, _, errors = provisioned.run("where", cwd=Path("/usr/share"))
     assert code == 1
     assert errors == (
-        "tools/bazel: /usr/share is in a folder of the operating system, "
-        f"which the provisioned Bazel does not see. {REMEDY}\n"
+        f"tools/bazel: /usr/share is a system directory, which the provisioned Bazel can't access. {REMEDY}\n"
     )
 
 
@@ -381,11 +380,13 @@ class Recipe:
         code, errors = self.run(**variables)
         *steps, sentence = errors.splitlines()
         assert code == 1
-        assert all(line.startswith(("tools/bazel: [", "tools/bazel: no Bazel is on PATH: prov")) for line in steps)
-        assert sentence.startswith("tools/bazel: no Bazel is on PATH, and none can be provisioned: ")
+        assert all(
+            line.startswith(("tools/bazel: [", "tools/bazel: Bazel isn't on PATH; downloading")) for line in steps
+        )
+        assert sentence.startswith("tools/bazel: Bazel isn't on PATH and can't be provisioned: ")
         assert sentence.endswith(f" {REMEDY}")
         assert [path.name for path in self.store.parent.iterdir()] == ["lock"]
-        return sentence.removeprefix("tools/bazel: no Bazel is on PATH, and none can be provisioned: ")
+        return sentence.removeprefix("tools/bazel: Bazel isn't on PATH and can't be provisioned: ")
 
 
 @pytest.fixture
@@ -397,7 +398,7 @@ def test_provisioning_says_what_it_does(recipe: Recipe):
     code, errors = recipe.run()
     assert code == 0, errors
     assert errors.splitlines() == [
-        f"tools/bazel: no Bazel is on PATH: provisioning one in {recipe.store}, this once",
+        f"tools/bazel: Bazel isn't on PATH; downloading it once into {recipe.store}",
         "tools/bazel: [1/4] requesting the packages of Bazel from http://mirror.invalid/debian/",
         "tools/bazel: [2/4] downloading 2 packages of Debian forky, 3 MB",
         "tools/bazel: [3/4] unpacking 2 packages, 0 MB",
@@ -438,7 +439,7 @@ def test_two_at_once(recipe: Recipe, tmp_path: Path):
     both = [recipe.start(SLEEP="0.5"), recipe.start(SLEEP="0.5")]
     errors = sorted((process.communicate(timeout=60)[1] for process in both), key=len)
     assert [process.returncode for process in both] == [0, 0]
-    assert errors[0] == "tools/bazel: waiting for another tools/bazel that provisions Bazel\n"
+    assert errors[0] == "tools/bazel: waiting for another process that provisions Bazel\n"
     assert "ready after" in errors[1]
     assert (tmp_path / "log").read_text() == "download\n"
 
@@ -465,7 +466,7 @@ def test_interrupted(recipe: Recipe):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.endswith("tools/bazel: interrupted; the next start begins again\n")
+    assert errors.endswith("tools/bazel: interrupted. Run the command again to start over.\n")
     assert "Traceback" not in errors
     assert not recipe.unfinished.exists()
     assert recipe.run()[0] == 0
@@ -476,7 +477,7 @@ def test_what_another_made_in_the_meantime_is_taken(recipe: Recipe):
     with (recipe.store.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = recipe.start()
-        assert process.stderr.readline() == "tools/bazel: waiting for another tools/bazel that provisions Bazel\n"
+        assert process.stderr.readline() == "tools/bazel: waiting for another process that provisions Bazel\n"
         recipe.store.mkdir()
     assert process.communicate(timeout=60)[1] == ""
     assert process.returncode == 0

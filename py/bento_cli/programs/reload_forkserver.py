@@ -100,7 +100,7 @@ class _Parent:
             if ended is not None and (self._is_stopping or self._is_first or ended < 0):
                 _end_as(ended)
             if ended is not None:
-                sys.stderr.write("the service did not start (see above). Waiting for another edit\n")
+                sys.stderr.write("The service didn't start (see above). Waiting for the next edit.\n")
             if _written(self._edits) != self._edit:
                 self._edit = _written(self._edits)
                 self._is_first = False
@@ -201,7 +201,7 @@ class _Parent:
             with suppress(Exception, SystemExit):  # it might need an effect of the service
                 importlib.import_module(name)
             if why := _difference(self._own - self._before):
-                sys.stderr.write(f"{name} {why}, so packages are imported again after each edit\n")
+                sys.stderr.write(f"{name} {why}, so each edit reloads all packages\n")
                 environment = self._variables | {NO_PRELOAD: "1", _WORKER: str(self._worker)}
                 os.execve(sys.executable, sys.orig_argv, environment)
 

@@ -92,7 +92,7 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
         return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
     watcher = SourceWatcher(home / "bento", home / "edits", roots)
-    sys.stderr.write(f"following {watcher.summary()}\n")
+    sys.stderr.write(f"Watching {watcher.summary()}\n")
     return watcher
 
 
@@ -143,7 +143,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
     folder = bento / "env" / "python"
     locked = folder / "requirements.lock.txt"
     requirements = locked if locked.exists() else folder / "requirements.txt"
-    sys.stderr.write(f"installing the requirements of {arguments.required('--target')}\n")
+    sys.stderr.write(f"Installing the packages of {arguments.required('--target')}\n")
     for command in (
         [uv, "venv", "--quiet", "--no-config", "--python", arguments.required("--python"), str(environment)],
         [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],

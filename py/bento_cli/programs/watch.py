@@ -57,8 +57,9 @@ class SourceWatcher(Watcher):
 
     def summary(self) -> str:
         """Describe which files are watched, and which remain as built."""
-        followed = f"{len(self._files)} files of the workspace"
-        return followed + (f"; as they were built: {', '.join(self._others)}" if self._others else "")
+        count = len(self._files)
+        followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
+        return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
         """Report changed files once they are stable for one interval, because editors write in steps."""

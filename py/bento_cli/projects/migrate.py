@@ -441,7 +441,7 @@ def _option_notes(project: _Project) -> list[str]:
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:
-        notes.append("python.lock_packages: the lock of the hub applies; nothing is resolved at build time.")
+        notes.append("python.lock_packages: Bazel uses the lock of the package hub, and builds resolve no packages.")
     if python.index_url or python.extra_index_url or python.find_links:
         notes.append(
             "python.index_url and similar options apply only to image builds. For Bazel, set the attributes of "

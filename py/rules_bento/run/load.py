@@ -112,7 +112,7 @@ def _load(tool: str, archive: Iterator[bytes]) -> int:
         with loading.stdin as pipe:
             pipe.writelines(archive)
     except BrokenPipeError:
-        sys.stderr.write(f"{tool} ended before it read the complete image\n")
+        sys.stderr.write(f"{tool} exited before it read the complete image\n")
     return loading.wait()
 
 

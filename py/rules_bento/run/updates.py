@@ -45,7 +45,7 @@ def update_debs(arguments: Arguments) -> None:
         lock = apt.resolve(read_request(arguments), mirrors, Path(folder))
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
-    sys.stderr.write(f"{arguments.required('--lock')}: {counts}, {'as before' if lock == before else 'written'}\n")
+    _report(arguments, counts, is_unchanged=lock == before)
 
 
 @Subcommand(
@@ -79,10 +79,12 @@ def update_requirements(arguments: Arguments) -> None:
     record = resolution.lock_inputs(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
     replace_file(output, locks.dumps(lock).encode())
-    count = len(lock["packages"])
-    sys.stderr.write(
-        f"{arguments.required('--lock')}: {count} packages, {'as before' if lock == previous else 'written'}\n"
-    )
+    _report(arguments, f"{len(lock['packages'])} packages", is_unchanged=lock == previous)
+
+
+def _report(arguments: Arguments, counts: str, *, is_unchanged: bool) -> None:
+    state = "is up to date" if is_unchanged else "updated"
+    sys.stderr.write(f"{arguments.required('--lock')} {state}: {counts}\n")
 
 
 def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
@@ -99,5 +101,5 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
     options = "".join(f"  {option.flag} {option.value}\n" for option in packages.options)
     if options:
         sys.stderr.write(
-            f"{bentofile} has more options. Set them as attributes of the target and of bento.pypi:\n{options}"
+            f"{bentofile} contains more options. Set them as attributes of the target and of bento.pypi:\n{options}"
         )
