@@ -219,7 +219,7 @@ def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
     first = source.peek(512) if isinstance(source, io.BufferedReader) else b""
     form = form or (cast("Form", detect_form(first)) if first else "xz")
     if form == "zip" and not source.seekable():
-        raise BentoError("standard input: zip archives cannot be read from a pipe. Use a file: `< FILE`")
+        raise BentoError("standard input: zip archives cannot be read from a pipe. Redirect a file instead: `< FILE`")
     return form
 
 

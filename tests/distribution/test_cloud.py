@@ -234,7 +234,7 @@ def test_a_broken_file_is_told_without_its_tokens(ours, bento, text):
 
 @pytest.mark.parametrize("endpoint", ["cloud.example.com", "ftp://x", "https://", "https://u:p@x", "https://x?a=b"])
 def test_an_endpoint_is_an_address(endpoint, bento, ours):
-    assert "not an endpoint" in bento(
+    assert "invalid endpoint" in bento(
         "cloud", "login", "--endpoint", endpoint, "--api-token", "t", home=ours, code=status.ERROR
     )
 

@@ -115,7 +115,7 @@ def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress
     one_cloud.faults = [Fault("PUT /blob/bento", 400, body="no")]
     with pytest.raises(CloudError, match=r"responded with 400 \(no\)"):
         push_to(one_cloud, store, "hi:v1", progress)
-    with pytest.raises(BentoError, match="its upload is 'failed'"):
+    with pytest.raises(BentoError, match="status 'failed'"):
         pull_from(one_cloud, other, "hi:v1", progress)
     with pytest.raises(NotFoundError, match="has no Bento with this tag"):
         pull_from(one_cloud, other, "hi:v9", progress)

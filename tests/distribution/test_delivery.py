@@ -92,5 +92,5 @@ def test_a_bento_that_is_run_does_all_of_this_too(archive, tmp_path, monkeypatch
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("this serves"))
     with pytest.raises(pytest.fail.Exception):
         serving("serve", "--port", "1")
-    with pytest.raises(BentoError, match="not a command for a Bento"):
+    with pytest.raises(BentoError, match="unknown command"):
         deliver.deliver(archive, "delete", [])

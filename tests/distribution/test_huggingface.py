@@ -103,9 +103,9 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         (b"[]", "expected a mapping, got a list"),
         (answer(7, []), "sha: expected a string, got a number"),
         (answer("main", SIBLINGS), "returned the invalid commit 'main'"),
-        (answer(COMMIT, [{"rfilename": "../x"}]), "the file '../x', which is outside of the model"),
+        (answer(COMMIT, [{"rfilename": "../x"}]), "contains '../x', which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
-        (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"the file 'a\\x1b\[2J', whose name isn't portable"),
+        (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"contains 'a\\x1b\[2J', whose name isn't portable"),
         (answer(COMMIT, [{"rfilename": "..\\x"}]), "whose name isn't portable"),
         (answer(COMMIT, [{"rfilename": "absent"}]), "not found on the Hub"),
         (b" " * (17 << 20), "exceeds 16 MiB"),
@@ -147,10 +147,10 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     ):
         pin("Acme/Tiny-BERT")
     for name in ("../x", "a/b/c", "a b", ""):
-        with pytest.raises(BentoError, match=r"invalid model ID .*\. Write ORGANIZATION/NAME"):
+        with pytest.raises(BentoError, match=r"invalid model ID .*\. Use the format ORGANIZATION/NAME"):
             pin(name)
     for revision in ("v1\n", "\udc80"):
-        with pytest.raises(BentoError, match=r"invalid revision .*\. Write a branch, a tag, or a commit"):
+        with pytest.raises(BentoError, match=r"invalid revision .*\. Use a branch, a tag, or a commit"):
             pin("Acme/Tiny-BERT", revision)
     with pytest.raises(BentoError, match=r"the address of the Hub contains a query") as caught:
         pin("Acme/Tiny-BERT", endpoint=f"{hub.address}?token=hf_wrong")

@@ -57,7 +57,7 @@ def test_a_range_that_cannot_be_read_ends_the_download(tmp_path, given):
 
 
 def test_more_than_is_taken_is_refused(tmp_path):
-    with liar(ranged(limits.BODY + 1)) as server, pytest.raises(BentoError, match=f"more than {limits.BODY}"):
+    with liar(ranged(limits.BODY + 1)) as server, pytest.raises(BentoError, match=f"the limit is {limits.BODY}"):
         fetch(server, tmp_path / "m")
 
 
@@ -110,8 +110,8 @@ class Signing(Cloud):
 @pytest.mark.parametrize(
     ("endpoint", "address", "said"),
     [
-        ("https://cloud.test", "http://store.test/x?signature=s3cret", "without encryption. Report"),
-        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "without encryption. Report"),
+        ("https://cloud.test", "http://store.test/x?signature=s3cret", "which isn't encrypted. Report"),
+        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "which isn't encrypted. Report"),
         ("https://cloud.test", "file:///etc/passwd", "invalid URL"),
         ("https://cloud.test", "/x", "invalid URL"),
         ("http://localhost", "ftp://store.test/", "invalid URL"),

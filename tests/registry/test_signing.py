@@ -729,7 +729,7 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys,
     for file, target, message in (
         ("text", str(layout.directory), "text: not an SBOM"),
         ("absent", str(layout.directory), "absent: cannot read the file"),
-        ("spdx", "./text", "--sbom is only supported in registries"),
+        ("spdx", "./text", "--sbom is only supported for registries"),
     ):
         assert main(["sign", *words, "--sbom", file, target]) == status.ERROR
         assert message in capsys.readouterr().err

@@ -151,17 +151,17 @@ def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
 
 
 CASES = {
-    "no list": (lambda found: found[:-1], "no bundle.json at the end"),
+    "no list": (lambda found: found[:-1], "bundle.json is missing"),
     "a list first": (lambda found: [found[-1], *found[:-1]], "isn't a part of a bundle"),
     "a part too few": (lambda found: found[1:], "doesn't match bundle.json"),
     "the last part too few": (lambda found: [*found[:-2], found[-1]], "5 parts, but bundle.json lists 6"),
     "a part too many": (
         lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]],
-        "has the tag ho:v1",
+        "has another tag, ho:v1",
     ),
     "parts exchanged": (
         lambda found: [*found[:3], (found[3][0], found[4][1]), (found[4][0], found[3][1]), *found[5:]],
-        "has the tag hi:v2",
+        "has another tag, hi:v2",
     ),
     "another name": (lambda found: [*found, ("hello", b"")], "isn't a part of a bundle"),
     "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "is outside the archive"),

@@ -94,8 +94,8 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
     if options.output != "text" or sys.stdout.isatty():
         raise BentoError(
-            "standard output: can't be a terminal, or be combined with --output. Use a file or a pipe, and remove "
-            "--output."
+            "standard output: can't be a terminal or be combined with --output. Redirect it to a file or a pipe, and "
+            "remove --output."
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "archive")

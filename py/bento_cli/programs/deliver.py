@@ -59,7 +59,7 @@ def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
     if verb == "import":
         return main([verb, str(archive), *words])
     if verb not in VERBS:
-        raise BentoError(f"{verb!r}: not a command for a Bento. Use one of {', '.join(VERBS)}.")
+        raise BentoError(f"{verb!r}: unknown command. Valid commands: {', '.join(VERBS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         _keep_contexts(store)

@@ -151,7 +151,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
             raise BentoError(
-                "the requirements couldn't be installed (see above). Serving downloads them; the build doesn't. "
+                "the packages couldn't be installed (see above). Serving downloads packages; the build doesn't. "
                 "For a private index, set UV_INDEX to NAME=https://... with its credentials."
             )
 

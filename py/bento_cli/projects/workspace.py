@@ -95,12 +95,14 @@ def read(text: str, origin: str) -> Workspace:
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
-        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify it.") from None
+        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify the expression.") from None
 
 
 def _read(text: str, origin: str) -> Workspace:
     if len(text) > MAX_CHARACTERS:
-        raise BentoError(f"{origin}: the file has {len(text)} characters, more than {MAX_CHARACTERS}. Shorten it.")
+        raise BentoError(
+            f"{origin}: the file has {len(text)} characters, but the limit is {MAX_CHARACTERS}. Shorten the file."
+        )
     try:
         statements = ast.parse(text).body  # the syntax of modules is a subset of Python's
     except (SyntaxError, ValueError) as error:

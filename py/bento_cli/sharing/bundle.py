@@ -92,7 +92,7 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
                 continue
             draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
             if draft.tag != part.tag:
-                raise BentoError(f"{part.name}: its descriptor has the tag {draft.tag}. Create the bundle again.")
+                raise BentoError(f"{part.name}: the descriptor has another tag, {draft.tag}. Create the bundle again.")
             drafts.append(draft)
         return Unbundled(tuple(session.commit(drafts)), tuple(known))
 
@@ -184,7 +184,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         yield part
         rows.append(part.facts())
     if index is None:
-        raise BentoError(f"{path}: no {INDEX} at the end, so the bundle is incomplete. Transfer the bundle again.")
+        raise BentoError(f"{path}: {INDEX} is missing, so the bundle is incomplete. Transfer the bundle again.")
     listed = [
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])
@@ -193,7 +193,9 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         if facts != row:
             raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
-        raise BentoError(f"{path}: {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again.")
+        raise BentoError(
+            f"{path}: the bundle has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again."
+        )
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
@@ -210,7 +212,7 @@ def _named(path: Path, name: str) -> tuple[Kind, Tag]:
 
 def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
     if size > _MOST_INDEX:
-        raise BentoError(f"{path}: its {INDEX} has {size} bytes, which is too large. Create the bundle again.")
+        raise BentoError(f"{path}: {INDEX} is too large ({size} bytes). Create the bundle again.")
     try:
         index = read_json(b"".join(contents), str(path))
         lists = [index["models"], index["bentos"]]
@@ -219,5 +221,5 @@ def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:
     except (FormatError, TypeError, KeyError):
         pass
     raise BentoError(
-        f"{path}: its {INDEX} doesn't have the format {FORMAT}. Update rules_bento, or create the bundle again."
+        f"{path}: {INDEX} doesn't have the format {FORMAT}. Update rules_bento, or create the bundle again."
     )

@@ -219,7 +219,8 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         for name in _FOLDERS:
             if not (folder / name).is_dir() and os.path.lexists(folder / name):
                 raise BentoError(
-                    f"{entry.tag}: {name} isn't a directory, but the Dockerfile might copy it as one. Rename the file."
+                    f"{entry.tag}: {name} isn't a directory, but the Dockerfile might expect a directory. Rename the "
+                    "file."
                 )
             (folder / name).mkdir(exist_ok=True)
         dockerfile = folder / DOCKERFILE

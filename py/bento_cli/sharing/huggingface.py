@@ -57,9 +57,9 @@ def pin(
     `endpoint` is the address of the Hub; default: HF_ENDPOINT. Raises BentoError for an invalid response.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
-        raise BentoError(f"invalid model ID {model_id!r}. Write ORGANIZATION/NAME.")
+        raise BentoError(f"invalid model ID {model_id!r}. Use the format ORGANIZATION/NAME.")
     if not revision.isprintable():
-        raise BentoError(f"invalid revision {revision!r}. Write a branch, a tag, or a commit.")
+        raise BentoError(f"invalid revision {revision!r}. Use a branch, a tag, or a commit.")
     hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
     answer = hub.answer(f"/api/models/{model_id}/revision/{quote(revision, safe='')}?blobs=true")
     commit = answer["sha"]
@@ -74,11 +74,11 @@ def pin(
             continue
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
             raise BentoError(
-                f"{hub}: {model_id} has the file {path!r}, which is outside of the model. Exclude it with --exclude."
+                f"{hub}: {model_id} contains {path!r}, which is outside of the model. Exclude the file with --exclude."
             )
         if not path.isprintable() or "\\" in path:
             raise BentoError(
-                f"{hub}: {model_id} has the file {path!r}, whose name isn't portable. Exclude it with --exclude."
+                f"{hub}: {model_id} contains {path!r}, whose name isn't portable. Exclude the file with --exclude."
             )
         stated = file.get("lfs", {}).get("sha256", "")
         is_hash = re.fullmatch("[0-9a-f]{64}", stated)
@@ -131,7 +131,7 @@ class _Hub:
         """
         address = addresses.parse(self._endpoint + path)
         if address is None:
-            raise BentoError(f"{self}: not an HTTP URL. Write --endpoint as https://HOST.")
+            raise BentoError(f"{self}: not an HTTP URL. Set --endpoint to https://HOST.")
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
                 f"{self}: the token would be sent without encryption. Use an https:// address, or remove the token "

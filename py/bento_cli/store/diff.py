@@ -85,7 +85,9 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
             files[item.path] = File(item.path, item.size, mode, import_session.digest(contents))
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
-        raise BentoError(f"{path}: has neither {BENTO.descriptor} nor {MODEL.descriptor}. Pass a Bento or a model.")
+        raise BentoError(
+            f"{path}: contains neither {BENTO.descriptor} nor {MODEL.descriptor}. Pass a Bento or a model."
+        )
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
     description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")

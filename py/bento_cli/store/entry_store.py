@@ -125,7 +125,7 @@ class EntryStore:
         versions = [other for other in _folders(self.folder / name) if other.startswith(version)]
         if len(versions) > 1:
             found = f"{len(versions)} {self.kind.folder}: {', '.join(versions)}"
-            raise BentoError(f"{text}: ambiguous: matches {found}. Add more characters.")
+            raise BentoError(f"{text}: ambiguous, because it matches {found}. Add more characters.")
         if not versions:
             raise self._not_found(text, "tag")
         return Tag(name, versions[0])
@@ -153,7 +153,9 @@ class EntryStore:
         try:
             tree.rename(target)
         except OSError as error:
-            raise BentoError(f"{tag}: cannot move to {target}: {error.strerror}. Check its permissions.") from error
+            raise BentoError(
+                f"{tag}: cannot move the entry to {target}: {error.strerror}. Check the permissions."
+            ) from error
         durable.flush_folder(self.home, target.parent)
         durable.flush_folder(self.home, self.folder)
         return Entry(self.kind, target, Summary.of(description), description)
@@ -193,11 +195,11 @@ class EntryStore:
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
-            raise BentoError(f"{text!r}: the version is missing. For the latest one, write {name} or {name}:latest.")
+            raise BentoError(f"{text!r}: the version is missing. For the latest version, use {name} or {name}:latest.")
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _not_found(self, text: str, what: str) -> NotFoundError:
-        return NotFoundError(f"{text}: no {self.kind.noun} has this {what} in {self.folder}. Run `bento list`.")
+        return NotFoundError(f"{text}: {self.folder} contains no {self.kind.noun} with this {what}. Run `bento list`.")
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
         known = Summaries(self.home, self.kind)

@@ -125,7 +125,9 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
         try:
             models.append(own.get(tag) if own.folder.is_dir() and _has(own, tag) else EntryStore(home, MODEL).get(tag))
         except NotFoundError as error:
-            raise NotFoundError(f"{entry.tag}: a model is missing: {error} Import it, or use --no-models.") from None
+            raise NotFoundError(
+                f"{entry.tag}: a model is missing: {error} Import the model, or use --no-models."
+            ) from None
     return models
 
 
@@ -165,7 +167,7 @@ def _failure(path: Path, error: OSError) -> BentoError:
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
         return BentoError(f"{path}: cannot write the file: {reason}. Choose another path, or free space.")
     problem = f"{error.filename}: cannot read the file: {reason}"
-    return BentoError(f"{problem}. Fix the file and export again; {path} was not written.")
+    return BentoError(f"{problem}, so {path} wasn't written. Fix the file, and export the entry again.")
 
 
 def _has(entries: EntryStore, text: str) -> bool:
@@ -233,7 +235,7 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
 def write_folder(path: Path, members: Iterable[Member]) -> None:
     """Write the members as a new or empty directory, atomically. Raises BentoError if this isn't possible."""
     if path.is_dir() and any(path.iterdir()):
-        raise BentoError(f"{path}: the directory isn't empty. Choose another directory, or empty this one.")
+        raise BentoError(f"{path}: the directory isn't empty. Choose another directory.")
     try:
         with atomic_dir(path) as folder:
             archive.write_folder(folder, _items(members))

@@ -146,7 +146,9 @@ class ImportSession:
         entries = EntryStore(self._home, MODEL)
         gone = [tag for tag in staged.known if not entries.has(tag)]
         if gone:
-            raise BentoError(f"{gone[0]}: the model was deleted during the import of its Bento. Import it again.")
+            raise BentoError(
+                f"{gone[0]}: the model was deleted during the import of its Bento. Import the Bento again."
+            )
         models: list[Entry] = []
         known = list(staged.known)
         for part in staged.models:

@@ -83,7 +83,9 @@ def parse(text: str) -> Address | None:
         return None
     scheme = _CANONICAL.get(scheme.lower(), scheme.lower())
     if scheme not in SCHEMES:
-        raise BentoError(f"{scheme}://: unsupported protocol. Use a local path, or one of {', '.join(SCHEMES)}.")
+        raise BentoError(
+            f"{scheme}://: unsupported protocol. Use a local path, or one of these protocols: {', '.join(SCHEMES)}."
+        )
     if _CONTROL.search(text):
         raise BentoError(f"{scheme}://…: contains a newline or another control character. Remove it.")
     if scheme in _WEB:

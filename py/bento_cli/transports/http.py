@@ -76,7 +76,9 @@ class Http(Remote):
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:
-        raise BentoError(f"{self.address}: can't export to {self.address.scheme}. Export to a file or an object store.")
+        raise BentoError(
+            f"{self.address}: {self.address.scheme} doesn't support exports. Export to a file or an object store."
+        )
 
     def close(self) -> None:
         self._transport.close()

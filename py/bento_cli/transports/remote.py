@@ -105,7 +105,7 @@ class Remote(ABC):
     def unreachable(self, cut: ConnectionLostError) -> BentoError:
         """Return the error for a connection that failed too often."""
         reason = self.address.redact(cut).rstrip(".")
-        return BentoError(f"{self.address}: several attempts failed; the last one: {reason}. Try again later.")
+        return BentoError(f"{self.address}: several attempts failed; last error: {reason}. Try again later.")
 
     def missing(self) -> MissingError:
         """Return the error for an address that doesn't exist."""

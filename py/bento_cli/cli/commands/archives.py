@@ -81,7 +81,7 @@ def _check_source(text: str, kind: Kind) -> int:
         return 0
     path = local(text)
     if path.is_dir() and not (path / kind.descriptor).exists():
-        raise BentoError(f"{path}: not a {kind.noun}: no {kind.descriptor} found. Specify a directory with this file.")
+        raise BentoError(f"{path}: not a {kind.noun}, because {kind.descriptor} is missing. Specify another directory.")
     return path.stat().st_size if path.is_file() else 0
 
 
@@ -129,7 +129,9 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     models, check = not getattr(options, "no_models", False), not options.no_verify
     if options.out == "-":
         if options.format == "folder":
-            raise BentoError("--format: `folder` requires a directory as the output. Name one, or change the format.")
+            raise BentoError(
+                "--format: `folder` requires a directory as the output. Specify a directory, or change the format."
+            )
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"
             section.export(options.tag, out, form, models=models, check=check, progress=progress)
@@ -163,7 +165,7 @@ def _check_absent(options: Namespace, entry: Entry) -> None:
     from bento_cli.transports.address import parse
 
     if parse(options.out):
-        raise BentoError("--no-clobber: not supported for URLs. Remove it.")
+        raise BentoError("--no-clobber: not supported for URLs. Remove the option.")
     path, _ = destination(entry.kind, entry.tag, options.out, options.format)
     if path.exists():
         raise BentoError(f"{path}: the file exists. Use another name, or remove --no-clobber.")

@@ -160,7 +160,7 @@ def _archive_path(text: str, kind: Kind) -> str:
 
     folder, slash, name = text.rpartition("/")
     if not name or Path(text).is_dir():
-        raise BentoError(f"--archive: {text} is a directory. Add the name of a file, such as svc.bento.")
+        raise BentoError(f"--archive: {text} is a directory. Add a file name, such as svc.bento.")
     written, form = file_name(kind, Tag("", ""), name, None)
     if form != "xz":
         raise BentoError(
@@ -196,8 +196,8 @@ def _build(options: Namespace, store: Store) -> BuildResult:
     if options.archive not in (None, "-") and (
         Path(options.archive).is_dir() or not Path(options.archive).parent.is_dir()
     ):
-        problem = "is a directory" if Path(options.archive).is_dir() else "is in a directory that does not exist"
-        raise BentoError(f"--archive: {options.archive} {problem}. Name a file in an existing directory.")
+        problem = "is a directory" if Path(options.archive).is_dir() else "is in a directory that doesn't exist"
+        raise BentoError(f"--archive: {options.archive} {problem}. Specify a file in an existing directory.")
     return from_directory.build_bentofile(
         options.bentofile,
         service=options.build_ctx if is_service else None,
@@ -234,7 +234,7 @@ def _check_service(text: str) -> None:
     module = text.replace(".", "/")
     places = [text, *(f"{root}{module}{end}" for root in ("", "src/") for end in (".py", "/__init__.py"))]
     if ":" not in text and not any(Path(place).is_file() for place in places):
-        raise BentoError(f"{text}: no such directory. Name a project's directory, or a service as module:Service.")
+        raise BentoError(f"{text}: no such directory. Specify a project directory, or a service as module:Service.")
 
 
 def _creation_time(text: str | None) -> str:
@@ -251,7 +251,7 @@ def _creation_time(text: str | None) -> str:
             zone = None
         if zone is None:  # in a store with other Bentos, a time without a zone breaks `bentoml list`
             raise BentoError(
-                f"--creation-time: {text!r} isn't a time with a zone. Write it as 2026-03-01T12:00:00+00:00."
+                f"--creation-time: {text!r} isn't a time with a time zone. Use the format 2026-03-01T12:00:00+00:00."
             )
         return text
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
@@ -263,7 +263,7 @@ def _creation_time(text: str | None) -> str:
         return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
     except (ValueError, OverflowError, OSError):
         raise BentoError(
-            f"SOURCE_DATE_EPOCH: {epoch!r} isn't a number of seconds since 1970. Correct it, or unset it."
+            f"SOURCE_DATE_EPOCH: {epoch!r} isn't a number of seconds since 1970. Correct or unset the variable."
         ) from None
 
 
@@ -273,7 +273,7 @@ def _attributes(options: Namespace) -> dict[str, Any]:
 
     envs = {(env.name, env.stage): vars(env) for env in (parse_env(text, "--env") for text in options.env)}
     if len(envs) < len(options.env):
-        raise BentoError("--env: a variable is set twice for one stage. Keep one value.")
+        raise BentoError("--env: a variable is set twice for the same stage. Keep only one value.")
     ordered = [envs[key] for key in sorted(envs)]
     attributes = {"description": options.description, "envs": ordered or None, "models": options.model or None}
     return {key: value for key, value in attributes.items() if value is not None}
@@ -303,9 +303,9 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
         for key in keys[:-1]:
             at = at.setdefault(key, {})
             if not isinstance(at, dict):
-                raise BentoError(f"--config: {path} conflicts with the value of {key}. Keep one of the two.")
+                raise BentoError(f"--config: {path} conflicts with the value of {key}. Keep only one of the options.")
         if keys and keys[-1] in at:
-            raise BentoError(f"--config: {path} is set twice. Keep one value.")
+            raise BentoError(f"--config: {path} is set twice. Keep only one value.")
         if keys:
             at[keys[-1]] = _json_or_text(values[path])
     # Sorted keys, as in the attribute of the rule.
@@ -339,7 +339,7 @@ def _image(path: str | None) -> ImageDefinition | None:
     try:
         data = read_file(arguments.input_path(path))
     except OSError as error:
-        raise BentoError(f"--image: {path}: {error.strerror}. Name a JSON file that describes an image.") from None
+        raise BentoError(f"--image: {path}: {error.strerror}. Specify a JSON file that describes an image.") from None
     return image_steps.read(data, f"--image: {path}")
 
 

@@ -128,7 +128,7 @@ def _add_models(root: _Node, entry: Entry, store: Store) -> None:
 
 def _add(root: _Node, path: str, size: int, note: str) -> None:
     if path.count("/") > MAX_DEPTH:
-        raise BentoError(f"{path[:60]}...: is in more than {MAX_DEPTH} nested directories. Remove some of them.")
+        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
     node = root
     node.size += size
     for part in path.split("/"):

@@ -60,7 +60,9 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
     if options.force and not options.write:
         raise BentoError("--force: applies only to --write. Add --write.")
     if options.write and package.strip("/") != own_package:
-        raise BentoError(f"--package: --write writes to {own_package or 'the root'}. Omit --package.")
+        raise BentoError(
+            f"--package: can't be used with --write, which writes to {own_package or 'the root'}. Remove it."
+        )
     migration = migrate(
         project,
         package,

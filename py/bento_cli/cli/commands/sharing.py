@@ -56,7 +56,7 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
     if options.targets:
         _push(options, store, entry)
     elif options.sign_key:
-        raise BentoError(f"--sign-key: only supported for registries. Name one as {arguments.REFERENCE}.")
+        raise BentoError(f"--sign-key: only supported for registries. Specify a repository as {arguments.REFERENCE}.")
     else:
         _push_to_cloud(options, store, entry)
     return status.OK

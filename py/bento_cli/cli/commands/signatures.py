@@ -100,9 +100,11 @@ def _sign(options: Namespace, target: str, key: PrivateKey, sboms: Sequence[tupl
             return f"referrer of {root.descriptor.digest}"
         return signatures.tag_of(signatures.SIGNATURES, root.descriptor.digest)
     if path.is_dir():
-        raise BentoError(f"{target}: a directory can't be signed. Export it as an archive, and sign the archive.")
+        raise BentoError(
+            f"{target}: a directory can't be signed. Export the entry as an archive, and sign the archive."
+        )
     if sboms:
-        raise BentoError(f"{target}: --sbom is only supported in registries and OCI layouts. Remove it.")
+        raise BentoError(f"{target}: --sbom is only supported for registries and OCI layouts. Remove the option.")
     is_bundle = options.sign_format == signatures.BUNDLE
     content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
     with atomic_file(signed) as file:
@@ -214,9 +216,9 @@ def _verify_signatures(options: Namespace) -> int:
     from rules_bento.signing.keys import read_public
 
     if not options.tags:
-        raise BentoError(f"--key: no artifact to verify. Name archives, OCI layouts, or {arguments.REFERENCE}.")
+        raise BentoError(f"--key: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
     if options.signature and len(options.tags) != 1:
-        raise BentoError("--signature: only supported for one archive. Name one archive.")
+        raise BentoError("--signature: only supported for one archive. Specify a single archive.")
     key = read_public(options.key, Path())
     items = [_verify_signature(options, target, key) for target in options.tags]
     if not show.data(items, options.output):
@@ -261,7 +263,7 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
         )
     for flag in ("provenance", "sbom"):
         if getattr(options, flag):
-            raise BentoError(f"{path}: --{flag} is only supported in registries and OCI layouts. Remove it.")
+            raise BentoError(f"{path}: --{flag} is only supported for registries and OCI layouts. Remove the option.")
     cosign.verify_file(path, Path(options.signature) if options.signature else cosign.existing_signature(path), key)
     return {}
 
@@ -271,7 +273,7 @@ def _manifest_signature(options: Namespace, place: Place, root: Manifest, key: P
     from rules_bento.signing import cosign, provenance
 
     if options.signature:
-        raise BentoError("--signature: only supported for archives. Remove it.")
+        raise BentoError("--signature: only supported for archives. Remove the option.")
     digest = root.descriptor.digest
     details: dict[str, Any] = {"digest": digest, "signed_as": signatures.verify(place, digest, key)}
     if options.provenance:

@@ -134,7 +134,7 @@ def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
         selected = [section.get(tag)] if ":" in tag else section.list(tag)
         entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
     if not entries:
-        raise BentoError("TAG: expected a tag or a name, got an empty string. Name what to delete.")
+        raise BentoError("TAG: expected a tag or a name, got an empty string. Specify the entry to delete.")
     deleted = []
     for tag in entries:
         if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):
@@ -149,7 +149,7 @@ def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise BentoError(
-            "Standard input isn't a terminal to confirm the deletion. Add --yes to delete without confirmation."
+            "The deletion can't be confirmed, because standard input isn't a terminal. Add --yes to skip the question."
         )
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()

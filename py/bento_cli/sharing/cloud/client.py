@@ -93,7 +93,8 @@ class Cloud:
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} redirects to {display_url(address)}, without encryption. Report this to its owner."
+                f"{what}: {self} redirects to {display_url(address)}, which isn't encrypted. Report this to the "
+                "operator."
             )
         return address
 
@@ -119,7 +120,7 @@ class Cloud:
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a missing response."""
         return BentoError(
-            f"{what}: connections to {self} failed in several attempts ({cut}). Check the endpoint, and whether "
+            f"{what}: several attempts to connect to {self} failed ({cut}). Check the endpoint, and whether "
             f"you need a proxy (HTTPS_PROXY)."
         )
 

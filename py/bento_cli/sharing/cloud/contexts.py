@@ -65,7 +65,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         # An invalid address isn't shown, because it might be a token in the wrong place.
         what = repr(display_url(endpoint)) if parts.hostname else "the endpoint"
-        raise BentoError(f"{what}: not an endpoint. Write `https://HOST`, without a path.")
+        raise BentoError(f"{what}: invalid endpoint. Use `https://HOST`, without a path.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
         raise BentoError("The API token is empty, or has invalid characters. Copy it again.")
@@ -156,7 +156,9 @@ class Contexts:
                 os.fsync(file.fileno())
             unfinished.replace(self._path)
         except OSError as error:
-            raise BentoError(f"{self._path}: cannot write it: {error.strerror}. Check its permissions.") from error
+            raise BentoError(
+                f"{self._path}: cannot write the file: {error.strerror}. Check its permissions."
+            ) from error
         finally:
             unfinished.unlink(missing_ok=True)
 

@@ -135,9 +135,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
     """Return the document if the server has the complete entry."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
-        raise BentoError(
-            f"{place}: incomplete at {cloud}, because the status of its upload is {status!r}. Push it again."
-        )
+        raise BentoError(f"{place}: the upload to {cloud} is incomplete (status {status!r}). Push the entry again.")
     return remote
 
 
@@ -287,7 +285,7 @@ class _Receiving:
         most = limits.BODY if self._total is None else self._total
         if most > limits.BODY:
             raise BentoError(
-                f"{self._place}: {self._cloud} has {most} bytes, more than {limits.BODY}. Split the entry."
+                f"{self._place}: {self._cloud} has {most} bytes, but the limit is {limits.BODY}. Split the entry."
             )
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)

@@ -194,7 +194,7 @@ class _Parts:
         self._etags = {}
         self._upload_id = str(self._ask("start_multipart_upload").get("upload_id") or "")
         if not self._upload_id:
-            raise BentoError(f"{self._place}: {self._cloud} didn't start an upload in parts. Try again later.")
+            raise BentoError(f"{self._place}: {self._cloud} didn't start a multipart upload. Try again later.")
         self._write()
 
     def _take_up(self) -> bool:

@@ -93,7 +93,7 @@ class EntryArtifact:
 def _refuse_bytes(value: object, where: str) -> None:
     """Raise BentoError, whose message begins with `where`, for bytes in a document, because the config is JSON."""
     if isinstance(value, bytes):
-        raise BentoError(f"{where}: the config of an artifact can't contain a `!!binary` value. Remove it.")
+        raise BentoError(f"{where}: the config of an artifact can't contain a `!!binary` value. Remove the value.")
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_bytes(key, f"{where}: a key")
