@@ -323,7 +323,7 @@ def test_malformed_attributes_of_models(actions, arguments, words):
     ("fields", "words"),
     [
         ("{", [":1: invalid JSON"]),
-        ("[]", [": not a JSON object"]),
+        ("[]", [": expected a JSON object"]),
         ('{"labels": {}}', ["unknown field 'labels'. Use metadata, options, signatures"]),
         ('{"metadata": 1}', [": metadata isn't a JSON object"]),
         ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both have 'of'. Keep one"]),

@@ -54,7 +54,7 @@ def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
             plain = plain[: start + 148] + b"%06o\0 " % total + plain[start + 156 :]
         path = tmp_path / "evil.deb"
         path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar": plain}))
-        with pytest.raises(BentoError, match=r"evil\.deb: .*contains a control character, or isn't valid UTF-8"):
+        with pytest.raises(BentoError, match=r"evil\.deb: .*contains a control character or isn't UTF-8"):
             members_of(path)
 
 
@@ -79,9 +79,9 @@ def test_a_package_that_ends_within_a_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("control", "problem"),
     [
-        (b"", "0 paragraphs"),
-        (b"Package: a\n\nPackage: b\n", "2 paragraphs"),
-        (b" goes on\nPackage: a\n", "line ' goes on' has no field"),
+        (b"", "got 0"),
+        (b"Package: a\n\nPackage: b\n", "got 2"),
+        (b" goes on\nPackage: a\n", "line ' goes on' doesn't belong to a field"),
         (b"Package: caf\xe9\n", "control isn't UTF-8"),
         (b"Package: hello\nArchitecture: all\n", "invalid Version ''"),
         (b"Version: 1\nArchitecture: all\n", "invalid Package ''"),
@@ -95,7 +95,7 @@ def test_a_control_file_that_is_none_is_told(tmp_path, control, problem):
     path.write_bytes(ar_of({"control.tar": tar_of([member("control", data=control)]), "data.tar": tar_of([])}))
     with pytest.raises(BentoError, match=re.escape(problem)) as caught:
         list(Rootfs(None, PathFilter.from_patterns((), ()), lambda path: False).install(Deb(path)))
-    assert str(caught.value).startswith("odd.deb: its control file")
+    assert str(caught.value).startswith("odd.deb: ")
 
 
 def test_devices_are_refused(tmp_path):
@@ -115,7 +115,7 @@ def test_a_damaged_package_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("members", "problem"),
-    [({"debian-binary": b"2.0\n"}, "has no data.tar"), ({"data.tar.lz": b"x"}, "compression .lz")],
+    [({"debian-binary": b"2.0\n"}, "data.tar is missing"), ({"data.tar.lz": b"x"}, "compression .lz")],
 )
 def test_what_is_missing_is_said(tmp_path, members, problem):
     path = tmp_path / "odd.deb"
@@ -127,5 +127,5 @@ def test_what_is_missing_is_said(tmp_path, members, problem):
 def test_a_package_without_a_control_file_is_named(tmp_path):
     path = tmp_path / "odd.deb"
     path.write_bytes(ar_of({"control.tar": tar_of([member("md5sums", data=b"")])}))
-    with pytest.raises(BentoError, match=r"odd\.deb: .*has no control file"):
+    with pytest.raises(BentoError, match=r"odd\.deb: .*the control file is missing"):
         Deb(path).control()

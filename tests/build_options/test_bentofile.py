@@ -340,7 +340,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(BentoError, match="^name: cannot read the file"):
         read(path, "name")
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(BentoError, match="^name:1: not UTF-8 text"):
+    with pytest.raises(BentoError, match="^name:1: the file isn't UTF-8"):
         read(path, "name")
 
 

@@ -809,7 +809,7 @@ def test_the_image_of_the_documentation_is_built(bento, project):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[{}]", "not a JSON object"),
+        ("[{}]", "expected a JSON object"),
         ('{"python_version": 3.10}', "python_version: expected a string, got the number 3.1"),
         ('{"base_image": {"a": 1}}', "base_image: expected a string, got a mapping"),
         ('{"lock_python_packages": "no"}', "lock_python_packages: expected true or false, got the string 'no'"),

@@ -261,7 +261,7 @@ def test_an_image_of_root_is_not_said_to_be_another(rule, user):
 
 
 def test_a_user_without_a_number_is_refused(rule):
-    with pytest.raises(BentoError, match="'bentoml', but a cluster can reject root"):
+    with pytest.raises(BentoError, match="'bentoml', but Kubernetes requires numeric users"):
         rule(bento(service("Studio")), config={"User": "bentoml"})
 
 
@@ -348,7 +348,7 @@ def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
         (TRAFFIC, {"Studio": "4-1"}, "a range such as '1-4'"),
         (TRAFFIC, {"Studio": "0-4"}, "a range such as '1-4'"),
         (TRAFFIC, {"Studio": "many"}, "a range such as '1-4'"),
-        (TRAFFIC, {"studio": "2"}, "'studio' isn't a service of this workload. Valid: Studio"),
+        (TRAFFIC, {"studio": "2"}, "'studio' isn't a service of this workload. Valid values: Studio"),
     ],
 )
 def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, message):
@@ -360,11 +360,11 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
 @pytest.mark.parametrize(
     ("document", "words", "more", "message"),
     [
-        (bento(), [], {}, "API from before BentoML 1.2"),
+        (bento(), [], {}, "API before BentoML 1.2"),
         (bento(service("Studio", ssl={"enabled": True})), [], {}, "ssl is enabled"),
-        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "reachable only in its own Pod"),
+        (bento(service("Studio", http={"host": "127.0.0.1"})), [], {}, "which only the Pod itself can reach"),
         (bento(service("Studio", http={"port": 70000})), [], {}, "70000 isn't a port"),
-        (bento(service("Studio", extra_ports=[3000])), [], {}, "twice"),
+        (bento(service("Studio", extra_ports=[3000])), [], {}, "contains duplicates"),
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
         (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
         (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects of the same name"),
@@ -381,9 +381,9 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use absolute paths"),
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "is set by the rule"),
-        (bento(service("Studio")), pair("--label", "team", "a b"), {}, "isn't a Kubernetes label"),
+        (bento(service("Studio")), pair("--label", "team", "a b"), {}, "isn't a valid Kubernetes label"),
         (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "already sets this variable"),
-        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "isn't a valid name of a variable"),
+        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "invalid variable name"),
         (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (
             bento(service("Studio")),
@@ -445,8 +445,8 @@ def test_a_document_of_others_is_read_or_refused(rule):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (bento(service("Studio", "B")), "bento.yaml: the service 'B' is not among its services"),
-        (bento(service("Studio"), entry_service="Gone"), "bento.yaml: the service 'Gone' is not among"),
+        (bento(service("Studio", "B")), "bento.yaml: services doesn't contain the service 'B'"),
+        (bento(service("Studio"), entry_service="Gone"), "bento.yaml: services doesn't contain the service 'Gone'"),
         (bento(service("Studio"), services=5), "bento.yaml: services: expected a list, got a number"),
         (bento(service("Studio"), services={"a": 1}), "bento.yaml: services: expected a list, got a mapping"),
         (bento(service("Studio"), envs=[{"value": "x"}]), r"bento.yaml: envs\[0\].name is missing"),

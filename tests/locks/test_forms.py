@@ -146,7 +146,7 @@ def test_a_release_without_a_committed_hash_is_named(tmp_path):
         [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
         text = path.read_text("utf-8").replace(Index(SMALL).sha256("web-2.0-py3-none-any.whl"), "0" * 64)
         path.write_text(text, "utf-8")
-        message = r"web==2\.0: no file of the release .*: web-2\.0-py3-none-any\.whl\. Lock again"
+        message = r"web==2\.0: none of the files .*: web-2\.0-py3-none-any\.whl\. Lock again"
         with pytest.raises(BentoError, match=message):
             normal_form(path, address)
 
@@ -273,10 +273,10 @@ def test_a_path_dependency_of_dynamic_version_is_named(tmp_path):
         ("web==", r":2: invalid requirement 'web=='"),
         ("web==2.0 ; sys_platform = 'x' --hash=sha256:" + "0" * 64, r":2: invalid requirement .*"),
         ("./web-2.0-py3-none-any.whl --hash=sha256:" + "0" * 64, r":2: .* is a local path"),
-        ("web==2.* --hash=sha256:" + "0" * 64, r":2: 'web==2\.\*' doesn't have an exact version"),
-        ("web==2.0,<3 --hash=sha256:" + "0" * 64, r":2: .* doesn't have an exact version"),
-        ("web==2.0", r":2: 'web==2\.0' doesn't have hashes"),
-        ("web>=2 --hash=sha256:" + "0" * 64, r":2: 'web>=2' doesn't have an exact"),
+        ("web==2.* --hash=sha256:" + "0" * 64, r":2: 'web==2\.\*' requires an exact version"),
+        ("web==2.0,<3 --hash=sha256:" + "0" * 64, r":2: .* requires an exact version"),
+        ("web==2.0", r":2: 'web==2\.0' requires hashes"),
+        ("web>=2 --hash=sha256:" + "0" * 64, r":2: 'web>=2' requires an exact"),
         ("web @ git+https://host/web@main --hash=sha256:" + "0" * 64, ":2: web: 'main' isn't a commit"),
         ("web @ git+https://host/web@main", ":2: web: 'main' isn't a commit"),
     ],

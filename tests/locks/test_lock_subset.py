@@ -498,7 +498,9 @@ def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
 def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
     unlocked = {"name": "only-here", "version": "1", "files": {}, "unlocked": True}
     paths = write(tmp_path, [plain("a", "1.0", "only-here"), unlocked])
-    with pytest.raises(BentoError, match=f"doesn't support {HERE.platform} with Python .*: it doesn't have only-here"):
+    with pytest.raises(
+        BentoError, match=f"doesn't support {HERE.platform} with Python .*: it doesn't contain only-here"
+    ):
         resolve("a", paths)
 
 
@@ -526,9 +528,9 @@ def test_a_commit_and_an_address_are_written_as_such(tmp_path):
 def test_pins_of_another_hub_have_to_agree_with_the_lock(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")])
     assert matching_pins(["b==2.0", "a"], paths) == ["a", "b"]
-    with pytest.raises(BentoError, match=r"deps require a==1\.1 from another hub, but the lock has a==1\.0"):
+    with pytest.raises(BentoError, match=r"deps require a==1\.1 from another package hub, but the lock has a==1\.0"):
         matching_pins(["a==1.1"], paths)
-    with pytest.raises(BentoError, match=r"deps require c==1 from another .* requirements don't have it\. Add c"):
+    with pytest.raises(BentoError, match=r"deps require c==1 from another .* requirements don't contain it\. Add c"):
         matching_pins(["c==1"], paths)
 
 

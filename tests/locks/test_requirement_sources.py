@@ -99,7 +99,7 @@ def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, content, message):
 
 def test_files_that_name_one_another_are_refused(tmp_path):
     first, second = write(tmp_path, "r.in", "-r s.in\n"), write(tmp_path, "s.in", "flask\n-c r.in\n")
-    with pytest.raises(BentoError, match=r"s\.in:2: r\.in includes itself by way of main\.in, r\.in, s\.in\. Remove"):
+    with pytest.raises(BentoError, match=r"s\.in:2: r\.in includes itself through main\.in, r\.in, s\.in\. Remove"):
         read([write(tmp_path, "main.in", "-r r.in\n"), first, second])
     with pytest.raises(BentoError, match=r"includes itself"):
         read([first, second])
@@ -164,7 +164,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("own-1.0-py3-none-any.whl\n", r"r\.in:1: .* is a local path"),
         ("own @ file:///own.whl\n", r"r\.in:1: .* is a local path"),
         ("own @ ../own\n", r"r\.in:1: .* is a local path"),
-        ("https://host/own.whl\n", r"r\.in:1: the address .* has no package name\. Write 'name @ https://host/own\."),
+        ("https://host/own.whl\n", r"r\.in:1: the URL .* requires a package name\. Write 'name @ https://host/own\."),
         ("flask\n==1\n", r"r\.in:2: invalid requirement '==1'"),
         ("a @ https://user:secret@host/a.whl\n", r"r\.in:1: a @ https://host/a\.whl contains credentials"),
     ],

@@ -236,11 +236,14 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"weights.bin": "w"}, "//svc:model: bad.tar: not a model of BentoML's store. Add model.yaml"),
+        ({"weights.bin": "w"}, "//svc:model: bad.tar: model.yaml is missing."),
         ({"model.yaml": "name: x\n"}, "missing keys: version, module, labels"),
         ({"model.yaml": "a: ["}, "model.yaml:1: invalid YAML"),
         ({"../x": "w"}, "'../x': the path is outside"),
-        ({"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""}, "bad.tar: the archive has several models or a"),
+        (
+            {"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""},
+            "bad.tar: the archive must contain a single model",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path, members, message):

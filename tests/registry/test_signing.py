@@ -410,7 +410,7 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
         "invalid base64": layer(good, "%%%"),
         "it was signed with another key": layer(good, b64encode(bytes(64)).decode()),
         "invalid JSON": signed(b"{", key),
-        "not a JSON object": signed(b"[]", key),
+        "expected a JSON object": signed(b"[]", key),
         "the signed document isn't a payload of an image": signed(
             to_json({"critical": {**critical, "type": "atomic container signature"}}), key
         ),

@@ -138,7 +138,7 @@ def test_who_asks(tmp_path, monkeypatch):
     assert parse("ftp://nobody/x").login() == ("zoe", "five")
     assert parse("ftp://eve@nobody/x").login() == ("eve", "")
     path.write_bytes(b"machine host login \xff password s3cr3t\n")
-    with pytest.raises(BentoError, match="cannot read it as text"):
+    with pytest.raises(BentoError, match="cannot read the file as text"):
         parse("ftp://host/x").login()
     path.write_text("machine host logi ann password s3cr3t\n")
     with pytest.raises(BentoError, match="netrc:1: invalid netrc entry") as error:

@@ -70,11 +70,9 @@ def loads(text: str, origin: str) -> Lock:
     try:
         lock: Lock = read_json(text, origin)
     except FormatError as error:
-        raise BentoError(f"{error} Use a lock of Debian packages.") from None
+        raise BentoError(f"{error} Set lock to a Debian lock.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
-        raise BentoError(
-            f"{origin}: not a lock of Debian packages in format {FORMAT}. Write it with a bento_debs target."
-        )
+        raise BentoError(f"{origin}: not a Debian lock in format {FORMAT}. Generate the lock with a bento_debs target.")
     lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty it and lock again.")
     return lock
 
@@ -160,7 +158,7 @@ def parse_stanzas(text: str) -> list[Stanza]:
         for line in paragraph.splitlines():
             if line[:1] in (" ", "\t"):
                 if not field:
-                    raise ValueError(f"line {line!r} has no field")
+                    raise ValueError(f"line {line!r} doesn't belong to a field")
                 lines[field].append(line)
             elif ":" in line:
                 field, _, value = line.partition(":")
@@ -255,5 +253,5 @@ def _run(command: list[str]) -> str:
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
         subcommand = next((word for word in command if word in ("update", "install", "show", "indextargets")), "")
         reason = " ".join(errors).rstrip(".")
-        raise BentoError(f"{command[0]} {subcommand} failed: {reason}. Correct the request or the mirror.")
+        raise BentoError(f"{command[0]} {subcommand} failed: {reason}. Check the package names and the mirror.")
     return done.stdout

@@ -53,7 +53,9 @@ class Deb:
             if member.kind == "file":
                 files[member.name.removeprefix("./")] = b"".join(contents)
         if "control" not in files:
-            raise BentoError(f"{self.name}: invalid Debian package: it has no control file. Fetch it again.")
+            raise BentoError(
+                f"{self.name}: invalid Debian package: the control file is missing. Fetch the package again."
+            )
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
@@ -68,7 +70,7 @@ class Deb:
         with self._errors():
             name = next((name for name in self._members if name.startswith(kind)), "")
             if not name:
-                raise ValueError(f"it has no {kind}")
+                raise ValueError(f"{kind} is missing")
             form = _COMPRESSIONS.get(name.removeprefix(kind))
             if form is None:
                 raise ValueError(f"compression {name.removeprefix(kind)} isn't supported")
@@ -86,7 +88,7 @@ class Deb:
         try:
             yield
         except ValueError as error:
-            raise BentoError(f"{self.name}: invalid Debian package: {error}. Fetch it again.") from None
+            raise BentoError(f"{self.name}: invalid Debian package: {error}. Fetch the package again.") from None
 
 
 class _Window:
@@ -116,7 +118,7 @@ def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
         if header[58:] != b"`\n" or size < 0 or at + size > total:
             raise ValueError("truncated archive")
         if len(places) == _MAX_MEMBERS:
-            raise ValueError(f"it has more than {_MAX_MEMBERS} members")
+            raise ValueError(f"more than {_MAX_MEMBERS} members")
         places[name] = (at, size)
         at += size + size % 2
         file.seek(at)
@@ -134,7 +136,7 @@ def _member(member: tarread.TarMember) -> DebMember:
 def _check_name(name: str) -> str:
     """Return a name. Raises ValueError for a control character or invalid UTF-8, which dpkg's lists can't have."""
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in name):
-        raise ValueError(f"{name!r} contains a control character, or isn't valid UTF-8")
+        raise ValueError(f"{name!r} contains a control character or isn't UTF-8")
     return name
 
 
@@ -145,5 +147,5 @@ def _check_path(name: str) -> str:
     if name.startswith("/") or any(part in ("", ".", "..") for part in path.split("/") if path):
         raise ValueError(f"path {name!r} is outside of the root")
     if path.count("/") >= MAX_DEPTH:
-        raise ValueError(f"path {name[:60]!r}... has more than {MAX_DEPTH} directories")
+        raise ValueError(f"path {name[:60]!r}... has more than {MAX_DEPTH} nested directories")
     return path

@@ -127,7 +127,9 @@ class Rootfs:
             return
         if name in self.packages:
             other = self.packages[name]
-            raise BentoError(f"{name} {version}: conflicts with version {other}. Use one lock for an image.")
+            raise BentoError(
+                f"{name} {version}: the image also contains version {other}. Use the same lock for all layers."
+            )
         self.packages[name] = version
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
@@ -199,7 +201,9 @@ class Rootfs:
         if member.kind == "hard link":
             target = _MERGED_USR.sub(r"usr/\1", member.link)
             if self.files.get(target) != package:
-                raise BentoError(f"{package}: /{path} is a hard link to /{target}, which is excluded. Include both.")
+                raise BentoError(
+                    f"{package}: /{path} is a hard link to /{target}, which is excluded. Include both files."
+                )
             yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, target)
             return
         yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, member.size)
@@ -271,7 +275,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BentoError(f"{deb}: its control file {name} isn't UTF-8. Fetch the package again.") from None
+        raise BentoError(f"{deb}: the control file {name} isn't UTF-8. Fetch the package again.") from None
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
@@ -279,13 +283,13 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
-        raise BentoError(f"{deb}: its control file is invalid: {error}. Fetch the package again.") from None
+        raise BentoError(f"{deb}: invalid control file: {error}. Fetch the package again.") from None
     if len(stanzas) != 1:
-        raise BentoError(f"{deb}: its control file has {len(stanzas)} paragraphs. Fetch the package again.")
+        raise BentoError(f"{deb}: the control file must have 1 paragraph, got {len(stanzas)}. Fetch the package again.")
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
         if not re.fullmatch(pattern, value):
-            raise BentoError(f"{deb}: its control file has an invalid {field} {value!r}. Fetch the package again.")
+            raise BentoError(f"{deb}: the control file has an invalid {field} {value!r}. Fetch the package again.")
     return stanzas[0]
 
 

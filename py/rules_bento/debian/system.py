@@ -61,7 +61,7 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
     group = [f"{name}:x:{gid}:\n" for name, gid in _GROUPS.items()]
     for name, number in sorted(ids.items(), key=lambda item: item[1]):
         if number in taken or not 0 < number <= _MAX_ID:
-            raise BentoError(f"users: {name}: number {number} is reserved. Use an unused one from 1 to {_MAX_ID}.")
+            raise BentoError(f"users: {name}: ID {number} is reserved or in use. Use another ID from 1 to {_MAX_ID}.")
         taken.add(number)
         passwd.append(f"{name}:x:{number}:{number}:{name}:/home/{name}:{_NOLOGIN}\n")
         group.append(f"{name}:x:{number}:\n")
@@ -83,7 +83,9 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     Raises BentoError for an invalid certificate, or if a layer below has the bundle.
     """
     if own and root.has(_BUNDLE):
-        raise BentoError("certificates: a layer below has the certificate bundle. Set certificates of that layer.")
+        raise BentoError(
+            "certificates: a lower layer contains the certificate bundle. Set certificates of the lower layer."
+        )
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
     for name, data in own:

@@ -31,9 +31,11 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
         if "\\u" in text:
             _check_surrogates(text, value)
     except json.JSONDecodeError as error:
-        raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}. Correct it.") from None
+        raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}. Correct the file.") from None
     except UnicodeEncodeError:
-        raise FormatError(f"{origin}: invalid JSON: a string has an unpaired surrogate. Correct it.") from None
+        raise FormatError(
+            f"{origin}: invalid JSON: a string contains an unpaired surrogate. Correct the string."
+        ) from None
     except ValueError as error:
         raise FormatError(f"{origin}: invalid JSON: {error}. Correct it.") from None
     except RecursionError:
@@ -45,7 +47,7 @@ def read_object(data: bytes | str, origin: str) -> dict[str, Any]:
     """Read a JSON object. Raises FormatError as `read_json` does, and for another value."""
     value = read_json(data, origin)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: not a JSON object. Correct it.")
+        raise FormatError(f"{origin}: expected a JSON object. Correct the file.")
     return value
 
 
@@ -58,7 +60,7 @@ def _check_size(text: str, origin: str) -> None:
     opened = skeleton.count("[")
     # n keys have n - 1 commas and n colons, n items have n - 1 commas.
     if opened + skeleton.count(",") + skeleton.count(":") > MAX_VALUES:
-        raise FormatError(f"{origin}: more than {MAX_VALUES:,} values. Reduce its size.")
+        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce its size.")
     if opened <= MAX_DEPTH:
         return
     brackets = skeleton.replace(",", "").replace(":", "")
@@ -67,7 +69,7 @@ def _check_size(text: str, origin: str) -> None:
         if len(brackets) == len(before):  # unbalanced: the reader reports it
             return
     if "[" in brackets:
-        raise FormatError(f"{origin}: more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
+        raise FormatError(f"{origin}: the file has more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
 
 
 _TO_SQUARE = str.maketrans("{}", "[]")

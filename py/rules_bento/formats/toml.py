@@ -58,9 +58,9 @@ def _check_keys_and_numbers(text: str, origin: str) -> None:
         return
     bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
     if "." * MAX_PARTS in _BLANKS_AND_KEYS.sub("", bare):
-        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts. Shorten it.")
+        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts. Shorten the key.")
     if _LONG_NUMBER.search(bare):
-        raise FormatError(f"{origin}: a number has more than {MAX_NUMBER} characters. Put it in quotes.")
+        raise FormatError(f"{origin}: a number has more than {MAX_NUMBER} characters. Quote the number.")
 
 
 def _check_size(tables: dict[str, Any], origin: str) -> None:
@@ -74,6 +74,6 @@ def _check_size(tables: dict[str, Any], origin: str) -> None:
         if not level:
             break
     if level:
-        raise FormatError(f"{origin}: more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
+        raise FormatError(f"{origin}: the file has more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
     if count > MAX_VALUES:
-        raise FormatError(f"{origin}: more than {MAX_VALUES:,} values. Reduce its size.")
+        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce its size.")

@@ -128,7 +128,7 @@ class _YamlReader:
         """Return the node of a value, which isn't a key."""
         node = self._node(event)
         if node.value is _MERGE:
-            raise self._error(node.line, "'<<' isn't a value. Put it in quotes.")
+            raise self._error(node.line, "'<<' isn't a value. Quote the value.")
         return node
 
     def _node(self, event: Any, *, is_key: bool = False) -> _YamlNode:
@@ -254,7 +254,7 @@ class _YamlReader:
         if tag == "merge":
             return _MERGE
         if tag == "value":
-            raise self._error(line, "'=' is special in YAML 1.1. Put it in quotes.")
+            raise self._error(line, "'=' is special in YAML 1.1. Quote the value.")
         return self._typed_value(tag, text, line)
 
     def _resolve(self, text: str) -> str:
@@ -265,17 +265,17 @@ class _YamlReader:
     def _typed_value(self, tag: str, text: str, line: int) -> Any:
         is_number = tag in ("int", "float")
         if is_number and ":" in text:
-            raise self._error(line, f"{_quote(text)} is a base-60 number in YAML 1.1. Put it in quotes.")
+            raise self._error(line, f"{_quote(text)} is a base-60 number in YAML 1.1. Quote the value.")
         try:
             if is_number and len(text) > MAX_NUMBER:
-                raise ValueError(f"it has more than {MAX_NUMBER} characters")
+                raise ValueError(f"more than {MAX_NUMBER} characters")
             if tag == "binary":
                 return _decode_base64(text)
             value = getattr(self._loader, f"construct_yaml_{tag}")(self._yaml.ScalarNode(_TAG + tag, text))
             if tag == "float" and abs(value) == float("inf") and "inf" not in text.lower():
-                raise ValueError("it exceeds the range of a float")
+                raise ValueError("outside the range of a float")
         except (ValueError, OverflowError) as error:
-            problem = f"invalid value {_quote(text)}: {str(error).rstrip('.')}. Put it in quotes."
+            problem = f"invalid value {_quote(text)}: {str(error).rstrip('.')}. Quote the value."
             raise self._error(line, problem) from None
         return self._parse_float(text) if tag == "float" and self._parse_float and _DECIMAL.fullmatch(text) else value
 

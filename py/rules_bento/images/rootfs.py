@@ -41,7 +41,7 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
             except (OSError, ValueError) as error:  # ValueError: a NUL in a name
                 reason = (isinstance(error, OSError) and error.strerror) or error
                 raise BentoError(
-                    f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Use another base."
+                    f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Use another base image."
                 ) from None
 
 
@@ -75,13 +75,15 @@ def _resolve(root: Path, name: str) -> tuple[Path, int]:
             target = str(path.readlink())
             links += 1
             if links > _MAX_LINKS:
-                raise BentoError(f"{name[:80]}: its links form a loop. Use another base.")
+                raise BentoError(f"{name[:80]}: the symbolic links form a loop. Use another base image.")
             at = root if target.startswith("/") else at
             waiting += target.split("/")[::-1]
             continue
         if not path.is_dir():
             if len(at.parts) - len(root.parts) >= _MAX_DEPTH:
-                raise BentoError(f"{name[:80]}: more than {_MAX_DEPTH} nested directories. Use another base.")
+                raise BentoError(
+                    f"{name[:80]}: the path has more than {_MAX_DEPTH} nested directories. Use another base image."
+                )
             remove(path)
             path.mkdir()
         at = path
@@ -119,7 +121,7 @@ class _RootfsWriter:
         elif place.name.startswith(contents.WHITEOUT):
             self._hide(_child(place.parent, place.name.removeprefix(contents.WHITEOUT)))
         elif member.kind == "sparse file":
-            raise ValueError("sparse files are not supported")
+            raise ValueError("sparse files aren't supported")
         elif member.kind not in _SKIPPED_KINDS:
             target = self._place(member.link) if member.kind == "hard link" else None
             _write_member(place, target, member, data)
@@ -133,7 +135,7 @@ class _RootfsWriter:
         place, names = _resolve(self._root, above)
         self._names_left -= names
         if self._names_left < 0:
-            raise ValueError("its links have more names than the limit")
+            raise ValueError("the path contains too many symbolic links")
         return _child(place, name)
 
     def _hide(self, path: Path) -> None:
@@ -178,5 +180,5 @@ def _write_member(place: Path, target: Path | None, member: TarMember, data: Ite
 
 def _child(above: Path, name: str) -> Path:
     if name in _SPECIAL_NAMES:
-        raise ValueError("its name is empty, '.', or '..'")
+        raise ValueError("the name is empty, '.', or '..'")
     return above / name

@@ -20,8 +20,10 @@ def loads(data: bytes, where: str) -> frozenset[str]:
     document = read_object(data, where)
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):
-        raise BentoError(f'{where}: not a startup trace: expected one key, "files", with a list. Record it again.')
+        raise BentoError(
+            f'{where}: a startup trace must have a single key, "files", with a list. Record the startup again.'
+        )
     for file in files:
         if not isinstance(file, str) or not file.startswith("/") or {"", ".", ".."}.intersection(file[1:].split("/")):
-            raise BentoError(f"{where}: {file!r} isn't an absolute path of a file in the image. Record it again.")
+            raise BentoError(f"{where}: {file!r} isn't an absolute, normalized path. Record the startup again.")
     return frozenset(file[1:] for file in files)

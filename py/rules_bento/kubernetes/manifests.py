@@ -98,26 +98,29 @@ class ManifestBuilder:
         for service, name in names.items():
             if not _NAME.fullmatch(name):
                 raise BentoError(
-                    f"service {service!r}: invalid name {name!r} of its objects. Kubernetes allows at most 63 of "
+                    f"service {service!r}: the object name {name!r} is invalid. Kubernetes allows at most 63 of "
                     "a-z, 0-9, and '-', a letter first. Set app_name, or rename the service."
                 )
         if len(set(names.values())) < len(names):
-            raise BentoError(f"the services {', '.join(names)} have objects of the same name. Rename one of them.")
+            raise BentoError(
+                f"the services {', '.join(names)} would have objects of the same name. Rename one of the services."
+            )
         return names
 
     def _check(self) -> None:
         options = self._options
         if unknown := sorted(set(options.replicas) - set(self._names)):
             raise BentoError(
-                f"replicas: {unknown[0]!r} isn't a service of this workload. Valid: {', '.join(self._names)}."
+                f"replicas: {unknown[0]!r} isn't a service of this workload. Valid values: {', '.join(self._names)}."
             )
         for key, value in options.labels.items():
             if key.startswith((_STANDARD, _OURS)):
-                raise BentoError(f"labels: {key} is set by the rule. Remove it.")
+                raise BentoError(f"labels: {key} is set by the rule. Remove the label.")
             if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
                 raise BentoError(
-                    f"labels: {key}={value} isn't a Kubernetes label. Use at most 63 letters, digits, '-', '_', '.', "
-                    "with a letter or a digit first and last."
+                    f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', "
+                    "and '.', "
+                    "and begin and end with a letter or a digit."
                 )
         if options.namespace and not _NAME.fullmatch(options.namespace):
             raise BentoError(
@@ -301,7 +304,7 @@ class ManifestBuilder:
 
 def _put(variables: dict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
     if not _VARIABLE.fullmatch(name):
-        raise BentoError(f"{name!r} isn't a valid name of a variable. Use letters, digits, and '_', no digit first.")
+        raise BentoError(f"invalid variable name {name!r}. Use letters, digits, and '_', and don't begin with a digit.")
     if name in variables or name == "BENTOML_PORT":
         raise BentoError(
             f"{name}: another attribute or the manifest already sets this variable. Remove one of the values."

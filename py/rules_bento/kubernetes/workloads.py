@@ -74,7 +74,8 @@ def _gpus(value: object, where: str) -> str:
     number = _number(value)
     if number is None or number % 1:
         raise BentoError(
-            f"{where}: resources.gpu is {value!r}, but clusters allocate whole GPUs. Set 1, or remove it from the "
+            f"{where}: resources.gpu is {value!r}, but clusters allocate whole GPUs. Set 1, or remove resources.gpu "
+            "from the "
             "service and add your cluster's resource for shared GPUs to the manifest with a patch."
         )
     return str(int(number))
@@ -193,13 +194,13 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
-            f"{document['service']}: this service uses the API from before BentoML 1.2, which doesn't describe its "
+            f"{document['service']}: this service uses the API before BentoML 1.2, which doesn't describe "
             "dependencies. Use @bentoml.service."
         )
     names = [document.get("entry_service", "")]
     for name in names:
         if name not in entries:
-            raise BentoError(f"bento.yaml: the service {name!r} is not among its services. Build the Bento again.")
+            raise BentoError(f"bento.yaml: services doesn't contain the service {name!r}. Build the Bento again.")
         names += [need for need in _needs(entries[name]) if need not in names]
     return [entries[name] for name in names]
 
@@ -219,12 +220,12 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
     part = {key: config.get(key) or {} for key in ("endpoints", "http", "metrics", "resources", "ssl", "traffic")}
     if part["ssl"].get("enabled"):
         raise BentoError(
-            f"{where}: ssl is enabled, but its Pods have no key files. Remove ssl, and let the cluster's "
-            "ingress or mesh encrypt."
+            f"{where}: ssl is enabled, but the Pods have no key files. Remove ssl, and let the cluster's "
+            "ingress or service mesh encrypt the traffic."
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, which is reachable only in its own Pod. Remove http.host."
+            f"{where}: http.host is {part['http']['host']}, which only the Pod itself can reach. Remove http.host."
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(
@@ -249,7 +250,7 @@ def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MAX_PORT:
             raise BentoError(f"{where}: {number!r} isn't a port. Use a number from 1 to {_MAX_PORT}.")
     if len(set(numbers)) < len(numbers):
-        raise BentoError(f"{where}: extra_ports names {numbers} twice. Name each port once.")
+        raise BentoError(f"{where}: extra_ports contains duplicates: {numbers}. Keep each port once.")
     return tuple(numbers)
 
 
@@ -258,7 +259,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
     match = _USER.fullmatch(user)
     if not match:
         raise BentoError(
-            f"the image runs as {user!r}, but a cluster can reject root only for numeric users. Set user of the "
+            f"the image runs as {user!r}, but Kubernetes requires numeric users to reject root. Set user of the "
             'bento_image to numbers, such as "1034:1034".'
         )
     return StartupConfig(
@@ -274,7 +275,9 @@ def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], 
     """Raise BentoError for an image that listens on another port than the manifest's, or that runs another service."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
-            raise BentoError(f"the image starts with {word}, but the manifest sets this option. Remove it from cmd.")
+            raise BentoError(
+                f"cmd of the image contains {word}, but the manifest sets this option. Remove it from cmd."
+            )
     if not image.serves_bento and not port:
         raise BentoError("the image has a custom entrypoint. Set port to the port on which it listens.")
     if len(services) > 1 and (image.cmd or not image.serves_bento):

@@ -42,7 +42,7 @@ class ModelDescription:
         remedy = "Push the Bento again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
-            raise BentoError(f"the description of a model: unknown fields {', '.join(sorted(unknown))}. {remedy}")
+            raise BentoError(f"the model description contains unknown fields: {', '.join(sorted(unknown))}. {remedy}")
         return ModelDescription(**document)
 
 
@@ -97,7 +97,7 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(f"srcs: the rule writes {MODEL_YAML}. Exclude the file, and set its values as attributes.")
     if not files.entries:
-        raise BentoError("srcs: a model needs at least one file. Add one.")
+        raise BentoError("srcs: a model requires at least one file. Add a file.")
     identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
     text = dump_yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})

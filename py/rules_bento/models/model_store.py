@@ -92,7 +92,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
     """Create the model of files with `model.yaml`, the default of `tag`. Raises BentoError with `origin`."""
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
-        raise BentoError(f"{origin}: not a model of BentoML's store. Add {MODEL_YAML} at the top level.")
+        raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [file for file in files if file is not descriptor]
@@ -162,7 +162,7 @@ def unpack_model(archive: Path, name: str, folder: Path) -> list[snapshot.Declar
             files[item.path] = _write(folder / item.path, contents, executable=item.executable)
     prefix = _common_prefix(files)
     if not all(path.startswith(prefix) for path in (*files, *links)):
-        raise BentoError(f"{name}: the archive has several models or a Bento. Export only the model.")
+        raise BentoError(f"{name}: the archive must contain a single model. Export only the model.")
     declared = [snapshot.DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
     return declared + [snapshot.DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
 

@@ -123,7 +123,7 @@ def tls_context(host: str) -> ssl.SSLContext:
                 else:
                     context.load_cert_chain(file, file.with_suffix(".key"))
             except OSError as error:  # includes ssl.SSLError
-                raise BentoError(f"{file}: invalid certificate: {error}. Fix or remove it.") from None
+                raise BentoError(f"{file}: invalid certificate: {error}. Fix or remove the file.") from None
     return context
 
 
@@ -137,9 +137,9 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
     try:
         entry = netrc.netrc(path).authenticators(host)
     except netrc.NetrcParseError as error:  # the message for the line can contain a password
-        raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Fix it.") from None
+        raise BentoError(f"{path}:{error.lineno or 1}: invalid netrc entry. Fix the entry.") from None
     except (OSError, UnicodeDecodeError):
-        raise BentoError(f"{path}: cannot read it as text. Check its permissions and encoding.") from None
+        raise BentoError(f"{path}: cannot read the file as text. Check the permissions and the encoding.") from None
     if entry is None or (user and entry[0] != user):
         return None
     return entry[0], entry[2] or ""

@@ -42,7 +42,7 @@ def post(url: str, body: str) -> None:
     except urllib.error.HTTPError as error:
         raise ServerError(f"responded with {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
     except _ERRORS as error:
-        raise ServerError(f"gave no response ({error})") from None
+        raise ServerError(f"didn't respond ({error})") from None
 
 
 def _opener() -> urllib.request.OpenerDirector:

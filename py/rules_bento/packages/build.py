@@ -125,11 +125,11 @@ def _read_result(result_file: Path, output: Path) -> Path:
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", remedy)
     if result.get("missing"):
         names = ", ".join(result["missing"])
-        raise BentoError(f"the build backend also requires {names}. Add it to the requirements of the build_lock.")
+        raise BentoError(f"the build backend also requires {names}. Add this to the requirements of the build_lock.")
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
         reported = f"the build backend reported the wheel {name[:200]!r}"
-        raise BentoError(f"{reported}, but there is no wheel with this name. {remedy}")
+        raise BentoError(f"{reported}, but this file doesn't exist. {remedy}")
     return output / name
 
 
@@ -138,7 +138,7 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
     name, built = wheel.name.split("-")[:2]
     python, abi, machines = wheel.stem.split("-")[-3:]
     if normalize_name(name) != distribution or not _is_same_version(built, version):
-        raise BentoError(f"the source builds {name} {built}, but the lock has {distribution} {version}. Lock again.")
+        raise BentoError(f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Lock again.")
     if not _supports_python(python, abi, python_version):
         raise BentoError(
             f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}. Builds run with the "

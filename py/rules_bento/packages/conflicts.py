@@ -68,7 +68,7 @@ class Choice:
             for name in names or ():
                 if name not in known:
                     raise BentoError(
-                        f"{origin}: {attribute} of bento.pypi: the lock doesn't have {name!r}. "
+                        f"{origin}: {attribute} of bento.pypi: the lock doesn't contain {name!r}. "
                         f"Valid values: {', '.join(sorted(set(known))) or 'none'}."
                     )
 
@@ -213,7 +213,7 @@ class _Active:
         """Return a condition without redundant clauses."""
         clauses = [clause for clause in condition if not any(other < clause for other in condition)]
         if len(clauses) > _MAX_CLAUSES:
-            raise BentoError(f"{self.origin}: the markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
+            raise BentoError(f"{self.origin}: the markers are too complex. {_LOCK_AGAIN}")
         return frozenset(clauses)
 
 
@@ -309,7 +309,7 @@ def _format_condition(condition: Condition) -> str:
 
 def _and(one: Condition, other: Condition) -> Condition:
     if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise BentoError(f"the lock: the markers have more than {_MAX_CLAUSES} alternatives. {_LOCK_AGAIN}")
+        raise BentoError(f"the lock: the markers are too complex. {_LOCK_AGAIN}")
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 

@@ -92,7 +92,7 @@ def load(path: Path) -> Lock:
     except FormatError as error:
         raise BentoError(f"{error} {_WRITE_AGAIN}") from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
-        raise BentoError(f"{path}: not a lock of rules_bento (format {FORMAT}). {_WRITE_AGAIN}")
+        raise BentoError(f"{path}: not a lock file of rules_bento in format {FORMAT}. {_WRITE_AGAIN}")
     lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty it and lock again.")
     return lock
 
@@ -105,7 +105,7 @@ def from_uv_lock(text: str, origin: str, choice: Choice | None = None) -> Lock:
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin}: not a uv.lock. Run `uv lock` to write it.")
+        raise BentoError(f"{origin}: not a uv.lock file. Run `uv lock` to create one.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     if choice:
         document = conflicts.resolve(document, choice, origin)
@@ -136,7 +136,7 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: {package['name']}=={package['version']}: no file of the release has a hash that is in "
+                f"{origin}: {package['name']}=={package['version']}: none of the files on the index has a hash of "
                 f"the lock: {', '.join(rejected)}. Lock again, or check why the release changed."
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
@@ -228,7 +228,7 @@ class _EdgeNames:
 def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
-        raise BentoError(f"{origin}: {package['name']} has no version. Run `uv lock` again.")
+        raise BentoError(f"{origin}: {package['name']} doesn't have a version. Run `uv lock` again.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])

@@ -54,7 +54,7 @@ class Target:
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
             if not (major.isdecimal() and minor.isdecimal()):
-                raise BentoError(f"glibc of bento.pypi: invalid version {self.glibc!r}. Write one such as 2.28.")
+                raise BentoError(f"glibc of bento.pypi: invalid version {self.glibc!r}. Use a version such as 2.28.")
             newer = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
             return f"{machine}-manylinux_2_{next(newer, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
@@ -234,7 +234,8 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
         except _NoSolutionError as error:
             raise BentoError(
                 f"requirements and packages conflict with the lock for {target.platform} with Python "
-                f"{target.python_version}. Change them, or lock again.\n{''.join(query.mismatches(locked))}{error}"
+                f"{target.python_version}. Change the requirements, or lock "
+                f"again.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
     _check_solution(pins, locked, resolver.name)
     return pins
@@ -252,11 +253,14 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
     for pin in pins:
         name, _, version = pin.partition("==")
         if name not in versions:
-            problem = f"deps require {pin} from another hub or repository, but requirements don't have it"
+            problem = f"deps require {pin} from another package hub or repository, but requirements don't contain it"
             raise BentoError(f"{problem}. Add {name} to requirements.")
         if version not in ("", versions[name]):
             locked = f"{name}=={versions[name]}"
-            raise BentoError(f"deps require {pin} from another hub, but the lock has {locked}. Lock one version.")
+            raise BentoError(
+                f"deps require {pin} from another package hub, but the lock has {locked}. Lock the same version in "
+                "both."
+            )
         names.append(name)
     return sorted(names)
 
@@ -326,7 +330,7 @@ def _check_locked(packages: Iterable[dict[str, Any]], target: Target) -> None:
     unlocked = sorted(package["name"] for package in packages if "unlocked" in package)
     if unlocked:
         raise BentoError(
-            f"the lock doesn't support {target.platform} with Python {target.python_minor}: it doesn't have "
+            f"the lock doesn't support {target.platform} with Python {target.python_minor}: it doesn't contain "
             f"{', '.join(unlocked)}. Lock for all platforms with `uv pip compile --universal`."
         )
 
@@ -337,8 +341,8 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the lock's graph and {resolver}'s solution differ: only {resolver} has {missing or 'none'}, only "
-            f"the graph has {needless or 'none'}. Lock again. If they still differ, report a bug of rules_bento."
+            f"the lock's graph and the solution of {resolver} differ: only {resolver} has {missing or 'none'}, only "
+            f"the graph has {needless or 'none'}. Lock again. If they still differ, report a bug in rules_bento."
         )
 
 

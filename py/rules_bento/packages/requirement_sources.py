@@ -147,8 +147,8 @@ class _RequirementsFiles:
         for requirement in requirements_of_file:
             if requirement.hashes:
                 raise BentoError(
-                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock would have the "
-                    f"hashes of the index. Remove --hash, or use the file as lock of bento.pypi."
+                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock will contain the "
+                    f"hashes of the index. Remove --hash, or use the file as the lock of bento.pypi."
                 )
             self.declared.add(requirement.text, f"{source.name}:{requirement.line}", kind)
         for option in options:
@@ -169,7 +169,7 @@ class _RequirementsFiles:
             raise BentoError(f"{place}: can't include the remote file {value!r}. Declare a copy of the file.")
         name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
-            raise BentoError(f"{place}: {name} includes itself by way of {', '.join(chain)}. Remove the cycle.")
+            raise BentoError(f"{place}: {name} includes itself through {', '.join(chain)}. Remove the cycle.")
         if self.sources is None:
             included = RequirementSource(source.path.parent / value, name)
             if not value or not included.path.is_file():
@@ -194,12 +194,12 @@ class _RequirementsFiles:
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
     document = read_toml(source.read_text(), source.name)
     if "project" not in document:
-        raise BentoError(f"{source.name}: the file has no [project] table. Use another file in srcs.")
+        raise BentoError(f"{source.name}: the table [project] is missing. Use another file in srcs.")
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     for key in _UNSUPPORTED_UV_KEYS & uv.keys():
         problem = f"{source.name}: bento_requirements doesn't support tool.uv.{key}"
-        raise BentoError(f"{problem}. Run `uv lock`, and use uv.lock as lock of bento.pypi.")
+        raise BentoError(f"{problem}. Run `uv lock`, and use uv.lock as the lock of bento.pypi.")
     reader = _PyprojectReader(
         source.name,
         project.get("name", ""),
@@ -258,7 +258,7 @@ class _PyprojectReader:
             included = entry.get("include-group") if isinstance(entry, dict) else None
             if included not in self.groups:
                 raise BentoError(
-                    f"{self.origin}: dependency-groups.{name}: invalid entry {entry}. Write a requirement, or "
+                    f"{self.origin}: dependency-groups.{name}: invalid entry {entry}. Use a requirement, or "
                     f"include-group with an existing group."
                 )
             self.add_group(included, declared)

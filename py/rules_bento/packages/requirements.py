@@ -110,7 +110,7 @@ def check(text: str, place: str) -> pep508.Requirement:
     if is_archive or (address and _is_local(address)):
         raise BentoError(f"{place}: {text!r} is a local path. {LOCAL_REMEDY}")
     if requirement is None and "://" in text.partition("@")[0]:
-        raise BentoError(f"{place}: the address {text!r} has no package name. Write 'name @ {text}'.")
+        raise BentoError(f"{place}: the URL {text!r} requires a package name. Write 'name @ {text}'.")
     if requirement is None:
         raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508): {reason}. Correct the line.")
     return requirement

@@ -90,7 +90,7 @@ class Project:
         except InvalidSpecifier:
             versions = SpecifierSet()
         if not len(versions):
-            raise BentoError(f"requires_python: invalid range {self.requires_python!r}. Write one such as '>=3.10'.")
+            raise BentoError(f"requires_python: invalid range {self.requires_python!r}. Use a range such as '>=3.10'.")
         return versions
 
     def _environments(self) -> list[str]:
@@ -100,7 +100,9 @@ class Project:
         for platform in self.platforms:
             system, _, machine = platform.partition("_")
             if system not in _SYSTEMS:
-                raise BentoError(f"platforms: unsupported platform {platform!r}. Write linux_ or macos_<machine>.")
+                raise BentoError(
+                    f"platforms: unsupported platform {platform!r}. Use linux_<machine> or macos_<machine>."
+                )
             environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
 
@@ -182,7 +184,7 @@ def _version(package: dict[str, Any]) -> Version:
         return Version(package["version"])
     except InvalidVersion:
         raise BentoError(
-            f"the lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the "
+            f"lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the "
             f"committed file, or empty it and lock again."
         ) from None
 
@@ -224,7 +226,8 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
     if not files:
         raise BentoError(
-            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock has --only-binary. "
+            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock was created with "
+            "--only-binary. "
             f"Lock without the option, or lock a version that has a wheel."
         )
     return package | {"files": files}
@@ -240,7 +243,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
             continue
         missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
         raise BentoError(
-            f"{origin}:{requirement.line}: {requirement.text!r} doesn't have {missing}. Lock with "
+            f"{origin}:{requirement.line}: {requirement.text!r} requires {missing}. Lock with "
             f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
         )
     hashes = {sha256 for entry in requirements_of_file for sha256 in entry.hashes}
@@ -287,7 +290,9 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     if "url" in package.get("archive", {}):
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
-        raise BentoError(f"{origin}: {package['name']} has no version. Lock it from an index or a git commit.")
+        raise BentoError(
+            f"{origin}: {package['name']} doesn't have a version. Lock the package from an index or a git commit."
+        )
     return f"{package['name']}=={package['version']}"
 
 

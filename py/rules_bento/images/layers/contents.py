@@ -25,7 +25,7 @@ def members(blob: Path, media_type: str) -> tarread.Members:
     with blob.open("rb") as file:
         for member, contents in tarread.compressed_members(file, form, where):
             if member.size > _MAX_SIZE:
-                raise BentoError(f"{where}: {member.name!r} declares {member.size} bytes. Fetch the image again.")
+                raise BentoError(f"{where}: {member.name!r} is too large ({member.size} bytes). Fetch the image again.")
             yield member, contents
 
 
@@ -59,7 +59,7 @@ def read_files(
                 continue
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
-                raise BentoError(f"{blob.name}: more system files than the limit. Use another base image.")
+                raise BentoError(f"{blob.name}: the layer has too many system files. Use another base image.")
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
 
@@ -79,7 +79,9 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
         path = member.name.removeprefix("./").lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
-            raise BentoError(f"{blob.name}: {path} is sparse or too large ({member.size} bytes). Use another base.")
+            raise BentoError(
+                f"{blob.name}: {path} is sparse or too large ({member.size} bytes). Use another base image."
+            )
         if member.kind != "file":
             yield path, None
         else:

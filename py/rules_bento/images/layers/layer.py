@@ -399,10 +399,10 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
         for part in entry.path.split("/"):
             if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
                 raise BentoError(
-                    f"{entry.path!r}: expected a plain relative path that isn't a whiteout. Rename the file."
+                    f"{entry.path!r}: expected a normalized relative path that isn't a whiteout. Rename the file."
                 )
         if entry.path in by_path:
-            raise BentoError(f"{entry.path}: the path occurs twice in one layer. Remove one of them.")
+            raise BentoError(f"{entry.path}: the layer contains this path twice. Remove one of the files.")
         by_path[entry.path] = entry
     for path in sorted(by_path):
         above: Member | None = None
@@ -410,7 +410,7 @@ def _with_folders(entries: Iterable[Member]) -> list[Member]:
             uid, gid = (above.uid, above.gid) if above else (0, 0)
             above = by_path.setdefault(folder, Member.directory(folder, uid=uid, gid=gid))
             if not above.is_directory:
-                raise BentoError(f"{path}: its parent {folder} is a file or a link. Move one of them.")
+                raise BentoError(f"{path}: {folder} is a file or a link, not a directory. Move one of the two.")
     return [by_path[path] for path in sorted(by_path)]
 
 

@@ -80,7 +80,9 @@ class Compiler:
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(f"{path}: the interpreter failed to compile it: {errors}. Remove bytecode from the image.")
+        return BentoError(
+            f"{path}: the interpreter can't compile this module: {errors}. Remove bytecode from the image."
+        )
 
 
 def write_bytecode_part(

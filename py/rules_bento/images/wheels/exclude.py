@@ -39,13 +39,13 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
     left_out = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not left_out:
-        raise BentoError(f"{wheel.name}: exclude of bento.pypi matches no file. Remove {_key(wheel)} from it.")
+        raise BentoError(f"{wheel.name}: exclude of bento.pypi matches no file. Remove the entry {_key(wheel)}.")
     kept = {path for name, path in paths.items() if name not in left_out}
     for name, line in left_out.items():
         if name.startswith(f"{wheel.dist_info}/"):
             raise BentoError(
                 f"{wheel.name}: {line} excludes {name}, which installers, importlib.metadata, and license "
-                "scanners read. Use a more specific pattern, or add '!*.dist-info/' after it."
+                "scanners read. Use a more specific pattern, or add '!*.dist-info/' after the pattern."
             )
     _check_modules(wheel, {paths[name]: line for name, line in left_out.items()}, kept)
     emptied = folders_above(paths) - folders_above(name for name in paths if name not in left_out)
@@ -74,7 +74,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
         near = _nearest(rule.text, paths)
         hint = f"Did you mean {near!r}? " if near else ""
         raise BentoError(
-            f"{wheel.name}: {rule} matches no file. {hint}Correct or remove it. "
+            f"{wheel.name}: {rule} matches no file. {hint}Correct or remove the pattern. "
             f'For files of one platform, use the key "{wheel.distribution}@<platform>".'
         )
     if len(patterns.rules) < len(exclude.own):
@@ -103,13 +103,13 @@ def _check_modules(wheel: Wheel, left_out: Mapping[str, Rule], kept: set[str]) -
         folder, _, name = path.rpartition("/")
         if name == "__init__.py" and folder in packages:
             raise BentoError(
-                f"{wheel.name}: {rule} excludes {path}, but not all modules of that package. "
+                f"{wheel.name}: {rule} excludes {path}, but not the other modules of the package. "
                 f"Exclude '{folder}/', or add '!/{path}' after the pattern."
             )
         if (module := _module(path)) in entry_modules:
             raise BentoError(
                 f"{wheel.name}: {rule} excludes {path}, but its entry points require {module}. "
-                f"Use a more specific pattern, or add '!/{path}' after it."
+                f"Use a more specific pattern, or add '!/{path}' after the pattern."
             )
     if not imported and any(path.endswith(_IMPORTED) for path in left_out):
         raise BentoError(

@@ -145,7 +145,9 @@ def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> It
         if member.path.startswith(data_folder):
             scheme, _, path = member.path.removeprefix(data_folder).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
-                raise BentoError(f"{wheel.name}: {member.path!r}: unknown installation scheme. Use another wheel.")
+                raise BentoError(
+                    f"{wheel.name}: {member.path!r} has an unknown installation scheme. Use another wheel."
+                )
             if scheme != "scripts":
                 yield Installed(f"{schemes[scheme]}/{path}", member.executable, member)
             elif _command(path) not in launchers:
@@ -196,7 +198,7 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
     for point in launchers:
         if is_interpreter(point.name):
             raise BentoError(
-                f"{wheel.name}: its entry point {point.name!r} would replace the interpreter. Remove the package."
+                f"{wheel.name}: the entry point {point.name!r} would overwrite the interpreter. Remove the package."
             )
         interpreter, first = _first_line(layout.interpreter), point.function.partition(".")[0]
         data = _LAUNCHER.format(interpreter=interpreter, module=point.module, first=first, function=point.function)
@@ -265,4 +267,4 @@ def duplicate_message(wheel: Wheel, path: str) -> str:
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
     """Raise BentoError if the path of a file is the parent directory of another file."""
     for parent in sorted(folders_above(paths) & set(paths)):
-        raise BentoError(f"{wheel.name}: {parent} is a file and a directory. Use another wheel.")
+        raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Use another wheel.")

@@ -59,10 +59,10 @@ class Metadata(NamedTuple):
             tuple(text for text in fields.get("classifier", ()) if text.startswith("License ::")),
         )
         if not core.name or not core.version:
-            raise BentoError("its METADATA doesn't have both Name and Version")
+            raise BentoError("METADATA must specify Name and Version")
         if normalized(core.name) != normalized(file.name) or not _is_version(core.version, file.version):
             raise BentoError(
-                f"its METADATA is for {core.name} {core.version}, but its file name is for {file.name} {file.version}"
+                f"METADATA is for {core.name} {core.version}, but the file name is for {file.name} {file.version}"
             )
         return core
 

@@ -139,7 +139,7 @@ class _Zip(Zip):
         try:
             self._open = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise BentoError(f"{self.path}: the wheel can't be read: {error.strerror}. Fetch it again.") from None
+            raise BentoError(f"{self.path}: cannot read the wheel: {error.strerror}. Fetch the wheel again.") from None
         return self
 
     def __exit__(self, *_: object) -> None:
