@@ -324,7 +324,7 @@ def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
     [
         (
             ("--max-megabytes", "1"),
-            r"//:x: max_megabytes: the startup needs \d+\.\d, more than 1\. Change the service, or",
+            r"//:x: max_megabytes: the startup needs \d+\.\d, but the limit is 1\. Change the service, or",
         ),
         (("--forbidden-import", "http"), r"//:x: forbidden_imports: the startup imports http\. Change"),
         (("--forbidden-import", "http.server"), r"//:x: forbidden_imports: the startup imports http\.server\. Change"),
@@ -347,19 +347,21 @@ def test_imports_that_python_does_not_report_are_an_error(image, tmp_path, capfd
     quiet = [os.path.realpath(sys.executable), "-S", "-E", "/srv/service.py"]
     isolated = changed(image, tmp_path / "isolated", {"Entrypoint": quiet})
     assert limit(isolated, "--forbidden-import", "torch") == 1
-    assert "forbidden_imports: the image's Python reports no imports." in capfd.readouterr().err
+    assert "forbidden_imports: Python in the image reported no imports." in capfd.readouterr().err
 
 
 def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):
     assert record(image, tmp_path, monkeypatch, "--request", "/predict", "500") == 1
-    assert "http://127.0.0.1:3000/predict: responded with 500: . Correct requests" in capfd.readouterr().err
+    assert (
+        "http://127.0.0.1:3000/predict: responded with 500: . Correct the attribute requests." in capfd.readouterr().err
+    )
     assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
-    assert "http://127.0.0.1:3000/other: no answer within 1 s" in capfd.readouterr().err
+    assert "http://127.0.0.1:3000/other: no response within 1 s" in capfd.readouterr().err
     command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]
     ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
     assert record(ended, tmp_path, monkeypatch) == 1
     told = capfd.readouterr().err
-    assert "the container ended before it answered; its log ends with:" in told
+    assert "the container exited before it was ready\nThe log of the container ends with:" in told
     assert "/srv/missing.py" in told
     assert not (tmp_path / "start.json").exists()
 

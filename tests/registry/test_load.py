@@ -72,7 +72,7 @@ def test_a_tool_that_is_not_there_is_named(home, image, tool):
     folder, _, document = image
     done = load(folder, document, home, tool, "--backend", "nerdctl", code=1)
     assert (
-        "//:load: nerdctl: not on PATH, or not responding. Install or start an engine, or build the output group"
+        "//:load: nerdctl: not on PATH, or not responding. Install or start a container engine. Alternatively, "
         in done.stderr
     )
 
@@ -114,7 +114,7 @@ def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_
     folder, document, _ = index(tmp_path)
     done = load(folder, document, home, tool, "--", "--platform", "linux/s390x", code=1)
     assert (
-        "the index only has images for linux/amd64, linux/arm64. Choose one, for example with `-- --platform linux/amd64`"
+        "the index only contains images for linux/amd64, linux/arm64. Choose a platform, for example with `-- --platform linux/amd64`"
         in done.stderr
     )
     (tool / "podman").write_text("#!/bin/sh\n")

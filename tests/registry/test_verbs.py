@@ -118,8 +118,8 @@ def test_several_images_are_pushed_together(registry_binary, home, tmp_path):
         assert f"0 of {3 * count} blobs sent" in again.stderr
         refused = run("push", *flags, "--", "--repository", f"{server.host}/t/one", home=home, code=1)
         assert refused.stderr == (
-            "//:push_all: --repository: several images can't be pushed to one repository. Set the attribute of each "
-            "bento_push, or run the bento_push.\n"
+            "//:push_all: --repository: several images can't be pushed to one repository. Set repository on each "
+            "bento_push, or run each bento_push separately.\n"
         )
 
 
@@ -133,7 +133,7 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "//:push: repository: no value"),
+        ([], "//:push: repository: required, but missing"),
         (["--repository", "team/Upper", "--tag", "v1"], "//:push: 'team/Upper'"),
         (
             ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],

@@ -137,7 +137,7 @@ def test_a_folder_of_somebody_else_is_left_alone(target, found):
         folder.mkdir()
         (folder / "rules_bento.json").write_text("[not ours]")
     before = sorted(target.workspace.rglob("*"))
-    with pytest.raises(BentoError, match="didn't create it"):
+    with pytest.raises(BentoError, match="wasn't created by this program"):
         target.run()
     assert sorted(target.workspace.rglob("*")) == before
 

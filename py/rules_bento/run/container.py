@@ -183,7 +183,7 @@ def _move(libc: Any, root: Path) -> None:
         hosts.touch()
         os.utime(hosts, (0, 0))
     if libc.unshare(_NEW_MOUNTS):
-        raise _refusal("private mounts")
+        raise _refusal("file systems privately")
     _mount(libc, "none", Path("/"), "", _RECURSIVE | _PRIVATE)
     _mount(libc, str(root), root, "", _BIND)
     _mount(libc, "proc", processes, "proc", _TO_READ)
@@ -212,7 +212,7 @@ def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
 
 
 def _refusal(what: str) -> BentoError:
-    return BentoError(f"{what}: cannot mount it ({os.strerror(ctypes.get_errno())}). Use another machine.")
+    return BentoError(f"cannot mount {what} ({os.strerror(ctypes.get_errno())}). Use another machine.")
 
 
 def _loopback() -> None:

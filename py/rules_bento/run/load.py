@@ -57,7 +57,9 @@ def run(arguments: Arguments) -> int:
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.OciImage((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
     if "artifactType" in json.loads(image.manifest):
-        raise BentoError("image: engines can't load artifacts. Push it, or load one with format = 'image'.")
+        raise BentoError(
+            "image: container engines can't load OCI artifacts. Push the artifact, or build it with format = 'image'."
+        )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], folder, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
@@ -73,8 +75,8 @@ def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) 
     if platform in by_platform:
         return by_platform[platform]
     raise BentoError(
-        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index only has images for "
-        f"{', '.join(sorted(by_platform))}. Choose one, for example with `-- --platform {min(by_platform)}`."
+        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index only contains images for "
+        f"{', '.join(sorted(by_platform))}. Choose a platform, for example with `-- --platform {min(by_platform)}`."
     )
 
 
@@ -120,6 +122,6 @@ def _tool(wanted: str) -> str:
     if tool := which(wanted or find_loader()):
         return tool
     raise BentoError(
-        f"{wanted or ', '.join(LOADERS)}: not on PATH, or not responding. Install or start an engine, or build the "
-        f"output group docker_archive of the image, and load the archive on a machine with an engine."
+        f"{wanted or ', '.join(LOADERS)}: not on PATH, or not responding. Install or start a container engine. "
+        f"Alternatively, build the image's output group docker_archive, and load the archive on another machine."
     )

@@ -96,7 +96,7 @@ def run(arguments: Arguments) -> None:
     each = _pushes(arguments, caller)
     signer = push_signing.signer(caller)
     if not signer and any(one.has("--signed") for one in each):
-        raise BentoError("signed: requires a private key. Run with `-- --sign-key FILE`.")
+        raise BentoError("signed = True requires a private key. Run with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
     with Registries(insecure) as registries:
         history = BlobHistory.from_user_cache()
@@ -134,8 +134,8 @@ def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
         return [arguments]
     if caller.has("--repository"):
         raise BentoError(
-            "--repository: several images can't be pushed to one repository. Set the attribute of each bento_push, "
-            "or run the bento_push."
+            "--repository: several images can't be pushed to one repository. Set repository on each bento_push, "
+            "or run each bento_push separately."
         )
     folder = _folder(arguments)
     document = read_object((folder / file).read_bytes(), file)
@@ -174,7 +174,9 @@ def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
     status = read_status(_folder(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
-        raise BentoError("repository: no value. Set the attribute, or run with `-- --repository registry/name`.")
+        raise BentoError(
+            "repository: required, but missing. Set the attribute, or run with `-- --repository registry/name`."
+        )
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
         tags += decode_text((_folder(arguments) / file).read_bytes(), file).split()

@@ -86,8 +86,8 @@ def settings(caller: Arguments) -> Settings | None:
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise BentoError(
-            "--remote_cache: expected grpc://, grpcs://, http://, or https://, and a host. Pass the build's "
-            "--remote_cache."
+            "--remote_cache: expected a URL such as grpcs://HOST:PORT, with grpc, grpcs, http, or https. "
+            "Pass the build's --remote_cache."
         )
     headers = [_header(text) for text in caller.repeated("--remote_header")]
     if parts.username is not None and parts.scheme.startswith("http"):
@@ -170,8 +170,8 @@ class BuiltSource:
             return
         if self.cache is None:
             raise BentoError(
-                f"{self.digest}: blob isn't downloaded, and no remote cache is set. Pass the build's --remote_cache "
-                f"after --, or run without --@rules_bento//rules:push_from=cache."
+                f"{self.digest}: the blob isn't downloaded, and no remote cache is set. Pass the build's "
+                f"--remote_cache after --, or run without --@rules_bento//rules:push_from=cache."
             )
         at = start
         for piece in self._cached(self.cache, start):
@@ -182,7 +182,7 @@ class BuiltSource:
             if at == end:
                 return
         if at < end:
-            raise SourceLostError(f"the remote cache {self.cache} sent {at} bytes of {self.size}")
+            raise SourceLostError(f"the remote cache {self.cache} sent only {at} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the digest doesn't match. Ignores a lost connection to the cache."""
@@ -197,7 +197,8 @@ class BuiltSource:
                 return
             if digester.hexdigest() != digest.partition(":")[2]:
                 raise BentoError(
-                    f"{self.cache}: blob {digest} is corrupt. Remove it there, run `bazel clean`, and build again."
+                    f"{self.cache}: blob {digest} is corrupt. Remove the blob from the cache, run `bazel clean`, and "
+                    "build again."
                 )
 
     def _cached(self, cache: Settings, start: int) -> Iterator[bytes]:
@@ -259,7 +260,7 @@ def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[
             try:
                 events = http2.receive_data(data)
             except ProtocolError as error:
-                raise ConnectionLostError(f"the remote cache sent invalid HTTP/2: {error}") from None
+                raise ConnectionLostError(f"the remote cache sent invalid HTTP/2 data: {error}") from None
             for event in events:
                 if isinstance(event, (ResponseReceived, TrailersReceived)):
                     status = dict(event.headers).get(b"grpc-status", status)
@@ -303,7 +304,8 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
     if missing:
         return BentoError(
             f"{where}: blob sha256:{digest} no longer exists, but Bazel expects it. Run `bazel clean` and build "
-            f"again, or run without --@rules_bento//rules:push_from=cache, twice if Bazel reports `Missing digest`."
+            f"again, or run without --@rules_bento//rules:push_from=cache. If Bazel reports `Missing digest`, "
+            f"run again."
         )
     return BentoError(
         f"{where}: blob sha256:{digest} couldn't be read: {reason}. Pass the build's --remote_header, "
@@ -325,7 +327,8 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
     except OSError as error:
         channel.close()
         raise BentoError(
-            f"--tls_certificate, --tls_client_certificate, --tls_client_key: {error}. Correct the files."
+            f"--tls_certificate, --tls_client_certificate, or --tls_client_key: cannot load a file: {error}. "
+            "Correct the path or the file."
         ) from None
     if protocols:
         context.set_alpn_protocols(protocols)
@@ -365,9 +368,9 @@ def _contents(received: bytearray) -> Iterator[bytes]:
     while len(received) >= 5:
         length = int.from_bytes(received[1:5], "big")
         if received[0] or length > limits.MESSAGE:
+            problem = f"a message of {length} bytes, but the limit is {limits.MESSAGE} bytes"
             raise BentoError(
-                f"--remote_cache: the cache sent a message of {length} bytes{', compressed' if received[0] else ''}, "
-                f"but only uncompressed messages of at most {limits.MESSAGE} bytes are supported. "
+                f"--remote_cache: the cache sent {'an unsupported compressed message' if received[0] else problem}. "
                 "Run without --@rules_bento//rules:push_from=cache."
             )
         if len(received) < 5 + length:

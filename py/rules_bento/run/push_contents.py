@@ -56,9 +56,9 @@ def read(path: Path, folder: Path, registries: Registries, cache: push_cache.Set
         package = replace(package, mount_from=[*package.mount_from, *document.get("mount_from", ())])
         return PushContents(package, *_documents(document, folder, package))
     except OSError as error:
-        raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build the target again.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BentoError(f"{path}: invalid push description ({error!r}). Build it again.") from None
+        raise BentoError(f"{path}: invalid push description ({error!r}). Build the target again.") from None
 
 
 def _documents(document: dict[str, Any], folder: Path, package: Pushable) -> tuple[list[Pushable], dict[str, Path]]:

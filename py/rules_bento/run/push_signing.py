@@ -82,8 +82,8 @@ class Signer(NamedTuple):
             definition = read_object(definitions[digest].read_bytes(), str(definitions[digest]))
         else:
             raise BentoError(
-                "--builder-id: provenance requires the inputs, which are unknown. Push images or Bentos by a "
-                "bento_push with signed = True, or omit --builder-id to only sign."
+                "--builder-id: provenance requires the build inputs, but they are unknown. Push images or Bentos with "
+                "a bento_push that sets signed = True, or omit --builder-id to sign without provenance."
             )
         yield manifest.descriptor, provenance.PREDICATE, provenance.predicate(definition, self.run)
 
@@ -117,10 +117,10 @@ def signer(caller: Arguments) -> Signer | None:
         raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
     if not name:
         if any(values) or form or caller.optional("--sign-password-file"):
-            raise BentoError("--sign-key is missing: the other options for signing require it. Pass --sign-key.")
+            raise BentoError("--sign-key is missing, but other signing options require a key. Pass --sign-key FILE.")
         return None
     if any(values) and not values[0]:
-        raise BentoError("--builder-id is missing: the other values are part of the provenance. Pass --builder-id.")
+        raise BentoError("--builder-id is missing, but the other provenance options require it. Pass --builder-id URI.")
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     key = read_private(name, folder, caller.optional("--sign-password-file"))
     return Signer(key, Run(*values).checked() if values[0] else None, form or FORMS[0])

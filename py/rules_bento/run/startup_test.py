@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")
     if forbidden and not imports:
-        raise BentoError("forbidden_imports: the image's Python reports no imports. Start it without -E and -I.")
+        raise BentoError("forbidden_imports: Python in the image reported no imports. Start Python without -E and -I.")
     size = sum(startup.files.values())
     problems = [
         *_exceeded("max_megabytes", size / 1e6, arguments.required("--max-megabytes")),
@@ -57,8 +57,8 @@ def run(arguments: Arguments) -> int:
 def _exceeded(name: str, value: float, limit: str) -> list[str]:
     allowed = parse_nonnegative_int(limit)
     if allowed is None:
-        raise BentoError(f"{name}: expected a number of at least 0, got {limit}. Correct the attribute.")
-    return [f"{name}: the startup needs {value:.1f}, more than {allowed}"] if 0 < allowed < value else []
+        raise BentoError(f"{name}: expected a number of at least 0, got {limit}. Correct the value.")
+    return [f"{name}: the startup needs {value:.1f}, but the limit is {allowed}"] if 0 < allowed < value else []
 
 
 def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:

@@ -66,7 +66,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
     Raises BentoError, with the end of the container's log, if it doesn't answer.
     """
     if sys.platform != "linux":
-        raise BentoError("the startup of an image requires Linux. Run the target on Linux.")
+        raise BentoError("starting an image requires Linux. Run the target on Linux.")
     for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
@@ -119,7 +119,7 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(f"user: {settings['User']!r} isn't numeric (`uid:gid`). Set the attribute user of the image.")
+        raise BentoError(f"user: expected numeric IDs (`uid:gid`), got {settings['User']!r}. Set user on the image.")
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
@@ -137,13 +137,13 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
-            raise BentoError("the container ended before it answered")
-        raise BentoError(f"{ready}: no answer within {seconds:.0f} s. Increase startup_timeout_seconds")
+            raise BentoError("the container exited before it was ready")
+        raise BentoError(f"{ready}: no response within {seconds:.0f} s. Increase startup_timeout_seconds.")
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
-            raise BentoError(f"{url}{path}: {error}. Correct requests") from None
+            raise BentoError(f"{url}{path}: {error}. Correct the attribute requests.") from None
     cpu.write_text(str(_cpu_seconds()))
 
 
@@ -171,4 +171,5 @@ def _end_of(log: Path) -> str:
         file.seek(max(file.seek(0, os.SEEK_END) - _READ, 0))
         lines = file.read(_READ).decode("utf-8", "replace").splitlines(keepends=True)
     # Lines of PYTHONPROFILEIMPORTTIME, which a test sets, would hide the others.
-    return f"; its log ends with:\n{''.join(line for line in lines if not line.startswith('import time:'))[-_SHOWN:]}"
+    end = "".join(line for line in lines if not line.startswith("import time:"))[-_SHOWN:]
+    return f"\nThe log of the container ends with:\n{end}"

@@ -50,7 +50,7 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, folder: Pat
     try:
         import pytest
     except ImportError:
-        raise BentoError("requirements: pytest is missing. Add the package hub's pytest.") from None
+        raise BentoError("requirements: pytest is missing. Add pytest from the package hub.") from None
     from rules_bento.testing import plugin
     from rules_bento.testing.recording import recording
 

@@ -114,7 +114,7 @@ class _Environment:
         if not packages.is_dir():
             raise BentoError(
                 f"{wanted['python']}: the packages require Python {self._version}. Use `-- --python {self._version}` "
-                f"to find one on this machine, or pass a path."
+                f"to find an interpreter on this machine, or pass the path of an interpreter."
             )
         before = made.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
@@ -135,7 +135,8 @@ class _Environment:
         except (FormatError, OSError):
             pass
         raise BentoError(
-            f"{self.folder}: exists, but this program didn't create it. Remove it, or use `-- --directory DIR`."
+            f"{self.folder}: already exists, but wasn't created by this program. Remove it, or choose another "
+            "directory with `-- --directory DIR`."
         )
 
     def _write_stamp(self, made: dict[str, Any]) -> None:

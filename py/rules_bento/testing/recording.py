@@ -86,7 +86,7 @@ def recording(settings: Mapping[str, Any], bento: Path, folder: Path) -> Recordi
     try:
         import coverage  # noqa: F401
     except ImportError:
-        raise BentoError("requirements: coverage is missing. Add the package hub's coverage.") from None
+        raise BentoError("requirements: coverage is missing. Add coverage from the package hub.") from None
     return Recording(folder, files)
 
 
