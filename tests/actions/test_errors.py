@@ -178,9 +178,9 @@ def test_a_link_that_escapes(actions, target, folder):
     short_path = path.removeprefix("bazel-out/k8-fastbuild/bin/")
     outcome = actions.snapshot(srcs=[*with_service(actions), (path, short_path)])
     name = f"{short_path.removeprefix('svc/')} (from srcs {label_of(short_path)})"
-    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Replace it with a copy")
+    refused(outcome, LABEL, f"{name} is a link to {target!r}", "Replace the link with a copy")
     outcome = actions.model(srcs=[(path, short_path)])
-    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Replace it with a copy")
+    refused(outcome, "//svc:model", f"{name} is a link to {target!r}", "Replace the link with a copy")
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_links_in_a_row_that_escape_at_their_end(actions, forest):
     (forest / "svc/near.csv").symlink_to("far.csv")
     (forest / "svc/far.csv").symlink_to("../../elsewhere.csv")
     outcome = actions.snapshot(srcs=["svc/service.py", "svc/near.csv"])
-    words = ("near.csv (from srcs //svc:near.csv) is a link to '../../elsewhere.csv'", "leaves the workspace")
+    words = ("near.csv (from srcs //svc:near.csv) is a link to '../../elsewhere.csv'", "outside of the workspace")
     refused(outcome, LABEL, *words)
 
 
@@ -212,7 +212,10 @@ def test_a_link_that_escapes_from_the_top(actions, forest):
         srcs=["svc/service.py", "top.csv"], service="svc.service:Service", more=["--build-ctx", ""]
     )
     refused(
-        outcome, LABEL, "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'", "Replace it with a copy"
+        outcome,
+        LABEL,
+        "top.csv (from srcs //:top.csv) is a link to '/elsewhere/top.csv'",
+        "Replace the link with a copy",
     )
 
 
@@ -246,7 +249,8 @@ def test_a_link_that_a_pattern_drops_does_no_harm(actions):
 
 
 @pytest.mark.parametrize(
-    ("path", "remedy"), [("svc/.bentoignore", "Save it as UTF-8, or remove"), ("svc/README.md", "or set description")]
+    ("path", "remedy"),
+    [("svc/.bentoignore", "Save the file as UTF-8, or remove"), ("svc/README.md", "or set description")],
 )
 def test_texts_that_are_not_utf8(actions, path, remedy):
     outcome = actions.snapshot(srcs=with_service(actions, **{path: b"caf\xe9\n"}))
@@ -346,7 +350,7 @@ def test_fields_of_a_model(actions, fields, words):
             "svc/__pycache__/a.pyc",
             ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"],
         ),
-        ("other/a", ["srcs has 'other/a', which isn't in", "'svc'"]),
+        ("other/a", ["srcs contains 'other/a', which is outside", "'svc'"]),
     ],
 )
 def test_files_that_a_model_cannot_have(actions, path, words):

@@ -195,7 +195,7 @@ def test_an_option_cannot_name_what_is_outside(elsewhere, option, leave):
     else:
         assert "private key" not in str(migrate.migrate(folder, "svc"))
     work = elsewhere / "work"
-    with pytest.raises(BentoError, match="which is absolute or leaves the workspace"):
+    with pytest.raises(BentoError, match="which is absolute or outside of the workspace"):
         by_actions(work, folder, "--bentofile", str(folder / "bentofile.yaml"), "bentofile.yaml")
     assert not any("private key" in path.read_text("utf-8", "replace") for path in work.iterdir())
 

@@ -54,12 +54,12 @@ def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '["a"]', '[{"path":"a"}]', '[{"path":"a","mode":"rw","size":1}]'])
 def test_text_of_something_else(text: str) -> None:
-    with pytest.raises(BentoError, match=r"^m\.json: invalid manifest \(.*\)\. Build it again\.$"):
+    with pytest.raises(BentoError, match=r"^m\.json: invalid manifest \(.*\)\. Build the target again\.$"):
         TreeManifest.from_json(text, "m.json")
 
 
 def test_two_entries_at_one_path() -> None:
-    with pytest.raises(BentoError, match=r"^a: two files have this path in the tree\. Remove or exclude one"):
+    with pytest.raises(BentoError, match=r"^two files have the path a\. Remove or exclude one"):
         TreeManifest.of([TreeEntry.of_bytes("a", b""), TreeEntry.of_link("a", "b")])
 
 

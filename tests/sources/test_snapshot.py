@@ -105,18 +105,21 @@ def test_names_that_differ_in_case_are_two_files() -> None:
             [declared("a"), declared("a-b"), declared("a/b/c", "//lib")],
             r"a is a file \(from //svc:bento\), but a/b/c \(from //lib\) requires a directory with this path\. Rename",
         ),
-        ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or leaves"),
-        ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or leaves"),
+        ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or outside"),
+        ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or outside"),
         ([declared("./a")], r"declares '\./a'.* relative path without '\.' and '\.\.'"),
         ([declared("a//b")], r"declares 'a//b'"),
         ([declared("")], r"declares ''"),
-        ([declared("caf\udce9.py")], r"declares 'caf\\udce9\.py', which isn't UTF-8 or has a line break\. Rename or"),
-        ([declared("a\nb.py")], r"declares 'a\\nb\.py', which isn't UTF-8 or has a line break"),
-        ([declared("l", link="a\udce9")], r"declares 'l -> a\\udce9', which isn't UTF-8"),
+        ([declared("caf\udce9.py")], r"declares 'caf\\udce9\.py', which isn't valid UTF-8\. Rename or"),
+        ([declared("a\nb.py")], r"declares 'a\\nb\.py', which contains a line break"),
+        ([declared("l", link="a\udce9")], r"declares 'l -> a\\udce9', which isn't valid UTF-8"),
         ([declared("l", link="/etc/passwd")], r"l \(from //svc:bento\) is a link to '/etc/passwd', .* absolute"),
-        ([declared("a/l", link="../../b")], r"a/l .* is a link to '\.\./\.\./b', which .* leaves the Bento\. Replace"),
-        ([declared("l", link="..")], r"which is absolute or leaves"),
-        ([declared("l", link="")], r"which is absolute or leaves"),
+        (
+            [declared("a/l", link="../../b")],
+            r"a/l .* is a link to '\.\./\.\./b', which .* outside of the Bento\. Replace",
+        ),
+        ([declared("l", link="..")], r"which is absolute or outside"),
+        ([declared("l", link="")], r"which is absolute or outside"),
         ([declared("l", link="gone")], r"l .* is a link to 'gone', which doesn't exist\. Declare gone, or exclude"),
         ([declared("l", link="m"), declared("m", link="l")], r"is a link to '.', which is circular\. Exclude"),
         ([declared("l", link="l")], r"circular"),
@@ -124,7 +127,10 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="/x")], r"a .* is a link to '/x', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* which doesn't exist"),
-        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* which doesn't exist\. Replace it with a copy"),
+        (
+            [declared(".bentoignore", link="a/b")],
+            r"\.bentoignore .* which doesn't exist\. Replace the link with a regular file",
+        ),
         ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) can't be read: No such"),
         ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),
     ],
@@ -154,7 +160,7 @@ def test_links_inside(files: list[DeclaredFile], exclude: list[str]) -> None:
 
 def test_ignore_file_that_is_not_utf8(tmp_path: Path) -> None:
     write(tmp_path, ".bentoignore", b"caf\xe9\n")
-    with pytest.raises(BentoError, match=r"\.bentoignore \(from .*\) isn't valid UTF-8\. Save it as UTF-8"):
+    with pytest.raises(BentoError, match=r"\.bentoignore \(from .*\) isn't valid UTF-8\. Save the file as UTF-8"):
         select(list(walk(str(tmp_path))))
 
 
@@ -164,7 +170,7 @@ def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
         select(list(walk(str(tmp_path))))
     with pytest.raises(BentoError, match=r"^pattern 1 of exclude: invalid pattern 'a\\\\': "):
         select([], exclude=["a\\"])
-    with pytest.raises(BentoError, match=r"^include has '\.\./lib', but .* build context\. Set build_ctx"):
+    with pytest.raises(BentoError, match=r"^include contains '\.\./lib', but .* build context\. Set build_ctx"):
         select([], include=["*.py", "../lib"])
 
 
@@ -255,17 +261,22 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: BentoP
             "lib/a.py",
             "svc",
             "srcs",
-            r"^//svc:bento: srcs has 'lib/a\.py', which isn't in the .*context, 'svc'\. Set build_ctx .* deps",
+            r"^//svc:bento: srcs contains 'lib/a\.py', which is outside of the .*context 'svc'\. Set build_ctx .* deps",
         ),
-        ("svc2/a.py", "svc", "data", r"^//svc:bento: data has 'svc2/a\.py', which isn't in"),
-        ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs has '\.\./foo\+/a\.py', which isn't in"),
-        ("/etc/passwd", "", "deps", r"^//svc:bento: deps has the path '/etc/passwd', which is absolute"),
-        ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs has the path 'svc/\.\./\.\./a\.py', which is absolute or"),
-        ("../foo+", "", "deps", r"has the path '\.\./foo\+'"),
-        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or leaves its repository\. Specify a"),
+        ("svc2/a.py", "svc", "data", r"^//svc:bento: data contains 'svc2/a\.py', which is outside"),
+        ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs contains '\.\./foo\+/a\.py', which is outside"),
+        ("/etc/passwd", "", "deps", r"^//svc:bento: deps contains '/etc/passwd', which is absolute"),
+        ("svc/../../a.py", "", "srcs", r"^//svc:bento: srcs contains 'svc/\.\./\.\./a\.py', which is absolute or"),
+        ("../foo+", "", "deps", r"contains '\.\./foo\+'"),
+        ("a.py", "/svc", "srcs", r"^build_ctx is '/svc', which is absolute or outside of its repository\. Specify a"),
         ("a.py", "svc/..", "srcs", r"^build_ctx is 'svc/\.\.'"),
         ("a.py", "../foo+/..", "srcs", r"^build_ctx is '\.\./foo\+/\.\.'"),
-        ("svc/a.py", "../foo+/svc", "srcs", r"srcs has 'svc/a\.py', which isn't in the build context, '\.\./foo"),
+        (
+            "svc/a.py",
+            "../foo+/svc",
+            "srcs",
+            r"srcs contains 'svc/a\.py', which is outside of the build context '\.\./foo",
+        ),
     ],
 )
 def test_refused_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:
@@ -284,10 +295,10 @@ def test_walk_of_odd_entries(tmp_path: Path) -> None:
     files = {file.path: file.link for file in walk(str(tmp_path))}
     assert files == {"gone": "nowhere", "round": "round", "in": "./a", "a": None, "pipe": None, "caf\udce9": None}
     assert kept(*walk(str(tmp_path)), include=["in", "a"]) == ["a", "in"]
-    for include, message in (("gone", "doesn't exist"), ("round", "circular"), ("caf*", "isn't UTF-8")):
+    for include, message in (("gone", "doesn't exist"), ("round", "circular"), ("caf*", "isn't valid UTF-8")):
         with pytest.raises(BentoError, match=message):
             select(list(walk(str(tmp_path))), [include])
-    with pytest.raises(BentoError, match=r"pipe \(from .*\) is not a regular file"):
+    with pytest.raises(BentoError, match=r"pipe \(from .*\) is a special file"):
         digest(select(list(walk(str(tmp_path))), ["pipe"]).kept)
 
 
@@ -317,7 +328,7 @@ def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
 
 
 def test_digest_of_a_folder(tmp_path: Path) -> None:
-    message = r"data \(from //svc:bento\) is a directory, but a file is expected\. Declare files, or exclude it\."
+    message = r"data \(from //svc:bento\) is a directory\. Declare a regular file instead, or exclude data\."
     with pytest.raises(BentoError, match=message):
         digest([declared("data", source=str(tmp_path))])
 

@@ -79,7 +79,7 @@ class TreeManifest:
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
             if one.path == other.path:
-                raise BentoError(f"{one.path}: two files have this path in the tree. Remove or exclude one.")
+                raise BentoError(f"two files have the path {one.path}. Remove or exclude one of the files.")
         return TreeManifest(tuple(ordered))
 
     @staticmethod
@@ -88,7 +88,7 @@ class TreeManifest:
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
-            raise BentoError(f"{origin}: invalid manifest ({error}). Build it again.") from None
+            raise BentoError(f"{origin}: invalid manifest ({error}). Build the target again.") from None
 
     def to_json(self) -> str:
         """Return a JSON array with one entry per line; equal entries give equal strings."""
@@ -116,7 +116,7 @@ class TreeManifest:
                 fields += ("x" if entry.mode & 0o100 else "f", entry.path, entry.blake3)
         encoded = "\0".join([*fields, ""]).encode()
         if encoded.count(b"\0") != len(fields):
-            raise BentoError("a path of the tree contains a NUL, which file systems don't allow. Rename the file.")
+            raise BentoError("a path contains a NUL character, which file systems don't allow. Rename the file.")
         return blake3(encoded).digest()
 
 
@@ -167,8 +167,8 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
 
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise BentoError(f"{path} (from {origin}) is {kind}, but a file is expected. Declare files, or exclude it.")
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a special file"
+        raise BentoError(f"{path} (from {origin}) is {kind}. Declare a regular file instead, or exclude {path}.")
     if status.st_size < _PIECE:
         content = os.read(file, status.st_size + 1)
         size, beginning, digest = len(content), content, blake3(content).hexdigest()

@@ -39,7 +39,7 @@ _MAX_STATES = 10_000
 _MAX_BITS = 1 << 28  # of all states together: 32 MB
 # The time of a step grows with the patterns. BentoML needs minutes for as many.
 MAX_CHARACTERS = 1 << 18  # of all patterns in a list
-MAX_SETS = 1_000  # of different sets of characters in a list, because compiling one takes up to 2 ms
+MAX_SETS = 1_000  # of different character sets in a list, because compiling one takes up to 2 ms
 _CACHED = 64  # parsed lines, because all filters have the built-in exclusions, and several filters have equal lines
 
 # A name at any depth without escapes and sets, with more than stars; a trailing slash matches only a directory.
@@ -125,7 +125,7 @@ class Patterns:
             characters += len(text)
             if characters > MAX_CHARACTERS and not text.startswith("#"):
                 problem = f"the patterns have more than {MAX_CHARACTERS} characters"
-                raise BentoError(f"{unit} {number} of {origin}: {problem}. Remove some, or name directories.")
+                raise BentoError(f"{unit} {number} of {origin}: {problem}. Remove patterns, or match directories.")
             self._add(text, number, f"{unit} {number} of {origin}")
         self.layout.finish()
 
@@ -156,14 +156,14 @@ class Patterns:
         try:
             expression, included = _expression(text)
         except ValueError:
-            reason = "nothing follows the exclamation mark" if text == "!" else "the last backslash escapes nothing"
-            raise BentoError(f"{where}: invalid pattern {text!r}: {reason}. Correct or remove it.") from None
+            reason = f"nothing follows the {'exclamation mark' if text == '!' else 'last backslash'}"
+            raise BentoError(f"{where}: invalid pattern {text!r}: {reason}. Correct or remove the pattern.") from None
         if expression is None:
             return  # an empty line, a comment, or a "[" without its "]", which git ignores
         try:
             self.layout.add(_tokens(expression))
         except ValueError as error:
-            raise BentoError(f"{where}: invalid pattern {text!r}: {error}. Correct or remove it.") from None
+            raise BentoError(f"{where}: invalid pattern {text!r}: {error}. Correct or remove the pattern.") from None
         self.rules.append(Rule(text, number, where, negated=not included))
 
 
@@ -329,7 +329,7 @@ def _tokens(expression: str) -> list[str]:
     while start < len(expression):
         piece = _PIECE.match(expression, start)
         if piece is None:
-            raise ValueError(f"its expression {expression!r} has an unsupported part at {start} (use pathspec 1.1.1)")
+            raise ValueError(f"the regular expression {expression!r} is unsupported at {start} (use pathspec 1.1.1)")
         start = piece.end()
         if piece["fixed"]:
             tokens += _TOKENS[piece[0]]
@@ -345,7 +345,7 @@ def _compiled(bracket: str) -> re.Pattern[str]:
         try:
             return re.compile(bracket)
         except re.error as error:
-            raise ValueError(f"{bracket} isn't a set of characters ({error.msg})") from None
+            raise ValueError(f"{bracket} isn't a valid character set ({error.msg})") from None
 
 
 class _Layout:
@@ -423,6 +423,6 @@ class _Layout:
         if bracket not in self._sets:
             self._sets[bracket] = (_compiled(bracket), array("L"))
             if len(self._sets) > MAX_SETS:
-                raise ValueError(f"its list has more than {MAX_SETS} different sets of characters")
+                raise ValueError(f"the list has more than {MAX_SETS} different character sets")
         self._sets[bracket][1].append(self.size)
         self.size += 1

@@ -25,7 +25,7 @@ MAX_BYTES = 16 << 20  # size limit of text files
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
-_COPY_LINK = "Replace it with a copy, or exclude it."
+_COPY_LINK = "Replace the link with a copy, or exclude the link."
 _ALL = ("*",)
 _MAX_LINKS = 40  # the limit of Linux
 
@@ -88,8 +88,8 @@ def place(
         return BentoPath(_relative(path, context), filtered=True)
     if attribute != DEPENDENCIES:
         raise BentoError(
-            f"{label}: {attribute} has {short_path!r}, which isn't in the build context, {build_ctx!r}. Set "
-            f"build_ctx to a directory above it, or add a Python library's target to deps."
+            f"{label}: {attribute} contains {short_path!r}, which is outside of the build context {build_ctx!r}. "
+            f"Set build_ctx to a parent directory of the file, or add the file's Python library to deps."
         )
     return BentoPath(_relative(path, root), filtered=False)
 
@@ -175,7 +175,9 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     wanted = " or ".join(paths)
     for file in selection.dropped:
         if file.path in paths:
-            raise BentoError(f"{what} requires {file}, but {selection.reason(file)}. Change the pattern to keep it.")
+            raise BentoError(
+                f"{what} requires {file}, but {selection.reason(file)}. Change the patterns to keep the file."
+            )
     raise BentoError(f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or its library to deps.")
 
 
@@ -197,7 +199,7 @@ def content(file: DeclaredFile) -> bytes:
     except OSError as error:
         raise BentoError(f"{file} can't be read: {error.strerror}. Declare a readable file.") from None
     if len(data) > MAX_BYTES:
-        raise BentoError(f"{file.path}: larger than {MAX_BYTES >> 20} MiB, the limit of text files. Exclude it.")
+        raise BentoError(f"{file.path}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Exclude the file.")
     return data
 
 
@@ -217,7 +219,9 @@ def check_followed(kept: Iterable[DeclaredFile]) -> None:
     for file in kept:
         text = None if file.link is not None or file.source.startswith(_EXTERNAL) else _escaping_target(file.source)
         if text:
-            raise BentoError(f"{file} is a link to {text!r}, which is absolute or leaves the workspace. {_COPY_LINK}")
+            raise BentoError(
+                f"{file} is a link to {text!r}, which is absolute or outside of the workspace. {_COPY_LINK}"
+            )
 
 
 def check_inside(file: DeclaredFile, folder: str) -> None:
@@ -227,9 +231,11 @@ def check_inside(file: DeclaredFile, folder: str) -> None:
     """
     root, real = os.path.realpath(folder), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
-        raise BentoError(f"{file.path} is a link to {real!r}, which is outside of {folder}. Replace it with a copy.")
+        raise BentoError(
+            f"{file.path} is a link to {real!r}, which is outside of {folder}. Replace the link with a copy."
+        )
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
-        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it with a file.")
+        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace it with a regular file.")
 
 
 _by_path = attrgetter("path")
@@ -247,8 +253,8 @@ def _split_file(short_path: str, label: str, attribute: str) -> tuple[str, str]:
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
-            f"{label}: {attribute} has the path {short_path!r}, which is absolute or leaves its repository. "
-            f"Declare a file of the workspace, or a target."
+            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside of its repository. "
+            f"Declare a file in the workspace, or a target."
         )
     return repository, path
 
@@ -259,7 +265,7 @@ def _context(build_ctx: str) -> tuple[str, str]:
     if context in ("", "."):
         return repository, ""
     if not _is_clean(context):
-        problem = f"build_ctx is {build_ctx!r}, which is absolute or leaves its repository"
+        problem = f"build_ctx is {build_ctx!r}, which is absolute or outside of its repository"
         raise BentoError(f"{problem}. Specify a directory relative to the root of the repository.")
     return repository, context
 
@@ -315,7 +321,7 @@ def _escaping_target(source: str) -> str | None:
 
 def _check_path(file: DeclaredFile) -> None:
     if not _is_clean(file.path):
-        problem = f"{file.origin} declares {file.path!r}, which is absolute or leaves the Bento"
+        problem = f"{file.origin} declares {file.path!r}, which is absolute or outside of the Bento"
         raise BentoError(f"{problem}. Use a relative path without '.' and '..'.")
 
 
@@ -323,8 +329,8 @@ def _check_include(include: Sequence[str]) -> None:
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include has {pattern!r}, but a Bento can't contain files outside of its build context. Set "
-                f"build_ctx to a directory above it, or declare the files of a library in deps."
+                f"include contains {pattern!r}, but a Bento can't contain files outside of its build context. Set "
+                f"build_ctx to a parent directory, or declare the files as a library in deps."
             )
 
 
@@ -345,14 +351,16 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
         target = _target(source)
         source = next((other for other in files if other.path == target), file)
     if source.link is not None:
-        raise BentoError(f"{file} is a link to {file.link!r}, which doesn't exist. Replace it with a copy of the file.")
+        raise BentoError(
+            f"{file} is a link to {file.link!r}, which doesn't exist. Replace the link with a regular file."
+        )
     check_followed([source])
     # Line breaks as BentoML reads them: only LF, CRLF, and CR.
     lines = io.TextIOWrapper(io.BytesIO(content(replace(source, path=file.path))), encoding="utf-8")
     try:
         return Patterns(lines, file.path, unit="line")
     except UnicodeDecodeError:
-        raise BentoError(f"{file} isn't valid UTF-8. Save it as UTF-8, or remove it from srcs.") from None
+        raise BentoError(f"{file} isn't valid UTF-8. Save the file as UTF-8, or remove it from srcs.") from None
 
 
 def _out_of_src(file: DeclaredFile) -> DeclaredFile:
@@ -365,7 +373,7 @@ def _check_same(one: DeclaredFile, other: DeclaredFile) -> None:
     if (one.source, one.link) != (other.source, other.link):
         raise BentoError(
             f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
-            f"{other.source} (from {other.origin}). Remove one from srcs, data, or deps, or exclude it."
+            f"{other.source} (from {other.origin}). Remove one of the files from srcs, data, or deps, or exclude it."
         )
 
 
@@ -384,8 +392,8 @@ def _check_names(kept: Iterable[DeclaredFile]) -> None:
     for file in kept:
         name = file.path if file.link is None else f"{file.path} -> {file.link}"
         if "\n" in name or name.encode(errors="ignore").decode() != name:
-            problem = f"{file.origin} declares {name!r}, which isn't UTF-8 or has a line break"
-            raise BentoError(f"{problem}. Rename or exclude it.")
+            problem = "contains a line break" if "\n" in name else "isn't valid UTF-8"
+            raise BentoError(f"{file.origin} declares {name!r}, which {problem}. Rename or exclude the file.")
 
 
 def _check_folders(kept: Iterable[DeclaredFile]) -> None:
@@ -400,7 +408,7 @@ def _check_folders(kept: Iterable[DeclaredFile]) -> None:
             other = within[file.path]
             raise BentoError(
                 f"{file.path} is a file (from {file.origin}), but {other.path} (from {other.origin}) requires a "
-                "directory with this path. Rename one, or exclude it."
+                "directory with this path. Rename or exclude one of the files."
             )
 
 
@@ -418,7 +426,7 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         passed = {path}
         while target in links:
             if target in passed:
-                raise BentoError(f"{file} is a link to {file.link!r}, which is circular. Exclude it.")
+                raise BentoError(f"{file} is a link to {file.link!r}, which is circular. Exclude the link.")
             passed.add(target)
             target = _target(links[target])
 
@@ -427,5 +435,5 @@ def _target(file: DeclaredFile) -> str:
     link = file.link or ""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
-        raise BentoError(f"{file} is a link to {link!r}, which is absolute or leaves the Bento. {_COPY_LINK}")
+        raise BentoError(f"{file} is a link to {link!r}, which is absolute or outside of the Bento. {_COPY_LINK}")
     return target
