@@ -94,7 +94,11 @@ def test_a_name_to_let_be_that_no_machine_code_has(actions):
 def test_a_module_that_is_missing(actions):
     outcome = actions.snapshot(service="servce:Service")
     refused(
-        outcome, LABEL, "service `servce:Service` needs servce.py", "Near matches: `service.py`", "Add it to `srcs`"
+        outcome,
+        LABEL,
+        "service `servce:Service` requires servce.py",
+        "Near matches: `service.py`",
+        "Add the file to `srcs`",
     )
 
 
@@ -106,7 +110,7 @@ def test_a_module_that_is_missing(actions):
     ],
 )  # fmt: skip
 def test_a_malformed_service(actions, service):
-    words = (f"service `{service}` is malformed", "Write `module:attribute`, `file.py:attribute`")
+    words = (f"invalid service `{service}`", "Use `module:attribute`, `file.py:attribute`")
     refused(actions.snapshot(service=service), LABEL, *words)
 
 
@@ -114,7 +118,7 @@ def test_an_attribute_that_is_missing(actions):
     outcome = actions.snapshot(service="service:Servce")
     refused(outcome, LABEL, "no attribute `Servce`", "`service` is", "Did you mean `Service`?")
     outcome = actions.snapshot(service="service:Other")
-    refused(outcome, LABEL, "no attribute `Other`", "Name a class")
+    refused(outcome, LABEL, "no attribute `Other`", "Specify a class")
 
 
 def test_a_service_that_a_pattern_drops(actions):

@@ -502,7 +502,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
 @pytest.mark.parametrize(
     ("options", "beside", "message"),
     [
-        ({"service": "x:Y"}, ExtraOptions(), "needs x.py"),
+        ({"service": "x:Y"}, ExtraOptions(), "requires x.py"),
         ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude, or a .bentoignore excludes service.py"),
         ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML requires"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
@@ -580,7 +580,7 @@ def test_what_the_source_computes_is_asked_for(tmp_path, decorator, fact, remedy
     source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
     folder = write_project(tmp_path / "p", {}, source)
     with pytest.raises(
-        BentoError, match=rf"\n  service.py:\d+: .* State it in the source, or declare {re.escape(remedy)}"
+        BentoError, match=rf"\n  service.py:\d+: .* Specify a constant in the source, or declare {re.escape(remedy)}"
     ):
         build(build_ctx=folder)
     assert build(build_ctx=folder, **fact).tag.name == "svc"

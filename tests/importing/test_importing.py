@@ -200,23 +200,23 @@ def test_libraries_may_look_around_while_they_are_imported(imported_anew):
     [
         ("raise OSError('no GPU')", "the service cannot be imported:\n  service.py:1: raise OSError('no GPU')\n  OSError: no GPU\n"),
         ("raise SystemExit(0)", "  service.py:1: raise SystemExit(0)\n  SystemExit: 0\n"),
-        ("import os; os._exit(0)", "importing it ended the process with status 0.\n"),
+        ("import os; os._exit(0)", "importing the service ended the process with status 0.\n"),
         ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax\n"),
-        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'\nAdd its package to the requirements"),
+        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'\nAdd the module's package to the requirements"),
         ("open('a.yaml')", "  service.py:1: open('a.yaml')\n  FileNotFoundError: [Errno 2] No such file or directory: 'a.yaml'\nAdd the file to the Bento"),
-        ("open('/etc/passwd')", "importing it reads a file (/etc/passwd):\n  service.py:1: open('/etc/passwd')\nAdd the file to the Bento"),
-        ("import pathlib; pathlib.Path('/proc/cpuinfo').read_text()", "importing it reads a file (/proc/cpuinfo):\n  service.py:1: "),
-        ("import os; os.listdir('/etc')", "importing it reads a file (/etc):\n  service.py:1: "),
-        ("import glob; glob.glob('/etc/*.conf')", "importing it reads a file (/etc):\n  service.py:1: "),
-        ("import os; os.open('/etc/passwd', 0)", "importing it reads a file (/etc/passwd):\n  service.py:1: "),
+        ("open('/etc/passwd')", "importing the service reads a file (/etc/passwd):\n  service.py:1: open('/etc/passwd')\nAdd the file to the Bento"),
+        ("import pathlib; pathlib.Path('/proc/cpuinfo').read_text()", "importing the service reads a file (/proc/cpuinfo):\n  service.py:1: "),
+        ("import os; os.listdir('/etc')", "importing the service reads a file (/etc):\n  service.py:1: "),
+        ("import glob; glob.glob('/etc/*.conf')", "importing the service reads a file (/etc):\n  service.py:1: "),
+        ("import os; os.open('/etc/passwd', 0)", "importing the service reads a file (/etc/passwd):\n  service.py:1: "),
         ("import os; os.environ['STAGE']", "  service.py:1: import os; os.environ['STAGE']\n  KeyError: 'STAGE'\nSet the variable in import_env"),
-        ("import subprocess; subprocess.run(['git', 'log'])", "importing it starts a process:\n  service.py:1: "),
-        ("import os; os.system('true')", "importing it starts a process:\n  service.py:1: "),
-        ("import os; os.fork()", "importing it starts a process:\n  service.py:1: "),
-        ("import platform; platform.processor()", "importing it starts a process:\n  service.py:1: "),
-        ("import urllib.request as r; r.urlopen('http://127.0.0.1:9')", "importing it opens the network (127.0.0.1):\n  service.py:1: "),
-        ("import socket; socket.create_connection(('example.org', 80))", "importing it opens the network (example.org):\n  service.py:1: "),
-        ("import bentoml; bentoml.models.get('m')", "NotFound: no Models with name 'm' exist in BentoML store home/models\nAdd its bento_model to models"),
+        ("import subprocess; subprocess.run(['git', 'log'])", "importing the service starts a process:\n  service.py:1: "),
+        ("import os; os.system('true')", "importing the service starts a process:\n  service.py:1: "),
+        ("import os; os.fork()", "importing the service starts a process:\n  service.py:1: "),
+        ("import platform; platform.processor()", "importing the service starts a process:\n  service.py:1: "),
+        ("import urllib.request as r; r.urlopen('http://127.0.0.1:9')", "importing the service opens the network (127.0.0.1):\n  service.py:1: "),
+        ("import socket; socket.create_connection(('example.org', 80))", "importing the service opens the network (example.org):\n  service.py:1: "),
+        ("import bentoml; bentoml.models.get('m')", "NotFound: no Models with name 'm' exist in BentoML store home/models\nAdd the bento_model of the model to models"),
     ],
 )  # fmt: skip
 def test_what_an_import_may_not_do(imported, line, told):
@@ -239,7 +239,7 @@ def test_what_is_refused_though_the_service_goes_on_without_it(imported, line):
 def test_what_a_library_does_for_the_service(imported):
     library = "def head():\n    import subprocess\n    return subprocess.check_output(['git', 'rev-parse', 'HEAD'])\n"
     message = refusal(imported, beside("import library", "HEAD = library.head()"), library=library)
-    assert message.startswith("importing it starts a process:\n  service.py:2: HEAD = library.head()\n")
+    assert message.startswith("importing the service starts a process:\n  service.py:2: HEAD = library.head()\n")
 
 
 def labelled(value: str) -> str:
@@ -333,7 +333,7 @@ def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows(tmp_path):
 def test_an_image_that_its_calls_do_not_make_is_rejected(imported, change):
     lines = ["import bentoml, copy", "image = bentoml.images.Image().run('true')", change]
     message = refusal(imported, "\n".join([*lines, IMAGED]), files={"a.sh": "#!/bin/sh\n"})
-    assert message.startswith("service.py:6: the image is a copy, or was changed other than by")
+    assert message.startswith("service.py:6: the image was copied, or modified without its methods")
 
 
 def test_lists_of_an_image_that_bentoml_changes(imported):

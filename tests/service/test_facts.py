@@ -133,12 +133,14 @@ def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
     assert "the source specifies 7" in refusal(folder, extra=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
     assert "doesn't set `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
-    assert "the source has no such service. It has `Svc`" in refusal(folder, extra=stated(config={"Other": {}}))
+    assert "the source has no such service. Valid services: `Svc`" in refusal(
+        folder, extra=stated(config={"Other": {}})
+    )
 
 
 def test_workers_that_depend_on_the_machine_are_stated(tmp_path):
     folder = project(tmp_path, "@bentoml.service(cmd=['serve'])")
-    assert "as many workers as the machine" in refusal(folder)
+    assert "derives the number of workers from the CPUs" in refusal(folder)
     assert build(build_ctx=folder, extra=stated(config={"Svc": {"workers": 1}}))
 
 
@@ -171,7 +173,7 @@ ARGUMENTS = "args = bentoml.use_arguments()\n"
 
 def test_arguments_are_read_and_are_no_service(tmp_path):
     folder = project(tmp_path, "@bentoml.service(labels={'foo': args.label})", head=ARGUMENTS)
-    assert "no argument `label` of the Bento is given, as `args` or --arg gives one" in refusal(folder)
+    assert "the argument `label` of the Bento isn't set with `args` or --arg" in refusal(folder)
     assert document(build(build_ctx=folder, args={"label": "x"}))["labels"] == {"foo": "x"}
 
 
@@ -228,7 +230,7 @@ def test_the_command_names_its_flags_and_takes_them(tmp_path, capsys, monkeypatc
     said = capsys.readouterr().err
     flags = ["--label a=1", "--env X=2", "--config s.workers=3", "--service-model s.m=iris_clf"]
     assert all(flag.split()[0] in said for flag in [*flags, "--description TEXT"]), said
-    assert "no argument `b`" in said
+    assert "the argument `b`" in said
     for wrong in ("--config=x.y=1", "--service-model=x.y=z"):
         assert main(["build", str(folder), wrong]) == 1
         assert f"`{wrong.partition('=')[0]}`" in capsys.readouterr().err
@@ -262,7 +264,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
     body = f"    m = bentoml.models.HuggingFaceModel('org/bert', '{'a' * 40}')\n"
     message = refusal(project(tmp_path / "open", "@bentoml.service", body, head, files))
     place = "settings.py:4" if beside else "service.py:4"
-    assert f"  {place}: service `Svc`: its `endpoint` is the value of HF_ENDPOINT" in message
+    assert f"  {place}: service `Svc`: the `endpoint` of the model is the value of HF_ENDPOINT" in message
     body = body.replace("')", "', endpoint='http://127.0.0.1:9')")
     made = document(build(build_ctx=project(tmp_path / "named", "@bentoml.service", body, head, files)))
     assert made["services"][0]["models"][0]["metadata"]["endpoint"] == "http://127.0.0.1:9"

@@ -383,7 +383,7 @@ def refusal(service, sources):
     ],
 )
 def test_malformed_service(service):
-    assert "is malformed. Write `module:attribute`" in refusal(service, {"service.py": PLAIN})
+    assert "invalid service" in refusal(service, {"service.py": PLAIN})
 
 
 def test_module_missing_lists_near_matches():
@@ -393,7 +393,7 @@ def test_module_missing_lists_near_matches():
     assert "`app/servce.py`" in message
     assert "`lib/service.py`" in message
     assert "`srcs`" in message
-    assert "There is no Python file" in refusal("service:Iris", {"README.md": b""})
+    assert "The sources contain no Python files" in refusal("service:Iris", {"README.md": b""})
 
 
 def test_folder_is_no_service_module():
@@ -404,7 +404,7 @@ def test_attribute_missing_suggests():
     message = refusal("service:Irsi", {"service.py": PLAIN})
     assert "service.py has no attribute `Irsi`" in message
     assert "Did you mean `Iris`?" in message
-    assert "Name a class" in refusal("service:Other", {"service.py": PLAIN})
+    assert "Specify a class" in refusal("service:Other", {"service.py": PLAIN})
 
 
 @pytest.mark.parametrize(
@@ -419,14 +419,14 @@ def test_attribute_missing_suggests():
 )
 def test_attribute_is_no_service(line):
     message = refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
-    assert "service.py:1: `Thing` isn't a class of the sources that is decorated with `@bentoml.service`" in message
+    assert "service.py:1: `Thing` isn't a class in the sources that is decorated with `@bentoml.service`" in message
 
 
 def test_several_services_and_none():
     message = refusal("service", {"service.py": PLAIN + PLAIN.replace(b"Iris", b"Other")})
-    assert "several services: `Iris`, `Other`" in message
+    assert "defines several services: `Iris`, `Other`" in message
     assert "`service:Iris`" in message
-    assert "has no service" in refusal("service.py", {"service.py": b"x = 1\n"})
+    assert "defines no service" in refusal("service.py", {"service.py": b"x = 1\n"})
 
 
 def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
@@ -438,7 +438,9 @@ def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
 def test_a_service_that_a_condition_makes_is_named():
     maybe = b"import os, bentoml\nif os.environ.get('X'):\n    Svc = bentoml.service(object)\n"
     assert "service" in unknown_facts(read_service("service", {"service.py": maybe}))
-    assert "Name one in `service`" in refusal("service", {"service.py": maybe + b"Other = bentoml.load('x')\n"})
+    assert "Specify one of the services in `service`" in refusal(
+        "service", {"service.py": maybe + b"Other = bentoml.load('x')\n"}
+    )
 
 
 def test_two_services_of_one_name():
@@ -447,7 +449,7 @@ def test_two_services_of_one_name():
         b"@bentoml.service(name='a')\nclass B:\n    a = bentoml.depends(A)\n"
     )
     message = refusal("service:B", {"service.py": source})
-    assert "service.py:5: a second service named `a`" in message
+    assert "service.py:5: the name `a` is already used by the service at" in message
     assert "service.py:9" in message
 
 
@@ -461,7 +463,7 @@ def test_two_services_of_one_name():
         (b"x = " + b"(" * 5000 + b")" * 5000, "service.py"),
         (b"x = " + b"-" * 100_000 + b"1", "nested too deeply"),
         (b"x = " + b"9" * 10_000, "service.py"),
-        (b"#" * (9 << 20), "exceeds 8388608 bytes"),
+        (b"#" * (9 << 20), "exceeds the limit of 8388608 bytes"),
     ],
     ids=["syntax", "nul", "encoding", "bytes", "brackets", "signs", "number", "large"],
 )
@@ -823,18 +825,18 @@ SERVED = (
 @pytest.mark.parametrize(
     ("arguments", "on", "says"),
     [
-        ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` specifies no service"),
-        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` specifies no service"),
-        ("envs=['A=b']", "1", r"service\.py:9: env 'A=b' of service `Svc` is invalid\. Write a dict"),
+        ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` requires a service"),
+        ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` requires a service"),
+        ("envs=['A=b']", "1", r"service\.py:9: invalid env 'A=b' of service `Svc`\. Use a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
             "1",
-            r"service\.py:9: env {'name': 'A', 'values': 'b'} of service `Svc` is invalid",
+            r"service\.py:9: invalid env {'name': 'A', 'values': 'b'} of service `Svc`\.",
         ),
         (
             "envs=[{'name': 'A', 'stage': 'run'}]",
             "1",
-            r"service\.py:9: env .*'run'} of service `Svc` is invalid\. .* a stage: all, build, runtime",
+            r"service\.py:9: invalid env .*'run'} of service `Svc`\. .* a stage \(all, build, runtime\)",
         ),
     ],
 )
@@ -850,7 +852,7 @@ def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
 
 def test_a_route_without_a_slash_is_rejected():
     source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api(route='a')\n    def on(self): ...\n"
-    with pytest.raises(BentoError, match=r"service\.py:4: the route of API `on` is 'a', but BentoML"):
+    with pytest.raises(BentoError, match=r"service\.py:4: the route of API `on` must begin with a slash, got 'a'"):
         read_service("service:Svc", {"service.py": source})
 
 
@@ -901,7 +903,7 @@ def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declar
 
 def test_what_bentoml_rejects_is_rejected():
     source = b"import bentoml\n@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass Svc: ...\n"
-    with pytest.raises(BentoError, match="env .* of service `Svc` is invalid"):
+    with pytest.raises(BentoError, match="invalid env .* of service `Svc`"):
         require_known(read_service("service:Svc", {"service.py": source}))
 
 

@@ -71,9 +71,11 @@ TEXTS = _list_of("a list of strings", TEXT.holds)
 TABLE = ValueType("a dict", lambda value: isinstance(value, dict))
 WHOLE = ValueType("a whole number", _is_whole)
 WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
-FRACTION_ABOVE_0 = _above("a number above 0 with a point, as 1.0", 0, float)
+FRACTION_ABOVE_0 = _above("a number above 0 with a decimal point, such as 1.0", 0, float)
 ABOVE_0 = ValueType("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
-AMOUNT = ValueType('a number, or a string as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
+AMOUNT = ValueType(
+    'a number, or a string such as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float))
+)
 ADDRESS = ValueType("an IP address as a string", _is_address)
 
 # Kinds to the keys of a configuration that have them.
@@ -96,9 +98,10 @@ _KEYS: Mapping[ValueType, str] = {
     ABOVE_0: "resources.gpu traffic.timeout",
     FRACTION_ABOVE_0: "runner_connection.max_age",
     FRACTION_ABOVE_0 | NONE: "metrics.duration.min metrics.duration.max",
-    _above("a number above 1.0 with a point", 1, float) | NONE: "metrics.duration.factor",
-    _list_of("a list of numbers with a point", lambda value: type(value) is float) | NONE: "metrics.duration.buckets",
-    ValueType("a number from 0.0 to 1.0 with a point", _is_rate) | NONE: "tracing.sample_rate",
+    _above("a number above 1.0 with a decimal point", 1, float) | NONE: "metrics.duration.factor",
+    _list_of("a list of numbers with a decimal point", lambda value: type(value) is float)
+    | NONE: "metrics.duration.buckets",
+    ValueType("a number from 0.0 to 1.0 with a decimal point", _is_rate) | NONE: "tracing.sample_rate",
     _list_of("a list of whole numbers", _is_whole) | NONE: "extra_ports",
     _one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE: "workers",
     AMOUNT: "resources.cpu resources.memory",
@@ -110,7 +113,7 @@ _KEYS: Mapping[ValueType, str] = {
     TEXTS: "logging.access.skip_paths",
     TEXTS | TEXT | NONE: "http.cors.access_control_allow_origins http.cors.access_control_allow_headers "
     "http.cors.access_control_allow_methods http.cors.access_control_expose_headers tracing.excluded_urls",
-    ValueType("a pattern", _is_pattern) | NONE: "http.cors.access_control_allow_origin_regex",
+    ValueType("a regular expression", _is_pattern) | NONE: "http.cors.access_control_allow_origin_regex",
     ADDRESS: "http.host grpc.host grpc.metrics.host",
     ADDRESS | WHOLE | NONE: "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6",
     TABLE | NONE: "monitoring.options tracing.otlp.http.headers",
@@ -134,8 +137,8 @@ def check(info: ServiceInfo) -> None:
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):
             raise BentoError(
-                f"{service.path}:{service.line}: service `{service.name}`: `{key}` of its "
-                f"configuration is {value!r}, and BentoML requires {kind}. Correct it."
+                f"{service.path}:{service.line}: service `{service.name}`: `{key}` must be {kind}, "
+                f"got {value!r}. Correct the value."
             )
 
 

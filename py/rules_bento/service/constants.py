@@ -59,7 +59,7 @@ class Constants:
         if self._left < 0:
             raise BentoError(
                 f"the constants of the service expand to more than {MAX_NODES} values. "
-                "Move what the service does not need at import into functions."
+                "Move constants that the import doesn't need into functions."
             )
 
     def value(self, module: Module, node: ast.expr) -> Any:
@@ -112,12 +112,12 @@ class Constants:
 
     def _constant(self, value: object, module: Module, node: ast.AST) -> Any:
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise NotConstantError("it contains an unpaired surrogate", module.path, node)
+            raise NotConstantError("the string contains an unpaired surrogate", module.path, node)
         if isinstance(value, int) and abs(value) > _MAX_NUMBER:
-            raise NotConstantError("it is a number of more than 64 bits", module.path, node)
+            raise NotConstantError("the number has more than 64 bits", module.path, node)
         if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
             return value
-        raise NotConstantError("it isn't a string, a number, a list, or a dict", module.path, node)
+        raise NotConstantError("the value isn't a string, a number, a list, or a dict", module.path, node)
 
     def _list(self, module: Module, items: list[ast.expr]) -> list[Any]:
         values: list[Any] = []
@@ -139,7 +139,7 @@ class Constants:
                 if key is not None:
                     known = self.whole(module, key)
                     if not isinstance(known, str):
-                        raise NotConstantError("it has a key that isn't a string", module.path, key)
+                        raise NotConstantError("a key of the dict isn't a string", module.path, key)
                     name = known
                 more = self.value(module, item)
                 if key is None and not isinstance(more, dict):
@@ -160,7 +160,7 @@ class Constants:
 
     def _text(self, text: str, module: Module, node: ast.AST) -> str:
         if len(text) > MAX_TEXT:
-            raise NotConstantError(f"it is a string of more than {MAX_TEXT} characters", module.path, node)
+            raise NotConstantError(f"the string has more than {MAX_TEXT} characters", module.path, node)
         self._spend(len(text) // 100)
         return text
 
@@ -176,11 +176,11 @@ class Constants:
                 return self._argument(owner.module, node, call)
         definition = self.names.resolve(module, node)
         if definition.kind == Kind.OUTSIDE:
-            raise NotConstantError(f"`{definition.name}` is outside the sources", module.path, node)
+            raise NotConstantError(f"`{definition.name}` is defined outside the sources", module.path, node)
         if definition.kind != Kind.VALUE or definition.module is None:
             raise self._not_constant(module, node)
         if definition.key in self._evaluating:
-            raise NotConstantError("its definition is circular", module.path, node)
+            raise NotConstantError(f"the definition of `{definition.name}` is circular", module.path, node)
         self._evaluating.add(definition.key)
         try:
             assert isinstance(definition.node, ast.expr)
@@ -223,7 +223,7 @@ class Constants:
         """Return `args.field` of `args = bentoml.use_arguments(…)`."""
         if not call.args and not call.keywords:
             if node.attr not in self.arguments:
-                why = f"no argument `{node.attr}` of the Bento is given, as `args` or --arg gives one"
+                why = f"the argument `{node.attr}` of the Bento isn't set with `args` or --arg"
                 raise NotConstantError(why, module.path, node)
             return self._constant(self.arguments[node.attr], module, node)
         if len(call.args) != 1 or call.keywords:
@@ -233,14 +233,16 @@ class Constants:
         if not isinstance(of, ast.ClassDef) or of.keywords or of.decorator_list or len(of.bases) != 1:
             raise self._not_constant(module, call)
         if self.names.outside(module, of.bases[0]) != "pydantic.BaseModel":
-            raise NotConstantError(f"the model `{of.name}` isn't a plain pydantic.BaseModel", module.path, of)
+            raise NotConstantError(
+                f"the model `{of.name}` isn't a direct subclass of pydantic.BaseModel", module.path, of
+            )
         self.code.require_uses(model, lambda by, use: self.receiver(by, use) == "bentoml.use_arguments")
         found = []
         for each in of.body:
             if isinstance(each, ast.AnnAssign):
                 found += [each] if getattr(each.target, "id", "") == node.attr else []
             elif not self._leaves_fields(module, each, node.attr):
-                raise NotConstantError(f"the model `{of.name}` might change `{node.attr}`", module.path, each)
+                raise NotConstantError(f"the model `{of.name}` might modify `{node.attr}`", module.path, each)
         value = self._default(module, node.attr, found[0]) if len(found) == 1 else []
         if isinstance(value, (list, dict)) or node.attr.startswith("_"):
             raise self._not_constant(module, node)
@@ -272,7 +274,7 @@ class Constants:
                 return value
             raise NotConstantError(f"the value of argument `{name}` is unknown", module.path, field)
         if default is None or (isinstance(default, ast.Constant) and default.value is ...):
-            raise NotConstantError(f"argument `{name}` of the Bento has no default and isn't given", module.path, field)
+            raise NotConstantError(f"argument `{name}` of the Bento has no default and isn't set", module.path, field)
         return self.whole(module, default)
 
     # Services
@@ -281,7 +283,7 @@ class Constants:
         """Raise NotConstantError if code at import uses a service, other than as a dependency or an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
-                raise NotConstantError(f"`{definition.name}` is used at import", by.path, node)
+                raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
         """Return the function of a library that an expression is an argument of; empty for anything else."""

@@ -89,7 +89,7 @@ class ImportCode:
         """Raise NotConstantError unless all uses of a definition are plain."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
-                raise NotConstantError(f"`{definition.name}` might be modified", by.path, node)
+                raise NotConstantError(f"`{definition.name}` might be modified on this line", by.path, node)
 
     def in_annotation(self, node: ast.AST) -> bool:
         """Return whether a name is a part of an annotation, without a call around it."""
@@ -207,7 +207,7 @@ class ImportCode:
         if isinstance(root, ast.Name):
             self._call(root.id)
             if root.id in _BUILTINS and root.id not in module.bindings:
-                self._stop(f"`{root.id}` is used", module, node)
+                self._stop(f"`{root.id}` isn't supported", module, node)
             self._mention(module, root, attributes)
 
     def _attribute(self, module: Module, node: ast.Attribute, owner: ast.expr) -> None:
@@ -217,7 +217,7 @@ class ImportCode:
         if dunder and isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
             dunder = "super" in module.bindings
         if dunder or name in _ATTRIBUTES:
-            self._stop(f"`.{name}` is used", module, node)
+            self._stop(f"`.{name}` isn't supported", module, node)
 
     def _mention(self, module: Module, root: ast.Name, attributes: list[ast.Attribute]) -> None:
         """Note which definition of the sources, or which outside name, an expression mentions."""
@@ -257,7 +257,7 @@ class ImportCode:
         name = public_name(".".join([path, *(each.attr for each in attributes)]))
         top = attributes[-1] if attributes else node
         if _is_below(name, _OUTSIDE):
-            self._stop(f"`{name}` is used", module, node)
+            self._stop(f"`{name}` isn't supported", module, node)
         elif name == "sys" or (name.partition(".")[0] in _LIBRARIES and not self._is_plain_use(name, top)):
             self._stop(f"`{name}` is passed on as a value", module, node)
 
@@ -281,7 +281,7 @@ class ImportCode:
             root = root.value
         name = self.names.outside(module, root) if isinstance(root, ast.Name) else None
         if name and name.partition(".")[0] in _PATCHED:
-            self._stop(f"`{name}` is modified", module, node)
+            self._stop(f"`{name}` is modified on this line", module, node)
 
 
 def callee(decorator: ast.expr) -> ast.expr:

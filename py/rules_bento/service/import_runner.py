@@ -73,7 +73,8 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
         return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
-            f"{subject.service}: the import wrote an invalid result. Remove code that writes files during the import."
+            f"{subject.service}: importing the service produced an invalid result. Remove code that writes files "
+            "during the import."
         ) from None
 
 
@@ -146,14 +147,14 @@ class _Run:
         places = "".join(f"\n  {file}:{number}: in {function}" for file, number, function in reversed(lines))
         if trace.startswith("Timeout"):
             return (
-                f"importing it did not end within {self._seconds:.0f} seconds. It was at:{places}\n"
-                "Move code that needs this long, or waits, to the start of the service."
+                f"importing the service did not end within {self._seconds:.0f} seconds. The import was at:{places}\n"
+                "Move slow or blocking code to the startup of the service."
             )
         how = f"signal {-status}" if status < 0 else f"status {status}"
         log = self._path("log").read_bytes()[-_LONGEST_LOG:].decode("utf-8", "replace")
         return (
-            f"importing it ended the process with {how}.{places}\n{log.strip()}\n"
-            "Make the service importable in a build: without a network, a GPU, or files that are not declared."
+            f"importing the service ended the process with {how}.{places}\n{log.strip()}\n"
+            "Make the service importable in a build: without a network, a GPU, or undeclared files."
         )
 
 
@@ -188,10 +189,10 @@ def _difference(changing: FieldDifference, facts: dict[str, Any], varied: Sequen
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)
         return (
-            f"{place_of(name, facts['facts'])}: {name} depends on a package that isn't imported: it is "
-            f"{changing.first} or {changing.second}, by these lines:{places}\n{varied[0][1]}."
+            f"{place_of(name, facts['facts'])}: {name} is {changing.first} or {changing.second}, because "
+            f"these lines depend on a package that isn't imported:{places}\n{varied[0][1]}."
         )
     return (
-        f"{place_of(name, facts['facts'])}: {name} is {changing.first}, and {changing.second} on another machine or "
-        "another day. Write a value that depends on the sources alone."
+        f"{place_of(name, facts['facts'])}: {name} is {changing.first}, but {changing.second} on another machine or "
+        "another day. Write a value that depends only on the sources."
     )

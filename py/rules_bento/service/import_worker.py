@@ -26,11 +26,11 @@ from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, Iterator, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
-    "Add its package to the requirements (and to import_packages if it has another name), or its file or library to "
-    "the Bento; put imports that only the running service needs into `with bentoml.importing():`"
+    "Add the module's package to the requirements (and to import_packages if it has another name), or add its file or "
+    "library to the Bento. Put imports that only the running service needs into `with bentoml.importing():`"
 )
-_MISSING_FILE = "Add the file to the Bento, check include and exclude, and name it relative to the module"
-_UNFIT = "Write a value that bento.yaml can hold and that is the same everywhere"
+_MISSING_FILE = "Add the file to the Bento, check include and exclude, and specify a path relative to the module"
+_UNFIT = "Use a value that bento.yaml supports and that is the same on every machine"
 # What the second import sees: another day, and another host.
 _LATER = 400 * 24 * 3600 + 3723  # seconds
 _HOST = "another-host"
@@ -48,9 +48,9 @@ _IMPORT = "<frozen importlib._bootstrap>"
 # The same on every machine, or without influence: mimetypes always reads its tables.
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
 _REMEDIES = {
-    _NETWORK: "Put the data into a file of the Bento, or fetch it when the service starts",
-    _PROCESS: "Put its output into a file of the Bento, or start it when the service starts",
-    _FILE: "Add the file to the Bento, and name it relative to the module",
+    _NETWORK: "Put the data into a file of the Bento, or fetch the data when the service starts",
+    _PROCESS: "Put the output into a file of the Bento, or start the process when the service starts",
+    _FILE: "Add the file to the Bento, and specify a path relative to the module",
 }
 
 
@@ -166,7 +166,7 @@ def _module_path(import_string: str) -> str:
     file = str(getattr(sys.modules[import_string.partition(":")[0]], "__file__", None) or "")
     path = stand_ins.relative(file)
     if not path:
-        raise UnfitError(f"the module of {import_string!r} is {file or 'built in'}, which is not among the sources")
+        raise UnfitError(f"the module of {import_string!r} is {file or 'built in'}, which isn't among the sources")
     return path
 
 
@@ -238,16 +238,14 @@ def _model(model: Any, attribute: str) -> metadata.Model:
         return metadata.Model(
             attribute, "", huggingface=metadata.HuggingFace(model.model_id, model.revision, model.endpoint, *lists)
         )
-    raise UnfitError(f"{attribute}: a model of class {type(model).__name__}, which bento.yaml has no entry for")
+    raise UnfitError(f"{attribute}: bento.yaml doesn't support models of class {type(model).__name__}")
 
 
 def _legacy(service: Any) -> metadata.ServiceInfo:
     name = service.get_service_import_origin()[0]
     for each in service.runners:
         if each.resource_config is not None:
-            raise UnfitError(
-                f"runner {each.name!r} has resources, which come from BentoML's configuration on this machine"
-            )
+            raise UnfitError(f"runner {each.name!r} gets its resources from the BentoML configuration of this machine")
     runners = tuple(
         metadata.Runner(
             each.name, each.runnable_class.__name__, each.embedded, tuple(str(model.tag) for model in each.models)
@@ -283,7 +281,7 @@ def _plain(value: Any, fact: str) -> Any:
     if isinstance(value, dict) and all(type(key) is str for key in value):
         return {key: _plain(item, f"{fact}.{key}".lstrip(".")) for key, item in value.items()}
     what = "a dict whose keys aren't strings" if isinstance(value, dict) else f"{value!r}, a {type(value).__name__}"
-    raise UnfitError(f"{fact} is {what}. Write a string, a number, a list, or a dict")
+    raise UnfitError(f"{fact} is {what}, but must be a string, a number, a list, or a dict")
 
 
 def _remedy(error: BaseException) -> str:
@@ -297,8 +295,8 @@ def _remedy(error: BaseException) -> str:
         if isinstance(reason, KeyError) and "os.environ" in own:
             return "Set the variable in import_env"
         if type(reason).__name__ == "NotFound" and "Model" in str(reason):
-            return "Add its bento_model to models"
-    return "Make the service importable in a build: without a network, a GPU, or files that are not declared"
+            return "Add the bento_model of the model to models"
+    return "Make the service importable in a build: without a network, a GPU, or undeclared files"
 
 
 def _message(error: BaseException) -> str:
@@ -375,7 +373,9 @@ class Recorder:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
         calls = self._calls.get(id(image), [])[1:]
         if not calls or self._repeated(calls) != self._fields(image):
-            raise UnfitError("the image is a copy, or was changed other than by its methods. Call its methods")
+            raise UnfitError(
+                "the image was copied, or modified without its methods. Call the methods of the image instead"
+            )
         _, args, kwargs = calls[0]
         arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments
         given = {key: _argument(value) for key, value in arguments.items()}
@@ -457,9 +457,9 @@ class Guard:
         return f"{text}/".startswith(self._readable) or text.startswith(_HARMLESS)
 
     def _refuse(self, kind: str, place: str, detail: str) -> NoReturn:
-        refusal = f"importing it {kind}" + (f" ({detail})" if detail else "")
+        refusal = f"importing the service {kind}" + (f" ({detail})" if detail else "")
         stand_ins.STATE.refusals.append(stand_ins.Refusal(f"{refusal}:\n  {place}", _REMEDIES[kind]))
-        raise RefusedError(f"{refusal}, which a build does not allow")
+        raise RefusedError(f"{refusal}, which a build doesn't allow")
 
 
 def _detail(event: str, args: tuple[Any, ...]) -> str:

@@ -106,8 +106,8 @@ class PythonFiles:
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
             raise BentoError(
-                f"{binary}: Python imports this compiled module instead of {path}, and it has no source. "
-                'Exclude it, or set service_metadata = "import" (`bento build --import --python ENV`).'
+                f"{binary}: Python imports this compiled module instead of {path}, but the module can't be analyzed. "
+                'Exclude the module, or set service_metadata = "import" (`bento build --import --python ENV`).'
             )
         if path.endswith("/"):
             return ast.Module(body=[], type_ignores=[])
@@ -117,7 +117,8 @@ class PythonFiles:
 def _tree(path: str, data: bytes) -> ast.Module:
     words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_TOKENS + 1)) if len(data) <= MAX_BYTES else 0
     if len(data) > MAX_BYTES or words > MAX_TOKENS:
-        raise BentoError(f"{path} exceeds {MAX_BYTES} bytes or {MAX_TOKENS} tokens. Move data to a separate file.")
+        limit = f"{MAX_TOKENS} tokens" if words else f"{MAX_BYTES} bytes"
+        raise BentoError(f"{path}: the file exceeds the limit of {limit}. Move data to a separate file.")
     try:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.
@@ -126,13 +127,15 @@ def _tree(path: str, data: bytes) -> ast.Module:
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         raise BentoError(
-            f"{path}{line}: {error.msg}. Python {sys.version_info.major}.{sys.version_info.minor} can't parse it; "
-            "correct the file, or register a newer interpreter if it uses newer syntax."
+            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). Correct the file, "
+            "or register a newer interpreter if the file uses newer syntax."
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
-        raise BentoError(f"{path}: {error}. It isn't a Python source; correct the file.") from None
+        raise BentoError(f"{path}: invalid Python source: {error}. Correct the file.") from None
     except (RecursionError, MemoryError):
-        raise BentoError(f"{path}: an expression is nested too deeply. Move data to a separate file.") from None
+        raise BentoError(
+            f"{path}: an expression is nested too deeply. Reduce the nesting, or move data to a separate file."
+        ) from None
 
 
 class Binding(NamedTuple):
@@ -320,7 +323,7 @@ class Names:
             known = module.bindings.get(name, [])
             if (module.name, name) in self.stores:
                 by, store = self.stores[module.name, name]
-                raise NotConstantError(f"`{name}` is modified", by.path, store)
+                raise NotConstantError(f"`{name}` is modified on this line", by.path, store)
             if len(known) > 1 or (known and known[0].kind == Kind.OTHER):
                 line = getattr(known[-1].node, "lineno", getattr(node, "lineno", 1))
                 why = "more than once" if len(known) > 1 else "by an unsupported statement"
@@ -337,10 +340,10 @@ class Names:
             file = self.files.find(binding.module)
             source = self.parsed(binding.module, file) if file else None
             if source is None or binding.name not in source.bindings or self.files.find(binding.path):
-                raise NotConstantError(f"`{binding.path}` isn't a name of a module of the sources", path, node)
+                raise NotConstantError(f"`{binding.path}` isn't defined by a module of the sources", path, node)
             self.modules.add(source.name)
             module, name = source, binding.name
-        raise NotConstantError(f"`{name}` has a circular import", path, node)
+        raise NotConstantError(f"`{name}` is imported circularly", path, node)
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't supported") -> NotConstantError:

@@ -1,4 +1,4 @@
-"""Puts values that a target or a command states in the place of those that the source does not state as constants.
+"""Puts values from a target or a command in the place of those that the source doesn't specify as constants.
 
 A constant of the source remains. Each statement answers for the values that it names and for no other; what remains
 unknown is rejected by `require_known`.
@@ -119,7 +119,9 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     for fact, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
         for key, value in stated.items() if fact in unknown and isinstance(stated, dict) else ():
             if key in known and known[key] != value:
-                raise BentoError(f"{fact}: `{key}` is {value!r}, but the source specifies {known[key]!r}. Remove it.")
+                raise BentoError(
+                    f"{fact}: `{key}` is {value!r}, but the source specifies {known[key]!r}. Remove the value."
+                )
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
@@ -144,7 +146,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     for name, stated in declared.config.items():
         place = f"{statement('service_config', declared.words)} of `{name}`"
         if name not in services:
-            raise BentoError(f"{place}: the source has no such service. It has {listed(services)}. Name one of these.")
+            raise BentoError(f"{place}: the source has no such service. Valid services: {listed(services)}.")
         unknown = {one.fact for one in info.unknowns if one.service == name}
         merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")
@@ -164,7 +166,7 @@ def _merged(
         if isinstance(known, dict) and isinstance(value, dict):
             merged[key] = _merged(known, value, path, unknown, place)
         elif key in merged and known != value:
-            raise BentoError(f"{place}: `{path}` is {value!r}, but the source specifies {known!r}. Remove it.")
+            raise BentoError(f"{place}: `{path}` is {value!r}, but the source specifies {known!r}. Remove the value.")
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
             raise BentoError(f"{place}: the source doesn't set `{path}`. Remove the value.")
         else:
@@ -183,13 +185,13 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Put the stated tags in the place of those that the source does not state."""
+    """Put the declared tags in the place of those that the source doesn't specify."""
     unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         raise BentoError(
-            f"{statement('service_models', declared.words)}: unexpected {listed(foreign)}. "
-            f"Models with an unknown tag: {listed(unknown)}. Correct or remove it."
+            f"{statement('service_models', declared.words)}: unexpected models: {listed(foreign)}. "
+            f"Models without a constant tag in the source: {listed(unknown)}. Correct or remove the unexpected models."
         )
 
     def tagged(service: Service, model: Model) -> Model:
@@ -209,7 +211,7 @@ def listed(names: Iterable[str | None]) -> str:
 
 
 def way(unknown: Unknown, words: Words) -> str:
-    """Return how to state a value outside of the source; empty if only an import gives it."""
+    """Return how to declare a value outside of the source; empty if only an import gives it."""
     _, dot, key = unknown.fact.partition(".")
     names = (unknown.fact, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
@@ -222,7 +224,7 @@ def statement(attribute: str, words: Words) -> str:
 
 
 def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
-    """Raise BentoError for values that the source doesn't state, with file, line, and how to state each one."""
+    """Raise BentoError for values that the source doesn't specify, with file, line, and how to declare each one."""
     missing = info.unknowns
     if not missing:
         return
@@ -233,14 +235,18 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
         lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
     raise BentoError(
         f"{target}: " * bool(target)
-        + "the source does not state all metadata of the service as constants. Fix each value:\n  "
+        + "the source doesn't specify all service metadata as constants. Fix each value:\n  "
         + "\n  ".join(dict.fromkeys(lines))
     )
 
 
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
-    return f" State it in the source, or declare {remedy}." if remedy else " Use Python that static analysis supports."
+    return (
+        f" Specify a constant in the source, or declare {remedy}."
+        if remedy
+        else " Use Python that static analysis supports."
+    )
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:

@@ -33,7 +33,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
     except RecursionError:
         raise BentoError(
             f"{path}: the sources of service `{service[:200]}` are nested too deeply, or have circular imports. "
-            "Move data to files, and remove circular imports."
+            "Reduce the nesting, or remove circular imports."
         ) from None
 
 
@@ -103,12 +103,16 @@ class _Reading:
     def _info(self, attribute: str) -> ServiceInfo:
         name, path = f"{self._module.name}:{attribute}", self._module.path
         if "." in attribute:
-            raise NotConstantError("it is an attribute of another service", path, 1)
+            raise NotConstantError("attributes of other services aren't supported", path, 1)
         if attribute not in self._module.bindings:
             near = _close(attribute, [known for known in self._module.bindings if not known.startswith("__")], 1)
             raise BentoError(
                 f"{path} has no attribute `{attribute[:100]}` (`service` is `{self._service[:200]}`). "
-                + (f"Did you mean `{near[0]}`?" if near else "Name a class that is decorated with `@bentoml.service`.")
+                + (
+                    f"Did you mean `{near[0]}`?"
+                    if near
+                    else "Specify a class that is decorated with `@bentoml.service`."
+                )
             )
         definition = self._names.lookup(self._module, attribute, path, self._module.tree)
         node, module = definition.node, definition.module or self._module
@@ -119,8 +123,8 @@ class _Reading:
         is_class = definition.kind == Kind.CLASS and not getattr(node, "decorator_list", ())
         if is_value or is_class or definition.kind in (Kind.FUNCTION, Kind.MODULE, Kind.OUTSIDE, Kind.BUILTIN):
             raise BentoError(
-                f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class of the sources that is "
-                "decorated with `@bentoml.service`. Decorate its class, or name another one in `service`."
+                f"{module.path}:{getattr(node, 'lineno', 1)}: `{attribute}` isn't a class in the sources that is "
+                "decorated with `@bentoml.service`. Decorate the class, or specify another class in `service`."
             )
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition, self._module, node), name, path)
@@ -153,12 +157,12 @@ class _Reading:
             return names[0]
         if not names:
             raise BentoError(
-                f"{self._module.path} has no service (`service` is `{self._service[:200]}`). "
-                "Decorate its class with `@bentoml.service`, or name another module in `service`."
+                f"{self._module.path} defines no service (`service` is `{self._service[:200]}`). "
+                "Decorate a class with `@bentoml.service`, or specify another module in `service`."
             )
         raise BentoError(
-            f"{self._module.path} has several services: {listed(names)}. "
-            f"Name one in `service`, as `{self._module.name}:{names[0]}`."
+            f"{self._module.path} defines several services: {listed(names)}. "
+            f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
         )
 
     def _unread(self, error: NotConstantError, attribute: str) -> ServiceInfo:
@@ -177,8 +181,8 @@ def _parts(service: str) -> tuple[str, str]:
     names = [*target.split("."), *(attribute.split(".") if colon else ())]
     if not all(name.isidentifier() for name in names):
         raise BentoError(
-            f"service `{service}` is malformed. Write `module:attribute`, `file.py:attribute`, or `module`, with a "
-            "path inside the Bento's sources."
+            f"invalid service `{service}`. Use `module:attribute`, `file.py:attribute`, or `module`, with a "
+            "path in the Bento's sources."
         )
     return target, attribute
 
@@ -187,10 +191,10 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     path = f"{module[:100].replace('.', '/')}.py"
     modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
     near = _close(path, modules, 3)
-    matches = f" Near matches: {listed(near)}." if near else "" if modules else " There is no Python file among them."
+    matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
-        f"the service `{service}` needs {path} (or a package of that name), which is not among the sources.{matches} "
-        "Add it to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
+        f"the service `{service}` requires {path} (or a package of that name), which isn't among the sources.{matches} "
+        "Add the file to `srcs` or `deps`, correct `service`, or check `include` and `exclude`."
     )
 
 

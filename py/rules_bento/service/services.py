@@ -87,10 +87,12 @@ class ServiceReader:
         """Return the service of a definition. Raises BentoError if another service has its name."""
         module, made = definition.module, definition.node
         if module is None:
-            where = "is outside the sources" if definition.kind == Kind.OUTSIDE else "isn't a service"
+            where = "is defined outside the sources" if definition.kind == Kind.OUTSIDE else "isn't a service"
             raise NotConstantError(f"`{definition.name}` {where}", by.path, node)
         if not isinstance(made, ast.ClassDef):
-            raise NotConstantError(f"`{definition.name}` isn't a class below `@bentoml.service`", module.path, made)
+            raise NotConstantError(
+                f"`{definition.name}` isn't a class decorated with `@bentoml.service`", module.path, made
+            )
         arguments: dict[str, Any] | None = None
         mounts: list[tuple[ast.expr, str]] = []
         for each in made.decorator_list:
@@ -109,12 +111,12 @@ class ServiceReader:
         name = arguments.get("name") or made.name
         declared = Declaration(module, made, name, arguments, mounts)
         if not isinstance(name, str):
-            raise declared.error(name, "its name isn't a string")
+            raise declared.error(name, "the name of the service isn't a string")
         first = self._declared.setdefault(name, declared)
         if first.node is not made:
             raise BentoError(
-                f"{declared.place}: a second service named `{name}` is among the dependencies; the first is at "
-                f"{first.place}. Give one of them another `name` in `@bentoml.service`."
+                f"{declared.place}: the name `{name}` is already used by the service at {first.place}. "
+                "Set a different `name` in `@bentoml.service`."
             )
         return first
 
@@ -149,7 +151,7 @@ class ServiceReader:
         own = entry.arguments
         description = own.get("description")
         if not isinstance(description, (str, type(None))):
-            self._note(entry, "description", entry.error(description, "it isn't a string"))
+            self._note(entry, "description", entry.error(description, "the value isn't a string"))
             description = None
         return metadata.ServiceInfo(
             service=service,
@@ -201,7 +203,7 @@ class ServiceReader:
             if not plain and self.names.outside(module, base) not in _PLAIN_BASES:
                 raise unsupported(module, base, "isn't a supported base class")
         if any(self.names.outside(module, each.value) != "abc.ABCMeta" for each in node.keywords):
-            raise NotConstantError(f"class `{node.name}` has keywords", module.path, node)
+            raise NotConstantError(f"class `{node.name}` has unsupported keyword arguments", module.path, node)
         found: dict[str, Any] = {}
         for statement in node.body:
             self._add_member(declared, statement, found)
@@ -222,14 +224,16 @@ class ServiceReader:
             case ast.Expr() | ast.Pass():
                 name = ""
             case _:
-                raise NotConstantError("this statement might change attributes of the class", module.path, statement)
+                raise NotConstantError("this statement might modify attributes of the class", module.path, statement)
         evaluated = [value] if value else getattr(statement, "decorator_list", [])
         for each in (each for node in [*nodes, *evaluated] for each in ast.walk(node)):
             if isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and found.get(each.id) is not None):
-                raise NotConstantError("this statement might change attributes of the class", module.path, statement)
+                raise NotConstantError("this statement might modify attributes of the class", module.path, statement)
         for each in (each for node in evaluated for each in ast.walk(node)):
             if isinstance(each, ast.Name) and each.id in found:
-                raise NotConstantError(f"it uses `{each.id}` of the class", module.path, each)
+                raise NotConstantError(
+                    f"the expression uses `{each.id}`, another attribute of the class", module.path, each
+                )
         if name in found:
             raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement)
         if isinstance(statement, FUNCTIONS):
@@ -237,7 +241,7 @@ class ServiceReader:
         elif name:
             found[name] = self._member(declared, name, value) if value else None
         if name.startswith("__") and not name.endswith("__") and found[name]:
-            raise NotConstantError(f"`{name}` is a private name", module.path, statement)
+            raise NotConstantError(f"`{name}` is a private name, which isn't supported", module.path, statement)
 
     def _member(self, declared: Declaration, name: str, node: ast.expr) -> Any:
         module = declared.module
@@ -275,8 +279,8 @@ class ServiceReader:
             return metadata.Dependency(name, declared.name, **fields)
         if fields.get("deployment") is None and fields.get("url") is None:
             raise BentoError(
-                f"{module.path}:{call.lineno}: `bentoml.depends` specifies no service, which BentoML rejects. "
-                "Specify a service, or its `url` or `deployment`."
+                f"{module.path}:{call.lineno}: `bentoml.depends` requires a service, `url`, or `deployment`. "
+                "Add one of these arguments."
             )
         return metadata.Dependency(name, **fields)
 
@@ -305,7 +309,9 @@ class ServiceReader:
             raise unsupported(module, call)
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
-            raise NotConstantError("its `endpoint` is the value of HF_ENDPOINT, which this line might set", *line)
+            raise NotConstantError(
+                "the `endpoint` of the model is the value of HF_ENDPOINT, which this line might set", *line
+            )
         return metadata.HuggingFace(**values)
 
     # APIs
@@ -330,8 +336,8 @@ class ServiceReader:
             route = "/" if node.name == "__call__" else f"/{node.name}"
         if not (isinstance(route, str) and route.startswith("/")):
             raise BentoError(
-                f"{module.path}:{decorator.lineno}: the route of API `{node.name}` is {route!r}, but BentoML "
-                "requires a leading slash. Add it."
+                f"{module.path}:{decorator.lineno}: the route of API `{node.name}` must begin with a slash, "
+                f"got {route!r}. Correct the route."
             )
         return metadata.Api(
             node.name, route, kind == "bentoml.task", bool(values.get("batchable")), _is_generator(node)
@@ -349,7 +355,7 @@ class ServiceReader:
             added = {} if REST in traffic or "concurrency" in traffic else {"concurrency": 1}
             given["traffic"] = {**traffic, "external_queue": True, **added}
         if given.get("workers") is None and (has_command or own.get("cmd") is not None):
-            why = "a service with a command has as many workers as the machine that imports it has CPUs for"
+            why = "for a service with a command, BentoML derives the number of workers from the CPUs of the machine"
             given["workers"] = declared.error(None, why)
         return self._entries(declared, given, "config")
 
@@ -370,9 +376,9 @@ class ServiceReader:
     def _labels(self, declared: Declaration) -> dict[str, str]:
         labels = declared.arguments.get("labels") or {}
         if not isinstance(labels, dict):
-            labels = {REST: declared.error(labels, "it isn't a dict")}
+            labels = {REST: declared.error(labels, "the value isn't a dict")}
         for key in [key for key, value in labels.items() if isinstance(value, (list, dict))]:
-            labels[key] = declared.error(labels[key], "it isn't a string")
+            labels[key] = declared.error(labels[key], "the value isn't a string")
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
@@ -391,18 +397,18 @@ class ServiceReader:
         """Return `envs`. Raises BentoError for one with which BentoML can't import or build a service."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
-        for env in envs if isinstance(envs, list) else [declared.error(envs, "it isn't a list")]:
+        for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
             fields: dict[str, Any] = _ENV | (env if isinstance(env, dict) else {REST: env})
             known = {key: value for key, value in fields.items() if not first_unknown(value)}
             is_text = isinstance(known.get("value"), (str, type(None)))
             if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES and is_text):
                 raise BentoError(
-                    f"{declared.place}: env {env!r} of service `{declared.name}` is invalid. Write a dict with a "
-                    f"name, and optionally a value, which is a string, and a stage: {', '.join(_STAGES)}."
+                    f"{declared.place}: invalid env {env!r} of service `{declared.name}`. Use a dict with a name "
+                    f"and, optionally, a string value and a stage ({', '.join(_STAGES)})."
                 )
             name, error = fields["name"], first_unknown(fields)
             if not name or not isinstance(name, str):
-                error, name = declared.error(fields, "the name of one isn't a string"), ""
+                error, name = declared.error(fields, "the name of a variable isn't a string"), ""
             if error and is_entry:
                 self._note(declared, f"envs.{name}".rstrip("."), error)
             if name:
@@ -434,7 +440,7 @@ class ServiceReader:
                         definition, lambda by, use: self.constants.keyword_of_service(by, use) == "image"
                     )
                     return self._image_of(definition.module, definition.node)
-        raise unsupported(module, node, "isn't a plain `bentoml.images.Image`")
+        raise unsupported(module, node, "isn't a call of `bentoml.images.Image`")
 
     def _image_call(self, module: Module, call: ast.Call, method: str) -> metadata.ImageCall:
         values: list[Any] = []
@@ -442,7 +448,7 @@ class ServiceReader:
             value = self.constants.whole(module, each.value if isinstance(each, ast.Starred) else each)
             values += value if isinstance(each, ast.Starred) and isinstance(value, list) else [value]
         if not all(isinstance(each, str) for each in values) or not all(each.arg for each in call.keywords):
-            raise unsupported(module, call, "isn't a supported call of an image")
+            raise unsupported(module, call, "isn't a supported method call of an image")
         return metadata.ImageCall(method, tuple(values))
 
 
@@ -482,14 +488,14 @@ def _chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_rout
     made, of, code, found = definition.node, definition.module, constants.code, list[str]()
     name = constants.names.outside(of, made.func) if of and isinstance(made, ast.Call) else None
     if of is None or not isinstance(made, ast.Call) or name not in (_ROUTERS if is_router else _FASTAPI):
-        raise unsupported(module, node, "isn't a plain FastAPI()")
+        raise unsupported(module, node, "isn't a supported FastAPI application or router")
 
     def check(by: Module, node: ast.expr, *, is_certain: bool = False) -> None:
         path = constants.text(by, node)
         if is_certain and path.endswith(_CHAT):
             found.append(path)
         elif "completions" in path:
-            raise unsupported(by, node, f"might be a part of a path that ends in `{_CHAT}`")
+            raise unsupported(by, node, f"might be part of a path that ends in `{_CHAT}`")
 
     def is_plain(by: Module, node: ast.expr) -> bool:
         method = code.parent(node)
@@ -517,7 +523,7 @@ def _chat_paths(constants: Constants, module: Module, node: ast.expr, *, is_rout
 
     for each in made.keywords:
         if each.arg in (None, "routes") or made.args:
-            raise unsupported(of, made, "isn't a plain application")
+            raise unsupported(of, made, "isn't a supported application")
         if each.arg == "prefix" or (each.arg.endswith("_url") and getattr(each.value, "value", "") is not None):
             check(of, each.value)
     code.require_uses(definition, is_plain)

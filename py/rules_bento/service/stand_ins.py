@@ -301,7 +301,9 @@ def relative(path: str) -> str:
 
 def refuse(value: Any, what: str) -> NoReturn:
     """Record that the import needs something of a stand-in that isn't known, and end it."""
-    _refuse(f"importing it needs the {what} of {_name_of(value)}, and that package isn't imported", _name_of(value))
+    _refuse(
+        f"importing the service needs the {what} of {_name_of(value)}, but that package isn't imported", _name_of(value)
+    )
 
 
 def _refuse(problem: str, name: str) -> NoReturn:
