@@ -391,7 +391,7 @@ REFUSALS = [
     (" has conda. Use", lambda p: get(p, "conda")),
     ("has the aliases", lambda p: get(p, "models")),
     # Such a Bento cannot be served.
-    ("needs service.py", lambda p: p.crowd),
+    ("requires service.py", lambda p: p.crowd),
     ("excludes service.py", lambda p: p.crowd),
     ("follows a command that runs after the Python packages", lambda p: p.image),
 ]

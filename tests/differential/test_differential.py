@@ -86,7 +86,7 @@ def compare_refusal(message: str, theirs: dict, project: Project) -> None:
     note(message)
     event("refused by both" if theirs["folder"] is None else "refused by us alone")
     assert "\n" not in message.strip() and message.endswith((".", "?")), message
-    if re.search("needs service.py|excludes service.py", message) and theirs["folder"] is not None:
+    if re.search("requires service.py|excludes service.py", message) and theirs["folder"] is not None:
         assert not (theirs["folder"] / "src/service.py").exists()
     chosen = [reason for text, reason in REFUSALS if text in message]
     if theirs["folder"] is not None or chosen:

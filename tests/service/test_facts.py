@@ -76,7 +76,7 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     (service,) = document(build(build_ctx=folder, extra=extra, models=["iris_clf"]))["services"]
     assert (service["name"], service["config"]) == ("llama3.1-8b", config["llama3.1-8b"])
     assert service["models"][0]["tag"].startswith("iris_clf:")
-    assert "`Svc`: the source has no such service" in refusal(folder, extra=stated(config={"Svc": {"workers": 2}}))
+    assert "the source has no service `Svc`" in refusal(folder, extra=stated(config={"Svc": {"workers": 2}}))
 
 
 def test_a_service_without_a_constant_name_needs_the_import(tmp_path):
@@ -133,7 +133,7 @@ def test_computed_keys_of_a_configuration_are_stated_one_by_one(tmp_path):
     assert made["services"][0]["config"] == {"workers": 2, "traffic": {"timeout": 7, "concurrency": 4}}
     assert "the source specifies 7" in refusal(folder, extra=stated(config={"Svc": {"traffic": {"timeout": 8}}}))
     assert "doesn't set `config.http`" in refusal(folder, extra=stated(config={"Svc": {"http": 1}}))
-    assert "the source has no such service. Valid services: `Svc`" in refusal(
+    assert "the source has no service `Other`. Valid services: `Svc`" in refusal(
         folder, extra=stated(config={"Other": {}})
     )
 

@@ -827,16 +827,16 @@ SERVED = (
     [
         ("", "bentoml.depends()", r"service\.py:10: `bentoml.depends` requires a service"),
         ("", "bentoml.depends(None, cluster='c')", r"service\.py:10: `bentoml.depends` requires a service"),
-        ("envs=['A=b']", "1", r"service\.py:9: invalid env 'A=b' of service `Svc`\. Use a dict"),
+        ("envs=['A=b']", "1", r"service\.py:9: invalid item in `envs` of service `Svc`: 'A=b'\. Use a dict"),
         (
             "envs=[{'name': 'A', 'values': 'b'}]",
             "1",
-            r"service\.py:9: invalid env {'name': 'A', 'values': 'b'} of service `Svc`\.",
+            r"service\.py:9: invalid item in `envs` of service `Svc`: {'name': 'A', 'values': 'b'}\.",
         ),
         (
             "envs=[{'name': 'A', 'stage': 'run'}]",
             "1",
-            r"service\.py:9: invalid env .*'run'} of service `Svc`\. .* a stage \(all, build, runtime\)",
+            r"service\.py:9: invalid item in `envs` of service `Svc`: .*'run'}\. .* a stage \(all, build, runtime\)",
         ),
     ],
 )
@@ -903,7 +903,7 @@ def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declar
 
 def test_what_bentoml_rejects_is_rejected():
     source = b"import bentoml\n@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass Svc: ...\n"
-    with pytest.raises(BentoError, match="invalid env .* of service `Svc`"):
+    with pytest.raises(BentoError, match="invalid item in `envs` of service `Svc`: "):
         require_known(read_service("service:Svc", {"service.py": source}))
 
 

@@ -86,7 +86,7 @@ def settings(caller: Arguments) -> Settings | None:
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise BentoError(
-            "--remote_cache: expected a URL such as grpcs://HOST:PORT, with grpc, grpcs, http, or https. "
+            "--remote_cache: expected a URL such as grpcs://HOST:PORT (valid schemes: grpc, grpcs, http, https). "
             "Pass the build's --remote_cache."
         )
     headers = [_header(text) for text in caller.repeated("--remote_header")]

@@ -119,7 +119,9 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(f"user: expected numeric IDs (`uid:gid`), got {settings['User']!r}. Set user on the image.")
+        raise BentoError(
+            f"user: expected numeric IDs (`uid:gid`), got {settings['User']!r}. Set the image's user attribute."
+        )
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
@@ -143,7 +145,7 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
-            raise BentoError(f"{url}{path}: {error}. Correct the attribute requests.") from None
+            raise BentoError(f"{url}{path}: {error}. Correct the requests attribute.") from None
     cpu.write_text(str(_cpu_seconds()))
 
 

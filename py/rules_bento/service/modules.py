@@ -340,10 +340,10 @@ class Names:
             file = self.files.find(binding.module)
             source = self.parsed(binding.module, file) if file else None
             if source is None or binding.name not in source.bindings or self.files.find(binding.path):
-                raise NotConstantError(f"`{binding.path}` isn't defined by a module of the sources", path, node)
+                raise NotConstantError(f"`{binding.path}` isn't defined in a module of the sources", path, node)
             self.modules.add(source.name)
             module, name = source, binding.name
-        raise NotConstantError(f"`{name}` is imported circularly", path, node)
+        raise NotConstantError(f"the import of `{name}` is circular", path, node)
 
 
 def unsupported(module: Module, node: ast.AST, why: str = "isn't supported") -> NotConstantError:

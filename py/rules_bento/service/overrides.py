@@ -144,9 +144,10 @@ def _answered(unknown: Unknown, declared: Declared) -> bool:
 def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     services = {service.name: service for service in info.services}
     for name, stated in declared.config.items():
-        place = f"{statement('service_config', declared.words)} of `{name}`"
+        attribute = statement("service_config", declared.words)
         if name not in services:
-            raise BentoError(f"{place}: the source has no such service. Valid services: {listed(services)}.")
+            raise BentoError(f"{attribute}: the source has no service `{name}`. Valid services: {listed(services)}.")
+        place = f"{attribute} of `{name}`"
         unknown = {one.fact for one in info.unknowns if one.service == name}
         merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")

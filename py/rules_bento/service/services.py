@@ -403,8 +403,8 @@ class ServiceReader:
             is_text = isinstance(known.get("value"), (str, type(None)))
             if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES and is_text):
                 raise BentoError(
-                    f"{declared.place}: invalid env {env!r} of service `{declared.name}`. Use a dict with a name "
-                    f"and, optionally, a string value and a stage ({', '.join(_STAGES)})."
+                    f"{declared.place}: invalid item in `envs` of service `{declared.name}`: {env!r}. Use a dict "
+                    f"with a name and, optionally, a string value and a stage ({', '.join(_STAGES)})."
                 )
             name, error = fields["name"], first_unknown(fields)
             if not name or not isinstance(name, str):

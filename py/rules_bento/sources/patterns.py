@@ -329,7 +329,9 @@ def _tokens(expression: str) -> list[str]:
     while start < len(expression):
         piece = _PIECE.match(expression, start)
         if piece is None:
-            raise ValueError(f"the regular expression {expression!r} is unsupported at {start} (use pathspec 1.1.1)")
+            raise ValueError(
+                f"regular expression {expression!r} is unsupported at position {start} (use pathspec 1.1.1)"
+            )
         start = piece.end()
         if piece["fixed"]:
             tokens += _TOKENS[piece[0]]
