@@ -133,7 +133,7 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "//:push: repository: required, but missing"),
+        ([], "//:push: repository: not set"),
         (["--repository", "team/Upper", "--tag", "v1"], "//:push: 'team/Upper'"),
         (
             ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],

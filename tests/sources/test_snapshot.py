@@ -129,7 +129,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* which doesn't exist"),
         (
             [declared(".bentoignore", link="a/b")],
-            r"\.bentoignore .* which doesn't exist\. Replace the link with a regular file",
+            r"\.bentoignore .* which doesn't exist\. Replace the link with a file",
         ),
         ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) can't be read: No such"),
         ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),

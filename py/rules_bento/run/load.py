@@ -57,9 +57,7 @@ def run(arguments: Arguments) -> int:
     contents = document["image"] if "image" in document else _chosen(document["index"]["images"], folder, tool, wanted)
     image = oci_image.OciImage((folder / contents["config"]).read_bytes(), (folder / contents["manifest"]).read_bytes())
     if "artifactType" in json.loads(image.manifest):
-        raise BentoError(
-            "image: container engines can't load OCI artifacts. Push the artifact, or build it with format = 'image'."
-        )
+        raise BentoError("image: engines can't load OCI artifacts. Push the artifact, or set format = 'image'.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], folder, Path(scratch))
         return _load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))

@@ -174,9 +174,7 @@ def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
     status = read_status(_folder(arguments) / file for file in arguments.repeated("--status"))
     repositories = caller.repeated("--repository") or arguments.repeated("--repository")
     if not repositories:
-        raise BentoError(
-            "repository: required, but missing. Set the attribute, or run with `-- --repository registry/name`."
-        )
+        raise BentoError("repository: not set. Set the attribute, or run with `-- --repository registry/name`.")
     tags = arguments.repeated("--tag") + caller.repeated("--tag")
     for file in arguments.repeated("--tag-file"):
         tags += decode_text((_folder(arguments) / file).read_bytes(), file).split()

@@ -119,9 +119,7 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(
-            f"user: expected numeric IDs (`uid:gid`), got {settings['User']!r}. Set the image's user attribute."
-        )
+        raise BentoError(f"user: expected numeric `uid:gid`, got {settings['User']!r}. Set the image's user attribute.")
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],

@@ -71,7 +71,7 @@ TEXTS = _list_of("a list of strings", TEXT.holds)
 TABLE = ValueType("a dict", lambda value: isinstance(value, dict))
 WHOLE = ValueType("a whole number", _is_whole)
 WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
-FRACTION_ABOVE_0 = _above("a number above 0 with a decimal point, such as 1.0", 0, float)
+FRACTION_ABOVE_0 = _above("a float above 0, such as 1.0", 0, float)
 ABOVE_0 = ValueType("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
 AMOUNT = ValueType(
     'a number, or a string such as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float))
@@ -98,10 +98,9 @@ _KEYS: Mapping[ValueType, str] = {
     ABOVE_0: "resources.gpu traffic.timeout",
     FRACTION_ABOVE_0: "runner_connection.max_age",
     FRACTION_ABOVE_0 | NONE: "metrics.duration.min metrics.duration.max",
-    _above("a number above 1.0 with a decimal point", 1, float) | NONE: "metrics.duration.factor",
-    _list_of("a list of numbers with a decimal point", lambda value: type(value) is float)
-    | NONE: "metrics.duration.buckets",
-    ValueType("a number from 0.0 to 1.0 with a decimal point", _is_rate) | NONE: "tracing.sample_rate",
+    _above("a float above 1.0", 1, float) | NONE: "metrics.duration.factor",
+    _list_of("a list of floats", lambda value: type(value) is float) | NONE: "metrics.duration.buckets",
+    ValueType("a float from 0.0 to 1.0", _is_rate) | NONE: "tracing.sample_rate",
     _list_of("a list of whole numbers", _is_whole) | NONE: "extra_ports",
     _one_of("cpu_count", in_any_case=False) | WHOLE_ABOVE_0 | NONE: "workers",
     AMOUNT: "resources.cpu resources.memory",

@@ -373,9 +373,7 @@ class Recorder:
         """Return the description of an image. Raises UnfitError if its calls don't result in it."""
         calls = self._calls.get(id(image), [])[1:]
         if not calls or self._repeated(calls) != self._fields(image):
-            raise UnfitError(
-                "the image was copied, or modified without its methods. Call the methods of the image instead"
-            )
+            raise UnfitError("the image was copied, or modified without its methods. Call its methods instead")
         _, args, kwargs = calls[0]
         arguments = inspect.signature(self._class).bind(*args, **kwargs).arguments
         given = {key: _argument(value) for key, value in arguments.items()}

@@ -133,9 +133,7 @@ def _tree(path: str, data: bytes) -> ast.Module:
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: invalid Python source: {error}. Correct the file.") from None
     except (RecursionError, MemoryError):
-        raise BentoError(
-            f"{path}: an expression is nested too deeply. Reduce the nesting, or move data to a separate file."
-        ) from None
+        raise BentoError(f"{path}: an expression is nested too deeply. Simplify the expression.") from None
 
 
 class Binding(NamedTuple):

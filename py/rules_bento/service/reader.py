@@ -108,11 +108,7 @@ class _Reading:
             near = _close(attribute, [known for known in self._module.bindings if not known.startswith("__")], 1)
             raise BentoError(
                 f"{path} has no attribute `{attribute[:100]}` (`service` is `{self._service[:200]}`). "
-                + (
-                    f"Did you mean `{near[0]}`?"
-                    if near
-                    else "Specify a class that is decorated with `@bentoml.service`."
-                )
+                + (f"Did you mean `{near[0]}`?" if near else "Specify a class decorated with `@bentoml.service`.")
             )
         definition = self._names.lookup(self._module, attribute, path, self._module.tree)
         node, module = definition.node, definition.module or self._module

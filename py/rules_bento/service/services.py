@@ -90,9 +90,7 @@ class ServiceReader:
             where = "is defined outside the sources" if definition.kind == Kind.OUTSIDE else "isn't a service"
             raise NotConstantError(f"`{definition.name}` {where}", by.path, node)
         if not isinstance(made, ast.ClassDef):
-            raise NotConstantError(
-                f"`{definition.name}` isn't a class decorated with `@bentoml.service`", module.path, made
-            )
+            raise NotConstantError(f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made)
         arguments: dict[str, Any] | None = None
         mounts: list[tuple[ast.expr, str]] = []
         for each in made.decorator_list:
@@ -231,9 +229,7 @@ class ServiceReader:
                 raise NotConstantError("this statement might modify attributes of the class", module.path, statement)
         for each in (each for node in evaluated for each in ast.walk(node)):
             if isinstance(each, ast.Name) and each.id in found:
-                raise NotConstantError(
-                    f"the expression uses `{each.id}`, another attribute of the class", module.path, each
-                )
+                raise NotConstantError(f"the expression uses the class attribute `{each.id}`", module.path, each)
         if name in found:
             raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement)
         if isinstance(statement, FUNCTIONS):
@@ -310,7 +306,7 @@ class ServiceReader:
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
             raise NotConstantError(
-                "the `endpoint` of the model is the value of HF_ENDPOINT, which this line might set", *line
+                "the model's `endpoint` is the value of HF_ENDPOINT, which this line might set", *line
             )
         return metadata.HuggingFace(**values)
 

@@ -329,9 +329,7 @@ def _tokens(expression: str) -> list[str]:
     while start < len(expression):
         piece = _PIECE.match(expression, start)
         if piece is None:
-            raise ValueError(
-                f"regular expression {expression!r} is unsupported at position {start} (use pathspec 1.1.1)"
-            )
+            raise ValueError(f"expression {expression!r} is unsupported at position {start} (use pathspec 1.1.1)")
         start = piece.end()
         if piece["fixed"]:
             tokens += _TOKENS[piece[0]]

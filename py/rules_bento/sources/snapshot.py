@@ -351,9 +351,7 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
         target = _target(source)
         source = next((other for other in files if other.path == target), file)
     if source.link is not None:
-        raise BentoError(
-            f"{file} is a link to {file.link!r}, which doesn't exist. Replace the link with a regular file."
-        )
+        raise BentoError(f"{file} is a link to {file.link!r}, which doesn't exist. Replace the link with a file.")
     check_followed([source])
     # Line breaks as BentoML reads them: only LF, CRLF, and CR.
     lines = io.TextIOWrapper(io.BytesIO(content(replace(source, path=file.path))), encoding="utf-8")
