@@ -81,7 +81,7 @@ bento_environment(name = "old", python_version = "3.7")
 """
 # By the name of the bentofile: what is in it, and what its build says, from the line on.
 OPTIONS = {
-    "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: no image of distro 'ubi8' has conda"),
+    "conda": ("docker: {distro: ubi8}\nconda: {pip: [a]}", "2: conda: distro 'ubi8' doesn't support conda"),
     "key": ("labls: {a: b}", "1: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
     "model": ("models: ['other:v1']", "1: models: the Bento needs the model 'other:v1', but models has weights:"),
     "package": ("\npython:\n  packages: [flask]", "3: python.packages: flask isn't in the lock subset of"),
@@ -95,7 +95,7 @@ OPTIONS = {
 PIN = "python: {packages: ['numpy<1']}"
 ENVIRONMENTS = {
     "environment": "run_script: 'setup.sh' is not among srcs. Add it, or fix the name.",
-    "old": "no image has Python 3.7. Use 3.9, ",
+    "old": "Python 3.7 isn't supported. Use 3.9, ",
 }
 
 

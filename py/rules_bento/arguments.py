@@ -43,7 +43,7 @@ class Arguments:
                 raise BentoError(f"unknown argument {flag!r}. Valid arguments: {', '.join(flags)}.")
             values = tuple(words[at + 1 : at + 1 + flags[flag]])
             if len(values) < flags[flag]:
-                raise BentoError(f"{flag}: a value is missing. Add it.")
+                raise BentoError(f"{flag}: the value is missing. Add a value.")
             self._values[flag].append(values)
             at += 1 + flags[flag]
 
@@ -63,7 +63,7 @@ class Arguments:
         if root := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):
             return root
         target = self.required("--target")
-        raise BentoError(f"the target writes into the source tree. Start it with `bazel run {target}`.")
+        raise BentoError(f"the target writes into the source tree. Run the target with `bazel run {target}`.")
 
     def has(self, flag: str) -> bool:
         """Return whether the arguments include a flag."""
@@ -72,7 +72,7 @@ class Arguments:
     def required(self, flag: str) -> str:
         """Return the value of a flag, the last one if it is repeated. Raises BentoError if the flag is missing."""
         if not self._values[flag]:
-            raise BentoError(f"{flag} is missing. Add it.")
+            raise BentoError(f"{flag} is missing. Add the flag.")
         return self._values[flag][-1][0]
 
     def optional(self, flag: str, default: str = "") -> str:
@@ -125,7 +125,7 @@ class Subcommand:
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
     """Return the labels. Raises BentoError for an empty key."""
     if any(not key.strip() for key in labels):
-        raise BentoError("labels: a label has an empty key. Give it a name.")
+        raise BentoError("labels: a label has an empty key. Add the key.")
     return labels
 
 

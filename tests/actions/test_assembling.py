@@ -59,8 +59,8 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
     estargz = [["estargz"]]
     error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
-    assert error.startswith("//svc:image: compression: no layer above layers without eStargz is lazy")
-    assert "is lazy: 31 Debian packages, settings. Set" in error
+    assert error.startswith("//svc:image: compression: layers above layers without eStargz aren't lazy")
+    assert "aren't lazy: 31 Debian packages, settings. Set" in error
     assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
     assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
     assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"
@@ -70,7 +70,7 @@ def test_an_image_has_files_of_its_startup_trace(assemble):
     profile = {"startup-trace": [["//svc:start.json"]]}
     error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
     assert error.startswith(
-        "//svc:image: startup_trace: no layer with prioritized files has a file of //svc:start.json."
+        "//svc:image: startup_trace: no layer with prioritized files contains a file of //svc:start.json."
     )
     config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
     assert "prefetched" not in json.dumps([config, manifest])

@@ -107,4 +107,6 @@ def test_a_version_of_glibc_that_is_none(actions, glibc):
     actions.write("base.json", '{"architecture": "amd64"}')
     words = ["--target", "//x:image", "--base", "//x:base", "--base-config", "base.json", "--python-version", "3.12"]
     outcome = actions.run("check_image", [*words, "--glibc", glibc], {"--output": "checked"})
-    assert refused(outcome) == (f"//x:image: //x:base: invalid glibc {glibc!r}. Use X.Y, such as 2.36, or omit it.")
+    assert refused(outcome) == (
+        f"//x:image: //x:base: invalid glibc {glibc!r}. Use a version such as 2.36, or omit the attribute."
+    )

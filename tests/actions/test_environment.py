@@ -52,7 +52,7 @@ def test_one_extends_another(actions):
         ([["requirements_file", "options.txt"]], {}, ["options.txt requires no packages. Remove the step"]),
         ([["requirements_file", "wrong.txt"]], {}, ["envs/wrong.txt:2: invalid requirement '=broken'"]),
         ([["rnu", "a"]], {}, ["unknown image step 'rnu'. Did you mean 'run'?"]),
-        ([], {"python_version": "3.7"}, ["no image has Python 3.7. Use 3.9"]),
+        ([], {"python_version": "3.7"}, ["Python 3.7 isn't supported. Use 3.9"]),
     ],
 )
 def test_what_no_image_can_have(actions, steps, fields, words):

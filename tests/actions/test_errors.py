@@ -142,7 +142,7 @@ def test_a_service_that_a_pattern_drops(actions):
 
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
-    refused(outcome, LABEL, "include and exclude drop all files of srcs, data, and deps", "Change")
+    refused(outcome, LABEL, "include and exclude leave no file of srcs, data, and deps", "Change")
 
 
 def test_patterns_that_match_nothing_are_told_of(actions):
@@ -272,7 +272,7 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
         ({"version": "a" * 64}, ["version: the version is", "1 to 63", "Try"]),
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit it"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is 'Iris'", "Try 'iris'"]),
-        ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Give it a name"]),
+        ({"labels": [[" ", "x"]]}, ["labels: a label has an empty key", "Add the key"]),
         ({"envs": ["1X=2"]}, ["envs: cannot parse a variable without a name", "Write NAME=value"]),
         ({"envs": ["X=2;stage=never"]}, ["envs: cannot parse 'X'", "Write NAME=value"]),
     ],
@@ -282,7 +282,7 @@ def test_malformed_attributes(actions, attributes, words):
 
 
 def test_malformed_python_version(actions):
-    words = "python_version: invalid Python version '4'. Write a version such as"
+    words = "python_version: invalid Python version '4'. Use a version such as"
     refused(actions.package("--python-version", "4"), LABEL, words)
 
 
@@ -311,7 +311,7 @@ def test_two_descriptions(actions):
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is 'V1'", "Try 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is 'b:c'", "Try 'b-c'"]),
         (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Specify another version, or omit it"]),
-        (["--label", '""', '"x"'], ["labels: a label has an empty key", "Give it a name"]),
+        (["--label", '""', '"x"'], ["labels: a label has an empty key", "Add the key"]),
         (
             ["--signature", '"predict"', r'"[\"batch\"]"'],
             ["signatures: invalid value 'batch' for predict. Use 'batchable'"],
@@ -332,9 +332,9 @@ def test_malformed_attributes_of_models(actions, arguments, words):
     [
         ("{", [":1: invalid JSON"]),
         ("[]", [": expected a JSON object"]),
-        ('{"labels": {}}', ["unknown field 'labels'. Use metadata, options, signatures"]),
+        ('{"labels": {}}', ["unknown field 'labels'. Valid fields: metadata, options, signatures"]),
         ('{"metadata": 1}', [": metadata isn't a JSON object"]),
-        ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both have 'of'. Keep one"]),
+        ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both set 'of'. Keep only one value"]),
         ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],

@@ -32,7 +32,7 @@ def test_a_file_with_hashes_has_them_already(actions):
     ("lines", "words"),
     [
         (["bentoml==1.4.39", "numpy==2.5.5"], "deps require idna==3.10, but the requirements file"),
-        (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "have numpy==2.4.4. Lock both to one version."),
+        (["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"], "have numpy==2.4.4. Lock the same version in both."),
     ],
 )
 def test_a_file_with_hashes_that_differs_is_refused(actions, lines, words):
@@ -50,9 +50,7 @@ def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
 
 @pytest.mark.parametrize("more", [{"spec": 1}, {}])
 def test_their_python_is_not_guessed(actions, more):
-    words = (
-        "deps require numpy==2.5.5 from a hub of rules_python, but the Python version is unknown. Set python_version"
-    )
+    words = "deps require numpy==2.5.5 from a rules_python hub, but the Python version is unknown. Set python_version"
     refused(actions.package(*PINS, **more), LABEL, words)
 
 
@@ -71,7 +69,7 @@ def test_nor_those_of_a_bentofile_with_packages(actions):
 
 def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
-    words = "deps require numpy==2.5.5 from a hub of rules_python, but the requirements have numpy==2.4.4."
+    words = "deps require numpy==2.5.5 from a rules_python hub, but the requirements have numpy==2.4.4."
     refused(actions.package(*PINS, "--requirements-file", file, **PYTHON), LABEL, words)
 
 
@@ -86,5 +84,5 @@ def test_what_generated_code_imports_is_required_in_whichever_version(actions):
 
 
 def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
-    words = "deps require protobuf, but the requirements file with hashes doesn't have it"
+    words = "deps require protobuf, but the requirements file with hashes doesn't contain it"
     refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

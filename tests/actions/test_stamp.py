@@ -44,5 +44,7 @@ def test_no_label_changes_nothing(actions):
 def test_a_status_that_is_missing(actions):
     _, outcome = stamp(actions, ("commit", "{STABLE_COMIT}"))
     refused(
-        outcome, LABEL, "stamped_labels: '{STABLE_COMIT}' has the unknown key {STABLE_COMIT}. The workspace status has"
+        outcome,
+        LABEL,
+        "stamped_labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. The workspace status has",
     )

@@ -299,7 +299,7 @@ def test_a_source_of_another_size_is_an_error_and_leaves_what_was_there(tmp_path
     source, out = tmp_path / "source", tmp_path / "out"
     source.write_bytes(b"0123456789")
     out.write_bytes(b"before")
-    with pytest.raises(BentoError, match=f"source: {word} bytes than the {declared} declared"):
+    with pytest.raises(BentoError, match=f"source: the file has {word} bytes than the declared {declared}"):
         archive.write_part(out, [Member.file("a", str(source), size=declared)])
     assert out.read_bytes() == b"before"
     assert names_in(tmp_path) == ["out", "source"]
@@ -370,8 +370,11 @@ def test_links_that_stay(link):
 def test_a_path_may_come_once_and_not_below_a_file_or_a_link(tmp_path):
     for members, message in [
         ([Member.inline("a", b""), Member.directory("a")], "a: duplicate path"),
-        ([Member.inline("a/b/c", b""), Member.inline("a", b"")], "a: file or link has members below it"),
-        ([Member.symlink("a/b", "c"), Member.inline("a/b/c/d", b"")], "a/b: file or link has members below it"),
+        ([Member.inline("a/b/c", b""), Member.inline("a", b"")], "a: the archive contains this path both as a file"),
+        (
+            [Member.symlink("a/b", "c"), Member.inline("a/b/c/d", b"")],
+            "a/b: the archive contains this path both as a file",
+        ),
     ]:
         with pytest.raises(BentoError, match=message):
             archive.write_part(tmp_path / "out", members)
@@ -385,14 +388,14 @@ GOOD = b"".join(xz.stream([RANDOM[:1000]]))
     [
         (b"", "too short"),
         (GOOD[:20], "too short"),
-        (bytes(1024), "no xz footer"),
-        (GOOD[:-1], "no xz footer"),
-        (GOOD + bytes(4), "no xz footer"),
-        (lzma.compress(RANDOM[:1000]), "no xz footer"),
+        (bytes(1024), "the xz footer"),
+        (GOOD[:-1], "the xz footer"),
+        (GOOD + bytes(4), "the xz footer"),
+        (lzma.compress(RANDOM[:1000]), "the xz footer"),
         (GOOD[:-20] + bytes(4) + GOOD[-16:], "the index is damaged"),
-        (GOOD + GOOD, "more or less than one xz stream"),
-        (b"x" + GOOD[1:], "more or less than one xz stream"),
-        (GOOD[:100] + GOOD[104:], "more or less than one xz stream"),
+        (GOOD + GOOD, "expected exactly one xz stream"),
+        (b"x" + GOOD[1:], "expected exactly one xz stream"),
+        (GOOD[:100] + GOOD[104:], "expected exactly one xz stream"),
         (GOOD[-12:], "too short"),
         (GOOD[-24:], "index is damaged|one xz stream"),
     ],
@@ -401,7 +404,7 @@ def test_what_is_no_part_is_not_joined(tmp_path, contents, message):
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(GOOD)
     bad.write_bytes(contents)
-    with pytest.raises(BentoError, match=f"bad: invalid part.*({message})"):
+    with pytest.raises(BentoError, match=f"bad: invalid archive part.*({message})"):
         archive.join(tmp_path / "out", [good, bad])
     assert names_in(tmp_path) == ["bad", "good"]
 

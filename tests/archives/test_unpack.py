@@ -288,7 +288,7 @@ def test_a_folder_is_a_form(tmp_path):
     with socket.socket(socket.AF_UNIX) as endpoint:
         os.chdir(tmp_path)
         endpoint.bind("s")
-        with pytest.raises(BentoError, match="not a file, a directory, or a symbolic link"):
+        with pytest.raises(BentoError, match="expected a file, a directory, or a symbolic link"):
             contents(tmp_path, "folder")
 
 
@@ -544,8 +544,8 @@ HOSTILE = {
     "link to nothing": ([link("a", "")], "invalid link target"),
     "circle": ([link("a", "b"), link("b", "a")], "cycle"),
     "link to itself": ([link("a", "a")], "cycle"),
-    "too deep": (["a/" * 101 + "f"], "is in more than 100 nested directories"),
-    "much too deep": (["a/" * 3000 + "f"], "is in more than 100 nested directories"),
+    "too deep": (["a/" * 101 + "f"], "the path has more than 100 nested directories"),
+    "much too deep": (["a/" * 3000 + "f"], "the path has more than 100 nested directories"),
     "a link that is too long": ([link("a", "b/../" * 1000)], "invalid link target"),
     "hard link": (["a", ("b", {"type": tarfile.LNKTYPE, "linkname": "a"}, b"")], "hard link"),
     "hard link outside": ([("b", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}, b"")], "hard link"),
@@ -555,8 +555,8 @@ HOSTILE = {
     "sparse file": ([("a", {"type": tarfile.GNUTYPE_SPARSE}, b"")], "sparse"),
     "sparse file of pax": ([("a", {"pax_headers": {"GNU.sparse.major": "1"}}, b"")], "sparse"),
     "unknown type": ([("a", {"type": b"Z"}, b"")], "unknown type"),
-    "a folder with contents": ([("a", {"type": tarfile.DIRTYPE, "size": 512}, b"")], "with contents"),
-    "a link with contents": ([("a", {"type": tarfile.SYMTYPE, "linkname": "b", "size": 512}, b"")], "with contents"),
+    "a folder with contents": ([("a", {"type": tarfile.DIRTYPE, "size": 512}, b"")], "but has contents"),
+    "a link with contents": ([("a", {"type": tarfile.SYMTYPE, "linkname": "b", "size": 512}, b"")], "but has contents"),
 }
 
 
@@ -820,7 +820,7 @@ def bad_model(**changes):
     ("changes", "message"),
     [
         ({"models/clf/v1/model.yaml": None}, "no model.yaml"),
-        ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: required, but missing"),
+        ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: this required value is missing"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
         ({"models/readme": b""}, "not a model's directory"),

@@ -272,7 +272,7 @@ def test_a_version_of_thousands_of_digits_is_invalid(version):
 
 
 def test_no_packages_at_all_are_refused():
-    with pytest.raises(BentoError, match="no packages found"):
+    with pytest.raises(BentoError, match="the Bento lists no packages"):
         policy.evaluate([], None, asked())
 
 
@@ -383,8 +383,8 @@ def test_folders_and_zips_are_read(records, tmp_path):
         ("a.json", b'{"id": "A", "affected": [{"versions": [1.0]}]}', "db/a.json: affected[0].versions[0]"),
         ("a.yaml", b"a: &a [*a]", "db/a.yaml:1:"),
         ("a.zip", b"PK", "db/a.zip: isn't a complete zip file"),
-        ("a.json", b'{"id": "A", "affected": []}', "advisories: db/a.json: has no records for PyPI packages"),
-        ("a.csv", b"", "advisories: db/a.csv: isn't JSON"),
+        ("a.json", b'{"id": "A", "affected": []}', "advisories: db/a.json: no records for PyPI packages"),
+        ("a.csv", b"", "advisories: db/a.csv: unsupported format"),
     ],
 )
 def test_what_is_no_database_is_refused(tmp_path, name, data, message):

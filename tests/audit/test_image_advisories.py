@@ -259,13 +259,15 @@ def test_the_date_is_an_input():
     vex_documents = (document(statement()),)
     assert not judged(record(ALL), vex_documents=vex_documents, date="2026-06-30").violations
     assert judged(record(ALL), vex_documents=vex_documents, date="2026-07-01").violations
-    with pytest.raises(BentoError, match=r"date: invalid value '1\.7\.2026'. Use the form YYYY-MM-DD"):
+    with pytest.raises(BentoError, match=r"date: invalid value '1\.7\.2026'. Use the format YYYY-MM-DD"):
         judged(record(ALL), date="1.7.2026")
     database = advisories.Database((), 1, frozenset({"PyPI"}))
     rules = policy.Policy(
         "none", "above", {}, licenses.read_policy((), ()), {}, False, vex.read_vex(document(statement()), "")
     )
-    with pytest.raises(BentoError, match="vex: the advisories have no date of modification. Set date"):
+    with pytest.raises(
+        BentoError, match="vex: requires a date, but the advisories have no modification date. Set date"
+    ):
         policy.evaluate([PILLOW], database, rules)
 
 
@@ -276,7 +278,7 @@ def test_the_date_is_an_input():
         (b"{}", "vex.json: @context is missing"),
         (document().replace(b"v0.2.0", b"v0.1.0"), "vex.json: @context: expected https://openvex.dev/ns/v0.2.0, got"),
         (document(statement(status="harmless")), "vex.json: CVE-1: invalid status 'harmless'. Use one of: affected"),
-        (document(statement(justification=None)), "vex.json: CVE-1: has no reason. Add justification"),
+        (document(statement(justification=None)), "vex.json: CVE-1: the reason is missing. Add justification"),
         (document(statement(timestamp="today")), "vex.json: CVE-1: invalid timestamp 'today'. Provide an OpenVEX"),
         (document(statement(products=[5])), "vex.json: statements[0].products[0]: expected a mapping, got a number"),
     ],

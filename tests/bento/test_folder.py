@@ -507,12 +507,12 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML requires"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file of the build context"),
-        ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' isn't a path in the build context"),
+        ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside of the build context"),
         ({"docker": {"setup_script": "servce.py"}}, ExtraOptions(), "Did you mean 'service.py'?"),
         (
             {"python": {"requirements_txt": "/etc/r.txt"}},
             ExtraOptions(),
-            "'/etc/r.txt' isn't a path in the build context",
+            "'/etc/r.txt' is outside of the build context",
         ),
         (
             {"python": {"packages": ["x @ git+https://g.example/x"]}},
@@ -520,12 +520,16 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
             "builds without network access can't pack",
         ),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
-        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "isn't the locked Python version 3.11"),
+        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "isn't the locked Python version. Use 3.11"),
         ({"python": {"packages": ["attrs"]}}, ExtraOptions(lock=LOCK), "attrs isn't in the lock subset"),
         ({"python": {"packages": ["acme"]}}, ExtraOptions(lock=OF_WHEELS), "acme isn't in the lock subset"),
-        ({}, ExtraOptions(lock=LOCK, features=("grpc",)), "the lock's bentoml doesn't have grpc. Add 'bentoml[grpc]'"),
+        (
+            {},
+            ExtraOptions(lock=LOCK, features=("grpc",)),
+            "the lock contains bentoml without grpc. Add 'bentoml[grpc]'",
+        ),
         ({}, ExtraOptions(features=("grcp",)), "unknown feature 'grcp'. Did you mean 'grpc'?"),
-        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "the file with hashes doesn't have bentoml"),
+        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "the file with hashes doesn't contain bentoml"),
     ],
 )
 def test_refused(tmp_path, options, beside, message):

@@ -127,11 +127,11 @@ REFUSED = [
     ("image: {}", "Declare the image in the service"),
     ("additional_models: []", "Write 'models'."),
     ("envs:\n- name: A\n  stge: all", "b.yaml:3: envs[0].stge: unknown option of BentoML 1.4. Did you mean 'stage'?"),
-    ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: invalid stage 'built' of A. Did you mean 'build'?"),
+    ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: A has the invalid stage 'built'. Did you mean 'build'?"),
     ("envs:\n- A=b", "b.yaml:2: envs[0]: expected a mapping of name, value, and stage, got 'A=b'"),
-    ("envs:\n- value: b", "b.yaml:2: envs[0]: the variable has no name"),
+    ("envs:\n- value: b", "b.yaml:2: envs[0]: the name of the variable is missing"),
     ("envs:\n- name: A-B", "b.yaml:2: envs[0]: invalid variable name 'A-B'"),
-    ('envs:\n- {name: A, value: "x\\ny"}', "b.yaml:2: envs[0]: the value of A has a line break"),
+    ('envs:\n- {name: A, value: "x\\ny"}', "b.yaml:2: envs[0]: the value of A contains a line break"),
     ("labels: [a]", "b.yaml:1: labels: expected a mapping of strings, got a list"),
     ("labels:\n  a: [b]", "b.yaml:2: labels.a: expected a string, got a list"),
     ("labels:\n  a:", "b.yaml:2: labels.a: expected a string, got no value"),
@@ -141,16 +141,19 @@ REFUSED = [
     ("include: [yes]", "include[0]: expected a string, got a boolean"),
     ("args: [a]", "b.yaml:1: args: expected a mapping, got a list"),
     ("models: a", "b.yaml:1: models: expected a list, got the string 'a'"),
-    ("models:\n- alias: a", "b.yaml:2: models[0]: the model has no tag"),
+    ("models:\n- alias: a", "b.yaml:2: models[0]: the tag of the model is missing"),
     ("models:\n- tag: a\n  filter: x", "b.yaml:3: models[0].filter: invalid condition 'x'"),
     ("docker: []", "b.yaml:1: docker: expected a mapping, got a list"),
     ("docker:\n  distro: debain", "b.yaml:2: docker.distro: unknown value 'debain'. Did you mean 'debian'?"),
     ("docker:\n  python_version: three", "b.yaml:2: docker.python_version: invalid Python version 'three'"),
-    ("docker:\n  python_version: 2.7", "b.yaml:2: docker.python_version: no image has Python '2.7'"),
-    ("docker:\n  python_version: 3.1", "b.yaml:2: docker.python_version: no image has Python '3.1'"),
-    ("docker:\n  cuda_version: 10", "b.yaml:2: docker.cuda_version: no image has CUDA '10'"),
-    ("docker:\n  cuda_version: 12\n  distro: alpine", "b.yaml:2: docker.cuda_version: no image of distro 'alpine' has"),
-    ("docker:\n  cuda_version: 12\n  base_image: a", "b.yaml:2: docker.cuda_version: BentoML ignores it if docker"),
+    ("docker:\n  python_version: 2.7", "b.yaml:2: docker.python_version: Python '2.7' isn't supported"),
+    ("docker:\n  python_version: 3.1", "b.yaml:2: docker.python_version: Python '3.1' isn't supported"),
+    ("docker:\n  cuda_version: 10", "b.yaml:2: docker.cuda_version: unsupported CUDA version '10'"),
+    ("docker:\n  cuda_version: 12\n  distro: alpine", "b.yaml:2: docker.cuda_version: distro 'alpine' doesn't support"),
+    (
+        "docker:\n  cuda_version: 12\n  base_image: a",
+        "b.yaml:2: docker.cuda_version: BentoML ignores this option if docker",
+    ),
     ("docker:\n  env: [A]", "b.yaml:2: docker.env: cannot parse item 1"),
     ("docker:\n  env: 3", "b.yaml:2: docker.env: expected a mapping, a list of NAME=VALUE"),
     ("docker:\n  env: {1A: b}", "b.yaml:2: docker.env: invalid variable name '1A'"),
@@ -159,7 +162,7 @@ REFUSED = [
     ("docker:\n  base_image: a b", "b.yaml:2: docker.base_image: invalid image name 'a b'"),
     ("python:\n  no_index: 'no'", "b.yaml:2: python.no_index: expected true or false, got the string 'no'"),
     ("python:\n  packages: numpy", "b.yaml:2: python.packages: expected a list of strings, got the string 'numpy'"),
-    ('python:\n  packages: ["a\\nb"]', "is empty or has several lines"),
+    ('python:\n  packages: ["a\\nb"]', "must be one line with a requirement"),
     ("python:\n  packages: ['--extra-index-url x']", "is a pip option, not a package. Set python.extra_index_url"),
     ("python:\n  packages: ['--pre']", "is a pip option, not a package. Put it into a requirements_txt file"),
     ("python:\n  packages: ['-e .']", "b.yaml:2: python.packages: '-e .' installs a directory, which the image"),
@@ -168,7 +171,7 @@ REFUSED = [
     ("python:\n  packages: [six, 'numpy>>1']", "b.yaml:2: python.packages: invalid requirement 'numpy>>1' (PEP 508)"),
     ("python:\n  packages: ['a b c']", "b.yaml:2: python.packages: invalid requirement 'a b c' (PEP 508)"),
     ("python:\n  packages: [six, 'numpy[x]=1.26']", "invalid requirement 'numpy[x]=1.26' (PEP 508). Write '=='"),
-    ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores it if"),
+    ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores this option if"),
     ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: 'a b' is empty or contains spaces"),
     ("python:\n  wheels: ['*.whl']", "BentoML doesn't expand the pattern"),
     ("python:\n  wheels: [a.txt]", "isn't a wheel or source archive"),
@@ -177,9 +180,9 @@ REFUSED = [
     ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: invalid mapping"),
     ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies: expected a string, got the number 1"),
     ("conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]", "b.yaml:3: conda.dependencies: 'pip' is set twice"),
-    ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores it if"),
+    ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores this option if"),
     ("conda:\n  pip: [a]\ndocker:\n  cuda_version: 12", "b.yaml:4: docker.cuda_version: BentoML has no image with"),
-    ("conda:\n  pip: [a]\ndocker:\n  distro: ubi8", "b.yaml:1: conda: no image of distro 'ubi8' has conda"),
+    ("conda:\n  pip: [a]\ndocker:\n  distro: ubi8", "b.yaml:1: conda: distro 'ubi8' doesn't support conda"),
 ]
 
 
@@ -413,7 +416,7 @@ def test_two_services():
 
 
 def test_what_does_not_go_together_is_found_across_both():
-    with pytest.raises(BentoError, match=r"^docker\.cuda_version: no image of distro 'alpine' has this CUDA version"):
+    with pytest.raises(BentoError, match=r"^docker\.cuda_version: distro 'alpine' doesn't support this CUDA version"):
         merge(attributes(docker={"cuda_version": "12"}), from_yaml("docker: {distro: alpine}", "b.yaml"))
 
 
@@ -439,9 +442,9 @@ F: z#1
     ("text", "message"),
     [
         ("A=1\nB", "f:2: invalid line. Write NAME=value."),
-        ("A='x", "isn't a single quoted value"),
-        ('A="x" y', "isn't a single quoted value"),
-        ("A=$HOME", "f:1: $HOME isn't defined by a line above"),
+        ("A='x", "is followed by other text, or a quote is missing"),
+        ('A="x" y', "is followed by other text, or a quote is missing"),
+        ("A=$HOME", "f:1: $HOME isn't defined by a previous line"),
     ],
 )
 def test_dotenv_refused(text, message):

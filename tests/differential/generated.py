@@ -366,28 +366,28 @@ def stages(project: Project) -> set[str]:
 # What we refuse and BentoML builds: a part of the message, and when it may come. docs/compatibility.md has the reasons.
 REFUSALS = [
     (
-        "python.packages: BentoML ignores it if python.requirements_txt is set",
+        "python.packages: BentoML ignores this option if python.requirements_txt is set",
         lambda p: get(p, "python", "packages") and get(p, "python", "requirements_txt"),
     ),
     (
-        "BentoML ignores it if conda.environment_yml is set",
+        "BentoML ignores this option if conda.environment_yml is set",
         lambda p: get(p, "conda", "environment_yml") and len(get(p, "conda")) > 1,
     ),
     ("'pip' is set twice", lambda p: get(p, "conda", "pip")),
     ("no image with CUDA and conda", lambda p: get(p, "conda") and get(p, "docker", "cuda_version")),
     (
-        "BentoML ignores it if docker.base_image is set",
+        "BentoML ignores this option if docker.base_image is set",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version"),
     ),
     (
-        "BentoML ignores it if docker.base_image is set with spec 1",
+        "BentoML ignores this option if docker.base_image is set with spec 1",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "system_packages") and v1_options(p),
     ),
     ("an image requires spec 2, which doesn't support", lambda p: p.image and v1_options(p)),
     ("has the stage 'build', but with spec 1", lambda p: v1_options(p) and "build" in stages(p)),
     ("spec 2 doesn't support '-", lambda p: get(p, "python", "pip_args") and not v1_options(p)),
     ("doesn't support amazonlinux with spec 1", lambda p: get(p, "docker", "distro") == "amazonlinux"),
-    ("has this CUDA version", lambda p: get(p, "docker", "cuda_version")),
+    ("this CUDA version", lambda p: get(p, "docker", "cuda_version")),
     (" has conda. Use", lambda p: get(p, "conda")),
     ("has the aliases", lambda p: get(p, "models")),
     # Such a Bento cannot be served.

@@ -592,7 +592,7 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
         (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': expected a normalized relative path"),
         (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the layer contains this path twice"),
         (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x/f: x is a file or a link"),
-        (["--owner", "nobody"], "invalid owner 'nobody'. Use numbers"),
+        (["--owner", "nobody"], "invalid owner 'nobody'. Use numeric IDs"),
     ],
 )
 def test_files_that_have_no_place_are_refused(tmp_path, words, message):

@@ -207,6 +207,6 @@ def test_other_services_than_the_bento_states():
     with pytest.raises(BentoError) as raised:
         facts._check_members(to_json(stated), replace(stated, services=(outer, inner)))
     assert str(raised.value) == (
-        'bento.yaml has the services {"Svc": []}, but the import found {"Svc": ["Inner"], "Inner": []}. '
+        'bento.yaml contains the services {"Svc": []}, but the import found {"Svc": ["Inner"], "Inner": []}. '
         'Set service_metadata = "import" of the Bento.'
     )

@@ -207,7 +207,7 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     both = ["--target", "//:index", "--image", actions.write("c", made.outputs["--config"]), "m.json"]
     refused = actions.run("image_index", both, {"--index": "index", "--digest": "d"})
     assert refused.code == 1
-    assert "an artifact of a model has no platform" in refused.errors
+    assert "model artifacts have no platform" in refused.errors
 
 
 def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):

@@ -45,7 +45,7 @@ _CODE = re.compile(r"`[^`]*`|--[a-z-]+|\w*_\w*|\"[^\"]*\"|'[^']*'|\{[^}]*\}|<[^>
 _REMEDY = re.compile(
     r"(^|[.;:] |X |, or |\. For [^.]*, |\. If [^.]*, |\. To [^.]*, |\bdid you mean )`?(Add|Allow|Ask|Build|Change|Check|Choose|Commit|Copy|Correct|Create|Declare|Delete|Did you mean|"
     r"Disable|Drop|Enable|Exclude|Export|Fetch|Fix|Free|Generate|Give|Import|Include|Increase|Install|Keep|List|Load|Lock|Log in|Lower|Make|Move|Name|Omit|Pass|"
-    r"Pin|Print|Provide|Pull|Push|Put|Quote|Raise|Reduce|Reinstall|Remove|Rename|Replace|Record|Redirect|Report|Restart|Restore|Run|Save|Select|Send|Set|Shorten|Sign|Simplify|Specify|Split|Start|State|Stop|"
+    r"Pin|Print|Provide|Pull|Merge|Push|Put|Quote|Raise|Reduce|Reinstall|Remove|Rename|Replace|Record|Redirect|Report|Restart|Restore|Run|Save|Select|Send|Set|Shorten|Sign|Simplify|Specify|Split|Start|State|Stop|"
     r"Supply|Take|Transfer|Try|Unset|Update|Upgrade|Use|Valid|Verify|Wait|Write|Expected)\b",
     re.IGNORECASE,
 )

@@ -249,4 +249,4 @@ def test_what_is_no_schema_is_refused(tmp_path, capsys):
     assert _check(tmp_path, "# not yet", _SCHEMA) == 1
     assert "golden: golden.json:1: invalid JSON" in capsys.readouterr().err
     assert _check(tmp_path, {}, {}) == 1
-    assert "BentoML has no schema of legacy services" in capsys.readouterr().err
+    assert "BentoML provides no API schema for legacy services" in capsys.readouterr().err

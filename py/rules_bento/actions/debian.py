@@ -112,5 +112,5 @@ def _deb_tar(arguments: Arguments, root: Rootfs, *, is_lowest: bool) -> Iterator
 def _user_ids(users: dict[str, str]) -> dict[str, int]:
     for name, number in users.items():
         if not number.isdecimal():
-            raise BentoError(f"users: {name} has the ID {number!r}. Use digits")
+            raise BentoError(f"users: {name} has the invalid ID {number!r}. Use a number.")
     return {name: int(number) for name, number in users.items()}

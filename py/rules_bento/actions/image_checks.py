@@ -66,7 +66,10 @@ def _glibc(arguments: Arguments) -> tuple[int, int] | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
-        raise BentoError(f"{arguments.required('--base')}: invalid glibc {text!r}. Use X.Y, such as 2.36, or omit it.")
+        raise BentoError(
+            f"{arguments.required('--base')}: invalid glibc {text!r}. Use a version such as 2.36, or omit the "
+            "attribute."
+        )
     return _parse_version(text)
 
 

@@ -52,8 +52,8 @@ def image(arguments: Arguments) -> None:
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
     if len(layers) > oci_image.MAX_LAYERS:
         raise BentoError(
-            f"layers: the image has {len(layers)} layers, but runtimes take at most {oci_image.MAX_LAYERS}. "
-            f"Set max_wheel_layers of the image, or image_layers of its models, to less, or use fewer layers."
+            f"layers: the image has {len(layers)} layers, but runtimes support at most {oci_image.MAX_LAYERS}. "
+            f"Reduce max_wheel_layers of the image or image_layers of the models, or use fewer layers."
         )
     compression = arguments.optional("--compression")
     if compression == "gzip":
@@ -74,8 +74,8 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
-            f'compression = "gzip", but these layers use zstd: {", ".join(others)}. Set compression = "gzip" '
-            "also on each bento_deb_layer. Convert other base images with skopeo copy --dest-compress-format gzip."
+            f'compression = "gzip", but these layers use zstd: {", ".join(others)}. Set compression = "gzip" on each '
+            "bento_deb_layer, and convert other base images with `skopeo copy --dest-compress-format gzip`."
         )
 
 
@@ -88,7 +88,7 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
     others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
     if others:
         raise BentoError(
-            f"compression: no layer above layers without eStargz is lazy: {', '.join(others)}. Set compression = "
+            f"compression: layers above layers without eStargz aren't lazy: {', '.join(others)}. Set compression = "
             '"estargz" on bento_deb_layer and bento_layer (with srcs). Convert other base images with nerdctl image '
             "convert --estargz --oci."
         )
@@ -98,7 +98,7 @@ def _require_prefetched(layers: list[oci_image.Layer], trace: str) -> None:
     """Raise BentoError for a trace of another image: no layer has a file of the trace."""
     if not any(layer.prefetched for layer in layers):
         raise BentoError(
-            f"startup_trace: no layer with prioritized files has a file of {trace}. Record a trace of this "
+            f"startup_trace: no layer with prioritized files contains a file of {trace}. Record a trace of this "
             "image with bento_startup_trace."
         )
 
@@ -233,12 +233,12 @@ def image_index(arguments: Arguments) -> None:
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
             raise BentoError(
-                'image: an artifact of a model has no platform. Push it separately, or set format = "image".'
+                'image: model artifacts have no platform. Push the artifact separately, or set format = "image".'
             )
         platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
-            raise BentoError(f"platforms: {name} is repeated. Use each platform once.")
+            raise BentoError(f"platforms: duplicate platform {name}. Keep each platform once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
     status = read_status(map(Path, arguments.repeated("--status")))
     stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
@@ -295,8 +295,9 @@ def _image_reference(arguments: Arguments) -> str:
     repository = Reference.parse(arguments.required("--repository"))
     if repository.tag or repository.digest:
         raise BentoError(
-            f"repository: {repository} has a tag or a digest. Remove it: the manifest names the image by the digest "
-            "that was built."
+            f"repository: {repository} has a tag or a digest. Remove the tag or digest: the manifest uses the digest "
+            "of the "
+            "built image."
         )
     return str(repository.with_digest(Path(arguments.required("--digest")).read_text("utf-8").strip()))
 
@@ -318,7 +319,7 @@ def _common_workload(arguments: Arguments) -> Workload:
     for other in others:
         if (other.services, other.required, other.image) != (first.services, first.required, first.image):
             raise BentoError(
-                "the images of the index differ in services, required variables, or startup. Write one "
-                "bento_deployment per image."
+                "the images of the index differ in their services, required variables, or startup options. "
+                "Create a bento_deployment for each image."
             )
     return first

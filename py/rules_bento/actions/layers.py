@@ -77,7 +77,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     for one, other in pairwise(tags):
         if one.partition(":")[0] == other.partition(":")[0]:
             raise BentoError(
-                f'models = "image": the Bento has {one} and {other}, but images of models are mounted by name. '
+                f'models = "image": the Bento has {one} and {other}, but model images are mounted by name. '
                 'Rename one of them, or set models = "layers".'
             )
     for tag in tags:
@@ -166,7 +166,7 @@ def environment_layer(arguments: Arguments) -> None:
 def files_layer(arguments: Arguments) -> None:
     """Write the layer of files and the contents of directories."""
     if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
-        raise BentoError(f"invalid owner {whose!r}. Use numbers, uid or uid:gid: names of the image are unknown.")
+        raise BentoError(f"invalid owner {whose!r}. Use numeric IDs, as uid or uid:gid.")
     owner = description.owner(whose)
     mode = int(arguments.required("--mode"), 8)
     links = arguments.pairs("--symlink")
@@ -188,7 +188,7 @@ def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
         yield source, place
         return
     if not place.endswith("/"):
-        raise BentoError(f"{place}: {source} is a directory. Use {place}/ for its contents.")
+        raise BentoError(f"{place}: {source} is a directory. To add its contents, use {place}/.")
     # In a sandbox, files are links, and directories can be links.
     for folder, _, names in os.walk(source, followlinks=True):
         for name in names:
@@ -232,7 +232,8 @@ def _tar_form(path: Path, where: str) -> str:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
-            f"{where}: a layer can't contain {form} data. Use an uncompressed tar, or compress it with gzip or zstd."
+            f"{where}: a layer can't contain {form} data. Use a tar file that is uncompressed, or compressed with gzip "
+            "or zstd."
         )
     return form
 
@@ -244,7 +245,9 @@ def _check_tar(path: Path, form: str, where: str) -> None:
     with path.open("rb") as file:
         for member, _ in tarread.compressed_members(file, form, where):
             if ".." in member.name.split("/"):
-                raise BentoError(f"{where}: {member.name!r} is outside of the image. Remove it from the tar.")
+                raise BentoError(
+                    f"{where}: {member.name!r} is outside of the image. Remove the member from the tar file."
+                )
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:

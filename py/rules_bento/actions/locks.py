@@ -45,11 +45,14 @@ def lock(arguments: Arguments) -> None:
     versions = set(arguments.repeated("--python-version"))
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
-            f"requirements come from hubs for different targets: {', '.join(sorted(platforms | versions))}. "
-            f"Use packages of one hub."
+            "requirements come from package hubs for different platforms or Python versions: "
+            f"{', '.join(sorted(platforms | versions))}. "
+            f"Use packages of a single hub."
         )
     if not platforms:
-        raise BentoError("requirements: no package comes from a hub. Add bentoml from the hub: it serves the Bento.")
+        raise BentoError(
+            "requirements: no package comes from a package hub. Add bentoml of the hub, which serves the Bento."
+        )
     target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
     entries = lock_subset.read(arguments.repeated("--locked"), resolutions)

@@ -106,7 +106,9 @@ def _new_model(arguments: Arguments) -> StoredModel:
     tag = Tag.parse(arguments.required("--tag"), "tag")
     selection = snapshot.select(model_files(arguments))
     for file in selection.dropped:
-        raise BentoError(f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove it.")
+        raise BentoError(
+            f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove the file."
+        )
     snapshot.check_followed(selection.kept)
     entry = make_entry(
         tag, _model_fields(arguments), arguments.required("--creation-time"), snapshot.digest(selection.kept)
@@ -166,7 +168,9 @@ def _stated_fields(arguments: Arguments) -> dict[str, dict[str, Any]]:
         for field, values in _read_fields_file(path, name, tuple(stated)).items():
             for key in values:
                 if key in stated[field]:
-                    raise BentoError(f"{name}: {field} and the attribute {field} both have {key!r}. Keep one.")
+                    raise BentoError(
+                        f"{name}: {field} and the attribute {field} both set {key!r}. Keep only one value."
+                    )
             stated[field] |= values
     return stated
 
@@ -177,7 +181,9 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
     fields = read_object(read_file(path), name)
     for field, values in fields.items():
         if field not in known:
-            raise BentoError(f"{name}: unknown field {field!r}. Use {', '.join(known)}; others are attributes.")
+            raise BentoError(
+                f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values as attributes."
+            )
         if not isinstance(values, dict):
             raise BentoError(f"{name}: {field} isn't a JSON object. Use {{...}}.")
     return fields

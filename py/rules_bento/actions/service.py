@@ -60,7 +60,7 @@ def import_service(arguments: Arguments) -> None:
     roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError(
-            "requirements: the import needs bentoml, which isn't included. Add bentoml from the package hub."
+            "requirements: bentoml, which the import requires, is missing. Add bentoml of the package hub."
         )
     facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
     options = _read_options(arguments, facts)
@@ -115,8 +115,8 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     )
     if stated != found:
         raise BentoError(
-            f"bento.yaml has the services {json.dumps(stated)}, but the import found {json.dumps(found)}. "
-            'Set service_metadata = "import" of the Bento.'
+            f"bento.yaml contains the services {json.dumps(stated)}, but the import found {json.dumps(found)}. "
+            'Set service_metadata = "import" on the Bento.'
         )
 
 
@@ -194,11 +194,11 @@ def check_api(arguments: Arguments) -> int:
         raise BentoError(f"golden: {error} {_update_command(arguments)}") from None
     made = json.loads(schema.read_text("utf-8"))
     if not made:
-        raise BentoError("api: BentoML has no schema of legacy services. Remove the test.")
+        raise BentoError("api: BentoML provides no API schema for legacy services. Remove the test.")
     try:
         differences = changes(committed, made)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BentoError(f"golden: {name} isn't a schema of a service's API. {_update_command(arguments)}") from None
+        raise BentoError(f"golden: {name} isn't an API schema of a service. {_update_command(arguments)}") from None
     for change in differences:
         sys.stderr.write(f"{change}\n")
     if differences:

@@ -183,7 +183,9 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
                 modules[f"{name}c"] = _compile(b"".join(archive.contents(member)), name)
             elif name.endswith(".so"):
                 if not machine_code:
-                    raise BentoError(f"{wheel}: {name} is machine code. Add a directory for it.")
+                    raise BentoError(
+                        f"{wheel}: {name} is machine code, which requires a directory. Move the file into one."
+                    )
                 if ".." in name.split("/") or name.startswith("/"):
                     raise BentoError(f"{wheel}: invalid module path {name}. Use another wheel.")
                 copy = Path(machine_code, name)

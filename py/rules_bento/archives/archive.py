@@ -143,7 +143,7 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
         try:
             size, records = xz.read_index(source)
         except ValueError as error:
-            raise BentoError(f"{part}: invalid part of an archive: {error}. Build it again.") from error
+            raise BentoError(f"{part}: invalid archive part: {error}. Build the Bento again.") from error
         _copy(source, file, size)
     return records
 
@@ -158,7 +158,7 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
     while size:  # all of it, or the rest that the kernel didn't copy
         piece = source.read(min(size, xz.BLOCK))
         if not piece:
-            raise BentoError(f"{source.name}: shrank while it was copied. Build it again.")
+            raise BentoError(f"{source.name}: the file was truncated during the copy. Build again.")
         size -= file.write(piece)
 
 

@@ -40,7 +40,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a user's file atomically. Raises BentoError for a symbolic link, and if it can't be written."""
     if path.is_symlink():
-        raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace it by a file.")
+        raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace the link with a file.")
     try:
         with atomic_file(path) as file:
             file.write(data)

@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any, BinaryIO, Callable, Iterable, Iterator
 
 PIECE = 1 << 20  # the maximum bytes of a decoded piece (except for zstd, see `_Zstd`)
-# The maximum zeros after the end of an archive or a stream. A sparse file can have terabytes of them.
+# The maximum the stream is followed by zeros of an archive or a stream. A sparse file can have terabytes of them.
 MAX_PADDING = 64 << 20
 _RAW = 1 << 18
 _MAGICS = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "bz2": b"BZh", "zst": b"\x28\xb5\x2f\xfd", "zip": b"PK"}
@@ -42,7 +42,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     raw = iter(raw)
     first = next(raw, b"")
     if not first:
-        raise BentoError(f"{where}: the file is empty. Transfer it again.")
+        raise BentoError(f"{where}: the file is empty. Transfer the file again.")
     _check_magic(first, form, where)
     if form == "tar":
         yield from chain([first], raw)
@@ -67,7 +67,7 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
     if not guess:
-        raise BentoError(f"{where}: invalid {form} data. Verify the file and the extension of its name.")
+        raise BentoError(f"{where}: invalid {form} data. Check the file and its name extension.")
     raise BentoError(
         f"{where}: contains {guess} data, but its name indicates {form} data. Rename it so that it ends in "
         f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
@@ -115,7 +115,7 @@ def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: in
                 stripped = data.lstrip(b"\0") if alignment else data
                 padding += len(data) - len(stripped)
                 if padding > MAX_PADDING:
-                    raise OSError(f"more than {MAX_PADDING} zeros after the end")
+                    raise OSError(f"the stream is followed by more than {MAX_PADDING} zeros")
                 if not stripped:
                     break
                 _check_padding(padding, alignment)
@@ -131,7 +131,7 @@ def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: in
 
 def _check_padding(padding: int, alignment: int) -> None:
     if padding and padding % alignment:
-        raise OSError("zeros after the end")
+        raise OSError("the stream is followed by zeros")
 
 
 def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:

@@ -77,7 +77,7 @@ class PieceReader:
         while size:
             piece = self.some(size)
             if not piece:
-                raise BentoError(f"{self.where}: the archive is truncated. Transfer it again.")
+                raise BentoError(f"{self.where}: the archive is truncated. Transfer the archive again.")
             size -= len(piece)
             yield piece
 
@@ -133,7 +133,9 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
         for piece in streams.decode(counted(), form, MAX_MEMORY, where):
             size += len(piece)
             if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
-                raise BentoError(f"{where}: decompresses to more than {_MAX_RATIO} times its size. Verify its origin.")
+                raise BentoError(
+                    f"{where}: the archive expands to more than {_MAX_RATIO} times its size. Check its origin."
+                )
             yield piece
 
     return members(PieceReader(bounded(), where), SYSTEM)
@@ -175,9 +177,11 @@ def _check_end(stream: PieceReader) -> None:
     while piece := stream.some(1 << 20):
         count += len(piece)
         if bytes(piece).strip(b"\0"):
-            raise BentoError(f"{stream.where}: other bytes follow the end of the archive. Create it again.")
+            raise BentoError(f"{stream.where}: the end of the archive is followed by other data. Create it again.")
         if count > MAX_PADDING:
-            raise BentoError(f"{stream.where}: more than {MAX_PADDING} zeros after its end. Create it again.")
+            raise BentoError(
+                f"{stream.where}: the archive is followed by more than {MAX_PADDING} zeros. Create it again."
+            )
 
 
 def _skip_sparse_map(stream: PieceReader, block: bytes) -> None:
@@ -193,7 +197,9 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
         if size > _MAX_EXTENDED:
-            raise BentoError(f"{stream.where}: a member has {size} bytes of attributes. Create the archive again.")
+            raise BentoError(
+                f"{stream.where}: the attributes of a member are too large ({size} bytes). Create the archive again."
+            )
         data = stream.exactly(size)
         stream.skip(-size % RECORD)
         if kind in (b"L", b"K"):
@@ -204,7 +210,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
             extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
-            raise BentoError(f"{stream.where}: the member after the last attributes is missing. Transfer it again.")
+            raise BentoError(f"{stream.where}: the last member is missing. Transfer the archive again.")
     return block
 
 
@@ -228,7 +234,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
-        raise BentoError(f"{where}: {name!r} is a {kind} with contents, which is ambiguous. Create it again.")
+        raise BentoError(f"{where}: {name!r} is a {kind}, but has contents. Create the archive again.")
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
@@ -253,7 +259,7 @@ def _check_sum(block: bytes, where: str) -> None:
     # Some older programs compute the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
     if stated != actual - 256 * high:
-        raise BentoError(f"{where}: the archive is damaged: wrong checksum of a header. Transfer it again.")
+        raise BentoError(f"{where}: the archive is damaged: a header has a wrong checksum. Transfer the archive again.")
 
 
 def _number(field: bytes, what: str, where: str) -> int:
@@ -262,13 +268,15 @@ def _number(field: bytes, what: str, where: str) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
-        raise BentoError(f"{where}: {what} is {field!r}, but must be a nonnegative number. Create it again.")
+        raise BentoError(f"{where}: {what} must be a nonnegative number, got {field!r}. Create the archive again.")
     return int(digits or b"0", 8)
 
 
 def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(f"{where}: {what} of {name!r} is {text!r}, but must be a nonnegative number. Create it again.")
+        raise BentoError(
+            f"{where}: {what} of {name!r} must be a nonnegative number, got {text!r}. Create the archive again."
+        )
     return int(text)
 
 
@@ -280,7 +288,9 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
         match = _PAX_RECORD.match(data, at)
         end = at + int(match[1]) if match else 0
         if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
-            raise BentoError(f"{where}: the archive is damaged: invalid attributes of a member. Transfer it again.")
+            raise BentoError(
+                f"{where}: the archive is damaged: a member has invalid attributes. Transfer the archive again."
+            )
         values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
     return values

@@ -137,7 +137,10 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
         yield bytes(-member.size % RECORD)
     for folder in sorted(folders_above(seen)):
         if not seen.get(folder, True):
-            raise BentoError(f"{folder}: file or link has members below it. Remove one of them.")
+            raise BentoError(
+                f"{folder}: the archive contains this path both as a file or link and as a directory. Remove one of "
+                "them."
+            )
 
 
 def contents(member: Member) -> Iterator[bytes]:
@@ -166,19 +169,20 @@ def check(path: str, link: str | None = None) -> None:
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         raise BentoError(f"{path!r}: not a plain relative path, which `bentoml import` requires. Rename the file.")
     if path.count("/") > MAX_DEPTH:
-        raise BentoError(f"{path[:60]}...: is in more than {MAX_DEPTH} nested directories. Move it up.")
+        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
     if link is None:
         return
     if _NOT_RELATIVE.search(link):
         raise BentoError(
-            f"{path}: the target {link!r} of the symbolic link isn't relative. Replace the link by a copy."
+            f"{path}: the target {link!r} of the symbolic link isn't relative. Replace the link with a copy."
         )
     depth = path.count("/")
     for part in link.split("/"):
         depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
         if depth < 0:
             raise BentoError(
-                f"{path}: the target {link!r} of the symbolic link is outside the archive. Replace the link by a copy."
+                f"{path}: the target {link!r} of the symbolic link is outside the archive. Replace the link with a "
+                "copy."
             )
 
 
@@ -227,7 +231,9 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
             yield piece
     if remaining:
         more = "fewer" if remaining > 0 else "more"
-        raise BentoError(f"{source}: {more} bytes than the {size} declared. If the file changed, build again.")
+        raise BentoError(
+            f"{source}: the file has {more} bytes than the declared {size}. If the file changed, build again."
+        )
 
 
 _MAX_HOPS = 40  # links on the path to a file, as on Linux
@@ -240,7 +246,7 @@ def check_links(links: Mapping[str, str], where: str) -> None:
     for path, text in links.items():
         refused = f"{where}: {path!r}: the link target {text!r}"
         if text.startswith("/"):
-            raise BentoError(f"{refused} is absolute. Replace the link by a copy.")
+            raise BentoError(f"{refused} is absolute. Replace the link with a copy.")
         place: list[str] = []
         pending = path.split("/")[::-1]
         hops = 0
@@ -248,7 +254,7 @@ def check_links(links: Mapping[str, str], where: str) -> None:
             part = pending.pop()
             steps += 1
             if part == ".." and not place:
-                raise BentoError(f"{refused} is outside the archive. Replace the link by a copy.")
+                raise BentoError(f"{refused} is outside the archive. Replace the link with a copy.")
             if part == "..":
                 place.pop()
             elif part not in ("", "."):
@@ -259,6 +265,6 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     pending += link.split("/")[::-1]
                     hops += 1
             if steps > _MAX_STEPS:
-                raise BentoError(f"{where}: its symbolic links have more than {_MAX_STEPS} components. Remove links.")
+                raise BentoError(f"{where}: the symbolic links have more than {_MAX_STEPS} components. Remove links.")
             if hops > _MAX_HOPS:
                 raise BentoError(f"{refused} is part of a cycle. Remove the link.")

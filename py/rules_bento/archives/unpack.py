@@ -147,7 +147,7 @@ def _folder(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, read_source(entry.path, status.st_size)
             else:
-                raise BentoError(f"{entry.path}: not a file, a directory, or a symbolic link. Remove it.")
+                raise BentoError(f"{entry.path}: expected a file, a directory, or a symbolic link. Remove the entry.")
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 

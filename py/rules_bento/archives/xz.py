@@ -101,14 +101,14 @@ def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
     file.seek(end)
     footer = file.read(_FOOTER)
     if footer != _crc32(footer[4:10]) + footer[4:8] + _FLAGS + _FOOTER_MAGIC:
-        raise ValueError("no xz footer with CRC32 at its end")
+        raise ValueError("the xz footer with CRC32 is missing")
     size = (int.from_bytes(footer[4:8], "little") + 1) * 4
     file.seek(max(0, end - size))
     records = _records(file.read(size))
     file.seek(0)
     blocks = sum(record.unpadded_size + -record.unpadded_size % 4 for record in records)
     if file.read(len(HEAD)) != HEAD or len(HEAD) + blocks + size != end:
-        raise ValueError("more or less than one xz stream")
+        raise ValueError("expected exactly one xz stream")
     return blocks, records
 
 

@@ -140,7 +140,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
     """Read the description of a model from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{origin}: not a model. Use the reference of a model.")
+        raise BentoError(f"{origin}: expected a model. Use the reference of a model.")
     try:
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)

@@ -198,7 +198,7 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
         if not key.verifies(signature, sha256_digest(document)):
-            raise SignatureError("it was signed with another key")
+            raise SignatureError("signed with another key")
         return cosign.read_payload(document, digest)
 
     manifests = chain(place.attached_manifests(SIGNATURES, digest), place.referrers(digest, cosign.SIGNED))
@@ -278,7 +278,8 @@ def _put(
     layers = [*before, *(layer for layer, _ in new)]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
-            f"{tag_of(kind, digest)}: has {len(before)} layers, the maximum that cosign reads. Remove some."
+            f"{tag_of(kind, digest)}: the manifest has {len(before)} layers, the maximum that cosign supports. Remove "
+            "some of them."
         )
     # Registries require the config of an image, which no tool reads.
     rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
@@ -306,7 +307,9 @@ def _layers(
             manifest = read()
             layers = manifest.layers()
             if len(layers) > _MOST_LAYERS:
-                raise SignatureError(f"{manifest.descriptor.digest}: more than {_MOST_LAYERS} signatures. Remove some.")
+                raise SignatureError(
+                    f"{manifest.descriptor.digest}: the manifest has more than {_MOST_LAYERS} signatures. Remove some."
+                )
         except BentoError as error:
             if not (isinstance(error, RegistryError) and error.status == 404):  # the tag, or a referrer, is absent
                 yield error
@@ -318,7 +321,7 @@ def _layers(
                 if size <= _MOST_BYTES:
                     yield layer
         if size > _MOST_BYTES:
-            raise SignatureError(f"{digest}: more than {_MOST_BYTES} bytes of signatures. Remove some.")
+            raise SignatureError(f"{digest}: the signatures exceed {_MOST_BYTES} bytes. Remove some of them.")
 
 
 def _first(
@@ -333,7 +336,7 @@ def _first(
         except BentoError as error:
             reasons.append(str(error))
     if not reasons:
-        raise SignatureError(f"{nothing} exists. Sign this digest, or request a signature from its publisher.")
+        raise SignatureError(f"{nothing} exists. Sign this digest, or request a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS])
     raise SignatureError(
         f"{nothing} matches the key {key.origin}. Use the signer's public key. Results for the {len(reasons)} found: "

@@ -298,7 +298,7 @@ def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collec
     if PYPI not in ecosystems:
         listed = ", ".join(name for _, name in places)
         raise BentoError(
-            f"advisories: {listed}: has no records for PyPI packages. Provide OSV records of the ecosystem PyPI, "
+            f"advisories: {listed}: no records for PyPI packages found. Provide OSV records of the ecosystem PyPI, "
             "for example from osv.dev or PyPA's advisory database."
         )
     return Database(tuple(sorted(kept, key=lambda advisory: advisory.id)), records, frozenset(ecosystems), date)
@@ -324,7 +324,7 @@ def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
         elif path.name.endswith(SUFFIXES):
             yield read_file(path, name), name
         else:
-            raise BentoError(f"advisories: {name}: isn't JSON, YAML, a zip, or a directory. Provide one of these.")
+            raise BentoError(f"advisories: {name}: unsupported format. Provide JSON, YAML, a zip file, or a directory.")
 
 
 def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
@@ -336,11 +336,14 @@ def _read_directory(folder: Path, name: str) -> Iterator[tuple[bytes, str]]:
         for file in sorted(filter(_is_record, files)):
             count += 1
             if count > _MAX_RECORDS:
-                raise BentoError(f"advisories: {name}: more than {_MAX_RECORDS:,} records. Provide those for PyPI.")
+                raise BentoError(
+                    f"advisories: {name}: the directory has more than {_MAX_RECORDS:,} records. Include only records "
+                    "for PyPI."
+                )
             path = Path(root, file)
             origin = f"{name}/{path.relative_to(folder).as_posix()}"
             if not path.is_file():
-                raise BentoError(f"advisories: {origin}: isn't a file. Remove it.")
+                raise BentoError(f"advisories: {origin}: not a regular file. Remove the entry.")
             yield read_file(path, origin), origin
 
 

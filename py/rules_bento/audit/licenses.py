@@ -180,7 +180,7 @@ def _entry(text: str, place: str) -> str:
     elif terms:
         raise BentoError(f"{place}: {text!r}: expected one license, got an expression. List each license separately.")
     raise BentoError(
-        f"{place}: {text!r} isn't an SPDX identifier. Use one (GPL-3.0-only), * for several (GPL-*), "
+        f"{place}: {text!r} isn't an SPDX identifier. Use an identifier (GPL-3.0-only), a pattern (GPL-*), "
         f"a classifier ({_CLASSIFIER}...), or {TEXT!r} and a string of the field License."
     )
 

@@ -123,10 +123,12 @@ def check(policy: Policy) -> None:
         if not reason.strip():
             raise BentoError(f"allow: {identifier} has no reason. Explain why the vulnerability is harmless.")
     if policy.date and not DATE.fullmatch(policy.date):
-        raise BentoError(f"date: invalid value {policy.date!r}. Use the form YYYY-MM-DD.")
+        raise BentoError(f"date: invalid value {policy.date!r}. Use the format YYYY-MM-DD.")
     for name, text in policy.package_licenses.items():
         if not licenses.parse_expression(text):
-            raise BentoError(f"package_licenses: {name}: invalid SPDX expression {text!r}. Use one such as 'MIT'.")
+            raise BentoError(
+                f"package_licenses: {name}: invalid SPDX expression {text!r}. Use an expression such as 'MIT'."
+            )
 
 
 def evaluate(
@@ -139,9 +141,9 @@ def evaluate(
     check(policy)
     known = sorted(set(packages))
     if not any(package.ecosystem == PYPI for package in known):
-        raise BentoError("no packages found. Use a package hub or a requirements file in the Bento.")
+        raise BentoError("the Bento lists no packages. Use a package hub or a requirements file in the Bento.")
     if policy.vex and not (policy.date or (database and database.date)):
-        raise BentoError("vex: the advisories have no date of modification. Set date.")
+        raise BentoError("vex: requires a date, but the advisories have no modification date. Set date.")
     vulnerabilities = [
         vulnerability for package in known if database for vulnerability in _vulnerabilities(package, database, policy)
     ]
@@ -202,7 +204,7 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
         version = parse(package.version, ecosystem)
     except ValueError:
         kind = "PEP 440" if ecosystem == PYPI else DEBIAN
-        raise BentoError(f"{package!s:.100}: invalid version ({kind}). Lock a valid one.") from None
+        raise BentoError(f"{package!s:.100}: invalid version ({kind}). Lock a valid version.") from None
     about = [
         advisory
         for advisory in database.advisories

@@ -136,9 +136,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
     if python_version is None and image is not None:
         python_version, place = image.python_version, f"{image.place}: python_version"
     if python_version is not None and python_version != settings.python_version:
-        raise BentoError(
-            f"{place}: {python_version} isn't the locked Python version {settings.python_version}. Use that version."
-        )
+        raise BentoError(f"{place}: {python_version} isn't the locked Python version. Use {settings.python_version}.")
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
@@ -151,8 +149,8 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
         and not (image.python_version or image.base_image)
     ):
         raise BentoError(
-            f"deps require {locked[0]} from a hub of rules_python, but the Python version is unknown. Set "
-            f"python_version to the version of the hub, as X.Y."
+            f"deps require {locked[0]} from a rules_python hub, but the Python version is unknown. Set "
+            f"python_version to the version of the hub, such as '3.12'."
         )
 
 

@@ -65,7 +65,7 @@ def to_time(value: Any, where: str) -> str:
             return parse_time(value).isoformat()
         except ValueError:
             pass
-    raise BentoError(f"{where}: invalid time {value!r}. Write it as '2026-01-31T12:00:00+00:00'.")
+    raise BentoError(f"{where}: invalid time {value!r}. Use the format '2026-01-31T12:00:00+00:00'.")
 
 
 def optional(convert: Conversion) -> Conversion:
@@ -119,7 +119,7 @@ def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: required, but missing. Add it.")
+                raise BentoError(f"{place}: this required value is missing. Add the value.")
             else:
                 values[key] = default() if callable(default) else default
         return values

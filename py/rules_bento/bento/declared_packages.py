@@ -60,7 +60,7 @@ class DeclaredPackages:
                 if sha256 not in hashes:
                     raise BentoError(
                         f"{self.place}: {text}: the lock has {file} with sha256:{sha256}, which isn't one of the "
-                        f"hashes. Correct them, or remove --hash to use the hashes of the lock."
+                        f"hashes. Correct the hashes, or remove --hash to use the lock's hashes."
                     )
 
 

@@ -105,8 +105,8 @@ def read(kind: Kind, place: Path) -> bytes:
         return read_file(place)
     except OSError as error:
         raise BentoError(
-            f"{place.parent}: isn't a {kind.noun}, because its {kind.descriptor} cannot be read ({error.strerror}). "
-            f"Remove the directory if it is left over."
+            f"{place.parent}: isn't a {kind.noun}, because {kind.descriptor} can't be read ({error.strerror}). "
+            f"Remove the directory."
         ) from None
 
 
@@ -129,7 +129,7 @@ def _load(data: bytes, where: str) -> dict[str, Any]:
 
     document = read_yaml(data, where, binary=True)  # metadata of models may be bytes
     if not isinstance(document, dict):
-        raise BentoError(f"{where}: not a YAML mapping. Restore the file that BentoML wrote.")
+        raise BentoError(f"{where}: expected a YAML mapping. Restore the file that BentoML wrote.")
     return document
 
 

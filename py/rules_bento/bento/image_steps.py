@@ -127,7 +127,7 @@ def read(text: bytes, origin: str) -> ImageDefinition:
 def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
     for name in data:
         if name not in _FIELDS:
-            raise BentoError(f"{origin}: unknown field {name!r} of an image.{did_you_mean(name, _FIELDS)} Remove it.")
+            raise BentoError(f"{origin}: unknown field {name!r}.{did_you_mean(name, _FIELDS)} Remove the field.")
     steps = tuple(_step(step[0], step[1:], origin) for step in data.get("steps", []))
     image = ImageDefinition(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
     check(image)
@@ -198,7 +198,7 @@ def check(image: ImageDefinition) -> None:
         version = short_python_version(image.python_version, f"{image.place}: python_version")
         if not image.base_image and version not in distros.PYTHON_VERSIONS:
             valid = ", ".join(distros.PYTHON_VERSIONS)
-            raise BentoError(f"{image.place}: no image has Python {version}. Use {valid}, or set base_image.")
+            raise BentoError(f"{image.place}: Python {version} isn't supported. Use {valid}, or set base_image.")
     for step in image.steps:
         _check_step(step, image)
     _check_order(image)
@@ -210,7 +210,7 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     if step.kind in expected and len(step.values) != expected[step.kind]:
         raise BentoError(f"{place}: expected {expected[step.kind]} arguments, got {len(step.values)}. Correct them.")
     if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
-        raise BentoError(f"{place}: no arguments. Add some, or remove the step.")
+        raise BentoError(f"{place}: arguments are missing. Add arguments, or remove the step.")
     if step.kind == "system_packages":
         if image.distro == "":
             raise BentoError(f"{place}: system packages require a distro. Set distro.")

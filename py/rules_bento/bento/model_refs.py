@@ -132,7 +132,7 @@ def choose(
         if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
                 f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports one alias for "
-                f"each model. Remove one."
+                f"each model. Remove one of the aliases."
             )
         if tag in chosen and not aliases[tag] and alias:
             raise BentoError(
@@ -144,7 +144,9 @@ def choose(
     owners: dict[str, str] = {}
     for tag, alias in aliases.items():
         if alias and owners.setdefault(alias, tag) != tag:
-            raise BentoError(f"{place}: {owners[alias]} and {tag} have the same alias {alias!r}. Rename one.")
+            raise BentoError(
+                f"{place}: {owners[alias]} and {tag} have the same alias {alias!r}. Rename one of the aliases."
+            )
     return list(chosen), [BundledModel(model.description, aliases[model.description.tag]) for model in models]
 
 
@@ -194,7 +196,7 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
         if not exact:
             raise BentoError(
                 f"{place}: {tag!r} is ambiguous: "
-                f"{', '.join(model.description.tag for model in matching)}. Write the complete version."
+                f"{', '.join(model.description.tag for model in matching)}. Use the complete version."
             )
         newest = exact[0]
     return newest

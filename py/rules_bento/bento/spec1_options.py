@@ -26,7 +26,7 @@ def _distro(value: Any, where: str) -> str:
 def _python_version(value: Any, where: str) -> str:
     match = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
     if not match:
-        raise BentoError(f"{where}: invalid Python version {value!r}. Write it as '3.12'.")
+        raise BentoError(f"{where}: invalid Python version {value!r}. Use a version such as '3.12'.")
     return match[1]
 
 
@@ -49,14 +49,14 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
         return dict(setting.split("=", 1) for setting in value)
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    raise BentoError(f"{where}: file {value!r} isn't in the Bento. Write the variables instead.")
+    raise BentoError(f"{where}: the Bento doesn't contain the file {value!r}. Specify the variables instead.")
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:
     dependencies: list[Any] = items(any_value)(value, where)
     mappings = [item for item in dependencies if isinstance(item, dict)]
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
-        raise BentoError(f"{where}: expected only one mapping, with the key pip. Remove the others.")
+        raise BentoError(f"{where}: expected a single mapping with the key pip. Remove other mappings.")
     for item in mappings:
         items(strict_str)(item["pip"], f"{where}.pip")
     return dependencies

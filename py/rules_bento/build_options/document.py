@@ -120,7 +120,7 @@ class Table:
             string = scalar_string(item)
             if string is None or isinstance(item, bool):
                 place = self.at(key, index)
-                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put it in quotes.")
+                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put the value in quotes.")
             strings.append(string)
         return tuple(strings)
 
@@ -134,7 +134,7 @@ class Table:
             string = scalar_string(item)
             if string is None:
                 place = self._document.at((*self._path, key, name))
-                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put it in quotes.")
+                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put the value in quotes.")
             strings[str(name)] = string
         return strings
 

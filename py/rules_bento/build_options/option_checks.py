@@ -60,9 +60,9 @@ def check_env(env: EnvVariable, place: str) -> None:
     if env.stage not in STAGES:
         near = did_you_mean(env.stage, STAGES)
         valid = ", ".join(STAGES)
-        raise BentoError(f"{place}: invalid stage {env.stage!r} of {env.name}.{near} Valid values: {valid}.")
+        raise BentoError(f"{place}: {env.name} has the invalid stage {env.stage!r}.{near} Valid values: {valid}.")
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(f"{place}: the value of {env.name} has a line break or a NUL. Remove it.")
+        raise BentoError(f"{place}: the value of {env.name} contains a line break or a NUL. Remove this character.")
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
@@ -82,7 +82,7 @@ def short_python_version(text: str, place: str) -> str:
     """Return the `X.Y` of a version, because images have its latest patch release. Raises BentoError."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
-        raise BentoError(f"{place}: invalid Python version {text!r}. Write a version such as '3.12'.")
+        raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")
     return f"{match[1]}.{match[2]}"
 
 
@@ -101,7 +101,7 @@ def check_package(package: str, place: str) -> None:
     """Raise BentoError unless the string is a single requirement."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
-        raise BentoError(f"{place}: {package!r} is empty or has several lines. Write one requirement per item.")
+        raise BentoError(f"{place}: {package!r} must be one line with a requirement. Use an item for each requirement.")
     if package.lstrip().startswith("-"):
         check_editable(package.strip(), place)
         flag = package.split()[0].partition("=")[0]
@@ -137,8 +137,8 @@ def check_editable(line: str, place: str) -> None:
     """Raise BentoError for an editable requirement, because the image doesn't have its directory yet."""
     if _EDITABLE.match(line):
         raise BentoError(
-            f"{place}: {line!r} installs a directory, which the image doesn't have when it installs packages. Remove "
-            f"it: the service imports its own modules from the Bento. Add the directory's requirements instead."
+            f"{place}: {line!r} installs a directory, which the image doesn't have when it installs packages. "
+            f"Add the directory's requirements instead: the service imports its own modules from the Bento."
         )
 
 

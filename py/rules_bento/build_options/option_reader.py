@@ -72,7 +72,7 @@ def _labels(top: Table) -> dict[str, str]:
     labels = top.mapping("labels") or {}
     for key in labels:
         if not key.strip():
-            raise BentoError(f"{top.at('labels')}: a label has an empty key. Give it a name.")
+            raise BentoError(f"{top.at('labels')}: a label has an empty key. Add the key.")
     return labels
 
 
@@ -91,7 +91,7 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
             )
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
-            raise BentoError(f"{top.at('envs', index)}: the variable has no name. Add one.")
+            raise BentoError(f"{top.at('envs', index)}: the name of the variable is missing. Add name.")
         env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)
@@ -109,10 +109,12 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
         table = Table(document, ("models", index), ("tag", "filter", "alias"))
         tag = table.string("tag")
         if not tag:
-            raise BentoError(f"{top.at('models', index)}: the model has no tag. Add one, such as 'iris_clf:latest'.")
+            raise BentoError(
+                f"{top.at('models', index)}: the tag of the model is missing. Add a tag such as 'iris_clf:latest'."
+            )
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
-            raise BentoError(f"{table.at('alias')}: the alias is empty. Name it, or remove the key.")
+            raise BentoError(f"{table.at('alias')}: the alias is empty. Add a name, or remove the key.")
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 problem = f"{table.at('filter')}: invalid condition {condition.strip()!r}"
@@ -155,7 +157,7 @@ def _cuda_version(table: Table) -> str | None:
         return None
     if value not in distros.CUDA_VERSIONS:
         known = ", ".join(distros.CUDA_VERSIONS)
-        raise BentoError(f"{table.at('cuda_version')}: no image has CUDA {value!r}. Valid values: {known}.")
+        raise BentoError(f"{table.at('cuda_version')}: unsupported CUDA version {value!r}. Valid values: {known}.")
     return distros.CUDA_VERSIONS[value]
 
 
@@ -193,7 +195,7 @@ def _base_image(table: Table) -> str | None:
         return None
     name = " ".join(value.split())
     if not name or " " in name:
-        raise BentoError(f"{table.at('base_image')}: invalid image name {value!r}. Correct it.")
+        raise BentoError(f"{table.at('base_image')}: invalid image name {value!r}. Correct the name.")
     return name
 
 
@@ -206,10 +208,10 @@ def _python(table: Table) -> Python:
     for key, values in {**urls, "index_url": (index_url,) if index_url else None}.items():
         for value in values or ():
             if not value or re.search(r"\s", value):
-                raise BentoError(f"{table.at(key)}: {value!r} is empty or contains spaces. Write a single address.")
+                raise BentoError(f"{table.at(key)}: {value!r} is empty or contains spaces. Use a single URL.")
     pip_args = table.string("pip_args")
     if pip_args and "\n" in pip_args.strip():
-        raise BentoError(f"{table.at('pip_args')}: several lines aren't supported. Write one line.")
+        raise BentoError(f"{table.at('pip_args')}: multiple lines aren't supported. Use a single line.")
     return Python(
         requirements_txt=table.string("requirements_txt"),
         packages=packages,
@@ -229,12 +231,12 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
     names = [wheel.rpartition("/")[2] for wheel in wheels or ()]
     for wheel, name in zip(wheels or (), names, strict=True):
         if "*" in wheel or "?" in wheel:
-            raise BentoError(f"{table.at('wheels')}: BentoML doesn't expand the pattern {wheel!r}. List files.")
+            raise BentoError(f"{table.at('wheels')}: BentoML doesn't expand the pattern {wheel!r}. List the files.")
         if not name.endswith((".whl", ".tar.gz", ".zip")):
             place = table.at("wheels")
             raise BentoError(f"{place}: {wheel!r} isn't a wheel or source archive. Use .whl, .tar.gz, or .zip.")
         if names.count(name) > 1:
-            raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one.")
+            raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one of them.")
     return wheels
 
 
@@ -244,7 +246,9 @@ def _conda(table: Table) -> Conda:
         if isinstance(item, dict):
             pip = item.get("pip")
             if set(item) != {"pip"} or not isinstance(pip, list) or not all(isinstance(one, str) for one in pip):
-                raise BentoError(f"{table.at('dependencies')}: invalid mapping. Write a list of strings as 'pip'.")
+                raise BentoError(
+                    f"{table.at('dependencies')}: invalid mapping. Use the key 'pip' with a list of strings."
+                )
             dependencies.append({"pip": list(pip)})
         elif isinstance(item, str):
             dependencies.append(item)  # type: ignore[arg-type]

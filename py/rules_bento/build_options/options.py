@@ -123,14 +123,14 @@ def check(options: BuildOptions) -> None:
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
         place = options.at(f"conda.{ignored[0]}")
-        raise BentoError(f"{place}: BentoML ignores it if conda.environment_yml is set. Move it to that file.")
+        raise BentoError(f"{place}: BentoML ignores this option if conda.environment_yml is set. Move it to the file.")
     nested = [item for item in conda.dependencies or () if isinstance(item, dict)]
     if len(nested) > 1 or (nested and conda.pip):
-        raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Write a single list.")
+        raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Merge the lists.")
     if python.requirements_txt and python.packages:
         raise BentoError(
-            f"{options.at('python.packages')}: BentoML ignores it if python.requirements_txt is set. Move the "
-            f"packages to that file, or remove one of the options."
+            f"{options.at('python.packages')}: BentoML ignores this option if python.requirements_txt is set. Move "
+            f"the packages to the file, or remove one of the options."
         )
 
 
@@ -140,19 +140,19 @@ def _check_distro(options: BuildOptions) -> None:
     cuda_place = options.at("docker.cuda_version")
     if docker.python_version and not docker.base_image and docker.python_version not in distros.PYTHON_VERSIONS:
         raise BentoError(
-            f"{options.at('docker.python_version')}: no image has Python {docker.python_version!r}. Use "
+            f"{options.at('docker.python_version')}: Python {docker.python_version!r} isn't supported. Use "
             f"{', '.join(distros.PYTHON_VERSIONS)}, or set base_image."
         )
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version))
         raise BentoError(
-            f"{cuda_place}: no image of distro {distro.name!r} has this CUDA version. Use {supported}, or a base_image."
+            f"{cuda_place}: distro {distro.name!r} doesn't support this CUDA version. Use {supported}, or a base_image."
         )
     if docker.cuda_version and docker.base_image:
-        raise BentoError(f"{cuda_place}: BentoML ignores it if docker.base_image is set. Remove one of them.")
+        raise BentoError(f"{cuda_place}: BentoML ignores this option if docker.base_image is set. Remove one of them.")
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).conda_image)
-        problem = f"{options.at('conda')}: no image of distro {distro.name!r} has conda"
+        problem = f"{options.at('conda')}: distro {distro.name!r} doesn't support conda"
         raise BentoError(f"{problem}. Use {supported}, or a base_image that has conda.")
 
 

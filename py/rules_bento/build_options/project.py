@@ -36,7 +36,9 @@ class ProjectFiles:
         """Return the normalized path of an option's value. Raises BentoError for a path outside of the context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
-            raise BentoError(f"{place}: {written!r} isn't a path in the build context. Declare a copy there.")
+            raise BentoError(
+                f"{place}: {written!r} is outside of the build context. Declare a copy in the build context."
+            )
         return path
 
     def read(self, written: str, place: str) -> bytes:

@@ -149,7 +149,7 @@ def _value(text: str, variables: dict[str, str], place: str) -> str:
     if quoted:
         return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
-        raise BentoError(f"{place}: {text!r} isn't a single quoted value. Correct the quotes.")
+        raise BentoError(f"{place}: {text!r} is followed by other text, or a quote is missing. Correct the quotes.")
     return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 
@@ -159,7 +159,9 @@ def _expand(value: str, variables: dict[str, str], place: str) -> str:
         if match[1]:
             return match[0][1:]
         if name not in variables:
-            raise BentoError(f"{place}: ${name} isn't defined by a line above. Define it, or write \\${name}.")
+            raise BentoError(
+                f"{place}: ${name} isn't defined by a previous line. Define the variable, or write \\${name}."
+            )
         return variables[name]
 
     return _VARIABLE.sub(replacement, value)

@@ -54,7 +54,7 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
             )
         if _FILE_OPTIONS[flag] and not equals:
             if not arguments:
-                raise BentoError(f"{place}: {flag!r} has no value. Add one.")
+                raise BentoError(f"{place}: {flag!r} requires a value. Add the value.")
             value = arguments.pop(0)
         lines.append(f"{flag} {value}".strip())
     return lines
@@ -88,8 +88,8 @@ def add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps require {missing[0]}, but the requirements file with hashes doesn't have it. "
-            f"Add it to the input of the lock, and lock again."
+            f"deps require {missing[0]}, but the requirements file with hashes doesn't contain it. "
+            f"Add the package to the input of the lock, and lock again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
 
@@ -102,8 +102,8 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
         raise BentoError(
-            f"deps require {pin} from a hub of rules_python, but the requirements have {declared[0].text}. Lock "
-            f"both to one version."
+            f"deps require {pin} from a rules_python hub, but the requirements have {declared[0].text}. Lock "
+            f"the same version in both."
         )
     return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
@@ -177,7 +177,7 @@ def assemble_requirements(
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
-        raise BentoError("requirements: bentoml, which serves the Bento, is missing. Add the bentoml of the hub.")
+        raise BentoError("requirements: bentoml, which serves the Bento, is missing. Add bentoml of the package hub.")
     declared_names = _unconditional_names(text)
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
@@ -189,7 +189,7 @@ def assemble_requirements(
     if missing_extras:
         wanted = f"bentoml[{','.join(sorted(features))}]"
         raise BentoError(
-            f"features: the lock's bentoml doesn't have {', '.join(missing_extras)}. Add {wanted!r} to packages."
+            f"features: the lock contains bentoml without {', '.join(missing_extras)}. Add {wanted!r} to packages."
         )
     # Lines that aren't packages: options, and archives that the Bento includes.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
@@ -205,11 +205,12 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
         return text[: pinned.start()] + requirement + text[pinned.end() :], pinned[2]
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
-            raise BentoError("features: the requirements have bentoml with an address. Add the extras there.")
+            raise BentoError("features: not supported for bentoml with a URL. Add the extras to the requirement.")
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: the file with hashes doesn't have bentoml. Add it to the input of the lock, and lock again."
+            "requirements: the file with hashes doesn't contain bentoml. Add it to the input of the lock, and lock "
+            "again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 

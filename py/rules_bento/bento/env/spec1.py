@@ -58,7 +58,7 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
         )
     if docker.base_image and docker.system_packages:
         raise BentoError(
-            f"{options.at('docker.system_packages')}: BentoML ignores it if docker.base_image is set "
+            f"{options.at('docker.system_packages')}: BentoML ignores this option if docker.base_image is set "
             f"with spec 1. Install the packages in a setup_script."
         )
     for env in envs:

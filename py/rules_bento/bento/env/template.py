@@ -80,7 +80,7 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
     except RecursionError:
         raise BentoError(f"{origin}: the template is nested too deeply. Reduce the nesting.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BentoError(f"{origin}: cannot render the template: {error}. Correct it.") from None
+        raise BentoError(f"{origin}: cannot render the template: {error}. Correct the template.") from None
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
@@ -98,10 +98,10 @@ def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
         reply = pipe.read(_MAX_BYTES + 2)
     _, status = os.waitpid(child, 0)
     if len(reply) > _MAX_BYTES + 1:
-        raise BentoError(f"{origin}: the rendered Dockerfile has more than {_MAX_BYTES} bytes. Shorten it.")
+        raise BentoError(f"{origin}: the rendered Dockerfile has more than {_MAX_BYTES} bytes. Shorten the template.")
     if not reply or status:
         raise BentoError(
-            f"{origin}: rendering needs more than {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify the template."
+            f"{origin}: rendering exceeds the limit of {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify the template."
         )
     text = reply[1:].decode()
     if reply[:1] == _FAILED:
