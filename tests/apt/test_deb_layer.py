@@ -229,7 +229,7 @@ def test_users_and_folders(make, tmp_path):
 
 
 def test_a_number_that_a_user_cannot_have(make, tmp_path):
-    problems = {"0": "reserved", "42": "reserved", "65534": "reserved", "x": "Use digits", "70000": "from 1 to 65533"}
+    problems = {"0": "reserved", "42": "reserved", "65534": "reserved", "x": "Use a number", "70000": "from 1 to 65533"}
     for number, problem in problems.items():
         error = make(one(tmp_path, member("usr/x", data=b"")), user=[("me", number)])
         assert "users: me" in error and problem in error

@@ -208,5 +208,5 @@ def test_other_services_than_the_bento_states():
         facts._check_members(to_json(stated), replace(stated, services=(outer, inner)))
     assert str(raised.value) == (
         'bento.yaml contains the services {"Svc": []}, but the import found {"Svc": ["Inner"], "Inner": []}. '
-        'Set service_metadata = "import" of the Bento.'
+        'Set service_metadata = "import" on the Bento.'
     )

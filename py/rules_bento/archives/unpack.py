@@ -238,7 +238,9 @@ class _Guard:
         if ".." in parts:
             raise self._error(f"{path!r}: the path is outside the archive. Use a path without '..'.")
         if len(parts) > MAX_DEPTH + 1:
-            raise self._error(f"{path[:60]!r}...: is in more than {MAX_DEPTH} nested directories. Move it up.")
+            raise self._error(
+                f"{path[:60]!r}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting."
+            )
         normal = "/".join(parts)
         if _DRIVE.match(normal):
             raise self._error(f"{path!r}: the path is absolute. Use a relative path.")
