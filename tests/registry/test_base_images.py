@@ -140,8 +140,8 @@ def test_attestations_and_artifacts_are_left_out(made):
         ("config", {"Env": ["A"]}, "config.Env isn't a list of NAME=value"),
         ("config", {"Env": [1]}, "config.Env isn't a list of NAME=value"),
         ("config", {"Env": None}, ""),
-        ("history", {"a": 1}, "history isn't a list"),
-        ("variant", 8, "variant isn't a string"),
+        ("history", {"a": 1}, "history must be a list"),
+        ("variant", 8, "variant must be a string"),
         ("architecture", ["amd64"], "no image for linux/amd64 or linux/arm64"),
         ("architecture", "s390x", "only for linux/s390x"),
     ],
@@ -207,7 +207,7 @@ def test_two_images_for_a_platform(made):
     made.add()
     made.config["created"] = "later"
     del made.manifest["config"]
-    assert "several images for linux/amd64. Keep one of them." in refused(made.add())
+    assert "contains several images for linux/amd64. Keep only one." in refused(made.add())
 
 
 def test_an_index_without_end(made):

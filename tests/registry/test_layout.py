@@ -57,7 +57,9 @@ def test_of_an_index_only_the_wanted_platform_comes(reference, registries, progr
     amd64, arm64 = root.children()
     assert layout.blob(arm64.digest).exists()
     assert not layout.blob(amd64.digest).exists()
-    with pytest.raises(BentoError, match=r"no image for linux/s390x. Use one of: linux/amd64, linux/arm64"):
+    with pytest.raises(
+        BentoError, match=r"no image for linux/s390x. Use one of these platforms: linux/amd64, linux/arm64"
+    ):
         pull([reference.with_tag("multi")], layout, registries, progress, platforms=["linux/s390x"])
 
 
@@ -75,7 +77,7 @@ def test_a_mirror_is_asked_first_and_may_be_down_or_lie(
 
 def test_a_pull_into_another_folder_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(BentoError, match="not an OCI layout"):
+    with pytest.raises(BentoError, match="isn't an OCI layout"):
         Layout.create(tmp_path)
     with pytest.raises(BentoError, match="not an OCI layout"):
         Layout.open(tmp_path)
@@ -90,7 +92,7 @@ def test_names_stand_for_one_image_each(reference, registries, progress, tmp_pat
     assert first.content != second.content
     assert [entry.digest for entry in layout.index()] == [second.descriptor.digest]
     pull([reference.with_tag("v1")], layout, registries, progress, name="old")
-    with pytest.raises(BentoError, match="has 2 images. Name one of: app, old"):
+    with pytest.raises(BentoError, match="contains 2 images. Specify one of: app, old"):
         layout.find()
     assert layout.find("old").content == first.content
 
@@ -125,9 +127,9 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
     layout.blob(digest).unlink()
     os.mkfifo(layout.blob(digest))
     assert not layout.has(Descriptor("text/plain", digest, 0)), "a pipe has a size of 0"
-    with pytest.raises(BentoError, match="has no (manifest|blob)"):
+    with pytest.raises(BentoError, match="missing (manifest|blob)"):
         layout.manifest(digest)
-    with pytest.raises(BentoError, match="has no (manifest|blob)"):
+    with pytest.raises(BentoError, match="missing (manifest|blob)"):
         layout.read(Descriptor("text/plain", digest, len(manifest)))
     (layout.directory / "index.json").unlink()
     os.mkfifo(layout.directory / "index.json")
@@ -249,10 +251,10 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
         ({"manifest.json": b"[" * 100_000}, "manifest.json: nested too deeply"),
         ({"manifest.json": b"[]"}, "expected one image"),
         ({"manifest.json": b"[{}]"}, "manifest.json: the image: Config is missing"),
-        ({"manifest.json": b"[1]"}, "Save it with `docker save`"),
-        ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "Save it with `docker save`"),
-        ({"manifest.json": b'[{"Config": "c", "Layers": [["c"]]}]', "c": b"{}"}, "Save it with `docker save`"),
-        ({"manifest.json": b'[{"Config": ["c"], "Layers": []}]', "c": b"{}"}, "Save it with `docker save`"),
+        ({"manifest.json": b"[1]"}, "Save the image with `docker save`"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "Save the image with `docker save`"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": [["c"]]}]', "c": b"{}"}, "Save the image with `docker save`"),
+        ({"manifest.json": b'[{"Config": ["c"], "Layers": []}]', "c": b"{}"}, "Save the image with `docker save`"),
         ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]', "c": b"{}"}, "missing file .*passwd'"),
         ({"index.json": b'{"manifests": []}'}, "expected one image, got 0"),
     ],

@@ -193,7 +193,7 @@ def test_a_file_that_is_not_what_its_digest_says_is_named_and_never_accepted(
     wrong = tmp_path / "wrong.tar"
     wrong.write_bytes(bytes(largest.size))
     package = Pushable(image.root, (), {**image.sources, largest.digest: FileSource(wrong)})
-    with pytest.raises(BentoError, match=rf"wrong\.tar: content doesn't match the digest {largest.digest}"):
+    with pytest.raises(BentoError, match=rf"wrong\.tar: the content doesn't match the digest {largest.digest}"):
         push(package, [reference.with_tag("v1")], registries, progress)
     assert servers.get(server, f"/v2/{reference.repository}/manifests/v1")[0] == 404
     server.assert_sound()
@@ -205,7 +205,7 @@ def test_a_file_that_is_too_short_is_named(server, reference, registries, progre
     short = tmp_path / "short.tar"
     short.write_bytes(bytes(largest.size - 1))
     package = Pushable(image.root, (), {**image.sources, largest.digest: FileSource(short)})
-    with pytest.raises(BentoError, match=r"short\.tar: file is shorter"):
+    with pytest.raises(BentoError, match=r"short\.tar: the file is shorter"):
         push(package, [reference], registries, progress)
 
 

@@ -104,7 +104,9 @@ class Chain:
 def test_a_chain_of_referrers_ends_in_a_message(monkeypatch):
     chain = Chain(2000)
     [root, *others] = chain.manifests.values()
-    with pytest.raises(BentoError, match=r"more than 1000 referrers. Copy it without referrers: --no-ref"):
+    with pytest.raises(
+        BentoError, match=r"more than 1000 referrers. To copy the artifact without referrers, use --no-ref"
+    ):
         list(_walk_referrers(chain, root))
     monkeypatch.setattr("rules_bento.net.limits.MANIFESTS", 5000)
     assert list(_walk_referrers(chain, root)) == others, "and not by recursion"

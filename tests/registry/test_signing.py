@@ -132,7 +132,7 @@ def test_cosigns_keys_are_opened_by_their_password(tmp_path, monkeypatch, kind):
     with pytest.raises(BentoError, match="k: the key is encrypted. Set COSIGN_PASSWORD"):
         read_private("k", tmp_path)
     monkeypatch.setenv(PASSWORD, "another")
-    with pytest.raises(BentoError, match="wrong password, or the key is damaged") as caught:
+    with pytest.raises(BentoError, match="wrong password or damaged key") as caught:
         read_private("k", tmp_path)
     assert "another" not in str(caught.value)
     (tmp_path / "word").write_text("pass word\n")
@@ -171,9 +171,9 @@ def test_work_that_is_not_cosigns_is_not_done(tmp_path, monkeypatch):
 def test_keys_that_cosigns_own_commands_do_not_agree_on_are_refused(tmp_path, made, name):
     (tmp_path / "k").write_bytes(private_pem(made))
     (tmp_path / "p").write_bytes(public_pem(made))
-    with pytest.raises(BentoError, match=rf"k: .*{name}.* isn't supported. Use ECDSA on P-256"):
+    with pytest.raises(BentoError, match=rf"k: .*{name}.* isn't supported. Use an ECDSA key on P-256"):
         read_private("k", tmp_path)
-    with pytest.raises(BentoError, match=rf"p: .*{name}.* isn't supported. Use ECDSA on P-256"):
+    with pytest.raises(BentoError, match=rf"p: .*{name}.* isn't supported. Use an ECDSA key on P-256"):
         read_public("p", tmp_path)
 
 
@@ -185,18 +185,18 @@ def test_what_is_no_key_is_refused(keys, monkeypatch):
     (keys / "open").write_text("-----BEGIN PRIVATE KEY-----\n" * 2000)
     monkeypatch.delenv("NOTHING", raising=False)
     for name, message in {
-        "none": "expected one key in PEM, got 0",
-        "long": "more than 65536 bytes",
-        "two": "expected one key in PEM, got 2",
+        "none": "expected one key in PEM format, got 0",
+        "long": "exceeds 65536 bytes",
+        "two": "expected one key in PEM format, got 2",
         "broken": "invalid key",
-        "open": "expected one key in PEM, got 0",
+        "open": "expected one key in PEM format, got 0",
         "absent": "cannot read the file: No such file",
-        "k.pub": "expected a private key in PEM, got 'PUBLIC KEY'",
-        "env://NOTHING": "this variable isn't set",
+        "k.pub": "expected a private key in PEM format, got 'PUBLIC KEY'",
+        "env://NOTHING": "the variable isn't set",
     }.items():
         with pytest.raises(BentoError, match=message):
             read_private(name, keys)
-    with pytest.raises(BentoError, match="a private key isn't needed"):
+    with pytest.raises(BentoError, match="expected a public key, got a private key"):
         read_public("k.key", keys)
 
 
@@ -217,7 +217,7 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     assert main(["sign", "--key", "keys/k.key", *words, "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
-    assert f"invalid  x.bento: {signature} isn't its signature by keys/other.pub" in capsys.readouterr().out
+    assert f"invalid  x.bento: {signature} isn't a signature of this file by keys/other.pub" in capsys.readouterr().out
     Path("x.bento").write_bytes(b"Bento" * 1000)
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.FOUND
     Path(signature).write_bytes(b"\xff" * 100)
@@ -227,7 +227,7 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     assert main(["verify", "--key", "keys/k.pub", "-o", "json", "x.bento"]) == status.FOUND
     (found,) = json.loads(capsys.readouterr().out)
     assert found["signed"] is False
-    assert "the signature can't be read" in found["problem"]
+    assert "cannot read the signature" in found["problem"]
 
 
 @pytest.mark.parametrize("form", ["file_signature", "file_bundle"])
@@ -411,7 +411,7 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
         "it was signed with another key": layer(good, b64encode(bytes(64)).decode()),
         "invalid JSON": signed(b"{", key),
         "expected a JSON object": signed(b"[]", key),
-        "the signed document isn't a payload of an image": signed(
+        "the signed document doesn't describe an image": signed(
             to_json({"critical": {**critical, "type": "atomic container signature"}}), key
         ),
         "levels of nesting": signed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", key),
@@ -553,7 +553,7 @@ def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, 
     entry = Descriptor.from_content(to_json(document), oci.INDEX).to_json()
     relisted(other, lambda entries: [entry, *entries])
     assert main(["verify", "--key", str(keys / "k.pub"), str(other.directory)]) == status.ERROR
-    assert "mixes fields of a manifest and an index" in capsys.readouterr().err
+    assert "has fields of both a manifest and an index" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", ["tag", "referrer", "absent referrer"])
@@ -596,7 +596,7 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
     for message, document in {
         "it was signed with another key": cosign.sign_statement(statement, other),
         "another digest is signed": cosign.sign_statement(elsewhere, key),
-        "no in-toto statement": {**sound, "payloadType": "text/plain"},
+        "isn't a signed in-toto statement": {**sound, "payloadType": "text/plain"},
         "another key": {**sound, "signatures": []},
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
         "invalid base64": {**sound, "signatures": ["x"]},
@@ -768,7 +768,7 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
             ("--sign-format", "legacy"): "--sign-key is missing",
             ("--sign-key", str(keys / "k.key"), "--sign-format", "x"): "expected bundle or legacy, got 'x'",
             ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "expected a time",
-            ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM",
+            ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM format",
         }.items()
     ):
         _, code = pushed_by_rule(tmp_path / str(number), reference, *words)

@@ -187,7 +187,7 @@ def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, 
     run("push", *flags, home=home)
     pull = ["--image", f"{reference.name}@{index.root.descriptor.digest}", "--shallow", "--platform", "linux/s390x"]
     refused = run("pull", *pull, "--platform", "linux/arm64", "--layout", tmp_path / "strict", home=home, code=1)
-    assert "no image for linux/s390x. Use one of: linux/amd64, linux/arm64." in refused.stderr
+    assert "no image for linux/s390x. Use one of these platforms: linux/amd64, linux/arm64." in refused.stderr
     run("pull", *pull, "--lenient", "--layout", tmp_path / "none", home=home, code=1)
     run("pull", *pull, "--platform", "linux/arm64", "--lenient", "--layout", tmp_path / "layout", home=home)
     _, arm64 = index.children

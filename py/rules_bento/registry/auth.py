@@ -128,7 +128,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
         except ValueError:
             colon = ""
         if not colon:
-            raise BentoError(f"{file}: entry {name!r} isn't a username and a password. Log in again.") from None
+            raise BentoError(f"{file}: the entry {name!r} has no username and password. Log in again.") from None
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
@@ -141,30 +141,31 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
     path = which(program)
     if not path:
         raise BentoError(
-            f"{file}: the credential helper {program} for {key} isn't on PATH. Install it, or remove it from the file."
+            f"{file}: the credential helper {program} for {key} isn't on PATH. Install the helper, or "
+            "remove it from the file."
         )
     try:
         done = subprocess.run(
             [path, "get"], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
         raise BentoError(
-            f"{file}: the credential helper {program} for {key} failed or timed out. Fix it, or remove it "
-            "from the file."
+            f"{file}: the credential helper {program} for {key} {problem}. Fix the helper, or remove it from the file."
         ) from None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:
             return None
         # Its output might contain secrets.
         raise BentoError(
-            f"{program}: failed for {key} (exit code {done.returncode}). To see why, run `echo {key} | {program} get`."
+            f"{program} failed for {key} (exit code {done.returncode}). To see why, run `echo {key} | {program} get`."
         )
     try:
         answer = read_json(done.stdout, program)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (FormatError, KeyError, TypeError):
         raise BentoError(
-            f"{program}: returned no JSON with Username and Secret for {key}. Fix or update the helper."
+            f"{program}: the output for {key} isn't JSON with Username and Secret. Fix or update the helper."
         ) from None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
@@ -256,7 +257,7 @@ class Authorizer:
             answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise BentoError(f"{self._host}: its token server returned no token. Report this to the registry's owner.")
+            raise BentoError(f"{self._host}: the token server returned no token. Report this to the registry's owner.")
         stated = answer.get("expires_in")
         life = stated if isinstance(stated, int | float) and stated > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
@@ -279,7 +280,7 @@ class Authorizer:
         with self._transport.exchange(method, url, headers, body) as response:
             content = response.read(limits.TOKEN)
             if response.status in TRANSIENT:
-                raise ConnectionLostError(f"its token server returned {response.status}")
+                raise ConnectionLostError(f"the token server returned {response.status}")
             if response.status != 200:
                 what = f"{self._reference.name}: token request (credentials from {searched_files()})"
                 raise response_error(response.status, content, what, self._host)
@@ -291,7 +292,9 @@ class Authorizer:
     def _realm(self, realm: str) -> str:
         """Return the token server's URL. Raises BentoError if it is unsafe to send credentials there."""
         if not realm:
-            raise BentoError(f"{self._host}: its challenge has no realm. Report this to the registry's owner.")
+            raise BentoError(
+                f"{self._host}: the authentication challenge has no realm. Report this to the registry's owner."
+            )
         url = resolve(str(self._origin), realm)
         there = Origin.from_url(url)
         if there.host == self._origin.host:
@@ -301,12 +304,12 @@ class Authorizer:
                 )
         elif there.scheme == "http":
             raise BentoError(
-                f"{self._host}: its token server {there} is another host, which doesn't use encryption. Ask its owner "
-                "to enable HTTPS."
+                f"{self._host}: the token server {there} is on another host and doesn't use encryption. Ask the "
+                "registry's owner to enable HTTPS."
             )
         elif _is_private_host(there.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: its token server {there} is in a private network, but the registry isn't. If this is "
+                f"{self._host}: the token server {there} is in a private network, but the registry isn't. If this is "
                 f"correct, ask the registry's owner to use a host name for the token server."
             )
         return url

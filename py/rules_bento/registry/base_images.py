@@ -58,12 +58,14 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
         elif unsupported:
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
-            raise BentoError(f"{layout.directory}: several images for {platform}. Keep one of them.")
+            raise BentoError(f"{layout.directory}: contains several images for {platform}. Keep only one.")
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
-        raise BentoError(f"{layout.directory}: no image for {' or '.join(platforms)}{more}. Use another image.")
+        raise BentoError(
+            f"{layout.directory}: contains no image for {' or '.join(platforms)}{more}. Use another image."
+        )
     return {platform: images[platform] for platform in platforms if platform in images}
 
 
@@ -88,7 +90,7 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
             continue
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
-            raise BentoError(f"{layout.directory}: more than {_MAX_MANIFESTS} manifests. Copy only one image.")
+            raise BentoError(f"{layout.directory}: contains more than {_MAX_MANIFESTS} manifests. Copy only one image.")
         _check_size(layout, layout.blob(entry.digest), entry)
         content = layout.read(entry)
         manifest = Manifest.read(content, entry.media_type, str(layout.blob(entry.digest)))
@@ -124,10 +126,10 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
         raise BentoError(f"{path}: rootfs.diff_ids: expected {len(layers)} digests, got {len(diff_ids)}. {COPY_AGAIN}")
     variables = (settings.get("Env") or []) if isinstance(settings, dict) else None
     if not isinstance(variables, list) or not all(isinstance(of, str) and _VARIABLE.fullmatch(of) for of in variables):
-        raise BentoError(f"{path}: config.Env isn't a list of NAME=value. {COPY_AGAIN}")
+        raise BentoError(f"{path}: config.Env isn't a list of NAME=value strings. {COPY_AGAIN}")
     kept: dict[str, Any] = {key: config[key] for key in ("architecture", "os", "variant", "history") if key in config}
     if not isinstance(kept.get("variant", ""), str) or not isinstance(kept.get("history") or [], list):
-        raise BentoError(f"{path}: variant isn't a string, or history isn't a list. {COPY_AGAIN}")
+        raise BentoError(f"{path}: variant must be a string, and history must be a list. {COPY_AGAIN}")
     kept["env"] = dict(variable.split("=", 1) for variable in variables)
     renamed = [replace(layer, media_type=_LAYERS[layer.media_type]) for layer in layers]
     return BaseImage(manifest.descriptor.digest, kept, tuple(zip(renamed, diff_ids, strict=True)))

@@ -163,7 +163,10 @@ class Registry:
         """Return the absolute URL of a response's `Location`. Raises BentoError if it is missing or unsafe."""
         location = response.headers.get("Location")
         if not location:
-            raise BentoError(f"{self.host}: returned {response.status} without a Location. Report this to its owner.")
+            raise BentoError(
+                f"{self.host}: the response with status {response.status} has no Location header. "
+                "Report this to the registry's owner."
+            )
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
@@ -172,7 +175,8 @@ class Registry:
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(
-                    f"{self.host}: redirects to {there.host} without encryption. Ask its owner to enable HTTPS."
+                    f"{self.host}: redirects to {there.host} without encryption. "
+                    "Ask the registry's owner to enable HTTPS."
                 )
             # A registry behind a proxy that terminates TLS returns http URLs of its own host.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
@@ -183,7 +187,8 @@ class Registry:
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
-                f"{self.host}: the next page is on another server, {Origin.from_url(url)}. Report this to its owner."
+                f"{self.host}: the next page of a list is on another server, {Origin.from_url(url)}. "
+                "Report this to the registry's owner."
             )
         return url
 
@@ -194,7 +199,7 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for a failed connection to the registry, or to the source of an upload."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: {cut}, in several attempts. Check that the server is up.")
+            return BentoError(f"{what}: several attempts failed: {cut}. Check that the server is up.")
         return BentoError(
             f"{what}: connections to {self.host} failed in several attempts ({cut}). Check that the registry is "
             f"up, and set HTTPS_PROXY if it needs a proxy."
@@ -283,7 +288,9 @@ class Repository:
         """Return the upload after an accepted chunk (202). Raises BentoError if the response has no Range header."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
-            raise BentoError(f"{self}: accepted a chunk without a Range header. Report this to its owner.")
+            raise BentoError(
+                f"{self}: the response to a chunk has no valid Range header. Report this to the registry's owner."
+            )
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
@@ -311,7 +318,8 @@ class Repository:
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
-                f"{self}: {what}: {descriptor.size} bytes exceed {limits.DOCUMENT}. Report this to its owner."
+                f"{self}: {what}: the size is {descriptor.size} bytes, but the limit is {limits.DOCUMENT}. "
+                "Report this to the artifact's publisher."
             )
         path = f"blobs/{descriptor.digest}"
         reply = self._request("GET", path, what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT)
@@ -342,8 +350,8 @@ class Repository:
         stated = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
         if stated.partition(":")[0] == "sha256" and stated != manifest.descriptor.digest:
             raise BentoError(
-                f"{self}: stored the manifest {manifest.descriptor.digest} as {stated}. Check for a proxy that "
-                f"changes requests."
+                f"{self}: the registry stored the manifest {manifest.descriptor.digest} as {stated}. Check for a proxy "
+                f"that modifies requests."
             )
         return bool(reply.headers.get("OCI-Subject"))
 
@@ -396,7 +404,7 @@ class Repository:
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list) or before + len(listed) > limits.NAMES:
             raise BentoError(
-                f"{self}: its {what} aren't a list of at most {limits.NAMES} entries. Report this to its owner."
+                f"{self}: expected a list of at most {limits.NAMES} {what}. Report this to the registry's owner."
             )
         return listed
 
@@ -407,13 +415,16 @@ class Repository:
         following: str | None = path
         while following is not None:
             if following in seen:
-                raise BentoError(f"{self}: the pages of its {what} form a cycle. Report this to its owner.")
+                raise BentoError(
+                    f"{self}: {what}: the pages of the list form a cycle. Report this to the registry's owner."
+                )
             seen.add(following)
             reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(
-                    f"{self}: {what} exceed {limits.PAGES} pages or {limits.LISTING} bytes. Report this to its owner."
+                    f"{self}: {what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes. "
+                    "Report this to the registry's owner."
                 )
             yield reply
             link = next_link(reply.headers.get("Link"))

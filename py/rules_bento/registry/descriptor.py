@@ -31,7 +31,7 @@ _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 # Foreign layers: not in the registry, but at `urls` of the descriptor.
 _FOREIGN = re.compile(r"application/vnd\.(docker\.image\.rootfs\.foreign|oci\.image\.layer\.nondistributable)\.")
 
-_REPORT = "Report this to its author."
+_REPORT = "Report this to the artifact's publisher."
 _PLATFORM = {"os?": str, "architecture?": str, "variant?": str, "os.version?": str}
 _COMMON = {"mediaType?": str, "artifactType?": str, "annotations?": {...: str}}
 _DESCRIPTOR_SHAPE = _COMMON | {"digest": str, "size": int, "platform?": _PLATFORM}
@@ -62,7 +62,7 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
-        raise BentoError(f"{origin}: the content doesn't match the digest {digest}. Fetch or build it again.")
+        raise BentoError(f"{origin}: the content doesn't match the digest {digest}. Fetch or build the artifact again.")
     return content
 
 
@@ -126,14 +126,12 @@ class Manifest:
         _check_names(document, origin)
         stated = document.get("mediaType", "")
         if stated and media_type and stated != media_type:
-            raise BentoError(
-                f"{origin}: mediaType is {stated}, but the descriptor has {media_type}. Report this to its author."
-            )
+            raise BentoError(f"{origin}: mediaType is {stated}, but the descriptor specifies {media_type}. {_REPORT}")
         kind = stated or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
-            raise BentoError(f"{origin}: {kind!r} isn't an OCI or docker v2 manifest or index. Use one of these.")
+            raise BentoError(f"{origin}: unsupported media type {kind!r}. Use an OCI or Docker v2 manifest or index.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(f"{origin}: {kind} mixes fields of a manifest and an index. Report this to its author.")
+            raise BentoError(f"{origin}: {kind} has fields of both a manifest and an index. {_REPORT}")
         artifact_type, annotations = document.get("artifactType", ""), document.get("annotations", {})
         own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
@@ -179,7 +177,9 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
     """Raise BentoError for a field that Go's JSON decoder reads as another one: it ignores case, and the last wins."""
     for name in fields:
         if _FOLDED.get(name.casefold(), name) != name:
-            raise BentoError(f"{origin}: {name!r:.100}: invalid name of {_FOLDED[name.casefold()]}. {_REPORT}")
+            raise BentoError(
+                f"{origin}: invalid field name {name!r:.100}, expected {_FOLDED[name.casefold()]}. {_REPORT}"
+            )
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
@@ -191,8 +191,8 @@ def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor]
             return
         if len(manifests) >= limits.MANIFESTS or depth > limits.NESTING:
             raise BentoError(
-                f"{entry.digest}: the index has more than {limits.MANIFESTS} manifests or {limits.NESTING} nested "
-                f"indexes. Use the digest of one image."
+                f"{entry.digest}: the index has more than {limits.MANIFESTS} manifests or {limits.NESTING} levels of "
+                f"nested indexes. Use the digest of one image."
             )
         child = read(entry)
         for below in child.children():

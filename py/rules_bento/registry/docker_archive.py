@@ -46,7 +46,7 @@ class _Archive:
             names += len(member.name) + len(member.link)
             if names > _MAX_NAMES:
                 raise BentoError(
-                    f"{path}: the names of its members exceed {_MAX_NAMES} bytes. Use an archive from `docker save`."
+                    f"{path}: the file names exceed {_MAX_NAMES} bytes in total. Use an archive from `docker save`."
                 )
             self.members[posixpath.normpath(member.name)] = _ArchiveMember(member, stream.position)
 
@@ -55,7 +55,7 @@ class _Archive:
         root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
         entries = {entry.digest: entry for entry in root_index.children()}
         if len(entries) != 1:
-            raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save only one.")
+            raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save only one image.")
         root = self._manifest(next(iter(entries.values())))
         children = oci.collect_manifests(root.children(), self._manifest)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
@@ -67,8 +67,10 @@ class _Archive:
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:
-            raise BentoError(f"{origin}: expected one image. Save exactly one.")
-        validate(listed[0], {"Config": str, "Layers": [str]}, f"{origin}: the image", "Save it with `docker save`.")
+            raise BentoError(f"{origin}: expected one image. Save only one image.")
+        validate(
+            listed[0], {"Config": str, "Layers": [str]}, f"{origin}: the image", "Save the image with `docker save`."
+        )
         config_name, names = listed[0]["Config"], listed[0]["Layers"]
         config = self._content(config_name)
         sources = {oci.digest_of(config): self._source(config_name)}

@@ -45,7 +45,7 @@ class Layout:
     def create(directory: Path) -> Layout:
         """Return the layout in a directory, created if needed. Raises BentoError if the directory has other content."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
-            raise BentoError(f"{directory}: not an OCI layout, and not empty. Use another directory.")
+            raise BentoError(f"{directory}: the directory isn't empty, and isn't an OCI layout. Use another directory.")
         layout = Layout(directory)
         (directory / "blobs").mkdir(parents=True, exist_ok=True)
         if not (directory / "index.json").exists():
@@ -60,10 +60,10 @@ class Layout:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(
-                f"{directory}: not an OCI layout, because it has no valid oci-layout file. Use the path of a layout."
+                f"{directory}: not an OCI layout, because it has no valid oci-layout file. Specify an OCI layout."
             ) from None
         if not str(version).startswith("1."):
-            raise BentoError(f"{directory}: OCI layout version {version} isn't supported. Use 1.0.0.")
+            raise BentoError(f"{directory}: OCI layout version {version} isn't supported. Use version 1.0.0.")
         return Layout(directory)
 
     def blob(self, digest: str) -> Path:
@@ -93,7 +93,7 @@ class Layout:
         try:
             content = _read(path)
         except OSError:
-            raise BentoError(f"{self.directory}: has no {what} {digest}. {COPY_AGAIN}") from None
+            raise BentoError(f"{self.directory}: missing {what} {digest}. {COPY_AGAIN}") from None
         return oci.verify(content, digest, str(path))
 
     def index(self) -> list[Descriptor]:
@@ -108,8 +108,8 @@ class Layout:
         """Return a small blob, verified. Raises BentoError if it is missing, wrong, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
-                f"{self.blob(blob.digest)}: has {blob.size} bytes; the limit is {limits.DOCUMENT}. Report this to its "
-                "author."
+                f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. "
+                "Report this to the artifact's publisher."
             )
         return self._verified(blob.digest, "blob")
 
@@ -130,7 +130,8 @@ class Layout:
         if len(entries) != 1:
             listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index)) or "nothing"
             raise BentoError(
-                f"{self.directory}: has {len(entries)} images{name and f' {name!r}'}. Name one of: {listed}."
+                f"{self.directory}: contains {len(entries)} images{name and f' with the name {name!r}'}. "
+                f"Specify one of: {listed}."
             )
         [entry] = entries.values()
         return self.manifest(entry.digest, entry.media_type)
@@ -165,7 +166,7 @@ class Layout:
         if not is_signed or (name and not _COSIGN_TAG.fullmatch(name)):
             raise BentoError(
                 f"{self.directory}: {name or entry.digest} is annotated as {entry.annotations[_KIND]}, but isn't a "
-                f"manifest of signatures or attestations. Remove it from index.json."
+                f"manifest of signatures or attestations. Remove the entry from index.json."
             )
         return True
 

@@ -115,7 +115,7 @@ def select_platforms(
     lacking = [platform for platform, entries in by_platform.items() if not entries]
     if lacking and not (lenient and len(lacking) < len(by_platform)):
         there = ", ".join(sorted({_name(entry.platform) for entry in entries}))
-        raise BentoError(f"{origin}: no image for {' or '.join(lacking)}. Use one of: {there}.")
+        raise BentoError(f"{origin}: no image for {' or '.join(lacking)}. Use one of these platforms: {there}.")
     return [entry for entries in by_platform.values() for entry in entries[:1]]
 
 
@@ -185,7 +185,7 @@ class _BlobDownload:
         self._restart()
         if not self._retry.again():
             raise BentoError(
-                f"{self._what}: the content doesn't have this digest. Report this to the registry's owner."
+                f"{self._what}: the content doesn't match the digest. Report this to the registry's owner."
             )
         return False
 

@@ -350,10 +350,12 @@ def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest
             if count > limits.MANIFESTS:
                 raise BentoError(
                     f"{repository}: {root.descriptor.digest} has more than {limits.MANIFESTS} referrers. "
-                    "Copy it without referrers: --no-referrers."
+                    "To copy the artifact without referrers, use --no-referrers."
                 )
             manifest = repository.get_manifest(digest)
             if manifest.subject is None or manifest.subject.digest != subject:
-                raise BentoError(f"{repository}: {digest} isn't a referrer of {subject}. Report this to its owner.")
+                raise BentoError(
+                    f"{repository}: {digest} isn't a referrer of {subject}. Report this to the registry's owner."
+                )
             yield manifest
             pending.append(digest)

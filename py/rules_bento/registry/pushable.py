@@ -65,7 +65,7 @@ class FileSource:
         for piece in self.pieces(size):
             digester.update(piece)
         if digester.hexdigest() != digest.partition(":")[2]:
-            raise BentoError(f"{self.path}: content doesn't match the digest {digest}. Build it again.")
+            raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. Build the file again.")
 
     def pieces(self, size: int) -> Iterator[bytes]:
         """Yield the first `size` bytes. Raises BentoError if the file is unreadable or too short."""
@@ -81,7 +81,7 @@ class FileSource:
         try:
             return FileIO(self.path)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. Build it again.") from None
+            raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. Build the file again.") from None
 
     def _send_encrypted(self, connection: ssl.SSLSocket, file: FileIO, at: int, end: int, tally: Tally) -> None:
         buffer = memoryview(bytearray(limits.PIECE))
@@ -95,7 +95,7 @@ class FileSource:
 
     def _check_end(self, count: int) -> None:
         if not count:
-            raise BentoError(f"{self.path}: file is shorter than its declared size. Build it again.")
+            raise BentoError(f"{self.path}: the file is shorter than its declared size. Build the file again.")
 
 
 @dataclass(frozen=True)
@@ -183,5 +183,8 @@ class Pushable:
         known = {manifest.descriptor.digest for manifest in self.manifests()}
         listed = {child.digest for manifest in self.manifests() for child in manifest.children()}
         for digest in sorted((blobs.keys() - self.sources.keys()) | (listed - known)):
-            raise BentoError(f"{self.root.descriptor.digest}: {digest} is missing. Build or copy it again.")
+            raise BentoError(
+                f"{self.root.descriptor.digest}: the blob or manifest {digest} is missing. "
+                "Build or copy the artifact again."
+            )
         return sorted(blobs.values(), key=lambda blob: -blob.size)

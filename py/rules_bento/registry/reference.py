@@ -50,8 +50,8 @@ class Reference:
             )
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
-                f"{shown!r}: invalid repository {repository!r}. Use lower-case letters and digits with '.', '_', "
-                f"'__', '-', or '/'; at most {_MAX_NAME} characters."
+                f"{shown!r}: invalid repository {repository!r}. Use at most {_MAX_NAME} characters: lowercase "
+                "letters and digits, separated by '.', '_', '__', '-', or '/'."
             )
         return Reference(registry, repository, tag, digest)
 
@@ -128,4 +128,4 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 
 def _tag_error(tag: str) -> str:
-    return f"invalid tag {tag!r}. Use at most 128 letters, digits, '_', '.', and '-', and no '.' or '-' first."
+    return f"invalid tag {tag!r}. Use at most 128 letters, digits, '_', '.', and '-'; '.' and '-' can't be first."

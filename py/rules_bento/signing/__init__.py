@@ -20,7 +20,7 @@ def to_base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def from_base64(text: Any, what: str) -> bytes:
+def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") -> bytes:
     """Decode base64. Raises SignatureError, beginning with `what`, for invalid base64."""
     import base64
 
@@ -29,7 +29,7 @@ def from_base64(text: Any, what: str) -> bytes:
             raise TypeError
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        raise SignatureError(f"{what}: invalid base64. Sign it again.") from None
+        raise SignatureError(f"{what}: invalid base64. {remedy}") from None
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:

@@ -48,7 +48,7 @@ def read_payload(content: bytes, digest: str) -> str:
     """Return the image's name in the document. Raises SignatureError for another digest."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
-        raise SignatureError("the signed document isn't a payload of an image")
+        raise SignatureError("the signed document doesn't describe an image")
     if _within(critical, "image", "docker-manifest-digest") != digest:
         raise SignatureError("another digest is signed")
     name = _within(critical, "identity", "docker-reference")
@@ -73,7 +73,7 @@ def sbom_type(document: dict[str, Any], origin: str) -> str:
         return CYCLONEDX
     if str(document.get("spdxVersion")).startswith("SPDX-2."):
         return SPDX
-    raise BentoError(f"{origin}: not an SBOM. Use JSON of CycloneDX or SPDX 2.")
+    raise BentoError(f"{origin}: not an SBOM. Use CycloneDX or SPDX 2 in JSON format.")
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
@@ -92,12 +92,14 @@ def make_bundle(key: PrivateKey, **content: Any) -> bytes:
 def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
     """Return the statement in an envelope. Raises SignatureError unless it has a signature of the key."""
     signatures = document.get("signatures")
-    if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list) or len(signatures) > _MAX_ITEMS:
-        raise SignatureError(f"its envelope has no in-toto statement, or more than {_MAX_ITEMS} signatures")
-    payload = from_base64(document.get("payload"), "the statement in its envelope")
+    if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
+        raise SignatureError("the envelope isn't a signed in-toto statement")
+    if len(signatures) > _MAX_ITEMS:
+        raise SignatureError(f"the envelope has more than {_MAX_ITEMS} signatures")
+    payload = from_base64(document.get("payload"), "the statement in the envelope")
     digest = sha256_digest(_authenticated(_PAYLOAD, payload))
     for item in signatures:
-        signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of its envelope")
+        signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of the envelope")
         if key.verifies(signature, digest):
             return payload
     raise SignatureError("it was signed with another key")
@@ -136,7 +138,7 @@ def bundled_statement(document: dict[str, Any], key: PublicKey) -> bytes:
 def _bundle_part(document: dict[str, Any], name: str) -> dict[str, Any]:
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
-        raise SignatureError(f"isn't a sigstore bundle with a {name}")
+        raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
     return part
 
 
@@ -168,13 +170,13 @@ def verify_file(path: Path, signed: Path, key: PublicKey) -> None:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise SignatureError(
-            f"{signed}: the signature can't be read: {error.strerror}. Create it with `bento sign`."
+            f"{signed}: cannot read the signature: {error.strerror}. Create the signature with `bento sign`."
         ) from None
     if len(content) > MAX_FILE_BYTES:
-        raise SignatureError(f"{signed}: too large for a signature. Sign the file again.")
+        raise SignatureError(f"{signed}: the signature exceeds {MAX_FILE_BYTES} bytes. Sign the file again.")
     if not key.verifies(_signature(content, signed), _digest(path)):
         raise SignatureError(
-            f"{path}: {signed} isn't its signature by {key.origin}. If the file changed, sign it again."
+            f"{path}: {signed} isn't a signature of this file by {key.origin}. If the file changed, sign it again."
         )
 
 

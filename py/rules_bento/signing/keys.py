@@ -30,6 +30,7 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----\s([^-]{0,65536})-----EN
 _SCRYPT_N = (1 << 15, 1 << 16, 1 << 17)  # cosign's values
 _SALT, _NONCE = (1, 1024), 24  # bytes
 _RSA = (2048, 3072, 4096)  # bits, from sigstore's registry of algorithms
+_ORIGINAL = "Use the original key file."
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ def read_public(name: str, folder: Path) -> PublicKey:
     """Return the public key in a file below `folder`, or in the environment variable of `env://NAME`."""
     kind, content, origin = _read(name, folder)
     if kind in (*_PRIVATE, *_ENCRYPTED):
-        raise BentoError(f"{origin}: a private key isn't needed to verify. Use the public key, cosign.pub.")
+        raise BentoError(f"{origin}: expected a public key, got a private key. Use the public key, such as cosign.pub.")
     if kind not in _PUBLIC:
-        raise BentoError(f"{origin}: expected a public key in PEM, got {kind!r}. Use `cosign public-key`.")
+        raise BentoError(
+            f"{origin}: expected a public key in PEM format, got {kind!r}. Export it with `cosign public-key`."
+        )
     return PublicKey(_load(lambda serialization: serialization.load_pem_public_key(content), origin), origin)
 
 
@@ -90,8 +93,8 @@ def read_private(name: str, folder: Path, password_file: str = "") -> PrivateKey
     kind, content, origin = _read(name, folder)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(
-            f"{origin}: expected a private key in PEM, got {kind!r}. Use a key of `cosign generate-key-pair` or "
-            "`cosign import-key-pair`, or PKCS #8 without a password."
+            f"{origin}: expected a private key in PEM format, got {kind!r}. Use a key from `cosign generate-key-pair` "
+            "or `cosign import-key-pair`, or an unencrypted PKCS #8 key."
         )
     if kind in _ENCRYPTED:
         opened = _decrypt(content, _password(folder, password_file, origin), origin)
@@ -112,13 +115,13 @@ def _read(name: str, folder: Path) -> tuple[str, bytes, str]:
         variable = name.removeprefix(_VARIABLE)
         content = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
         if not content:
-            raise BentoError(f"{name}: this variable isn't set. Set it to the key in PEM, or specify a file.")
+            raise BentoError(f"{name}: the variable isn't set. Set it to the key in PEM format, or specify a file.")
     else:
         content = _read_small(folder / name, name)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content[:MAX_BYTES]) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
-        raise BentoError(f"{name}: expected one key in PEM, got {len(blocks)}. Specify a file with one key.")
+        raise BentoError(f"{name}: expected one key in PEM format, got {len(blocks)}. Specify a file with one key.")
     return blocks[0][1].decode(), blocks[0][0] + b"\n", name
 
 
@@ -129,7 +132,7 @@ def _read_small(path: Path, name: str) -> bytes:
     except OSError as error:
         raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path.") from None
     if len(content) > MAX_BYTES:
-        raise BentoError(f"{name}: more than {MAX_BYTES} bytes. Specify a file with one key.")
+        raise BentoError(f"{name}: the file exceeds {MAX_BYTES} bytes. Specify a smaller file.")
     return content
 
 
@@ -148,7 +151,9 @@ def _password(folder: Path, file: str, origin: str) -> bytes:
 def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     """Return the DER of a key in cosign's encrypted format: JSON with the parameters of the encryption."""
     block = _BLOCK.search(content)
-    body = from_base64(b"".join(block[2].split()).decode("ascii", "replace") if block else None, f"{origin}: the key")
+    body = from_base64(
+        b"".join(block[2].split()).decode("ascii", "replace") if block else None, f"{origin}: the key", _ORIGINAL
+    )
     document = read_object(body, origin)
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
@@ -158,15 +163,15 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
         raise BentoError(
-            f"{origin}: unsupported encryption. Expected cosign's (scrypt, N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, "
-            "p 1; nacl/secretbox). Create it again with `cosign import-key-pair`."
+            f"{origin}: unsupported encryption. Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) and "
+            "nacl/secretbox. Import the key again with `cosign import-key-pair`."
         )
     salt, nonce, ciphertext = (
-        from_base64(where.get(name), f"{origin}: its {name}")
+        from_base64(where.get(name), f"{origin}: the {name}", _ORIGINAL)
         for where, name in ((kdf, "salt"), (cipher, "nonce"), (document, "ciphertext"))
     )
     if not _SALT[0] <= len(salt) <= _SALT[1] or len(nonce) != _NONCE:
-        raise BentoError(f"{origin}: the salt or nonce has an invalid length. Use the original key.")
+        raise BentoError(f"{origin}: the salt or nonce has an invalid length. {_ORIGINAL}")
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
     key = Scrypt(salt, 32, costs[0], 8, 1).derive(password)
@@ -182,7 +187,7 @@ def _open_box(key: bytes, nonce: bytes, ciphertext: bytes, origin: str) -> bytes
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
     except CryptoError:
-        raise BentoError(f"{origin}: wrong password, or the key is damaged. Check {PASSWORD}.") from None
+        raise BentoError(f"{origin}: wrong password or damaged key. Check {PASSWORD}.") from None
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
@@ -194,13 +199,13 @@ def _load(load: Callable[[Any], Any], origin: str) -> Any:
     try:
         key = load(serialization)
     except Exception as error:  # there is no common base class
-        raise BentoError(f"{origin}: invalid key ({type(error).__name__}). Use the file that cosign wrote.") from None
+        raise BentoError(f"{origin}: invalid key ({type(error).__name__}). {_ORIGINAL}") from None
     return _check_algorithm(key, origin)
 
 
 def _raise_missing(package: str) -> NoReturn:
     raise BentoError(
-        f"signatures require the package {package}. Run pip install 'rules-bento[signing]'; with Bazel, use "
+        f"signatures require the package {package}. Run `pip install 'rules-bento[signing]'`. With Bazel, use "
         "@rules_bento//tools:bento_with_transports, or set signed = True in bento_push."
     )
 
@@ -219,8 +224,8 @@ def _check_algorithm(key: Any, origin: str) -> Any:
     else:
         what = type(key).__name__.strip("_").removesuffix("PrivateKey").removesuffix("PublicKey")
     raise BentoError(
-        f"{origin}: {what} isn't supported. Use ECDSA on P-256 (`cosign generate-key-pair`), or RSA with "
-        f"{', '.join(map(str, _RSA))} bits."
+        f"{origin}: {what} isn't supported. Use an ECDSA key on P-256 (`cosign generate-key-pair`), or an RSA key of "
+        f"{' or '.join(map(str, _RSA))} bits."
     )
 
 

@@ -33,7 +33,7 @@ class Run:
         if not _URI.fullmatch(self.builder_id):
             raise BentoError(
                 f"--builder-id: expected a URI that identifies the builder, got {self.builder_id!r}. "
-                "Use, for example, https://ci.example.com/builders/1."
+                "Use a URI such as https://ci.example.com/builders/1."
             )
         for flag, text in (("--started-on", self.started_on), ("--finished-on", self.finished_on)):
             if text and not _TIME.fullmatch(text):
