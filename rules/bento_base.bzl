@@ -8,7 +8,7 @@ _OS = "linux"
 def _python_version(ctx, debs):
     version = ctx.attr.python_version or debs.python_version
     if not version:
-        fail("{}: the packages have no python3. Add python3 to the packages, or set python_version to the version at {}".format(ctx.label, ctx.attr.python))
+        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(ctx.label, ctx.attr.python))
     return version
 
 def _bento_base_impl(ctx):

@@ -10,8 +10,8 @@ def _bento_deployment_impl(ctx):
     digest = src[BentoImageIndexInfo].digest if BentoImageIndexInfo in src else src[BentoImageInfo].digest
     for image in images:
         if not image.bento_yaml:
-            fail(("{}: {} is an image of only a model, or of a Bento with mounted models, which a manifest doesn't support. " +
-                  "Set models = \"layers\" of the bento_image.").format(label_string(ctx.label), label_string(src.label)))
+            fail(("{}: {} isn't an image of a Bento with its models, which a manifest requires. " +
+                  "Use a bento_image with models = \"layers\".").format(label_string(ctx.label), label_string(src.label)))
     manifest = ctx.actions.declare_file(ctx.label.name + ".yaml")
     args = target_arguments(ctx)
     for image in images:

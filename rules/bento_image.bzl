@@ -32,7 +32,7 @@ def _environment_layer(ctx, base):
 def _check_target(ctx, base, bento):
     """Rejects packages for another Python version or platform than the base's: they would fail in production."""
     if bento.python_version != base.python_version:
-        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" of the bento_package, and more_python_versions of its package hub.".format(
+        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi.".format(
             ctx.label,
             base.name,
             base.python_version,
@@ -42,7 +42,7 @@ def _check_target(ctx, base, bento):
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
         # The transition would build another Bento for the image than the one that is exported and tested.
-        fail("{}: the image is for {}, but its Bento is for {}. Set the same platform on both, or on neither.".format(
+        fail("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or on neither.".format(
             ctx.label,
             own or "an unknown platform",
             bento.requested_platform or "the platform of the build",
@@ -51,7 +51,7 @@ def _check_target(ctx, base, bento):
 def _check_bytecode(ctx, base, parts):
     for part in parts:
         if not part.part:
-            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but actions run in Python {own}. " +
+            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but actions use Python {own}. " +
                   "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode.").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
@@ -63,9 +63,9 @@ def _check_packages(ctx, parts):
     """Rejects a Bento without locked packages: its image couldn't start."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
-    fail(("{}: {} has no bentoml from a package hub, so the image can't serve it. " +
-          "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and its packages to the Bento's requirements, including \"@bento_pypi//bentoml\"; " +
-          "or set entrypoint, if layers provide bentoml.").format(ctx.label, ctx.split_attr.bento["metadata"].label))
+    fail(("{}: {} has no bentoml from a package hub, which the image requires. " +
+          "Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and its packages, including \"@bento_pypi//bentoml\", to requirements. " +
+          "If layers provide bentoml, set entrypoint instead.").format(ctx.label, ctx.split_attr.bento["metadata"].label))
 
 def _settings(ctx):
     return struct(compression = ctx.attr.compression, prefix = ctx.attr.prefix)

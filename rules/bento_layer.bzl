@@ -16,7 +16,7 @@ def _check(ctx):
     if ctx.file.tar and conflicting:
         fail("{}: tar and {} can't be combined. Use a separate bento_layer for tar.".format(ctx.label, ", ".join(conflicting)))
     if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
-        fail("{}: tar can't be converted to {}. Remove compression, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
+        fail("{}: a tar archive can't be converted to {}. Remove compression, or set srcs instead of tar.".format(ctx.label, ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
         fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(ctx.label))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():

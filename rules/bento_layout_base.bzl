@@ -22,16 +22,16 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the group has one directory
     if len(outputs) != 1:
-        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup of its output group.".format(
+        fail("{}: layout requires one directory, but {} has {} files and no output group {}. Set layout to the target that writes the directory, or to a filegroup that selects its output group.".format(
             ctx.label,
             label_string(ctx.attr.layout.label),
             len(outputs),
             _GROUP,
         ))
     if outputs[0].is_source:
-        fail("{}: layout is {}, a source directory, which Bazel doesn't track completely. Use bento.base(layout = ...) in MODULE.bazel.".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout is the source directory {}, which Bazel doesn't track completely. Use bento.base(layout = ...) in MODULE.bazel.".format(ctx.label, outputs[0].short_path))
     if not outputs[0].is_directory:
-        fail("{}: layout is the file {}, but layout requires a directory. Set layout to the target or output group that writes one.".format(ctx.label, outputs[0].short_path))
+        fail("{}: layout must be a directory, but {} is a file. Set layout to the target or output group that writes the directory.".format(ctx.label, outputs[0].short_path))
     return outputs[0]
 
 def _layout(ctx):
@@ -48,7 +48,7 @@ def _layout(ctx):
 def _platform(ctx):
     name = platform_name(ctx)
     if name not in _PLATFORMS:
-        fail("{}: the target platform is {}, but bases support {}. Set platform of the image.".format(ctx.label, name or "unknown", " and ".join(sorted(_PLATFORMS))))
+        fail("{}: the target platform is {}, but image bases support only {}. Set platform on the image.".format(ctx.label, name or "unknown", " and ".join(sorted(_PLATFORMS))))
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):

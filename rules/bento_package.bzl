@@ -25,13 +25,13 @@ def _check_envs(ctx):
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Use a list of \"NAME=value\", or \"NAME=\" for a value that the deployment sets; a dict isn't supported.".format(ctx.label, number))
+            fail("{}: envs[{}] has no \"=\". Use a list of \"NAME=value\", or of \"NAME=\" for values that the deployment sets. Dicts aren't supported.".format(ctx.label, number))
 
 def _check(ctx):
     """Rejects contradictory attributes before any action runs."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
-        fail("{}: service and bentofile are not set. Set service to \"module:Service\", or set bentofile.".format(ctx.label))
+        fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(ctx.label))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
         fail("{}: requirements mixes packages of a package hub with files. Use either packages or files.".format(ctx.label))
 
@@ -47,7 +47,7 @@ def _python_version(ctx, locked):
     versions = [info.python_version for info in locked if info.python_version]
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
-        fail("{0}: python_version is {1}, but the packages are locked for {2}. Set more_python_versions = [\"{1}\"] of their bento.pypi.".format(
+        fail("{0}: python_version is {1}, but the packages are locked for Python {2}. Set more_python_versions = [\"{1}\"] in bento.pypi.".format(
             ctx.label,
             ctx.attr.python_version,
             version,

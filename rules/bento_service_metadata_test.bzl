@@ -14,7 +14,7 @@ def _bento_service_metadata_test_impl(ctx):
     # A service requires some dozens of packages.
     requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
     if not requirements:
-        fail("{}: {} has no packages of a package hub, which the import of its service needs. Add them to its requirements, including bentoml.".format(
+        fail("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including bentoml, to the Bento's requirements.".format(
             ctx.label,
             label_string(ctx.split_attr.bento["metadata"].label),
         ))

@@ -7,7 +7,7 @@ load("//rules/private:startup.bzl", "STARTUP", "startup_files")
 def _bento_startup_test_impl(ctx):
     for name in ["max_megabytes", "max_cpu_seconds"]:
         if getattr(ctx.attr, name) < 0:
-            fail("{}: {} is negative. Set a limit, or omit it.".format(label_string(ctx.label), name))
+            fail("{}: {} is negative. Set a positive limit, or omit the attribute.".format(label_string(ctx.label), name))
     startup = startup_files(ctx)
     arguments = startup.arguments + ["--max-megabytes", str(ctx.attr.max_megabytes), "--max-cpu-seconds", str(ctx.attr.max_cpu_seconds)]
     for module in ctx.attr.forbidden_imports:

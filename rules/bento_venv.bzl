@@ -12,7 +12,7 @@ def _modules(ctx, bento):
     # A service needs some dozens of wheels.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     if not infos:
-        fail("{}: {} has no packages of a package hub. Add them to its requirements, including bentoml.".format(
+        fail("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
             label_string(ctx.label),
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
@@ -25,7 +25,7 @@ def _wheels(ctx, modules):
         path = runfile_path(ctx, module.wheel)
         other = wheels.setdefault(module.distribution, path)
         if other != path:
-            fail("{}: bento and requirements have two wheels of {}: {} and {}. Remove one of them, or use one package hub for all packages.".format(
+            fail("{}: bento and requirements include different wheels of {}: {} and {}. Remove one wheel, or use one package hub for all packages.".format(
                 label_string(ctx.label),
                 module.distribution,
                 other,
@@ -38,7 +38,7 @@ def _bento_venv_impl(ctx):
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     uv = runtime(ctx).uv
     if bento.build_ctx.startswith("../"):
-        fail("{}: {} belongs to another repository, whose sources can't be edited. Use a Bento of this repository.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
+        fail("{}: {} belongs to another repository, whose sources can't be edited. Use a Bento from this repository.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
     # Import directories are few, independent of their files.

@@ -16,9 +16,9 @@ def _typed_provider(name, *, doc, fields, defaults = {}):
                 fail("{}: unknown field {}. Valid fields: {}".format(name, field, ", ".join(types)))
         for field, allowed in types.items():
             if field not in values:
-                fail("{}: missing field {}. Set it: {}".format(name, field, fields[field]))
+                fail("{}: missing field {}. Set the field: {}".format(name, field, fields[field]))
             if type(values[field]) not in allowed:
-                fail("{}: {} is {}, a {}. Set it to a {}: {}".format(
+                fail("{}: field {} is {}, of type {}. Use a value of type {}: {}".format(
                     name,
                     field,
                     repr(values[field]),

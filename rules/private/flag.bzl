@@ -40,7 +40,7 @@ bento_string_flag = rule(
 def _bento_time_flag_impl(ctx):
     value = normalize_time(ctx.build_setting_value)
     if not value:
-        fail("--@rules_bento//{}:{}: invalid time \"{}\". Use a time with a zone, such as 2026-01-31T12:00:00+00:00.".format(
+        fail("--@rules_bento//{}:{}: invalid time \"{}\". Use a time with a time zone, such as 2026-01-31T12:00:00+00:00.".format(
             ctx.label.package,
             ctx.label.name,
             ctx.build_setting_value,

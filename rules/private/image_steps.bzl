@@ -3,7 +3,7 @@
 def _step(kind, *values):
     for value in values:
         if type(value) != "string":
-            fail("image_step.{}: expected strings, got {}. Use strings.".format(kind, type(value)))
+            fail("image_step.{}: expected strings, got {}. Write each argument as a string.".format(kind, type(value)))
     return json.encode([kind] + list(values))
 
 def _build_include(*paths):
@@ -67,5 +67,5 @@ def decode_steps(label, steps):
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):
         if type(values) != "list":
-            fail("{}: invalid step {}. Use image_step, such as image_step.run(\"...\").".format(label, repr(step)))
+            fail("{}: invalid step {}. Use a function of image_step, such as image_step.run(\"...\").".format(label, repr(step)))
     return decoded

@@ -6,7 +6,7 @@ load(":helper.bzl", "INTERPRETER_FLAGS")
 def shell_word(text, owner):
     """Quotes a string of one line as a word of a POSIX shell, in single quotes; `owner` is the label for errors."""
     if "\n" in text or "\r" in text:
-        fail("{}: {} has a line break. Remove the line break.".format(owner, repr(text)))
+        fail("{}: {} contains a line break. Remove the line break.".format(owner, repr(text)))
     return "'" + text.replace("'", "'\\''") + "'"
 
 # Attributes of rules with programs for `bazel run`: the runtime of the host, for any target platform. The target //toolchains:host_runtime

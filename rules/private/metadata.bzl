@@ -24,17 +24,17 @@ def requirements_files(ctx):
 def _checked_requirements(ctx, target):
     """Returns the files of a target that isn't a package of a package hub, if they are requirements files."""
     if PyInfo in target:
-        fail(("{}: requirements contains {}, a Python library or a package of rules_python. Add it to deps instead, or use " +
-              "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))
+        fail(("{}: requirements contains the Python library {}. Add the library to deps instead, or use " +
+              "the package from a bento.pypi package hub.").format(label_string(ctx.label), label_string(target.label)))
 
     # The files of one label; usually one.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl":
-            fail("{}: requirements contains the wheel {}. Declare a bento_wheel for it.".format(label_string(ctx.label), file.short_path))
+            fail("{}: requirements contains the wheel {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
-            fail(("{}: requirements contains {}, which isn't a requirements file (.txt or .in). Use other formats with " +
-                  "bento.pypi(lock = ...) in MODULE.bazel, and packages of its package hub.").format(label_string(ctx.label), file.short_path))
+            fail(("{}: requirements contains {}, which isn't a requirements file (.txt or .in). For other formats, set " +
+                  "bento.pypi(lock = ...) in MODULE.bazel, and use packages from its package hub.").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx, lock):

@@ -24,7 +24,7 @@ def _options(ctx, group):
     target = getattr(ctx.attr, group)
     info = target[BentoOptionsInfo]
     if info.group != group:
-        fail("{0}: {1} is {2}, a bento_{3}_options. Set {3} = \"{2}\", or {1} to a bento_{1}_options.".format(ctx.label, group, target.label, info.group))
+        fail("{0}: {1} must be a bento_{1}_options, but {2} is a bento_{3}_options. Set {3} = \"{2}\" instead.".format(ctx.label, group, target.label, info.group))
     return info.options
 
 def option_groups(ctx):
@@ -57,5 +57,5 @@ def service_configs(ctx):
     """
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":
-            fail("{}: invalid service_config of {}: {}. Use service_config(...).".format(ctx.label, repr(service), repr(text)))
+            fail("{}: invalid service_config for {}: {}. Use service_config(...).".format(ctx.label, repr(service), repr(text)))
     return ctx.attr.service_config

@@ -38,10 +38,10 @@ def check_service_metadata(ctx, locked):
     if ctx.attr.service_metadata == STATIC:
         return
     if not locked:
-        fail("{}: service_metadata = \"import\" requires packages of a package hub. Add them to requirements, including bentoml".format(ctx.label))
+        fail("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including bentoml, to requirements.".format(ctx.label))
     for name in ["service_config", "service_models", "complete_metadata"]:
         if getattr(ctx.attr, name):
-            fail("{}: {} is only for static analysis, but service_metadata is \"import\". Remove one of them".format(ctx.label, name))
+            fail("{}: {} is only for static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(ctx.label, name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Returns a BentoServiceMetadataInfo, which describes the import of the service.

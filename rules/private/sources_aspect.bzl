@@ -63,7 +63,7 @@ def _runfiles_of(ctx, target):
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
         fail(("{}: {} has runfiles symlinks (symlinks of ctx.runfiles), which a Bento doesn't support. " +
-              "Change its rule to declare the files at their paths.").format(label_string(ctx.label), label_string(target.label)))
+              "Change the rule to declare each file at its final path.").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
 def _own_roots(target, package_roots):
@@ -89,8 +89,8 @@ def _own_files(ctx, target, package_roots):
             runtimes[_RUNTIMES[_repository(path)]] = True
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
-            fail(("{}: {} is a file of an installed package that {} doesn't name. Lock the package with bento.pypi, and " +
-                  "add the package to the deps of libraries.").format(label_string(ctx.label), path, ctx.rule.kind))
+            fail(("{}: {} is a file of an installed package, which the rule {} doesn't identify. Lock the package with " +
+                  "bento.pypi, and add the package to the deps of libraries.").format(label_string(ctx.label), path, ctx.rule.kind))
         own.append(file)
     return struct(files = own, runtimes = list(runtimes))
 
@@ -107,8 +107,8 @@ def _check_edges(ctx, target, followed):
             # Only for dependencies in attributes that the aspect doesn't follow, which are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
-                fail(("{}: {} has {} in {}, an attribute that isn't searched for packages. Add it to the deps of {} " +
-                      "or of a py_library that depends on it, or, for a tool, to the deps of a py_binary.").format(
+                fail(("{}: the rule {} has {} in the attribute {}, which isn't searched for packages. Add the library to the deps of {} " +
+                      "or of a py_library that depends on the target. For a tool, use the deps of a py_binary.").format(
                     label_string(ctx.label),
                     ctx.rule.kind,
                     label_string(edge.label),

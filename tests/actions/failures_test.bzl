@@ -19,7 +19,7 @@ _flag_test = analysistest.make(
 
 # Target to rule, what it says behind its label, and attributes.
 _REFUSED = {
-    "docker_of_another_group": (bento_package, "docker is @@//tests/actions:some_python_options, a bento_python_options. Set python = ", {
+    "docker_of_another_group": (bento_package, "docker must be a bento_docker_options, but @@//tests/actions:some_python_options is a bento_python_options. Set python = ", {
         "docker": ":some_python_options",
         "service": "service:Service",
     }),
@@ -29,7 +29,7 @@ _REFUSED = {
         "service": "service:Service",
         "service_models": {"Service.model": "model:v1"},
     }),
-    "import_without_packages": (bento_package, "service_metadata = \"import\" requires packages of a package hub", {
+    "import_without_packages": (bento_package, "service_metadata = \"import\" requires packages from a package hub", {
         "service_metadata": "import",
         "service": "service:Service",
     }),
@@ -40,8 +40,8 @@ _REFUSED = {
     "no_interpreter": (bento_python, "interpreter and interpreter_path are both set or both empty", {
         "version": "3.11.2",
     }),
-    "no_service": (bento_package, "service and bentofile are not set", {}),
-    "step_as_text": (bento_environment, "invalid step \"apt-get install curl\". Use image_step, such as image_step.run(", {
+    "no_service": (bento_package, "neither service nor bentofile is set", {}),
+    "step_as_text": (bento_environment, "invalid step \"apt-get install curl\". Use a function of image_step, such as image_step.run(", {
         "steps": ["apt-get install curl"],
     }),
     "two_environments_of_docker": (bento_docker_options, "env and env_file are both set", {

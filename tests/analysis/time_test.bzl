@@ -54,7 +54,7 @@ created_test = analysistest.make(
 
 def _no_time_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "--@rules_bento//rules:creation_time: invalid time \"yesterday\". Use a time with a zone")
+    asserts.expect_failure(env, "--@rules_bento//rules:creation_time: invalid time \"yesterday\". Use a time with a time zone")
     return analysistest.end(env)
 
 no_time_test = analysistest.make(_no_time_impl, config_settings = {_FLAG: "yesterday"}, expect_failure = True)

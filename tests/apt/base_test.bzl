@@ -54,7 +54,7 @@ upper_test = _arm64(_upper_impl)
 
 def _no_python_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "the packages have no python3. Add python3 to the packages, or set python_version to the version at /usr/bin/python3")
+    asserts.expect_failure(env, "the packages don't include python3. Add python3 to the packages, or set python_version to the version of /usr/bin/python3")
     return analysistest.end(env)
 
 no_python_test = _arm64(_no_python_impl, expect_failure = True)

@@ -21,7 +21,7 @@ layers_test = analysistest.make(_layers_impl)
 
 def _refused_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "bytecode = \"checked-hash\" requires Python 3.12, but actions run in Python")
+    asserts.expect_failure(env, "bytecode = \"checked-hash\" requires Python 3.12, but actions use Python")
     asserts.expect_failure(env, "bento_tools.compiler(version = \"3.12\") to MODULE.bazel, or remove bytecode")
     return analysistest.end(env)
 

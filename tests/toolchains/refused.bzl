@@ -78,7 +78,7 @@ _CASES = {
     "deb_lock_that_is_no_json": (_debs("packages:"), _NOT_A_LOCK),
     "field_that_is_missing": (
         lambda: BentoDebInfo(files = depset()),
-        "BentoDebInfo: missing field architecture. Set it: str - name of the architecture",
+        "BentoDebInfo: missing field architecture. Set the field: str - name of the architecture",
     ),
     "helper_that_fails": (
         lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),
@@ -208,7 +208,7 @@ _CASES = {
     ),
     "old_program": (lambda: bento_start_profile(name = "a"), "bento_start_profile was renamed. Use bento_startup_trace"),
     "old_test": (lambda: bento_facts_test(name = "a"), "bento_facts_test was renamed. Use bento_service_metadata_test"),
-    "step_with_a_number": (lambda: image_step.run(1), "image_step.run: expected strings, got int. Use strings"),
+    "step_with_a_number": (lambda: image_step.run(1), "image_step.run: expected strings, got int. Write each argument as a string"),
     "wheel_that_uv_does_not_find": (
         lambda: fetch_with_uv(
             _context({"indexes": "", "lock": None, "uv": "uv"}, stderr = "no index has it"),
