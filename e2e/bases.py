@@ -181,7 +181,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     for target, *texts in (
         ("//tests/bases:bare", "@bare: has no libc.so.6", "Use a base with the GNU C library"),
         ("@foreign", "no image for linux/amd64 or linux/arm64, only for linux/s390x"),
-        ("@gone", "tests/bases/gone/index.json doesn't exist or isn't an index.json"),
+        ("@gone", "layout must be an existing index.json, got "),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
         ("@text", "BUILD.bazel: not an uncompressed tar as `docker save` writes it"),
@@ -195,7 +195,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     module = checkout.read("MODULE.bazel")
     for old, new, text in (
         ('digest = "sha256:000', 'digest = "sha256:00', 'invalid digest "sha256:000'),
-        ('/base/python"', '/base/python:3"', "has a tag or digest. Use registry/repository"),
+        ('/base/python"', '/base/python:3"', "contains a tag or digest. Use registry/repository"),
     ):
         checkout.write("MODULE.bazel", module.replace(old, new, 1))
         refused = checkout.bazel("build", "@unknown", **shown)

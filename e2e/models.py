@@ -95,7 +95,7 @@ def models_come_from_elsewhere(bench: Workbench) -> str:
         wrong = checkout.bazel("build", "//:wrong", workspace=WORKSPACE)
         assert "Checksum was" in wrong.errors, wrong.told()
         moving = checkout.bazel("build", "//:moving", workspace=WORKSPACE, HF_ENDPOINT=address)
-        assert "Use the commit, 40 hexadecimal digits" in moving.errors, moving.told()
+        assert "Use a commit hash (40 hexadecimal digits)" in moving.errors, moving.told()
         a_pushed_model_is_pulled(checkout, bench, address, archive)
     shown = [result.command for result in (without, built) if TOKEN in result.output + result.errors]
     assert not shown, f"the token is shown by {shown}"

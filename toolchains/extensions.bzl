@@ -26,7 +26,7 @@ def _declare_compilers(mctx):
         for tag in module.tags.compiler if module.is_root else []:
             name = "bento_compiler_" + tag.version.replace(".", "_")
             if name in names:
-                fail("bento_tools.compiler(version = \"{}\") is defined twice. Remove one.".format(tag.version))
+                fail("bento_tools.compiler(version = \"{}\") is defined twice. Remove one of the tags.".format(tag.version))
             names.append(name)
             declare_python(mctx, name = name, exact = True, kind = "compiler", tag = tag)
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
@@ -36,7 +36,7 @@ def _bento_tools_impl(mctx):
     for module in mctx.modules:
         # One interpreter runs all actions, so only the root module chooses it.
         if module.is_root and len(module.tags.python) > 1:
-            fail("bento_tools.python is defined {} times, but one interpreter runs all actions. Remove all except one.".format(len(module.tags.python)))
+            fail("bento_tools.python is defined {} times, but one interpreter runs all actions. Remove all tags except one.".format(len(module.tags.python)))
         for tag in module.tags.python if module.is_root else []:
             python_tag = tag
     declare_python(mctx, name = "bento_python", kind = "python", tag = python_tag)
@@ -149,8 +149,8 @@ def _is_new(claims, kind, tag, module):
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
         where = "bento.{}(name = \"{}\")".format(kind, name)
         if first.module == module_name:
-            fail("{} is defined twice in the module {}, and {}. Remove one, or rename one.".format(where, module_name, problem))
-        fail("{where} is defined in the modules {one} and {two}, and {problem}. Rename one, and keep its BUILD files with use_repo(bento, {name} = \"{name}_{new}\").".format(
+            fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
+        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. To keep its BUILD files unchanged, write use_repo(bento, {name} = \"{name}_{new}\").".format(
             name = name,
             new = module.name or "mine",
             one = first.module,

@@ -61,7 +61,7 @@ def indexes_of_package(indexes, package):
         shared = {key: values[key] for key in ["trusted_hosts"] if key in values}
         entries = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]
         if not entries:
-            fail("explicit: {} uses the index '{}', which indexes doesn't have. Add the index to indexes.".format(package, explicit[package]))
+            fail("explicit: {} uses the index '{}', which isn't in indexes. Add the index to indexes.".format(package, explicit[package]))
         return json.encode(shared | {"default": entries[0]})
     values["extra"] = [entry for entry in values.get("extra", []) if entry.partition("=")[0] not in explicit.values()]
     return json.encode(values)

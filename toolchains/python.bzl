@@ -6,7 +6,7 @@ load("//rules/private:transitions.bzl", "modules_cfg")  # buildifier: disable=bz
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
-        fail("{}: interpreter and interpreter_path are both set or both empty. Set one of them.".format(ctx.label))
+        fail("{}: expected either interpreter or interpreter_path. Set exactly one of them.".format(ctx.label))
     files = ctx.files.files + ([ctx.file.interpreter] if ctx.file.interpreter else [])
     return [
         BentoPythonInfo(files = depset(files), interpreter = ctx.file.interpreter, interpreter_path = ctx.attr.interpreter_path, version = ctx.attr.version),
@@ -32,12 +32,12 @@ def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
     runtime = ctx.toolchains[_TYPE].py3_runtime
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
-        fail(("actions require a hermetic Python {version} of rules_python, but the registered toolchain uses the host's ({actual}). " +
-              "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before it, or set bento_tools.python(interpreter = \"python3\") " +
-              "to use the host's.").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
+        fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses the host's Python ({actual}). " +
+              "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before it. To use the host's Python, set " +
+              "bento_tools.python(interpreter = \"python3\").").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
     actual = getattr(runtime, "interpreter_version_info", None)
     if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):
-        fail("rules_python's toolchain for Python {} has Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel.".format(
+        fail("the rules_python toolchain for Python {} provides Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel.".format(
             version,
             actual.major,
             actual.minor,

@@ -37,7 +37,7 @@ _REFUSED = {
         "requirements": ["requirements.txt", "@pypi//bentoml"],
         "service": "service:Service",
     }),
-    "no_interpreter": (bento_python, "interpreter and interpreter_path are both set or both empty", {
+    "no_interpreter": (bento_python, "expected either interpreter or interpreter_path", {
         "version": "3.11.2",
     }),
     "no_service": (bento_package, "neither service nor bentofile is set", {}),
@@ -48,7 +48,7 @@ _REFUSED = {
         "env": {"A": "b"},
         "env_file": "env.txt",
     }),
-    "two_interpreters": (bento_python, "interpreter and interpreter_path are both set or both empty", {
+    "two_interpreters": (bento_python, "expected either interpreter or interpreter_path", {
         "interpreter": "requirements.txt",
         "interpreter_path": "/usr/bin/python3",
         "version": "3.11.2",

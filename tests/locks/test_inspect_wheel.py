@@ -122,8 +122,8 @@ def test_sizes_in_64_bits_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "end of central directory is missing"),
-        (b"<html>", "end of central directory is missing"),
+        (b"", "the end of the central directory is missing"),
+        (b"<html>", "the end of the central directory is missing"),
         (wheel()[:-10], "truncated"),
         (wheel(method=zipfile.ZIP_BZIP2), "unsupported compression"),
         (wheel().replace(b"PK\1\2", b"PK\1\3"), "directory"),

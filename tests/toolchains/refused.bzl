@@ -63,7 +63,7 @@ _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name
 _CASES = {
     "deb_lock_for_another_machine": (
         _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),
-        "bento.apt(name = \"debs\"): //:debs.json has the unknown architecture riscv64. Use one of: ",
+        "bento.apt(name = \"debs\"): //:debs.json contains the unknown architecture riscv64. Use one of: ",
     ),
     "deb_lock_of_a_name_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"name": "../x"}]}})),
@@ -92,7 +92,7 @@ _CASES = {
             kind = "python",
             tag = struct(debian_lock = "//:debs.json", interpreter = "python3", mirrors = []),
         ),
-        "bento_tools.python(debian_lock = \"//:debs.json\"): the tag also has an interpreter. Remove interpreter or debian_lock.",
+        "bento_tools.python(debian_lock = \"//:debs.json\"): interpreter is also set. Remove interpreter or debian_lock.",
     ),
     "lock_with_a_flag_for_git": (
         lambda: fail(shape_problem({"packages": [_FLAG], "requires_python": "", "roots": []}, LOCK)),
@@ -104,7 +104,7 @@ _CASES = {
     ),
     "model_of_a_branch": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = "main"),
-        _OF_MODEL + "invalid revision \"main\". Use the commit, 40 hexadecimal digits, because branches and tags move.",
+        _OF_MODEL + "invalid revision \"main\". Use a commit hash (40 hexadecimal digits), because branches and tags can change.",
     ),
     "model_of_a_page": (
         _model(archive = "https://models.example.com/clf"),
@@ -112,11 +112,11 @@ _CASES = {
     ),
     "model_of_an_archive_without_hash": (
         _model(archive = "https://models.example.com/clf.tar", sha256 = ""),
-        _OF_MODEL + "invalid sha256 \"\". Use the SHA-256 of the archive, 64 hexadecimal digits.",
+        _OF_MODEL + "invalid sha256 \"\". Use the SHA-256 of the archive (64 hexadecimal digits).",
     ),
     "model_of_an_archive_and_files": (
         _model(archive = "https://models.example.com/clf.tar", files = {"a": _HASH}),
-        _OF_MODEL + "the archive has all files. Remove files.",
+        _OF_MODEL + "the archive already contains all files. Remove files.",
     ),
     "model_of_an_image_that_is_a_flag": (
         _model(digest = "sha256:" + _HASH, image = "--insecure"),
@@ -150,11 +150,11 @@ _CASES = {
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
         _OF_MODEL + "the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.",
     ),
-    "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "files is missing. Set it to the path and SHA-256 of each file."),
-    "model_of_nothing": (_model(), _OF_MODEL + "the tag sets none of archive, address, huggingface, and image. Set exactly one of them."),
+    "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "files is missing. Set files to the path and SHA-256 of each file."),
+    "model_of_nothing": (_model(), _OF_MODEL + "expected one of archive, address, huggingface, or image, got none. Set exactly one of these attributes."),
     "model_of_two_places": (
         _model(address = "https://models.example.com", image = "registry.example.com/clf"),
-        _OF_MODEL + "the tag sets address and image of archive, address, huggingface, and image. Set exactly one of them.",
+        _OF_MODEL + "expected one of archive, address, huggingface, or image, got address and image. Set exactly one of these attributes.",
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
@@ -162,15 +162,15 @@ _CASES = {
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),
-        _OF_MODEL + "files has the invalid hash \"md5\" for a. Use the SHA-256 of the file, 64 hexadecimal digits.",
+        _OF_MODEL + "files contains the invalid hash \"md5\" for a. Use the SHA-256 of the file (64 hexadecimal digits).",
     ),
     "model_with_an_upper_case_hash": (
         _model(address = "https://models.example.com", files = {"a": 64 * "A"}),
-        _OF_MODEL + "files has the invalid hash \"{}\" for a. Use the SHA-256".format(64 * "A"),
+        _OF_MODEL + "files contains the invalid hash \"{}\" for a. Use the SHA-256".format(64 * "A"),
     ),
     "no_place_of_uv": (
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
-        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) lacks python3-pip-whl\nSet an index: UV_DEFAULT_INDEX".format(_WHEEL),
+        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) lacks python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
     ),
     "old_attribute_of_a_deployment": (
         lambda: bento_deployment(name = "a", start_seconds = 60),

@@ -124,7 +124,7 @@ def _fetch(rctx, filename):
     mirrors = configured or _host_mirrors(rctx, rctx.attr.archive)
     urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
     if not urls:
-        fail("{}: this machine has no configured mirror of Debian. Set bento.apt(name = \"{}\", mirrors = [\"https://...\"]).".format(filename, rctx.attr.hub))
+        fail("{}: no Debian mirror is configured on this machine. Set bento.apt(name = \"{}\", mirrors = [\"https://...\"]).".format(filename, rctx.attr.hub))
     rctx.report_progress("fetching {}".format(filename))
     problems = []
     if not configured and rctx.path(_APT_HELPER).exists:
@@ -137,7 +137,7 @@ def _fetch(rctx, filename):
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
     fail("""cannot fetch {} with sha256 {} from {}.
-Mirrors keep only the newest version. For an older version, lock again (`bazel run` the bento_debs target), or set a snapshot: bento.apt(name = "{}", mirrors = ["https://..."]).
+Mirrors keep only the newest version of a package. Lock again (`bazel run` the bento_debs target), or set a snapshot mirror: bento.apt(name = "{}", mirrors = ["https://..."]).
 {}""".format(filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.hub, "\n".join(problems)))
 
 def _deb_repo_impl(rctx):
@@ -176,7 +176,7 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the lock of Debian packages has too many packages. Lock fewer packages.")
+    return fail("the Debian lock has too many packages. Reduce the number of packages.")
 
 def _upstream(version):
     """Returns the first two numbers of a version without its epoch."""
@@ -258,7 +258,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
         fail("{}: {}: {}. Restore the committed file, or empty it and lock again.".format(tag, lock, problem))
     for architecture, packages in content["packages"].items():
         if architecture not in DEBIAN_PLATFORMS:
-            fail("{}: {} has the unknown architecture {}. Use one of: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
+            fail("{}: {} contains the unknown architecture {}. Use one of: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
         for package in packages:
             _deb_repo(
                 name = _repo_name(hub, package, architecture),

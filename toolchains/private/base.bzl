@@ -27,18 +27,18 @@ def _check(tag):
     where = _where(tag.name)
     sources = [attribute for attribute in ("archive", "image", "layout") if getattr(tag, attribute)]
     if len(sources) != 1:
-        fail("{}: the tag sets {} of archive, image, and layout. Set exactly one of them.".format(where, " and ".join(sources) or "none"))
+        fail("{}: expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(where, " and ".join(sources) or "none"))
     if bool(tag.image) != bool(tag.digest):
         fail("{}: image and digest require each other. Set both: image = \"registry/repository\", digest = \"sha256:...\".".format(where))
     if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
         fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(where, repr(tag.digest)))
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
-        fail("{}: image {} has a tag or digest. Use registry/repository; the attribute digest selects the image.".format(where, repr(tag.image)))
+        fail("{}: image {} contains a tag or digest. Use registry/repository, and specify the digest in the attribute digest.".format(where, repr(tag.image)))
     for image in [tag.image] + tag.mirrors if tag.image else []:
         if not matches("image", image):
             fail("{}: invalid image or mirror {}. Use registry/repository.".format(where, repr(image)))
     if tag.mirrors and not tag.image:
-        fail("{}: mirrors is only for an image of a registry. Set image, or remove mirrors.".format(where))
+        fail("{}: mirrors is only supported with image. Set image, or remove mirrors.".format(where))
 
 def declare_base(tag):
     """Declares the repositories of a tag `bento.base`, without fetching them.
@@ -159,7 +159,7 @@ def _write_base(rctx, images, blob, origin = ""):
 def _layout_base_repo_impl(rctx):
     index = rctx.path(rctx.attr.layout)
     if index.basename != "index.json" or not index.exists:
-        fail("{}: layout {} doesn't exist or isn't an index.json. Set the index.json of an OCI layout, such as from `skopeo copy`.".format(_where(rctx.attr.base), index))
+        fail("{}: layout must be an existing index.json, got {}. Specify the index.json of an OCI layout, for example from `skopeo copy`.".format(_where(rctx.attr.base), index))
     layout = index.dirname
 
     def blob(_platform, digest):
@@ -181,7 +181,7 @@ _layout_base_repo = repository_rule(
 def _archive_base_repo_impl(rctx):
     where = _where(rctx.attr.base)
     if not rctx.path(rctx.attr.archive).exists:
-        fail("{}: archive {} doesn't exist. Create it with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
+        fail("{}: archive {} doesn't exist. Create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
     run_helper(rctx, where, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
     _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
 

@@ -270,7 +270,7 @@ def _active(edges, packages, environment):
             ]
             if not candidates:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
-                fail("the lock requires {} but doesn't have it. Lock again.".format(release))
+                fail("the lock requires {}, but doesn't include the package. Lock again.".format(release))
             active.append((candidates[0], edge.get("extras", [])))
     return active
 
@@ -287,7 +287,7 @@ def _closure(start, packages, environment):
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            fail("the lock has {0} {1} and {0} {2} for the same platform. Lock again, or select extras and groups that need only one of them.".format(
+            fail("the lock has {0} {1} and {0} {2} for the same platform. Lock again, or select extras and groups that need only one of the versions.".format(
                 package["name"],
                 other["version"],
                 package["version"],
@@ -297,7 +297,7 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the lock has too many packages. Lock fewer packages.")
+    return fail("the lock has too many packages. Reduce the number of packages.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error for a build for a platform without a package."""

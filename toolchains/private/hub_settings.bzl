@@ -36,9 +36,9 @@ def check_hub_settings(tag):
 def _check_known(tag, attribute, values, valid):
     for at, value in enumerate(values):
         if value not in valid:
-            fail("{}: {} has the unknown value \"{}\". Use one of: {}.".format(_where(tag), attribute, value, ", ".join(valid)))
+            fail("{}: {} contains the unknown value \"{}\". Use one of: {}.".format(_where(tag), attribute, value, ", ".join(valid)))
         if value in values[:at]:
-            fail("{}: {} has \"{}\" twice. Remove one.".format(_where(tag), attribute, value))
+            fail("{}: {} contains \"{}\" twice. Remove the duplicate.".format(_where(tag), attribute, value))
 
 def known_record_mismatches(tag, lock):
     """Finds the wheels of a lock that are accepted although their RECORD is wrong.

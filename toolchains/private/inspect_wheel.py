@@ -93,7 +93,7 @@ def _directory(file: BinaryIO, size: int) -> bytes:
     tail = file.read()
     end = tail.rfind(b"PK\5\6")
     if end < 0:
-        raise ValueError("end of central directory is missing")
+        raise ValueError("the end of the central directory is missing")
     length, start = _number(tail, end + 12, 4), _number(tail, end + 16, 4)
     if _ZIP64 in (length, start):
         file.seek(tail_at + end - 20)
@@ -128,7 +128,7 @@ def _contents(file: BinaryIO, offset: int, packed_size: int, method: int) -> byt
     if method == _DEFLATED:
         return zlib.decompressobj(-15).decompress(packed, _MAX_METADATA)
     if method != _STORED:
-        raise ValueError("METADATA has an unsupported compression")
+        raise ValueError("METADATA uses an unsupported compression method")
     return packed
 
 

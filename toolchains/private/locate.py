@@ -49,7 +49,7 @@ def main() -> int:
         if "/" in filename or filename in ("", ".", ".."):
             raise ValueError(f"{filename!r} isn't a file name, so the lock is damaged. Lock again.")
         if not re.fullmatch(_RELEASE, requirement):
-            raise ValueError(f"{requirement!r} isn't NAME==VERSION, so the lock is damaged. Lock again.")
+            raise ValueError(f"{requirement!r} isn't in the form NAME==VERSION, so the lock is damaged. Lock again.")
         local = _find_in_directories(indexes, filename, sha256)
         location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes)
         if urlsplit(location["url"]).hostname in _hosts(indexes):
@@ -182,7 +182,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise ValueError(f"{urlsplit(req.full_url).hostname}: redirect from https to http. Use another server.")
+            raise ValueError(f"{urlsplit(req.full_url).hostname}: redirects from https to http. Use another server.")
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
         if following and _origin(newurl) != _origin(req.full_url):
             following.remove_header("Authorization")
@@ -212,7 +212,7 @@ def _download(location: dict[str, str], filename: str) -> str:
         while piece := response.read(1 << 20):
             size += len(piece)
             if size > BODY:
-                raise ValueError(f"{filename}: more than {BODY} bytes. Lock a smaller file.")
+                raise ValueError(f"{filename}: the file exceeds {BODY} bytes. Lock a smaller file.")
             file.write(piece)
     return str(path)
 

@@ -75,7 +75,7 @@ def read_lock(mctx, label, tag):
     text = mctx.read(label) if _is_normal_form(label) else _normalize(mctx, label, tag)
     lock = json.decode(text, default = None)
     if type(lock) != "dict" or lock.get("lock") != _FORMAT:
-        fail("{} isn't a lock of rules_bento in format {}. Write it with a bento_requirements target.".format(label, _FORMAT))
+        fail("{} isn't a rules_bento lock in format {}. Generate it with a bento_requirements target.".format(label, _FORMAT))
     problem = shape_problem(lock, LOCK)
     if problem:
         fail("{}: {}. Restore the committed file, or empty it and lock again.".format(label, problem))

@@ -24,7 +24,7 @@ def marker_environment(platform, python_version):
     """
     os, _, machine = platform.partition("_")
     if os not in _PLATFORM_VARIABLES:
-        fail("unknown platform '{}'. Use <os>_<machine> with one of these systems: {}.".format(platform, ", ".join(_PLATFORM_VARIABLES)))
+        fail("unknown platform '{}'. Use <os>_<machine>, where <os> is one of: {}.".format(platform, ", ".join(_PLATFORM_VARIABLES)))
     parts = python_version.split(".")
     full = python_version if len(parts) > 2 else python_version + ".0"
     return _PLATFORM_VARIABLES[os] | {

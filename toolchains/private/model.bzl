@@ -53,7 +53,7 @@ def _huggingface_address(rctx):
     if not matches("repository", rctx.attr.huggingface):
         fail("{}: invalid huggingface {}. Use organization/name.".format(_where(rctx), repr(rctx.attr.huggingface)))
     if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
-        fail("{}: invalid revision {}. Use the commit, 40 hexadecimal digits, because branches and tags move.".format(_where(rctx), repr(rctx.attr.revision)))
+        fail("{}: invalid revision {}. Use a commit hash (40 hexadecimal digits), because branches and tags can change.".format(_where(rctx), repr(rctx.attr.revision)))
     endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
     if not endpoint:
         fail("{}: the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.".format(_where(rctx)))
@@ -67,7 +67,7 @@ def _download_files(rctx, address, token):
         if not matches("model file", path):
             fail("{}: files contains {}, which is outside of the model. Use a relative path without '..'.".format(_where(rctx), repr(path)))
         if not matches("sha256", sha256):
-            fail("{}: files has the invalid hash {} for {}. Use the SHA-256 of the file, 64 hexadecimal digits.".format(_where(rctx), repr(sha256), path))
+            fail("{}: files contains the invalid hash {} for {}. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
         rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
         pending.append(rctx.download(
@@ -93,7 +93,7 @@ def _write_model(rctx):
 
 def _write_model_import(rctx, archive):
     if rctx.attr.tag or rctx.attr.labels or rctx.attr.module:
-        fail("{}: tag, labels, and module are in the archive. Remove these attributes.".format(_where(rctx)))
+        fail("{}: the archive already defines tag, labels, and module. Remove these attributes.".format(_where(rctx)))
     rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
 
 def _download_archive(rctx):
@@ -102,7 +102,7 @@ def _download_archive(rctx):
     if not suffixes:
         fail("{}: archive {} has an unknown suffix. Use a URL that ends in one of: {}.".format(_where(rctx), repr(rctx.attr.archive), ", ".join(_ARCHIVES)))
     if not matches("sha256", rctx.attr.sha256):
-        fail("{}: invalid sha256 {}. Use the SHA-256 of the archive, 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.sha256)))
+        fail("{}: invalid sha256 {}. Use the SHA-256 of the archive (64 hexadecimal digits).".format(_where(rctx), repr(rctx.attr.sha256)))
     rctx.report_progress("fetching {}".format(rctx.attr.archive))
     rctx.download(url = rctx.attr.archive, output = "model" + suffixes[0], sha256 = rctx.attr.sha256)
     _write_model_import(rctx, "model" + suffixes[0])
@@ -133,9 +133,9 @@ def model_repo_impl(rctx):
     """
     sources = [name for name in ("archive", "address", "huggingface", "image") if getattr(rctx.attr, name)]
     if len(sources) != 1:
-        fail("{}: the tag sets {} of archive, address, huggingface, and image. Set exactly one of them.".format(_where(rctx), " and ".join(sources) or "none"))
+        fail("{}: expected one of archive, address, huggingface, or image, got {}. Set exactly one of these attributes.".format(_where(rctx), " and ".join(sources) or "none"))
     if bool(rctx.attr.files) != (sources[0] in ("address", "huggingface")):
-        fail("{}: {}".format(_where(rctx), "the archive has all files. Remove files." if rctx.attr.files else "files is missing. Set it to the path and SHA-256 of each file."))
+        fail("{}: {}".format(_where(rctx), "the archive already contains all files. Remove files." if rctx.attr.files else "files is missing. Set files to the path and SHA-256 of each file."))
     if sources[0] == "archive":
         _download_archive(rctx)
     elif sources[0] == "image":

@@ -46,10 +46,10 @@ bento_toolchain_python(
 def _python_version(rctx, python):
     done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
     if done.return_code:
-        fail("bento_tools.{}: {} doesn't run. Set another interpreter. Its error: {}".format(rctx.attr.tag, python, done.stderr.strip()))
+        fail("bento_tools.{}: cannot run {}. Set another interpreter. Error: {}".format(rctx.attr.tag, python, done.stderr.strip()))
     version = done.stdout.strip()
     if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
-        fail("{} is Python {}, but rules_bento requires 3.10 or newer. Set bento_tools.{}(interpreter = ...).".format(python, version, rctx.attr.tag))
+        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.{}(interpreter = ...).".format(python, version, rctx.attr.tag))
     return version
 
 def _host_interpreter(rctx):
@@ -90,7 +90,7 @@ def _python_repo_impl(rctx):
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
         resolved = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
-        fail("bento_tools.{}(version = \"{}\"): {} is Python {}. Set the version of the interpreter.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
+        fail("bento_tools.{}(version = \"{}\"): the interpreter {} is Python {}. Set version to the version of the interpreter.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
     version = ".".join(resolved.version.split(".")[:2]) if rctx.attr.toolchain else resolved.version
     rctx.file("BUILD.bazel", resolved.build if rctx.attr.pythons else build_text(resolved.build, path = str(resolved.python), version = version))
     rctx.file("path", str(resolved.python))

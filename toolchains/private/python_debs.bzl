@@ -45,7 +45,7 @@ def _unpack(rctx, debs, directory):
 def _execute(rctx, command, libraries):
     done = rctx.execute(command, environment = {"LD_LIBRARY_PATH": ":".join([str(directory) for directory in libraries])})
     if done.return_code:
-        fail("cannot build an interpreter from {}. Use a machine with at least the glibc of its Debian release. The error:\n{}".format(
+        fail("cannot build an interpreter from {}. Use a machine whose glibc is at least as new as in the lock's Debian release. Error:\n{}".format(
             rctx.attr.lock,
             (done.stdout + done.stderr).strip(),
         ))
@@ -62,7 +62,7 @@ def _deb_python_repo_impl(rctx):
     # The interpreter for this machine's architecture packs all of them, because they have the same version and bytecode.
     host = host_platform(rctx)
     if host not in rctx.attr.debs.values():
-        fail("building an interpreter for {} on this machine requires packages for {}, which {} lacks. Add the architecture to its bento_debs target.".format(
+        fail("building an interpreter for {} on this machine requires packages for {}, which aren't in {}. Add the architecture to the bento_debs target of the lock.".format(
             rctx.attr.platform,
             host,
             rctx.attr.lock,
@@ -126,7 +126,7 @@ def declare_python_debs(mctx, *, name, tag, kind):
     """
     where = "bento_tools.{}(debian_lock = \"{}\")".format(kind, tag.debian_lock)
     if tag.interpreter:
-        fail("{}: the tag also has an interpreter. Remove interpreter or debian_lock.".format(where))
+        fail("{}: interpreter is also set. Remove interpreter or debian_lock.".format(where))
     hub = name + "_debs"
     locked = declare_deb_files(mctx, hub = hub, lock = tag.debian_lock, mirrors = tag.mirrors, tag = where)
     debs, versions = {}, {}

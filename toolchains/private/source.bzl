@@ -93,7 +93,7 @@ def _requirements(rctx, source):
     if hint:
         fail("{}=={} has a wheel for {}, but only for {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, hint))
     if missing:
-        fail(("{}=={} has no wheel for {}, and building it from source requires {}, which {} lacks. " +
+        fail(("{}=={} has no wheel for {}. Building the package from source requires {}, which must be in {}. " +
               "Add {} to the requirements of {}.").format(
             rctx.attr.distribution,
             rctx.attr.version,

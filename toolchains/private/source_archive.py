@@ -61,7 +61,7 @@ def _pack(directory: Path, archive: Path) -> None:
                 continue
             entry = tar.gettarinfo(path, f"source/{path.relative_to(directory).as_posix()}")
             if not (entry and (entry.isreg() or entry.issym() or entry.islnk())):
-                raise ValueError(f"{path}: not a file or a link. Remove it from the source.")
+                raise ValueError(f"{path}: not a regular file or a link. Remove it from the source.")
             entry.uid = entry.gid = entry.mtime = 0
             entry.uname = entry.gname = ""
             entry.mode = 0o755 if entry.mode & 0o100 else 0o644
@@ -80,12 +80,13 @@ def _requires(archive: Path, subdirectory: str) -> list[str]:
         tomllib = importlib.import_module("tomllib")
     except ImportError:
         raise SystemExit(
-            f"{archive.name}: its pyproject.toml requires Python 3.11. Set version of bento_tools.python."
+            f"{archive.name}: reading pyproject.toml requires Python 3.11 or later. "
+            "Set bento_tools.python(version = ...)."
         ) from None
     requires: object = tomllib.loads(text).get("build-system", {})
     requires = requires.get("requires", LEGACY_REQUIRES) if isinstance(requires, dict) else None
     if not isinstance(requires, list) or not all(isinstance(entry, str) for entry in requires):
-        raise ValueError("pyproject.toml: build-system.requires isn't a list of strings. Fix the source.")
+        raise ValueError("pyproject.toml: build-system.requires isn't a list of strings. Use another release.")
     return [
         re.sub(r"[-_.]+", "-", re.split(r"[^-._A-Za-z0-9]", entry.strip(), maxsplit=1)[0]).lower() for entry in requires
     ]
@@ -99,7 +100,7 @@ def _read(archive: Path, name: str) -> str | None:
             if not members:
                 return None
             if members[0].compress_type not in _SUPPORTED_COMPRESSIONS:
-                raise ValueError(f"{name}: unsupported compression. Use another release.")
+                raise ValueError(f"{name}: unsupported compression method. Use another release.")
             with file.open(members[0]) as content:
                 return _text(content, name)
     with tarfile.open(archive) as tar:
@@ -113,7 +114,7 @@ def _read(archive: Path, name: str) -> str | None:
 def _text(content: IO[bytes], name: str) -> str:
     data = content.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{name}: more than {MAX_BYTES} bytes. Use another release.")
+        raise ValueError(f"{name}: the file exceeds {MAX_BYTES} bytes. Use another release.")
     return data.decode()
 
 

@@ -87,7 +87,7 @@ def _wheel_repo_impl(rctx):
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
     unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     if not rctx.attr.files and not unlocked:
-        fail("{} isn't in the lock, which doesn't support {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
+        fail("the lock has no file of {} for {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
             rctx.attr.distribution,
             rctx.attr.platform,
             version,
@@ -110,7 +110,7 @@ def _wheel_repo_impl(rctx):
         fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
     inspected = _inspect(rctx, wheel)
     if not is_python_in(inspected["python"], version):
-        fail("{} requires Python {}, but the package hub is for {}. Lock another version of it, or set another python_version.".format(requirement, inspected["python"], version))
+        fail("{} requires Python {}, but the package hub is for {}. Lock another version of the package, or set another python_version.".format(requirement, inspected["python"], version))
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", build_text(
         _WHEEL_BUILD,
