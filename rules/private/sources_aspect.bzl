@@ -90,7 +90,7 @@ def _own_files(ctx, target, package_roots):
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
             fail(("{}: {} is a file of an installed package, which the rule {} doesn't identify. Lock the package with " +
-                  "bento.pypi, and add the package to the deps of libraries.").format(label_string(ctx.label), path, ctx.rule.kind))
+                  "bento.pypi, and add the package to the deps of the libraries that import the package.").format(label_string(ctx.label), path, ctx.rule.kind))
         own.append(file)
     return struct(files = own, runtimes = list(runtimes))
 

@@ -319,9 +319,9 @@ def test_what_cosign_signed_of_an_image_holds(tmp_path, key, names):
     public, place = read_public("cosign.pub", tmp_path), InLayout(layout)
     assert signatures.verify(place, digest, public) == ("127.0.0.1:50107/golden/x" if "sig" in names else "")
     assert verified_provenance(place, digest, public)["runDetails"] == {"builder": {"id": "https://ci.example.com"}}
-    with pytest.raises(SignatureError, match="it was signed with another key"):
+    with pytest.raises(SignatureError, match="the signature was created with another key"):
         signatures.verify(place, digest, key.public)
-    with pytest.raises(SignatureError, match="it was signed with another key"):
+    with pytest.raises(SignatureError, match="the signature was created with another key"):
         verified_provenance(place, digest, key.public)
 
 
@@ -406,9 +406,9 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
     another = cosign.make_payload("n", "sha256:" + "0" * 64)
     critical = json.loads(good)["critical"]
     hostile = {
-        "another digest is signed": signed(another, key),
+        "the signature is for another digest": signed(another, key),
         "invalid base64": layer(good, "%%%"),
-        "it was signed with another key": layer(good, b64encode(bytes(64)).decode()),
+        "the signature was created with another key": layer(good, b64encode(bytes(64)).decode()),
         "invalid JSON": signed(b"{", key),
         "expected a JSON object": signed(b"[]", key),
         "the signed document doesn't describe an image": signed(
@@ -594,8 +594,8 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
     sound = cosign.sign_statement(statement, key)
     elsewhere = cosign.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
     for message, document in {
-        "it was signed with another key": cosign.sign_statement(statement, other),
-        "another digest is signed": cosign.sign_statement(elsewhere, key),
+        "the signature was created with another key": cosign.sign_statement(statement, other),
+        "the signature is for another digest": cosign.sign_statement(elsewhere, key),
         "isn't a signed in-toto statement": {**sound, "payloadType": "text/plain"},
         "another key": {**sound, "signatures": []},
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
@@ -854,7 +854,7 @@ def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, reg
     another = "sha256:" + "1" * 64
     repository = registries.repository(reference)
     repository.put_manifest(read(), signatures.tag_of(signatures.SIGNATURES, another))
-    with pytest.raises(SignatureError, match="another digest is signed"):
+    with pytest.raises(SignatureError, match="the signature is for another digest"):
         signatures.verify(place, another, key.public)
 
 

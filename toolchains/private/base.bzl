@@ -33,7 +33,7 @@ def _check(tag):
     if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
         fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(where, repr(tag.digest)))
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
-        fail("{}: image {} contains a tag or digest. Use registry/repository, and specify the digest in the attribute digest.".format(where, repr(tag.image)))
+        fail("{}: image {} contains a tag or digest. Use registry/repository, and specify the digest with digest = \"sha256:...\".".format(where, repr(tag.image)))
     for image in [tag.image] + tag.mirrors if tag.image else []:
         if not matches("image", image):
             fail("{}: invalid image or mirror {}. Use registry/repository.".format(where, repr(image)))

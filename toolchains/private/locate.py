@@ -182,7 +182,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise ValueError(f"{urlsplit(req.full_url).hostname}: redirects from https to http. Use another server.")
+            raise ValueError(
+                f"{urlsplit(req.full_url).hostname}: the server redirects from https to http. Use another server."
+            )
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
         if following and _origin(newurl) != _origin(req.full_url):
             following.remove_header("Authorization")

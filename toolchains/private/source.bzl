@@ -91,7 +91,7 @@ def _requirements(rctx, source):
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     hint = newer_system_hint(rctx) if missing else ""
     if hint:
-        fail("{}=={} has a wheel for {}, but only for {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, hint))
+        fail("{}=={} has a wheel for {}, but the wheel requires {}".format(rctx.attr.distribution, rctx.attr.version, rctx.attr.platform, hint))
     if missing:
         fail(("{}=={} has no wheel for {}. Building the package from source requires {}, which must be in {}. " +
               "Add {} to the requirements of {}.").format(

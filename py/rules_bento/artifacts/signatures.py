@@ -198,7 +198,7 @@ def verify(place: Place, digest: str, key: PublicKey) -> str:
         signature = from_base64(layer.annotations.get(_SIGNATURE), "its signature")
         document = place.read(layer)
         if not key.verifies(signature, sha256_digest(document)):
-            raise SignatureError("it was signed with another key")
+            raise SignatureError("the signature was created with another key")
         return cosign.read_payload(document, digest)
 
     manifests = chain(place.attached_manifests(SIGNATURES, digest), place.referrers(digest, cosign.SIGNED))

@@ -58,7 +58,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
         elif unsupported:
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
-            raise BentoError(f"{layout.directory}: contains several images for {platform}. Keep only one.")
+            raise BentoError(f"{layout.directory}: contains several images for {platform}. Keep only one image.")
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
@@ -78,7 +78,7 @@ def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
         with path.open("rb") as file:
             actual = oci.tar_layer_type(file.read(4))
         if layer.media_type != actual:
-            raise BentoError(f"{path}: media type is {layer.media_type}, but the content is {actual}. {COPY_AGAIN}")
+            raise BentoError(f"{path}: the media type is {layer.media_type}, but the content is {actual}. {COPY_AGAIN}")
 
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:

@@ -175,7 +175,7 @@ class Registry:
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(
-                    f"{self.host}: redirects to {there.host} without encryption. "
+                    f"{self.host}: the registry redirects to {there.host} without encryption. "
                     "Ask the registry's owner to enable HTTPS."
                 )
             # A registry behind a proxy that terminates TLS returns http URLs of its own host.

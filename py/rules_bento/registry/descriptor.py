@@ -131,7 +131,7 @@ class Manifest:
         if kind not in MANIFESTS:
             raise BentoError(f"{origin}: unsupported media type {kind!r}. Use an OCI or Docker v2 manifest or index.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(f"{origin}: {kind} has fields of both a manifest and an index. {_REPORT}")
+            raise BentoError(f"{origin}: the {kind} document has fields of both a manifest and an index. {_REPORT}")
         artifact_type, annotations = document.get("artifactType", ""), document.get("annotations", {})
         own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)

@@ -67,7 +67,7 @@ class _Archive:
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:
-            raise BentoError(f"{origin}: expected one image. Save only one image.")
+            raise BentoError(f"{origin}: expected a list of one image. Save only one image.")
         validate(
             listed[0], {"Config": str, "Layers": [str]}, f"{origin}: the image", "Save the image with `docker save`."
         )

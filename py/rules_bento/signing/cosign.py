@@ -50,7 +50,7 @@ def read_payload(content: bytes, digest: str) -> str:
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
     if _within(critical, "image", "docker-manifest-digest") != digest:
-        raise SignatureError("another digest is signed")
+        raise SignatureError("the signature is for another digest")
     name = _within(critical, "identity", "docker-reference")
     return name if isinstance(name, str) else ""
 
@@ -102,7 +102,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey) -> bytes:
         signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of the envelope")
         if key.verifies(signature, digest):
             return payload
-    raise SignatureError("it was signed with another key")
+    raise SignatureError("the signature was created with another key")
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
@@ -122,7 +122,7 @@ def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, A
         if isinstance(subject, dict) and _within(subject, "digest", algorithm) == value:
             name = subject.get("name")
             return name if isinstance(name, str) else "", kind, predicate or {}
-    raise SignatureError("another digest is signed")
+    raise SignatureError("the signature is for another digest")
 
 
 def _authenticated(kind: str, payload: bytes) -> bytes:

@@ -83,7 +83,8 @@ def read_public(name: str, folder: Path) -> PublicKey:
         raise BentoError(f"{origin}: expected a public key, got a private key. Use the public key, such as cosign.pub.")
     if kind not in _PUBLIC:
         raise BentoError(
-            f"{origin}: expected a public key in PEM format, got {kind!r}. Export it with `cosign public-key`."
+            f"{origin}: expected a public key in PEM format, got {kind!r}. "
+            "Export the public key with `cosign public-key`."
         )
     return PublicKey(_load(lambda serialization: serialization.load_pem_public_key(content), origin), origin)
 
@@ -115,7 +116,9 @@ def _read(name: str, folder: Path) -> tuple[str, bytes, str]:
         variable = name.removeprefix(_VARIABLE)
         content = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
         if not content:
-            raise BentoError(f"{name}: the variable isn't set. Set it to the key in PEM format, or specify a file.")
+            raise BentoError(
+                f"{name}: the variable isn't set. Set the variable to the key in PEM format, or specify a file."
+            )
     else:
         content = _read_small(folder / name, name)
     # openssl writes the parameters of the curve before the key.
