@@ -264,7 +264,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
     body = f"    m = bentoml.models.HuggingFaceModel('org/bert', '{'a' * 40}')\n"
     message = refusal(project(tmp_path / "open", "@bentoml.service", body, head, files))
     place = "settings.py:4" if beside else "service.py:4"
-    assert f"  {place}: service `Svc`: the model's `endpoint` is the value of HF_ENDPOINT" in message
+    assert f"  {place}: service `Svc`: `endpoint` is the value of HF_ENDPOINT" in message
     body = body.replace("')", "', endpoint='http://127.0.0.1:9')")
     made = document(build(build_ctx=project(tmp_path / "named", "@bentoml.service", body, head, files)))
     assert made["services"][0]["models"][0]["metadata"]["endpoint"] == "http://127.0.0.1:9"

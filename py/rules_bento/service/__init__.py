@@ -7,27 +7,21 @@ with the rule attribute that states it. The reference implementation is an impor
 from __future__ import annotations
 
 from rules_bento.service.metadata import (
-    Api,
-    Dependency,
-    Env,
     HuggingFace,
     Image,
     ImageCall,
     Model,
-    Runner,
     Service,
     ServiceInfo,
     SourceTree,
-    Unknown,
     from_json,
     to_json,
 )
 from rules_bento.service.overrides import Declared, override, require_known, snake_case
 from rules_bento.typing_lite import Mapping
 
-__all__ = ["Api", "Declared", "Dependency", "Env", "HuggingFace", "Image", "ImageCall", "Model", "Runner"]
-__all__ += ["Service", "ServiceInfo", "SourceTree", "Unknown", "from_json", "override", "read_service"]
-__all__ += ["require_known", "snake_case", "to_json"]
+__all__ = ["Declared", "HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
+__all__ += ["from_json", "override", "read_service", "require_known", "snake_case", "to_json"]
 
 
 def read_service(

@@ -73,9 +73,7 @@ WHOLE = ValueType("a whole number", _is_whole)
 WHOLE_ABOVE_0 = _above("a whole number above 0", 0, int)
 FRACTION_ABOVE_0 = _above("a float above 0, such as 1.0", 0, float)
 ABOVE_0 = ValueType("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
-AMOUNT = ValueType(
-    'a number, or a string such as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float))
-)
+AMOUNT = ValueType('a number or text such as "500m"', lambda value: _is_whole(value) or isinstance(value, (str, float)))
 ADDRESS = ValueType("an IP address as a string", _is_address)
 
 # Kinds to the keys of a configuration that have them.

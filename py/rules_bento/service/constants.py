@@ -233,9 +233,7 @@ class Constants:
         if not isinstance(of, ast.ClassDef) or of.keywords or of.decorator_list or len(of.bases) != 1:
             raise self._not_constant(module, call)
         if self.names.outside(module, of.bases[0]) != "pydantic.BaseModel":
-            raise NotConstantError(
-                f"the model `{of.name}` isn't a direct subclass of pydantic.BaseModel", module.path, of
-            )
+            raise NotConstantError(f"`{of.name}` isn't a direct subclass of pydantic.BaseModel", module.path, of)
         self.code.require_uses(model, lambda by, use: self.receiver(by, use) == "bentoml.use_arguments")
         found = []
         for each in of.body:

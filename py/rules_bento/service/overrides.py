@@ -241,9 +241,8 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
-    if not remedy:
-        return " Use Python that static analysis supports."
-    return f" Specify a constant in the source, or declare {remedy}."
+    hint = f" Specify a constant in the source, or declare {remedy}."
+    return hint if remedy else " Use Python that static analysis supports."
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:

@@ -305,9 +305,7 @@ class ServiceReader:
             raise unsupported(module, call)
         line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
         if line:
-            raise NotConstantError(
-                "the model's `endpoint` is the value of HF_ENDPOINT, which this line might set", *line
-            )
+            raise NotConstantError("`endpoint` is the value of HF_ENDPOINT, which this line might set", *line)
         return metadata.HuggingFace(**values)
 
     # APIs
