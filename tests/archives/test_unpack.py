@@ -819,12 +819,12 @@ def bad_model(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models/clf/v1/model.yaml": None}, "no model.yaml"),
+        ({"models/clf/v1/model.yaml": None}, "model.yaml is missing"),
         ({"models/clf/v1/model.yaml": b"name: other\nversion: v1\n"}, "module: this required value is missing"),
         ({"models/a+b/v1/x": b""}, "the name of a model"),
         ({"models/clf/latest/x": b""}, "latest"),
-        ({"models/readme": b""}, "not a model's directory"),
-        ({"models/clf/v2": b""}, "not a model's directory"),
+        ({"models/readme": b""}, "only model directories are allowed"),
+        ({"models/clf/v2": b""}, "only model directories are allowed"),
     ],
 )
 def test_models_that_are_none_are_refused(tmp_path, changes, message):

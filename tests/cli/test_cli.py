@@ -256,7 +256,7 @@ def test_import_and_export(bento, home, tmp_path):
     )
     assert json.loads(bento("export", "hi:v1", "-o", "json", "named"))["path"] == f"{tmp_path}/named.bento"
     bento("export", "hi:v1", "--no-clobber", code=status.ERROR)
-    assert bento.err == "bento: hi-v1.bento: the file exists. Use another name, or remove --no-clobber.\n"
+    assert bento.err == "bento: hi-v1.bento: the file already exists. Use another name, or remove --no-clobber.\n"
     bento("export", "hi:v1", "s3://bucket/hi.bento", "--no-clobber", code=status.ERROR)
     assert bento("export", "hi:v1", "absent", "--no-clobber", "-o", "path") == "absent.bento\n"
     bento("import", "out.x", "--home", "fourth", code=status.ERROR)
@@ -274,7 +274,7 @@ def test_import_and_export(bento, home, tmp_path):
     bento("export", "hi:v1", "no/folder", code=status.ERROR)
     assert (
         bento.err
-        == "bento: no/folder.bento: cannot write the file: No such file or directory. Choose another path, or free space.\n"
+        == "bento: no/folder.bento: cannot write the file: No such file or directory. Choose another path, or free disk space.\n"
     )
     bento("export", "hi:v1", "folder", "--format", "folder", code=status.ERROR)
     bento("export", "hi:v1", "tree", "--format", "folder")
@@ -288,7 +288,7 @@ def test_models(bento):
     assert bento("models", "export", "clf:v3", "m.tar") == "Exported model clf:v3 to m.tar.\n"
     assert bento("models", "delete", "clf:v3", "-y") == "Deleted model clf:v3.\n"
     bento("models", "delete", "clf:v1", "-y", code=status.ERROR)
-    assert "clf:v1: required by hi:v1, hi:v2." in bento.err
+    assert "clf:v1: the model is used by hi:v1, hi:v2." in bento.err
     assert bento("models", "delete", "clf:v1", "-y", "--force", "-o", "json") == '[\n  "clf:v1"\n]\n'
     bento("models", "import", "v1.bento", code=status.ERROR)
     assert "it has no model.yaml at the top level" in bento.err
@@ -498,7 +498,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
         (["--arg", "a=1", "--arg", "=x"], "--arg (occurrence 2): expected KEY=VALUE."),
         (["--config", "Svc.workers"], "--config (occurrence 1): expected SERVICE.KEY=VALUE, such as Hello.workers=4."),
         (["--service-model", "x"], "--service-model (occurrence 1): expected SERVICE.ATTRIBUTE=TAG."),
-        (["--label", "a=1", "--label", "b=1", "--label", "a=2"], "--label: duplicate key a. Keep one."),
+        (["--label", "a=1", "--label", "b=1", "--label", "a=2"], "--label: duplicate key a. Keep only one value."),
         (["--arg", "a=1", "--arg", "a=1"], "--arg: duplicate key a."),
         (["--config", "Svc.workers=1", "--config", "Svc.workers=2"], "--config: duplicate key Svc.workers."),
         (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "Svc.traffic"),
@@ -623,7 +623,7 @@ lint(name = "lint")
         ("x = = 1\n", "BUILD.bazel:1: invalid syntax. Correct the file."),
         (
             'load("//a:b.bzl", "bento_package")\n',
-            "BUILD.bazel:1: 'bento_package' isn't loaded from @rules_bento//rules",
+            "BUILD.bazel:1: 'bento_package' isn't the rule from @rules_bento//rules",
         ),
     ],
 )
@@ -637,9 +637,9 @@ def test_migrate_writes_nothing_if_a_file_is_invalid(bento, project, build, mess
 
 def test_migrate_rejects_options_that_do_not_fit(bento, project):
     bento("migrate", project, "--force", code=status.ERROR)
-    assert "--force: applies only to --write. Add --write." in bento.err
+    assert "--force: only supported with --write. Add --write." in bento.err
     bento("migrate", project, "--write", "--package", "x/y", code=status.ERROR)
-    assert "--package: can't be used with --write, which writes to the root. Remove it." in bento.err
+    assert "--package: can't be used with --write, which writes to the root. Remove --package." in bento.err
 
 
 # ---- Bad input --------------------------------------------------------------------------------------------------
@@ -710,9 +710,9 @@ def test_standard_output_gets_the_archive_alone(bento, project):
     bento("build", project, "--version", "v1")
     for words in (["-o", "json"], ["-o", "path"]):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
-        assert "standard output: can't be a terminal or be combined with --output" in bento.err
+        assert "--output: can't be combined with an archive on standard output" in bento.err
     bento("export", "svc:v1", "-", "--format", "folder", code=status.ERROR)
-    assert "--format: `folder` requires a directory as the output." in bento.err
+    assert "--format: `folder` can't be written to standard output." in bento.err
 
 
 @pytest.mark.parametrize(

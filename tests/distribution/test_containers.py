@@ -292,14 +292,16 @@ def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
     assert (tales / "loader").read_text() == "podman\n"
     monkeypatch.setenv("FAKE", "full")
     out = bento("containerize", "hi", "--backend", "buildctl", code=status.ERROR)
-    assert "docker load: failed with status 3" in out, "that the builder could not go on is no news"
+    assert "docker load: the command failed with status 3" in out, "that the builder could not go on is no news"
 
 
 def test_a_failure_is_told_and_leaves_nothing(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "bad")
-    assert "docker build: failed with status 7" in bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
+    assert "docker build: the command failed with status 7" in bento(
+        "containerize", "hi", "--backend", "docker", code=status.ERROR
+    )
     assert not Path((tales / "place").read_text().strip()).exists()
-    assert "buildctl build: failed with status 7" in bento(
+    assert "buildctl build: the command failed with status 7" in bento(
         "containerize", "hi", "--backend", "buildctl", code=status.ERROR
     )
 

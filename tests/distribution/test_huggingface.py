@@ -67,7 +67,7 @@ def test_the_commit_and_the_hash_of_each_file(hub):
 def test_patterns_choose_files(hub):
     assert pin("Acme/Tiny-BERT", include=["*.safetensors"]).files.keys() == {"weights.safetensors"}
     assert pin("Acme/Tiny-BERT", exclude=["deep/"]).files.keys() == {"weights.safetensors"}
-    with pytest.raises(BentoError, match="no file of .* matches the patterns"):
+    with pytest.raises(BentoError, match="no file in commit .* matches the patterns"):
         pin("Acme/Tiny-BERT", include=["*.bin"])
 
 
@@ -98,11 +98,11 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<html>", "the response isn't JSON. Check --endpoint"),
-        (b"[" * 100_000, "the response isn't JSON"),
+        (b"<html>", "the response isn't valid JSON. Check --endpoint"),
+        (b"[" * 100_000, "the response isn't valid JSON"),
         (b"[]", "expected a mapping, got a list"),
         (answer(7, []), "sha: expected a string, got a number"),
-        (answer("main", SIBLINGS), "returned the invalid commit 'main'"),
+        (answer("main", SIBLINGS), "returned an invalid commit for"),
         (answer(COMMIT, [{"rfilename": "../x"}]), "contains '../x', which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "/x"}]), "which is outside of the model"),
         (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"contains 'a\\x1b\[2J', whose name isn't portable"),
@@ -120,7 +120,7 @@ def test_answers_that_are_none_are_refused(hub, content, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda file: file.write_bytes(b"\xff\xfe"), "the token of the Hugging Face Hub isn't UTF-8"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "the Hugging Face token isn't valid UTF-8"),
         (lambda file: os.truncate(os.open(file, os.O_CREAT | os.O_WRONLY), 1 << 40), "exceeds 16 MiB"),
         (lambda file: file.symlink_to("/proc/self/mem"), "cannot read the token: Input/output error"),
     ],
@@ -143,7 +143,8 @@ def test_what_the_hub_does_not_have_or_show_is_told(hub, monkeypatch):
     assert "hf_wrong" not in str(caught.value)
     monkeypatch.delenv("HF_ENDPOINT")
     with pytest.raises(
-        BentoError, match=r"--endpoint: expected an http:// or https:// URL\. Pass a valid URL, or set HF_ENDPOINT"
+        BentoError,
+        match=r"--endpoint: expected an http:// or https:// URL\. Specify a valid URL with --endpoint or HF_ENDPOINT",
     ):
         pin("Acme/Tiny-BERT")
     for name in ("../x", "a/b/c", "a b", ""):

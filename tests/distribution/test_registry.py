@@ -331,7 +331,7 @@ def test_a_reference_is_complete(reference):
 def test_what_is_wrong_is_said(store, other, registries, reference, progress):
     with pytest.raises(RegistryError, match="404"):
         pull(other.home, BENTO, reference.with_tag("gone"), registries, progress)
-    with pytest.raises(BentoError, match="can't set the digest"):
+    with pytest.raises(BentoError, match="can't push to a digest"):
         push(store.home, store.bentos.get("hi:v1"), [reference.with_digest("sha256:" + "0" * 64)], registries, progress)
 
 

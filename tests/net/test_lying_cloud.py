@@ -110,8 +110,8 @@ class Signing(Cloud):
 @pytest.mark.parametrize(
     ("endpoint", "address", "said"),
     [
-        ("https://cloud.test", "http://store.test/x?signature=s3cret", "which isn't encrypted. Report"),
-        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "which isn't encrypted. Report"),
+        ("https://cloud.test", "http://store.test/x?signature=s3cret", "which doesn't use encryption. Report"),
+        ("https://cloud.test", "HTTP://cloud.test/x?signature=s3cret", "which doesn't use encryption. Report"),
         ("https://cloud.test", "file:///etc/passwd", "invalid URL"),
         ("https://cloud.test", "/x", "invalid URL"),
         ("http://localhost", "ftp://store.test/", "invalid URL"),

@@ -249,7 +249,7 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
         ("sign", "--key", "keys/k.key", "./folder"): "a directory can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
         ("verify", "--key", "keys/k.pub"): "--key: no artifact to verify.",
-        ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store have no signatures",
+        ("verify", "--key", "keys/k.pub", "iris:v1"): "Entries of the store aren't signed",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",
     }.items():
         assert main([*words]) in (status.ERROR, status.NOT_FOUND), words

@@ -152,20 +152,20 @@ def test_missing_and_damaged_entries_are_not_bundled(store, tmp_path):
 
 CASES = {
     "no list": (lambda found: found[:-1], "bundle.json is missing"),
-    "a list first": (lambda found: [found[-1], *found[:-1]], "isn't a part of a bundle"),
+    "a list first": (lambda found: [found[-1], *found[:-1]], "unexpected member"),
     "a part too few": (lambda found: found[1:], "doesn't match bundle.json"),
     "the last part too few": (lambda found: [*found[:-2], found[-1]], "5 parts, but bundle.json lists 6"),
     "a part too many": (
         lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]],
-        "has another tag, ho:v1",
+        "has the tag ho:v1, which",
     ),
     "parts exchanged": (
         lambda found: [*found[:3], (found[3][0], found[4][1]), (found[4][0], found[3][1]), *found[5:]],
-        "has another tag, hi:v2",
+        "has the tag hi:v2, which",
     ),
-    "another name": (lambda found: [*found, ("hello", b"")], "isn't a part of a bundle"),
+    "another name": (lambda found: [*found, ("hello", b"")], "unexpected member"),
     "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "is outside the archive"),
-    "no name": (lambda found: [("bentos/v1.bento", b"x"), *found], "isn't a part of a bundle"),
+    "no name": (lambda found: [("bentos/v1.bento", b"x"), *found], "unexpected member"),
     "no tag": (lambda found: [("bentos/a+b/v1.bento", b"x"), *found], "lowercase"),
     "a folder too deep": (lambda found: [("bentos/a/b/v1.bento", b"x"), *found], "the version"),
     "twice": (lambda found: [found[0], *found], "duplicate path"),

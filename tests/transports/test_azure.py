@@ -112,6 +112,6 @@ def test_wrong_bytes_are_noticed(port, through, store, other, quick):
     store.bentos.export(TAG, "az://box/wrong.tar")
     with Relay(port, forever=Fault(flip_down=50_000)) as relay:
         through(relay.port)
-        with pytest.raises(BentoError, match="its sha256 is"):
+        with pytest.raises(BentoError, match="the sha256 digest is"):
             other.bentos.import_archive("az://box/wrong.tar")
     assert empty(other)

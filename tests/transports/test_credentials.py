@@ -141,7 +141,7 @@ def test_the_variables_of_azure(monkeypatch):
     for name in ("CONNECTION_STRING", "ACCOUNT_NAME", "ACCOUNT_KEY", "SAS_TOKEN", "ENDPOINT"):
         monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
     address = parse("az://box/x")
-    with pytest.raises(BentoError, match=r"az://box/x: missing storage account. Set AZURE_STORAGE_ACCOUNT_NAME"):
+    with pytest.raises(BentoError, match=r"az://box/x: the storage account is missing. Set AZURE_STORAGE_ACCOUNT_NAME"):
         object_store.open(address)
     monkeypatch.setenv(
         "AZURE_STORAGE_CONNECTION_STRING",
@@ -171,7 +171,7 @@ def test_a_package_that_is_missing_is_named(kind, module, extra, other, monkeypa
 
 def test_without_ssh_the_error_says_what_to_install(other, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(BentoError, match=r"^sftp://host/x\.bento: SFTP requires OpenSSH's ssh, .*openssh-client"):
+    with pytest.raises(BentoError, match=r"^sftp://host/x\.bento: SFTP requires the OpenSSH client, .*openssh-client"):
         other.bentos.import_archive("sftp://host/x.bento")
 
 

@@ -97,7 +97,7 @@ def test_a_known_digest_is_held(kind, serve, other, files):
     data = tar(files)
     server.put("x.tar", data)
     url = server.url("x.tar")
-    with pytest.raises(BentoError, match="its sha256 is"):
+    with pytest.raises(BentoError, match="the sha256 digest is"):
         other.bentos.import_archive(url, sha256="0" * 64)
     assert empty(other)
     assert not list(other.home.transfers.iterdir())
@@ -118,7 +118,7 @@ def test_the_command(serve, store, other, capsys, monkeypatch):
     assert main(["models", "export", "clf:v1", server.url("m/"), "-o", "path"]) == 0
     assert capsys.readouterr().out == server.url("m/clf-v1.bentomodel") + "\n"
     assert main(["import", "--sha256", "0" * 64, "a.bento", "b.bento"]) == 1
-    assert "--sha256: only supported for one archive" in capsys.readouterr().err
+    assert "--sha256: can't be used with several archives" in capsys.readouterr().err
 
 
 def test_functions_take_urls(serve, store, other):

@@ -92,11 +92,10 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
     import shutil
     import tempfile
 
-    if options.output != "text" or sys.stdout.isatty():
-        raise BentoError(
-            "standard output: can't be a terminal or be combined with --output. Redirect it to a file or a pipe, and "
-            "remove --output."
-        )
+    if options.output != "text":
+        raise BentoError("--output: can't be combined with an archive on standard output. Remove the option.")
+    if sys.stdout.isatty():
+        raise BentoError("standard output: an archive can't be written to a terminal. Redirect it to a file or a pipe.")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "archive")
         yield path
@@ -181,7 +180,7 @@ def _size(text: str) -> int:
     if not (number.isascii() and number.isdecimal() and len(number) < 20 and int(number)):
         from argparse import ArgumentTypeError
 
-        raise ArgumentTypeError(f"invalid size {text!r}. Use a positive integer with an optional K, M, G, or T.")
+        raise ArgumentTypeError(f"invalid size {text!r}. Use a positive integer with an optional suffix K, M, G, or T.")
     return int(number) << shift
 
 
@@ -193,6 +192,6 @@ def pairs(texts: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, s
         if not equals or not key:  # the message omits the text, which might be a secret
             raise BentoError(f"{option} (occurrence {number}): expected {form}.")
         if key in values:
-            raise BentoError(f"{option}: duplicate key {key}. Keep one.")
+            raise BentoError(f"{option}: duplicate key {key}. Keep only one value.")
         values[key] = value
     return values

@@ -151,8 +151,8 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
             raise BentoError(
-                "the packages couldn't be installed (see above). Serving downloads packages; the build doesn't. "
-                "For a private index, set UV_INDEX to NAME=https://... with its credentials."
+                "the packages couldn't be installed (see above). Unlike the build, serving downloads packages. "
+                "For a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             )
 
 

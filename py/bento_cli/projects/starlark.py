@@ -120,7 +120,9 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
         own = node if file == RULES else own
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
-                raise BentoError(f"{origin}:{node.lineno}: {rule!r} isn't loaded from {RULES}. Rename it in the file.")
+                raise BentoError(
+                    f"{origin}:{node.lineno}: {rule!r} isn't the rule from {RULES}. Load it under another name."
+                )
         missing -= set(loaded)
     if not missing:
         return []

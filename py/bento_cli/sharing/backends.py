@@ -73,7 +73,7 @@ def choose(asked: str = "") -> Backend:
     if asked == "native":
         raise BentoError(
             f"{source}: native isn't supported, because the bento command requires an image builder. Use another "
-            "backend, or build the image with the rule bento_image."
+            "backend, or build the image with the bento_image rule."
         )
     if asked and asked not in BACKENDS:
         raise BentoError(f"{source}: invalid value {asked!r}. Valid values: {', '.join(BACKENDS)}.")
@@ -86,7 +86,7 @@ def choose(asked: str = "") -> Backend:
         return BACKENDS[asked]
     for backend in usable():
         return backend
-    raise BentoError(f"No image builder is available. Install one of {', '.join(_ORDER)}.")
+    raise BentoError(f"No image builder is available. Install one of these programs: {', '.join(_ORDER)}.")
 
 
 def usable() -> Iterator[Backend]:
@@ -136,7 +136,7 @@ def words(backend: Backend, job: Job) -> list[str]:
     """
     options = dict(job.options)
     if options.get("load") and options.get("push"):
-        raise BentoError("--load and --push can't be combined. Use one of them.")
+        raise BentoError("--load and --push can't be combined. Use only one of the options.")
     if backend.name == "buildctl":
         return [*backend.words, *_buildctl(job, options)]
     if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:

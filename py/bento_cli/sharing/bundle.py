@@ -92,7 +92,10 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
                 continue
             draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
             if draft.tag != part.tag:
-                raise BentoError(f"{part.name}: the descriptor has another tag, {draft.tag}. Create the bundle again.")
+                raise BentoError(
+                    f"{part.name}: the descriptor has the tag {draft.tag}, which doesn't match the file name. Create "
+                    "the bundle again."
+                )
             drafts.append(draft)
         return Unbundled(tuple(session.commit(drafts)), tuple(known))
 
@@ -113,7 +116,7 @@ def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None 
                 shutil.copyfileobj(cast("BinaryIO", part), file)
             files.append(part.file)
         if folder.exists():
-            raise BentoError(f"{folder}: already exists. Pass a directory that doesn't exist.")
+            raise BentoError(f"{folder}: already exists. Specify a new directory.")
         unfinished.replace(folder)
         return [folder / file for file in files]
     finally:
@@ -176,7 +179,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
         if item.kind == "folder":
             continue
         if index is not None or item.kind != "file":
-            raise BentoError(f"{path}: {item.path!r} isn't a part of a bundle. Create the bundle again.")
+            raise BentoError(f"{path}: unexpected member {item.path!r}. Create the bundle again.")
         if item.path == INDEX:
             index = _index(path, item.size, contents)
             continue
@@ -194,7 +197,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
             raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
         raise BentoError(
-            f"{path}: the bundle has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer it again."
+            f"{path}: the bundle has {len(rows)} parts, but {INDEX} lists {len(listed)}. Transfer the bundle again."
         )
 
 
@@ -207,7 +210,7 @@ def _named(path: Path, name: str) -> tuple[Kind, Tag]:
             tag = Tag.parse(text, f"{path}: {name}")
             if tag.version:
                 return kind, tag
-    raise BentoError(f"{path}: {name!r} isn't a part of a bundle. Create the bundle again.")
+    raise BentoError(f"{path}: unexpected member {name!r}. Create the bundle again.")
 
 
 def _index(path: Path, size: int, contents: Contents) -> dict[str, Any]:

@@ -160,11 +160,11 @@ def _started(
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
-        raise BentoError(f"{command[0]}: not found on PATH. Install it.")
+        raise BentoError(f"{command[0]}: not found on PATH. Install the program.")
     try:
         process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
-        raise BentoError(f"{command[0]}: cannot start: {error.strerror}. Check its installation.") from None
+        raise BentoError(f"{command[0]}: cannot start the program: {error.strerror}. Check the installation.") from None
     is_main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if is_main else {}
     try:
@@ -187,7 +187,7 @@ def _interrupt(number: int, _frame: object) -> None:
 def _judge(command: list[str], status: int) -> None:
     if status:
         program = " ".join(command[:2])
-        raise BentoError(f"{program}: failed with status {status}. Check its output above.")
+        raise BentoError(f"{program}: the command failed with status {status}. Check the output above.")
 
 
 def _runner(backend: Backend) -> str:
@@ -238,7 +238,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
     if not stages:
-        raise BentoError(f"{DOCKERFILE}: the instruction FROM is missing. Build the Bento again.")
+        raise BentoError(f"{DOCKERFILE}: the FROM instruction is missing. Build the Bento again.")
     after = [number for number in last if number > stages[-1] and not lines[number].startswith("USER 0")]
     at = after[-2] if len(after) > 1 and lines[after[-2]].upper().startswith("USER") else (after or [len(lines)])[-1]
     pinned = f"=={version}" if version else ""

@@ -65,7 +65,8 @@ def pin(
     commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
         raise BentoError(
-            f"{hub}: returned the invalid commit {commit!r} for {revision!r} of {model_id}. Check --endpoint."
+            f"{hub}: the server returned an invalid commit for {model_id} at {revision!r}: {commit!r}. "
+            "Check --endpoint."
         )
     files = {}
     for file in answer["siblings"]:
@@ -74,7 +75,8 @@ def pin(
             continue
         if path.startswith("/") or not {".", "..", ""}.isdisjoint(path.split("/")):
             raise BentoError(
-                f"{hub}: {model_id} contains {path!r}, which is outside of the model. Exclude the file with --exclude."
+                f"{hub}: {model_id} contains {path!r}, which is outside of the model directory. "
+                "Exclude the file with --exclude."
             )
         if not path.isprintable() or "\\" in path:
             raise BentoError(
@@ -84,7 +86,7 @@ def pin(
         is_hash = re.fullmatch("[0-9a-f]{64}", stated)
         files[path] = stated if is_hash else hub.sha256(f"/{model_id}/resolve/{commit}/{quote(path)}")
     if not files:
-        raise BentoError(f"{model_id}: no file of {commit} matches the patterns. Change --include or --exclude.")
+        raise BentoError(f"{model_id}: no file in commit {commit} matches the patterns. Change --include or --exclude.")
     return Snapshot(model_id, commit, dict(sorted(files.items())))
 
 
@@ -103,9 +105,11 @@ class _Hub:
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
         if not self._endpoint.startswith(("https://", "http://")):
-            raise BentoError("--endpoint: expected an http:// or https:// URL. Pass a valid URL, or set HF_ENDPOINT.")
+            raise BentoError(
+                "--endpoint: expected an http:// or https:// URL. Specify a valid URL with --endpoint or HF_ENDPOINT."
+            )
         if "?" in self._endpoint or "#" in self._endpoint:
-            raise BentoError(f"{self}: the address of the Hub contains a query or a fragment. Remove it.")
+            raise BentoError(f"{self}: the address of the Hub contains a query or a fragment. Remove this part.")
         self._token = _token()
 
     def __str__(self) -> str:
@@ -116,7 +120,7 @@ class _Hub:
         try:
             value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:
-            raise BentoError(f"{self}: the response isn't JSON. Check --endpoint.") from None
+            raise BentoError(f"{self}: the response isn't valid JSON. Check --endpoint.") from None
         schema.validate(value, _ANSWER, str(self), "Check --endpoint.")
         return value
 
@@ -173,4 +177,4 @@ def _token() -> str:
     except OSError as error:
         raise BentoError(f"{file}: cannot read the token: {error.strerror}. Log in again.") from None
     except UnicodeDecodeError:
-        raise BentoError(f"{file}: the token of the Hugging Face Hub isn't UTF-8. Log in again.") from None
+        raise BentoError(f"{file}: the Hugging Face token isn't valid UTF-8. Log in again.") from None

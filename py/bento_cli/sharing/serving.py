@@ -57,7 +57,8 @@ def interpreter(asked: str = "") -> Path:
             path = Path(which(asked) or os.devnull)
         if not _has_bentoml(path):
             raise BentoError(
-                f"{asked}: BentoML isn't installed. Install the Bento's requirements, or pass another --python."
+                f"{asked}: BentoML isn't installed in this environment. Install the Bento's requirements, or specify "
+                "another environment with --python."
             )
         return path
     command = which("bentoml")
@@ -70,8 +71,8 @@ def interpreter(asked: str = "") -> Path:
         if _has_bentoml(candidate):
             return candidate
     raise BentoError(
-        "BentoML isn't installed. Activate an environment that has the Bento's packages ("
-        "env/python/requirements.txt), or pass it with --python."
+        "BentoML isn't installed. Activate an environment with the Bento's packages ("
+        "env/python/requirements.txt), or specify an environment with --python."
     )
 
 

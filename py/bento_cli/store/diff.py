@@ -86,7 +86,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
         raise BentoError(
-            f"{path}: contains neither {BENTO.descriptor} nor {MODEL.descriptor}. Pass a Bento or a model."
+            f"{path}: contains neither {BENTO.descriptor} nor {MODEL.descriptor}. Specify a Bento or a model."
         )
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}

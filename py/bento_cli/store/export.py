@@ -165,7 +165,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 def _failure(path: Path, error: OSError) -> BentoError:
     reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
-        return BentoError(f"{path}: cannot write the file: {reason}. Choose another path, or free space.")
+        return BentoError(f"{path}: cannot write the file: {reason}. Choose another path, or free disk space.")
     problem = f"{error.filename}: cannot read the file: {reason}"
     return BentoError(f"{problem}, so {path} wasn't written. Fix the file, and export the entry again.")
 
@@ -210,7 +210,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
-            raise BentoError(f"{entry.path}: not a file, directory, or link. Remove it.")
+            raise BentoError(f"{entry.path}: not a regular file, a directory, or a link. Remove the file.")
 
 
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:

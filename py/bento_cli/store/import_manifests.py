@@ -43,7 +43,7 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
     except (OSError, ValueError, BentoError) as error:
         problem = f"the manifest of {tag} cannot be read ({error})"
         raise BentoError(
-            f"{place}: {problem}. Remove the file; without it, the {kind.noun} can't be verified."
+            f"{place}: {problem}. Remove the file. Without the manifest, the {kind.noun} can't be verified."
         ) from None
     return manifest if _is_of(manifest, kind, folder) else None
 

@@ -255,7 +255,10 @@ class _Reader:
             return
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
-                raise BentoError(f"{where}: {item.path!r} is a {item.kind}, not a model's directory. Remove it.")
+                raise BentoError(
+                    f"{where}: {item.path!r} is a {item.kind}, but only model directories are allowed here. Remove "
+                    "it from the archive."
+                )
             if version and item.kind == "folder":
                 self._tree_of(Tag(name, version), where)
             return
@@ -289,11 +292,11 @@ class _Reader:
         # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
         if not (tree.folder / MODEL.descriptor).is_file():
-            raise BentoError(f"{place}: no {MODEL.descriptor}, so it isn't a model. Remove the directory.")
+            raise BentoError(f"{place}: {MODEL.descriptor} is missing, so this isn't a model. Remove the directory.")
         data = descriptors.read(MODEL, tree.folder / MODEL.descriptor)
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
-            problem = f"its {MODEL.descriptor} describes the model {description.tag}"
+            problem = f"{MODEL.descriptor} in this directory describes the model {description.tag}"
             raise BentoError(f"{place}: {problem}. Rename the directory.")
         return _Part(MODEL, tree, description)
 
@@ -336,7 +339,7 @@ class Tree:
                 self.size += item.size
         except OSError as error:
             problem = f"cannot write to {target}: {error.strerror or error}"
-            raise BentoError(f"{item.path}: {problem}. Free space, or rename the file.") from error
+            raise BentoError(f"{item.path}: {problem}. Free disk space, or rename the file.") from error
 
     def manifest(self) -> TreeManifest:
         """Create the manifest of the tree."""

@@ -87,7 +87,9 @@ def parse(text: str) -> Address | None:
             f"{scheme}://: unsupported protocol. Use a local path, or one of these protocols: {', '.join(SCHEMES)}."
         )
     if _CONTROL.search(text):
-        raise BentoError(f"{scheme}://…: contains a newline or another control character. Remove it.")
+        raise BentoError(
+            f"{scheme}://…: the URL contains a newline or another control character. Remove the character."
+        )
     if scheme in _WEB:
         return _of_web(scheme, text)
     # As in fsspec, everything after the host is the path: keys and names can contain `?`, `#` and `%`.
@@ -118,12 +120,17 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
         host, port = None, None
     if not host:
         # The rest of the URL isn't shown, because it might contain a password.
-        raise BentoError(f"{scheme}://…{path}: missing host or invalid port. Write {scheme}://HOST[:PORT]/PATH.")
+        raise BentoError(
+            f"{scheme}://…{path}: the host is missing, or the port is invalid. Write {scheme}://HOST[:PORT]/PATH."
+        )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if _CONTROL.search(user + password):
-        raise BentoError(f"{scheme}://…{path}: the user or password contains a control character. Remove it.")
+        raise BentoError(
+            f"{scheme}://…{path}: the user or password contains a control character. Remove the character."
+        )
     if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
         raise BentoError(
-            f"{scheme}://…{path}: the host or user begins with '-' or contains a shell metacharacter. Remove it."
+            f"{scheme}://…{path}: the host or user begins with '-' or contains a shell metacharacter. Remove the "
+            "character."
         )
     return Address(scheme, host, path or "/", port, user, password)

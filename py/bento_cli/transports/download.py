@@ -93,8 +93,7 @@ def _download(remote: Remote, folder: Path, counter: Counter, sha256: str) -> _P
             raise
         part.remove()
     raise BentoError(
-        f"{remote.address}: the downloaded data is wrong: {difference}. {_TRIES} attempts failed. Check the archive "
-        "on the server."
+        f"{remote.address}: all {_TRIES} downloads failed; last error: {difference}. Check the archive on the server."
     )
 
 
@@ -156,7 +155,8 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    return BentoError(f"{remote.address}: {size} bytes exceed the limit of {limits.BODY} bytes. Use a smaller file.")
+    problem = f"{size} bytes exceed the limit of {limits.BODY} bytes"
+    return BentoError(f"{remote.address}: the file is too large: {problem}. Use a smaller file.")
 
 
 class _Count:
@@ -273,7 +273,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
     for name, wanted in digests.items():
         digest = running[name].hexdigest()
         if digest != wanted.lower():
-            return f"its {name} is {digest}, not {wanted.lower()}"
+            return f"the {name} digest is {digest}, not {wanted.lower()}"
     return ""
 
 

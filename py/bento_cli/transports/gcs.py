@@ -121,7 +121,7 @@ class Gcs(Remote):
             response.read(limits.DOCUMENT)
             location: str = response.headers.get("Location", "")
             if not location:
-                raise ConnectionLostError("the server didn't start a session")
+                raise ConnectionLostError("the server didn't start an upload session")
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:

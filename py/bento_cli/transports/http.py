@@ -54,7 +54,7 @@ class Http(Remote):
                 came = content_range(headers.get("Content-Range"))
                 response.read(limits.REFUSAL)
                 if came is None or came.size is None:
-                    raise ConnectionLostError("the server doesn't report the size")
+                    raise ConnectionLostError("the server doesn't report the size of the file")
                 return Stat(came.size, _version(headers), _digests(headers))
             if response.status == 416:  # the file is empty
                 return Stat(0, _version(headers))
@@ -77,7 +77,8 @@ class Http(Remote):
 
     def write(self, source: Source, counter: Counter) -> None:
         raise BentoError(
-            f"{self.address}: {self.address.scheme} doesn't support exports. Export to a file or an object store."
+            f"{self.address}: exports to {self.address.scheme} URLs aren't supported. "
+            "Export to a file or an object store."
         )
 
     def close(self) -> None:

@@ -94,7 +94,9 @@ class ObjectStore(Remote):
         except Exception as error:
             failure = self._failure(error)
             raise (
-                ConnectionLostError("the object changed") if isinstance(failure, ChangedError) else failure
+                ConnectionLostError("the object changed during the transfer")
+                if isinstance(failure, ChangedError)
+                else failure
             ) from None
         return Stat(head["size"], version, {"sha256": sha256} if sha256 else {})
 
@@ -135,7 +137,9 @@ class ObjectStore(Remote):
             raise (self.unreachable(failure) if isinstance(failure, ConnectionLostError) else failure) from None
         stat = self.attempt(self.stat)
         if stat.size != source.size:
-            raise BentoError(f"{self.address}: {stat.size} of {source.size} bytes arrived. Try again.")
+            raise BentoError(
+                f"{self.address}: the uploaded object has {stat.size} bytes instead of {source.size}. Try again."
+            )
 
     def _failure(self, error: Exception) -> BaseException:
         from obstore import exceptions
@@ -226,7 +230,8 @@ def azure_options(address: Address, host: str = "") -> dict[str, Any]:
     options: dict[str, Any] = {option: value for option, value in found.items() if value}
     if "account_name" not in options:
         raise BentoError(
-            f"{address}: missing storage account. Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
+            f"{address}: the storage account is missing. Set AZURE_STORAGE_ACCOUNT_NAME or "
+            "AZURE_STORAGE_CONNECTION_STRING."
         )
     if options.keys() & {"account_key", "sas_key"}:
         return options

@@ -134,14 +134,14 @@ def understood() -> Iterator[None]:
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ConnectionLostError("the response isn't valid for this API") from None
+        raise ConnectionLostError("the response doesn't match the format of this API") from None
 
 
 def needs(package: str, extra: str) -> BentoError:
     """Return the error for a missing package that a transport requires."""
     return BentoError(
-        f"{extra}: requires the package {package}, which isn't installed. Install it: "
-        f"pip install 'rules-bento-cli[{extra}]'; with Bazel, run @rules_bento//tools:bento_with_transports."
+        f"{extra}: requires the package {package}, which isn't installed. Run "
+        f"`pip install 'rules-bento-cli[{extra}]'`. With Bazel, run @rules_bento//tools:bento_with_transports instead."
     )
 
 
@@ -211,7 +211,7 @@ class RenameUpload(Remote):
                     counter.advance(count)
                     at += count
                 if self.size(path) != source.size:
-                    raise ConnectionLostError("the server doesn't have all bytes")
+                    raise ConnectionLostError("the file on the server is incomplete")
                 return left > 0
             except ConnectionLostError as cut:
                 if not retry.again():

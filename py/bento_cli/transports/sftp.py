@@ -260,10 +260,10 @@ class _Session:
                 data, _ = _cut(self._answer(number, _DATA))
             except _StatusError as error:
                 if error.code == _EOF:
-                    raise OSError("the file ends early") from None
+                    raise OSError("the file is shorter than expected") from None
                 raise
             if not 0 < len(data) <= size:
-                raise OSError("the server responded with the wrong number of bytes")
+                raise OSError("the server returned the wrong number of bytes")
             if len(data) < size:
                 requests.appendleft(ask(at + len(data), size - len(data)))
             yield data
@@ -337,13 +337,13 @@ class _Session:
                 reason = bytes(_cut(answer.body[4:])[0]).decode(errors="replace") if len(answer.body) > 4 else ""
                 raise _StatusError(code, reason or f"status {code}")
         if answer.kind != wanted:
-            raise OSError(f"the server responded with a packet of type {answer.kind}")
+            raise OSError(f"the server sent a packet of the unexpected type {answer.kind}")
         return answer.body
 
     def _receive(self) -> memoryview:
         (size,) = struct.unpack(">I", self._exactly(4))
         if not 5 <= size <= len(self._buffer):
-            raise OSError(f"the server sent a packet of {size} bytes")
+            raise OSError(f"the server sent a packet with an invalid size ({size} bytes)")
         return self._exactly(size)
 
     def _exactly(self, size: int) -> memoryview:
@@ -352,7 +352,7 @@ class _Session:
             try:
                 count = self._socket.recv_into(view, len(view), socket.MSG_WAITALL)
             except BlockingIOError:
-                raise TimeoutError(f"no response for {_PATIENCE} s") from None
+                raise TimeoutError(f"the server sent no response for {_PATIENCE} s") from None
             if not count:
                 raise ConnectionResetError("the connection was closed")
             view = view[count:]
@@ -407,7 +407,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
     program = which("ssh")
     if not program:
         raise BentoError(
-            f"{address}: SFTP requires OpenSSH's ssh, which isn't on PATH. Install OpenSSH: Debian's package is "
-            f"openssh-client, Alpine's openssh-client-default; macOS includes it."
+            f"{address}: SFTP requires the OpenSSH client, but ssh isn't on PATH. Install openssh-client (Debian) or "
+            "openssh-client-default (Alpine)."
         )
     return OpenSsh(address, program)

@@ -48,7 +48,7 @@ def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 def run_import(options: Namespace, store: Store, kind: Kind) -> int:
     if options.sha256 and len(options.paths) > 1:
-        raise BentoError("--sha256: only supported for one archive. Import one archive at a time.")
+        raise BentoError("--sha256: can't be used with several archives. Import one archive at a time.")
     section, importing = store.section(kind), arguments.import_options(options)
     results = []
     for text in options.paths:
@@ -130,7 +130,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     if options.out == "-":
         if options.format == "folder":
             raise BentoError(
-                "--format: `folder` requires a directory as the output. Specify a directory, or change the format."
+                "--format: `folder` can't be written to standard output. Specify a directory, or change the format."
             )
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"
@@ -168,7 +168,7 @@ def _check_absent(options: Namespace, entry: Entry) -> None:
         raise BentoError("--no-clobber: not supported for URLs. Remove the option.")
     path, _ = destination(entry.kind, entry.tag, options.out, options.format)
     if path.exists():
-        raise BentoError(f"{path}: the file exists. Use another name, or remove --no-clobber.")
+        raise BentoError(f"{path}: the file already exists. Use another name, or remove --no-clobber.")
 
 
 def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:

@@ -126,13 +126,13 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     for item, contents in unpack.read(path, form_of(path)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
-                raise BentoError(f"{name}: {item.path} exceeds {MAX_BYTES} bytes. Build the Bento again.")
+                raise BentoError(f"{name}: {item.path} exceeds the limit of {MAX_BYTES} bytes. Build the Bento again.")
             texts[item.path] = b"".join(contents)
     for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
             return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
-    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing, so the packages are unknown. Specify the lock instead.")
+    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing, so the packages are unknown. Specify a lock instead.")
 
 
 def _wheel_licenses(directory: Path) -> dict[str, DeclaredLicense]:

@@ -164,7 +164,7 @@ def _archive_path(text: str, kind: Kind) -> str:
     written, form = file_name(kind, Tag("", ""), name, None)
     if form != "xz":
         raise BentoError(
-            f"--archive: {text}: only xz archives are supported. Use the suffix .bento, or `bento export`."
+            f"--archive: {text}: only xz archives are supported. Use the suffix .bento, or run `bento export`."
         )
     return folder + slash + written
 

@@ -58,10 +58,10 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
     own_package = project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
     package = own_package if options.package is None else options.package
     if options.force and not options.write:
-        raise BentoError("--force: applies only to --write. Add --write.")
+        raise BentoError("--force: only supported with --write. Add --write.")
     if options.write and package.strip("/") != own_package:
         raise BentoError(
-            f"--package: can't be used with --write, which writes to {own_package or 'the root'}. Remove it."
+            f"--package: can't be used with --write, which writes to {own_package or 'the root'}. Remove --package."
         )
     migration = migrate(
         project,

@@ -218,7 +218,7 @@ def _verify_signatures(options: Namespace) -> int:
     if not options.tags:
         raise BentoError(f"--key: no artifact to verify. Specify archives, OCI layouts, or {arguments.REFERENCE}.")
     if options.signature and len(options.tags) != 1:
-        raise BentoError("--signature: only supported for one archive. Specify a single archive.")
+        raise BentoError("--signature: can't be used with several artifacts. Specify a single archive.")
     key = read_public(options.key, Path())
     items = [_verify_signature(options, target, key) for target in options.tags]
     if not show.data(items, options.output):
@@ -258,8 +258,8 @@ def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any
         return details
     if not path.is_file():
         raise BentoError(
-            f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store have no "
-            f"signatures: verify the archive before you import it."
+            f"{target}: not an archive, an OCI layout, or {arguments.REFERENCE}. Entries of the store aren't "
+            "signed. Verify the archive before you import it."
         )
     for flag in ("provenance", "sbom"):
         if getattr(options, flag):

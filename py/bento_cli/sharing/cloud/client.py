@@ -93,8 +93,8 @@ class Cloud:
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
-                f"{what}: {self} redirects to {display_url(address)}, which isn't encrypted. Report this to the "
-                "operator."
+                f"{what}: {self} redirects to {display_url(address)}, which doesn't use encryption. Report this "
+                "to the operator of the server."
             )
         return address
 
@@ -150,7 +150,7 @@ class Cloud:
         except FormatError:
             parsed = None
         if not isinstance(parsed, dict):
-            raise BentoError(f"{what}: the response of {self} isn't JSON. Check the endpoint of the context.")
+            raise BentoError(f"{what}: the response from {self} isn't valid JSON. Check the endpoint of the context.")
         return parsed
 
     def _words(self, body: bytes) -> str:

@@ -68,7 +68,8 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
         raise BentoError(f"{what}: invalid endpoint. Use `https://HOST`, without a path.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
-        raise BentoError("The API token is empty, or has invalid characters. Copy it again.")
+        problem = "contains invalid characters" if api_token else "is empty"
+        raise BentoError(f"The API token {problem}. Copy the token again.")
     return Context(name, endpoint, api_token, email)
 
 
@@ -102,7 +103,7 @@ class Contexts:
         for context in self.contexts:
             if context.name == name:
                 if not {"?", "#"}.isdisjoint(context.endpoint):  # the paths of the API would become a part of the query
-                    problem = f"the endpoint of {name!r} has a query"
+                    problem = f"the endpoint of {name!r} contains a query or a fragment"
                     raise BentoError(f"{self._path}: {problem}. Log in again with `bento cloud login`.")
                 return context
         known = ", ".join(context.name for context in self.contexts)

@@ -188,11 +188,11 @@ class _Fetching:
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
             draft = self._session.stage(place.kind, named, cast("Form", form))
         if draft.tag != place.tag:
-            raise BentoError(f"{place}: the descriptor at {self._cloud} has the tag {draft.tag}. Push the entry again.")
-        if expected and documents.label_of(draft.main.tree.manifest()) != expected:
             raise BentoError(
-                f"{place}: the files from {self._cloud} don't match the digest of the push. Push the entry again."
+                f"{place}: the descriptor from {self._cloud} has a different tag, {draft.tag}. Push the entry again."
             )
+        if expected and documents.label_of(draft.main.tree.manifest()) != expected:
+            raise BentoError(f"{place}: the files from {self._cloud} don't match their digest. Push the entry again.")
         return draft
 
 
@@ -259,7 +259,7 @@ class _Receiving:
             return self._cloud.check_signed(address, f"{self._place}")
         if self._strategy is None:
             return proxied
-        raise BentoError(f"{self._place}: {self._cloud} returned no address for the download. Try again later.")
+        raise BentoError(f"{self._place}: {self._cloud} returned no download URL. Try again later.")
 
     def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
         at = file.seek(0, 2)
@@ -285,7 +285,8 @@ class _Receiving:
         most = limits.BODY if self._total is None else self._total
         if most > limits.BODY:
             raise BentoError(
-                f"{self._place}: {self._cloud} has {most} bytes, but the limit is {limits.BODY}. Split the entry."
+                f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY}. "
+                "Split the entry."
             )
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)

@@ -105,7 +105,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
     while True:
         address = _presign(cloud, place, verb, document)
         if not address:
-            raise BentoError(f"{place}: {cloud} returned no address for the upload. Try again later.")
+            raise BentoError(f"{place}: {cloud} returned no upload URL. Try again later.")
         yield address
 
 

@@ -206,13 +206,13 @@ class StreamedPart:
             tally.advance(len(wanted))
             if at >= end:
                 return
-        raise BentoError("A file of the model was truncated during the push. Push the model again.")
+        raise BentoError("A model file was truncated during the push. Push the model again.")
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the bytes don't match the digest."""
         measured = self.measure()
         if (f"sha256:{measured.sha256}", measured.size) != (digest, size):
-            raise BentoError("A file of the model changed during the push. Push the model again.")
+            raise BentoError("A model file changed during the push. Push the model again.")
 
     def _pieces(self) -> Iterator[bytes]:
         return xz.stream(tarstream.stream(self._members))

@@ -54,7 +54,7 @@ def push(
     """
     for target in targets:
         if target.digest:
-            raise BentoError(f"{target}: a push can't set the digest. Specify a tag, or only the repository.")
+            raise BentoError(f"{target}: can't push to a digest. Specify a tag, or only the repository.")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.EntryArtifact(home, entry, models)
