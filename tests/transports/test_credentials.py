@@ -44,7 +44,7 @@ def test_wrong_credentials_are_told_and_not_shown(kind, serve, store, monkeypatc
     caplog.set_level(logging.DEBUG)
     assert main(["export", TAG, server.url("x.bento")]) == 1
     shown = capsys.readouterr()
-    assert f"{server.url('x.bento')}: the server rejected the request" in shown.err
+    assert f"{server.url('x.bento')}: the request failed" in shown.err
     assert secret not in shown.out + shown.err + caplog.text
 
 

@@ -87,7 +87,7 @@ def test_no_bucket(serve, store):
     with pytest.raises(BentoError, match=r"'elsewhere' doesn't exist"):
         store.bentos.export(TAG, "s3://elsewhere/x.bento")
     serve("gs")
-    with pytest.raises(BentoError, match=r"gs://elsewhere/x.bento: the server rejected the request .404"):
+    with pytest.raises(BentoError, match=r"gs://elsewhere/x.bento: the request failed .404"):
         store.bentos.export(TAG, "gs://elsewhere/x.bento")
 
 

@@ -515,7 +515,7 @@ def index(host: HostEnvironment) -> Finding:
                 command, input="packaging\n", check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BentoError(f"{Path(command[0]).name}: {error}. Check the network.") from None
+            raise BentoError(f"{Path(command[0]).name}: the download failed: {error}. Check the network.") from None
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     from rules_bento.packages.indexes import without_credentials

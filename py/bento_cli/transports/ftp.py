@@ -169,7 +169,7 @@ class Ftp(RenameUpload):
         except ssl.SSLCertVerificationError as error:
             self._hang_up()
             raise self.refused(
-                f"its certificate isn't trusted: {error.verify_message}",
+                f"the certificate isn't trusted: {error.verify_message}",
                 "Add the certificate authority to the file in SSL_CERT_FILE.",
             ) from None
         except ftplib.error_perm as error:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _CHUNK = 64 << 20  # a multiple of 256 KiB; an interruption loses at most this
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _HOST = "https://storage.googleapis.com"
-_REMEDY = "Log in: `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
+_REMEDY = "Log in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
 
 
 class Gcs(Remote):
@@ -79,7 +79,7 @@ class Gcs(Remote):
             header = response.headers.get("Content-Range")
             committed = content_range(header)
             if header and (committed is None or (committed.first, committed.last) != (start, last)):
-                raise ConnectionLostError(f"the server sent {header!r} instead of bytes {start} to {last}")
+                raise ConnectionLostError(f"the server sent the range {header!r} instead of bytes {start} to {last}")
             yield from response.pieces()
 
     def write(self, source: Source, counter: Counter) -> None:

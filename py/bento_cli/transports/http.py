@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     401: "Add the user and password for the host to ~/.netrc.",
-    403: "Request access, or a new URL if this one is signed and has expired.",
+    403: "Request access. If the URL is signed and has expired, request a new URL.",
 }
 
 
@@ -87,7 +87,7 @@ class Http(Remote):
     def _check_range(self, response: Response, stat: Stat, start: int, end: int) -> None:
         header = response.headers.get("Content-Range", "").strip()
         if header not in (f"bytes {start}-{end - 1}/{stat.size}", f"bytes {start}-{end - 1}/*"):
-            raise ConnectionLostError(f"the server sent {header!r} instead of bytes {start} to {end - 1}")
+            raise ConnectionLostError(f"the server sent the range {header!r} instead of bytes {start} to {end - 1}")
         if response.length not in (None, end - start):
             raise ConnectionLostError(f"the server sent {response.length} bytes instead of {end - start}")
 
@@ -106,12 +106,12 @@ class Http(Remote):
                 if response.status in (301, 302, 303, 307, 308) and location:
                     url = resolve(url, location).partition("#")[0]
                     if first.scheme == "https" and Origin.from_url(url).scheme != "https":
-                        raise self.refused("it redirects from https to http", "Use the https URL of the target.")
+                        raise self.refused("a redirect leads from https to http", "Use an https URL.")
                     continue
                 self._check(response)
                 yield response
                 return
-        raise self.refused("too many redirects", "Use the URL of the target.")
+        raise self.refused("too many redirects", "Use the final URL.")
 
     def _check(self, response: Response) -> None:
         status = response.status

@@ -148,7 +148,7 @@ class ObjectStore(Remote):
         if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
             # The error codes for a missing bucket or container of S3 and Azure.
             if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-                return self.refused(f"{self.address.host!r} doesn't exist", "Check the spelling, or create it.")
+                return self.refused(f"{self.address.host!r} doesn't exist", "Check the spelling, or create the bucket.")
             return self.missing()
         if isinstance(error, exceptions.PreconditionError):
             return ChangedError()

@@ -112,9 +112,9 @@ class Remote(ABC):
         return MissingError(f"{self.address}: doesn't exist. Check the spelling, and your permissions.")
 
     def refused(self, reason: object, remedy: str) -> BentoError:
-        """Return the error for a request that the server rejected."""
+        """Return the error for a request that failed permanently."""
         reason = self.address.redact(reason).rstrip(".")
-        return BentoError(f"{self.address}: the server rejected the request ({reason}). {remedy}")
+        return BentoError(f"{self.address}: the request failed ({reason}). {remedy}")
 
 
 @contextmanager

@@ -28,8 +28,8 @@ _BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
 _REMEDIES = {
     401: "Log in again with `bento cloud login`.",
-    403: "Request access, or log in as another user: `bento cloud login`.",
-    404: "Check the spelling and the context: `bento cloud current-context`.",
+    403: "Request access, or log in as another user with `bento cloud login`.",
+    404: "Check the spelling, and check the context with `bento cloud current-context`.",
 }
 
 
