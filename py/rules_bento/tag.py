@@ -35,7 +35,7 @@ def check_word(word: str, what: str) -> str:
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         suggestion = re.sub(r"[^-._a-z0-9]+", "-", word.lower())[:_MAX_LENGTH].strip("-._")
         raise BentoError(
-            f"{what} is {repr(word) if word else 'empty'}, but BentoML requires 1 to {_MAX_LENGTH} lowercase letters, "
+            f"{what} is {repr(word) if word else 'empty'}, but must have 1 to {_MAX_LENGTH} lowercase letters, "
             f"digits, '.', '-', and '_', with a letter or digit at both ends. Try {suggestion or 'v1'!r}."
         )
     return word

@@ -45,11 +45,11 @@ def test_one_extends_another(actions):
 @pytest.mark.parametrize(
     ("steps", "fields", "words"),
     [
-        ([["run_script", "setup"]], {}, ["run_script: 'setup' is not among srcs. Add it"]),
-        ([["run_script", "../setup.sh"]], {}, ["run_script: '../setup.sh' is not among srcs"]),
+        ([["run_script", "setup"]], {}, ["run_script: 'setup' isn't in srcs. Add the file"]),
+        ([["run_script", "../setup.sh"]], {}, ["run_script: '../setup.sh' isn't in srcs"]),
         ([["run_script", "setup.py"]], {}, ["envs/setup.py has no shebang. Add"]),
-        ([["wheels", "a.whl"]], {}, ["wheels: 'a.whl' is not among srcs"]),
-        ([["requirements_file", "options.txt"]], {}, ["options.txt requires no packages. Remove the step"]),
+        ([["wheels", "a.whl"]], {}, ["wheels: 'a.whl' isn't in srcs"]),
+        ([["requirements_file", "options.txt"]], {}, ["options.txt lists no packages. Remove the step"]),
         ([["requirements_file", "wrong.txt"]], {}, ["envs/wrong.txt:2: invalid requirement '=broken'"]),
         ([["rnu", "a"]], {}, ["unknown image step 'rnu'. Did you mean 'run'?"]),
         ([], {"python_version": "3.7"}, ["Python 3.7 isn't supported. Use 3.9"]),
@@ -63,5 +63,5 @@ def test_packages_behind_the_commands_of_what_it_extends(actions):
     base = environment(actions, [["python_packages", "idna"], ["run", "echo"]])
     (actions.root / "bazel-out/environment.image.json").unlink()
     outcome = environment(actions, [["python_packages", "attrs"]], extends=base.outputs["--output"])
-    words = ("python_packages follows a command that runs after the Python packages", "Move it before")
+    words = ("python_packages follows a command that runs after the Python packages", "Move the step before")
     refused(outcome, TARGET, *words)

@@ -291,7 +291,7 @@ def test_malformed_python_version(actions):
 )
 def test_attributes_that_name_a_file_that_is_not_utf8(actions, flag, attribute):
     path = actions.write("svc/text", b"caf\xe9\n")
-    refused(actions.package(flag, path), LABEL, f"{attribute}: svc/text isn't UTF-8", "Save it as UTF-8")
+    refused(actions.package(flag, path), LABEL, f"{attribute}: svc/text isn't valid UTF-8", "Save the file as UTF-8")
 
 
 def test_two_descriptions(actions):
@@ -318,7 +318,7 @@ def test_two_descriptions(actions):
         ),
         (
             ["--signature", '"predict"', r'"[\"batch_dim=1\"]"'],
-            ["signatures: invalid value 'batch_dim=1' for predict", "or use fields_file"],
+            ["signatures: invalid value 'batch_dim=1' for predict", "or fields_file"],
         ),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",

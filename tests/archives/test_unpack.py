@@ -307,7 +307,7 @@ def test_names_say_forms_as_in_bentoml():
 
 def test_what_a_file_really_is_is_told(tmp_path):
     with pytest.raises(
-        BentoError, match=r"contains gz data, but its name indicates xz data\. Rename it so that it ends in '\.tar\.gz'"
+        BentoError, match=r"contains gz data, but its name indicates xz data\. Rename the file to end in '\.tar\.gz'"
     ):
         files_of(gzip.compress(tar(FILES)), "xz")
     with pytest.raises(BentoError, match="invalid xz data"):
@@ -500,7 +500,7 @@ def test_attributes_for_all_members_are_not_without_end():
 
     data = tar({"a": b"hello"})
     assert files_of(common(0) + data, "tar") == {"a": b"hello"}
-    with pytest.raises(BentoError, match=r"too many global attributes \(87000 bytes\)"):
+    with pytest.raises(BentoError, match=r"the global attributes exceed the limit of 65536 bytes"):
         files_of(common(0) + common(1000) + common(2000) + data, "tar")
 
 
@@ -583,7 +583,7 @@ def test_links_whose_ways_multiply_are_refused_in_time():
     ways = "/".join(["a/.."] * 800)
     members = [link("l", ways), *[link(f"m{number}", "l/" * 35 + "x") for number in range(500)]]
     start = time.process_time()
-    with pytest.raises(BentoError, match="more than 4000000 components"):
+    with pytest.raises(BentoError, match="more than 4000000 path components"):
         files_of(raw_tar(*members), "tar")
     assert time.process_time() - start < 10
 

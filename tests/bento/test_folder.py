@@ -504,7 +504,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     [
         ({"service": "x:Y"}, ExtraOptions(), "requires x.py"),
         ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude, or a .bentoignore excludes service.py"),
-        ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but BentoML requires"),
+        ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but must have"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file of the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside of the build context"),
@@ -517,7 +517,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         (
             {"python": {"packages": ["x @ git+https://g.example/x"]}},
             ExtraOptions(),
-            "builds without network access can't pack",
+            "builds without network access can't include",
         ),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
         ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "isn't the locked Python version. Use 3.11"),
@@ -564,7 +564,7 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
     source = f"import bentoml\n\n\n@bentoml.service(image={image})\nclass Svc:\n    pass\n"
     made = build(build_ctx=write_project(tmp_path / "p", {}, source))
     assert made.bento.files["env/python/requirements.txt"].decode().splitlines()[0] == line
-    with pytest.raises(BentoError, match="can't pack"):
+    with pytest.raises(BentoError, match="can't include"):
         build(build_ctx=tmp_path / "p", python={"pack_git_packages": True})
 
 

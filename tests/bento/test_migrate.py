@@ -230,7 +230,7 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
             "python: {packages: [idna], pip_args: --pre}",
             "Not migrated: bentofile.yaml:1: .*spec 2 doesn't support '--pre'.*--spec 1",
         ),
-        ("docker: {setup_script: missing.sh}", "Not migrated: .*'missing.sh' isn't a file of the build context"),
+        ("docker: {setup_script: missing.sh}", "Not migrated: .*'missing.sh' isn't a file in the build context"),
         ("python: {packages: ['./own']}", r"packages: './own' is a local path\. Add code .* use bento_wheel"),
         ("python: {requirements_txt: r.txt}", "the option -e isn't supported: it installs a directory"),
         ("models: ['Models-Of:V1']", r"models-of:v1 isn't in the store.*module, signatures, and labels"),

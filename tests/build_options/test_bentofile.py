@@ -165,8 +165,8 @@ REFUSED = [
     ('python:\n  packages: ["a\\nb"]', "must be one line with a requirement"),
     ("python:\n  packages: ['--extra-index-url x']", "is a pip option, not a package. Set python.extra_index_url"),
     ("python:\n  packages: ['--pre']", "is a pip option, not a package. Put it into a requirements_txt file"),
-    ("python:\n  packages: ['-e .']", "b.yaml:2: python.packages: '-e .' installs a directory, which the image"),
-    ("python:\n  packages: ['--editable=./own']", "installs a directory, which the image doesn't have when it"),
+    ("python:\n  packages: ['-e .']", "b.yaml:2: python.packages: '-e .' installs a directory, which doesn't exist"),
+    ("python:\n  packages: ['--editable=./own']", "installs a directory, which doesn't exist yet when"),
     ("python:\n  packages: ['=1']", "invalid requirement '=1' (PEP 508)"),
     ("python:\n  packages: [six, 'numpy>>1']", "b.yaml:2: python.packages: invalid requirement 'numpy>>1' (PEP 508)"),
     ("python:\n  packages: ['a b c']", "b.yaml:2: python.packages: invalid requirement 'a b c' (PEP 508)"),
@@ -174,10 +174,10 @@ REFUSED = [
     ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores this option if"),
     ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: 'a b' is empty or contains spaces"),
     ("python:\n  wheels: ['*.whl']", "BentoML doesn't expand the pattern"),
-    ("python:\n  wheels: [a.txt]", "isn't a wheel or source archive"),
+    ("python:\n  wheels: [a.txt]", "isn't a wheel or a source archive"),
     ("python:\n  wheels: [a/w.whl, b/w.whl]", "b.yaml:2: python.wheels: two files have the name 'w.whl'"),
     ("conda:\n  channels: a", "b.yaml:2: conda.channels: expected a list of strings, got the string 'a'"),
-    ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: invalid mapping"),
+    ("conda:\n  dependencies: [{a: b}]", "b.yaml:2: conda.dependencies: expected a mapping from 'pip'"),
     ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies: expected a string, got the number 1"),
     ("conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]", "b.yaml:3: conda.dependencies: 'pip' is set twice"),
     ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores this option if"),
@@ -221,7 +221,7 @@ def test_names_without_end_are_compared_with_nothing():
     assert "Did you mean" not in str(refused.value)
     files = ProjectFiles({f"{long}{number}": b"" for number in range(50)} | {"setup.sh": b""})
     for written, hint in ((f"{long}/x", ""), ("setpu.sh", "Did you mean 'setup.sh'?")):
-        with pytest.raises(BentoError, match="isn't a file of the build context") as refused:
+        with pytest.raises(BentoError, match="isn't a file in the build context") as refused:
             files.read(written, "docker.setup_script")
         assert hint in str(refused.value)
     assert time.process_time() - before < 5

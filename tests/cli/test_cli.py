@@ -208,7 +208,7 @@ def test_folders_may_be_deep_but_not_without_end(bento, home, tmp_path):
         deeper.mkdir()
     (deeper / "f").write_text("")
     bento("tree", "hi:v1", code=status.ERROR)
-    assert "the path has more than 100 nested directories" in bento.err
+    assert "is in more than 100 nested directories" in bento.err
     for out in ("deeper.bento", "deeper.zip"):
         bento("export", "hi:v1", str(tmp_path / out), "--no-verify", code=status.ERROR)
         assert "the path has more than 100 nested directories" in bento.err
@@ -507,7 +507,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
             "Svc.traffic.timeout conflicts with the value of traffic",
         ),
         (["--env", "A=1", "--env", "A=2"], "--env: a variable is set twice for the same stage."),
-        (["--name", "Bad Name"], "--name: the name is 'bad name', but BentoML requires"),
+        (["--name", "Bad Name"], "--name: the name is 'bad name', but must have"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: /nonexistent/dir/a.bento is in a directory that does"),
         (["--archive", "project"], "--archive: project is a directory."),
         (["--archive", "svc.zip"], "--archive: svc.zip: only xz archives are supported. Use the suffix .bento"),

@@ -174,13 +174,13 @@ def test_a_config_of_another_shape_is_refused(changed):
     manifest = manifest_of(artifact.BENTO, artifact.BENTO_CONFIG)
     assert artifact.read_described(manifest, json.dumps(FACTS).encode(), "here").models[0].tag == "clf:a"
     for config in (json.dumps(document).encode(), b"[" * 100_000, b'{"bento": ' * 200, b"\xff", b'"\\ud800"'):
-        with pytest.raises(BentoError, match=r"^here: the config of this Bento can't be read"):
+        with pytest.raises(BentoError, match=r"^here: cannot read the config of the Bento"):
             artifact.read_described(manifest, config, "here")
     model = manifest_of(artifact.MODEL, artifact.MODEL_CONFIG)
     assert artifact.read_model(model, json.dumps(DESCRIPTION).encode(), "here").tag == "clf:a"
     described = changed.get("models", [changed])[0] if isinstance(changed, dict) and changed.get("models") != 1 else 1
     for config in (json.dumps(described).encode(), b"[" * 100_000, b"\xff"):
-        with pytest.raises(BentoError, match=r"^here: the config of this model can't be read"):
+        with pytest.raises(BentoError, match=r"^here: cannot read the config of the model"):
             artifact.read_model(model, config, "here")
 
 

@@ -46,7 +46,7 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
     def path(written: str) -> str:
         resolved = files.path(f"{package}/{written}" if package else written, at)
         if not files.has(resolved):
-            raise BentoError(f"{at}: {written!r} is not among srcs. Add it, or fix the name.")
+            raise BentoError(f"{at}: {written!r} isn't in srcs. Add the file, or correct its name.")
         return resolved
 
     match step.kind:
@@ -62,6 +62,6 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
             written = step.values or ("pyproject.toml",)
             text = images.step_requirements(images.Step(step.kind, tuple(map(path, written))), files, place)
             if not parse(text, at)[0]:
-                raise BentoError(f"{at}: {written[0]} requires no packages. Remove the step, or use another file.")
+                raise BentoError(f"{at}: {written[0]} lists no packages. Remove the step, or use another file.")
             return images.Step("requirements", (text,))
     return step

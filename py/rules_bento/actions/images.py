@@ -199,8 +199,8 @@ def image_files(arguments: Arguments) -> None:
     for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
-            f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin} and was not fetched: a push does not need it. "
-            f"To fetch it, build with --@rules_bento//rules:base_layers=fetched."
+            f"{layer.name} ({layer.size / 1e6:.1f} MB) is in {origin}, and a push doesn't fetch the layer. "
+            f"To fetch the layer, build with --@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.OciImage(
         Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()

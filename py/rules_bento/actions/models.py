@@ -185,7 +185,7 @@ def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str,
                 f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values as attributes."
             )
         if not isinstance(values, dict):
-            raise BentoError(f"{name}: {field} isn't a JSON object. Use {{...}}.")
+            raise BentoError(f"{name}: {field} must be a JSON object. Write {{...}}.")
     return fields
 
 
@@ -198,8 +198,8 @@ def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
             dimensions = [int(match[1]), int(match[2] or match[1])]
         elif word != "batchable":
             raise BentoError(
-                f"signatures: invalid value {word!r} for {method}. Use 'batchable', and 'batch_dim=0,1' for the "
-                f"dimensions of input and output, or use fields_file."
+                f"signatures: invalid value {word!r} for {method}. Use 'batchable', 'batch_dim=0,1' for the "
+                f"input and output dimensions, or fields_file."
             )
     return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}
 

@@ -211,7 +211,9 @@ def _update_golden(arguments: Arguments, schema: Path) -> None:
 
     root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
     if not root:
-        raise BentoError(f"--update writes into the source tree, and requires bazel run. {_update_command(arguments)}")
+        raise BentoError(
+            f"--update writes into the source tree, so it requires `bazel run`. {_update_command(arguments)}"
+        )
     replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
 
 

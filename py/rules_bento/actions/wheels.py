@@ -89,8 +89,8 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     match = re.fullmatch(_REQUIREMENT, text)
     if not match or "@" in text.partition(";")[0]:
         raise BentoError(
-            f"{name} requires {text!r}, which isn't from a package index. Use a wheel that requires "
-            "only packages of an index."
+            f"{name} requires {text!r}, which isn't from a package index. Use a wheel whose "
+            "dependencies are all from a package index."
         )
     distribution, extras, specifier, marker = match.groups()
     edge: dict[str, Any] = {"name": normalize_name(distribution)}
@@ -130,7 +130,7 @@ def _write_files(wheel: Wheel, folder: Path) -> None:
             with target.open("wb") as file:
                 file.writelines(chunk.data for chunk in chunks)
         except OSError as error:
-            raise BentoError(f"{wheel.name}: {path!r} can't be written: {error.strerror}. Use another wheel.") from None
+            raise BentoError(f"{wheel.name}: cannot write {path!r}: {error.strerror}. Use another wheel.") from None
 
 
 _UNCHECKED_PYC = (1).to_bytes(4, "little") + bytes(8)  # header of bytecode that isn't compared with its source
@@ -163,7 +163,7 @@ def pack_packages(arguments: Arguments) -> None:
     for wheel, packed, machine_code in arguments.tuples("--packed"):
         members = _packed_members(wheel, machine_code)
         if not members:
-            raise BentoError(f"{wheel}: the wheel has no modules. Use another wheel.")
+            raise BentoError(f"{wheel}: the wheel contains no modules. Use another wheel.")
         with zipfile.ZipFile(packed, "w") as archive:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])

@@ -208,7 +208,9 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for item in items:
             if item.link is not None:
-                raise BentoError(f"{item.path}: `bentoml import` rejects symbolic links in a zip. Use another format.")
+                raise BentoError(
+                    f"{item.path}: `bentoml import` rejects symbolic links in zip archives. Use another format."
+                )
             # The timestamp is 1980, the earliest that a zip supports.
             entry = zipfile.ZipInfo(item.path + "/" * (item.contents is None))
             entry.create_system = 3  # Unix, on every host: the upper half of the attributes is the mode

@@ -69,7 +69,7 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if not guess:
         raise BentoError(f"{where}: invalid {form} data. Check the file and its name extension.")
     raise BentoError(
-        f"{where}: contains {guess} data, but its name indicates {form} data. Rename it so that it ends in "
+        f"{where}: contains {guess} data, but its name indicates {form} data. Rename the file to end in "
         f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
     )
 

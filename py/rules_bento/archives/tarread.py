@@ -166,13 +166,15 @@ class _GlobalAttributes:
     def add(self, data: bytes, where: str) -> None:
         self._size += len(data)
         if self._size > _MAX_GLOBAL:
-            raise BentoError(f"{where}: too many global attributes ({self._size} bytes). Create the archive again.")
+            raise BentoError(
+                f"{where}: the global attributes exceed the limit of {_MAX_GLOBAL} bytes. Create the archive again."
+            )
         self.values.update(_pax(data, where))
 
 
 def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
-        raise BentoError(f"{stream.where}: invalid end of the tar archive. Create it again.")
+        raise BentoError(f"{stream.where}: invalid end of the tar archive. Create the archive again.")
     count = 0
     while piece := stream.some(1 << 20):
         count += len(piece)

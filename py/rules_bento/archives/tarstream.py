@@ -130,7 +130,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     seen: dict[str, bool] = {}
     for member in checked_members(members):
         if member.path in seen:
-            raise BentoError(f"{member.path}: duplicate path in one archive. Remove one of the files.")
+            raise BentoError(f"{member.path}: duplicate path in the archive. Remove one of the files.")
         seen[member.path] = member.is_directory
         yield header(member)
         yield from contents(member)
@@ -167,7 +167,7 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 def check(path: str, link: str | None = None) -> None:
     """Raise BentoError if the path, or the target of the link at it, is outside the archive or nested too deeply."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
-        raise BentoError(f"{path!r}: not a plain relative path, which `bentoml import` requires. Rename the file.")
+        raise BentoError(f"{path!r}: `bentoml import` requires a normalized relative path. Rename the file.")
     if path.count("/") > MAX_DEPTH:
         raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
     if link is None:

@@ -176,7 +176,7 @@ def compressible(block: bytes) -> bool:
 
 def _records(index: bytes) -> list[Record]:
     if _crc32(index[:-4]) != index[-4:]:
-        raise ValueError("the index is damaged")
+        raise ValueError("the xz index is damaged")
     numbers = _integers(index[1:-4])
     count = next(numbers, 0)
     return list(islice(map(Record, numbers, numbers), count))

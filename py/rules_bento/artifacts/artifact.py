@@ -122,7 +122,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
     """Read the description of a Bento from its artifact. Raises BentoError for another kind of artifact."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
-        raise BentoError(f"{origin}: expected a Bento, got {kind}. Pull images with a container runtime.")
+        raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container runtime.")
     try:
         # Metadata of models, and arguments, might contain NaN and Infinity.
         document = read_json(config, "its JSON", constants=True)
@@ -133,7 +133,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
         for tag in (str(content.tag), *(model.tag for model in models)):
             _check_whole(tag)
     except (BentoError, TypeError, KeyError) as error:
-        raise BentoError(f"{origin}: the config of this Bento can't be read ({error}). Push the Bento again.") from None
+        raise BentoError(f"{origin}: cannot read the config of the Bento ({error}). Push the Bento again.") from None
     return content
 
 
@@ -145,7 +145,7 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)
     except (BentoError, UnicodeDecodeError) as error:
-        raise BentoError(f"{origin}: the config of this model can't be read ({error}). Push the model again.") from None
+        raise BentoError(f"{origin}: cannot read the config of the model ({error}). Push the model again.") from None
     return description
 
 
@@ -207,7 +207,7 @@ def _layer(
     try:
         sha256, size = known or (sha256_of(part), part.stat().st_size)
     except OSError as error:
-        raise BentoError(f"{part}: cannot read the file: {error.strerror}. Build it again.") from None
+        raise BentoError(f"{part}: cannot read the file: {error.strerror}. Build the artifact again.") from None
     return Descriptor(media_type, f"sha256:{sha256}", size, annotated), FileSource(part)
 
 

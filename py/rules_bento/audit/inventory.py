@@ -107,7 +107,7 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
             if reference["referenceType"] == "purl"
         ]
     else:
-        raise BentoError(f"{origin}: not a supported SBOM. {_SBOM_REMEDY}")
+        raise BentoError(f"{origin}: unsupported SBOM format. {_SBOM_REMEDY}")
     packages = []
     for purl, hashed in entries:
         parts = _PURL.fullmatch(purl)

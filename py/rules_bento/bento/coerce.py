@@ -30,7 +30,7 @@ def any_value(value: Any, where: str) -> Any:
 def to_str(value: Any, where: str) -> str:
     """Convert a scalar to a string. Raises BentoError for a list or a mapping."""
     if isinstance(value, (list, dict, set)):
-        raise BentoError(f"{where}: expected a string, got a list or a mapping. Write one value.")
+        raise BentoError(f"{where}: expected a string, got a list or a mapping. Write a single value.")
     return str(value)
 
 

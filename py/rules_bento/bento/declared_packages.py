@@ -48,8 +48,8 @@ class DeclaredPackages:
             ]
         if missing:
             raise BentoError(
-                f"{self.place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add it to the "
-                f"target's requirements."
+                f"{self.place}: {', '.join(missing)} isn't in the lock subset of the Bento. Add the package "
+                f"to the target's requirements."
             )
         return notes
 

@@ -208,7 +208,9 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     place = f"{image.place}: {step.kind}"
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
     if step.kind in expected and len(step.values) != expected[step.kind]:
-        raise BentoError(f"{place}: expected {expected[step.kind]} arguments, got {len(step.values)}. Correct them.")
+        raise BentoError(
+            f"{place}: expected {expected[step.kind]} arguments, got {len(step.values)}. Correct the arguments."
+        )
     if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
         raise BentoError(f"{place}: arguments are missing. Add arguments, or remove the step.")
     if step.kind == "system_packages":
@@ -231,7 +233,7 @@ def _check_order(image: ImageDefinition) -> None:
             if after:
                 raise BentoError(
                     f"{image.place}: {step.kind} follows a command that runs after the Python packages, but all "
-                    f"packages are installed at once. Move it before the command."
+                    f"packages are installed together. Move the step before the command."
                 )
             packages = True
         elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):
@@ -421,7 +423,9 @@ def check_script(path: str, content: bytes, place: str) -> None:
     first = content.partition(b"\n")[0]
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):
-            raise BentoError(f"{place}: {path} has CRLF line endings, so its shebang is invalid. Use LF line endings.")
+            raise BentoError(
+                f"{place}: {path} has CRLF line endings, so its shebang is invalid. Save the file with LF."
+            )
         return
     if path.endswith((".py", ".pl", ".rb", ".js")):
         example = "/usr/bin/env python3" if path.endswith(".py") else "/bin/sh"

@@ -158,7 +158,7 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
         if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
                 f"{place}: bentoml.{framework}.{function} loads {loaded[0].description.tag}, which has no module, so "
-                f"the service would fail at startup. Set module = 'bentoml.{framework}' of the bento_model, or save "
+                f"the service would fail at startup. Set module = 'bentoml.{framework}' on the bento_model, or save "
                 f"the model again with bentoml.{framework}.save_model."
             )
 

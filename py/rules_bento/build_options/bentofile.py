@@ -58,7 +58,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
     for key in _TABLE:
         section = section.get(key, {})
         if not isinstance(section, dict):
-            raise BentoError(f"{origin}: {'.'.join(_TABLE)} isn't a table. Write [{'.'.join(_TABLE)}].")
+            raise BentoError(f"{origin}: {'.'.join(_TABLE)} must be a table. Write [{'.'.join(_TABLE)}].")
     lines = _toml_lines(text)
     section_lines = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
     project = read_project(tables, origin)

@@ -94,7 +94,7 @@ def is_system_package(package: str) -> bool:
 def check_system_package(package: str, place: str) -> None:
     """Raise BentoError for an invalid system package."""
     if not is_system_package(package):
-        raise BentoError(f"{place}: invalid system package {package!r}. Put options and commands into a script.")
+        raise BentoError(f"{place}: invalid system package {package!r}. Move options and commands to a script.")
 
 
 def check_package(package: str, place: str) -> None:

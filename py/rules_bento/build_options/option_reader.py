@@ -234,7 +234,9 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
             raise BentoError(f"{table.at('wheels')}: BentoML doesn't expand the pattern {wheel!r}. List the files.")
         if not name.endswith((".whl", ".tar.gz", ".zip")):
             place = table.at("wheels")
-            raise BentoError(f"{place}: {wheel!r} isn't a wheel or source archive. Use .whl, .tar.gz, or .zip.")
+            raise BentoError(
+                f"{place}: {wheel!r} isn't a wheel or a source archive. Use a .whl, .tar.gz, or .zip file."
+            )
         if names.count(name) > 1:
             raise BentoError(f"{table.at('wheels')}: two files have the name {name!r}. Remove one of them.")
     return wheels

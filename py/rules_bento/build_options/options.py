@@ -117,7 +117,7 @@ def check(options: BuildOptions) -> None:
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: BentoML has no image with CUDA and conda. Use a base_image "
+            f"{options.at('docker.cuda_version')}: no image provides both CUDA and conda. Use a base_image "
             f"that has both, or install CUDA with conda."
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
@@ -169,7 +169,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
         problem = f"{bentofile.service!r} isn't the target's service {attributes.service!r}"
-        raise BentoError(f"{bentofile.at('service')}: {problem}. Use the same service.")
+        raise BentoError(f"{bentofile.at('service')}: {problem}. Specify the same service.")
     named = {env.name for env in attributes.envs}
     merged = replace(
         _fill_unset(attributes, bentofile),

@@ -47,7 +47,7 @@ class ProjectFiles:
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
             hint = f" Did you mean {near!r}?" if near else ""
-            raise BentoError(f"{place}: {written!r} isn't a file of the build context.{hint} {self._remedy}")
+            raise BentoError(f"{place}: {written!r} isn't a file in the build context.{hint} {self._remedy}")
         if self._check:
             try:
                 self._check(path)

@@ -49,8 +49,8 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
         flag, equals, value = arguments.pop(0).partition("=")
         if flag not in _FILE_OPTIONS:
             raise BentoError(
-                f"{place}: spec 2 doesn't support {flag!r}; BentoML would ignore it. "
-                "Remove it, or set spec = 1 (--spec 1)."
+                f"{place}: spec 2 doesn't support {flag!r}, so BentoML would ignore the option. "
+                "Remove the option, or set spec = 1 (--spec 1)."
             )
         if _FILE_OPTIONS[flag] and not equals:
             if not arguments:
@@ -115,7 +115,7 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
     for line in text.splitlines():
         if re.search(r"(^|\s|@)git\+", line.partition(" #")[0]):
             raise BentoError(
-                f"{place}: builds without network access can't pack the git repository of {line.strip()!r}. Add its "
+                f"{place}: builds without network access can't include the git repository of {line.strip()!r}. Add a "
                 f"source archive to wheels, or set python.pack_git_packages to false to clone it in the image build."
             )
 

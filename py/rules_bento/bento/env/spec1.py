@@ -53,8 +53,8 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
         raise BentoError(
-            f"{options.at('docker.distro')}: BentoML doesn't support amazonlinux with spec 1. Set base_image to the "
-            f"image, or use another distro."
+            f"{options.at('docker.distro')}: BentoML doesn't support amazonlinux with spec 1. Set base_image, "
+            f"or use another distro."
         )
     if docker.base_image and docker.system_packages:
         raise BentoError(
@@ -72,7 +72,7 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
 def _requirements(settings: BentoSettings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
         raise BentoError(
-            "requirements: spec 1 doesn't support wheels in requirements. Set wheels of bento_python_options, "
+            "requirements: spec 1 doesn't support wheels in requirements. Set wheels on bento_python_options, "
             "or remove the options that require spec 1."
         )
     options, place = settings.options, packages_place(settings.options)

@@ -60,7 +60,9 @@ def make(
 
 def _export_uv_lock(settings: BentoSettings, image: ImageDefinition) -> str:
     if settings.export_uv_lock is None:
-        raise BentoError(f"{image.place}: uv_lock() requires uv.lock in srcs. Add it, or use packages of a hub.")
+        raise BentoError(
+            f"{image.place}: uv_lock() requires uv.lock in srcs. Add uv.lock, or use packages of a package hub."
+        )
     return settings.export_uv_lock(settings.files)
 
 
