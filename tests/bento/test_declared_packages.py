@@ -82,7 +82,7 @@ def test_a_hash_that_the_lock_does_not_have_is_named():
     assert stated.requirements == ["idna==3.10", "attrs"]
     stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours}, "attrs": {"attrs-1.tar.gz": "2" * 64}})
     with pytest.raises(
-        BentoError, match=r"idna==3\.10: the lock has idna-3\.10\.tar\.gz with sha256:2{64}, which isn't among"
+        BentoError, match=r"idna==3\.10: the lock has idna-3\.10\.tar\.gz with sha256:2{64}, which isn't one"
     ):
         stated.check_hashes({"idna": {"idna-3.10-py3-none-any.whl": ours, "idna-3.10.tar.gz": "2" * 64}})
 

@@ -506,7 +506,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         ({"exclude": ["*.py"]}, ExtraOptions(), "whether include, exclude, or a .bentoignore excludes service.py"),
         ({"name": "U P"}, ExtraOptions(), "the name is 'u p', but must have"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
-        ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file of the build context"),
+        ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file in the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside of the build context"),
         ({"docker": {"setup_script": "servce.py"}}, ExtraOptions(), "Did you mean 'service.py'?"),
         (
