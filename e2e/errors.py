@@ -94,7 +94,7 @@ OPTIONS = {
 # Of what the lock has, another version: uv says it.
 PIN = "python: {packages: ['numpy<1']}"
 ENVIRONMENTS = {
-    "environment": "run_script: 'setup.sh' is not among srcs. Add it, or fix the name.",
+    "environment": "run_script: 'setup.sh' isn't in srcs. Add the file, or correct its name.",
     "old": "Python 3.7 isn't supported. Use 3.9, ",
 }
 

@@ -208,7 +208,7 @@ def test_folders_may_be_deep_but_not_without_end(bento, home, tmp_path):
         deeper.mkdir()
     (deeper / "f").write_text("")
     bento("tree", "hi:v1", code=status.ERROR)
-    assert "is in more than 100 nested directories" in bento.err
+    assert "the path has more than 100 nested directories" in bento.err
     for out in ("deeper.bento", "deeper.zip"):
         bento("export", "hi:v1", str(tmp_path / out), "--no-verify", code=status.ERROR)
         assert "the path has more than 100 nested directories" in bento.err

@@ -196,7 +196,7 @@ def test_refused(data, message):
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (("run_script", "missing.sh"), "'missing.sh' isn't a file of the build context"),
+        (("run_script", "missing.sh"), "'missing.sh' isn't a file in the build context"),
         (("run_script", "../s.sh"), "is outside of the build context"),
         (("build_include", "/etc"), "is outside of the build context"),
         (("requirements_file", "loop.txt"), "loop.txt includes itself"),

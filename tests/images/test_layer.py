@@ -588,7 +588,7 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--file", "{folder}", '"/x"'], "/x: .* is a directory. To add its contents, write /x/"),
+        (["--file", "{folder}", '"/x"'], "/x: .* is a directory. Use /x/ for"),
         (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': expected a normalized relative path"),
         (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the layer contains this path twice"),
         (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x/f: x is a file or a link"),
@@ -653,7 +653,7 @@ def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (tar_with("a/../../etc/x"), r"svc/given: 'a/../../etc/x' is outside the image"),
+        (tar_with("a/../../etc/x"), r"svc/given: 'a/../../etc/x' is outside of the image"),
         (tar_with("x")[:700], "svc/given: "),
         (gzip.compress(tar_with("x"))[:-3], "svc/given: the archive is truncated"),
         (b"\xfd7zXZ\0 and more", "svc/given: a layer can't contain xz data"),

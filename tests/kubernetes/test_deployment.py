@@ -376,7 +376,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
             {"config": {"Cmd": ["--timeout", "9"]}},
             "services Studio, A run separately",
         ),
-        (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "must not include a tag or a digest"),
+        (bento(service("Studio")), [], {"repository": "localhost:5000/a:latest"}, "has a tag or a digest"),
         (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid namespace 'Team'"),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use absolute paths"),
