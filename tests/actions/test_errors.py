@@ -333,7 +333,7 @@ def test_malformed_attributes_of_models(actions, arguments, words):
         ("{", [":1: invalid JSON"]),
         ("[]", [": expected a JSON object"]),
         ('{"labels": {}}', ["unknown field 'labels'. Valid fields: metadata, options, signatures"]),
-        ('{"metadata": 1}', [": metadata isn't a JSON object"]),
+        ('{"metadata": 1}', [": metadata must be a JSON object"]),
         ('{"metadata": {"of": "b"}}', ["metadata and the attribute metadata both set 'of'. Keep only one value"]),
         ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),

@@ -95,7 +95,7 @@ def test_the_same_wheels_are_the_same_bytes(actions):
     ("member", "content", "message"),
     [
         ("fast.abi3.so", b"\x7fELF\0", "pure.whl: fast.abi3.so is machine code, which requires a directory"),
-        ("acme-1.0.dist-info/METADATA", b"Name: acme\n", "pure.whl: the wheel has no modules"),
+        ("acme-1.0.dist-info/METADATA", b"Name: acme\n", "pure.whl: the wheel contains no modules"),
         ("../../fast.abi3.so", b"\x7fELF\0", "pure.whl: invalid module path ../../fast.abi3.so"),
     ],
 )

@@ -392,7 +392,7 @@ GOOD = b"".join(xz.stream([RANDOM[:1000]]))
         (GOOD[:-1], "the xz footer"),
         (GOOD + bytes(4), "the xz footer"),
         (lzma.compress(RANDOM[:1000]), "the xz footer"),
-        (GOOD[:-20] + bytes(4) + GOOD[-16:], "the index is damaged"),
+        (GOOD[:-20] + bytes(4) + GOOD[-16:], "the xz index is damaged"),
         (GOOD + GOOD, "expected exactly one xz stream"),
         (b"x" + GOOD[1:], "expected exactly one xz stream"),
         (GOOD[:100] + GOOD[104:], "expected exactly one xz stream"),

@@ -588,7 +588,7 @@ def test_files_of_a_target_lie_where_it_says(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--file", "{folder}", '"/x"'], "/x: .* is a directory. Use /x/ for"),
+        (["--file", "{folder}", '"/x"'], "/x: .* is a directory. To add its contents, use /x/"),
         (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': expected a normalized relative path"),
         (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the layer contains this path twice"),
         (["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'], "x/f: x is a file or a link"),

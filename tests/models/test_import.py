@@ -230,7 +230,7 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     assert "m:v1 is not mounted. Start the container with its image (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
-    assert "the Bento has m:v1 and m:v2, but images of models are mounted by name" in refused.errors
+    assert "the Bento has m:v1 and m:v2, but model images are mounted by name" in refused.errors
 
 
 @pytest.mark.parametrize(
