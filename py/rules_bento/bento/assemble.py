@@ -112,8 +112,8 @@ def _environment(
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: an image requires spec 2, which doesn't support {reason}. "
-            f"Remove either the image or {reason}."
+            f"{image.place}: an image requires spec 2, which doesn't support {reason}, so BentoML would ignore the "
+            f"image. Remove one of them."
         )
     if settings.lock is not None:
         _check_python(settings, image)
