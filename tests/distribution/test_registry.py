@@ -248,7 +248,7 @@ def test_models_travel_alone(store, other, registries, reference, progress):
     with pytest.raises(BentoError, match="expected a Bento, got"):
         pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     push(store.home, store.bentos.get("hi:v1"), [reference.with_tag("b")], registries, progress)
-    with pytest.raises(BentoError, match="not a model"):
+    with pytest.raises(BentoError, match="expected a model"):
         pull(other.home, MODEL, reference.with_tag("b"), registries, progress)
     without = pull(other.home, BENTO, reference.with_tag("b"), registries, progress, Options(models=False))
     assert without.models == ()

@@ -506,4 +506,4 @@ def until(condition):
 def test_it_is_for_a_source_tree(image, monkeypatch, capsys):
     monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
     assert verbs.run(["startup_trace", "--target", "//:x"]) == 1
-    assert "Start it with `bazel run //:x`" in capsys.readouterr().err
+    assert "Run `bazel run //:x`" in capsys.readouterr().err
