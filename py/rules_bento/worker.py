@@ -152,7 +152,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answers: int) -> NoReturn:
-    """Run requests in the forked process until it can't accept another one."""
+    """Run requests in the forked process until it can't accept another request."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(fd, place)
@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether the first subcommand and those after THEN are reusable. A value equal to THEN ends the fork."""
+    """Return whether all subcommands, the first and those after THEN, are reusable. A value equal to THEN ends the fork."""
     verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(verbs) and all(verb is not None and verb.reusable for verb in map(find, verbs))
 

@@ -39,5 +39,5 @@ def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
 
 
 def substitute_all(texts: Mapping[str, str], status: Mapping[str, str], attribute: str) -> dict[str, str]:
-    """Replace the keys in each string. Raises the same errors as `filled`."""
+    """Replace the keys in each string. Raises the errors of `filled`."""
     return {name: substitute(text, status, attribute) for name, text in texts.items()}

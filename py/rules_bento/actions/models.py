@@ -348,7 +348,7 @@ def model_image(arguments: Arguments) -> None:
 
 
 def _model_image_config(created: str, annotations: dict[str, str]) -> oci_image.ImageConfig:
-    """Return the config of an image that runs nothing. Images must have a platform."""
+    """Return the config of an image without a program. An image must have a platform."""
     from rules_bento.formats.oci import ANNOTATION
     from rules_bento.images import oci_image
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     }
 )
 def build_wheel(arguments: Arguments) -> None:
-    """Build a wheel from source, and remove what differs between two builds."""
+    """Build a wheel from source, and remove the parts that differ between two builds."""
     import tempfile
 
     from rules_bento.packages import build

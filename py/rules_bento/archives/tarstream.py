@@ -111,7 +111,7 @@ class Member(NamedTuple):
 
     @classmethod
     def directory(cls, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Member:
-        """Return a directory; optional if the archive has files in it."""
+        """Return a directory member. An archive requires this member only for an empty directory."""
         return cls(path, mode, uid=uid, gid=gid)
 
     @property
@@ -154,7 +154,7 @@ def contents(member: Member) -> Iterator[bytes]:
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
-    """Yield the same members after `check`; verify all links against each other at the end."""
+    """Yield the members unchanged after `check`; verify all links against each other at the end."""
     links: dict[str, str] = {}
     for member in members:
         check(member.path, member.link)

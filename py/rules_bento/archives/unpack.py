@@ -207,7 +207,7 @@ class _Guard:
         return item._replace(path=path)
 
     def bounded(self, pieces: Iterator[bytes], source: _CountingFile) -> Iterator[bytes]:
-        """Yield the same pieces until their total exceeds the limits for the bytes that were read from the source."""
+        """Yield the pieces unchanged until their total exceeds the limits for the bytes read from the source."""
         out = 0
         for piece in pieces:
             out += len(piece)

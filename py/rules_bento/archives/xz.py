@@ -113,7 +113,7 @@ def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
 
 
 def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
-    """Yield the same bytes in blocks of `size`; the last one can be shorter."""
+    """Yield the bytes in blocks of `size`; the last block can be shorter."""
     waiting: list[memoryview] = []
     missing = size
     for piece in data:

@@ -71,7 +71,7 @@ class ZipMember(NamedTuple):
 
     @property
     def executable(self) -> bool:
-        """Return whether anyone may execute the file."""
+        """Return whether the file has an executable bit."""
         return bool(self.mode & 0o111)
 
 

@@ -171,7 +171,7 @@ def read_record(document: Any, origin: str) -> Advisory | None:
 
 
 def _affected(entry: dict[str, Any]) -> Affected | None:
-    """Return what an entry specifies; None for a package of another ecosystem."""
+    """Return the affected versions of an entry; None for a package of another ecosystem."""
     package = entry.get("package", {})
     ecosystem, _, release = package.get("ecosystem", "").partition(":")
     if ecosystem not in (PYPI, DEBIAN):

@@ -219,7 +219,7 @@ _IMAGE = record(
 
 
 def _bento(stated: dict[str, Any]) -> Any:
-    """Convert a bento.yaml in the format of its `spec`. Raises BentoError for a value of a wrong type."""
+    """Convert a bento.yaml in the format of its `spec`. Raises BentoError for a value of the wrong type."""
     document = _modernized(stated)
     if stated.get("spec", 1) == 2:
         document["spec"] = 2  # also for 2.0
@@ -315,7 +315,7 @@ _MODEL = record(
 
 
 def _model(stated: dict[str, Any]) -> Any:
-    """Convert a model.yaml. Raises BentoError for a value of a wrong type."""
+    """Convert a model.yaml. Raises BentoError for a value of the wrong type."""
     context = stated.get("context")
     if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
         stated = stated | {"context": context | {"framework_versions": {}}}

@@ -101,12 +101,12 @@ class FrozenImage:
 
 
 def from_json(text: str, origin: str) -> ImageDefinition:
-    """Read and check JSON of `to_json` or of a rule. Raises BentoError with `origin`."""
+    """Read and check JSON from `to_json` or a rule. Raises BentoError, beginning with `origin`."""
     return _from_fields(json.loads(text), origin)
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Read and check untrusted JSON. Raises BentoError with `origin`."""
+    """Read and check untrusted JSON. Raises BentoError, beginning with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -186,7 +186,7 @@ def _step(kind: str, values: Iterable[str], place: str) -> Step:
 
 
 def check(image: ImageDefinition) -> None:
-    """Raise BentoError for an image that can't be built: invalid names or versions, or steps in a wrong order."""
+    """Raise BentoError for an image that can't be built: invalid names or versions, or steps in the wrong order."""
     if image.distro and image.distro not in distros.NAMES:
         near = did_you_mean(image.distro, distros.NAMES)
         raise BentoError(

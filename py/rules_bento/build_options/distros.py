@@ -120,5 +120,5 @@ NAMES = tuple(_DISTROS)
 
 
 def get(name: str) -> Distro:
-    """Return the distribution with a name of `NAMES`."""
+    """Return the distribution with this name, which must be in `NAMES`."""
     return _DISTROS[name]

@@ -13,7 +13,7 @@ _NAMES = {bool: "a boolean", dict: "a mapping", int: "a number", list: "a list",
 
 
 def validate(value: Any, shape: Any, origin: str, remedy: str) -> None:
-    """Raise BentoError, beginning with `origin` and ending with `remedy`, for the first value of a wrong type."""
+    """Raise BentoError, beginning with `origin` and ending with `remedy`, for the first value of the wrong type."""
     for problem in _problems(value, shape, ""):
         raise BentoError(f"{origin}: {problem} {remedy}")
 
@@ -26,7 +26,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def _problems(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """Yield a sentence for each value of a wrong type, and for each missing key."""
+    """Yield a sentence for each value of the wrong type, and for each missing key."""
     kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
     dot = f"{where}." if where else ""
     # In Python, a bool is an int.

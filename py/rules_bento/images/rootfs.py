@@ -145,7 +145,7 @@ class _RootfsWriter:
             self._empty(path)
 
     def _empty(self, place: Path) -> None:
-        """Remove the contents of a directory and of those below it, except what this layer has written."""
+        """Remove the contents of a directory and its subdirectories, except files that this layer has written."""
         if place in self._emptied:
             return
         self._emptied.add(place)

@@ -187,7 +187,7 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of the services that the first one calls, directly or indirectly, itself first.
+    """Return the entry of the first service and the entries of all services that it calls, directly or indirectly.
 
     Dependencies with a URL run elsewhere and are excluded.
     """

@@ -69,7 +69,7 @@ class BundledModel:
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
-    """Return the newest version of each name, for `models/<name>/latest`; the greatest of versions of equal age."""
+    """Return the newest version of each name for `models/<name>/latest`; for equal times, the greatest version."""
     newest: dict[str, tuple[str, str]] = {}
     for model in models:
         tag = Tag.parse(model.tag, "models")

@@ -56,7 +56,7 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
-    """Return the dotted name of an expression, resolved by imports; empty if it has none."""
+    """Return the dotted name of an expression, with imports resolved; an empty string for other expressions."""
     import ast
 
     parts: list[str] = []

@@ -89,7 +89,7 @@ def read(store: Path, tag: str) -> StoredModel:
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
-    """Create the model of files with `model.yaml`, the default of `tag`. Raises BentoError with `origin`."""
+    """Create a model from files that include `model.yaml`, which has the default tag. Raises BentoError."""
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify the directory of a model in BentoML's store.")

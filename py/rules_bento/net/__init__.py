@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ConnectionLostError(Exception):
-    """Reports an interrupted connection or response, which is worth a retry. People never see it."""
+    """Reports an interrupted connection or response. The caller can retry. Users never see this error."""
 
 
 class SourceLostError(ConnectionLostError):

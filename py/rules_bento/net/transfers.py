@@ -93,17 +93,17 @@ class Tally:
         self._at = 0
 
     def move_to(self, at: int) -> None:
-        """Set the number of transferred bytes to `at`. Raises the counter's errors."""
+        """Set the number of transferred bytes to `at`. Raises the errors of the counter."""
         self.advance(at - self._at)
 
     def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises the counter's errors."""
+        """Count `size` transferred bytes. Raises the errors of the counter."""
         self._at += size
         self._counter.advance(size)
 
 
 class StoppedError(BentoError):
-    """Ends a transfer because another one failed, whose error is shown."""
+    """Ends a transfer because another transfer failed. The other transfer's error is reported."""
 
     def __init__(self) -> None:
         super().__init__("Stopped because another transfer failed.")
@@ -169,7 +169,7 @@ def interruptible(abort: Callable[[], None]) -> Iterator[None]:
 
 
 def pause(seconds: float) -> None:
-    """Wait; a transfer of `parallel_map` stops waiting when another one fails. Raises StoppedError."""
+    """Wait. In `parallel_map`, raises StoppedError when another transfer fails."""
     transfers: Transfers | None = getattr(_thread, "transfers", None)
     (transfers.pause if transfers else time.sleep)(seconds)
 

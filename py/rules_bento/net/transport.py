@@ -86,11 +86,11 @@ class BytesBody(NamedTuple):
 
 
 class LongHeadError(Exception):
-    """Reports a response whose head exceeds the limits. People never see it."""
+    """Reports a response whose headers exceed the limits. Users never see this error."""
 
 
 class SlowAnswerError(Exception):
-    """Reports a response that isn't complete in time, although bytes arrive. People never see it."""
+    """Reports a response that is too slow, although bytes arrive. Users never see this error."""
 
 
 class _Wire(io.RawIOBase):
@@ -187,7 +187,7 @@ class Response:
         return bytes(content)
 
     def pieces(self) -> Iterator[memoryview]:
-        """Yield the body in pieces that are valid until the next one; ConnectionLostError if truncated."""
+        """Yield the body in pieces; each is valid until the next. Raises ConnectionLostError for a truncated body."""
         buffer = memoryview(bytearray(limits.PIECE))
         while True:
             with translate_errors():

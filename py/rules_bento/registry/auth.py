@@ -134,7 +134,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
 
 
 def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials from `docker-credential-<helper> get`; None if it has none."""
+    """Return the credentials from `docker-credential-<helper> get`; None if the helper has no credentials."""
     import subprocess
 
     program = f"docker-credential-{helper}"

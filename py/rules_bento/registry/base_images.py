@@ -46,7 +46,7 @@ class BaseImage(NamedTuple):
 
 
 def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
-    """Return the images of a layout for the platforms (`os/architecture`), except for those that weren't pulled."""
+    """Return the images of a layout for the platforms (`os/architecture`), except for images that weren't pulled."""
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
     for manifest in _manifests(layout):

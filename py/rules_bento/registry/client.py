@@ -135,7 +135,7 @@ class Registry:
     def exchange(
         self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, repeated only for logins and redirects; yield its response. `path` can be a URL."""
+        """Send a request, and yield the response. Only logins and redirects repeat it. `path` can be a URL."""
         origin, authorizer = self._connect()
         url = path if "://" in path else f"{origin}{path}"
         redirects = logins = 0

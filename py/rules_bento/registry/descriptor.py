@@ -174,7 +174,7 @@ class Manifest:
 
 
 def _check_names(fields: Iterable[str], origin: str) -> None:
-    """Raise BentoError for a field that Go's JSON decoder reads as another one: it ignores case, and the last wins."""
+    """Raise BentoError for a field that Go's JSON decoder confuses with another: Go ignores case in names."""
     for name in fields:
         if _FOLDED.get(name.casefold(), name) != name:
             raise BentoError(

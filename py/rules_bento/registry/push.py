@@ -211,7 +211,7 @@ def _repository_pushes(
 
 
 def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) -> None:
-    """Send each missing blob to the first repository of each registry, then mount the blob in the others."""
+    """Send each missing blob to one repository of each registry, and mount it in the other repositories."""
     first: dict[tuple[str, str], tuple[_RepositoryPush, Descriptor]] = {}
     others: list[tuple[_RepositoryPush, Descriptor, str]] = []
     for push in pushes:

@@ -43,7 +43,7 @@ class BlobHistory:
         return repositories_of
 
     def note(self, pushed: Iterable[str], digests: Iterable[str]) -> None:
-        """Store what the repositories contain now. A write error is ignored."""
+        """Record the blobs that the repositories now contain. Write errors are ignored."""
         if self._path is None:
             return
         names, listed = list(pushed), sorted(set(digests))

@@ -64,7 +64,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _chosen(images: list[dict[str, Any]], folder: Path, tool: str, wanted: str) -> dict[str, Any]:
-    """Return the image of an index for a platform, by default the engine's. Raises BentoError if the index has none."""
+    """Return the image of an index for a platform, by default the engine's. Raises BentoError for a missing image."""
     platform = wanted or _platform(tool)
     by_platform = {}
     for image in images:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class PushContents(NamedTuple):
-    """Holds what a push sends, and the documents about it."""
+    """Holds the contents of a push, and the documents that refer to them."""
 
     package: Pushable
     referrers: list[Pushable]  # artifacts, each of which refers to one of the images

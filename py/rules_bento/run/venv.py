@@ -89,7 +89,7 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
 
 
 class _Environment:
-    """Creates and updates a virtual environment, which no other program may change."""
+    """Creates and updates a virtual environment. Other programs must not change it."""
 
     def __init__(self, folder: Path, uv: str, version: str) -> None:
         self.folder = folder

@@ -1,7 +1,7 @@
-"""The metadata of a BentoML service: analyzed statically, from its syntax tree, or imported with real BentoML.
+"""Determines the metadata of a BentoML service: by static analysis of the source, or by an import with BentoML.
 
-Static analysis imports and executes nothing. Each value that the source does not state as a constant is an `Unknown`,
-with the rule attribute that states it. The reference implementation is an import with BentoML 1.4.
+Static analysis executes no code of the service. Each value that isn't a constant in the source is an `Unknown`,
+with the rule attribute that declares it. The reference implementation is an import with BentoML 1.4.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ __all__ += ["from_json", "override", "read_service", "require_known", "snake_cas
 def read_service(
     service: str, sources: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object] | None = None
 ) -> ServiceInfo:
-    """Read a service from the files of a Bento's src/.
+    """Analyze a service statically from the files of a Bento's src/.
 
     Args:
         service: BentoML's import string: `module:attr`, `file.py:attr`, `pkg.mod:attr`, or the module with one service.
         sources: the files by their path in src/ (`/` between parts), as bytes, or a `SourceTree`.
-        arguments: what `bentoml.use_arguments()` returns in the service.
+        arguments: the values that `bentoml.use_arguments()` returns in the service.
 
     Raises:
         BentoError: the string is malformed; the module, its attribute, or a service in it does not exist; or a
-            required file isn't valid Python. The message has file, line, and remedy.
+            required file isn't valid Python. The message contains the file, the line, and a remedy.
 
     """
     from rules_bento.service.reader import read  # most of this package: users of metadata don't load it

@@ -140,7 +140,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the values of another kind, each with its key and what would be right. If `is_open`, dicts lack some."""
+    """Yield the values of the wrong kind, each with its key and the expected kind. If `is_open`, dicts lack keys."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

@@ -1,4 +1,4 @@
-"""The code that importing a service may run, what it may do that can't be followed, and where it uses each name.
+"""Finds the code that importing a service might run, unsupported operations in it, and its uses of each name.
 
 Counted as run: all code of modules, classes, and lambdas; functions whose name such code mentions; methods of all
 classes but services; functions below a decorator that may call them. Too much is counted rather than too little.
@@ -55,10 +55,10 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """Holds where code that runs at import mentions the definitions of the sources, and what in it isn't supported."""
+    """Records where code that runs during the import mentions definitions, and its first unsupported operation."""
 
     def __init__(self, names: Names, modules: Iterable[Module], others: frozenset[bytes]) -> None:
-        """Look at modules; `others` are the words of further modules that are imported, which may call anything."""
+        """Analyze the modules. `others`: the words of other imported modules, which might call any function."""
         self.names = names
         self._others = others
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
@@ -143,7 +143,7 @@ class ImportCode:
     # Functions
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return what of a function importing runs: all, if it may be called."""
+        """Return the parts of a function that the import runs: the whole function if it might be called."""
         arguments = node.args
         defaults = [*arguments.defaults, *(each for each in arguments.kw_defaults if each)]
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]

@@ -133,7 +133,7 @@ class _Run:
         return answer
 
     def end(self) -> None:
-        """End the process if it still runs, because the other one has failed."""
+        """End the process, because the other process has failed."""
         self._process.kill()
         self._process.wait()
 

@@ -219,7 +219,7 @@ def _service_place(service: Any) -> str:
 
 
 def _place(inner: type) -> tuple[str, int]:
-    """Return file and line of a class; its module's file and line 1 if Python can't find them."""
+    """Return the file and the line of a class; if Python can't find them, its module's file and line 1."""
     try:
         path, line = inspect.getsourcefile(inner) or "", inspect.getsourcelines(inner)[1]
     except (OSError, TypeError):
@@ -285,7 +285,7 @@ def _plain(value: Any, fact: str) -> Any:
 
 
 def _remedy(error: BaseException) -> str:
-    """Return what to do about an error of a known kind."""
+    """Return the remedy for an error."""
     for reason in _reasons(error):
         own = "".join(_frames_of(reason))
         if isinstance(reason, ModuleNotFoundError):
@@ -308,7 +308,7 @@ def _message(error: BaseException) -> str:
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and those that caused it."""
+    """Yield an error and the errors that caused it."""
     while error:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -354,7 +354,7 @@ def _shifted(real: Any) -> Any:
 
 
 class Recorder:
-    """Records the calls on each image from now on, and describes an image by its constructor and its calls.
+    """Records the calls to the methods of each image, and describes an image by its constructor and these calls.
 
     BentoML keeps only the results of calls (`system_packages` becomes a line of shell). An image that isn't the result
     of its calls was changed in another way, and is rejected.
@@ -423,14 +423,14 @@ class RefusedError(OSError):
 
 
 class Guard:
-    """Rejects, while it is active, what would let something from outside decide the service's metadata.
+    """Rejects, while it is active, operations that make the service's metadata depend on the machine.
 
-    A library may read files while it is imported itself (many look for a shared library, which starts ldconfig). The
-    service's own modules may not, on their own or through a function of a library, even if they catch the error.
+    A library can read files while it is imported (many look for a shared library, which starts ldconfig). The
+    service's own modules can't, directly or through a function of a library, even if they catch the error.
     """
 
     def __init__(self, readable: Sequence[Path]) -> None:
-        """Install the hook; `readable` are the paths that the service may read."""
+        """Install the hook. `readable`: the paths that the service can read."""
         self.active = False
         self._readable = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
         sys.addaudithook(self._audit)

@@ -23,7 +23,7 @@ class SourceTree:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Describes a value that the source does not state as a constant.
+    """Describes a value that isn't a constant in the source.
 
     Attributes:
         what: the value and the reason, as a clause: "`workers` of service `Svc`: `os.environ` …".
@@ -110,7 +110,7 @@ class Api:
 class Service:
     """Describes a service of the graph, as an entry of bento.yaml's `services`.
 
-    `path` and `line` are those of its class, `config` has what BentoML adds, `mounts` has the paths of
+    `path` and `line` locate its class, `config` has what BentoML adds, `mounts` has the paths of
     applications, and all tuples are in BentoML's order.
     """
 

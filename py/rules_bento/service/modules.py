@@ -1,4 +1,4 @@
-"""Python modules among the files of a Bento's src/, what binds their names, and what a name is through imports.
+"""Finds the Python modules in a Bento's src/, the statements that bind names, and the definitions behind imports.
 
 A name is constant only if exactly one unconditional statement of its module binds it.
 """
@@ -79,7 +79,7 @@ class PythonFiles:
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file may import: the last part of their names is a word of the file."""
+        """Return the modules that a file might import: the file contains the last part of their names as a word."""
         if self._by_word is None:
             self._by_word = {}
             files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
@@ -88,7 +88,7 @@ class PythonFiles:
         return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
-        """Return file and line of the first mention of a word in any Python file, comments included."""
+        """Return the file and the line of the first mention of a word in any Python file, including comments."""
         for path in sorted(self.paths):
             before, keyword, _ = self._read(path).partition(word) if path.endswith(".py") else (b"", b"", b"")
             if keyword:
@@ -151,7 +151,7 @@ class Binding(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """Describes what a name is: the module that defines it (or None) and the kind of its definition there."""
+    """Describes the definition of a name: its module (None if it is outside of the sources) and its kind."""
 
     kind: int
     module: Module | None
@@ -230,7 +230,7 @@ class Module:
                     self._add(name, Binding(Kind.OTHER, statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Add what code at any depth binds in the module: `global`, `:=`, and imports."""
+        """Add names that nested code binds in the module: with `global`, `:=`, and imports."""
         if isinstance(node, ast.Global):
             for name in node.names:
                 self._add(name, Binding(Kind.OTHER, node))
@@ -307,7 +307,7 @@ class Names:
         return name if name and not self.files.owns(name) else None
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return what a name is. Raises NotConstantError if it isn't certain."""
+        """Return the definition of a name. Raises NotConstantError if the definition isn't certain."""
         outside = self.outside(module, node)
         if outside:
             return Definition(Kind.OUTSIDE, None, outside, node)

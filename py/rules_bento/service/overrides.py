@@ -1,4 +1,4 @@
-"""Puts values from a target or a command in the place of those that the source doesn't specify as constants.
+"""Replaces values that aren't constants in the source with values from a target or a command.
 
 A constant of the source remains. Each statement answers for the values that it names and for no other; what remains
 unknown is rejected by `require_known`.
@@ -184,7 +184,7 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Put the declared tags in the place of those that the source doesn't specify."""
+    """Use the declared tags for models whose tag isn't a constant in the source."""
     unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:

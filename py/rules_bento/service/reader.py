@@ -1,4 +1,4 @@
-"""Reads the metadata of a service from its source: finds the module, the attribute in it, and what it is.
+"""Analyzes a service statically: finds its module, the attribute in it, and the definition of the attribute.
 
 A small subset of Python is supported (docs/service-metadata.md lists it). Whatever the reader does not recognize, and
 what could reach a service, is rejected by file and line: its value is unknown without an attribute or an import.
@@ -22,7 +22,7 @@ _LEGACY = ("bentoml.Service", "bentoml.legacy.Service")
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Read a service; see `rules_bento.service.read_service`."""
+    """Analyze a service; see `rules_bento.service.read_service`."""
     sources = PythonFiles(files)
     module, attribute = _parts(service)
     path = sources.find(module)
@@ -38,7 +38,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
 
 
 class _Reading:
-    """Reads one service, again with more modules if those that it needs are used by others."""
+    """Analyzes one service, again with more modules if other modules use the modules that it needs."""
 
     def __init__(
         self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
@@ -75,9 +75,9 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the modules that importing the service may import and that might change what `users` have.
+        """Return the modules that the service might import and that might change the names in `users`.
 
-        Only those are parsed that have a word of `WORDS` or that name one of `users`. For the others, return the words.
+        Parses only `users` and modules that mention one of them or a word of `WORDS`. Returns the words of the others.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -170,7 +170,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into the dotted module and the attribute, which may be empty."""
+    """Split an import string into the dotted module and the attribute, which can be empty."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

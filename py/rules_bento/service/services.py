@@ -1,4 +1,4 @@
-"""Reads services made by `@bentoml.service`: name, configuration, dependencies, models, APIs, and what BentoML adds."""
+"""Analyzes classes with `@bentoml.service`: name, configuration, dependencies, models, APIs, BentoML's additions."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class ServiceReader:
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
     def _add_member(self, declared: Declaration, statement: ast.stmt, found: dict[str, Any]) -> None:
-        """Add what a statement of a class body binds. Raises NotConstantError if it may do anything else."""
+        """Add the names that a statement of a class body binds. Raises NotConstantError for other effects."""
         module, value, nodes = declared.module, None, list[ast.AST]([statement])
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -311,7 +311,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return an API, or None for any other method. Raises NotConstantError if a decorator may make it one."""
+        """Return an API, or None for other methods. Raises NotConstantError if a decorator might create an API."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])

@@ -54,7 +54,7 @@ _BENTOML = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
 
 
 class Refusal(NamedTuple):
-    """Describes what the service did and where, and how to avoid it."""
+    """Describes an operation of the service, its place, and how to avoid the operation."""
 
     what: str
     remedy: str
@@ -113,7 +113,7 @@ class StandIn:
     __delitem__ = __delattr__
 
     def __call__(self, *args: Any, **kwargs: Any) -> StandIn:
-        """Return what the call returns."""
+        """Return a stand-in for the result of the call."""
         _check_unguarded(self)
         _vary_all(self, (*args, *kwargs.values()))
         return StandIn(f"{self._name}()")
@@ -195,7 +195,7 @@ class StandInType(type):
         return _attribute(cls, name)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> StandIn:
-        """Return what the call returns."""
+        """Return a stand-in for the result of the call."""
         return StandIn(_name_of(cls))(*args, **kwargs)
 
     def __setattr__(cls, name: str, value: Any) -> None: ...
@@ -356,7 +356,7 @@ def _is_own(value: Any) -> bool:
 
 
 def _clear(value: Any) -> None:
-    """Remove the contents of a container of the project, and of those in it."""
+    """Remove the contents of a container of the project and of nested containers."""
     contents = value if type(value) in (dict, list, set) else vars(value) if _is_own(value) else {}
     items = [*contents.values()] if isinstance(contents, dict) else [*contents]
     contents.clear()
@@ -368,7 +368,7 @@ class Finder:
     """Finds stand-ins for the modules of packages that aren't imported."""
 
     def __init__(self, source: Path, packages: Sequence[str] | None, remedy: str, outside: Sequence[str] = ()) -> None:
-        """`packages` are the names of those that may have a stand-in; None for all that the project lacks."""
+        """`packages`: names of packages that can have a stand-in; None: all packages that the project lacks."""
         self._packages = packages
         self._modules: set[str] = set()
         self._source = source

@@ -1,6 +1,6 @@
 """Creates and verifies signatures and provenance in cosign's formats: keys, payloads, envelopes, bundles, signed files.
 
-Only the process that pushes or signs has the key: actions only import `provenance`, which uses no key.
+Only processes that push or sign have the key. Actions import only `provenance`, which requires no key.
 """
 
 from __future__ import annotations

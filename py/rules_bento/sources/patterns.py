@@ -262,7 +262,7 @@ class SourceFilter:
         return state.matched == _KEPT
 
     def idle(self) -> list[Rule]:
-        """Return the lines of ``include`` that would include files, but match none of the paths of `keeps`."""
+        """Return the rules of ``include``, except negated rules, that matched no path passed to `keeps`."""
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:

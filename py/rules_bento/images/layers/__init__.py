@@ -1,1 +1,1 @@
-"""Layers: ordered tar members, compressed by gzip or zstd, written at once or joined from parts."""
+"""Writes layers: sorted tar members, compressed with gzip or zstd, in one pass or joined from parts."""

@@ -1,4 +1,4 @@
-"""Reads the contents of layers of any builder, from their tars as streams."""
+"""Streams the contents of layers that any builder created."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return bits at which a stored or dynamic block may begin, the last for each stored block."""
+        """Return bit offsets at which a stored or dynamic block might begin; for a stored block, the last one."""
         bits: dict[int, int] = {}
         for bit in range(1, 9):
             header = value >> bit
@@ -198,7 +198,7 @@ class _Walk:
         return self._data[held : held + len(data)] == data
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Copy the blocks between two bits, and end at a byte with an empty one; at the end of the stream, copy all."""
+        """Copy the blocks between two bit offsets, and append an empty block that ends at a byte, except at the end."""
         byte, bit = at >> 3, at & 7
         first = _moved(bit, self._stream[byte])
         if self.is_over:

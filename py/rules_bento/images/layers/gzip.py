@@ -25,7 +25,7 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
 def compress(data: bytes) -> bytes:
-    """Return a member: compressed by zlib, or stored here, because zlib would copy incompressible data twice."""
+    """Return a member, compressed by zlib or, to save a copy of incompressible data, stored."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     if not xz.compressible(data):
         return b"".join((_HEAD, *_stored(data), trailer))

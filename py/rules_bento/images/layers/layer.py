@@ -128,7 +128,7 @@ class Sum:
         self.size += len(data)
 
     def hashing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the same pieces, and add them."""
+        """Yield the pieces unchanged, and add them to the hash."""
         for piece in pieces:
             self.add(piece)
             yield piece
@@ -242,7 +242,7 @@ def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in fewer pieces, because small pieces cost more than their processing."""
+    """Join small pieces, because each piece has a fixed cost."""
     waiting = []
     size = 0
     for piece in pieces:
@@ -370,7 +370,7 @@ def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: 
 
 
 def folder_header(folder: str, layout: InstallLayout) -> bytes:
-    """Return the header of a directory: those in the environment belong to its owner, those above to root."""
+    """Return the header of a directory. Directories above the environment belong to root, others to its owner."""
     return headers.header(folder, headers.FOLDER, _FOLDER_MODE, *_folder_owner(folder, layout))
 
 

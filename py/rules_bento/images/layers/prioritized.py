@@ -38,7 +38,7 @@ _MAX_TABLE = 1 << 28
 def write_prioritized(
     out: Path, blob: Path, toc_digest: str, names: Collection[str]
 ) -> tuple[layer.LayerInfo, int] | None:
-    """Write an eStargz layer with these files first; return their number, or None if it has none of them."""
+    """Write an eStargz layer with these files first; return their number, or None if the layer lacks all of them."""
     with blob.open("rb") as file:
         source = _EstargzReader(file, blob.name)
         table = source.table(toc_digest)

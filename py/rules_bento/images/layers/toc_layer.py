@@ -88,7 +88,7 @@ class TocBlob:
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Yield the blob of the members of a tar, as `members` does."""
+        """Yield the blob that contains the members of a tar, like `members`."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]
@@ -189,7 +189,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield each member, whose contents the caller must read completely, and the records after the last one."""
+        """Yield each member and the records after the last member. The caller must read each member completely."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._taken()

@@ -1,4 +1,4 @@
-"""Compresses layers by zstd: frames by libzstd, or frames that store incompressible data.
+"""Compresses layers with zstd: in frames of libzstd, or in frames that store incompressible data.
 
 RFC 8878: a frame is a header and blocks of at most 128 KiB; a raw block is three bytes and its contents. A frame of raw
 blocks costs 24 bytes in a MiB and the time of a copy, both when writing and when unpacking the layer.
