@@ -180,7 +180,7 @@ def _run_requests(run: Callable[[list[str]], int], asked: int, output: int, answ
 
 
 def _is_reusable(words: list[str]) -> bool:
-    """Return whether all subcommands, the first and those after THEN, are reusable. A value equal to THEN ends the fork."""
+    """Return whether all subcommands of a request are reusable. A value equal to THEN ends the fork."""
     verbs = [words[at] for at in range(len(words)) if not at or words[at - 1] == THEN]
     return bool(verbs) and all(verb is not None and verb.reusable for verb in map(find, verbs))
 

@@ -1,4 +1,4 @@
-"""Finds the Python modules in a Bento's src/, the statements that bind names, and the definitions behind imports.
+"""Finds the modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
 
 A name is constant only if exactly one unconditional statement of its module binds it.
 """
