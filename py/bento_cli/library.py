@@ -6,8 +6,8 @@
     for bento in Store().bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions use the `Store` of the default home; `home` selects another one. They use the same directories as BentoML
-(see `bento_cli.store.home`), and can run at the same time as BentoML. Errors are BentoError.
+The functions use the `Store` of the default home, or of `home` if it is set. The store has the same directories as
+BentoML's (see `bento_cli.store.home`), and you can use both at the same time. All errors are BentoError.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ class EntryCollection:
         self.entry_store = EntryStore(home, kind)
 
     def list(self, tag: str = "") -> tuple[Entry, ...]:
-        """Return all entries, the entries of a name, or the entry of a tag, sorted. Ignores invalid directories."""
+        """Return all entries, the entries with a name, or the entry with a tag, sorted. Ignores invalid directories."""
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry of a tag or of a unique prefix of a tag, or the latest entry of a name."""
+        """Return the entry with a tag or a unique prefix of a tag, or the latest entry with a name."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
-        """Delete the entry that `get` returns for a tag with a version, or all entries of a name.
+        """Delete the entry that `get` returns for a tag with a version, or all entries with a name.
 
         Requires `force` to delete a model that a Bento requires. Returns the deleted entries.
         """
@@ -93,11 +93,11 @@ class EntryCollection:
         sha256: str = "",
         counter: Counter | None = None,
     ) -> Imported:
-        """Import an archive or a directory. By default, detects the format `form`.
+        """Import an archive or a directory. If `form` isn't set, detects the format.
 
-        `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts its bytes, and
-        `sha256`, if given, is verified. Raises BentoError if the archive is invalid, the checksum is wrong, or the
-        entry exists.
+        `progress` is called with the number of bytes read. A URL is downloaded first: `counter` counts the downloaded
+        bytes, and `sha256`, if set, is verified. Raises BentoError if the archive is invalid, the checksum is wrong, or
+        the entry exists.
         """
         from bento_cli.store.import_session import import_archive
         from bento_cli.transports.address import parse
@@ -128,9 +128,9 @@ class EntryCollection:
     ) -> Exported:
         """Export an entry to a file, directory, or URL as `bentoml export` does (see `store.export.destination`).
 
-        `models=False` excludes a Bento's models; `check` verifies all files first. `progress` counts packed bytes, and
-        `counter` counts bytes that are sent to a URL. Raises BentoError if the entry is damaged, or the destination
-        can't be written.
+        `models=False` excludes a Bento's models, and `check=True` verifies all files first. `progress` counts packed
+        bytes, and `counter` counts bytes sent to a URL. Raises BentoError if the entry is damaged, or if the
+        destination can't be written.
         """
         from bento_cli.store.export import export
         from bento_cli.transports.address import parse
@@ -149,20 +149,20 @@ class Store:
     """Provides access to a BentoML home: its `bentos` and `models`."""
 
     def __init__(self, home: str | Path | None = None, *, durable: bool = True) -> None:
-        """Use the given home, by default BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
+        """Use the given home, or else BENTOML_HOME, or else `~/bentoml`. The directory doesn't need to exist.
 
-        If `durable`, changes are flushed to the disk, so that they survive a power failure.
+        If `durable` is set, flushes changes to the disk, so that they survive a power failure.
         """
         self.home = Home.find(home, durable=durable)
         self.bentos = EntryCollection(self.home, BENTO)
         self.models = EntryCollection(self.home, MODEL)
 
     def section(self, kind: Kind) -> EntryCollection:
-        """Return the entries of a kind."""
+        """Return the collection of Bentos or models."""
         return self.bentos if kind is BENTO else self.models
 
     def verify(self, *entries: Entry, progress: Callable[[int], None] | None = None) -> Verified:
-        """Compare entries, by default all, with their imported contents."""
+        """Compare entries, by default all entries, with their imported contents."""
         from bento_cli.store.verification import verify, verify_all
 
         return verify(self.home, [*entries], progress) if entries else verify_all(self.home, progress)
@@ -188,13 +188,13 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return the path if the string names an archive: it contains a slash, has an archive suffix, or names a file."""
+    """Return the path if a string is an archive's path: it contains a slash, has an archive suffix, or is a file."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
 
 def local(text: str) -> Path:
-    """Return the local path of a string. Raises BentoError for the address of another machine."""
+    """Convert a path or a file URL to a local path. Raises BentoError for other URLs."""
     scheme, colon, rest = text.partition("://")
     if not colon:
         return Path(text)
@@ -204,15 +204,15 @@ def local(text: str) -> Path:
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return the archive that a string names, and its format. `-` means standard input. Returns None for a tag."""
+    """Return the archive that a string refers to, and its format. `-` is standard input. Returns None for a tag."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return `form`, or else the format of a directory, of a file by its name, or of a stream by its first bytes.
+    """Return `form`, or else detect the format: of a path by its type or name, of a stream by its first bytes.
 
-    Raises BentoError for a zip archive in a pipe, because the directory of a zip archive is at its end.
+    Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at its end.
     """
     if isinstance(source, Path):
         return form or ("folder" if source.is_dir() else form_from_name(source.name))
@@ -233,17 +233,17 @@ def __getattr__(name: str) -> object:
 
 
 def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return all Bentos, the Bentos of a name, or the Bento of a tag, sorted by tag."""
+    """Return all Bentos, the Bentos with a name, or the Bento with a tag, sorted by tag."""
     return Store(home).section(kind).list(tag)
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento of a tag or of a unique prefix of a tag, or the latest Bento of a name. Raises NotFoundError."""
+    """Return the Bento with a tag or a unique prefix of a tag, or the latest Bento of a name. Raises NotFoundError."""
     return Store(home).section(kind).get(tag)
 
 
 def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
-    """Delete a Bento, or all Bentos of a name. Returns the deleted entries.
+    """Delete a Bento, or all Bentos with a name. Returns the deleted entries.
 
     Requires `force` to delete a model that a Bento requires.
     """
@@ -258,7 +258,7 @@ def import_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Imported:
-    """Import a Bento and its models from an archive. Raises BentoError if it is damaged, unsafe, or invalid."""
+    """Import a Bento and its models from an archive. Raises BentoError for a damaged, unsafe, or invalid archive."""
     return Store(home).section(kind).import_archive(source, form, options)
 
 
@@ -331,7 +331,7 @@ def containerize(
     features: Sequence[str] = (),
     home: HomePath = None,
 ) -> Containerized:
-    """Build an image of a Bento with docker, podman, or another backend. `options` has the backend's options."""
+    """Build an image of a Bento with docker, podman, or another backend. `options` contains the backend's options."""
     from bento_cli.sharing.backends import choose
     from bento_cli.sharing.containers import containerize
 
@@ -340,7 +340,7 @@ def containerize(
 
 
 def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> subprocess.Popen[bytes]:
-    """Start BentoML's server for a Bento, with options of `bentoml serve`. The caller must stop the server."""
+    """Start BentoML's server for a Bento, with options for `bentoml serve`. The caller must stop the server."""
     import subprocess
 
     from bento_cli.sharing.serving import server
@@ -351,7 +351,7 @@ def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> s
 
 
 def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare entries, by default all, with their imported contents."""
+    """Compare entries, by default all entries, with their imported contents."""
     return Store(home).verify(*entries)
 
 

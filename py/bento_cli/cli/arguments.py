@@ -1,4 +1,4 @@
-"""Defines options that several commands have, and opens what they select."""
+"""Defines the options that several commands share, and opens the connections and files that they select."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progr
 
 @contextmanager
 def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Open a connection to the cloud of `--context` or of the current context, and show the progress."""
+    """Open a connection to BentoCloud or Yatai with the selected or current context, and show the progress."""
     from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.cloud.client import Cloud
@@ -60,7 +60,7 @@ def cloud(options: Namespace, store: Store, what: str) -> Iterator[tuple[Cloud, 
 
 
 def add_signing(parser: ArgumentParser) -> None:
-    """Add the options for the password of an encrypted key, and for the form of signatures."""
+    """Add the options for the password of an encrypted key, and for the format of signatures."""
     parser.add_argument(
         "--sign-password-file",
         metavar="FILE",
@@ -82,9 +82,9 @@ def input_path(text: str) -> str:
 
 @contextmanager
 def output_path(text: str, options: Namespace) -> Iterator[Path]:
-    """Yield the path to write an archive to; for `-`, a temporary file that is then copied to standard output.
+    """Yield the path to write an archive to. For `-`, yields a temporary file, and copies it to standard output.
 
-    Raises BentoError if standard output is a terminal, or needed for the result of `--output`.
+    Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format.
     """
     if text != "-":
         yield Path(text)
@@ -104,7 +104,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def private_key(name: str, options: Namespace) -> PrivateKey:
-    """Return the private key that an option names. Raises BentoError if it can't be read."""
+    """Return the private key that an option specifies. Raises BentoError if the key can't be read."""
     from rules_bento.signing.keys import read_private
 
     return read_private(name, Path(), options.sign_password_file)
@@ -145,14 +145,14 @@ def add_no_verify(parser: ArgumentParser) -> None:
 
 
 def add_no_sync(parser: ArgumentParser) -> None:
-    """Add the option that makes the store not durable."""
+    """Add the option that disables flushing files to the disk."""
     parser.add_argument(
         "--no-sync", action="store_true", help="Don't flush files to disk; a power failure might lose the entry"
     )
 
 
 def import_options(options: Namespace) -> Options:
-    """Return the options of `add_import_options`."""
+    """Convert the values of the options that `add_import_options` adds."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options

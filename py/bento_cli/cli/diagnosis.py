@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostEnvironment:
-    """Describes what to check: the workspace, the environment variables, and the certificates of the machine."""
+    """Describes the machine to check: the workspace, the environment variables, and the certificates."""
 
     root: Path | None  # of the workspace
     variables: Mapping[str, str]
@@ -71,13 +71,13 @@ class HostEnvironment:
         return which(program, self.variables.get("PATH", ""))
 
     def is_outside(self, program: str) -> bool:
-        """Return whether a program is outside of the workspace: programs of a project aren't started."""
+        """Return whether a program is outside of the workspace. The command never starts programs in the workspace."""
         root = self.root.resolve() if self.root else None
         path = Path(program)
         return not root or not any(root in parents.parents for parents in (path.absolute(), path.resolve()))
 
     def output(self, command: list[str]) -> str:
-        """Return the output of a program, or an empty string if it fails or belongs to the workspace."""
+        """Return the output of a program, or an empty string if the program fails or is in the workspace."""
         if not self.is_outside(command[0]):
             return ""
         try:
@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 def bazel(host: HostEnvironment) -> Finding:
-    """Check the version of Bazel: of USE_BAZEL_VERSION, .bazelversion, or the program (bazelisk might download one)."""
+    """Check the version of Bazel in USE_BAZEL_VERSION or .bazelversion, or else the version of the program."""
     oldest = ".".join(map(str, OLDEST_BAZEL))
     if "BUILD_WORKSPACE_DIRECTORY" in host.variables:
         return Finding("bazel", OK, "runs this command")
@@ -142,7 +142,7 @@ def bazel(host: HostEnvironment) -> Finding:
 
 
 def _is_bazelisk(program: str) -> bool:
-    """Return whether a program called bazel is bazelisk, which contacts a server to report its version."""
+    """Return whether a program called `bazel` is bazelisk, which contacts a server to report its version."""
     path = Path(program).resolve()
     if path.stem.startswith("bazelisk"):
         return True
@@ -151,7 +151,7 @@ def _is_bazelisk(program: str) -> bool:
 
 
 def python(host: HostEnvironment, interpreter: str) -> Finding:
-    """Check the host's interpreter that MODULE.bazel selects; by default, the build provides one."""
+    """Check the interpreter on the host that MODULE.bazel selects. By default, the build provides an interpreter."""
     if not interpreter:
         return Finding("python", OK, "the build provides its own interpreter")
     source = f'bento_tools.python(interpreter = "{interpreter}")'
@@ -173,7 +173,7 @@ def python(host: HostEnvironment, interpreter: str) -> Finding:
 
 
 def builders(host: HostEnvironment) -> Finding:
-    """Check for programs that run images; building and pushing images needs none."""
+    """Check for programs that run images. Building and pushing images doesn't require these programs."""
     installed = [name for name in ("docker", "podman", "nerdctl") if host.which(name)]
     if installed:
         return Finding("containers", OK, ", ".join(installed))
@@ -182,7 +182,7 @@ def builders(host: HostEnvironment) -> Finding:
 
 
 def certificates(host: HostEnvironment) -> Finding:
-    """Warn about certificate authorities that the system trusts and some programs don't."""
+    """Warn about certificate authorities that the system trusts, but that some programs don't trust."""
     own = [path for name in host.authorities for path in Path(name).glob("*") if path.suffix in (".crt", ".pem")]
     variables = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if host.variables.get(name)]
     has_trust_store = "trustStore" in host.bazelrc()
@@ -215,7 +215,7 @@ def certificates(host: HostEnvironment) -> Finding:
 
 
 def _unregistered(host: HostEnvironment) -> int:
-    """Count authorities only in Debian's bundle: the next update-ca-certificates removes them."""
+    """Count the authorities that only Debian's bundle contains. The next update-ca-certificates removes them."""
     bundle, distributed = Path(host.bundle), Path(host.distributed)
     if not bundle.is_file() or not distributed.is_dir():
         return 0
@@ -237,7 +237,10 @@ def cache(host: HostEnvironment) -> Finding:
 
 
 def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
-    """Check the variables for proxies, which programs read differently; `online` also connects to the proxies."""
+    """Check the proxy variables, which programs interpret differently.
+
+    If `online` is set, also connects to the proxies.
+    """
     findings = list(_proxy_findings(variables, online=online))
     if findings:
         return findings
@@ -267,7 +270,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Report why a proxy can't be used. Omits its value, which might contain a password."""
+    """Report why a proxy can't be used. Omits the value of the variable, which might contain a password."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -338,7 +341,7 @@ def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
 
 
 def _duplicates(declared: Workspace) -> Iterator[Finding]:
-    """Report duplicate names, which Bazel or the extension rejects."""
+    """Report duplicate names, which cause errors in Bazel or the extension."""
     for name in declared.duplicates:
         if name.is_tag:
             text = f"{name.second}: {name.first} declares a package hub with this name and other settings"
@@ -356,7 +359,7 @@ def _duplicates(declared: Workspace) -> Iterator[Finding]:
 
 
 def _toolchain(declared: Workspace) -> Finding | None:
-    """Report a Python version for which no toolchain of rules_python is declared; other modules might declare it."""
+    """Report the Python version if MODULE.bazel has no toolchain for it. Other modules might declare the toolchain."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
@@ -374,7 +377,7 @@ def _rules_python_dep() -> str:
 
 
 def _rules_python(root: Path, declared: Workspace) -> Iterator[Finding]:
-    """Report the first label of rules_python if MODULE.bazel doesn't depend on it."""
+    """Report the first use of rules_python if MODULE.bazel doesn't depend on it."""
     if "rules_python" in declared.names:
         return
     is_used = re.search(r"^[^#\n]*\"@rules_python//", _text(root / "MODULE.bazel"), re.MULTILINE)
@@ -407,7 +410,7 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
 
 
 def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
-    """Report labels in BUILD files that a JSON lock doesn't contain, for which Bazel reports `no such package`."""
+    """Report labels of packages that aren't in a JSON lock. Bazel would report only `no such package`."""
     from rules_bento.packages import lock as locks
 
     if lock.suffix != ".json":
@@ -427,7 +430,7 @@ def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str
 
 
 def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield `file:line`, repository, and package of each label in the BUILD files of a workspace."""
+    """Yield `file:line`, the repository, and the package of each label in the BUILD files of a workspace."""
     import os
 
     for name, subdirectories, files in os.walk(root):
@@ -446,7 +449,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return name and sources of the bento_requirements target that writes a lock, if they are string literals."""
+    """Return the name and the sources of the bento_requirements target for a lock, if they are string literals."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
@@ -459,7 +462,7 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 
 def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls of bento_requirements in a BUILD file that Python can parse."""
+    """Return the calls to bento_requirements in a BUILD file; empty if Python can't parse the file."""
     import ast
 
     try:
@@ -471,7 +474,7 @@ def _lock_calls(build: Path) -> list[ast.Call]:
 
 
 def _strings(value: ast.expr | None) -> list[str]:
-    """Return a string literal, or a list of string literals; an empty list for anything else."""
+    """Return the values of a string literal or a list of string literals; an empty list for other expressions."""
     import ast
 
     values = value.elts if isinstance(value, ast.List) else [value]
@@ -480,7 +483,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Check whether a JSON lock has the requirements of its sources; `bento_requirements_test` checks more."""
+    """Check whether a JSON lock contains the requirements of its sources. `bento_requirements_test` checks more."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 
@@ -498,7 +501,7 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
 def index(host: HostEnvironment) -> Finding:
     """Request a small release from the package index, with the program and settings that builds use.
 
-    Raises BentoError if the index doesn't respond.
+    Raises BentoError if the program fails to start or to finish in time.
     """
     import tempfile
 

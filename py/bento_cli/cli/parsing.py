@@ -1,6 +1,6 @@
 """Finds the command in a command line, and parses its options.
 
-Creates only the parser of the command that is run.
+Creates a parser only for this command.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GLOBAL_OPTIONS = ("--home", "--color")  # with a value
 
 
 def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """Return the command and its options. Exits for an invalid command line, and after the help."""
+    """Return the command and its options. Exits for an invalid command line, and after printing the help."""
     before, rest = split(words)
     if rest[:1] == ["help"]:
         rest = [*rest[1:], "--help"]
@@ -57,7 +57,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Uses the width of the terminal. Argparse would import `shutil` for it, which imports all decompressors."""
+    """Formats help for the width of the terminal, without importing `shutil` and all decompressors as argparse does."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -74,7 +74,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line, without the usage."""
+    """Reports an error on one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(
@@ -113,7 +113,7 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
 
 
 def _word(action: argparse.Action) -> str:
-    """Return a positional argument for the usage."""
+    """Format a positional argument for the usage."""
     return {"?": "[{}]", "*": "[{}...]", "+": "{}..."}.get(str(action.nargs), "{}").format(action.metavar)
 
 
@@ -132,7 +132,7 @@ def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Return the options before the command, and the rest."""
+    """Split a command line into the options before the command, and the rest."""
     at = 0
     while at < len(words):
         if words[at] in _GLOBAL_FLAGS or words[at].startswith(tuple(f"{name}=" for name in _GLOBAL_OPTIONS)):
@@ -145,7 +145,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _overview(prefix: str) -> str:
-    """Return the commands that begin with `prefix`, by group."""
+    """Return an overview of the commands that begin with `prefix`, in groups."""
     width = max(len(command.name) for command in table.COMMANDS if command.name.startswith(prefix))
     text = ""
     for group, commands in table.GROUPS.items():

@@ -1,4 +1,4 @@
-"""Formats output for people and for programs."""
+"""Formats output for users and for programs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _settings = {"color": "auto", "quiet": ""}
 
 
 def configure(*, color: str, quiet: bool, verbose: bool) -> None:
-    """Apply the options of all commands."""
+    """Apply the global options that affect the output."""
     _settings.update(color=color, quiet="yes" if quiet else "")
     if verbose:
         os.environ[exit_handling.TRACEBACK] = "1"
 
 
 def progress_output() -> TextIO:
-    """Return the file for progress: standard error, or nothing with `--quiet`."""
+    """Return the stream for progress: standard error, or a discarded buffer with `--quiet`."""
     return io.StringIO() if _settings["quiet"] else sys.stderr
 
 
 def add_output(parser: ArgumentParser, *choices: str) -> None:
-    """Add `-o`; the default is the first choice."""
+    """Add the option `--output`, whose default is the first choice."""
     parser.add_argument(
         "-o",
         "--output",
@@ -67,13 +67,13 @@ def note(text: str) -> None:
 
 
 def next_steps(*commands: str) -> None:
-    """Suggest commands after success, on a terminal and without `--quiet`."""
+    """Suggest the next commands. Prints only to a terminal, and nothing with `--quiet`."""
     if progress_output().isatty():
         sys.stderr.write(plain("\nNext steps:\n" + "".join(f"  bento {command}\n" for command in commands)))
 
 
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
-    """Return the text in a color; by default only for a terminal and without NO_COLOR (no-color.org)."""
+    """Return the text in a color. By default, colors require a terminal and no NO_COLOR variable (no-color.org)."""
     file = file or sys.stdout
     automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
     is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
@@ -87,7 +87,7 @@ faint = partial(paint, code=_DIM)
 
 
 def plain(text: str) -> str:
-    """Escape control characters, because untrusted archives choose the names."""
+    """Escape control characters, because names can come from untrusted archives."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
@@ -107,18 +107,18 @@ def count(number: int, noun: str) -> str:
 
 
 def already_present(tags: Iterable[Tag]) -> str:
-    """Return a suffix for the tags of entries that existed before; empty if there are none."""
+    """Return a suffix that lists the entries that already existed; empty if there are none."""
     names = ", ".join(map(str, tags))
     return f" (already present: {names})" if names else ""
 
 
 def local_time(moment: dt.datetime) -> str:
-    """Format a time as BentoML does, in the local time zone."""
+    """Format a time in the local time zone, as BentoML does."""
     return to_local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """Print a table; `right` has the indexes of the right-aligned columns."""
+    """Print a table; `right` contains the indexes of the right-aligned columns."""
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right_aligned = set(right)
@@ -165,7 +165,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that counts bytes and shows the progress on a terminal; `total` is optional."""
+    """Yield a function that counts bytes and shows the progress, or None without a terminal. `total` is optional."""
     if not progress_output().isatty():
         yield None
         return

@@ -1,9 +1,9 @@
 """Lists the commands.
 
-For the command `models list`, a module in `commands` has two functions: `add_list_arguments(parser, kind)` adds the
-arguments and the parser's epilog, and `run_list(options, store, kind)` runs the command and returns an exit code of
-`status`. A function can serve both Bentos and models, which `kind` distinguishes. The shell completes arguments with
-the metavar TAG to tags of this kind, and arguments with PATH to files.
+For the command `models list`, a module in `commands` defines two functions: `add_list_arguments(parser, kind)` adds the
+arguments and the epilog to the parser, and `run_list(options, store, kind)` runs the command and returns an exit code
+from `status`. If a function serves both Bentos and models, `kind` distinguishes them. For arguments with the metavar
+TAG, the shell completes tags of this kind; for arguments with the metavar PATH, it completes file names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """Describes a command: its name, its module, and what it does."""
+    """Describes a command: its name, its module, and its summary."""
 
     name: str
     module: str
@@ -154,7 +154,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command that the first words name, and the number of these words."""
+    """Return the command whose name the arguments begin with, and the number of words in the name."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:
@@ -164,5 +164,5 @@ def find(words: list[str]) -> tuple[Command, int] | None:
 
 
 def is_group(word: str) -> bool:
-    """Return whether commands begin with the word and a space."""
+    """Return whether a word is the first word of commands such as `models list`."""
     return any(command.name.startswith(f"{word} ") for command in COMMANDS)

@@ -1,4 +1,4 @@
-"""Holds the programs of `bazel run` that need the `bento` command.
+"""Contains programs for `bazel run` that require the `bento` command.
 
-The modules have the same interface as the modules of `rules_bento.run`.
+The modules have the same interface as the modules in `rules_bento.run`.
 """

@@ -11,7 +11,7 @@ from bento_cli.cli import main
 
 @Subcommand({})
 def run(arguments: Arguments) -> int:
-    """Run the command that follows `--`."""
+    """Run the `bento` command with the arguments after `--`."""
     folder = os.environ.get("BUILD_WORKING_DIRECTORY")
     if folder:
         os.chdir(folder)

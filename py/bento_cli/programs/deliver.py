@@ -1,6 +1,6 @@
-"""Runs a command of `bento` on a built Bento: the archive replaces the tag.
+"""Runs a `bento` command on a Bento that a target builds. The archive of the Bento replaces the tag.
 
-The Bento is imported into a temporary store. The command `import` imports it into the caller's store.
+Imports the Bento into a temporary store, or, for the command `import`, into the caller's store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VERBS = ("push", "containerize", "export", "import")
     }
 )
 def run(arguments: Arguments) -> int:
-    """Run the command that the target names, with the arguments after `--`."""
+    """Run the command that the target specifies, with the arguments after `--`."""
     status = read_status(map(Path, arguments.repeated("--status")))
     places = [substitute(place, status, "to") for place in arguments.repeated("--to")]
     if arguments.rest and not arguments.rest[0].startswith("-"):
@@ -45,9 +45,10 @@ def run(arguments: Arguments) -> int:
 
 
 def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
-    """Run a command of `bento` on an archive or a directory, where Bazel was started; return the exit status.
+    """Run a `bento` command on an archive or a directory, and return the exit status.
 
-    Raises BentoError for a command that doesn't accept a Bento.
+    The command runs in the directory where Bazel was started. Raises BentoError for a command that doesn't accept a
+    Bento.
     """
     from bento_cli.cli import main
     from bento_cli.library import Store
@@ -68,7 +69,7 @@ def deliver(archive: Path, verb: str, words: Sequence[str]) -> int:
 
 
 def _keep_contexts(store: Store) -> None:
-    """Let the temporary store use the caller's cloud contexts."""
+    """Link the caller's cloud contexts into the temporary store."""
     from bento_cli.sharing.cloud.contexts import FILE
     from bento_cli.store.home import Home
 

@@ -1,12 +1,12 @@
 """Forks the workers of a reloading server from a process that keeps the packages in memory.
 
 BentoML's supervisor starts a worker as usual. The interpreter of this process imports this module before everything
-else (`install`), and `maybe_fork` forks. The child continues as the worker. The parent imports the packages that the
-worker has imported, stops the worker after an edit, and forks again. So an edit costs only the import of the service's
-own modules, without BentoML and other packages.
+else (`install`), and `maybe_fork` forks the process. The child continues as the worker. The parent imports the packages
+that the worker has imported, stops the worker after an edit, and forks again. An edit therefore reloads only the
+service's own modules, not BentoML and other packages.
 
-A worker sees the same variables, descriptors, and directory as a new process. If packages in memory could make a
-difference (`_difference`), the parent restarts without them, and reports it.
+A worker has the same variables, descriptors, and directory as a new process. If packages in memory might change the
+behavior of a worker (`_difference`), the parent reports the reason, and restarts without the packages.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | s
 
 
 def install(python: Path, edits: Path) -> dict[str, str]:
-    """Set up the environment of `python` so that its workers start here; return the server's variables.
+    """Set up the environment of `python` so that this module starts its workers; return the server's variables.
 
-    All workers restart whenever the file `edits` is written.
+    All workers restart after each write to the file `edits`.
     """
     program = _PROGRAM.format(place=str(Path(__file__).parents[2]))  # the archive or the directory of this module
     [packages] = python.parent.parent.glob("lib/python*/site-packages")
@@ -63,7 +63,7 @@ def install(python: Path, edits: Path) -> dict[str, str]:
 
 
 def maybe_fork() -> None:
-    """Return where the process should continue as usual: if it isn't a worker, and in each worker forked from here."""
+    """Start the parent of a worker. Returns only in processes that aren't workers, and in the forked workers."""
     edits = os.environ.get(_EDITS)
     words = sys.orig_argv[1:3]
     if edits and words[:1] == ["-m"] and words[1].startswith(_MODULES):
@@ -71,7 +71,7 @@ def maybe_fork() -> None:
 
 
 class _Parent:
-    """Starts a worker of the server, and starts it again when sources change."""
+    """Starts a worker of the server, and restarts the worker when its sources change."""
 
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)
@@ -90,7 +90,7 @@ class _Parent:
         self._before = {*sys.modules, sys.orig_argv[2]}
 
     def attend(self) -> None:
-        """Run a worker until the stop signal, and a new one after each edit. Returns only in a worker."""
+        """Run a worker until the stop signal, and replace the worker after each edit. Returns only in a worker."""
         for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
@@ -117,7 +117,7 @@ class _Parent:
         os.kill(self._worker, number)
 
     def _forks(self) -> bool:
-        """Start a worker; return whether this is the worker's process."""
+        """Fork a worker; return whether this process is the worker."""
         reports, report = os.pipe()
         if self._reports >= 0:
             os.close(self._reports)
@@ -144,7 +144,7 @@ class _Parent:
         return True
 
     def _wait(self) -> int | None:
-        """Wait for the worker's reports; return its status once it has ended."""
+        """Wait briefly for the worker's reports; return the worker's exit status if the worker has ended."""
         reports = [self._reports] if self._reports >= 0 else []
         if select.select(reports, [], [], _TICK)[0]:
             self._quiet_since = time.monotonic()
@@ -174,7 +174,7 @@ class _Parent:
             time.sleep(_TICK / 5)
 
     def _read(self) -> bool:
-        """Read which modules the worker imports; return whether more can follow."""
+        """Read the names of modules that the worker imports; return whether the worker can report more modules."""
         data = os.read(self._reports, _READ)
         while data and not data.endswith(b"\n"):
             more = os.read(self._reports, _READ)
@@ -188,7 +188,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import the worker's packages, each only if the variables are the same as in the worker."""
+        """Import each of the worker's packages whose import in the worker had the same environment variables."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -207,7 +207,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Records the found modules and their locations, before all other finders."""
+    """Records the modules that other finders find, and whether each module belongs to a package or to the service."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report
@@ -236,7 +236,7 @@ class _Recorder:
 def _difference(own: set[str]) -> str:
     """Return why a worker that is forked from this process would differ from a new process.
 
-    Empty if no difference is known.
+    Returns an empty string if no difference is known.
     """
     if shadowed := sorted(own & sys.modules.keys()):
         return f"imports {shadowed[0]}, which is also a module of the service"
@@ -251,7 +251,7 @@ def _difference(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """Return a hash of the process's variables, which is comparable between a process and its parent."""
+    """Return a hash of the environment variables, which can be compared between a process and its parent."""
     return hash(frozenset(os.environ.items()))
 
 
@@ -262,7 +262,7 @@ def _written(edits: Path) -> int:
 
 
 def _end_as(status: int) -> None:
-    """End with the worker's status."""
+    """End this process with the worker's exit status or signal."""
     if status < 0:
         with suppress(OSError):  # SIGKILL has no handler
             signal.signal(-status, signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""Serves a built Bento with real BentoML, in an environment of its requirements, and removes everything at the end.
+"""Serves a built Bento with BentoML in a temporary environment, which contains the packages that the Bento requires.
 
-`tree` instead of `serve` prints the contents. With `--reload`, the server follows edits of the workspace, and under
-ibazel, builds. `reload_forkserver` restarts its workers quickly.
+With the argument `tree` instead of `serve`, prints the contents of the Bento. With `--reload`, the server follows edits
+in the workspace; under ibazel, it follows builds. `reload_forkserver` restarts the workers quickly.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
 )
 def run(arguments: Arguments) -> int:
-    """Unpack, install, and serve until a signal; return the exit status.
+    """Unpack the Bento, install its packages, and serve it until a signal; return the exit status.
 
-    After `--`, there is a command (default: `serve`) with its options for BentoML. The command can also be `tree` or
+    The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
     one of `deliver.VERBS`.
     """
     words = arguments.rest
@@ -82,12 +82,12 @@ def run(arguments: Arguments) -> int:
 
 
 def _is_notified() -> bool:
-    """Return whether ibazel started this program, and reports builds to it."""
+    """Return whether ibazel started this program and reports builds to it."""
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
 def _watcher(arguments: Arguments, home: Path) -> Watcher:
-    """Watch the sources of the workspace, or the builds that ibazel reports."""
+    """Return a watcher for the sources in the workspace, or for the builds that ibazel reports."""
     if _is_notified():
         return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
     roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
@@ -97,7 +97,7 @@ def _watcher(arguments: Arguments, home: Path) -> Watcher:
 
 
 def from_caller(options: Sequence[str]) -> list[str]:
-    """Resolve file options against the directory where Bazel was started; the server starts elsewhere."""
+    """Resolve file options against the directory where Bazel was started, because the server starts elsewhere."""
     folder = Path(os.environ.get("BUILD_WORKING_DIRECTORY", Path.cwd()))
     missing: list[str] = []
     for option in options:
@@ -157,7 +157,7 @@ def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:
-    """Run BentoML and pass each signal on once. Its own session protects it from the terminal's signals."""
+    """Run BentoML in its own session, and pass each signal on, so that BentoML receives each signal only once."""
     stdin = subprocess.DEVNULL if _is_notified() else None
     server = subprocess.Popen(command, env=variables, cwd=home, start_new_session=True, stdin=stdin)
     try:

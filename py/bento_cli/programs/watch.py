@@ -1,4 +1,4 @@
-"""Notifies a running server of changes: edits of the workspace, or builds that ibazel reports."""
+"""Notifies a running server of changes: edits in the workspace, or builds that ibazel reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
 class Watcher:
-    """Restarts the server's workers by a write to the file `edits`."""
+    """Restarts the server's workers by writing to the file `edits`."""
 
     def __init__(self, edits: Path) -> None:
         self.edits = edits
@@ -37,10 +37,10 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Watches the workspace: files of `src/` become links to their sources."""
+    """Watches the workspace. Replaces files in `src/` with links to their sources."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
-        """Replace each file of the Bento by a link to an identical file below `roots`, if one exists."""
+        """Replace each file in `src/` with a link to an identical file below `roots`, if such a file exists."""
         super().__init__(edits)
         source = bento / "src"
         self._files: list[Path] = []
@@ -56,13 +56,13 @@ class SourceWatcher(Watcher):
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Describe which files are watched, and which remain as built."""
+        """Return a description of the files that are watched, and of the files that aren't."""
         count = len(self._files)
         followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")
 
     def poll(self) -> None:
-        """Report changed files once they are stable for one interval, because editors write in steps."""
+        """Report changed files once they are stable for one interval, because editors write files in steps."""
         now = self._states()
         if now == self._pending and now != self._seen:
             changed = [path for path in now if now[path] != self._seen[path]]
@@ -76,10 +76,10 @@ class SourceWatcher(Watcher):
 
 
 class BuildWatcher(Watcher):
-    """Watches builds: ibazel reports on standard input that Bazel has built the archive again."""
+    """Watches builds. Reads ibazel's notices on standard input that Bazel has built the archive again."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
-        """Watch builds that the descriptor `notices` reports; `unpack` writes the built Bento to a directory."""
+        """Watch the builds that the descriptor `notices` reports. `unpack` writes the built Bento to a directory."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
@@ -130,7 +130,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _first_difference(old: Path, new: Path) -> str:
-    """Return the first file in which two Bentos differ for a server, ignoring sources; empty if there is none."""
+    """Return the first file other than sources in which two Bentos differ for a server, or an empty string."""
     for path in sorted(_files(old) | _files(new)):
         if path.startswith("src/") or path == _DESCRIPTION:
             continue

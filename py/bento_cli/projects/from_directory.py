@@ -1,7 +1,7 @@
-"""Builds Bentos from directories, without Bazel: `build` and `build_bentofile`, for scripts, notebooks, and the CLI.
+"""Builds Bentos from directories without Bazel: `build` and `build_bentofile`, for scripts, notebooks, and the CLI.
 
-Equal inputs give the same tag and the same bytes as `bento_package`, because both use the same functions. Nothing is
-resolved or downloaded, and the service is imported only if ExtraOptions.python is set.
+Equal inputs give the same tag and the same bytes as `bento_package`, because both use the same functions. Builds
+resolve and download nothing, and import the service only if ExtraOptions.python is set.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A Bento that was built from a directory."""
+    """Contains a Bento that was built from a directory."""
 
     bento: AssembledBento
     sources: tuple[DeclaredFile, ...]
@@ -55,7 +55,7 @@ class BuildResult:
 
     @property
     def tag(self) -> Tag:
-        """Return the tag of name and version."""
+        """The tag of the Bento: name and version."""
         return self.bento.tag
 
     @property
@@ -64,7 +64,7 @@ class BuildResult:
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
-        """Write a `.bento` archive with models, for `bentoml import`, and return its path."""
+        """Write a `.bento` archive that includes the models, for `bentoml import`, and return its path."""
         target = Path(out)
         with tempfile.TemporaryDirectory() as folder:
             parts = [Path(folder, "metadata"), Path(folder, "sources")]
@@ -91,7 +91,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class ExtraOptions:
-    """Settings that BentoML's own options lack; the rule has an attribute for each."""
+    """Contains settings that BentoML's own options lack. The rule has an attribute for each setting."""
 
     image: ImageDefinition | None = None  # replaces the image of the service
     overrides: services.Declared | None = None  # of service metadata
@@ -126,10 +126,10 @@ def build(
     args: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
 ) -> BuildResult:
-    """Build a Bento from the directory `build_ctx` and options, ignoring its bentofile.
+    """Build a Bento from the directory `build_ctx` and options. Ignores the bentofile of the directory.
 
-    It has the parameters of `bentoml.build`. The default of `service` is the only service of `service.py`, and the
-    default of `version` is the digest of the content. Raises BentoError for invalid inputs.
+    The parameters are the same as in `bentoml.build`. By default, `service` is the only service in `service.py`, and
+    `version` is the digest of the content. Raises BentoError for invalid inputs.
     """
     options = _options(
         service=service,
@@ -160,10 +160,10 @@ def build_bentofile(
     more: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
 ) -> BuildResult:
-    """Build a Bento from the directory `build_ctx` and a bentofile; the other parameters override the bentofile.
+    """Build a Bento from the directory `build_ctx` and a bentofile. The other parameters override the bentofile.
 
-    It has the parameters of `bentoml.bentos.build_bentofile`; `more` has other parameters of `build`. The default of
-    `bentofile` is bentofile.yaml or pyproject.toml of the directory. Raises BentoError for invalid inputs.
+    The parameters are the same as in `bentoml.bentos.build_bentofile`; `more` contains other parameters of `build`. By
+    default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid inputs.
     """
     folder = Path(build_ctx)
     if not folder.is_dir():
@@ -221,7 +221,7 @@ def _build(options: BuildOptions, folder: Path, version: str, extra: ExtraOption
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Raise BentoError for possible secrets, as the rule's actions do."""
+    """Raise BentoError for possible secrets, as the actions of the rule do."""
     from rules_bento.audit import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]
@@ -231,7 +231,7 @@ def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed:
 
 
 def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
-    """Select files of a directory by the options of a build. Raises BentoError as `snapshot.select` does."""
+    """Select the files that the build options include. Raises the same errors as `snapshot.select`."""
     return snapshot.select(
         declared,
         options.include if options.include is not None else ("*",),
@@ -241,7 +241,7 @@ def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selecti
 
 
 def project_files(declared: Sequence[DeclaredFile], folder: Path) -> ProjectFiles:
-    """Return a reader of the files of a directory that options can refer to.
+    """Return a reader of the files in a directory, for build options that refer to files.
 
     Reading a symlink that leads out of the directory is an error.
     """

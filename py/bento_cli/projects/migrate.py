@@ -1,6 +1,6 @@
-"""Migrates a BentoML project to Bazel: returns BUILD and MODULE lines, and notes on the remaining work.
+"""Migrates a BentoML project to Bazel: returns lines for BUILD and MODULE files, and notes on the remaining work.
 
-`migrate` only reads a directory, and imports nothing of the project. `write` adds the result to the workspace's files.
+`migrate` only reads a directory, and doesn't import the project's code. `write` adds the result to the workspace.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from th
 
 @dataclass(frozen=True)
 class Migration:
-    """The result of a migration: contents of files, and notes."""
+    """Contains the result of a migration: the contents of files, and notes."""
 
     module: str  # lines of MODULE.bazel
     build: str  # BUILD.bazel of the project's directory
@@ -73,7 +73,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class _Project:
-    """The inputs of a migration."""
+    """Contains the inputs of a migration."""
 
     folder: Path
     package: str  # package of the directory in the workspace
@@ -88,7 +88,7 @@ class _Project:
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
 
     def label(self, file: str) -> str:
-        """Return the label of a file of the directory."""
+        """Return the label of a file in the directory."""
         return f"//{self.package}:{file}"
 
 
@@ -102,7 +102,7 @@ def migrate(
     hub: str | None = None,
     is_written: bool = False,
 ) -> Migration:
-    """Migrate the project in a directory, which is the package `package` of the workspace.
+    """Migrate the project in a directory. `package` is the Bazel package of the directory.
 
     `bentofile` is a path in the directory, by default bentofile.yaml or pyproject.toml. `store` is BentoML's model
     store. `hub` is the name of an existing or new package hub; the default is an unused name. With `is_written`, notes
@@ -135,8 +135,8 @@ def migrate(
 def write(migration: Migration, root: Path, folder: Path, *, force: bool = False) -> list[str]:
     """Add a migration to the workspace at `root` and the project in `folder`. Returns one line for each file.
 
-    Existing targets and files stay; with `force`, targets and requirements are replaced. Raises BentoError, and writes
-    nothing, if a file is invalid.
+    Keeps existing targets and files; with `force`, replaces targets and requirements. If a file is invalid, raises
+    BentoError and writes no files.
     """
     files: dict[Path, str] = {}
     report = []
@@ -198,7 +198,7 @@ def _read(folder: Path, package: str, bentofile: str | None, store: Path) -> _Pr
 
 @dataclass(frozen=True)
 class _PackageHub:
-    """The package hub of the project."""
+    """Describes the package hub for the project."""
 
     name: str
     is_declared: bool  # whether the workspace declares it
@@ -206,7 +206,7 @@ class _PackageHub:
 
 
 def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Return the package hub with the requested name or the project's lock, or a new one."""
+    """Return the package hub with the requested name or for the project's lock, or else a new package hub."""
     matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
     name = requested or (matching[0] if matching else workspace.free_name(project.package))
     if name in workspace.names and name not in workspace.hubs:
@@ -215,7 +215,7 @@ def _hub(project: _Project, packages: Packages, workspace: Workspace, requested:
 
 
 def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
-    """Return notes on the lock."""
+    """Return notes on locking the packages."""
     if hub.is_declared:
         return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.stated)}."]
     if packages.is_locked:
@@ -227,7 +227,7 @@ def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_writ
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """Return a bento_model for each model of the project, and notes on their files."""
+    """Return a target for each model of the project, and notes on the model's files."""
     tags = [choice.tag for choice in project.options.models or ()]
     aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
@@ -257,7 +257,7 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
 
 
 def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
-    """Return a bento_model_import for an entry of a store, or else a bento_model."""
+    """Return a bento_model_import if the model's files are an entry of a store, or else a bento_model."""
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
@@ -315,7 +315,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on directories that are Bazel packages already, because globs exclude them."""
+    """Return notes on directories that already are Bazel packages, because globs exclude their files."""
     notes = []
     for path in project.packages:
         folder = path.rpartition("/")[0]
@@ -339,7 +339,7 @@ def _excluded_files(project: _Project) -> list[str]:
 
 
 def _ignore_file(project: _Project) -> str:
-    """Return the `.bazelignore` if the project is the root of the workspace."""
+    """Return the lines of `.bazelignore` if the project is the root of the workspace."""
     if project.package:
         return ""
     folders = [*_BAZEL_LINKS, f"bazel-{project.folder.resolve().name}"]
@@ -369,7 +369,7 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
 
 
 def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement that assigns an attribute of a service's class."""
+    """Return the statement that assigns an attribute in the class of a service."""
     if not project.files.has(service.path):  # the file is in `src/` or outside of the project
         return None
     for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
@@ -382,7 +382,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the files that locking adds to the project and that Bentos exclude."""
+    """Return the files that locking adds to the project, and that Bentos don't include."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 
@@ -437,7 +437,7 @@ def _unknown_notes(project: _Project) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Return notes on options with a different meaning in the rules."""
+    """Return notes on options that have a different meaning in the rules."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:
@@ -460,9 +460,9 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Return the error of building the project as it is, if any.
+    """Build the project without changes, and return a note on the error, if any.
 
-    BentoML would ignore the rejected option or fail.
+    For a rejected option, BentoML would either ignore the option or fail.
     """
     path = project.folder / project.bentofile if project.bentofile else None
     try:

@@ -1,4 +1,4 @@
-"""Writes values and calls for BUILD and MODULE files, as buildifier and buildozer do."""
+"""Formats values and calls for BUILD and MODULE files, in the style of buildifier and buildozer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ RULES = "@rules_bento//rules:defs.bzl"
 
 
 class StarlarkCode(str):
-    """Starlark code that is written unchanged."""
+    """Marks Starlark code that is written unchanged."""
 
     __slots__ = ()
 
 
 def call(rule: str, attributes: dict[str, Any]) -> str:
-    """Return the call of a rule or tag, without attributes that have no value."""
+    """Return a call to a rule or tag class. Omits attributes without a value."""
     stated = {key: value for key, value in attributes.items() if value not in (None, [], {}, "")}
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in stated.items()) + ")"
 
 
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
-    """Return the statement that loads rules."""
+    """Return the load statement for rules."""
     return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
 
 
@@ -54,7 +54,7 @@ def _laid_out(start: str, items: list[str], end: str, depth: int) -> str:
 
 @dataclass(frozen=True)
 class MergedBuildFile:
-    """A BUILD file with the targets of another one."""
+    """Contains a BUILD file after merging, and the names of its new and existing targets."""
 
     text: str
     added: tuple[str, ...]  # names of targets
@@ -63,9 +63,9 @@ class MergedBuildFile:
 
 
 def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
-    """Add the loads and targets of a generated BUILD file to an existing one.
+    """Add the loads and targets of a generated BUILD file to an existing BUILD file.
 
-    Existing targets stay unless `force` is set. Raises BentoError, with `origin` and line, for an invalid file.
+    Keeps existing targets unless `force` is set. Raises BentoError, with `origin` and the line, for an invalid file.
     """
     calls = _calls(existing, origin)
     targets = {name: node for node in calls if (name := _target_name(node))}
@@ -91,7 +91,7 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
 
 
 def _calls(text: str, origin: str) -> list[ast.Call]:
-    """Return the top-level calls of a BUILD file, whose syntax is a subset of Python's."""
+    """Return the top-level calls in a BUILD file, parsed as Python, whose syntax includes Starlark's."""
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -106,12 +106,12 @@ def _target_name(call: ast.Call) -> str:
 
 
 def _string(node: ast.expr) -> str:
-    """Return the value of a string, or an empty string for another expression."""
+    """Return the value of a string literal, or an empty string for another expression."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return the edit that loads missing rules: in the existing load of their file, or else after the last load."""
+    """Return the edit that loads missing rules: in the existing load of `RULES`, or else after the last load."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

@@ -23,7 +23,7 @@ _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 @dataclass(frozen=True)
 class DuplicateName:
-    """A name that is declared in two places, each as `file:line`."""
+    """Describes a name that is declared twice, and both locations as `file:line`."""
 
     name: str
     first: str
@@ -34,7 +34,7 @@ class DuplicateName:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The declarations of a workspace; by default none."""
+    """Contains the declarations of a workspace, by default none."""
 
     has_rules: bool = False  # whether it depends on rules_bento
     extension: str = ""  # variable of the extension `bento`; empty if unused
@@ -47,7 +47,7 @@ class Workspace:
     duplicates: tuple[DuplicateName, ...] = ()  # names that are declared twice
 
     def free_name(self, package: str) -> str:
-        """Return an unused name for the hub of a package: `pypi`, or a name with the package's name."""
+        """Return an unused name for the package hub of a Bazel package: `pypi`, or `pypi_` and the package's name."""
         own = "pypi_" + re.sub(r"\W", "_", package.rpartition("/")[2] or "project", flags=re.ASCII)
         numbered = (f"{own}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain(("pypi", own), numbered) if name not in self.names)
@@ -62,7 +62,7 @@ def find_root(folder: Path) -> Path | None:
 
 
 def read_root(root: Path) -> Workspace:
-    """Read MODULE.bazel and its includes. Raises BentoError as `read` does."""
+    """Read MODULE.bazel and its includes. Raises the same errors as `read`."""
     workspace = Workspace()
     pending, seen = ["MODULE.bazel"], set()
     while pending:
@@ -91,7 +91,7 @@ def read_root(root: Path) -> Workspace:
 
 
 def read(text: str, origin: str) -> Workspace:
-    """Read a MODULE.bazel. Raises BentoError, with `origin` and line, if it's invalid."""
+    """Read a MODULE.bazel. Raises BentoError, with `origin` and the line, if the file is invalid."""
     try:
         return _read(text, origin)
     except (RecursionError, MemoryError):
@@ -157,7 +157,7 @@ def _read(text: str, origin: str) -> Workspace:
 
 
 def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) -> Iterator[DuplicateName]:
-    """Yield names of repositories and hubs that are declared twice with different values."""
+    """Yield the names of repositories and package hubs that are declared twice with different values."""
     lines: dict[str, int] = {}
     tags: dict[str, ast.Call] = {}
     for function, call, _ in _calls(statements):
@@ -180,7 +180,7 @@ def _find_duplicates(statements: list[ast.stmt], origin: str, extension: str) ->
 
 
 def _calls(statements: list[ast.stmt]) -> Iterator[tuple[str, ast.Call, str]]:
-    """Yield each top-level call: the name of the function, the call, and the assigned variable."""
+    """Yield the function name, the call, and the assigned variable of each top-level call."""
     for statement in statements:
         if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else None

@@ -1,1 +1,1 @@
-"""Implements the commands, which `cli/table.py` lists. They raise BentoError and OSError, which `main` reports."""
+"""Implements the commands that `cli/table.py` lists. Commands raise BentoError and OSError, which `main` reports."""

@@ -1,4 +1,4 @@
-"""`bento import`, `export`, `bundle`, and `unbundle`: read and write archives."""
+"""Implements `bento import`, `export`, `bundle`, and `unbundle`, which read and write archives."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_source(text: str, kind: Kind) -> int:
-    """Return the size of a local archive, or else 0. Raises BentoError for a directory that isn't an entry."""
+    """Return a local archive's size, or else 0. Raises BentoError for a directory that doesn't contain an entry."""
     from bento_cli.library import local
     from bento_cli.transports.address import parse
 
@@ -160,7 +160,7 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_absent(options: Namespace, entry: Entry) -> None:
-    """Raise BentoError if the file of an export exists, or is at a URL."""
+    """Raise BentoError if the output of an export exists or is a URL."""
     from bento_cli.store.export import destination
     from bento_cli.transports.address import parse
 

@@ -1,4 +1,4 @@
-"""`bento audit`: checks packages against advisories and a policy."""
+"""Implements `bento audit`, which checks packages against advisories and a policy."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def run_audit(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _packages(text: str, store: Store, kind: Kind) -> list[Package]:
-    """Return the packages of a Bento, lock, or SBOM. Raises BentoError if its packages are unknown."""
+    """Return the packages in a Bento, a lock, or an SBOM. Raises BentoError if the packages are unknown."""
     from rules_bento.audit import inventory
     from rules_bento.formats import read_file
     from rules_bento.packages import lock, requirements

@@ -1,4 +1,4 @@
-"""`bento build`: builds a Bento from a project."""
+"""Implements `bento build`, which builds a Bento from a project."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def _add_metadata_options(parser: ArgumentParser) -> None:
-    """Add the options for service metadata that can't be determined statically; error messages name them."""
+    """Add the options for service metadata that can't be determined statically. Errors refer to these options."""
     group = parser.add_argument_group("Service metadata that the source determines at run time")
     arguments.add_repeatable(
         group, "--service-model", metavar="SERVICE.ATTRIBUTE=TAG", help="Declare the model of an attribute of a service"
@@ -151,7 +151,7 @@ def run_build(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _archive_path(text: str, kind: Kind) -> str:
-    """Return the path of the archive, to which `.bento` is appended as in `bento export`."""
+    """Return the path for `--archive`, with the suffix `.bento` appended as in `bento export`."""
     from pathlib import Path
 
     from rules_bento.tag import Tag
@@ -212,7 +212,7 @@ def _build(options: Namespace, store: Store) -> BuildResult:
 
 
 def _python(options: Namespace) -> Path | None:
-    """Return the interpreter that imports the service, or None. Raises BentoError for contradictory options."""
+    """Return the interpreter for `--import`, or None without it. Raises BentoError for contradictory options."""
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:
@@ -228,7 +228,7 @@ def _python(options: Namespace) -> Path | None:
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError for a string that is neither a directory nor, as far as files show, a service."""
+    """Raise BentoError if a string that isn't a directory can't be a service, because no module matches it."""
     from pathlib import Path
 
     module = text.replace(".", "/")
@@ -238,7 +238,7 @@ def _check_service(text: str) -> None:
 
 
 def _creation_time(text: str | None) -> str:
-    """Return the given time, or else SOURCE_DATE_EPOCH, or else the current time."""
+    """Return `text` if it is set, or else SOURCE_DATE_EPOCH, or else the current time."""
     import datetime as dt
     import os
 
@@ -268,7 +268,7 @@ def _creation_time(text: str | None) -> str:
 
 
 def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the build options that BentoML's command doesn't have: description, envs, and models."""
+    """Return the build options that BentoML's command doesn't support: description, envs, and models."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs = {(env.name, env.stage): vars(env) for env in (parse_env(text, "--env") for text in options.env)}
@@ -291,7 +291,7 @@ def _declared(options: Namespace) -> Declared:
 
 
 def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the configuration of each service, independent of the order of the options."""
+    """Return the configuration of each service. The order of the options doesn't affect the result."""
     import json
 
     from rules_bento.formats.json import read_object
@@ -313,7 +313,10 @@ def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
-    """Split a path into a service, whose name can contain dots (`llama3.1-8b.traffic.timeout`), and the keys."""
+    """Split a dotted `--config` path into the service name, which can contain dots, and the keys.
+
+    For `llama3.1-8b.traffic.timeout`, the name is `llama3.1-8b`.
+    """
     words = path.split(".")
     first = 1 if text else len(words)  # without a value, the path is a service without configuration
     at = next((place for place, word in enumerate(words) if place and word in _CONFIG), first)
@@ -353,7 +356,7 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Return the path of the Bento in the store, and whether it existed: a digest identifies its content."""
+    """Add the Bento unless the store already contains it; return its path, and whether it was already in the store."""
     import tempfile
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`bento cloud`: manages the contexts for BentoCloud and Yatai."""
+"""Implements `bento cloud`, which manages the contexts for BentoCloud and Yatai."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bento tree` and `bento diff`: show the contents and differences of entries and archives."""
+"""Implements `bento tree` and `bento diff`, which show the contents and differences of entries and archives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Node:
-    """A directory, file, or link; the size of a directory is the sum of the sizes of its files."""
+    """Represents a directory, file, or link. The size of a directory is the total size of its files."""
 
     size: int = 0
     note: str = ""
@@ -61,7 +61,7 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
-    """Show the tree of a Bento that a target builds; `models` are the models outside of the archive.
+    """Show the tree of a Bento that a target builds. `models` contains the models that aren't in the archive.
 
     Raises BentoError for too many nested directories.
     """
@@ -115,7 +115,7 @@ def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
 
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
-    """Add the models that a Bento needs, at the paths where BentoML packs them."""
+    """Add the models that a Bento requires, at their paths in a Bento that contains them."""
     from bento_cli.store.entry_store import NotFoundError
 
     for tag in entry.models:

@@ -1,4 +1,4 @@
-"""`bento migrate`, `bento doctor`, and `bento models pin`: help with Bazel workspaces."""
+"""Implements `bento migrate`, `bento doctor`, and `bento models pin`, which help to set up Bazel workspaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bento sign` and `bento verify`: sign artifacts, and verify signatures and contents."""
+"""Implements `bento sign` and `bento verify`, which sign artifacts, and verify signatures and contents."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
-    """Return the type of a statement with an SBOM, and the SBOM."""
+    """Read an SBOM. Returns the predicate type of its attestation, and the SBOM."""
     from rules_bento.formats import read_file
     from rules_bento.formats.json import read_object
     from rules_bento.signing.cosign import sbom_type
@@ -68,7 +68,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sign(options: Namespace, target: str, key: PrivateKey, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """Sign an artifact and SBOMs of it, and return the location of its signature."""
+    """Sign an artifact and attest its SBOMs. Returns the location of the signature."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
     from rules_bento.registry.layout import Layout
@@ -113,7 +113,7 @@ def _sign(options: Namespace, target: str, key: PrivateKey, sboms: Sequence[tupl
 
 
 def _is_reference(target: str) -> bool:
-    """Return whether a target isn't a path: it has the scheme, or begins with a registry and no such file exists."""
+    """Return whether a target is a registry reference. Without `oci://`, existing files take precedence."""
     from rules_bento.registry.reference import SCHEME, has_registry
 
     is_path = target.startswith(".") or Path(target).exists()
@@ -235,7 +235,7 @@ def _verify_signature(options: Namespace, target: str, key: PublicKey) -> dict[s
 
 
 def _signature(options: Namespace, target: str, key: PublicKey) -> dict[str, Any]:
-    """Return details of a valid signature. Raises SignatureError if there is none."""
+    """Verify a signature and return its details. Raises SignatureError if no signature is valid."""
     from rules_bento.artifacts.signatures import InLayout, InRegistry
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference

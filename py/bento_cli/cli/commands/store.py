@@ -1,4 +1,4 @@
-"""`bento list`, `get`, `delete`, and `gc`: manage the entries of the store."""
+"""Implements `bento list`, `get`, `delete`, and `gc`, which manage the entries of the store."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
 
 
 def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> int:
-    """Return the size of a model that a Bento needs; 0 if it is missing, or counted as a part of the Bento."""
+    """Return the size of a model that a Bento requires; 0 if the model is missing or is a part of the Bento."""
     from bento_cli.store.entry_store import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")
