@@ -30,8 +30,8 @@ class Backend:
     words: tuple[str, ...] = ("build",)
     buildkit: bool = True  # always supports BuildKit's features, such as progress and secrets
     probes: tuple[tuple[str, ...], ...] = ()  # commands that succeed if the builder is available
-    daemon: bool = False  # default values of environment variables
-    variables: Mapping[str, str] = field(default_factory=dict)  # default values of variables
+    daemon: bool = False  # requires the daemon buildkitd
+    variables: Mapping[str, str] = field(default_factory=dict)  # default values of environment variables
 
     def problem(self) -> str:
         """Return why this builder isn't available, or an empty string. Checks the same conditions as BentoML."""
@@ -64,7 +64,7 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(asked: str = "") -> Backend:
-    """Return the backend with the given name; by default, the backend of BentoML's variable or the first available one.
+    """Return the backend with the given name, or else in BentoML's variable, or else the first available backend.
 
     Raises BentoError if the backend is unknown or not available.
     """
@@ -90,7 +90,7 @@ def choose(asked: str = "") -> Backend:
 
 
 def usable() -> Iterator[Backend]:
-    """List the available backends in order of preference."""
+    """Yield the available backends in order of preference."""
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
 
 
@@ -171,6 +171,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return buildctl's output option that writes an archive for `docker load` with all image names."""
+    """Return the value of buildctl's option `--output` for an archive with all image names, for `docker load`."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

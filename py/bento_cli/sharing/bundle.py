@@ -1,4 +1,4 @@
-"""Bundles: several Bentos and the models that they require in one file, for machines without a network.
+"""Reads and writes bundles: several Bentos and the models that they require, in one file, to copy to offline machines.
 
 A bundle is a plain tar (by convention `.bentobundle`), in this order:
 
@@ -7,9 +7,9 @@ A bundle is a plain tar (by convention `.bentobundle`), in this order:
     bundle.json                         the contents: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
                                         entries {"tag", "file", "size" (bytes), "blake3"}, Bentos also {"models": [tag]}
 
-You can also unpack a bundle with `tar -x` and import the models, then the Bentos. The contents come last, so a
-truncated bundle has none. Packing requires free space for the largest part, in addition to the bundle; unpacking reads
-the bundle once.
+You can also unpack a bundle with `tar -x` and import the models, then the Bentos. A truncated bundle is detected
+because bundle.json, its last member, is missing. Packing requires free space for the largest part, in addition to the
+bundle; unpacking reads the bundle once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class Unbundled:
-    """Lists the imported entries, models first, and the tags that already existed in the store."""
+    """Lists the imported entries, models first, and the tags of existing entries that were skipped."""
 
     imported: tuple[Imported, ...]
     known: tuple[str, ...]
@@ -81,7 +81,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
     """Import all entries of a bundle, after reading the complete bundle and verifying all digests.
 
-    Skips existing entries. Raises BentoError if the bundle is invalid.
+    Skips entries that already exist. Raises BentoError if the bundle is invalid.
     """
     drafts: list[StagedImport] = []
     known: list[str] = []
@@ -101,7 +101,7 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
 
 
 def extract(path: Path, folder: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
-    """Write the archives of a bundle to a directory, which must not exist, and return their paths.
+    """Write the archives in a bundle to a new directory, and return their paths.
 
     Raises BentoError if the bundle is invalid or the directory exists.
     """
@@ -138,21 +138,21 @@ class _BundlePart:
         self._hasher = blake3()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes of the part, of any number, or no bytes at the end."""
+        """Return the next bytes of the part, ignoring `size`; no bytes at the end."""
         piece = next(self._contents, b"")
         self._hasher.update(piece)
         self.size += len(piece)
         return bytes(piece)
 
     def facts(self) -> dict[str, object]:
-        """Read the part to its end, and return its row for bundle.json."""
+        """Read the part to its end, and return its entry for bundle.json."""
         while self.read():
             pass
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
 def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
-    """Append an entry as an archive, after writing it to a temporary file, because the tar header contains its size."""
+    """Append an entry as an archive. Writes a temporary file first, because the tar header contains the size."""
     from blake3 import blake3
 
     name = f"{entry.kind.folder}/{entry.tag.name}/{entry.tag.version}.{entry.kind.extension}"
@@ -172,7 +172,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
 
 
 def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
-    """Yield the parts of a bundle, which must be read in order, then compare all parts with bundle.json."""
+    """Yield the parts of a bundle. After the last part, verifies all parts against bundle.json."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None
     for item, contents in unpack.read(path, "tar", limits, progress):
@@ -202,7 +202,7 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
 
 
 def _named(path: Path, name: str) -> tuple[Kind, Tag]:
-    """Return the kind and tag of a part, which its name contains."""
+    """Return the kind and the tag that the name of a part contains."""
     folder, _, rest = name.partition("/")
     for kind in (BENTO, MODEL):
         if folder == kind.folder and rest.endswith(f".{kind.extension}"):

@@ -1,4 +1,4 @@
-"""Builds an image of a Bento: writes the build context, runs the builder, and reports the result."""
+"""Builds an image of a Bento: writes the build context, runs the builder, and returns the result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """Describes the built image: its names, and a program that can run it (empty if none is available)."""
+    """Describes the built image: its names, and a program that can run it (empty if no program is available)."""
 
     entry: Entry
     backend: Backend
@@ -52,7 +52,7 @@ def containerize(
     as_root: bool = False,
     check: bool = True,
 ) -> Containerized:
-    """Build an image of a Bento with the given names, by default its tag. The builder's output goes to standard error.
+    """Build an image of a Bento with the given names, by default its tag. The builder prints to standard error.
 
     Raises BentoError if the build fails. Always removes the context and the secrets.
     """
@@ -83,12 +83,12 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, asked: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the builder's secrets: the requested secrets, and the Bento's environment variables for the stage `build`.
+    """Yield the builder's secrets: the requested secrets, and the Bento's variables for the stage `build`.
 
-    A Bento can come from another person and can name any variables, but the user decides which variables of the
-    environment its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and
-    otherwise from the Bento. The values are written to files that only the user can read, and that exist while the
-    builder runs. The file names are numbers, because the names of the variables come from the Bento.
+    A Bento can come from another person and can name any variables, but the user decides which environment variables
+    its Dockerfile can read. Therefore a value comes from the environment only with `--secret id=NAME`, and otherwise
+    from the Bento. The values are written to files that only the user can read, and that exist while the builder runs.
+    The file names are numbers, because the names of the variables come from the Bento.
 
     Raises BentoError if a variable has an invalid name or no value.
     """
@@ -131,7 +131,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
 
 
 def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
-    """Stream the image to the first program that can load it, and return the name of the program."""
+    """Run buildctl, and stream the image to the first program that can load it; return the name of this program."""
     runner = find_loader()
     if not runner:
         raise BentoError(
@@ -156,7 +156,7 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
 def _started(
     command: list[str], variables: dict[str, str], stdout: int | None, stdin: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process, and stop it when the block ends or a signal stops the command."""
+    """Start a process, and stop it when the block ends or when a signal stops the command."""
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
@@ -207,7 +207,7 @@ _FOLDERS = ("models", "hf-models")  # directories that BentoML's own Dockerfiles
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
     """Yield the build context, a directory that exists until the block ends. With `check`, verifies all files first.
 
-    Raises BentoError if a model is missing, or the Bento has no Dockerfile.
+    Raises BentoError if a model is missing or if the Bento has no Dockerfile.
     """
     models = models_of(home, entry)
     if check:
@@ -233,7 +233,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
 
 
 def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
-    """Insert a command that installs extras of BentoML, before the Dockerfile switches to an unprivileged user."""
+    """Insert a command that installs extras of BentoML before the Dockerfile switches to an unprivileged user."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
@@ -247,7 +247,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 
 def _even_out(folder: Path) -> None:
-    """Set the same modification time on all files and directories."""
+    """Set the same modification time on all files and directories, so that equal contexts are identical."""
     for name, folders, files in os.walk(folder, topdown=False):
         for entry in (*files, *folders):
             os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)

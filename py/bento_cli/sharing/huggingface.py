@@ -1,6 +1,7 @@
 """Resolves a revision on the Hugging Face Hub to a commit, and gets the SHA-256 digest of each file.
 
-The API provides the digests of files that the Hub stores outside of git. All other files are small, and are downloaded.
+The API provides the digests of files that the Hub stores outside of git. The other files are small, so their digests
+are computed after a download.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _ANSWER = {"sha": str, "siblings": [{"rfilename": str, "lfs?": {"sha256?": str}}
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Describes a commit of a repository on the Hub."""
+    """Describes a commit in a repository on the Hub."""
 
     model_id: str
     revision: str
@@ -52,9 +53,9 @@ def pin(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Snapshot:
-    """Resolve a revision to a commit, and list the files of the commit that match the patterns.
+    """Resolve a revision to a commit, and list the files in the commit that match the patterns.
 
-    `endpoint` is the address of the Hub; default: HF_ENDPOINT. Raises BentoError for an invalid response.
+    `endpoint` is the address of the Hub; the default is HF_ENDPOINT. Raises BentoError for an invalid response.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
         raise BentoError(f"invalid model ID {model_id!r}. Use the format ORGANIZATION/NAME.")
@@ -91,7 +92,7 @@ def pin(
 
 
 def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Return whether a path matches the patterns, by the rules of the Hub's client. A directory includes its files."""
+    """Return whether a path matches the patterns, as in the Hub's client: `dir/` matches all files in a directory."""
 
     def named(patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in patterns)
@@ -100,7 +101,7 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """Sends requests to the Hub with the user's token. Its string, for messages, is the address without secrets."""
+    """Sends requests to the Hub with the user's token. As a string, a hub is its address without secrets."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -129,9 +130,9 @@ class _Hub:
         return self._read(path, _hashed)
 
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
-        """Pass the content of a response to `take` and return its result. Repeats the request after interruptions.
+        """Pass the content of a response to `take` and return the result. Repeats the request after interruptions.
 
-        Raises BentoError if all attempts fail, or the token would be sent without encryption.
+        Raises BentoError if all attempts fail, or if the token would be sent without encryption.
         """
         address = addresses.parse(self._endpoint + path)
         if address is None:
@@ -167,7 +168,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the user's token from the locations of the Hub's client. Raises BentoError if a file can't be read."""
+    """Return the user's token, from where the Hub's client stores it. Raises BentoError if a file can't be read."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

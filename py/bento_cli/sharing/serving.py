@@ -1,4 +1,4 @@
-"""Serves a Bento of the store with BentoML, in an environment that has the Bento's packages."""
+"""Serves a Bento from the store with BentoML, in an environment that contains the Bento's packages."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class ServerCommand(NamedTuple):
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return the command that serves an entry. `options` are passed to `bentoml serve`, and `python` to `interpreter`.
+    """Return the command that serves an entry. Passes `options` to `bentoml serve`, and `python` to `interpreter`.
 
-    The command names the Bento by its directory, because BentoML first searches for a module with the name of a tag in
-    the current directory. Raises BentoError if a model or BentoML is missing.
+    The command specifies the Bento's directory instead of its tag, because BentoML would first search the current
+    directory for a module with the name of the tag. Raises BentoError if a model or BentoML is missing.
     """
     models_of(home, entry)
     chosen = interpreter(python)
@@ -44,10 +44,10 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 
 def interpreter(asked: str = "") -> Path:
-    """Return the Python interpreter that has BentoML. `asked` is an interpreter or an environment.
+    """Return a Python interpreter that can import BentoML. `asked` is an interpreter or an environment.
 
-    The default is VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if no
-    interpreter has BentoML.
+    By default, tries VIRTUAL_ENV, then the `bentoml` on PATH, then the running interpreter. Raises BentoError if
+    BentoML isn't installed.
     """
     if asked:
         path = Path(asked)
@@ -77,10 +77,10 @@ def interpreter(asked: str = "") -> Path:
 
 
 def _has_bentoml(python: Path) -> bool:
-    """Return whether an interpreter can import BentoML. Runs it, because sys.path can be configured in many ways.
+    """Return whether an interpreter can import BentoML. Runs the interpreter, because sys.path depends on its settings.
 
-    A directory named bentoml, such as the store in a home directory, doesn't count: Python imports it as a package
-    without an origin.
+    Ignores a directory named bentoml, such as the store in a home directory, which Python imports as a package without
+    an origin.
     """
     import subprocess
 

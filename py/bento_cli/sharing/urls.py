@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class NullCounter:
-    """Counts nothing, for callers without progress."""
+    """Ignores all counts, for callers without progress."""
 
     def expect(self, size: int) -> None:
         """Do nothing."""
@@ -52,7 +52,7 @@ def receive(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive from a URL, and verify `sha256` if it is given.
+    """Import an archive from a URL. If `sha256` is set, verifies the digest.
 
     Raises the same errors as `import_archive`, and BentoError if the transfer fails.
     """
@@ -66,7 +66,7 @@ def receive(
 
 
 def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
-    """Raise BentoError if the archive begins with the descriptor of a tag that the store already has."""
+    """Raise BentoError if the archive begins with a descriptor whose tag is already in the store."""
     description = None
     with suppress(BentoError):  # the complete archive gives a better error than its beginning
         for item, contents in unpack.read(BytesIO(head), form):
@@ -90,10 +90,10 @@ def send(
     counter: Counter | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write an entry to a URL atomically, in the same formats as `store.export.export`.
+    """Write an entry to a URL atomically. Supports the same archive formats as `store.export.export`.
 
-    If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError if the
-    format is a directory.
+    If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError for the
+    format `folder`.
     """
     if form == "folder":
         raise BentoError(f"{address}: directories can't be exported to a URL. Choose another format.")

@@ -1,1 +1,1 @@
-"""BentoCloud and Yatai: contexts, and push and pull of Bentos and models by the protocol of BentoML's own client."""
+"""Manages the contexts of BentoCloud and Yatai, and transfers Bentos and models with BentoML's own protocol."""

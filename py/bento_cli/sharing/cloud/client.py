@@ -1,4 +1,4 @@
-"""The REST API of BentoCloud and Yatai: authenticated requests, JSON responses, retries."""
+"""Implements a client for the REST API of BentoCloud and Yatai: authenticated requests, JSON responses, and retries."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class CloudError(BentoError):
 
 
 class Cloud:
-    """Sends requests to one server, as one of its users.
+    """Sends requests to a server with a user's token.
 
-    Methods raise CloudError for an error response, BentoError if there is no response.
+    Methods raise CloudError for an error response, and BentoError if the server doesn't respond.
     """
 
     def __init__(
@@ -64,22 +64,22 @@ class Cloud:
         return self._context.address
 
     def retry(self) -> Retry:
-        """Return the attempts for an operation that needs several requests."""
+        """Return a retry counter for an operation that needs several requests."""
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
-        """Return the response to a request, which might be sent several times."""
+        """Send a request, and repeat it if necessary; return the response."""
         answer = self._ask(method, path, document, what)
         if answer is None:
             raise self.refusal(404, b"", what)
         return answer
 
     def find(self, path: str, *, what: str) -> dict[str, Any] | None:
-        """Return the document at a path; None if it doesn't exist."""
+        """Return the document at a path, or None if the document doesn't exist."""
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document. Returns the existing document if another client was faster, or a response was lost."""
+        """Create a document. Returns the existing document if another client or a previous attempt created it."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:
@@ -89,7 +89,7 @@ class Cloud:
             return existing
 
     def check_signed(self, address: str, what: str) -> str:
-        """Check an address that the server signed. Raises BentoError for http if the server itself uses https."""
+        """Check a URL that the server signed. Raises BentoError for http if the server itself uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
             raise BentoError(
@@ -102,7 +102,7 @@ class Cloud:
     def open(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        """Send one request; only the server itself gets the token. Raises ConnectionLostError."""
+        """Send one request. Sends the token only to the server itself. Raises ConnectionLostError."""
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
@@ -118,7 +118,7 @@ class Cloud:
         return CloudError(f"{what}: {self} responded with {status}{reason}. {remedy}".rstrip(), status)
 
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a missing response."""
+        """Return the error for a server that didn't respond."""
         return BentoError(
             f"{what}: several attempts to connect to {self} failed ({cut}). Check the endpoint, and whether "
             f"you need a proxy (HTTPS_PROXY)."
@@ -154,7 +154,7 @@ class Cloud:
         return parsed
 
     def _words(self, body: bytes) -> str:
-        """Return the message in a response, without the token if the response contains it."""
+        """Return the message in an error response, with the token redacted."""
         text = body.decode("utf-8", "replace")
         try:
             answer = read_json(body, "the answer")
@@ -167,34 +167,34 @@ class Cloud:
 
 
 def quoted(word: str) -> str:
-    """Quote a name or version for a path."""
+    """Quote a name or a version for a URL path."""
     return quote(word, safe="")
 
 
 class CloudPaths(NamedTuple):
-    """Holds the paths of one Bento or model."""
+    """Contains the API paths for a Bento or model."""
 
     kind: Kind
     tag: Tag
 
     @property
     def repositories(self) -> str:
-        """The repositories of the kind."""
+        """The path of all repositories of this kind."""
         return "/api/v1/bento_repositories" if self.kind is BENTO else "/api/v1/model_repositories"
 
     @property
     def repository(self) -> str:
-        """The repository of the name."""
+        """The path of the repository with this name."""
         return f"{self.repositories}/{quoted(self.tag.name)}"
 
     @property
     def versions(self) -> str:
-        """The versions of the name."""
+        """The path of all versions in the repository."""
         return f"{self.repository}/{self.kind.folder}"
 
     @property
     def version(self) -> str:
-        """The path of one version."""
+        """The path of this version."""
         return f"{self.versions}/{quoted(self.tag.version)}"
 
     def __str__(self) -> str:

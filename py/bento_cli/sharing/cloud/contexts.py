@@ -1,6 +1,6 @@
-"""Reads and writes the contexts of BentoCloud and Yatai: BentoML's own file and variables.
+"""Reads and writes the contexts of BentoCloud and Yatai, in BentoML's own file and environment variables.
 
-contexts: [{name, endpoint, api_token, email}, ...] current_context_name: NAME
+The file contains: contexts: [{name, endpoint, api_token, email}, ...] current_context_name: NAME
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OF_ENVIRONMENT = "__env__"
 
 @dataclass(frozen=True)
 class Context:
-    """Holds the endpoint of a server and the token for it."""
+    """Contains the endpoint of a server, and a token for the server."""
 
     name: str
     endpoint: str
@@ -49,7 +49,7 @@ class Context:
 
 
 def _parts(endpoint: str) -> SplitResult:
-    """Split an address; an invalid address has no host."""
+    """Split an address. For an invalid address, the result has no host."""
     try:
         parts = urlsplit(endpoint)
         parts.port  # noqa: B018 - raises ValueError for what is no number
@@ -74,7 +74,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context from the environment, which overrides the file as in BentoML.
+    """Return the context in the environment variables, which override the file as in BentoML.
 
     Raises BentoError for an invalid endpoint or token.
     """
@@ -84,10 +84,10 @@ def of_environment() -> Context | None:
 
 
 class Contexts:
-    """Reads and writes the contexts of the file, and keeps its other content."""
+    """Reads and writes the contexts in the file, and preserves its other content."""
 
     def __init__(self, home: Home) -> None:
-        """Read the file, which might not exist. Raises BentoError if it can't be read."""
+        """Read the file if it exists. Raises BentoError if it can't be read."""
         self._home = home
         self._path = home.root / FILE
         self._document = _read(self._path)
@@ -98,7 +98,7 @@ class Contexts:
         self.current_name = str(self._document.get("current_context_name") or DEFAULT_NAME)
 
     def get(self, name: str = "") -> Context:
-        """Return the context with a name, or the current one. Raises BentoError if it is missing or invalid."""
+        """Return the named or the current context. Raises BentoError if the context is missing or invalid."""
         name = name or self.current_name
         for context in self.contexts:
             if context.name == name:
@@ -111,7 +111,7 @@ class Contexts:
         raise BentoError(f"{name!r}: unknown context. {there} Log in with `bento cloud login`.")
 
     def save(self, context: Context) -> bool:
-        """Save a context under its name; return whether it replaced another one.
+        """Save a context under its name; return whether it replaced an existing context.
 
         Raises BentoError if the file can't be written.
         """
@@ -125,7 +125,7 @@ class Contexts:
         return replaced
 
     def set_current(self, name: str) -> Context:
-        """Make a context the current context. Raises BentoError if it doesn't exist."""
+        """Make a context the current context. Raises BentoError if the context doesn't exist."""
         context = self.get(name)
         self.current_name = name
         self._write()

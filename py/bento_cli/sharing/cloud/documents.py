@@ -1,4 +1,4 @@
-"""Writes the documents of a Bento or model that BentoML's own client sends to BentoCloud or Yatai."""
+"""Creates the documents about a Bento or model that BentoML's own client sends to BentoCloud or Yatai."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_README = 3 << 20  # bytes; BentoML sends no larger value
 
 
 def bento(entry: Entry, description: Description, models: Sequence[Entry], digest: str, *, new: bool) -> dict[str, Any]:
-    """Return the document that creates or updates a Bento; `description` is the content of `bento.yaml`."""
+    """Return the document that creates or updates a Bento. `description` is the parsed `bento.yaml`."""
     descriptor = description.document
     document: dict[str, Any] = {"description": _readme(entry)}
     if new:
@@ -75,7 +75,7 @@ def model(entry: Entry, digest: str) -> dict[str, Any]:
 
 
 def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of a model on the Hugging Face Hub, with its location instead of its files."""
+    """Return the document for a model on the Hugging Face Hub, which contains the model's location but no files."""
     metadata = {"registry": "huggingface", **(entry.get("metadata") or {})}
     framework = {"framework_name": "huggingface", "framework_versions": {}, "bentoml_version": "", "python_version": ""}
     return {
@@ -96,7 +96,7 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
 
 
 def digest_of(noted: ManifestCache, entry: Entry) -> str:
-    """Return the digest of an entry's files as the value of a label: 52 letters and digits."""
+    """Return the digest of an entry's files in the format of a label value: 52 letters and digits."""
     record = noted.of(entry.kind, entry.tag, entry.path)
     known = {file.path: file.blake3 for file in record.entries} if record else {}
     files = []
@@ -110,7 +110,7 @@ def digest_of(noted: ManifestCache, entry: Entry) -> str:
 
 
 def label_of(manifest: TreeManifest) -> str:
-    """Return a digest as the value of a label."""
+    """Return the digest of a manifest in the format of a label value."""
     from base64 import b32encode
 
     return b32encode(manifest.identity()).decode().rstrip("=").lower()
@@ -122,7 +122,7 @@ def time(moment: dt.datetime) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return the string of a time in a descriptor."""
+    """Convert a time in a descriptor to the format of the protocol."""
     return time(value if isinstance(value, dt.datetime) else parse_time(str(value)))
 
 

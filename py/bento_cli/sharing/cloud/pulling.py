@@ -1,6 +1,6 @@
-"""Pulls a Bento or model from BentoCloud or Yatai into the store: atomically, and without content that the store has.
+"""Pulls a Bento or model from BentoCloud or Yatai into the store atomically, and skips entries that the store contains.
 
-Partial downloads stay in the store's own directory, so another run can resume an interrupted pull.
+Partial downloads stay in the store's own directory, so that another run can resume an interrupted pull.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": {"m
 
 @dataclass(frozen=True)
 class CloudPulled(Imported):
-    """Describes the result of a pull; models that the store already had were not fetched."""
+    """Describes the result of a pull. Models that were already in the store aren't downloaded."""
 
     new: bool  # the entry is new in the store
 
@@ -64,11 +64,11 @@ def pull(
     *,
     force: bool = False,
 ) -> CloudPulled:
-    """Pull an entry into the store: `name:version`, or a name for the version that was pushed last.
+    """Pull an entry into the store. `text` is `name:version`, or a name for the most recently pushed version.
 
-    The models of a Bento are fetched first, and all entries appear in the store together. An existing entry stays, and
-    only its missing models are fetched; with `force` it is replaced after everything was fetched. Raises NotFoundError
-    if the entry doesn't exist, CloudError and BentoError for other problems.
+    Downloads the models of a Bento first, and adds all entries to the store together. For an existing entry, downloads
+    only missing models; with `force`, replaces the entry after all downloads. Raises NotFoundError if the entry doesn't
+    exist, and CloudError or BentoError for other problems.
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
@@ -111,7 +111,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
 
 
 def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
-    """Return the document of an entry."""
+    """Return the server's document about an entry. Raises NotFoundError if the entry doesn't exist."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
         raise NotFoundError(f"{place.tag}: {cloud} has no {place.kind.noun} with this tag. Check the tag.")
@@ -119,7 +119,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
-    """Return a response without null values. Raises BentoError if it has an unexpected shape."""
+    """Return a response without null values. Raises BentoError if the response has an unexpected structure."""
     plain: dict[str, Any] = _without_nulls(answer)
     schema.validate(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
     return plain
@@ -132,7 +132,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return the document if the server has the complete entry."""
+    """Return the document. Raises BentoError if the upload of the entry to the server is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(f"{place}: the upload to {cloud} is incomplete (status {status!r}). Push the entry again.")
@@ -140,7 +140,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the prefix of a download's name, without the part that identifies the state of the entry."""
+    """Return the common prefix of the file names for downloads of an entry in all its states."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -149,7 +149,7 @@ def _digest(*facts: object) -> str:
 
 
 class _Fetching:
-    """Fetches entries of one server and stages them."""
+    """Downloads entries from one server and stages them."""
 
     def __init__(self, home: Home, cloud: Cloud, session: ImportSession) -> None:
         self._home = home
@@ -158,7 +158,7 @@ class _Fetching:
         self._lock = threading.Lock()  # downloads run in parallel, imports are staged one after the other
 
     def model(self, place: CloudPaths, counter: Counter) -> StagedImport | None:
-        """Stage a model; None for a model of the Hugging Face Hub, which is fetched when the Bento is served."""
+        """Stage a model. Returns None for a model on the Hugging Face Hub, which is downloaded during serving."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
@@ -166,7 +166,7 @@ class _Fetching:
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
-        """Stage an entry, and verify the digest that was pushed with it, if there is one."""
+        """Download and stage an entry. If the push stored a digest of the files, verifies the digest."""
         expected = label_in(remote)
         # An entry that was pushed again has another path.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
@@ -197,7 +197,7 @@ class _Fetching:
 
 
 class _Named:
-    """Wraps an open file with the name that messages use."""
+    """Wraps an open file, with a name for error messages."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -209,7 +209,7 @@ class _Named:
 
 
 class _Receiving:
-    """Downloads one file, in as many attempts as make progress."""
+    """Downloads one file, and retries after interruptions as long as attempts make progress."""
 
     def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
         self._cloud = cloud
@@ -248,7 +248,7 @@ class _Receiving:
                     raise self._cloud.unreachable(f"{self._place}", cut) from None
 
     def _address(self) -> str:
-        """Return the address of the bytes: at the server itself, or an address that it signed."""
+        """Return the address of the download: a path on the server, or a URL that the server signed."""
         self._given += 1
         proxied = f"{self._place.version}/download"
         if self._strategy == "proxy":

@@ -1,9 +1,9 @@
-"""Uploads the bytes of one Bento or model in one of three ways, which the server chooses.
+"""Uploads the files of one Bento or model as a tar, in one of three ways that the server selects.
 
 - proxy: to the server itself;
-- one address: to an object store, at an address that the server signed, which can expire during the upload;
-- parts: the same for each 100 MiB, several in parallel. The store's own directory has a record of uploaded parts, so
-  another run sends only the missing parts.
+- one address: to an object store, at a URL that the server signed and that might expire during the upload;
+- parts: to an object store in parts of 100 MiB, several in parallel, with a signed URL for each part. The store's own
+  directory has a record of uploaded parts, so that another run sends only the missing parts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def upload(
     counter: Counter,
     jobs: int,
 ) -> None:
-    """Upload a tarball for the document `remote`, in the way that it specifies. Raises BentoError."""
+    """Upload a tarball in the way that the document `remote` specifies. Raises BentoError."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
         address = _presign(cloud, place, "upload", {})
@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason of a failed upload for the server: without paths and addresses of this machine."""
+    """Return the reason of a failed upload to report to the server. Omits paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield signed addresses for one upload: first the known address, then new ones."""
+    """Yield signed addresses for one upload: first `first`, if it is set, and then new addresses."""
     if first:
         yield first
     while True:
@@ -110,7 +110,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
 
 
 def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
-    """Send a range of a tarball in as many attempts as make progress; return the ETag of the response."""
+    """Send a range of a tarball, with retries as long as attempts make progress; return the response's ETag."""
     retry = cloud.retry()
     where, attempts = next(addresses), 1
     what = f"{place}: its upload"
@@ -198,7 +198,7 @@ class _Parts:
         self._write()
 
     def _take_up(self) -> bool:
-        """Resume the upload of an earlier run, or start one; returns whether it resumes."""
+        """Resume the upload of an earlier run, or start an upload; return whether an upload is resumed."""
         with suppress(OSError, FormatError, ValueError, KeyError, TypeError, AttributeError):
             note = read_json(read_file(self._note), str(self._note))
             if (note["digest"], note["size"], note["part"]) == (self._digest, self._tarball.size, PART):
@@ -215,7 +215,7 @@ class _Parts:
 
 
 class Tarball:
-    """Streams a tar in the order of its members. Raises BentoError for a member that a tar can't contain."""
+    """Streams a tar archive of the members, in order. Raises BentoError for a member that a tar can't contain."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.size = 0
@@ -233,11 +233,11 @@ class Tarball:
         self._add(BytesSource(pending), len(pending))
 
     def part(self, start: int, end: int, tally: Tally) -> BodyPart:
-        """Return the bytes from `start` to `end`, as the body of a request; the tally counts from `start`."""
+        """Return the bytes from `start` to `end` as the body of a request. `tally` counts from `start`."""
         return BodyPart(self, start, end, tally, counted_from=start)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end`."""
+        """Send the bytes from `start` to `end`."""
         at = bisect_right(self._starts, start) - 1
         while start < end:
             begin = self._starts[at]

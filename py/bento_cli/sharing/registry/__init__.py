@@ -1,1 +1,1 @@
-"""Entries of the store in OCI registries: docs/oci.md defines the format, the package `registry` the protocol."""
+"""Transfers entries to and from OCI registries. docs/oci.md defines the format of the artifacts."""

@@ -1,6 +1,6 @@
-"""Packs entries of the store as artifacts, with the config and models' blobs that `bento_push` gives the same Bento.
+"""Packs entries of the store as artifacts. Their config and models' blobs are the same as in artifacts of `bento_push`.
 
-The Bento's own files can be split into other parts than by `bento_push`, which can distinguish generated files.
+The blobs of the Bento's own files can differ, because only `bento_push` can distinguish generated files.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _MODELS = "models/"
 
 
 class EntryArtifact:
-    """Describes an entry, including the models of a Bento, for its artifact.
+    """Describes the artifact of an entry, including the models of a Bento.
 
-    Manifests are read on first use, and only once for all registries. Files are read only if the manifest has no
-    digests. Raises BentoError for an invalid descriptor or manifest.
+    Reads manifests on first use, and only once for all registries. Reads files only if the manifest has no digests.
+    Raises BentoError for an invalid descriptor or manifest.
     """
 
     def __init__(self, home: Home, entry: Entry, models: Sequence[Entry]) -> None:
@@ -54,7 +54,7 @@ class EntryArtifact:
 
     @cached_property
     def bento(self) -> DescribedBento:
-        """Describe a Bento."""
+        """The description of the Bento."""
         from rules_bento.bento.identity import content_identity
 
         document = self.entry.description.stated
@@ -66,11 +66,11 @@ class EntryArtifact:
 
     @cached_property
     def model(self) -> ModelDescription:
-        """Describe a model."""
+        """The description of the model."""
         return self._describe(self.entry)
 
     def config(self) -> bytes:
-        """The config of the artifact."""
+        """Return the config of the artifact."""
         if self.entry.kind is BENTO:
             return artifact.bento_config(self.bento)
         return artifact.model_config(self.model)
@@ -81,7 +81,7 @@ class EntryArtifact:
         return model_store.describe(model.description.stated, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return the files of an entry with their digests, from its manifest or else from the disk."""
+        """Return the files of an entry with their digests: from the manifest, or else from the disk."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -91,7 +91,7 @@ class EntryArtifact:
 
 
 def _refuse_bytes(value: object, where: str) -> None:
-    """Raise BentoError, whose message begins with `where`, for bytes in a document, because the config is JSON."""
+    """Raise BentoError, beginning with `where`, if a document contains bytes, which JSON doesn't support."""
     if isinstance(value, bytes):
         raise BentoError(f"{where}: the config of an artifact can't contain a `!!binary` value. Remove the value.")
     if isinstance(value, dict):
@@ -105,7 +105,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Pack the artifact of an entry; its small parts are on the disk until the block ends."""
+    """Pack the artifact of an entry. Keeps its small parts on the disk until the block ends."""
     import shutil
 
     with staging_lock(described.home):
@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, folder: Path) -> Mo
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return the members as a part: written to the path, or generated when it is sent."""
+    """Return the members as a part: either in a file, or generated each time that the part is sent."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -149,7 +149,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
 
 
 def _members(folder: Path, prefix: str = "") -> list[Member]:
-    """Yield the members of a directory tree by path, including only empty directories."""
+    """Return the members of a directory tree, sorted by path. Includes directories only if they are empty."""
     from bento_cli.store.export import walk
 
     members = list(walk(folder, prefix))
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Check whether a part with these members is large and, judging by its largest file, incompressible."""
+    """Return whether to generate a part: if it is large and, judging by its largest file, incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -179,13 +179,13 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Generates the bytes of a part, as `write_part` writes them, as the source of a blob."""
+    """Generates the bytes of a part as `write_part` would write them, as the source of a blob."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """Return the properties that `write_part` would return for the members, without writing them."""
+        """Return the properties that `write_part` would return, without writing the part."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():
@@ -194,9 +194,9 @@ class StreamedPart:
         return PartInfo(digest.hexdigest(), size)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end`; earlier bytes are generated and skipped.
+        """Send the bytes from `start` to `end`. Generates and skips earlier bytes.
 
-        Raises BentoError for a file that became shorter.
+        Raises BentoError if a file became shorter.
         """
         at = 0
         for piece in self._pieces():

@@ -1,6 +1,6 @@
-"""Pulls a Bento or a model from a registry into the store: atomically, and without content that the store already has.
+"""Pulls a Bento or a model from a registry into the store atomically, and skips content that the store contains.
 
-Blobs stay in the store's own directory until the entry exists, so another run can resume an interrupted pull.
+Blobs stay in the store's own directory until the entry exists, so that another run can resume an interrupted pull.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ATTEMPTS = 3  # attempts to open a blob that another process removes after its 
 
 @dataclass(frozen=True)
 class Pulled(Imported):
-    """Describes the result of a pull; models that the store already had were not fetched."""
+    """Describes the result of a pull. Models that were already in the store aren't downloaded."""
 
     new: bool  # the entry is new in the store
     reference: Reference  # the reference by digest
@@ -55,10 +55,10 @@ def pull(
     *,
     force: bool = False,
 ) -> Pulled:
-    """Pull the entry of a reference into the store, a Bento with its models.
+    """Pull the entry that a reference identifies into the store. A Bento includes its models.
 
-    An existing entry stays; with `force` it is replaced after everything was fetched. Raises BentoError and
-    RegistryError, and BentoError for content that doesn't match the artifact.
+    Keeps an existing entry; with `force`, replaces it after all downloads. Raises RegistryError for errors of the
+    registry, and BentoError for content that doesn't match the artifact.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -92,7 +92,7 @@ def _read_config(
 
 
 def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of models that the store lacks, and of models that it has."""
+    """Return the tags of the models that aren't in the store, and the tags of the models that are."""
     entries = EntryStore(home, MODEL)
     tags = [Tag.parse(model.tag, "models") for model in models]
     known = tuple(tag for tag in tags if entries.has(tag))
@@ -105,14 +105,14 @@ def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
 
 
 def _name(layer: Descriptor) -> str:
-    """Return the name of a layer in the directory of downloads."""
+    """Return the file name of a layer in the directory of downloads."""
     return layer.digest.replace(":", "-")
 
 
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], folder: Path, counter: Counter, stack: ExitStack
 ) -> list[BinaryIO]:
-    """Return the layers as open files, in their order."""
+    """Download the layers, and return them as open files in the same order."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor, counter: Counter) -> BinaryIO:
@@ -147,14 +147,14 @@ def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options
 
 
 class _Joined:
-    """Reads the parts of an archive and its end as one file; xz streams can be concatenated."""
+    """Reads the parts of an archive and the end of the tar as one file. Concatenated xz streams are a valid xz file."""
 
     def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
         self.name = name
         self._pieces = self._read(parts)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece, of any size, or nothing at the end."""
+        """Return the next bytes, ignoring `size`; no bytes at the end."""
         return next(self._pieces, b"")
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Pushes a Bento or a model of the store to registries; sends only missing blobs."""
+"""Pushes a Bento or a model from the store to registries, and sends only missing blobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """Describes the result for one repository, and the tags that point to the entry."""
+    """Describes the result for one repository, and the tags that refer to the entry."""
 
     pushed: PushResult
     tags: tuple[str, ...]
@@ -46,11 +46,11 @@ def push(
     jobs: int = JOBS,
     signing: tuple[PrivateKey, str] | None = None,
 ) -> list[Delivered]:
-    """Push an entry, a Bento with its models, with the tag of each target, or else with its version.
+    """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
 
-    With `check`, all files are first compared with the manifest. A repository that already has this content and these
-    tags gets no further requests. With `signing`, a key and a form of `signatures`, the entry is signed before it is
-    tagged. Raises as `registry.push` does, and BentoError for a missing model.
+    With `check`, first compares all files with the manifest. Sends nothing more to a repository that already has this
+    content and these tags. `signing` contains a key and a format from `signatures`: the entry is signed before it is
+    tagged. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
@@ -82,7 +82,7 @@ def _sign(
     registries: Registries,
     counter: Counter,
 ) -> None:
-    """Sign the manifest in each repository, if there is a key."""
+    """Sign the manifest in each repository if `signing` contains a key."""
     if signing is None:
         return
     from rules_bento.artifacts import signatures
@@ -93,7 +93,7 @@ def _sign(
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
-    """Return the manifest if the target already has this content; doesn't pack the entry."""
+    """Return the manifest if the target already has this content. Doesn't pack the entry."""
     try:
         manifest = repository.get_manifest(target.tag)
     except RegistryError as error:
