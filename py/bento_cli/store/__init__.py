@@ -1,4 +1,5 @@
 """Reads and writes BentoML's store of Bentos and models on the disk, without BentoML.
 
-It has no code for networks, builders, or servers. `library` is the API for scripts; `home` describes the directories.
+The package contains no code for networks, builders, or servers. `library` is the API for scripts; `home` describes the
+directories.
 """

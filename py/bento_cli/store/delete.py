@@ -1,4 +1,4 @@
-"""Deletes entries from the store, and removes their files from the pool if no other entries use them."""
+"""Deletes entries from the store, and removes their files from the pool if no other entry uses them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete exactly this entry. Raises NotFoundError if it is missing, and BentoError for a model that is required."""
+    """Delete one entry. Raises NotFoundError if the entry is missing, and BentoError for a required model."""
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
@@ -56,7 +56,7 @@ def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
 
 
 def discard(home: Home, removed: Removed) -> None:
-    """Remove the files of an entry, and the files of the pool that no other entry links to."""
+    """Remove the files of an entry, and files in the pool that no other entry links to."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     places = [pool.place(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
@@ -91,7 +91,7 @@ def _names(place: Path) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """Counts what was removed, or what a dry run would remove."""
+    """Counts the removed data, or the data that a run without `dry_run` would remove."""
 
     files: int
     size: int  # bytes
@@ -101,8 +101,8 @@ class Collected:
 def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
     """Remove unused data. Entries aren't changed.
 
-    A file of the pool is in use if an entry has a hard link to it, or if the manifest of an entry names its digest.
-    `waiting` is called if other processes must finish adding entries first.
+    A file in the pool is in use if an entry has a hard link to it, or if the manifest of an entry contains its digest.
+    Calls `waiting` before waiting for other processes that are adding entries.
     """
     from bento_cli.transports import download
 
@@ -133,7 +133,7 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
 
 
 def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
-    """Return the paths in the pool that manifests of entries name, and the tags of manifests without an entry."""
+    """Return the paths of pool files that entries' manifests refer to, and the tags of manifests without an entry."""
     pool = Pool(home.pool, home.staging)
     used: set[Path] = set()
     orphans: list[tuple[Kind, Tag]] = []

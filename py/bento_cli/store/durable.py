@@ -22,7 +22,7 @@ _FEW = 64  # up to this number, flushing single files is faster than flushing th
 
 
 def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
-    """Flush the given files, and all directories in the tree `folder`, to the disk."""
+    """Flush the given files and all directories in the tree `folder` to the disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(folder)):
         return
     for path in files:
@@ -32,13 +32,13 @@ def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
 
 
 def flush_folder(home: Home, path: Path) -> None:
-    """Flush the file names in a directory to the disk."""
+    """Flush a directory, which contains the names of its files, to the disk."""
     if home.durable:
         _flush(path)
 
 
 def write(home: Home, path: Path, data: bytes) -> None:
-    """Write a small file atomically; replaces an existing file."""
+    """Write a small file atomically. Replaces an existing file."""
     home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = unique(home.staging)
     try:
@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths on a file system atomically. Returns False, without a change, if this isn't supported."""
+    """Exchange two paths on a file system atomically. Returns False and changes nothing if this isn't supported."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

@@ -1,8 +1,8 @@
-"""Manages the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, by BentoML's rules.
+"""Manages the entries of one kind: `NAME/VERSION` directories and the `latest` pointers, as BentoML does.
 
-BentoML's processes can change the store at any time, and don't use locks. Therefore an entry is added or removed by one
-rename, and the pointer is written before the entry is added. All readers, also BentoML, repair a pointer to a missing
-entry.
+BentoML's processes can change the store at any time, and don't use locks. Therefore a single rename adds or removes an
+entry, and the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a
+missing entry.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ LATEST = "latest"
 
 
 class NotFoundError(BentoError):
-    """Reports that the store has no entry with the tag."""
+    """Reports that the store has no entry with the given tag."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Gives access to a Bento or model in the store until it is deleted."""
+    """Provides access to a Bento or model in the store until the entry is deleted."""
 
     kind: Kind
     path: Path
@@ -47,7 +47,7 @@ class Entry:
 
     @property
     def description(self) -> descriptors.Description:
-        """The contents of the descriptor. Raises BentoError if BentoML couldn't load it."""
+        """The parsed descriptor. Raises BentoError if BentoML couldn't load the descriptor."""
         return self._description or descriptors.of_folder(self.kind, self.path)
 
     @property
@@ -57,12 +57,12 @@ class Entry:
 
     @property
     def creation_time(self) -> dt.datetime:
-        """The creation time in the descriptor; without a time zone if the descriptor has none."""
+        """The creation time in the descriptor, without a time zone if the descriptor doesn't specify a time zone."""
         return self.summary.creation_time
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time for comparisons. A time without a time zone is in the time zone of this machine."""
+        """The creation time for comparisons. The default time zone is the time zone of this machine."""
         return to_local(self.creation_time)
 
     @property
@@ -71,37 +71,37 @@ class Entry:
         return self.summary.models
 
     def size(self) -> int:
-        """Count the bytes of all files as BentoML does: with the targets of links to files, without directories."""
+        """Return the size in bytes as BentoML does: includes the targets of links to files, excludes directories."""
         return tree_size(self.path)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Lists entries by name and version, and the problems of directories that aren't entries."""
+    """Lists entries by name and version, and the problems with directories that aren't entries."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
 
 
 class EntryStore:
-    """Finds, adds and removes the entries of a kind. The caller of a method that writes must hold `commit_lock`."""
+    """Finds, adds, and removes the entries of a kind. The caller of a method that writes must hold `commit_lock`."""
 
     def __init__(self, home: Home, kind: Kind, folder: Path | None = None) -> None:
-        """Use `folder`, which contains a directory for each name; default: the directory of this kind in the home."""
+        """Use `folder`, which contains a directory for each name. The default is the kind's directory in the home."""
         self.home = home
         self.kind = kind
         self.folder = folder or home.entries_dir(kind)
 
     def path(self, tag: Tag) -> Path:
-        """The directory of an entry, which might not exist."""
+        """Return the directory of an entry, which doesn't need to exist."""
         return self.folder / tag.name / tag.version
 
     def has(self, tag: Tag) -> bool:
-        """Return whether an entry with exactly this tag exists."""
+        """Return whether an entry with this exact tag exists."""
         return self.path(tag).exists()
 
     def list(self, text: str = "") -> Listing:
-        """List all entries, the entries of a name, or the entry of a tag. Raises NotFoundError for an unknown name."""
+        """List all entries, or the entries with a name or a tag. Raises NotFoundError for an unknown name."""
         if not text:
             names = _folders(self.folder)
             return self._list([(name, version) for name in names for version in _folders(self.folder / name)])
@@ -131,13 +131,13 @@ class EntryStore:
         return Tag(name, versions[0])
 
     def get(self, text: str) -> Entry:
-        """Return the entry that `find` resolves. Raises BentoError if its descriptor is invalid."""
+        """Return the entry that `find` resolves. Raises BentoError if the descriptor of the entry is invalid."""
         path = self.path(self.find(text))
         description = descriptors.of_folder(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
     def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
-        """Move a tree into the store as the entry of the description. Raises BentoError if it exists."""
+        """Move a tree into the store as the entry with this description. Raises BentoError if the entry exists."""
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
@@ -161,7 +161,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange a tree with the entry of its tag, atomically; None, without a change, if this isn't supported."""
+        """Exchange a tree with the entry atomically. Returns None, without a change, if this isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -174,7 +174,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def remove(self, tag: Tag, trash: Path) -> None:
-        """Move an entry to the path `trash`, whose parent must exist. Raises NotFoundError if there is no entry."""
+        """Move an entry to the path `trash`, whose parent must exist. Raises NotFoundError for a missing entry."""
         path = self.path(tag)
         try:
             path.rename(trash)
@@ -191,7 +191,7 @@ class EntryStore:
         durable.flush_folder(self.home, self.folder)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Split a tag into name and version, which might be empty. Ignores case, as BentoML does."""
+        """Split a tag into the name and the version, which might be empty. Ignores case, as BentoML does."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
@@ -228,7 +228,7 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the newest version. If several have the same time, return the first, or with `last` the last."""
+        """Return the newest version. For equal times, returns the first version, or the last if `last` is set."""
         entries = list(self._list([(name, version) for version in _folders(self.folder / name)]).entries)
         if last:
             entries.reverse()
@@ -253,7 +253,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def tree_size(folder: Path) -> int:
-    """Count the bytes of all files in a directory tree. Links to directories aren't followed."""
+    """Return the total size of the files in a directory tree in bytes. Doesn't follow links to directories."""
     total = 0
     pending = [str(folder)]
     while pending:

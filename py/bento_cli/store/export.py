@@ -1,8 +1,8 @@
-"""Writes an entry of the store as an archive that BentoML imports.
+"""Writes an entry of the store as an archive that BentoML can import.
 
 Members are sorted by path and have no times and owners; files have mode 0644 or 0755. Therefore the same entry gives
-the same bytes for every user. The store isn't changed (BentoML's own export adds `models/` to it temporarily), and the
-file or directory is created atomically.
+the same bytes for every user. The store isn't changed, although BentoML's own export temporarily adds `models/` to it.
+The file or directory is created atomically.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def export(
     check: bool = True,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the entry to `out`, in `form` or the format of the suffix of `out` (see `destination`).
+    """Write the entry to `out`. The default of `form` is the format for the suffix of `out` (see `destination`).
 
-    With `models`, a Bento's archive contains its models. With `check`, all files are first compared with the manifest.
+    With `models`, a Bento's archive contains its models. With `check`, first compares all files with the manifest.
     Raises BentoError if the entry is damaged, a model isn't in the store, or the format doesn't support a file.
     """
     path, form = destination(kind, entry.tag, out, form)
@@ -76,7 +76,7 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """Return the members of an entry and its models. With `check`, first raises BentoError if they are damaged."""
+    """Return the members of an entry and its models. With `check`, first raises BentoError for damaged files."""
     if check:
         verification.require_intact(home, [entry, *models])
     return _counted(contents(entry, models), progress)
@@ -91,10 +91,10 @@ def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exporte
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
-    """Return the path and format that `bentoml export TAG OUT` uses.
+    """Return the path and the format that `bentoml export TAG OUT` uses.
 
     An empty `out` means the current directory. If `out` is a directory or ends with a slash, the file name is
-    `NAME-VERSION` with a suffix. If the suffix of `out` is unknown, the default suffix is appended.
+    `NAME-VERSION` with a suffix. If the suffix of `out` is unknown, appends the default suffix.
     """
     path = Path(out or ".")
     if form == "folder":
@@ -105,7 +105,7 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
 
 
 def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
-    """Return the file name and format of an archive. The default name is `NAME-VERSION` with a suffix."""
+    """Return the file name and the format of an archive. The default name is `NAME-VERSION` with a suffix."""
     suffix = f".{kind.extension}"
     if not name:
         return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"
@@ -118,7 +118,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, its own or the store's. Raises NotFoundError if one is missing."""
+    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError if one is missing."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:
@@ -132,7 +132,7 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
 
 
 def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
-    """Yield the members of the entry and of the models (in `models/`) by path. Raises the same errors as `walk`."""
+    """Yield the members of the entry and its models (in `models/`) by path. Raises the same errors as `walk`."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
     for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
@@ -145,7 +145,7 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
 
 
 def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
-    """Write the members to an open file, in any format except a directory."""
+    """Write the members to an open file. Supports all formats except `folder`."""
     if form == "zip":
         archive.write_zip(file, _items(members))
     else:
@@ -154,7 +154,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
+    """Open a temporary file. If the block succeeds, the file replaces `path`; otherwise, the file is removed."""
     try:
         with atomic_file(path) as file:
             yield file
@@ -195,7 +195,7 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield the files, directories, and links of a tree, except the top-level `skip`. Raises BentoError for others."""
+    """Yield a tree's files, directories, and links, except the top-level `skip`. Raises BentoError for other types."""
     pending = _entries(folder, prefix)
     while pending:
         path, entry = pending.pop()
@@ -214,7 +214,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
 
 
 def _entries(folder: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return a directory's entries with paths that begin with `prefix`, in reverse order for `pop`."""
+    """Return a directory's entries with paths that begin with `prefix`. The order is reversed for `pop`."""
     with os.scandir(folder) as scan:
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
@@ -233,7 +233,7 @@ def _items(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
 
 
 def write_folder(path: Path, members: Iterable[Member]) -> None:
-    """Write the members as a new or empty directory, atomically. Raises BentoError if this isn't possible."""
+    """Write the members to a new or empty directory atomically. Raises BentoError if this isn't possible."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Choose another directory.")
     try:

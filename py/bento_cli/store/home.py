@@ -1,4 +1,4 @@
-"""Names the directories of a store: BentoML's, and the directory that only rules_bento uses.
+"""Defines the directories of a store: BentoML's, and the directory that only rules_bento uses.
 
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as BentoML has them
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
@@ -9,7 +9,7 @@ BENTOML_HOME/.rules_bento/                                   of rules_bento; can
     downloads/    partial blobs by digest, to resume a pull
     uploads/      uploaded parts, to resume a push
     staging/  trash/          entries before they are added, and after they are removed
-    transfers/    partial archives of URLs, to resume a download
+    transfers/    partial archives from URLs, to resume a download
     lock  commit.lock
 """
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
 
 def unique(folder: Path) -> Path:
-    """Return a path in a directory that no other process uses."""
+    """Return an unused path in a directory. Other processes never use the same path."""
     return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
 @dataclass(frozen=True)
 class Home:
-    """Names the paths in a home. The paths don't need to exist."""
+    """Defines the paths in a home. The paths don't need to exist."""
 
     root: Path
     durable: bool = True  # flush changes to the disk, so that they survive a power failure
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:
-        """Find the home, with `~` and variables expanded: the argument, or else BENTOML_HOME, or else `~/bentoml`."""
+        """Return the home: `root`, or else BENTOML_HOME, or else `~/bentoml`. Expands `~` and variables."""
         chosen = str(root or os.environ.get("BENTOML_HOME") or Path("~") / "bentoml")
         return Home(Path(os.path.expandvars(chosen)).expanduser().absolute(), durable)
 
     def entries_dir(self, kind: Kind) -> Path:
-        """The directory of all entries of a kind."""
+        """Return the directory of all entries of a kind."""
         return self.root / kind.folder
 
     @property
@@ -56,12 +56,12 @@ class Home:
 
     @property
     def pool(self) -> Path:
-        """The directory of shared file contents, each named by its digest."""
+        """The directory of shared file contents. The name of each file is its digest."""
         return self.own / "pool"
 
     @property
     def downloads(self) -> Path:
-        """The directory of partial pulls."""
+        """The directory of partial downloads from registries and clouds."""
         return self.own / "downloads"
 
     @property
@@ -81,21 +81,21 @@ class Home:
 
     @property
     def transfers(self) -> Path:
-        """The directory of partial downloads of URLs."""
+        """The directory of partial downloads from URLs."""
         return self.own / "transfers"
 
     def records(self, kind: Kind) -> Path:
-        """The directory of manifests of imported entries, by name and version."""
+        """Return the directory of manifests of imported entries, by name and version."""
         return self.own / "records" / kind.folder
 
     def summaries(self, kind: Kind) -> Path:
-        """The file of summaries of descriptors."""
+        """Return the file that contains the summaries of descriptors."""
         return self.own / "summaries" / f"{kind.folder}.json"
 
 
 @contextmanager
 def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock for changing the list of entries. The block must be short."""
+    """Hold the lock for changes to the list of entries. The block must be short."""
     with _open(home, "commit.lock") as file:
         _flock(file, exclusive=True)
         yield
@@ -103,7 +103,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging_lock(home: Home) -> Iterator[None]:
-    """Hold the shared lock for adding or removing entries. It prevents other processes from removing staged data."""
+    """Hold the shared lock for adding or removing entries, so that other processes don't remove staged data."""
     with _open(home, "lock") as file:
         # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -114,7 +114,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's lock exclusively. Calls `waiting` if another process has the lock."""
+    """Hold the store's lock exclusively. Calls `waiting` before waiting for another process that holds the lock."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -125,7 +125,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove files left by processes that died."""
+    """Remove the files that terminated processes left in the staging directory and the trash."""
     import shutil
 
     for folder in (home.staging, home.trash):
@@ -155,7 +155,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 def forget_downloads(home: Home, names: Iterable[str]) -> None:
-    """Remove complete and partial (`.NAME`) downloads whose names begin with `names`, except files in use."""
+    """Remove downloads whose names begin with `names`, including partial ones (`.NAME`), except files in use."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):

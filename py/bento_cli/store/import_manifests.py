@@ -1,9 +1,9 @@
-"""Keeps the manifest of each imported entry outside of the entry.
+"""Stores the manifest of each imported entry outside of the entry.
 
-Each entry has one file. BentoML ignores these files: if it deletes an entry, the manifest stays, and if it then
-builds another entry with the same tag, the manifest belongs to the deleted entry. `read` detects this: the descriptor
-differs, and no file has the modification time that follows from its digest (`pool.digest_time`), which all imported
-files have.
+Each entry has one file. BentoML ignores these files: if it deletes an entry, the manifest stays. If BentoML then builds
+another entry with the same tag, the manifest still belongs to the deleted entry. `read` detects this case: the
+descriptor differs, and no file has the modification time that follows from its digest (`pool.digest_time`), which all
+imported files have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
-    """Read the manifest of the entry in `folder`; None if it has none. Raises BentoError if it can't be read."""
+    """Return the manifest of the entry in `folder`, if any. Raises BentoError if the manifest can't be read."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
@@ -49,7 +49,7 @@ def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
 
 
 class ManifestCache:
-    """Reads the manifests of a store's entries, each only once."""
+    """Reads the manifests of a store's entries, and caches them."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -86,7 +86,7 @@ def remove(home: Home, kind: Kind, tag: Tag) -> None:
 
 
 def tags(home: Home, kind: Kind) -> Iterator[Tag]:
-    """Yield the tags of all manifests, also of deleted entries."""
+    """Yield the tags of all manifests, including manifests of deleted entries."""
     for place in home.records(kind).glob("*/*"):
         yield Tag(place.parent.name, place.name)
 

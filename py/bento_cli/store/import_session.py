@@ -1,7 +1,7 @@
 """Imports archives into the store: first the models of a Bento, then the Bento, each atomically.
 
-The members of an archive are written to the staging directory while it is read. Entries appear in the store only after
-the archive was read to its end, verified, and flushed to the disk.
+The members of an archive are written to the staging directory while the archive is read. Entries appear in the store
+only after the complete archive was read, verified, and flushed to the disk.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Imported:
 
 @contextmanager
 def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Open a session that imports archives. When the block ends, removes everything that was not committed."""
+    """Open a session that imports archives. When the block ends, removes all entries that weren't committed."""
     import shutil
 
     with staging_lock(home):
@@ -79,7 +79,7 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. An existing tag is an error for the archive's own entry; existing models are skipped.
+    """Import an archive. Skips models that exist. Raises BentoError if the archive's own entry exists.
 
     Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML couldn't load.
     """
@@ -90,7 +90,7 @@ def import_archive(
 
 @dataclass(frozen=True)
 class _Part:
-    """Holds one staged entry."""
+    """Contains one staged entry."""
 
     kind: Kind
     tree: Tree
@@ -99,7 +99,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class StagedImport:
-    """Holds the entries of an archive that was read to its end."""
+    """Contains the staged entries from a complete archive."""
 
     main: _Part
     models: tuple[_Part, ...]
@@ -113,7 +113,7 @@ class StagedImport:
 
 
 class ImportSession:
-    """Stages entries from archives (`stage`), then adds them to the store (`commit`)."""
+    """Stages entries from archives (`stage`), and then adds the entries to the store (`commit`)."""
 
     def __init__(self, home: Home, folder: Path, options: Options) -> None:
         self._home = home
@@ -126,13 +126,13 @@ class ImportSession:
     def stage(
         self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
     ) -> StagedImport:
-        """Read an archive into the staging directory; `below` is the directory of the entry in the archive (`a/b/`)."""
+        """Read an archive into the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
 
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
-        """Add staged imports to the store in the given order. The models of each import are added before its entry.
+        """Add staged imports to the store in the given order. Adds the models of each import before its entry.
 
-        Raises BentoError if an entry exists, or if a model was deleted since it was staged.
+        Raises BentoError if an entry exists, or if a model was deleted during the import.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._folder, [path for tree in trees for path in tree.written])
@@ -161,7 +161,7 @@ class ImportSession:
         return Imported(entry, tuple(models), tuple(known), staged.notes)
 
     def _replace(self, part: _Part) -> Entry:
-        """Replace an entry, atomically if the system supports this."""
+        """Replace an entry. The replacement is atomic if the system supports it."""
         kind, tag, tree = part.kind, part.description.tag, part.tree
         before = delete.recorded(self._home, kind, tag)
         import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
@@ -182,7 +182,7 @@ class ImportSession:
 
 
 class _Reader:
-    """Writes the members of one archive to the tree of the Bento and the trees of its models."""
+    """Writes the members of one archive to a tree for the archive's own entry, and to trees for its models."""
 
     def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
         self._home = home
@@ -235,7 +235,7 @@ class _Reader:
             self._add(item, iter(()), where)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Read the descriptor as soon as it is written, because the rest of the archive might be large."""
+        """Read the descriptor as soon as it is written, to fail early for a large archive."""
         data = descriptors.read(self._kind, self._main.folder / self._kind.descriptor)
         description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
         if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
@@ -249,7 +249,7 @@ class _Reader:
         return f"{text} Pass an archive that `bentoml export` or `bento export` wrote."
 
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
-        """Add a member in `models/`, which is in `models/NAME/VERSION/` or is a `latest` pointer."""
+        """Add a member in `models/`: a member of `models/NAME/VERSION/`, or a `latest` pointer."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
         if not self._options.models:
             return
@@ -312,10 +312,10 @@ _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, bec
 
 
 class Tree:
-    """Writes a tree item by item. The paths of items are unique and inside of the tree."""
+    """Writes a tree item by item. The caller ensures that the paths of items are unique and inside of the tree."""
 
     def __init__(self, folder: Path, shared: pool.Pool) -> None:
-        """Create the directory `folder`; its parent must exist."""
+        """Create the directory `folder`, whose parent must exist."""
         self.folder = folder
         self.size = 0
         self._pool = shared
@@ -325,7 +325,7 @@ class Tree:
         self._folders = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
-        """Write an item; a `private` item isn't shared with other trees. Raises BentoError if it cannot be written."""
+        """Write an item. Other trees don't share a `private` item. Raises BentoError if the item can't be written."""
         target = self.folder / item.path
         try:
             self._make_folder(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
@@ -342,7 +342,7 @@ class Tree:
             raise BentoError(f"{item.path}: {problem}. Free disk space, or rename the file.") from error
 
     def manifest(self) -> TreeManifest:
-        """Create the manifest of the tree."""
+        """Return the manifest of the tree."""
         return TreeManifest.of(self._entries)
 
     @property

@@ -1,7 +1,7 @@
-"""Caches the fields of descriptors that listings show, so that a listing doesn't parse thousands of descriptors.
+"""Caches the descriptor fields that listings show, so that a listing doesn't parse thousands of descriptors.
 
 Each kind has one JSON file. The fields of an entry are valid if its descriptor is unchanged (inode, size, and
-modification time). The file can be removed without loss.
+modification time). The JSON file can be removed without loss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """Holds the fields of an entry that listings show."""
+    """Contains the fields of an entry that listings show."""
 
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none
@@ -45,7 +45,7 @@ class Summary:
 
 
 class Summaries:
-    """Reads the summaries of one kind, and the descriptors of entries that are new or changed."""
+    """Reads the cached summaries of one kind, and parses the descriptors of new or changed entries."""
 
     def __init__(self, home: Home, kind: Kind) -> None:
         self._home, self._kind = home, kind
@@ -56,7 +56,7 @@ class Summaries:
             self._cached = read_object(self._path.read_bytes(), str(self._path))
 
     def of(self, folder: Path) -> Summary:
-        """Return the summary of the entry in a directory. Raises BentoError if its descriptor cannot be read."""
+        """Return the summary of the entry in a directory. Raises BentoError if the descriptor can't be read."""
         key = f"{folder.parent.name}/{folder.name}"
         try:
             status = (folder / self._kind.descriptor).stat()
@@ -76,7 +76,7 @@ class Summaries:
         return summary
 
     def save(self) -> None:
-        """Write the summaries of existing entries if an entry is new and the store is writable."""
+        """Write the summaries of existing entries if a summary was added and the store is writable."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}

@@ -1,4 +1,4 @@
-"""Compares entries with their manifests, which were written when the entries were imported."""
+"""Compares entries with the manifests that were written when the entries were imported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """Describes a difference from a manifest. `path` is relative to the entry; it is empty for the entry itself."""
+    """Describes a difference from a manifest. `path` is relative to the entry, and empty for the entry itself."""
 
     noun: str  # Bento, model, or pool
     tag: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """Counts verified entries and files, and lists the damage. Entries that BentoML built have no manifest."""
+    """Counts the verified entries and files, and lists the damage. Entries that BentoML built have no manifest."""
 
     entries: int
     files: int
@@ -58,7 +58,7 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare the files of the entries with the manifests. Reads shared files once. `noted` caches the manifests."""
+    """Compare the entries' files with the manifests. Reads shared files only once. `noted` caches manifests."""
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -82,7 +82,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries of the store and all files of the pool. Reports directories that aren't entries as damaged."""
+    """Verify all entries in the store and all files in the pool. Reports other directories as damage."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
@@ -93,14 +93,14 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:
-    """Raise BentoError with a list of damaged files if an entry is damaged. `noted` caches the manifests."""
+    """Raise BentoError with a list of damaged files if an entry is damaged. `noted` caches manifests."""
     damages = verify(home, entries, noted=noted).damages
     if damages:
         raise BentoError("\n".join(["The store is damaged. Import the following entries again:", *map(str, damages)]))
 
 
 class _Digests:
-    """Computes digests of files. Reads a file with several names only once."""
+    """Computes digests of files. Reads hard links to the same file only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -130,7 +130,7 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all entries of a directory tree except directories, in the order of the file system."""
+    """Yield all files and links in a directory tree, in the order of the file system."""
     pending = [str(folder)]
     while pending:
         with os.scandir(pending.pop()) as scan:
@@ -142,7 +142,7 @@ def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _compare(folder: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
-    """Yield the differences between the manifest and the files: whether it is damage, the path, and the problem."""
+    """Yield each difference from the manifest: whether it is damage, the path, and the problem."""
     expected = {file.path: file for file in record.entries}
     for file in record.entries:
         problem = _damage(folder / file.path, file, digests)
@@ -177,7 +177,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Verify files of the pool that no entry links to. `verify` reads the other files with their entries."""
+    """Verify the files in the pool that no entry links to. `verify` reads all other files with their entries."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
