@@ -1,5 +1,5 @@
-"""Downloads archives from other machines in ranges, and uploads archives atomically.
+"""Downloads archives in ranges from other machines, and uploads archives atomically.
 
-`address.py` parses URLs, `remote.py` declares the interface of a protocol, and each protocol is a module. Other
-packages use `download.py`.
+`address.py` parses URLs, `remote.py` declares the interface of protocols, and each protocol has its own module. To
+transfer an archive, use `download.py`.
 """

@@ -1,4 +1,4 @@
-"""Parses the URLs that `bentoml import` and `bentoml export` support, and displays them without secrets."""
+"""Parses the URLs that `bentoml import` and `bentoml export` support, and formats URLs without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Holds the address of one archive. The string omits the password, the query, and the HTTP user (or token)."""
+    """Contains the address of an archive. The string form omits the password, the query, and the HTTP user or token."""
 
     scheme: str
     host: str  # a server, a bucket, or a container; for Azure also `container@account`
@@ -39,7 +39,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The URL for HTTP requests: with the query, without user and password."""
+        """The URL for HTTP requests, including the query but not the user and the password."""
         return f"{self.scheme}://{self._place('')}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
@@ -48,11 +48,11 @@ class Address:
         return self.path.rpartition("/")[2]
 
     def with_path(self, path: str) -> Address:
-        """Return the address with another path on the same server."""
+        """Return an address with another path on the same server."""
         return replace(self, path=path if path.startswith("/") else f"/{path}")
 
     def login(self) -> tuple[str, str]:
-        """Return the user and the password of the address, or else of netrc. Unknown values are empty.
+        """Return the user and the password in the address, or else in netrc. Unknown values are empty.
 
         Raises BentoError if netrc can't be read.
         """
@@ -61,7 +61,7 @@ class Address:
         return host_settings.netrc_login(self.host, self.user) or (self.user, "")
 
     def redact(self, text: object) -> str:
-        """Return the output of another program without the secrets of this address."""
+        """Remove the secrets in this address from the output of another program."""
         shown = str(text)
         token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):

@@ -1,7 +1,7 @@
-"""Downloads and uploads archives: downloads in parallel pieces, resumed and verified.
+"""Downloads and uploads archives. Downloads use parallel requests, resume after interruptions, and are verified.
 
 An interrupted download leaves its pieces in `KEY.part`, and the numbers of complete pieces in `KEY.done`, one per line.
-KEY depends on the address and the version, so pieces of two versions are never mixed.
+KEY depends on the address and the version, so that pieces of two versions are never mixed.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def downloaded(
 ) -> Iterator[BinaryIO]:
     """Yield the archive as an open file whose name is the address. The file is removed when the block ends.
 
-    Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is given. `look` receives the first
-    bytes of a large archive before the download, and can raise an error to prevent it. Raises BentoError if the
-    download fails.
+    Verifies the digests that the server reports, and `sha256` (hexadecimal) if it is set. `look` receives the first
+    bytes of a large archive before the download, and can raise an error to cancel the download. Raises BentoError if
+    the download fails.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opened(address) as remote:
@@ -62,7 +62,7 @@ def downloaded(
 
 
 def _head(remote: Remote) -> bytes:
-    """Return the first bytes of a large archive, or nothing for a small archive or after a failed connection."""
+    """Return the first bytes of a large archive; no bytes for a small archive or after a failed connection."""
     try:
         stat = remote.stat()
         if not stat.ranges or (stat.size or 0) < PIECE:
@@ -135,7 +135,7 @@ def _fetch_span(remote: Remote, stat: Stat, part: _Part, span: tuple[int, int], 
 
 
 def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
-    """Download the complete archive. Without ranges, an interrupted download starts again."""
+    """Download the complete archive in one request. After an interruption, the download starts again."""
 
     def once() -> None:
         part.clear()
@@ -160,7 +160,7 @@ def _too_large(remote: Remote, size: int | None) -> BentoError:
 
 
 class _Count:
-    """Counts the bytes that several threads transfer. The counts can be reset."""
+    """Counts the bytes that several threads transfer, and can reset the counts."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -168,13 +168,13 @@ class _Count:
         self._expected = self._done = 0
 
     def expect(self, size: int) -> None:
-        """Add `size` bytes to the expected number."""
+        """Add `size` to the number of expected bytes."""
         with self._lock:
             self._expected += size
             self._counter.expect(size)
 
     def advance(self, size: int) -> None:
-        """Add `size` bytes to the transferred number."""
+        """Add `size` to the number of transferred bytes."""
         with self._lock:
             self._done += size
             self._counter.advance(size)
@@ -186,7 +186,7 @@ class _Count:
 
 
 class _Part:
-    """Holds the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
+    """Contains the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
 
     def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -211,7 +211,7 @@ class _Part:
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
         """Return the missing ranges, each at most about 1/`most` of the archive, and the number of existing bytes.
 
-        Long ranges need few requests. An interruption loses at most one piece per range.
+        Long ranges reduce the number of requests. An interruption loses at most one piece per range.
         """
         done = set(self._done.read_bytes().split(b"\n")[:-1]) if self._done.exists() else set()
         os.ftruncate(self.file.fileno(), size)
@@ -278,7 +278,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove the files of interrupted, not of running, downloads. Returns the number of files and bytes."""
+    """Remove the files of interrupted, but not of running, downloads. Returns the number of files and bytes."""
     files = size = 0
     for path in sorted(folder.glob("*.part")) if folder.is_dir() else ():
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Transfers files with FTP and FTPS (explicit, or implicit on port 990). Credentials are in the URL or in netrc."""
+"""Transfers files with FTP and FTPS (explicit, or implicit on port 990). Reads credentials from the URL or netrc."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNKNOWN = ("500", "501", "502", "504")  # the server doesn't support the comman
 
 
 class Ftp(RenameUpload):
-    """Reads and writes one file. Keeps the connection open; consecutive reads use one transfer."""
+    """Reads and writes one file. Keeps the connection open: consecutive reads use one transfer."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -144,7 +144,7 @@ class Ftp(RenameUpload):
         return self._ftp
 
     def _end(self) -> None:
-        """End a complete transfer, and check its status in the server's reply."""
+        """End a complete transfer, and check the status in the server's reply."""
         if self._data:
             self._data.close()
             self._data = None

@@ -1,9 +1,9 @@
 """Transfers objects with Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
 
-Uploads are resumable sessions: the server reports how much it has, so an interruption loses only the current chunk. The
-server compares the upload with an MD5 digest. google-auth finds the credentials (application default credentials).
-Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, which gets no
-credentials.
+Uploads are resumable sessions: the server reports the number of received bytes, so that an interruption loses only the
+current chunk. The server compares the upload with an MD5 digest. google-auth finds the credentials (application default
+credentials). Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, which
+receives no credentials.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Gcs(Remote):
             return resolve(response.url, location)
 
     def _send(self, session: str, chunk: Slice | None, size: int) -> tuple[int, dict[str, Any] | None]:
-        """Send a chunk, or request the status. Returns how many bytes the server has, and the completed object."""
+        """Send a chunk, or request the status. Returns the number of received bytes, and the completed object."""
         content_range = f"bytes {chunk.start}-{chunk.end - 1}/{size}" if chunk and chunk.size else f"bytes */{size}"
         with self._ask("PUT", session, {"Content-Range": content_range}, chunk or BytesBody(b"")) as response:
             if response.status == 308:
@@ -166,7 +166,7 @@ class Gcs(Remote):
 
 
 def _login(transport: Transport) -> Callable[[], dict[str, str]]:
-    """Return a function that returns the value of the Authorization header for a request."""
+    """Return a function that returns the Authorization header for a request."""
     try:
         from google import auth
         from google.auth import exceptions
@@ -178,7 +178,7 @@ def _login(transport: Transport) -> Callable[[], dict[str, str]]:
         return dict
 
     def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
-        """Send a request of google-auth with this HTTP client, so that google-auth needs no HTTP library."""
+        """Send a request for google-auth with this HTTP client, so that google-auth requires no HTTP library."""
         data = None if body is None else BytesBody(body.encode() if isinstance(body, str) else body)
         try:
             with transport.exchange(method, url, dict(headers or {}), data) as response:

@@ -1,4 +1,4 @@
-"""Downloads files over HTTP and HTTPS, in ranges if the server supports them (RFC 9110).
+"""Downloads files over HTTP and HTTPS, in ranges if the server supports ranges (RFC 9110).
 
 Credentials in the URL, or else in netrc, are sent only to the server in the URL, not to the targets of redirects.
 """
@@ -93,7 +93,7 @@ class Http(Remote):
 
     @contextmanager
     def _get(self, headers: dict[str, str]) -> Iterator[Response]:
-        """Yield the response after redirects; its body must not be compressed."""
+        """Follow redirects, and yield the response. Raises BentoError if the body is compressed."""
         url = self.address.url
         first = Origin.from_url(url)
         for _ in range(limits.REDIRECTS):
@@ -127,15 +127,15 @@ class Http(Remote):
 
 
 def _version(headers: Message) -> str:
-    """Return a validator for `If-Range`: a strong entity tag, or else the time of the last modification."""
+    """Return a validator for `If-Range`: a strong entity tag, or else the last modification time."""
     tag: str = headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else headers.get("Last-Modified", "").strip()
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests of the complete file from headers of RFC 9530, object stores, and proxies.
+    """Return the digests of the complete file, from headers that RFC 9530, object stores, and proxies define.
 
-    Invalid headers are ignored, as RFC 9530 requires.
+    Ignores invalid headers, as RFC 9530 requires.
     """
     digests: dict[str, str] = {}
     for name, value in re.findall(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):", headers.get("Repr-Digest", "")):
@@ -149,7 +149,7 @@ def _digests(headers: Message) -> dict[str, str]:
 
 
 def _decoded(name: str, value: str) -> dict[str, str]:
-    """Decode a base64 digest. Returns its name and hexadecimal value, or an empty mapping if it is invalid."""
+    """Decode a base64 digest. Returns its name and hexadecimal value, or an empty mapping for an invalid digest."""
     try:
         digest = b64decode(value, validate=True)
     except ValueError:

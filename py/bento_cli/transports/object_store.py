@@ -1,16 +1,16 @@
-"""Transfers objects of S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`) with obstore.
+"""Transfers objects in S3 (`s3://BUCKET/KEY`) and Azure (`az://CONTAINER/BLOB`) with obstore.
 
 obstore signs requests, sends parts in parallel, retries each part, and aborts failed uploads. `download.py` resumes
 interrupted reads.
 
-S3 uses the credentials, region, and endpoint of the AWS CLI: the environment, profiles, single sign-on, and roles of
-containers and machines. botocore finds them. Without botocore, obstore reads only the environment and the metadata
-service of the machine.
+For S3, botocore finds the credentials, region, and endpoint as the AWS CLI does: in the environment, in profiles, from
+single sign-on, and from the roles of containers and machines. Without botocore, obstore reads only the environment and
+the metadata service of the machine.
 
 Azure uses the variables of adlfs, as BentoML does: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with
 AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN. Without a key or token, azure-identity finds the credentials if it
 is installed; otherwise obstore uses fewer sources. `abfs` and `abfss` are aliases of `az`, and
-`az://CONTAINER@ACCOUNT.…/BLOB` names the account.
+`az://CONTAINER@ACCOUNT.…/BLOB` specifies the account.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
 class ObjectStore(Remote):
     """Reads and writes one object in a bucket or container.
 
-    `make` creates an obstore store with a retry configuration.
+    `make` creates an obstore store from a retry configuration.
     """
 
     parallel = 4
@@ -166,13 +166,13 @@ def _retries(count: int) -> dict[str, Any]:
 
 
 def _final(reason: str) -> bool:
-    """Return whether an error is permanent: invalid credentials, or a response with a status that isn't temporary."""
+    """Return whether an error is permanent: invalid credentials, or a response with a permanent error status."""
     match = re.search(r"status code: (\d{3})", reason)
     return bool(match and match[1][0] in "34" and match[1] not in ("408", "429")) or "credential" in reason.lower()
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error. The other lines contain details of Rust, and signed addresses."""
+    """Return the first line of an error. The other lines contain internal details and signed addresses."""
     line = str(error).partition("\n")[0]
     line = re.sub(r"<\?xml.*", "", line)
     line = re.sub(r" in [0-9.]+\w+, after .*?retry_timeout: \w+ +", " ", line)
@@ -209,7 +209,10 @@ def _s3_options() -> dict[str, Any]:
 
 
 def azure_options(address: Address, host: str = "") -> dict[str, Any]:
-    """Read the account, the key or signature, and the endpoint from the environment. `host` can name the account."""
+    """Return Azure's options from the environment: the account, the key or signature, and the endpoint.
+
+    `host` can specify the account.
+    """
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     fields = dict(field.split("=", 1) for field in text.split(";") if "=" in field)
     names = {

@@ -1,4 +1,4 @@
-"""Declares the interface of a protocol, and selects the module that implements it."""
+"""Declares the interface of protocols, and selects the module that implements a protocol."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class MissingError(BentoError):
 
 
 class ChangedError(Exception):
-    """Raised if an archive changed during a transfer. Users never see it."""
+    """Reports that an archive changed during a transfer. The error is never shown to users."""
 
 
 @dataclass(frozen=True)
 class Stat:
     """Describes the file at an address.
 
-    `size` is in bytes, or None if the server doesn't report it; `version` changes with the content, and is empty if the
-    server has no versions; `digests` are hexadecimal, by their names in `hashlib`.
+    `size` is in bytes, or None if the server doesn't report the size. `version` changes with the content, and is empty
+    if the server doesn't report versions. `digests` are hexadecimal, by their names in `hashlib`.
     """
 
     size: int | None
@@ -62,7 +62,7 @@ class Stat:
 class Remote(ABC):
     """Declares the operations of a protocol on one address.
 
-    Temporary failures raise ConnectionLostError, after which the caller retries.
+    Temporary failures raise ConnectionLostError, and the caller retries the operation.
     """
 
     parallel = 1
@@ -79,7 +79,7 @@ class Remote(ABC):
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
         """Yield the bytes from `start` to `end` (None: to the end) of the file that `stat` describes.
 
-        A piece is valid only until the next piece is read. Raises ChangedError if the file has another version.
+        A piece is valid only until the next piece is read. Raises ChangedError if the version of the file changed.
         """
 
     @abstractmethod
@@ -138,7 +138,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package that a transport requires."""
+    """Return the error for a missing package that a transport requires. `extra` is the extra that installs it."""
     return BentoError(
         f"{extra}: requires the package {package}, which isn't installed. Run "
         f"`pip install 'rules-bento-cli[{extra}]'`. With Bazel, run @rules_bento//tools:bento_with_transports instead."
@@ -146,7 +146,7 @@ def needs(package: str, extra: str) -> BentoError:
 
 
 def json_of(response: Response) -> dict[str, Any]:
-    """Read a JSON object from a response. Raises ConnectionLostError if it is invalid."""
+    """Read a JSON object from a response. Raises ConnectionLostError if the response isn't valid JSON."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
     from rules_bento.net import limits
@@ -161,9 +161,9 @@ _TRIES = 2  # complete uploads, if the content on the server is wrong
 
 
 class RenameUpload(Remote):
-    """Uploads with protocols that can't replace files atomically: writes a temporary file, and renames it.
+    """Uploads with protocols that can't replace files atomically: writes a temporary file, and renames the file.
 
-    The temporary name depends on the content, so another run can resume the upload.
+    The temporary name depends on the content, so that another run can resume the upload.
     """
 
     guarded = True
@@ -190,7 +190,7 @@ class RenameUpload(Remote):
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the missing bytes. Returns whether an earlier run has sent some bytes."""
+        """Send the missing bytes. Returns whether the upload resumed the upload of an earlier run."""
         retry = Retry()
         left = None
         at = furthest = 0
@@ -218,7 +218,7 @@ class RenameUpload(Remote):
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Return whether the file on the server has the content of the source. Downloads the file if necessary."""
+        """Return whether the file on the server has the same content as the source. Downloads the file."""
         from blake3 import blake3
 
         def once() -> str:
@@ -235,15 +235,15 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Append the source from offset `at` to a file that has `at` bytes. Yields the size of each piece."""
+        """Append the source from offset `at` to a file of `at` bytes. Yields the size of each piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:
-        """Yield a range of a file."""
+        """Yield the bytes in a range of a file."""
 
     @abstractmethod
     def make_folder(self, path: str) -> None:
-        """Create a directory if it doesn't exist. Later steps report failures."""
+        """Create a directory if it doesn't exist. Ignores failures, which later steps report."""
 
     @abstractmethod
     def rename(self, path: str, target: str) -> None:

@@ -1,7 +1,7 @@
 """Transfers files with SFTP (version 3) over this machine's `ssh`, with many parallel requests.
 
-OpenSSH handles known hosts, `~/.ssh/config`, keys, the agent, and jump hosts. It also encrypts, in its own process, so
-a transfer is as fast as with OpenSSH's `sftp`.
+OpenSSH handles known hosts, `~/.ssh/config`, keys, the agent, and jump hosts. OpenSSH also encrypts the data, in its
+own process, so that a transfer is as fast as with OpenSSH's `sftp`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _SIZE, _OWNERS, _MODE, _TIMES = 1, 2, 4, 8  # flags for attributes
 
 
 class _StatusError(Exception):
-    """Reports an error status of the server. Users never see it."""
+    """Reports that the server returned an error status. The error is never shown to users."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -64,7 +64,7 @@ class _StatusError(Exception):
 
 
 class _Answer(NamedTuple):
-    """Holds a packet: its type, and its content after the number of the request."""
+    """Contains a packet: its type, and the content after the request number."""
 
     kind: int
     body: memoryview
@@ -222,7 +222,7 @@ class _Session:
             theirs.close()
 
     def begin(self) -> None:
-        """Negotiate the version of SFTP, and get the size limits of the server."""
+        """Negotiate the SFTP version, and request the server's size limits."""
         self._send(struct.pack(">BI", _INIT, 3))
         body = self._receive()
         if body[0] != _VERSION:
@@ -244,7 +244,7 @@ class _Session:
         return bytes(_cut(body)[0])
 
     def read(self, handle: bytes, start: int, end: int) -> Iterator[memoryview]:
-        """Yield the bytes of a file in order."""
+        """Yield the bytes of a file from `start` to `end`, in order."""
         requests: deque[tuple[int, int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
 
@@ -269,7 +269,7 @@ class _Session:
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source from offset `at`. Yields the number of bytes of each confirmed request."""
+        """Write the source from offset `at`. Yields the number of written bytes for each confirmed request."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, UNDER_WAY // self._piece)
         for data in source.pieces(at, self._piece):
@@ -282,11 +282,11 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """Send one request, and return the body of the response of the type `wanted`. Raises _StatusError."""
+        """Send one request, and return the body of the response. Raises _StatusError, or OSError for another type."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
-        """Stop the program, and return its error output."""
+        """Stop `ssh`, and return its error output."""
         self._socket.close()
         try:
             self._process.wait(2)
@@ -319,7 +319,7 @@ class _Session:
             self._socket.sendall(data)
 
     def _answer(self, number: int, wanted: int) -> memoryview:
-        """Return the body of a response, which is valid until the next call."""
+        """Return the body of a response. The body is valid until the next call."""
         answer = self._early.pop(number, None)
         while answer is None:
             packet = self._receive()
@@ -360,9 +360,9 @@ class _Session:
 
 
 def _askpass(folder: Path, password: str) -> dict[str, str]:
-    """Return the variables with which ssh gets the password from a program.
+    """Write a program that prints the password, and return the variables that make ssh run the program.
 
-    No argument and no variable contains the password.
+    The password isn't in any argument or variable.
     """
     secret = folder / "password"
     secret.touch(0o600)
@@ -382,7 +382,7 @@ def _path(path: str) -> bytes:
 
 
 def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
-    """Split a body into its first string and the remaining bytes."""
+    """Split a body into its first string and the bytes after the string."""
     (size,) = struct.unpack_from(">I", body)
     if 4 + size > len(body):
         raise OSError("the server sent a truncated packet")
@@ -390,7 +390,7 @@ def _cut(body: memoryview) -> tuple[memoryview, memoryview]:
 
 
 def _attributes(body: memoryview) -> tuple[int, int]:
-    """Return the size and the modification time; 0 for unknown values."""
+    """Return the size and the modification time. Unknown values are 0."""
     (flags,) = struct.unpack_from(">I", body)
     at, size, changed = 4, 0, 0
     if flags & _SIZE:

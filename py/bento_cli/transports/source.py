@@ -1,4 +1,4 @@
-"""Reads the file of an upload, and computes the digests that servers use: from `hashlib`, and Dropbox's own."""
+"""Reads the file for an upload, and computes the digests that servers use: `hashlib`'s, and Dropbox's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 
 
 class Source:
-    """Provides the bytes of an upload. Several threads can read from any offset, repeatedly."""
+    """Provides the bytes of an upload. Several threads can read at any offset in parallel."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.flush()
@@ -31,7 +31,7 @@ class Source:
         return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from offset `at` to `end` in pieces of `size`."""
+        """Yield the bytes from offset `at` to `end` in pieces of `size` bytes."""
         stop = self.size if end is None else end
         while at < stop:
             yield self.read(at, min(size, stop - at))
@@ -39,12 +39,12 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 digest of the file in hexadecimal."""
+        """The hexadecimal SHA-256 digest of the file."""
         return self.digest("sha256")
 
     @cached_property
     def blake3(self) -> str:
-        """The BLAKE3 digest of the file in hexadecimal, for local comparisons, because BLAKE3 is the fastest digest."""
+        """The hexadecimal BLAKE3 digest of the file, for local comparisons, because BLAKE3 is the fastest digest."""
         from blake3 import blake3
 
         digester = blake3()
@@ -53,14 +53,14 @@ class Source:
         return digester.hexdigest()
 
     def digest(self, name: str) -> str:
-        """Return a digest in hexadecimal. `new_hash` lists the valid names."""
+        """Return a hexadecimal digest of the file. `new_hash` supports the same names."""
         digester = new_hash(name)
         for piece in self.pieces():
             digester.update(piece)
         return digester.hexdigest()
 
     def digests(self, *names: str) -> dict[str, str]:
-        """Compute several digests in parallel."""
+        """Compute several hexadecimal digests in parallel."""
         with ThreadPoolExecutor(len(names)) as threads:
             return dict(zip(names, threads.map(self.digest, names), strict=True))
 
@@ -79,7 +79,7 @@ class Slice:
         return self.end - self.start
 
     def write_to(self, connection: socket.socket) -> None:
-        """Write the range."""
+        """Send the range over a connection."""
         for piece in self._source.pieces(self.start, end=self.end):
             connection.sendall(piece)
 
@@ -89,26 +89,26 @@ _DROPBOX_BLOCK = 4 << 20
 
 
 class Hash(Protocol):
-    """Declares the methods of `hashlib`'s objects that this package uses."""
+    """Declares the methods of `hashlib` objects that this package uses."""
 
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
 def new_hash(name: str) -> Hash:
-    """Create a hash object by its name."""
+    """Create a hash object for the algorithm `name`."""
     return _Dropbox() if name == DROPBOX else hashlib.new(name, usedforsecurity=False)
 
 
 def hash_of(name: str, data: bytes) -> str:
-    """Return the digest of the data in hexadecimal."""
+    """Return the hexadecimal digest of the data."""
     made = new_hash(name)
     made.update(data)
     return made.hexdigest()
 
 
 class _Dropbox:
-    """Computes Dropbox's content hash: SHA-256 of the concatenated SHA-256 digests of blocks of 4 MiB."""
+    """Computes Dropbox's content hash: the SHA-256 of the concatenated SHA-256 digests of all 4 MiB blocks."""
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()
