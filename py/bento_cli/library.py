@@ -6,8 +6,8 @@
     for bento in Store().bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions use the `Store` of the default home, or of `home` if it is set. The store has the same directories as
-BentoML's (see `bento_cli.store.home`), and you can use both at the same time. All errors are BentoError.
+The functions use the `Store` of the default home, or of `home` if it is set. The API uses the same directories as
+BentoML (see `bento_cli.store.home`), and can run at the same time as BentoML. All errors are BentoError.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Store:
         return collect(self.home, dry_run=dry_run, waiting=waiting)
 
     def diff(self, one: str, other: str, kind: Kind = BENTO) -> Difference:
-        """Return the differences between two Bentos or models. Each is a tag or the path of an archive."""
+        """Return the differences between two Bentos or models. Each argument is a tag or the path of an archive."""
         from bento_cli.store.diff import Side, compare, of_archive, of_entry
 
         def side(text: str) -> Side:
@@ -204,13 +204,13 @@ def local(text: str) -> Path:
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
-    """Return the archive that a string refers to, and its format. `-` is standard input. Returns None for a tag."""
+    """Return an archive and its format. `-` is standard input. Returns None if the string is a tag."""
     source = sys.stdin.buffer if text == "-" else is_archive(text)
     return (source, form_of(source)) if source else None
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return `form`, or else detect the format: of a path by its type or name, of a stream by its first bytes.
+    """Return `form`, or else detect the format from the file type, the file name, or a stream's first bytes.
 
     Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at its end.
     """
@@ -271,7 +271,7 @@ def export_bento(
     kind: Kind = BENTO,
     home: HomePath = None,
 ) -> Exported:
-    """Write a Bento, by default with its models, to a file or directory that BentoML can import."""
+    """Export a Bento, by default with its models, to a file or directory that BentoML can import."""
     return Store(home).section(kind).export(tag, out, form, models=models)
 
 
@@ -356,7 +356,7 @@ def verify(*entries: Entry, home: HomePath = None) -> Verified:
 
 
 def diff(one: str, other: str, *, home: HomePath = None) -> Difference:
-    """Return the differences between two Bentos. Each is a tag or the path of an archive."""
+    """Return the differences between two Bentos. Each argument is a tag or the path of an archive."""
     return Store(home).diff(one, other)
 
 

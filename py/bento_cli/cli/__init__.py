@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             command, options = parse(list(sys.argv[1:] if argv is None else argv))
         finally:
-            sys.stdout.flush()  # the help, before SystemExit ends the process
+            sys.stdout.flush()  # print the help before SystemExit ends the process
         result = command.run(options)
         sys.stdout.flush()
         return result

@@ -84,7 +84,7 @@ def input_path(text: str) -> str:
 def output_path(text: str, options: Namespace) -> Iterator[Path]:
     """Yield the path to write an archive to. For `-`, yields a temporary file, and copies it to standard output.
 
-    Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format.
+    Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format other than text.
     """
     if text != "-":
         yield Path(text)
@@ -152,7 +152,7 @@ def add_no_sync(parser: ArgumentParser) -> None:
 
 
 def import_options(options: Namespace) -> Options:
-    """Convert the values of the options that `add_import_options` adds."""
+    """Convert the command-line options of `add_import_options` to import options."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options
@@ -189,7 +189,7 @@ def pairs(texts: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, s
     values: dict[str, str] = {}
     for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
-        if not equals or not key:  # the message omits the text, which might be a secret
+        if not equals or not key:  # omit the value, which might be a secret
             raise BentoError(f"{option} (occurrence {number}): expected {form}.")
         if key in values:
             raise BentoError(f"{option}: duplicate key {key}. Keep only one value.")

@@ -60,7 +60,7 @@ class Finding:
 class HostEnvironment:
     """Describes the machine to check: the workspace, the environment variables, and the certificates."""
 
-    root: Path | None  # of the workspace
+    root: Path | None  # root of the workspace
     variables: Mapping[str, str]
     authorities: tuple[str, ...] = _AUTHORITIES
     bundle: str = "/etc/ssl/certs/ca-certificates.crt"
@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 def bazel(host: HostEnvironment) -> Finding:
-    """Check the version of Bazel in USE_BAZEL_VERSION or .bazelversion, or else the version of the program."""
+    """Check the version of Bazel that USE_BAZEL_VERSION, .bazelversion, or the program on PATH specifies."""
     oldest = ".".join(map(str, OLDEST_BAZEL))
     if "BUILD_WORKSPACE_DIRECTORY" in host.variables:
         return Finding("bazel", OK, "runs this command")
@@ -151,7 +151,7 @@ def _is_bazelisk(program: str) -> bool:
 
 
 def python(host: HostEnvironment, interpreter: str) -> Finding:
-    """Check the interpreter on the host that MODULE.bazel selects. By default, the build provides an interpreter."""
+    """Check the host's interpreter if MODULE.bazel selects one. By default, the build provides an interpreter."""
     if not interpreter:
         return Finding("python", OK, "the build provides its own interpreter")
     source = f'bento_tools.python(interpreter = "{interpreter}")'
@@ -215,7 +215,7 @@ def certificates(host: HostEnvironment) -> Finding:
 
 
 def _unregistered(host: HostEnvironment) -> int:
-    """Count the authorities that only Debian's bundle contains. The next update-ca-certificates removes them."""
+    """Count the authorities that are only in Debian's bundle. The next update-ca-certificates removes them."""
     bundle, distributed = Path(host.bundle), Path(host.distributed)
     if not bundle.is_file() or not distributed.is_dir():
         return 0
@@ -270,7 +270,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Report why a proxy can't be used. Omits the value of the variable, which might contain a password."""
+    """Report the reason if a proxy can't be used. Omits the value of the variable, which might contain a password."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -287,7 +287,7 @@ def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
 
 
 def _connection_error(host: str, port: int) -> str:
-    """Return why a connection fails, or an empty string."""
+    """Return the reason why a connection fails, or an empty string."""
     try:
         socket.create_connection((host, port), timeout=_PROXY_TIMEOUT).close()
     except OSError as error:

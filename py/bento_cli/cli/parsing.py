@@ -57,7 +57,7 @@ def parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Formats help for the width of the terminal, without importing `shutil` and all decompressors as argparse does."""
+    """Formats help for the width of the terminal. Unlike argparse, doesn't import `shutil` and all decompressors."""
 
     def __init__(self, prog: str) -> None:
         try:

@@ -32,7 +32,7 @@ def configure(*, color: str, quiet: bool, verbose: bool) -> None:
 
 
 def progress_output() -> TextIO:
-    """Return the stream for progress: standard error, or a discarded buffer with `--quiet`."""
+    """Return the stream for progress: standard error, or a buffer that is discarded with `--quiet`."""
     return io.StringIO() if _settings["quiet"] else sys.stderr
 
 
@@ -67,13 +67,13 @@ def note(text: str) -> None:
 
 
 def next_steps(*commands: str) -> None:
-    """Suggest the next commands. Prints only to a terminal, and nothing with `--quiet`."""
+    """Suggest the next commands on a terminal, unless `--quiet` is set."""
     if progress_output().isatty():
         sys.stderr.write(plain("\nNext steps:\n" + "".join(f"  bento {command}\n" for command in commands)))
 
 
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
-    """Return the text in a color. By default, colors require a terminal and no NO_COLOR variable (no-color.org)."""
+    """Return the text in a color. By default, colors require a terminal and an unset NO_COLOR (no-color.org)."""
     file = file or sys.stdout
     automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
     is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
@@ -165,7 +165,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
-    """Yield a function that counts bytes and shows the progress, or None without a terminal. `total` is optional."""
+    """Yield a function that counts bytes and shows the progress, or None if progress isn't shown on a terminal."""
     if not progress_output().isatty():
         yield None
         return

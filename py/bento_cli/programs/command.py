@@ -1,4 +1,4 @@
-"""Runs the `bento` command for `bazel run`, in the directory that Bazel was started from."""
+"""Runs the `bento` command for `bazel run`, in the directory where Bazel was started."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ VERBS = ("push", "containerize", "export", "import")
         "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
         "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
         "--verb": 1,  # one of VERBS
-        "--word": 1,  # for the command, before the caller's
+        "--word": 1,  # an argument for the command, before the caller's arguments
     }
 )
 def run(arguments: Arguments) -> int:

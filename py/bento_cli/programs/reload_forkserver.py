@@ -31,7 +31,7 @@ NO_PRELOAD = "RULES_BENTO_NO_PRELOAD"
 """The variable that makes each edit import the packages again."""
 
 _EDITS = "RULES_BENTO_EDITS"  # the file that changes with each edit
-_WORKER = "RULES_BENTO_WORKER"  # the worker of a parent that restarts
+_WORKER = "RULES_BENTO_WORKER"  # the running worker if the parent restarts
 _MODULES = ("_bentoml_impl.worker.", "bentoml_cli.worker.")  # modules of BentoML that run workers
 _STARTUP = "wheels_worker.pth"  # sorts after the files that add directories
 # site reads the file twice in a virtual environment.
@@ -76,7 +76,7 @@ class _Parent:
     def __init__(self, edits: Path) -> None:
         self._variables = dict(os.environ)
         del os.environ[_EDITS]
-        self._folder = os.getcwd()  # noqa: PTH109 - a text
+        self._folder = os.getcwd()  # noqa: PTH109 - a string is required
         self._edits = edits
         self._edit = _written(edits)
         self._no_preload = bool(os.environ.pop(NO_PRELOAD, ""))
@@ -90,7 +90,7 @@ class _Parent:
         self._before = {*sys.modules, sys.orig_argv[2]}
 
     def attend(self) -> None:
-        """Run a worker until the stop signal, and replace the worker after each edit. Returns only in a worker."""
+        """Run a worker until a stop signal, and replace the worker after each edit. Returns only in a worker."""
         for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
@@ -188,7 +188,7 @@ class _Parent:
         return bool(data)
 
     def _import(self) -> None:
-        """Import each of the worker's packages whose import in the worker had the same environment variables."""
+        """Import the worker's packages. Skips a package if the worker imported it with other environment variables."""
         imported, self._imported = self._imported, []
         for name, variables in imported:
             package = name.rpartition(".")[0]
@@ -198,7 +198,7 @@ class _Parent:
                 or variables != _variables()
             ):
                 continue
-            with suppress(Exception, SystemExit):  # it might need an effect of the service
+            with suppress(Exception, SystemExit):  # the import might depend on the service
                 importlib.import_module(name)
             if why := _difference(self._own - self._before):
                 sys.stderr.write(f"{name} {why}, so each edit reloads all packages\n")
@@ -207,7 +207,7 @@ class _Parent:
 
 
 class _Recorder:
-    """Records the modules that other finders find, and whether each module belongs to a package or to the service."""
+    """Records the modules that the other finders return: modules of packages, and the service's own modules."""
 
     def __init__(self, report: int) -> None:
         self._pipe = report
@@ -234,7 +234,7 @@ class _Recorder:
 
 
 def _difference(own: set[str]) -> str:
-    """Return why a worker that is forked from this process would differ from a new process.
+    """Return the reason why a worker that is forked from this process would differ from a new process.
 
     Returns an empty string if no difference is known.
     """
@@ -251,7 +251,7 @@ def _difference(own: set[str]) -> str:
 
 
 def _variables() -> int:
-    """Return a hash of the environment variables, which can be compared between a process and its parent."""
+    """Return a hash of the environment variables, which is comparable only between a process and its forks."""
     return hash(frozenset(os.environ.items()))
 
 

@@ -1,4 +1,4 @@
-"""Serves a built Bento with BentoML in a temporary environment, which contains the packages that the Bento requires.
+"""Serves a Bento that Bazel built, with BentoML, in a temporary environment that contains the required packages.
 
 With the argument `tree` instead of `serve`, prints the contents of the Bento. With `--reload`, the server follows edits
 in the workspace; under ibazel, it follows builds. `reload_forkserver` restarts the workers quickly.
@@ -41,7 +41,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         "--archive": 1,
         "--model": 2,  # a model that isn't in the archive: description, archive part
         "--python": 1,
-        "--source-root": 1,  # a directory of the workspace with files of `src/`; the first match counts
+        "--source-root": 1,  # a directory in the workspace with files of `src/`; the first match is used
         "--uv": 1,
     }
 )
@@ -63,9 +63,9 @@ def run(arguments: Arguments) -> int:
         raise BentoError(
             f"{reload[-1]} requires a source tree. Start the server with `bazel run {arguments.required('--target')}`."
         )
-    for number in _SIGNALS:  # an exception, so that the files are removed
+    for number in _SIGNALS:  # raise an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
-    # Services of a Bento use sockets there, and a socket's path has at most 103 characters.
+    # Services use sockets in this directory, and a socket's path has at most 103 characters.
     with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
         _unpack(arguments, bento)

@@ -15,7 +15,7 @@ from rules_bento.typing_lite import Callable, Sequence
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
 _READ = 1 << 16
-_DESCRIPTION = "README.md"  # can be a docstring, without effect
+_DESCRIPTION = "README.md"  # might be generated from a docstring; doesn't affect the server
 _NEW_EACH_TIME = ("creation_time:", "version:")  # lines of bento.yaml
 
 
@@ -72,11 +72,11 @@ class SourceWatcher(Watcher):
         self._pending = now
 
     def _states(self) -> dict[str, tuple[int, int, int] | None]:
-        return {os.readlink(file): _state(file) for file in self._files}  # noqa: PTH115 - a text
+        return {os.readlink(file): _state(file) for file in self._files}  # noqa: PTH115 - a string is required
 
 
 class BuildWatcher(Watcher):
-    """Watches builds. Reads ibazel's notices on standard input that Bazel has built the archive again."""
+    """Watches builds. Reads ibazel's notices on standard input, which report that Bazel has built the archive again."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
         """Watch the builds that the descriptor `notices` reports. `unpack` writes the built Bento to a directory."""
@@ -130,7 +130,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _first_difference(old: Path, new: Path) -> str:
-    """Return the first file other than sources in which two Bentos differ for a server, or an empty string."""
+    """Return the first file, except sources, whose difference affects a server, or an empty string."""
     for path in sorted(_files(old) | _files(new)):
         if path.startswith("src/") or path == _DESCRIPTION:
             continue

@@ -55,7 +55,7 @@ class BuildResult:
 
     @property
     def tag(self) -> Tag:
-        """The tag of the Bento: name and version."""
+        """The tag of the Bento, which contains the name and the version."""
         return self.bento.tag
 
     @property
@@ -94,14 +94,14 @@ class ExtraOptions:
     """Contains settings that BentoML's own options lack. The rule has an attribute for each setting."""
 
     image: ImageDefinition | None = None  # replaces the image of the service
-    overrides: services.Declared | None = None  # of service metadata
+    overrides: services.Declared | None = None  # declarations of service metadata
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # 1 or 2; default: 2 if it supports the options
     requirements: str = ""  # lines of a requirements file, after the options' packages
     lock: LockedRequirements | None = None  # replaces all packages
     creation_time: str = CREATION_TIME  # ISO 8601
-    bentoml_version: str = BENTOML_VERSION  # default version of bentoml
-    python_version: str = PYTHON_VERSION  # of the lock; default of the image
+    bentoml_version: str = BENTOML_VERSION  # default version of the package bentoml
+    python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
     uv: str | None = None  # path of the program, for images with `uv_lock()`
@@ -124,7 +124,7 @@ def build(
     version: str = "",
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
-    extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
+    extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
     """Build a Bento from the directory `build_ctx` and options. Ignores the bentofile of the directory.
 
@@ -158,7 +158,7 @@ def build_bentofile(
     build_ctx: str | os.PathLike[str] = ".",
     args: Mapping[str, Any] | None = None,
     more: Mapping[str, Any] | None = None,
-    extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - it is frozen
+    extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
 ) -> BuildResult:
     """Build a Bento from the directory `build_ctx` and a bentofile. The other parameters override the bentofile.
 

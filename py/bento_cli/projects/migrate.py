@@ -315,7 +315,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 
 
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
-    """Return notes on directories that already are Bazel packages, because globs exclude their files."""
+    """Return notes on directories that are already Bazel packages, because globs exclude their files."""
     notes = []
     for path in project.packages:
         folder = path.rpartition("/")[0]
@@ -437,7 +437,7 @@ def _unknown_notes(project: _Project) -> list[str]:
 
 
 def _option_notes(project: _Project) -> list[str]:
-    """Return notes on options that have a different meaning in the rules."""
+    """Return notes on options whose meaning differs in the rules."""
     options, python = project.options, project.options.python
     notes = []
     if python.lock_packages is not False:

@@ -26,7 +26,7 @@ _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
 _OUR_LOCK = "requirements.lock.json"
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
-_UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # of a pyproject.toml
+_UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # tool.uv in pyproject.toml
 _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 
 
@@ -46,7 +46,7 @@ class Packages:
 
     @property
     def requires_python(self) -> str:
-        """The version specifier of Python for a new lock."""
+        """The Python version specifier for a new lock."""
         return f"=={self.python_version}.*"
 
 
@@ -179,7 +179,7 @@ def _indexes(options: BuildOptions) -> dict[str, Any]:
 
 
 def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
-    """Return the index settings for a uv.lock, which pyproject.toml contains."""
+    """Return the index settings in pyproject.toml that apply to a uv.lock."""
     if not files.has("pyproject.toml"):
         return {}
     uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})

@@ -54,7 +54,7 @@ def _laid_out(start: str, items: list[str], end: str, depth: int) -> str:
 
 @dataclass(frozen=True)
 class MergedBuildFile:
-    """Contains a BUILD file after merging, and the names of its new and existing targets."""
+    """Contains a merged BUILD file, and the names of the added, replaced, and kept targets."""
 
     text: str
     added: tuple[str, ...]  # names of targets
@@ -91,7 +91,7 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
 
 
 def _calls(text: str, origin: str) -> list[ast.Call]:
-    """Return the top-level calls in a BUILD file, parsed as Python, whose syntax includes Starlark's."""
+    """Return the top-level calls in a BUILD file. Starlark's syntax is a subset of Python's."""
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -13,7 +13,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_CHARACTERS = 1 << 20  # each needs about 200 bytes of memory
+MAX_CHARACTERS = 1 << 20  # each character needs about 200 bytes of memory
 _ROOT_FILES = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 # `include("//:deps.MODULE.bazel")`.
 _INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
@@ -28,7 +28,7 @@ class DuplicateName:
     name: str
     first: str
     second: str
-    is_tag: bool  # of two hubs of one extension; else of two repositories
+    is_tag: bool  # whether both are package hubs, not repositories
     extension: str  # variable of the second declaration's extension; empty for others
 
 
@@ -36,13 +36,13 @@ class DuplicateName:
 class Workspace:
     """Contains the declarations of a workspace, by default none."""
 
-    has_rules: bool = False  # whether it depends on rules_bento
+    has_rules: bool = False  # whether MODULE.bazel depends on rules_bento
     extension: str = ""  # variable of the extension `bento`; empty if unused
-    hubs: dict[str, str] = field(default_factory=dict)  # name to label of the lock
+    hubs: dict[str, str] = field(default_factory=dict)  # name of each package hub to the label of its lock
     names: frozenset[str] = frozenset()  # names of repositories
-    interpreter: str = ""  # interpreter of the host that actions run with
-    visible: dict[str, str] = field(default_factory=dict)  # apparent name of each hub to its name
-    version: str = ""  # Python version (`X.Y`) of rules_python that actions run with
+    interpreter: str = ""  # the host's interpreter that actions use
+    visible: dict[str, str] = field(default_factory=dict)  # apparent name to name of each package hub
+    version: str = ""  # Python version (`X.Y`) from rules_python that actions use
     toolchains: frozenset[str] = frozenset()  # Python versions (`X.Y`) of rules_python's toolchains
     duplicates: tuple[DuplicateName, ...] = ()  # names that are declared twice
 

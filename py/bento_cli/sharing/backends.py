@@ -34,7 +34,7 @@ class Backend:
     variables: Mapping[str, str] = field(default_factory=dict)  # default values of environment variables
 
     def problem(self) -> str:
-        """Return why this builder isn't available, or an empty string. Checks the same conditions as BentoML."""
+        """Return the reason if this builder isn't available, or an empty string. Uses the same checks as BentoML."""
         if not which(self.program):
             return f"{self.program} is not installed"
         if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
@@ -64,7 +64,7 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(asked: str = "") -> Backend:
-    """Return the backend with the given name, or else in BentoML's variable, or else the first available backend.
+    """Return the named backend, or else the backend in BentoML's variable, or else the first available backend.
 
     Raises BentoError if the backend is unknown or not available.
     """
@@ -171,6 +171,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return the value of buildctl's option `--output` for an archive with all image names, for `docker load`."""
+    """Return buildctl's output option for an archive with all image names, which `docker load` can read."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

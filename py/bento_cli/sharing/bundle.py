@@ -1,4 +1,4 @@
-"""Reads and writes bundles: several Bentos and the models that they require, in one file, to copy to offline machines.
+"""Reads and writes bundles: files that contain several Bentos and their models, for machines without a network.
 
 A bundle is a plain tar (by convention `.bentobundle`), in this order:
 
@@ -7,9 +7,9 @@ A bundle is a plain tar (by convention `.bentobundle`), in this order:
     bundle.json                         the contents: {"format": "bentobundle/1", "models": [...], "bentos": [...]},
                                         entries {"tag", "file", "size" (bytes), "blake3"}, Bentos also {"models": [tag]}
 
-You can also unpack a bundle with `tar -x` and import the models, then the Bentos. A truncated bundle is detected
-because bundle.json, its last member, is missing. Packing requires free space for the largest part, in addition to the
-bundle; unpacking reads the bundle once.
+You can also unpack a bundle with `tar -x` and import the models, then the Bentos. bundle.json is the last member, so a
+truncated bundle doesn't contain it. Packing requires free space for the largest part, in addition to the bundle;
+unpacking reads the bundle once.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _passes(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 class _Hub:
-    """Sends requests to the Hub with the user's token. As a string, a hub is its address without secrets."""
+    """Sends requests to the Hub with the user's token. `str()` returns the address without secrets."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -168,7 +168,7 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the user's token, from where the Hub's client stores it. Raises BentoError if a file can't be read."""
+    """Return the user's token, as the Hub's client does. Raises BentoError if a file can't be read."""
     if os.environ.get("HF_TOKEN"):
         return os.environ["HF_TOKEN"].strip()
     home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class NullCounter:
-    """Ignores all counts, for callers without progress."""
+    """Implements a counter that ignores all counts, for callers that don't show progress."""
 
     def expect(self, size: int) -> None:
         """Do nothing."""
@@ -68,7 +68,7 @@ def receive(
 def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
     """Raise BentoError if the archive begins with a descriptor whose tag is already in the store."""
     description = None
-    with suppress(BentoError):  # the complete archive gives a better error than its beginning
+    with suppress(BentoError):  # reading the complete archive reports a better error
         for item, contents in unpack.read(BytesIO(head), form):
             if item.path == kind.descriptor:
                 descriptors.check_size(item.size, str(address))

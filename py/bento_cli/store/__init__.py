@@ -1,5 +1,4 @@
 """Reads and writes BentoML's store of Bentos and models on the disk, without BentoML.
 
-The package contains no code for networks, builders, or servers. `library` is the API for scripts; `home` describes the
-directories.
+The package has no code for networks, builders, or servers. `library` is the API for scripts; `home` defines the paths.
 """

@@ -69,7 +69,7 @@ def of_entry(entry: Entry) -> Side:
 
 
 def of_archive(source: Path | BinaryIO, form: Form) -> Side:
-    """Read an archive to its end without storing it. Raises the same errors as `unpack.read`, and BentoError."""
+    """Read an archive to its end without storing it. Raises the same errors as `unpack.read`."""
     path = unpack.source_name(source)
     files: dict[str, File] = {}
     texts: dict[str, bytes] = {}

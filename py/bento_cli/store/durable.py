@@ -32,7 +32,7 @@ def flush_trees(home: Home, folder: Path, files: Sequence[Path]) -> None:
 
 
 def flush_folder(home: Home, path: Path) -> None:
-    """Flush a directory, which contains the names of its files, to the disk."""
+    """Flush a directory to the disk, so that new and renamed files in it survive a power failure."""
     if home.durable:
         _flush(path)
 

@@ -52,17 +52,17 @@ class Entry:
 
     @property
     def tag(self) -> Tag:
-        """The tag: name and version."""
+        """The tag, which contains the name and the version."""
         return self.summary.tag
 
     @property
     def creation_time(self) -> dt.datetime:
-        """The creation time in the descriptor, without a time zone if the descriptor doesn't specify a time zone."""
+        """The creation time in the descriptor. The time zone is missing if the descriptor doesn't specify one."""
         return self.summary.creation_time
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time for comparisons. The default time zone is the time zone of this machine."""
+        """The creation time for comparisons. Without a time zone, the time is in the time zone of this machine."""
         return to_local(self.creation_time)
 
     @property
@@ -161,7 +161,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange a tree with the entry atomically. Returns None, without a change, if this isn't supported."""
+        """Replace an entry with a tree atomically. Returns None, without a change, if this isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -181,7 +181,7 @@ class EntryStore:
         except FileNotFoundError:
             raise self._not_found(str(tag), "tag") from None
         import_manifests.remove(self.home, self.kind, tag)
-        newest = self._newest(tag.name, last=True)  # BentoML selects the last of equal times only here
+        newest = self._newest(tag.name, last=True)  # only here, BentoML prefers the last of equal times
         if newest is None:
             (path.parent / LATEST).unlink(missing_ok=True)
             with suppress(OSError):  # the directory contains files that BentoML didn't write

@@ -1,8 +1,8 @@
 """Writes an entry of the store as an archive that BentoML can import.
 
-Members are sorted by path and have no times and owners; files have mode 0644 or 0755. Therefore the same entry gives
-the same bytes for every user. The store isn't changed, although BentoML's own export temporarily adds `models/` to it.
-The file or directory is created atomically.
+Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore the same entry gives the
+same bytes for every user. BentoML's own export temporarily adds `models/` to the entry; this export doesn't change the
+store. The file or directory is created atomically.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError if one is missing."""
+    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError for a missing one."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:
@@ -202,7 +202,7 @@ def walk(folder: Path, prefix: str, skip: str = "") -> Iterator[Member]:
         if path == f"{prefix}{skip}":
             continue
         if entry.is_symlink():
-            yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink would tidy the text
+            yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink normalizes the target
         elif entry.is_dir():
             yield Member.directory(path)
             pending += _entries(entry.path, f"{path}/")

@@ -1,8 +1,8 @@
-"""Defines the directories of a store: BentoML's, and the directory that only rules_bento uses.
+"""Defines the directories of a store: BentoML's directories, and the directory that only rules_bento uses.
 
-BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as BentoML has them
+BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as in BentoML
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
-BENTOML_HOME/.rules_bento/                                   of rules_bento; can be removed without loss
+BENTOML_HOME/.rules_bento/                                   only for rules_bento; can be removed without loss
     pool/AB/CDEF...[-x]       contents by BLAKE3 digest (executable files separately), shared with the entries by links
     records/bentos/NAME/VERSION   manifests of imported entries, for `bento verify`
     summaries/bentos.json     fields of descriptors, for fast listings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def unique(folder: Path) -> Path:
-    """Return an unused path in a directory. Other processes never use the same path."""
+    """Return a path in a directory that no other process uses."""
     return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
@@ -61,7 +61,7 @@ class Home:
 
     @property
     def downloads(self) -> Path:
-        """The directory of partial downloads from registries and clouds."""
+        """The directory of partial downloads from registries, BentoCloud, and Yatai."""
         return self.own / "downloads"
 
     @property
@@ -155,7 +155,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 def forget_downloads(home: Home, names: Iterable[str]) -> None:
-    """Remove downloads whose names begin with `names`, including partial ones (`.NAME`), except files in use."""
+    """Remove complete and partial (`.NAME`) downloads whose names begin with `names`, except files that are in use."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():
         if not path.name.removeprefix(".").startswith(beginnings):

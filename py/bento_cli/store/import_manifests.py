@@ -34,7 +34,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, folder: Path) -> TreeManifest | None:
-    """Return the manifest of the entry in `folder`, if any. Raises BentoError if the manifest can't be read."""
+    """Return the manifest of the entry in `folder`, or None. Raises BentoError if the manifest can't be read."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))

@@ -301,7 +301,7 @@ class _Reader:
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
-        """Yield a warning for each model whose contents in the store differ from the archive."""
+        """Yield a warning for each model that differs between the store and the archive."""
         for tag, digests in self._known.items():
             record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
             if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:

@@ -58,7 +58,7 @@ class Pool:
         return Path(f"{self.folder}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
     def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
-        """Create a new file with this content. Returns the digest, and whether the content was missing in the pool."""
+        """Create a new file with this content. Returns the digest, and whether the pool lacked the content."""
         from blake3 import blake3
 
         if not data:

@@ -32,7 +32,7 @@ _MADE_BY_PYTHON = "__pycache__"
 class Finding:
     """Describes a difference from a manifest. `path` is relative to the entry, and empty for the entry itself."""
 
-    noun: str  # Bento, model, or pool
+    noun: str  # `Bento`, `model`, or `pool`
     tag: str
     path: str
     problem: str
@@ -82,7 +82,7 @@ def verify(
 
 
 def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries in the store and all files in the pool. Reports other directories as damage."""
+    """Verify all entries in the store and all files in the pool. Reports invalid directories as damage."""
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
@@ -163,7 +163,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
         if file.blake3 is None:
             if not stat.S_ISLNK(status.st_mode):
                 return "was a link"
-            target = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the text
+            target = os.readlink(path)  # noqa: PTH115 - Path.readlink normalizes the target
             return "" if target == file.link else f"is a link to {target!r}, not to {file.link!r}"
         if not stat.S_ISREG(status.st_mode):
             return "was a file"

@@ -23,7 +23,7 @@ SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
 
 @dataclass(frozen=True)
 class Address:
-    """Contains the address of an archive. The string form omits the password, the query, and the HTTP user or token."""
+    """Contains the address of an archive. `str()` omits the password, the query, and the HTTP user or token."""
 
     scheme: str
     host: str  # a server, a bucket, or a container; for Azure also `container@account`
@@ -106,7 +106,7 @@ def parse(text: str) -> Address | None:
 def _of_web(scheme: str, text: str) -> Address:
     try:
         parts = urlsplit(text)
-    except ValueError:  # the URL isn't shown, because it might contain a password
+    except ValueError:  # omit the URL, which might contain a password
         raise BentoError(f"{scheme}://…: the host is invalid. Write {scheme}://HOST[:PORT]/PATH.") from None
     server = _with_server(scheme, parts.netloc, parts.path or "/")
     return replace(server, query=parts.query)
@@ -119,7 +119,7 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
     except ValueError:
         host, port = None, None
     if not host:
-        # The rest of the URL isn't shown, because it might contain a password.
+        # Omit the rest of the URL, which might contain a password.
         raise BentoError(
             f"{scheme}://…{path}: the host is missing, or the port is invalid. Write {scheme}://HOST[:PORT]/PATH."
         )

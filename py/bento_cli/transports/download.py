@@ -186,7 +186,7 @@ class _Count:
 
 
 class _Part:
-    """Contains the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
+    """Stores the downloaded pieces of one version of an archive. Other processes wait until the file is closed."""
 
     def __init__(self, folder: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"
@@ -206,7 +206,7 @@ class _Part:
                     return file
             except FileNotFoundError:
                 pass
-            file.close()  # another process has removed it
+            file.close()  # another process has removed the file
 
     def missing(self, size: int, most: int) -> tuple[list[tuple[int, int]], int]:
         """Return the missing ranges, each at most about 1/`most` of the archive, and the number of existing bytes.
@@ -261,7 +261,7 @@ class _Part:
 
 
 def _difference(part: _Part, digests: dict[str, str]) -> str:
-    """Describe how the data differs from the expected digests. Returns an empty string if all digests match."""
+    """Return a description of the first digest that doesn't match the data, or an empty string."""
     if not digests:
         return ""
     running = {name: new_hash(name) for name in digests}
@@ -278,7 +278,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove the files of interrupted, but not of running, downloads. Returns the number of files and bytes."""
+    """Remove the files of interrupted downloads, except running downloads. Returns the number of files and bytes."""
     files = size = 0
     for path in sorted(folder.glob("*.part")) if folder.is_dir() else ():
         with path.open("rb") as file:

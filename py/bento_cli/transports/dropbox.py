@@ -77,7 +77,7 @@ class Dropbox(Remote):
             except ConnectionLostError as cut:
                 if not retry.again():
                     raise self.unreachable(cut) from None
-                continue  # for a chunk that the server already has, it responds with the correct offset
+                continue  # the server reports the correct offset for a chunk that it already has
             retry.progressed(reached - at)
             if reached - at < min(len(chunk), MIN_PROGRESS) and not retry.again():
                 raise self.unreachable(ConnectionLostError("the server stopped accepting data"))

@@ -149,7 +149,7 @@ class Gcs(Remote):
     def _ask(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Iterator[Response]:
-        # The URL of a session needs no credentials, and can be on another host; only the API itself gets the token.
+        # Only the API itself gets the token: the URL of a session needs no credentials, and can be on another host.
         ours = Origin.from_url(url) == Origin.from_url(self._host)
         everything = {**(headers or {}), **(self._authorization() if ours else {})}
         with self._transport.exchange(method, url, everything, body) as response:

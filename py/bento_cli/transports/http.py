@@ -133,7 +133,7 @@ def _version(headers: Message) -> str:
 
 
 def _digests(headers: Message) -> dict[str, str]:
-    """Return the digests of the complete file, from headers that RFC 9530, object stores, and proxies define.
+    """Return the digests of the complete file, from the headers of RFC 9530, object stores, and proxies.
 
     Ignores invalid headers, as RFC 9530 requires.
     """

@@ -46,7 +46,7 @@ _S3_REMEDY = "Check the credentials (`aws configure`, AWS_PROFILE) and the regio
 _AZURE_REMEDY = "Check the credentials (`az login`, AZURE_STORAGE_CONNECTION_STRING) and their roles."
 
 
-def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in all transports
     """Return a client for the address. Raises BentoError if obstore or the Azure account is missing."""
     try:
         from obstore import store as stores

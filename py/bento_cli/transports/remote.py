@@ -89,7 +89,7 @@ class Remote(ABC):
         Resumes the upload after an interruption. Raises BentoError if several attempts fail.
         """
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to close
+    def close(self) -> None:  # noqa: B027 - most clients have no connections to close
         """Close the connections."""
 
     def attempt(self, step: Callable[[], _Result], retry: Retry | None = None) -> _Result:
@@ -138,7 +138,7 @@ def understood() -> Iterator[None]:
 
 
 def needs(package: str, extra: str) -> BentoError:
-    """Return the error for a missing package that a transport requires. `extra` is the extra that installs it."""
+    """Return the error for a missing package that a transport requires. `extra` names the Python extra to install."""
     return BentoError(
         f"{extra}: requires the package {package}, which isn't installed. Run "
         f"`pip install 'rules-bento-cli[{extra}]'`. With Bazel, run @rules_bento//tools:bento_with_transports instead."
@@ -190,7 +190,7 @@ class RenameUpload(Remote):
         )
 
     def _send(self, path: str, source: Source, counter: Counter) -> bool:
-        """Send the missing bytes. Returns whether the upload resumed the upload of an earlier run."""
+        """Send the missing bytes. Returns whether the upload resumed an earlier upload."""
         retry = Retry()
         left = None
         at = furthest = 0
@@ -218,7 +218,7 @@ class RenameUpload(Remote):
                     raise self.unreachable(cut) from None
 
     def _is(self, path: str, source: Source) -> bool:
-        """Return whether the file on the server has the same content as the source. Downloads the file."""
+        """Return whether the server's file has the same content as the source. Downloads the file to compare it."""
         from blake3 import blake3
 
         def once() -> str:

@@ -199,7 +199,7 @@ class _Session:
         self._buffer = memoryview(bytearray(_MOST + 1024))
         self._piece = _LEAST
         self.extensions: set[str] = set()
-        self._said: IO[bytes] = TemporaryFile()  # noqa: SIM115 - as long as the program runs
+        self._said: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open as long as the program runs
         self._secret = TemporaryDirectory() if password else None
         options = {**_OPTIONS}
         environment = dict(os.environ)
@@ -282,7 +282,7 @@ class _Session:
             yield self._confirmed(*sent.popleft())
 
     def ask(self, kind: int, body: bytes, wanted: int = _STATUS) -> memoryview:
-        """Send one request, and return the body of the response. Raises _StatusError, or OSError for another type."""
+        """Send one request, and return the body of the response. Raises _StatusError for an error status."""
         return self._answer(self._request(kind, body), wanted)
 
     def end(self) -> str:
@@ -402,7 +402,7 @@ def _attributes(body: memoryview) -> tuple[int, int]:
     return size, changed
 
 
-def open(address: Address) -> Remote:  # noqa: A001 - each transport has it
+def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in all transports
     """Return a client for the address. Raises BentoError if `ssh` is missing."""
     program = which("ssh")
     if not program:

@@ -73,7 +73,7 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _check_source(text: str, kind: Kind) -> int:
-    """Return a local archive's size, or else 0. Raises BentoError for a directory that doesn't contain an entry."""
+    """Return the size of a local archive; 0 for URLs and entries. Raises BentoError for other directories."""
     from bento_cli.library import local
     from bento_cli.transports.address import parse
 

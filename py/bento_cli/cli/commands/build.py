@@ -100,7 +100,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def _add_metadata_options(parser: ArgumentParser) -> None:
-    """Add the options for service metadata that can't be determined statically. Errors refer to these options."""
+    """Add the options that declare service metadata that static analysis can't determine."""
     group = parser.add_argument_group("Service metadata that the source determines at run time")
     arguments.add_repeatable(
         group, "--service-model", metavar="SERVICE.ATTRIBUTE=TAG", help="Declare the model of an attribute of a service"
@@ -212,7 +212,7 @@ def _build(options: Namespace, store: Store) -> BuildResult:
 
 
 def _python(options: Namespace) -> Path | None:
-    """Return the interpreter for `--import`, or None without it. Raises BentoError for contradictory options."""
+    """Return the interpreter for `--import`; None without `--import`. Raises BentoError for contradictory options."""
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:
@@ -228,7 +228,7 @@ def _python(options: Namespace) -> Path | None:
 
 
 def _check_service(text: str) -> None:
-    """Raise BentoError if a string that isn't a directory can't be a service, because no module matches it."""
+    """Raise BentoError if a service without a colon doesn't refer to an existing module."""
     from pathlib import Path
 
     module = text.replace(".", "/")
@@ -356,7 +356,7 @@ def _args(options: Namespace) -> dict[str, Any]:
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
-    """Add the Bento unless the store already contains it; return its path, and whether it was already in the store."""
+    """Add the Bento to the store. Returns its path, and whether the store already contained the Bento."""
     import tempfile
     from pathlib import Path
 

@@ -115,7 +115,7 @@ def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
 
 
 def _add_models(root: _Node, entry: Entry, store: Store) -> None:
-    """Add the models that a Bento requires, at their paths in a Bento that contains them."""
+    """Add the models that a Bento requires, at their paths in an exported archive."""
     from bento_cli.store.entry_store import NotFoundError
 
     for tag in entry.models:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.cloud.contexts import Context
 
-# The client of the protocol: servers check it.
+# The version of BentoML's client, which servers check.
 _BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
 _REMEDIES = {
@@ -64,7 +64,7 @@ class Cloud:
         return self._context.address
 
     def retry(self) -> Retry:
-        """Return a retry counter for an operation that needs several requests."""
+        """Return the retry state for an operation that needs several requests."""
         return Retry(self._sleep)
 
     def ask(self, method: str, path: str, document: object = None, *, what: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Cloud:
             yield response
 
     def refusal(self, status: int, body: bytes, what: str) -> CloudError:
-        """Return the error for an error response."""
+        """Convert an error response to an exception."""
         words = self._words(body)
         remedy = "Several attempts failed. Try again later." if status >= 500 else _REMEDIES.get(status, "")
         reason = f" ({words})" if words else ""

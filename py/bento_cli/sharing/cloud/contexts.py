@@ -1,6 +1,9 @@
 """Reads and writes the contexts of BentoCloud and Yatai, in BentoML's own file and environment variables.
 
-The file contains: contexts: [{name, endpoint, api_token, email}, ...] current_context_name: NAME
+The file contains YAML:
+
+    contexts: [{name, endpoint, api_token, email}, ...]
+    current_context_name: NAME
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ def _parts(endpoint: str) -> SplitResult:
     """Split an address. For an invalid address, the result has no host."""
     try:
         parts = urlsplit(endpoint)
-        parts.port  # noqa: B018 - raises ValueError for what is no number
+        parts.port  # noqa: B018 - raises ValueError for an invalid port
     except ValueError:
         return urlsplit("")
     return parts
@@ -63,7 +66,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     endpoint = endpoint.strip().rstrip("/")
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        # An invalid address isn't shown, because it might be a token in the wrong place.
+        # Omit an invalid address, which might be a token in the wrong place.
         what = repr(display_url(endpoint)) if parts.hostname else "the endpoint"
         raise BentoError(f"{what}: invalid endpoint. Use `https://HOST`, without a path.")
     api_token = api_token.strip()

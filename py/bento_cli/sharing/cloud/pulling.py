@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _ENDED = (401, 403)
 _MAX_ADDRESSES = 4
-_MAX_WRONG = 2  # attempts after bytes that differ from the pushed bytes
+_MAX_WRONG = 2  # attempts if the downloaded bytes differ from the pushed bytes
 _UPLOADED = ("success", "")
 # Fields of responses that are read. A missing field can also be null.
 _VERSIONS = {"items?": [{"version": str}]}
@@ -140,7 +140,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the common prefix of the file names for downloads of an entry in all its states."""
+    """Return the prefix that the file names of an entry's downloads share. The rest identifies the entry's state."""
     return f"cloud-{_digest(place.version)}"
 
 
@@ -155,10 +155,10 @@ class _Fetching:
         self._home = home
         self._cloud = cloud
         self._session = session
-        self._lock = threading.Lock()  # downloads run in parallel, imports are staged one after the other
+        self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
     def model(self, place: CloudPaths, counter: Counter) -> StagedImport | None:
-        """Stage a model. Returns None for a model on the Hugging Face Hub, which is downloaded during serving."""
+        """Stage a model. Returns None for a model on the Hugging Face Hub, which is downloaded when it is served."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
@@ -168,7 +168,7 @@ class _Fetching:
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
         """Download and stage an entry. If the push stored a digest of the files, verifies the digest."""
         expected = label_in(remote)
-        # An entry that was pushed again has another path.
+        # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
         path = self._home.downloads / f"{_name(place)}-{state}"
         for attempt in range(1, _MAX_WRONG + 1):

@@ -37,7 +37,7 @@ class Sent:
 
     tag: Tag
     sent: bool
-    size: int  # bytes of its tar; 0 if it wasn't sent
+    size: int  # size of the tar in bytes; 0 if the entry wasn't sent
     notes: tuple[str, ...] = ()
 
 

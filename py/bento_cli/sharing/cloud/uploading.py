@@ -84,7 +84,7 @@ def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
 
 
 def _reason(error: BentoError) -> str:
-    """Return the reason of a failed upload to report to the server. Omits paths and addresses of this machine."""
+    """Return the reason for a failed upload, to report to the server. Omits paths and addresses of this machine."""
     return (
         f"the object store responded with {error.status}"
         if isinstance(error, CloudError)
@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield signed addresses for one upload: first `first`, if it is set, and then new addresses."""
+    """Yield signed addresses for one upload: `first` if it is set, and then new addresses."""
     if first:
         yield first
     while True:
@@ -133,7 +133,7 @@ def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, address
 
 
 class _Parts:
-    """Uploads a tarball in parts, which another run can resume."""
+    """Uploads a tarball in parts. Another run can resume the upload."""
 
     def __init__(self, cloud: Cloud, home: Home, place: CloudPaths, tarball: Tarball, digest: str) -> None:
         self._cloud = cloud

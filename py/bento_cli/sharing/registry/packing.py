@@ -1,4 +1,4 @@
-"""Packs entries of the store as artifacts. Their config and models' blobs are the same as in artifacts of `bento_push`.
+"""Packs entries of the store as artifacts. For the same Bento, `bento_push` creates the same config and model blobs.
 
 The blobs of the Bento's own files can differ, because only `bento_push` can distinguish generated files.
 """
@@ -105,7 +105,7 @@ def _refuse_bytes(value: object, where: str) -> None:
 
 @contextmanager
 def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Pack the artifact of an entry. Keeps its small parts on the disk until the block ends."""
+    """Pack the artifact of an entry. Small parts stay on the disk until the block ends."""
     import shutil
 
     with staging_lock(described.home):
@@ -141,7 +141,7 @@ def _model_part(model: Entry, description: ModelDescription, folder: Path) -> Mo
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return the members as a part: either in a file, or generated each time that the part is sent."""
+    """Return a part that contains the members: a file, or a source that generates the bytes for each request."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
@@ -169,7 +169,7 @@ LARGE = 64 << 20
 
 
 def fits(members: Sequence[Member]) -> bool:
-    """Return whether to generate a part: if it is large and, judging by its largest file, incompressible."""
+    """Return whether a part with these members is large and, judging by its largest file, incompressible."""
     files = [member for member in members if member.source is not None]
     if sum(member.size for member in files) < LARGE:
         return False
@@ -179,7 +179,7 @@ def fits(members: Sequence[Member]) -> bool:
 
 
 class StreamedPart:
-    """Generates the bytes of a part as `write_part` would write them, as the source of a blob."""
+    """Generates the bytes of a blob: the bytes that `write_part` would write for the same members."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members

@@ -48,9 +48,9 @@ def push(
 ) -> list[Delivered]:
     """Push an entry to each target. A Bento includes its models. The default tag is the entry's version.
 
-    With `check`, first compares all files with the manifest. Sends nothing more to a repository that already has this
-    content and these tags. `signing` contains a key and a format from `signatures`: the entry is signed before it is
-    tagged. Raises the same errors as `registry.push`, and BentoError for a missing model.
+    With `check`, first compares all files with the manifest. Skips the upload to repositories that already have this
+    content and these tags. If `signing` (a key and a format from `signatures`) is set, signs the entry before tagging
+    it. Raises the same errors as `registry.push`, and BentoError for a missing model.
     """
     for target in targets:
         if target.digest:
@@ -82,7 +82,7 @@ def _sign(
     registries: Registries,
     counter: Counter,
 ) -> None:
-    """Sign the manifest in each repository if `signing` contains a key."""
+    """Sign the manifest in each repository if `signing` is set."""
     if signing is None:
         return
     from rules_bento.artifacts import signatures
