@@ -1,4 +1,4 @@
-"""Checks a machine and a workspace for problems, for `bento doctor`."""
+"""Implements the checks of `bento doctor`, which finds problems with a machine and a workspace."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 OK, WARNING, ERROR = "ok", "warning", "error"
 
 OLDEST_BAZEL = (7, 1, 0)
-"""The version in `bazel_compatibility` of MODULE.bazel."""
+"""The minimum version in `bazel_compatibility` in MODULE.bazel."""
 OLDEST_RULES_PYTHON = "0.40.0"
-"""The version that MODULE.bazel depends on."""
+"""The version of rules_python that MODULE.bazel depends on."""
 _DEFAULT_PYTHON = "3.11"  # rules_python registers an interpreter for this version by default
 
 _TIMEOUT = 60  # seconds, for a program
@@ -151,7 +151,7 @@ def _is_bazelisk(program: str) -> bool:
 
 
 def python(host: HostEnvironment, interpreter: str) -> Finding:
-    """Check the host's interpreter if MODULE.bazel selects one. By default, the build provides an interpreter."""
+    """Check the host interpreter that MODULE.bazel specifies, if any. By default, the build provides an interpreter."""
     if not interpreter:
         return Finding("python", OK, "the build provides its own interpreter")
     source = f'bento_tools.python(interpreter = "{interpreter}")'

@@ -111,7 +111,7 @@ GROUPS = {
         Command("complete", "shell", "Print completions, for the scripts of `completion`.", hidden=True),
     ),
 }
-"""The commands of each group, in the order of the help."""
+"""The commands in each group, in the same order as in the help."""
 
 COMMANDS = tuple(command for commands in GROUPS.values() for command in commands)
 
@@ -150,11 +150,11 @@ EXAMPLES = {
     "cloud update-current-context": ("staging",),
     "completion": ("bash",),
 }
-"""The arguments of the examples in the help of each command."""
+"""The arguments in the examples that the help of each command shows."""
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command whose name the arguments begin with, and the number of words in the name."""
+    """Find the command at the beginning of the arguments. Returns the command and the number of words in its name."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:

@@ -1,7 +1,7 @@
 """Builds Bentos from directories without Bazel: `build` and `build_bentofile`, for scripts, notebooks, and the CLI.
 
-Equal inputs give the same tag and the same bytes as `bento_package`, because both use the same functions. Builds
-resolve and download nothing, and import the service only if ExtraOptions.python is set.
+Equal inputs give the same tag and the same bytes as `bento_package`, because both use the same functions. Builds don't
+resolve or download packages, and import the service only if ExtraOptions.python is set.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class BuildResult:
         return f"blake3:{self.bento.digest.hex()}"
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
-        """Write a `.bento` archive that includes the models, for `bentoml import`, and return its path."""
+        """Write a `.bento` archive that includes the models and that `bentoml import` can read; return its path."""
         target = Path(out)
         with tempfile.TemporaryDirectory() as folder:
             parts = [Path(folder, "metadata"), Path(folder, "sources")]

@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths on a file system atomically. Returns False and changes nothing if this isn't supported."""
+    """Exchange two paths on a file system atomically. Returns False, without a change, if this isn't supported."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

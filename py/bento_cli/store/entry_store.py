@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def creation_time(self) -> dt.datetime:
-        """The creation time in the descriptor. The time zone is missing if the descriptor doesn't specify one."""
+        """The creation time in the descriptor. Has no time zone if the descriptor doesn't specify a time zone."""
         return self.summary.creation_time
 
     @property

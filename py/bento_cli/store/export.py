@@ -118,7 +118,7 @@ def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, 
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError for a missing one."""
+    """Return the models that a Bento requires, from the Bento or the store. Raises NotFoundError if any is missing."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:

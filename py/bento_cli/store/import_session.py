@@ -79,7 +79,7 @@ def import_archive(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Import an archive. Skips models that exist. Raises BentoError if the archive's own entry exists.
+    """Import an archive. Skips existing models, but raises BentoError if the archive's own entry exists.
 
     Raises the same errors as `unpack.read`, and BentoError for an entry that BentoML couldn't load.
     """

@@ -24,7 +24,7 @@ from rules_bento.typing_lite import Iterable, Literal
 from bento_cli.store.home import unique
 
 SharingMethod = Literal["reflink", "link", "copy"]
-"""How a file of an entry shares a file of the pool."""
+"""The method by which a file of an entry shares the content of a pool file."""
 Contents = Iterable[bytes | memoryview]
 
 _FICLONE = 0x40049409  # linux/fs.h

@@ -278,7 +278,7 @@ def _difference(part: _Part, digests: dict[str, str]) -> str:
 
 
 def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove the files of interrupted downloads, except running downloads. Returns the number of files and bytes."""
+    """Remove the files of interrupted downloads, but not of running ones. Returns the number of files and bytes."""
     files = size = 0
     for path in sorted(folder.glob("*.part")) if folder.is_dir() else ():
         with path.open("rb") as file:

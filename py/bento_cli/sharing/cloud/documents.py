@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bento_cli.store.import_manifests import ManifestCache
 
 DIGEST_LABEL = "rules-bento/blake3"
-"""A label in addition to the entry's own: the digest of its files, which a pull verifies."""
+"""The label that a push adds to an entry: the digest of its files, which a pull verifies."""
 
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 _README = "README.md"

@@ -1,4 +1,4 @@
-"""Pulls a Bento or model from BentoCloud or Yatai into the store atomically, and skips entries that the store contains.
+"""Pulls a Bento or model from BentoCloud or Yatai into the store. Pulls are atomic, and skip entries in the store.
 
 Partial downloads stay in the store's own directory, so that another run can resume an interrupted pull.
 """
@@ -119,7 +119,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
-    """Return a response without null values. Raises BentoError if the response has an unexpected structure."""
+    """Return a response without null values. Raises BentoError if the structure of the response is invalid."""
     plain: dict[str, Any] = _without_nulls(answer)
     schema.validate(plain, shape, f"{what}: the response of {cloud}", "Check the endpoint of the context.")
     return plain
@@ -197,7 +197,7 @@ class _Fetching:
 
 
 class _Named:
-    """Wraps an open file, with a name for error messages."""
+    """Wraps an open file to give it a name for error messages."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file

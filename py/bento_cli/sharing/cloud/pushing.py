@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 JOBS = 10
-"""Parallel transfers, as in BentoML's client."""
+"""The number of parallel transfers, as in BentoML's client."""
 
 _DONE = "success"
 

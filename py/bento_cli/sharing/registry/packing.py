@@ -165,7 +165,7 @@ def _file(member: Member) -> File | None:
 
 
 LARGE = 64 << 20
-"""Bytes of files. A smaller part is written, because it is sent in one request and might be needed twice."""
+"""The minimum size in bytes of a generated part. Smaller parts are written, because they might be needed twice."""
 
 
 def fits(members: Sequence[Member]) -> bool:

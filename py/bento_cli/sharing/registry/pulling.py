@@ -1,4 +1,4 @@
-"""Pulls a Bento or a model from a registry into the store atomically, and skips content that the store contains.
+"""Pulls a Bento or a model from a registry into the store. Pulls are atomic, and skip content that is in the store.
 
 Blobs stay in the store's own directory until the entry exists, so that another run can resume an interrupted pull.
 """
